@@ -1,0 +1,1 @@
+"""The pilotage command, one file per noun."""

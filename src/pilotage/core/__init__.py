@@ -1,0 +1,1 @@
+"""Words every room shares: ids, digests, canonical JSON, time, reasons and errors."""

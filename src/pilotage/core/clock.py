@@ -1,0 +1,29 @@
+"""Time as a port. Rooms take `now` as a value; only the rim owns a Clock. All times are UTC and aware."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Tells the time. The real one stands in `adapters/clock.py`, a simulated one in `testing/clock.py`."""
+
+    def now(self) -> datetime:
+        """Return the current time, aware, in UTC."""
+        ...
+
+
+def to_text(moment: datetime) -> str:
+    """Write a moment as ledger entries and JSON do: UTC, milliseconds, `Z`."""
+    utc = moment.astimezone(UTC)
+    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+
+
+def from_text(text: str) -> datetime:
+    """Read an ISO 8601 moment; one without a zone is refused with ValueError."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        message = f"{text!r} has no time zone; append Z for UTC."
+        raise ValueError(message)
+    return moment.astimezone(UTC)

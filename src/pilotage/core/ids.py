@@ -1,0 +1,33 @@
+"""Typed ids. A ULID (github.com/ulid/spec) sorts by time: 48 bits of milliseconds, 80 bits of randomness."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import datetime
+from typing import NewType
+
+PersonId = NewType("PersonId", str)
+PrincipalId = NewType("PrincipalId", str)
+WorkflowName = NewType("WorkflowName", str)
+SpaceName = NewType("SpaceName", str)
+CorpusName = NewType("CorpusName", str)
+DocumentId = NewType("DocumentId", str)
+InteractionId = NewType("InteractionId", str)
+EntryId = NewType("EntryId", str)
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+
+
+def new_ulid(at: datetime, *, entropy: bytes | None = None) -> str:
+    """Return a 26-character ULID for the moment `at`; `entropy` (10 bytes) is given by tests, else random."""
+    random = entropy if entropy is not None else secrets.token_bytes(10)
+    number = int(at.timestamp() * 1000) << 80 | int.from_bytes(random, "big")
+    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+def is_ulid(text: str) -> bool:
+    """Tell whether `text` has the form of a ULID."""
+    return _ULID.fullmatch(text) is not None

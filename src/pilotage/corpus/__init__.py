@@ -1,0 +1,1 @@
+"""Governed documents: text, chunks, ACLs, versions, diffs, quality."""

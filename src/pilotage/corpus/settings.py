@@ -1,0 +1,118 @@
+"""What `corpora/<name>/corpus.yaml` declares, as frozen records (corpus-and-ledger.md 1.4).
+
+Fail mode: the workspace parser refuses a corpus without owner, steward, region or classification; an item without an
+ACL is readable by nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pilotage.core.ids import CorpusName, PersonId
+
+
+class Classification(StrEnum):
+    """Ordered from open to closed; a document may only raise its corpus's classification."""
+
+    PUBLIC = "public"
+    INTERNAL = "internal"
+    CONFIDENTIAL = "confidential"
+    RESTRICTED = "restricted"
+
+    @property
+    def rank(self) -> int:
+        """0 for public to 3 for restricted."""
+        return list(Classification).index(self)
+
+
+class DataStage(StrEnum):
+    """Which data a space may read: production documents, or UAT ones. Never both."""
+
+    PRODUCTION = "production"
+    UAT = "uat"
+
+
+class Review(StrEnum):
+    """Who accepts a refreshed version: somebody other than its trigger, or a steward alone."""
+
+    TWO_PERSON = "two_person"
+    SINGLE = "single"
+
+
+class History(StrEnum):
+    """Keep the refreshed revision only, or earlier ones too, each ended by the next (2.4)."""
+
+    LATEST = "latest"
+    DATED = "dated"
+
+
+class Recheck(StrEnum):
+    """Whether the source system is asked again at query time (serving.md 2.5)."""
+
+    OFF = "off"
+    CITED = "cited"
+    ALL = "all"
+
+
+class SourceKind(StrEnum):
+    """Bundled connectors."""
+
+    FOLDER = "folder"
+    JSONL = "jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where documents come from. `path` is relative to the corpus folder unless absolute."""
+
+    kind: SourceKind
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AclRule:
+    """A path glob and the ACL names (`user:`, `group:`, `service:`) it grants."""
+
+    glob: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exclusions:
+    """What never enters the corpus: by path glob, title regex (RE2), classification, or age in days."""
+
+    globs: tuple[str, ...] = ()
+    titles: tuple[str, ...] = ()
+    classifications: tuple[Classification, ...] = ()
+    older_than_days: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorpusSettings:
+    """One governed corpus.
+
+    `acl` is the default for rows without their own (empty: nobody). `acl_rules` come from `acl.yaml` and corpus.yaml
+    `acl_rules`. `fields` maps our row keys to a foreign key (`id: section`) or a template (`id: "{part}/{section}"`).
+    """
+
+    name: CorpusName
+    source: Source
+    owner: PersonId
+    steward: PersonId
+    classification: Classification
+    region: str
+    cadence: str | None = None
+    retention_days: int | None = None
+    exclusions: Exclusions = Exclusions()
+    acl: tuple[str, ...] = ()
+    acl_rules: tuple[AclRule, ...] = ()
+    acl_max_age_s: int = 86_400
+    recheck: Recheck = Recheck.OFF
+    data_stage: DataStage = DataStage.PRODUCTION
+    review: Review = Review.TWO_PERSON
+    history: History = History.LATEST
+    fields: Mapping[str, str] = field(default_factory=dict)
+    language: str = "en"
+    derived_from: CorpusName | None = None

@@ -1,0 +1,1 @@
+"""Findings over text: PII, injection, grounding, citations."""

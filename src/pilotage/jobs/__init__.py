@@ -1,0 +1,1 @@
+"""Reconcilers, schedules and outbox delivery."""

@@ -1,0 +1,1 @@
+"""Sealed bundles: manifest, digest, authorship, diff."""

@@ -1,0 +1,65 @@
+"""What `workflows/<name>/model.yaml` declares: provider, model, pin, parameters, limits.
+
+Prices stand in the same file but outside the digest: a price is not behaviour (gates.md 1.2). Secrets only by reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pilotage.core.canonical import Json
+
+
+class Provider(StrEnum):
+    """Adapters for models."""
+
+    EXTRACTIVE = "extractive"
+    OPENAI = "openai"
+    WATSONX = "watsonx"
+
+
+class PinKind(StrEnum):
+    """How firmly the model is identified (gates.md 1.4). FLOATING is refused from staging on."""
+
+    WEIGHTS = "weights"
+    DATED = "dated"
+    REVISION = "revision"
+    FLOATING = "floating"
+    BUILTIN = "builtin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """Integer nano-units (1e-9 of the currency) per token; `unmetered` needs a written reason."""
+
+    currency: str = "USD"
+    input_nano: int = 0
+    output_nano: int = 0
+    unmetered: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSettings:
+    """One sealed model. `auth_ref` is `env:NAME` or `file:PATH`; times in seconds."""
+
+    provider: Provider
+    model: str
+    pin_kind: PinKind
+    pin: str
+    region: str | None = None
+    base_url: str | None = None
+    path: str = "/chat/completions"
+    auth_header: str = "Authorization"
+    auth_ref: str | None = None
+    api_version: str | None = None
+    parameters: Mapping[str, Json] = field(default_factory=dict)
+    max_tokens: int = 1024
+    project_id: str | None = None
+    space_id: str | None = None
+    connect_s: float = 2.0
+    first_token_s: float = 20.0
+    between_tokens_s: float = 15.0
+    total_s: float = 120.0
+    prices: Prices | None = None

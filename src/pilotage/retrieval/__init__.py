@@ -1,0 +1,1 @@
+"""The bitmap-first index: permission first, ranking after."""

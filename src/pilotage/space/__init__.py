@@ -1,0 +1,1 @@
+"""Deployment spaces: units, settings, residency, order."""

@@ -1,0 +1,1 @@
+"""The declared workspace as frozen records, validated with file, line and hint."""
