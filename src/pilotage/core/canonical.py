@@ -1,8 +1,8 @@
 """Canonical JSON (RFC 8785, JCS) and the strict JSON parser behind every digest.
 
 Refused before hashing: NaN, infinities, integers beyond +-(2**53-1), duplicate keys, lone surrogates, unknown types.
-`form` adds rules: RECORD (manifests, the default) also refuses strings not in NFC, ENTRY (the ledger) fractions as well;
-PLAIN is RFC 8785 alone. Fail mode: an exception; nothing unhashable ever gets a digest.
+`form` adds rules: RECORD (manifests, the default) also refuses strings not in NFC, ENTRY (the ledger) fractions as
+well; PLAIN is RFC 8785 alone. Fail mode: an exception; nothing unhashable ever gets a digest.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TypeAlias
 from pilotage.core.errors import UsageError
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+
 
 class Form(Enum):
     """How strict: RFC 8785 alone, with NFC strings, or with NFC strings and without fractions."""

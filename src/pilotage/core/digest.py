@@ -27,7 +27,9 @@ def digest_of_json(value: Json, *, form: Form = Form.RECORD) -> Digest:
 def parse_digest(text: str) -> Digest:
     """Check the written form of a digest; raise UsageError with what to write instead."""
     if _DIGEST.fullmatch(text) is None:
-        raise UsageError("DIGEST_FORM", f"{text[:80]!r} is not a digest.", hint="Write sha256: and 64 lowercase hex digits.")
+        raise UsageError(
+            "DIGEST_FORM", f"{text[:80]!r} is not a digest.", hint="Write sha256: and 64 lowercase hex digits."
+        )
     return Digest(text)
 
 

@@ -41,7 +41,13 @@ class Reason:
 
     def as_json(self) -> dict[str, str]:
         """Return the fields that are set, for CLI, API and ledger."""
-        fields = {"code": self.code, "text": self.text, "where": self.where, "observed": self.observed, "limit": self.limit}
+        fields = {
+            "code": self.code,
+            "text": self.text,
+            "where": self.where,
+            "observed": self.observed,
+            "limit": self.limit,
+        }
         return {name: value for name, value in fields.items() if value is not None}
 
 

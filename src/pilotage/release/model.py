@@ -1,6 +1,7 @@
 """What `workflows/<name>/model.yaml` declares: provider, model, pin, parameters, limits.
 
-Prices stand in the same file but outside the digest: a price is not behaviour (gates.md 1.2). Secrets only by reference.
+Prices stand in the same file but outside the digest: a price is not behaviour (gates.md 1.2). Secrets only by
+reference.
 """
 
 from __future__ import annotations
