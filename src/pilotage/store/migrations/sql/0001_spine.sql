@@ -330,19 +330,23 @@ CREATE TABLE ledger_tile (
     hashes          bytea NOT NULL,                     -- up to 256 hashes of 32 bytes; full tiles never change
     PRIMARY KEY (level, index)
 );
+ALTER TABLE ledger_tile ALTER COLUMN hashes SET STORAGE EXTERNAL;
 
 CREATE TABLE ledger_head (
     only            boolean PRIMARY KEY DEFAULT true CHECK (only),
     size            bigint NOT NULL,
     generation      bigint NOT NULL,                    -- fencing token of the sequencer
+    epoch           integer NOT NULL DEFAULT 1,         -- +1 after a restore: the log goes on under a new origin
+    key_name        text,                               -- the keyring's name of the current checkpoint key
+    key_public      bytea,                              -- its public key: another key under the same name is noticed
     stopped         text                                -- why sequencing stopped, until a person opens a new epoch
 );
 INSERT INTO ledger_head (size, generation) VALUES (0, 0);
 
 CREATE TABLE ledger_checkpoint (
     size            bigint NOT NULL,
-    key_name        text NOT NULL,
-    key_id          text NOT NULL,
+    origin          text NOT NULL,                      -- ledger.<workspace>, with .epoch-<n> after a restore
+    key_id          text NOT NULL,                      -- 8 hex digits; names key and origin at once (C2SP signed note)
     root            bytea NOT NULL,
     note            text NOT NULL,
     signed_at       timestamptz NOT NULL,
