@@ -1,0 +1,1 @@
+"""SQLAlchemy Core mirror of the migrated schema, one file per room."""
