@@ -67,7 +67,7 @@ class Keyring:
             raise Unavailable(
                 "MASTER_KEY_MISSING",
                 f"There is no master key: {MASTER_VARIABLE} is unset and {path} does not exist.",
-                hint=f"Restore {path} from your backup or set {MASTER_VARIABLE}; a new home gets one from `pilotage up`.",
+                hint=f"Restore {path} from your backup or set {MASTER_VARIABLE}; `pilotage up` writes a new one.",
             )
         return cls(folder=folder, master=_master_from(path), source=f"file:{path}", created=created)
 
