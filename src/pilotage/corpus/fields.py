@@ -1,0 +1,157 @@
+"""Foreign JSONL rows as documents: `fields:` of corpus.yaml (corpus-and-ledger.md 1.1, INTERFACE 2).
+
+Our key names a row key (`id: section`) or a template (`id: "{part}/{section}"`). Our keys that are not mapped are read
+under their own name, unless a mapping already uses that row key for something else; all other row keys are ignored.
+Fail mode: a row without id or text, null included, or with a date or classification that cannot be read, is a
+`FieldProblem`: rejected, never guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from pilotage.core.canonical import Json
+from pilotage.corpus.settings import Classification
+from pilotage.corpus.text import normalise, normalise_line
+
+ROW_KEYS = ("id", "title", "text", "section", "acl", "classification", "region", "effective_date", "expiry_date", "uri")
+MAX_ID_LENGTH = 512
+_PLACE = re.compile(r"\{([^{}]*)\}")
+_ABSENT = object()
+
+
+class FieldProblem(ValueError):
+    """Why a row cannot become a document, in words for the person who owns the source."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A source row under our keys. `acl` is as given (checked by `acl.readers_of`); `has_acl` when the row has one."""
+
+    id: str
+    title: str
+    text: str
+    section: str
+    acl: Json
+    has_acl: bool
+    classification: Classification | None
+    region: str | None
+    effective_from: date | None
+    effective_to: date | None
+    uri: str | None
+
+
+def mapping_problems(fields: Mapping[str, str]) -> dict[str, str]:
+    """Return what is wrong with a `fields:` mapping, by our key. The workspace parser reports it with file and line."""
+    problems: dict[str, str] = {}
+    for key, source in fields.items():
+        if key not in ROW_KEYS:
+            problems[key] = f"is not a document field; write one of {', '.join(ROW_KEYS)}"
+        elif _is_template(source) and (not all(_PLACE.findall(source)) or re.search(r"[{}]", _PLACE.sub("", source))):
+            problems[key] = "is not a template; write row keys in braces, as in '{part}/{section}'"
+        elif not source:
+            problems[key] = "names no row key"
+    return problems
+
+
+def map_row(row: Mapping[str, Json], fields: Mapping[str, str]) -> Row:
+    """Read one row; raise FieldProblem with the reason when it cannot become a document."""
+    taken = {source for source in fields.values() if not _is_template(source)}
+
+    def value(key: str) -> object:
+        source = fields.get(key)
+        if source is None:
+            return _ABSENT if key in taken else row.get(key, _ABSENT)
+        return _fill(source, row) if _is_template(source) else row.get(source, _ABSENT)
+
+    document = _document_id(value("id"))
+    text = _optional_text(value("text"), "text")
+    if text is None:
+        raise FieldProblem("it has no text")
+    first, last = _date(value("effective_date"), "effective_date"), _date(value("expiry_date"), "expiry_date")
+    if first is not None and last is not None and first >= last:
+        message = f"its effective date {first} is not before its expiry date {last}"
+        raise FieldProblem(message)
+    acl = value("acl")
+    return Row(
+        id=document,
+        title=normalise_line(_optional_text(value("title"), "title") or ""),
+        text=normalise(text),
+        section=normalise_line(_optional_text(value("section"), "section") or ""),
+        acl=None if acl is _ABSENT else acl,  # type: ignore[arg-type]
+        has_acl=acl is not _ABSENT and acl is not None,
+        classification=_classification(value("classification")),
+        region=_optional_text(value("region"), "region"),
+        effective_from=first,
+        effective_to=last,
+        uri=_optional_text(value("uri"), "uri"),
+    )
+
+
+def _is_template(source: str) -> bool:
+    return "{" in source or "}" in source
+
+
+def _fill(template: str, row: Mapping[str, Json]) -> object:
+    """Fill a template; one missing or null part makes the whole value absent, so no two rows fall together on ''."""
+    filled = template
+    for name in _PLACE.findall(template):
+        part = _scalar(row.get(name))
+        if part is None:
+            return _ABSENT
+        filled = filled.replace("{" + name + "}", part)
+    return filled
+
+
+def _scalar(value: object) -> str | None:
+    if isinstance(value, str):
+        return value or None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return None
+
+
+def _document_id(value: object) -> str:
+    text = _scalar(value)
+    document = normalise_line(text) if text is not None else ""
+    if not document:
+        raise FieldProblem("it has no id")
+    if len(document) > MAX_ID_LENGTH:
+        message = f"its id is longer than {MAX_ID_LENGTH} characters"
+        raise FieldProblem(message)
+    return document
+
+
+def _optional_text(value: object, key: str) -> str | None:
+    if value is _ABSENT or value is None:
+        return None
+    text = _scalar(value)
+    if text is None and value != "":
+        message = f"its {key} is not text"
+        raise FieldProblem(message)
+    return text
+
+
+def _date(value: object, key: str) -> date | None:
+    text = _optional_text(value, key)
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text[:10] if re.fullmatch(r"\d{4}-\d{2}-\d{2}T.*", text) else text)
+    except ValueError:
+        message = f"its {key} {text[:40]!r} is no date; write YYYY-MM-DD"
+        raise FieldProblem(message) from None
+
+
+def _classification(value: object) -> Classification | None:
+    text = _optional_text(value, "classification")
+    if text is None:
+        return None
+    try:
+        return Classification(text.strip().lower())
+    except ValueError:
+        message = f"its classification {text[:40]!r} is none of {', '.join(Classification)}"
+        raise FieldProblem(message) from None

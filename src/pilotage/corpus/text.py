@@ -1,0 +1,72 @@
+"""Normal form of text, and the hashes of what was read (corpus-and-ledger.md 1.3).
+
+NFC, LF, no trailing space, no zero-width, bidi or tag characters (they hide instructions from a reader but not from a
+model), no control characters. Two sources with the same visible text get the same hashes. Fail mode: a character that
+cannot be stored (lone surrogate) becomes U+FFFD; nothing is ever dropped in silence except what cannot be seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Iterable
+from datetime import date
+
+from pilotage.core.digest import Digest, digest_of_json
+from pilotage.corpus.records import Section
+
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
+    "\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
+_LINE_END = re.compile("\r\n?|[\x0b\x0c\u0085\u2028\u2029]")
+_TRAILING = re.compile(r"[ \t\u00a0]+(?=\n|\Z)")
+_MANY_BLANK = re.compile(r"\n{3,}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+# RFC 8785 escapes a string exactly as json does without ensure_ascii; one encoder object saves its construction.
+_quote: Callable[[str], str] = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def normalise(text: str) -> str:
+    """Return the text as it is stored, hashed and shown: idempotent."""
+    if not text.isascii():
+        text = _SURROGATE.sub("\ufffd", text)
+        text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
+    text = _LINE_END.sub("\n", text)
+    if not text.isprintable():
+        text = _CONTROL.sub("", text)
+    return _MANY_BLANK.sub("\n\n", _TRAILING.sub("", text)).strip("\n")
+
+
+def normalise_line(text: str) -> str:
+    """Return a heading or title: one line, single spaces."""
+    return " ".join(normalise(text).split())
+
+
+def content_hash(heading: str, text: str) -> Digest:
+    """Return the digest of canonical JSON `{"heading", "text"}` of a chunk; both are already normalised."""
+    body = f'{{"heading":{_quote(heading)},"text":{_quote(text)}}}'
+    return Digest(f"sha256:{hashlib.sha256(body.encode()).hexdigest()}")
+
+
+def revision_hash(sections: Iterable[Section]) -> Digest:
+    """Return the digest of canonical JSON `[[path, text], ...]`: equal exactly when a reader sees the same text."""
+    parts = (f"[[{','.join(map(_quote, section.path))}],{_quote(section.text)}]" for section in sections)
+    body = f"[{','.join(parts)}]"
+    return Digest(f"sha256:{hashlib.sha256(body.encode()).hexdigest()}")
+
+
+def meta_hash(*, title: str, uri: str | None, effective_from: date | None, effective_to: date | None) -> Digest:
+    """Return the digest of title, dates and uri."""
+    return digest_of_json(
+        {
+            "title": title,
+            "uri": uri,
+            "effective_from": effective_from.isoformat() if effective_from else None,
+            "effective_to": effective_to.isoformat() if effective_to else None,
+        }
+    )
