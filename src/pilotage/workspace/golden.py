@@ -1,0 +1,150 @@
+"""Golden cases and evaluation settings as declared (evaluation.md 2): parsed, checked, and sealed as bytes.
+
+Rule: nothing runs anonymously (every case has a persona), ids are unique over a workflow's files, `refuse: true` never
+stands with facts. Fail mode: the parser refuses the file; matching and scoring are `evaluation/`'s work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+
+from pilotage.core.canonical import Json
+from pilotage.identity.roles import Role
+
+
+class Purpose(StrEnum):
+    """What a golden file is for."""
+
+    RELEASE = "release"
+    FAIRNESS = "fairness"
+    REDTEAM = "redteam"
+    SMOKE = "smoke"
+
+
+class Split(StrEnum):
+    """Cases for development, or cases that gate a release. They never mix."""
+
+    DEV = "dev"
+    GATE = "gate"
+
+
+class RefusalReason(StrEnum):
+    """Why a refusal is expected."""
+
+    NOT_PERMITTED = "not_permitted"
+    NOT_FOUND = "not_found"
+    OUT_OF_SCOPE = "out_of_scope"
+    POLICY = "policy"
+
+
+class FactForm(StrEnum):
+    """The forms of evaluation.md 2.3."""
+
+    TEXT = "text"
+    ANY = "any"
+    ALL = "all"
+    AT_LEAST = "at_least"
+    NUMBER = "number"
+    DATE = "date"
+    PATTERN = "pattern"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One expected or forbidden fact. `value` is the form's own plain value, as the row wrote it."""
+
+    form: FactForm
+    value: Json
+    id: str | None = None
+    weight: float = 1.0
+    allow_negated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expect:
+    """What a good answer does. `refuse` None: unknown; an empty tuple of reasons with `refuse` true: any reason.
+
+    `citations` is a tuple of alternatives: every entry is wanted, one member of an entry meets it. `retrieve` maps
+    `doc` or `doc#section` to a grade 1..3.
+    """
+
+    facts: tuple[Fact, ...] = ()
+    forbid: tuple[Fact, ...] = ()
+    citations: tuple[tuple[str, ...], ...] = ()
+    retrieve: Mapping[str, int] = field(default_factory=dict)
+    refuse: bool | None = None
+    refuse_reasons: tuple[RefusalReason, ...] = ()
+    answer: str | None = None
+    forbid_documents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """An earlier turn of the conversation."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldenCase:
+    """One row of a golden file, with the defaults of its meta filled in. `line` is where it stands."""
+
+    id: str
+    question: str
+    history: tuple[Turn, ...] = ()
+    asker: str
+    space: str | None = None
+    as_of: date | None = None
+    expect: Expect = Expect()
+    tags: tuple[str, ...] = ()
+    must_pass: bool = False
+    cluster: str
+    provenance: Mapping[str, Json] = field(default_factory=dict)
+    unsupported: tuple[str, ...] = ()
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldenFile:
+    """One `golden/<name>.jsonl` and its meta. `required_tags` maps a tag to its minimum number of cases."""
+
+    name: str
+    purpose: Purpose = Purpose.RELEASE
+    split: Split = Split.GATE
+    steward: str | None = None
+    locale: str = "en"
+    required_tags: Mapping[str, int] = field(default_factory=dict)
+    cases: tuple[GoldenCase, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Persona:
+    """A test principal that can never log in."""
+
+    name: str
+    groups: frozenset[str] = frozenset()
+    roles: frozenset[Role] = frozenset()
+    region: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationSettings:
+    """`evaluation.yaml`: registered before results exist. Thresholds and margins map a metric to its number."""
+
+    personas: Mapping[str, Persona] = field(default_factory=dict)
+    scorers: tuple[str, ...] = ()
+    primary: str = "answer_accuracy"
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    margins: Mapping[str, float] = field(default_factory=dict)
+    criteria: tuple[str, ...] = ()
+    alpha: float = 0.05
+    repeats: int | None = None
+    schedule: str | None = None
+    judges: tuple[Mapping[str, Json], ...] = ()
+    fairness: Mapping[str, Json] = field(default_factory=dict)
+    cost_cap_nano: int | None = None
+    max_attempts: int = 20
