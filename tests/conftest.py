@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg import sql
+from sqlalchemy import Engine
+
+from pilotage.store.embedded import EmbeddedServer
+from pilotage.store.engine import make_engine, parse_url, psycopg_url
+from pilotage.store.migrate import migrate
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +26,81 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the public data sets are not beside this checkout (../shared/data)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def open_folder() -> Iterator[Path]:
+    """A scratch folder the database's system user can pass through; pytest's own are closed to everybody but root."""
+    folder = Path(tempfile.mkdtemp(prefix="pilotage-test-", dir="/tmp"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def server_url(open_folder: Path) -> Iterator[str]:
+    """A PostgreSQL server to make databases in: DATABASE_URL if set, else an embedded one of this test process."""
+    if given := os.environ.get("DATABASE_URL"):
+        yield given
+        return
+    with EmbeddedServer(open_folder / "home") as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def template_database(server_url: str) -> Iterator[str]:
+    """The name of a migrated, empty database that others are copied from."""
+    with _throw_away(server_url, "template") as name:
+        engine = make_engine(on_database(server_url, name))
+        migrate(engine)
+        engine.dispose()
+        yield name
+
+
+@pytest.fixture(scope="module")
+def database_url(server_url: str, template_database: str) -> Iterator[str]:
+    """The address of a fresh, migrated database of this test module."""
+    with _throw_away(server_url, "test", template=template_database) as name:
+        yield on_database(server_url, name)
+
+
+@pytest.fixture(scope="module")
+def engine(database_url: str) -> Iterator[Engine]:
+    """An engine on the module's database."""
+    made = make_engine(database_url)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def empty_database_url(server_url: str) -> Iterator[str]:
+    """The address of a database without any schema."""
+    with _throw_away(server_url, "empty") as name:
+        yield on_database(server_url, name)
+
+
+def on_database(url: str, name: str) -> str:
+    """Return the same server's address for another database."""
+    return parse_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+class _throw_away:  # noqa: N801 - reads as a verb
+    """A database that exists inside the block."""
+
+    def __init__(self, server_url: str, label: str, *, template: str = "template1") -> None:
+        self._server = psycopg_url(server_url)
+        self._template = template
+        self.name = f"pilotage_{label}_{secrets.token_hex(6)}"
+
+    def __enter__(self) -> str:
+        self._run(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(self.name), sql.Identifier(self._template))
+        )
+        return self.name
+
+    def __exit__(self, *_: object) -> None:
+        self._run(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(self.name)))
+
+    def _run(self, statement: sql.Composed) -> None:
+        with psycopg.connect(self._server, autocommit=True) as connection:
+            connection.execute(statement)

@@ -37,14 +37,14 @@ ledger_tile = Table(
 ledger_head = Table(
     "ledger_head",
     metadata,
-    Column("only", Boolean, primary_key=True, server_default=text("true")),
+    Column("singleton", Boolean, primary_key=True, server_default=text("true")),
     Column("size", BigInteger, nullable=False),
     Column("generation", BigInteger, nullable=False),
     Column("epoch", Integer, nullable=False, server_default=text("1")),
     Column("key_name", Text),
     Column("key_public", LargeBinary),
     Column("stopped", Text),
-    CheckConstraint("only"),
+    CheckConstraint("singleton"),
 )
 
 ledger_checkpoint = Table(

@@ -333,7 +333,7 @@ CREATE TABLE ledger_tile (
 ALTER TABLE ledger_tile ALTER COLUMN hashes SET STORAGE EXTERNAL;
 
 CREATE TABLE ledger_head (
-    only            boolean PRIMARY KEY DEFAULT true CHECK (only),
+    singleton       boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     size            bigint NOT NULL,
     generation      bigint NOT NULL,                    -- fencing token of the sequencer
     epoch           integer NOT NULL DEFAULT 1,         -- +1 after a restore: the log goes on under a new origin
