@@ -7,7 +7,6 @@ checkpoint of a trusted key. Fail mode: the first failing seq or size is named; 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -83,6 +82,21 @@ class Verification:
     breaks: tuple[Reason, ...] = ()
     notices: tuple[Reason, ...] = ()
 
+    def as_json(self) -> dict[str, object]:
+        """Return the result of `pilotage ledger verify`."""
+        return {
+            "verified": self.verdict is Verdict.VERIFIED,
+            "verdict": self.verdict.value,
+            "entries": self.entries,
+            "root": f"sha256:{self.root.hex()}" if self.root else None,
+            "checkpoints": self.checkpoints,
+            "disclosed": self.disclosed,
+            "keys": [str(key) for key in self.keys],
+            "failure": None if self.failure is None else self.failure.as_json(),
+            "breaks": [reason.as_json() for reason in self.breaks],
+            "notices": [reason.as_json() for reason in self.notices],
+        }
+
 
 class Failed(Exception):
     """The first thing that did not hold."""
@@ -93,33 +107,91 @@ class Failed(Exception):
         self.verdict = verdict
 
 
+class _Notes:
+    """The checkpoints, smallest first, each met when the tree has its size; `waiting` for a key trusted later on."""
+
+    def __init__(self, notes: Iterable[SignedCheckpoint], trust: Trust) -> None:
+        self._rest = iter(notes)
+        self._trust = trust
+        self._handovers: list[Handover] = []
+        self.keys = trust.anchors
+        self.waiting: list[SignedCheckpoint] = []
+        self.count = 0
+        self.signed = -1
+        self.next = next(self._rest, None)
+
+    def is_due(self, size: int) -> bool:
+        """Tell whether a checkpoint signs the tree of this size."""
+        return self.next is not None and self.next.checkpoint.size <= size
+
+    def meet(self, size: int, root: bytes) -> None:
+        """Compare every checkpoint of this size with the root the entries give."""
+        while self.next is not None and self.next.checkpoint.size <= size:
+            tree = self.next.checkpoint
+            if tree.size != size:
+                text = f"Checkpoint {tree.size} is out of order."
+                raise Failed("LEDGER_CHECKPOINT_ORDER", text, where=f"size {tree.size}")
+            if tree.root != root:
+                text = f"Checkpoint {size} signs another root than its entries have: at least one of them was changed."
+                raise Failed("LEDGER_ROOT", text, where=f"size {size}")
+            self._check_signature(self.next)
+            self.signed, self.count = size, self.count + 1
+            self.next = next(self._rest, None)
+
+    def hand_over(self, handover: Handover) -> None:
+        """Let trust pass on, and judge again what waited for it."""
+        self._handovers.append(handover)
+        self.keys = trusted_keys(self._trust.anchors, self._handovers)
+        waiting, self.waiting = self.waiting, []
+        for note in waiting:
+            self._check_signature(note)
+
+    def _check_signature(self, note: SignedCheckpoint) -> None:
+        if not any(note.is_signed_by(key) for key in self.keys):
+            self.waiting.append(note)
+
+    def require_all(self, size: int) -> None:
+        """Require that the tree of `size` is signed to its end, by trusted keys only."""
+        if self.next is not None:
+            more = self.next.checkpoint.size
+            text = f"Entry {size} is missing: checkpoint {more} signs {more} entries, here are {size}."
+            raise Failed("LEDGER_GAP", text, where=f"seq {size}")
+        if self.signed < size:
+            text = f"No signed checkpoint covers the entries from {max(self.signed, 0)} on; there are {size}."
+            raise Failed("LEDGER_UNSIGNED", text, where=f"seq {max(self.signed, 0)}")
+        if self.waiting:
+            tree = self.waiting[0].checkpoint
+            text = f"Checkpoint {tree.size} of {tree.origin} carries no valid signature of a trusted key."
+            raise Failed("LEDGER_SIGNATURE", text, where=f"size {tree.size}")
+        _require_trust(self._trust, self.keys)
+
+
 @dataclass(slots=True)
 class _Findings:
     """What the walk over the entries collects."""
 
+    notes: _Notes
     frontier: Frontier = field(default_factory=Frontier)
     entries: int = 0
     disclosed: int = 0
-    handovers: list[Handover] = field(default_factory=list)
     breaks: list[Reason] = field(default_factory=list)
 
 
 def verify_log(
     entries: Iterable[LogEntry],
     *,
-    checkpoints: Sequence[SignedCheckpoint],
+    checkpoints: Iterable[SignedCheckpoint],
     trust: Trust,
     disclosed: Iterable[DisclosedField] = (),
 ) -> Verification:
-    """Verify a whole log: `entries` from seq 0 on, `disclosed` ordered by seq, both consumed once as streams."""
-    found = _Findings()
+    """Verify a whole log: entries from seq 0 on, checkpoints by size, disclosed by seq; each read once, as a stream."""
+    found = _Findings(notes=_Notes(checkpoints, trust))
     try:
-        _walk(entries, found, checkpoints, iter(disclosed))
-        _require_cover(found.frontier.size, checkpoints)
-        keys = _require_signatures(checkpoints, trust, found.handovers)
+        _walk(entries, found, iter(disclosed))
+        found.notes.require_all(found.frontier.size)
     except Failed as failed:
-        return _failure(failed, found, found.frontier.root(), len(checkpoints))
-    return _success(found, found.frontier.root(), len(checkpoints), (keys, trust))
+        return _result(found, found.frontier.root(), trust, failed)
+    return _result(found, found.frontier.root(), trust)
 
 
 def verify_extract(
@@ -130,27 +202,20 @@ def verify_extract(
     disclosed: Iterable[DisclosedField] = (),
 ) -> Verification:
     """Verify chosen entries, each by its inclusion proof in one checkpoint; `entries` ordered by seq."""
-    found = _Findings()
     tree = checkpoint.checkpoint
+    found = _Findings(notes=_Notes([checkpoint], trust))
     try:
+        found.notes.meet(tree.size, tree.root)
         _walk_extract(entries, found, checkpoint, iter(disclosed))
-        keys = _require_signatures([checkpoint], trust, found.handovers)
+        found.notes.require_all(tree.size)
     except Failed as failed:
-        return _failure(failed, found, tree.root, 1)
-    return _success(found, tree.root, 1, (keys, trust))
+        return _result(found, tree.root, trust, failed)
+    return _result(found, tree.root, trust)
 
 
-def _walk(
-    entries: Iterable[LogEntry],
-    found: _Findings,
-    checkpoints: Sequence[SignedCheckpoint],
-    disclosed: Iterator[DisclosedField],
-) -> None:
-    roots: defaultdict[int, set[bytes]] = defaultdict(set)
-    for note in checkpoints:
-        roots[note.checkpoint.size].add(note.checkpoint.root)
-    _require_root(roots[0], EMPTY_ROOT, 0)
-    frontier = found.frontier
+def _walk(entries: Iterable[LogEntry], found: _Findings, disclosed: Iterator[DisclosedField]) -> None:
+    frontier, notes = found.frontier, found.notes
+    notes.meet(0, EMPTY_ROOT)
     opening = next(disclosed, None)
     for entry in entries:
         if entry.seq != frontier.size:
@@ -160,8 +225,8 @@ def _walk(
             raise _wrong_hash(entry.seq)
         frontier.append(leaf)
         found.entries += 1
-        if frontier.size in roots:
-            _require_root(roots[frontier.size], frontier.root(), frontier.size)
+        if notes.is_due(frontier.size):
+            notes.meet(frontier.size, frontier.root())
         if _OWN_ENTRY in entry.data:
             _read_own_entry(entry, found)
         while opening is not None and opening.seq <= entry.seq:
@@ -204,12 +269,6 @@ def _wrong_hash(seq: int) -> Failed:
     return Failed("LEDGER_HASH", f"The bytes of entry {seq} do not have its leaf hash.", where=f"seq {seq}")
 
 
-def _require_root(expected: set[bytes], root: bytes, size: int) -> None:
-    if expected - {root}:
-        text = f"Checkpoint {size} signs another root than its entries have: at least one of them was changed."
-        raise Failed("LEDGER_ROOT", text, where=f"size {size}")
-
-
 def _read_own_entry(entry: LogEntry, found: _Findings) -> None:
     try:
         decoded = decode_entry(entry.data)
@@ -217,7 +276,7 @@ def _read_own_entry(entry: LogEntry, found: _Findings) -> None:
         raise Failed("LEDGER_ENTRY", f"Entry {entry.seq}: {error}", where=f"seq {entry.seq}") from None
     handover = parse_handover(decoded.data)
     if handover is not None:
-        found.handovers.append(handover)
+        found.notes.hand_over(handover)
     if decoded.kind in (EntryKind.LEDGER_KEY_LOST, EntryKind.LEDGER_EPOCH_OPENED):
         text = f"Entry {entry.seq} records a break: {decoded.kind} at {decoded.data.get('size')} entries."
         found.breaks.append(Reason(code="LEDGER_BREAK", text=text, where=f"seq {entry.seq}"))
@@ -247,25 +306,7 @@ def _require_all_opened(opening: DisclosedField | None) -> None:
         raise Failed("LEDGER_DISCLOSED", text, where=f"seq {opening.seq}, field {opening.field}")
 
 
-def _require_cover(size: int, checkpoints: Sequence[SignedCheckpoint]) -> None:
-    signed = max((note.checkpoint.size for note in checkpoints), default=-1)
-    if signed > size:
-        text = f"Entry {size} is missing: checkpoint {signed} signs {signed} entries, here are {size}."
-        raise Failed("LEDGER_GAP", text, where=f"seq {size}")
-    if signed < size or signed < 0:
-        text = f"No signed checkpoint covers the entries from {max(signed, 0)} on; there are {size}."
-        raise Failed("LEDGER_UNSIGNED", text, where=f"seq {max(signed, 0)}")
-
-
-def _require_signatures(
-    checkpoints: Sequence[SignedCheckpoint], trust: Trust, handovers: Sequence[Handover]
-) -> tuple[VerifierKey, ...]:
-    keys = trusted_keys(trust.anchors, handovers)
-    for note in checkpoints:
-        if not any(note.is_signed_by(key) for key in keys):
-            tree = note.checkpoint
-            text = f"Checkpoint {tree.size} of {tree.origin} carries no valid signature of a trusted key."
-            raise Failed("LEDGER_SIGNATURE", text, where=f"size {tree.size}")
+def _require_trust(trust: Trust, keys: Sequence[VerifierKey]) -> None:
     strangers = [key for key in trust.exported if key not in keys]
     if strangers:
         text = f"The export names the key {strangers[0]}, which no given key vouches for. Give it with --key as well."
@@ -273,34 +314,19 @@ def _require_signatures(
     if not trust.given and not trust.accept_exported:
         text = "Everything holds, but only under the export's own key: whoever made it could have made the key too."
         raise Failed("LEDGER_KEY_NOT_GIVEN", f"{text} Give --key, or --trust-export-key.", where="key")
-    return keys
 
 
-def _failure(failed: Failed, found: _Findings, root: bytes, checkpoints: int) -> Verification:
-    return Verification(
-        verdict=failed.verdict,
-        entries=found.entries,
-        root=root,
-        checkpoints=checkpoints,
-        disclosed=found.disclosed,
-        failure=failed.reason,
-        breaks=tuple(found.breaks),
-    )
-
-
-def _success(
-    found: _Findings, root: bytes, checkpoints: int, trusted: tuple[tuple[VerifierKey, ...], Trust]
-) -> Verification:
-    keys, trust = trusted
+def _result(found: _Findings, root: bytes, trust: Trust, failed: Failed | None = None) -> Verification:
     text = "The key was taken from the export itself and trusted because --trust-export-key said so."
-    notices = () if trust.given else (Reason(code="LEDGER_KEY_FROM_EXPORT", text=text),)
+    told = failed is None and not trust.given
     return Verification(
-        verdict=Verdict.VERIFIED,
+        verdict=Verdict.VERIFIED if failed is None else failed.verdict,
         entries=found.entries,
         root=root,
-        checkpoints=checkpoints,
+        checkpoints=found.notes.count,
         disclosed=found.disclosed,
-        keys=keys,
+        keys=found.notes.keys if failed is None else (),
+        failure=None if failed is None else failed.reason,
         breaks=tuple(found.breaks),
-        notices=notices,
+        notices=(Reason(code="LEDGER_KEY_FROM_EXPORT", text=text),) if told else (),
     )

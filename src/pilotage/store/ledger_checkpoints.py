@@ -62,7 +62,7 @@ def newest_checkpoint(connection: Connection, origin: str) -> StoredCheckpoint |
 
 def every_checkpoint(connection: Connection) -> Iterator[StoredCheckpoint]:
     """Yield every checkpoint of every origin, smallest first, as a stream."""
-    result = connection.execution_options(yield_per=1_000).execute(_EVERY)
+    result = connection.execute(_EVERY.execution_options(yield_per=1_000))
     return (StoredCheckpoint(**row) for row in result.mappings())
 
 

@@ -1,0 +1,71 @@
+"""Reading the numbered ledger as a stream: a server-side cursor, so that any size takes the same memory.
+
+Leaf hashes come from the stored tiles, not from the bytes: comparing the two is the reader's business. Fail mode: a
+missing tile reads as an empty hash, which no leaf has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import Connection, text
+
+from pilotage.ledger.tiles import TILE_WIDTH
+from pilotage.ledger.tree import HASH_BYTES
+from pilotage.ledger.verify import DisclosedField, LogEntry
+from pilotage.store.ledger_sequencing import tile_reader
+
+_ROWS = 2_000
+_LOG = text("SELECT seq, bytes FROM ledger_entry WHERE seq < :size ORDER BY seq")
+_CHOSEN = text(
+    "SELECT seq, bytes FROM ledger_entry"
+    " WHERE seq < :size AND (id = ANY(:ids) OR subject = ANY(:subjects)) ORDER BY seq"
+)
+_DISCLOSED = text(
+    "SELECT e.seq, d.field, d.salt, d.value FROM ledger_disclosure AS d JOIN ledger_entry AS e ON e.id = d.entry"
+    " WHERE e.seq < :size AND d.entry = ANY(:ids) ORDER BY e.seq, d.field"
+)
+_ORIGINS = text("SELECT DISTINCT origin FROM ledger_checkpoint ORDER BY origin")
+
+
+def read_log(connection: Connection, size: int) -> Iterator[LogEntry]:
+    """Yield the first `size` entries with the leaf hash the tiles hold for each."""
+    result = connection.execute(_LOG.execution_options(yield_per=_ROWS), {"size": size})
+    read = _LeafHashes(connection)
+    for row in result:
+        yield LogEntry(row.seq, read(row.seq), row.bytes)
+
+
+def read_chosen(
+    connection: Connection, size: int, *, ids: Sequence[str], subjects: Sequence[str]
+) -> Iterator[LogEntry]:
+    """Yield the entries of these ids or about these subjects, by seq, each once."""
+    read = _LeafHashes(connection)
+    for row in connection.execute(_CHOSEN, {"size": size, "ids": list(ids), "subjects": list(subjects)}):
+        yield LogEntry(row.seq, read(row.seq), row.bytes)
+
+
+def read_disclosed(connection: Connection, size: int, ids: Sequence[str]) -> Iterator[DisclosedField]:
+    """Yield what opens the commitments of these entries, by seq."""
+    for row in connection.execute(_DISCLOSED, {"size": size, "ids": list(ids)}):
+        yield DisclosedField(row.seq, row.field, row.salt, row.value)
+
+
+def origins_of(connection: Connection) -> tuple[str, ...]:
+    """Return every origin this log was ever signed under."""
+    return tuple(connection.execute(_ORIGINS).scalars())
+
+
+class _LeafHashes:
+    """The stored hash of leaf after leaf, keeping only the last tile in memory."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._index = -1
+        self._tile = b""
+
+    def __call__(self, seq: int) -> bytes:
+        index, place = divmod(seq, TILE_WIDTH)
+        if index != self._index:
+            self._index, self._tile = index, tile_reader(self._connection)(0, index)
+        return self._tile[place * HASH_BYTES : (place + 1) * HASH_BYTES]
