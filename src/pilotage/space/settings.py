@@ -63,6 +63,13 @@ class LogLevel(StrEnum):
     ERROR = "ERROR"
 
 
+class Authentication(StrEnum):
+    """`oauth2`: an identity provider's bearer token only, local keys are refused. `any`: service keys too."""
+
+    OAUTH2 = "oauth2"
+    ANY = "any"
+
+
 class Delegation(StrEnum):
     """Whether a service must bring the token of the person it acts for."""
 
@@ -124,13 +131,13 @@ class RateLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Security:
-    """`allowed_ips` holds CIDR ranges in canonical form; None allows every address. `authentication` None: any kind."""
+    """`allowed_ips` holds CIDR ranges in canonical form; None allows every address."""
 
     encryption_at_rest: bool = False
     encryption_in_transit: bool = False
     allowed_ips: tuple[str, ...] | None = None
     api_rate_limit: RateLimits = RateLimits()
-    authentication: str | None = None
+    authentication: Authentication = Authentication.ANY
     delegation: Delegation = Delegation.OPTIONAL
 
 

@@ -1,0 +1,35 @@
+"""Checks addresses in declared files: https, or http on loopback; no user information, no fragment, a plain host.
+
+Rule: an address in a file is where data may go, so it must say exactly one host. Fail mode: ValueError with what to
+write; reaching the address is the egress rule's business.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from pilotage.core.fields import Reader, converted
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def check_url(text: str) -> str:
+    """Return the address unchanged, or raise ValueError."""
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port, parts = None, None, urlsplit("")
+    if not host or parts.scheme not in {"http", "https"} or port == 0 or any(char.isspace() for char in text):
+        message = f"{text[:80]!r} is not an address. Write https://host/path."
+        raise ValueError(message)
+    if parts.username is not None or parts.password is not None or parts.fragment:
+        message = "An address holds user information or a fragment. Write https://host/path, secrets by reference."
+        raise ValueError(message)
+    if parts.scheme == "http" and host not in _LOOPBACK:
+        message = f"{text[:80]!r} is not encrypted. Write https; http is for loopback only."
+        raise ValueError(message)
+    return text
+
+
+URL: Reader[str] = converted(check_url, "")

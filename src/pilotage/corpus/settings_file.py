@@ -1,0 +1,160 @@
+"""Reads `corpora/<name>/corpus.yaml` and `acl.yaml`.
+
+Rule: owner and steward are two different people; classification and region are required; an ACL names `user:`,
+`group:` or `service:` names, and `group:everyone` must be written to mean everyone. Fail mode: every mistake at once;
+no match in `acl.yaml` is nobody.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import re2
+
+from pilotage.core.fields import TEXT, Fields, Reader, choice, converted, list_of, map_of, matching, record
+from pilotage.core.ids import CorpusName
+from pilotage.core.located import Located, Problems
+from pilotage.core.readers import CORPUS, DAYS, PERSON, SECONDS
+from pilotage.corpus.cadence import CadenceProblem, parse_cadence
+from pilotage.corpus.settings import (
+    AclRule,
+    Classification,
+    CorpusSettings,
+    DataStage,
+    Exclusions,
+    History,
+    Recheck,
+    Review,
+    Source,
+    SourceKind,
+)
+
+_ACL_FORM = re.compile(r"(user|group|service):(\S.{0,254})")
+_LANGUAGE = matching(re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*"), "a language tag such as en or de")
+ROW_KEYS = ("id", "title", "text", "section", "acl", "classification", "region", "effective_date", "expiry_date", "uri")
+"""Keys of a JSONL row (INTERFACE.md 2) that `fields` may map."""
+
+
+def _read_acl_name(at: Located, problems: Problems) -> str:
+    text = TEXT.read(at, problems)
+    match = _ACL_FORM.fullmatch(text)
+    if match is None:
+        if text.strip():
+            hint = "Write group:NAME, user:PERSON or service:NAME; group:everyone is every person of the workspace."
+            problems.add(at, f"{text[:80]!r} is not an ACL name", hint)
+    elif text != "group:everyone":
+        problems.refer(f"acl {match[1]}", match[2], at)
+    return text
+
+
+_ACL: Reader[tuple[str, ...]] = list_of(Reader(read=_read_acl_name, stand_in=str), or_one=True)
+
+
+def _read_glob(text: str) -> str:
+    if text.startswith("/") or "\\" in text or ".." in text.split("/"):
+        message = f"{text[:80]!r} leaves the folder. Write a path pattern inside it, such as hr/**."
+        raise ValueError(message)
+    return text
+
+
+def _read_title(text: str) -> str:
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        re2.compile(text, options)
+    except re2.error:
+        message = f"{text[:80]!r} is not a linear-time pattern. Write RE2 syntax: no lookaround, no backreference."
+        raise ValueError(message) from None
+    return text
+
+
+def _read_cadence(text: str) -> str:
+    try:
+        parse_cadence(text)
+    except CadenceProblem as problem:
+        message = str(problem).replace("; ", ". ", 1)
+        raise ValueError(message) from None
+    return text
+
+
+_GLOB: Reader[str] = converted(_read_glob, "")
+
+
+def parse_acl_rules(at: Located, problems: Problems) -> tuple[AclRule, ...]:
+    """Read `acl.yaml` (or `acl_rules`): path globs to ACL names."""
+    rules: Mapping[str, tuple[str, ...]] = map_of(_ACL).read(at, problems)
+    children = at.node if isinstance(at.node, Mapping) else {}
+    for glob, child in children.items():
+        _GLOB.read(Located(file=child.file, line=child.line, path=glob, node=glob), problems)
+    return tuple(AclRule(glob=glob, names=names) for glob, names in rules.items())
+
+
+_ACL_RULES: Reader[tuple[AclRule, ...]] = Reader(read=parse_acl_rules, stand_in=tuple)
+
+
+def parse_corpus(fields: Fields, *, name: CorpusName, acl_file: tuple[AclRule, ...]) -> CorpusSettings:
+    """Read one corpus; `acl_file` are the rules of its `acl.yaml`."""
+    settings = CorpusSettings(
+        name=name,
+        source=fields.get("source", _SOURCE, Source(kind=SourceKind.FOLDER, path="documents")),
+        owner=fields.need("owner", PERSON),
+        steward=fields.need("steward", PERSON),
+        classification=fields.need("classification", choice(Classification)),
+        region=fields.need("region", TEXT),
+        cadence=fields.get("cadence", converted(_read_cadence, ""), None),
+        retention_days=fields.get("retention", DAYS, None),
+        exclusions=fields.get("exclusions", record(_exclusions), Exclusions()),
+        acl=fields.get("acl", _ACL, ()),
+        acl_rules=fields.get("acl_rules", _ACL_RULES, ()) + acl_file,
+        acl_max_age_s=fields.get("acl_max_age", SECONDS, 0),
+        recheck=fields.get("recheck", choice(Recheck), Recheck.OFF),
+        data_stage=fields.get("data_stage", choice(DataStage), DataStage.PRODUCTION),
+        review=fields.get("review", choice(Review), Review.TWO_PERSON),
+        history=fields.get("history", choice(History), History.LATEST),
+        fields=_field_map(fields),
+        language=fields.get("language", _LANGUAGE, "en"),
+        derived_from=fields.get("derived_from", CORPUS, None),
+    )
+    if settings.owner and settings.owner == settings.steward:
+        what = f"Owner and steward are the same person ({settings.owner})"
+        fields.problem("steward", what, "Name two people: the steward accepts what the owner is accountable for.")
+    return settings
+
+
+def _read_source(at: Located, problems: Problems) -> Source:
+    if isinstance(at.node, str):
+        kind = choice(SourceKind).read(at, problems)
+        return Source(kind=kind, path="documents")
+    return record(_source).read(at, problems)
+
+
+def _source(fields: Fields) -> Source:
+    kind = fields.need("kind", choice(SourceKind))
+    path = fields.get("path", TEXT, "documents")
+    if ".." in path.split("/"):
+        fields.problem(
+            "path", f"The path {path!r} leaves the corpus folder", "Write a folder inside it, or a full path."
+        )
+    return Source(kind=kind, path=path)
+
+
+_SOURCE: Reader[Source] = Reader(read=_read_source, stand_in=lambda: Source(kind=SourceKind.FOLDER, path="documents"))
+
+
+def _exclusions(fields: Fields) -> Exclusions:
+    return Exclusions(
+        globs=fields.get("globs", list_of(_GLOB, or_one=True), ()),
+        titles=fields.get("titles", list_of(converted(_read_title, ""), or_one=True), ()),
+        classifications=fields.get("classifications", list_of(choice(Classification), or_one=True), ()),
+        older_than_days=fields.get("older_than", DAYS, None),
+    )
+
+
+def _field_map(fields: Fields) -> Mapping[str, str]:
+    return fields.get("fields", record(_row_keys), {})
+
+
+def _row_keys(fields: Fields) -> Mapping[str, str]:
+    found = {key: fields.get(key, TEXT, None) for key in ROW_KEYS}
+    return {key: text for key, text in found.items() if text is not None}
