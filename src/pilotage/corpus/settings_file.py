@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-import re2
-
 from pilotage.core.fields import TEXT, Fields, Reader, choice, converted, list_of, map_of, matching, record
 from pilotage.core.ids import CorpusName
 from pilotage.core.located import Located, Problems
 from pilotage.core.readers import CORPUS, DAYS, PERSON, SECONDS
 from pilotage.corpus.cadence import CadenceProblem, parse_cadence
+from pilotage.corpus.exclusions import pattern_problem
+from pilotage.corpus.fields import ROW_KEYS, mapping_problems
 from pilotage.corpus.settings import (
     AclRule,
     Classification,
@@ -32,8 +32,6 @@ from pilotage.corpus.settings import (
 
 _ACL_FORM = re.compile(r"(user|group|service):(\S.{0,254})")
 _LANGUAGE = matching(re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*"), "a language tag such as en or de")
-ROW_KEYS = ("id", "title", "text", "section", "acl", "classification", "region", "effective_date", "expiry_date", "uri")
-"""Keys of a JSONL row (INTERFACE.md 2) that `fields` may map."""
 
 
 def _read_acl_name(at: Located, problems: Problems) -> str:
@@ -59,13 +57,9 @@ def _read_glob(text: str) -> str:
 
 
 def _read_title(text: str) -> str:
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        re2.compile(text, options)
-    except re2.error:
+    if pattern_problem(text) is not None:
         message = f"{text[:80]!r} is not a linear-time pattern. Write RE2 syntax: no lookaround, no backreference."
-        raise ValueError(message) from None
+        raise ValueError(message)
     return text
 
 
@@ -95,24 +89,25 @@ _ACL_RULES: Reader[tuple[AclRule, ...]] = Reader(read=parse_acl_rules, stand_in=
 
 def parse_corpus(fields: Fields, *, name: CorpusName, acl_file: tuple[AclRule, ...]) -> CorpusSettings:
     """Read one corpus; `acl_file` are the rules of its `acl.yaml`."""
+    classification = fields.need("classification", choice(Classification))
     settings = CorpusSettings(
         name=name,
         source=fields.get("source", _SOURCE, Source(kind=SourceKind.FOLDER, path="documents")),
         owner=fields.need("owner", PERSON),
         steward=fields.need("steward", PERSON),
-        classification=fields.need("classification", choice(Classification)),
+        classification=classification,
         region=fields.need("region", TEXT),
         cadence=fields.get("cadence", converted(_read_cadence, ""), None),
         retention_days=fields.get("retention", DAYS, None),
         exclusions=fields.get("exclusions", record(_exclusions), Exclusions()),
         acl=fields.get("acl", _ACL, ()),
         acl_rules=fields.get("acl_rules", _ACL_RULES, ()) + acl_file,
-        acl_max_age_s=fields.get("acl_max_age", SECONDS, 0),
+        acl_max_age_s=fields.get("acl_max_age", SECONDS, _default_acl_age_s(classification)),
         recheck=fields.get("recheck", choice(Recheck), Recheck.OFF),
         data_stage=fields.get("data_stage", choice(DataStage), DataStage.PRODUCTION),
         review=fields.get("review", choice(Review), Review.TWO_PERSON),
         history=fields.get("history", choice(History), History.LATEST),
-        fields=_field_map(fields),
+        fields=fields.get("fields", record(_row_keys), {}),
         language=fields.get("language", _LANGUAGE, "en"),
         derived_from=fields.get("derived_from", CORPUS, None),
     )
@@ -151,10 +146,15 @@ def _exclusions(fields: Fields) -> Exclusions:
     )
 
 
-def _field_map(fields: Fields) -> Mapping[str, str]:
-    return fields.get("fields", record(_row_keys), {})
-
-
 def _row_keys(fields: Fields) -> Mapping[str, str]:
     found = {key: fields.get(key, TEXT, None) for key in ROW_KEYS}
-    return {key: text for key, text in found.items() if text is not None}
+    mapping = {key: text for key, text in found.items() if text is not None}
+    for key, what in mapping_problems(mapping).items():
+        said, _, hint = what.partition("; ")
+        fields.problem(key, f"{mapping[key]!r} {said}", f"{hint[:1].upper()}{hint[1:]}.")
+    return mapping
+
+
+def _default_acl_age_s(classification: Classification) -> int:
+    """Return how long a confirmed ACL stands (serving.md 2.5): 15 minutes for restricted documents, else a day."""
+    return 900 if classification is Classification.RESTRICTED else 86_400

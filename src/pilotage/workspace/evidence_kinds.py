@@ -9,80 +9,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-_TESTS = frozenset(
-    ["executed", "passed", "failed", "errors", "skipped", "skipped_share", "flaky", "duplicates", "points_tested"]
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_TESTS = _words("executed passed failed errors skipped skipped_share flaky duplicates points_tested")
+_SCAN = _words("critical high medium low unknown suppressed unaudited exploitable tools targets")
+_LOAD = _words("requests errors error_rate p50 p95 p99 rps duration_s max_gap_s drift_ratio volume_ratio")
+_DRILL = _words("runs rto_s rpo_s lost_requests")
+_METRICS = _words(
+    "key_fact_recall forbidden_fact exact_match token_recall token_f1 format coverage "
+    "answer_accuracy superseded_source pii_leak policy_violation citation_validity "
+    "citation_coverage citation_precision_gold citation_recall_gold citation_anchor "
+    "citation_recall_entailed citation_precision_entailed grounding hallucination_answer "
+    "hallucination_statement refusal_correct refusal_recall refusal_precision over_refusal "
+    "balanced_accuracy recall_at_k hit_at_k precision_at_k mrr ndcg_at_k tokens_in tokens_out "
+    "cost"
 )
-_SCAN = frozenset(
-    ["critical", "high", "medium", "low", "unknown", "suppressed", "unaudited", "exploitable", "tools", "targets"]
-)
-_LOAD = frozenset(
-    [
-        "requests",
-        "errors",
-        "error_rate",
-        "p50",
-        "p95",
-        "p99",
-        "rps",
-        "duration_s",
-        "max_gap_s",
-        "drift_ratio",
-        "volume_ratio",
-    ]
-)
-_DRILL = frozenset(["runs", "rto_s", "rpo_s", "lost_requests"])
-_METRICS = [
-    "key_fact_recall",
-    "forbidden_fact",
-    "exact_match",
-    "token_recall",
-    "token_f1",
-    "format",
-    "coverage",
-    "answer_accuracy",
-    "superseded_source",
-    "pii_leak",
-    "policy_violation",
-    "citation_validity",
-    "citation_coverage",
-    "citation_precision_gold",
-    "citation_recall_gold",
-    "citation_anchor",
-    "citation_recall_entailed",
-    "citation_precision_entailed",
-    "grounding",
-    "hallucination_answer",
-    "hallucination_statement",
-    "refusal_correct",
-    "refusal_recall",
-    "refusal_precision",
-    "over_refusal",
-    "balanced_accuracy",
-    "recall_at_k",
-    "hit_at_k",
-    "precision_at_k",
-    "mrr",
-    "ndcg_at_k",
-    "tokens_in",
-    "tokens_out",
-    "cost",
-]
-_RUN = frozenset(
-    [
-        "scored",
-        "unscored",
-        "must_pass_failed",
-        "regressions",
-        "leaks",
-        "pii_leaks",
-        "critical_failures",
-        "p50_ms",
-        "p95_ms",
-        "p99_ms",
-        "ttft_p50_ms",
-        "ttft_p95_ms",
-        "ttft_p99_ms",
-    ]
+_RUN = _words(
+    "scored unscored must_pass_failed regressions leaks pii_leaks critical_failures p50_ms "
+    "p95_ms p99_ms ttft_p50_ms ttft_p95_ms ttft_p99_ms"
 )
 _EVALUATION = _RUN | {f"{name}{bound}" for name in _METRICS for bound in ("", "_lcb", "_ucb")}
 
@@ -90,72 +37,49 @@ KINDS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         **{
             f"tests.{suite}": _TESTS
-            for suite in [
-                "unit",
-                "integration",
-                "api",
-                "smoke",
-                "functional",
-                "regression",
-                "e2e",
-                "security",
-                "encryption",
-            ]
+            for suite in _words("unit integration api smoke functional regression e2e security encryption")
         },
-        "coverage": frozenset(
-            ["line_rate", "lines_valid", "branch_rate", "files", "critical_rate", "missing_critical"]
-        ),
-        **{f"scan.{scan}": _SCAN for scan in ["sast", "deps", "container", "iac", "dast"]},
-        "scan.secrets": frozenset(["verified", "unverified", "files_scanned"]),
-        "quality": frozenset(["gate_ok", "score", "ratings", "duplicated", "hotspots_to_review", "new_issues"]),
+        "coverage": _words("line_rate lines_valid branch_rate files critical_rate missing_critical"),
+        **{f"scan.{scan}": _SCAN for scan in _words("sast deps container iac dast")},
+        "scan.secrets": _words("verified unverified files_scanned"),
+        "quality": _words("gate_ok score ratings duplicated hotspots_to_review new_issues"),
         **{
-            kind: frozenset(["components", "denied", "unknown_licence", "vulnerable_by_severity"])
+            kind: _words("components denied unknown_licence vulnerable_by_severity")
             for kind in ("sbom", "licences", "vex")
         },
-        "review.code": frozenset(["approvals_on_head", "changes_requested", "unmapped"]),
+        "review.code": _words("approvals_on_head changes_requested unmapped"),
         "evaluation": _EVALUATION,
         "permissions": _EVALUATION,
         "redteam": _EVALUATION,
-        "fairness": frozenset(
-            [
-                "groups",
-                "min_group_n",
-                "worst_gap",
-                "worst_gap_lcb",
-                "worst_gap_ucb",
-                "worst_ratio",
-                "worst_ratio_lcb",
-                "worst_ratio_ucb",
-                "scored",
-                "unscored",
-                "flips",
-            ]
+        "fairness": _words(
+            "groups min_group_n worst_gap worst_gap_lcb worst_gap_ucb worst_ratio worst_ratio_lcb "
+            "worst_ratio_ucb scored unscored flips"
         ),
-        **{f"load.{load}": _LOAD for load in ["expected", "stress", "peak", "sustained"]},
+        **{f"load.{load}": _LOAD for load in _words("expected stress peak sustained")},
         "failover": _DRILL,
         "recovery": _DRILL,
-        "drill.rollback": frozenset(["seconds_to_zero_traffic", "verified"]),
-        "accessibility": frozenset(["critical", "serious", "moderate", "minor", "incomplete", "rules_run", "pages"]),
-        "pentest": frozenset(["critical", "high", "independent", "scope_hosts"]),
-        "lineage": frozenset(["documents", "unlabelled", "without_owner", "without_lineage", "pii_unhandled"]),
-        "classification": frozenset(["documents", "unlabelled", "without_owner", "without_lineage", "pii_unhandled"]),
-        "data_quality": frozenset(["documents", "rejected", "duplicates", "conflicting", "stale", "unreadable"]),
-        "uat": frozenset(["scenarios", "passed", "failed", "blocked", "open_critical", "testers", "pass_rate"]),
-        "training": frozenset(["required", "completed", "share"]),
+        "drill.rollback": _words("seconds_to_zero_traffic verified"),
+        "accessibility": _words("critical serious moderate minor incomplete rules_run pages"),
+        "pentest": _words("critical high independent scope_hosts"),
+        "lineage": _words("documents unlabelled without_owner without_lineage pii_unhandled"),
+        "classification": _words("documents unlabelled without_owner without_lineage pii_unhandled"),
+        "data_quality": _words("documents rejected duplicates conflicting stale unreadable"),
+        "uat": _words("scenarios passed failed blocked open_critical testers pass_rate"),
+        "training": _words("required completed share"),
         "fact.release": frozenset({"parts_present"}),
-        "fact.corpus": frozenset(["without_retention", "overdue_takedowns", "unredacted_pii"]),
+        "fact.corpus": _words("without_retention overdue_takedowns unredacted_pii"),
         "fact.residency": frozenset({"violations"}),
-        "fact.deployment": frozenset(["healthy", "digest_match", "answering", "ready_instances"]),
-        "fact.monitoring": frozenset(
-            ["logs", "metrics", "dashboard", "last_sample_age_s", "exporters_ok", "alert_test_ok", "alert_test_age_h"]
+        "fact.deployment": _words("healthy digest_match answering ready_instances"),
+        "fact.monitoring": _words(
+            "logs metrics dashboard last_sample_age_s exporters_ok alert_test_ok alert_test_age_h"
         ),
         "fact.space": frozenset({"unapproved_differences_to_production"}),
-        "fact.oncall": frozenset(["primary_now", "secondary_now", "days_covered", "acknowledged_test_page"]),
-        "fact.roster": frozenset(["seats_filled", "seats_empty"]),
-        "fact.risks": frozenset(["untreated", "without_owner"]),
-        "fact.rollout": frozenset(["rollback_target_authorised", "undecidable_metrics"]),
-        "fact.budget": frozenset(["approved", "forecast_over_budget"]),
-        "fact.cab_pack": frozenset(["generated", "sections_missing"]),
+        "fact.oncall": _words("primary_now secondary_now days_covered acknowledged_test_page"),
+        "fact.roster": _words("seats_filled seats_empty"),
+        "fact.risks": _words("untreated without_owner"),
+        "fact.rollout": _words("rollback_target_authorised undecidable_metrics"),
+        "fact.budget": _words("approved forecast_over_budget"),
+        "fact.cab_pack": _words("generated sections_missing"),
         "fact.freeze": frozenset({"active"}),
         "fact.incident": frozenset({"open_critical"}),
         "fact.drift": frozenset({"open"}),
@@ -163,34 +87,17 @@ KINDS: Mapping[str, frozenset[str]] = MappingProxyType(
     }
 )
 
-DOCUMENTS = frozenset(
-    [
-        "architecture",
-        "security-considerations",
-        "api",
-        "model-card",
-        "risk-assessment",
-        "validation-report",
-        "pia",
-        "data-retention",
-        "terms-of-service",
-        "subprocessors",
-        "runbook",
-        "incident-response",
-        "rollback-procedure",
-        "user-guide",
-        "operations-manual",
-        "training-material",
-        "communication-plan",
-        "budget-approval",
-        "override-guidance",
-    ]
+DOCUMENTS = _words(
+    "architecture security-considerations api model-card risk-assessment validation-report pia "
+    "data-retention terms-of-service subprocessors runbook incident-response rollback-procedure "
+    "user-guide operations-manual training-material communication-plan budget-approval "
+    "override-guidance"
 )
 """Document types that the default pipeline and the specifications name; a workspace may add its own."""
 
 NEVER_CLAIMS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
-        **{f"scan.{scan}": frozenset({"critical", "unknown"}) for scan in ["sast", "deps", "container", "iac", "dast"]},
+        **{f"scan.{scan}": frozenset({"critical", "unknown"}) for scan in _words("sast deps container iac dast")},
         "scan.secrets": frozenset({"verified", "unverified"}),
         "permissions": frozenset({"leaks"}),
         "tests.security": frozenset({"failed", "errors"}),
