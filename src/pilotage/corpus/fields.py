@@ -20,6 +20,7 @@ from pilotage.corpus.text import normalise, normalise_line
 ROW_KEYS = ("id", "title", "text", "section", "acl", "classification", "region", "effective_date", "expiry_date", "uri")
 MAX_ID_LENGTH = 512
 _PLACE = re.compile(r"\{([^{}]*)\}")
+_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T.*")
 _ABSENT = object()
 
 
@@ -29,14 +30,12 @@ class FieldProblem(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A source row under our keys. `acl` is as given (checked by `acl.readers_of`); `has_acl` when the row has one."""
+    """A source row under our keys, its texts in normal form. The ACL stands apart: `row_acl`, `acl.readers_of`."""
 
     id: str
     title: str
     text: str
     section: str
-    acl: Json
-    has_acl: bool
     classification: Classification | None
     region: str | None
     effective_from: date | None
@@ -59,36 +58,76 @@ def mapping_problems(fields: Mapping[str, str]) -> dict[str, str]:
 
 def map_row(row: Mapping[str, Json], fields: Mapping[str, str]) -> Row:
     """Read one row; raise FieldProblem with the reason when it cannot become a document."""
-    taken = {source for source in fields.values() if not _is_template(source)}
-
-    def value(key: str) -> object:
-        source = fields.get(key)
-        if source is None:
-            return _ABSENT if key in taken else row.get(key, _ABSENT)
-        return _fill(source, row) if _is_template(source) else row.get(source, _ABSENT)
-
-    document = _document_id(value("id"))
-    text = _optional_text(value("text"), "text")
+    document = row_id(row, fields)
+    text = _optional_text(_value(row, fields, "text"), "text")
     if text is None:
         raise FieldProblem("it has no text")
-    first, last = _date(value("effective_date"), "effective_date"), _date(value("expiry_date"), "expiry_date")
-    if first is not None and last is not None and first >= last:
-        message = f"its effective date {first} is not before its expiry date {last}"
-        raise FieldProblem(message)
-    acl = value("acl")
+    first = parse_date(_text_of(row, fields, "effective_date"), "effective_date")
+    last = parse_date(_text_of(row, fields, "expiry_date"), "expiry_date")
+    check_dates(first, last)
     return Row(
         id=document,
-        title=normalise_line(_optional_text(value("title"), "title") or ""),
+        title=normalise_line(_text_of(row, fields, "title") or ""),
         text=normalise(text),
-        section=normalise_line(_optional_text(value("section"), "section") or ""),
-        acl=None if acl is _ABSENT else acl,  # type: ignore[arg-type]
-        has_acl=acl is not _ABSENT and acl is not None,
-        classification=_classification(value("classification")),
-        region=_optional_text(value("region"), "region"),
+        section=normalise_line(_text_of(row, fields, "section") or ""),
+        classification=parse_classification(_text_of(row, fields, "classification")),
+        region=_text_of(row, fields, "region"),
         effective_from=first,
         effective_to=last,
-        uri=_optional_text(value("uri"), "uri"),
+        uri=_text_of(row, fields, "uri"),
     )
+
+
+def row_id(row: Mapping[str, Json], fields: Mapping[str, str]) -> str:
+    """Return the row's document id; raise FieldProblem when it has none."""
+    return _document_id(_value(row, fields, "id"))
+
+
+def row_acl(row: Mapping[str, Json], fields: Mapping[str, str]) -> Json:
+    """Return the row's own ACL as given, or None when it has none."""
+    acl = _value(row, fields, "acl")
+    return None if acl is _ABSENT else acl  # type: ignore[return-value]
+
+
+def parse_date(text: str | None, key: str) -> date | None:
+    """Read an ISO date or the date of an ISO moment; raise FieldProblem."""
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text[:10] if _MOMENT.fullmatch(text) else text)
+    except ValueError:
+        message = f"its {key} {text[:40]!r} is no date; write YYYY-MM-DD"
+        raise FieldProblem(message) from None
+
+
+def parse_classification(text: str | None) -> Classification | None:
+    """Read a classification; raise FieldProblem naming the four."""
+    if text is None:
+        return None
+    try:
+        return Classification(text.strip().lower())
+    except ValueError:
+        message = f"its classification {text[:40]!r} is none of {', '.join(Classification)}"
+        raise FieldProblem(message) from None
+
+
+def check_dates(first: date | None, last: date | None) -> None:
+    """Raise FieldProblem unless the interval holds at least one day."""
+    if first is not None and last is not None and first >= last:
+        message = f"its effective date is not before its expiry date: {first}, {last}"
+        raise FieldProblem(message)
+
+
+def _value(row: Mapping[str, Json], fields: Mapping[str, str], key: str) -> object:
+    source = fields.get(key)
+    if source is None:
+        # `id: section` uses the row's `section` up: it is not also the heading of the text.
+        return _ABSENT if key in fields.values() else row.get(key, _ABSENT)
+    return _fill(source, row) if _is_template(source) else row.get(source, _ABSENT)
+
+
+def _text_of(row: Mapping[str, Json], fields: Mapping[str, str], key: str) -> str | None:
+    return _optional_text(_value(row, fields, key), key)
 
 
 def _is_template(source: str) -> bool:
@@ -133,25 +172,3 @@ def _optional_text(value: object, key: str) -> str | None:
         message = f"its {key} is not text"
         raise FieldProblem(message)
     return text
-
-
-def _date(value: object, key: str) -> date | None:
-    text = _optional_text(value, key)
-    if text is None:
-        return None
-    try:
-        return date.fromisoformat(text[:10] if re.fullmatch(r"\d{4}-\d{2}-\d{2}T.*", text) else text)
-    except ValueError:
-        message = f"its {key} {text[:40]!r} is no date; write YYYY-MM-DD"
-        raise FieldProblem(message) from None
-
-
-def _classification(value: object) -> Classification | None:
-    text = _optional_text(value, "classification")
-    if text is None:
-        return None
-    try:
-        return Classification(text.strip().lower())
-    except ValueError:
-        message = f"its classification {text[:40]!r} is none of {', '.join(Classification)}"
-        raise FieldProblem(message) from None

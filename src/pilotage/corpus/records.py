@@ -22,14 +22,18 @@ SECTION_SEPARATOR = " > "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceItem:
-    """One thing a connector lists. `etag` changes when the item does; `where` is its place in the source (`line 7`)."""
+    """One thing a connector lists. `etag` changes when the item does; `path` is what globs match (its id, or its file).
+
+    `row` is the item's content where listing already reads it (JSONL): it is not read a second time.
+    """
 
     id: str
     etag: str
+    path: str
     modified: datetime | None = None
     size: int = 0
     uri: str | None = None
-    where: str = ""
+    row: Mapping[str, Json] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +93,15 @@ class Section:
 class ParsedDocument:
     """What a parser read. `title` is "" when the format holds none.
 
-    `hidden_elements` counts what a reader would not have seen (removed); `needs_ocr` lists pages (from 1) that are
-    images without text; `failed_pages` those that could not be read; `warnings` is for the quality report.
+    `fields` is its front matter (title, dates, classification, region, uri; never an ACL). `hidden_elements` counts
+    what a reader would not have seen, which is removed; `needs_ocr` lists pages (from 1) that are images without text;
+    `failed_pages` those that could not be read.
     """
 
     title: str
     sections: tuple[Section, ...]
     parser: str
+    fields: Mapping[str, str] = field(default_factory=dict)
     hidden_elements: int = 0
     needs_ocr: tuple[int, ...] = ()
     failed_pages: tuple[int, ...] = ()

@@ -1,0 +1,1 @@
+"""Bundled sources: a folder of files and JSONL rows."""

@@ -1,0 +1,1 @@
+"""Document formats, each read in a confined child process."""
