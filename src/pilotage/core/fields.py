@@ -16,16 +16,17 @@ from typing import Generic, TypeVar
 from pilotage.core.located import Located, Problems, did_you_mean, join_path
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 D = TypeVar("D")
 E = TypeVar("E", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reader(Generic[T]):
+class Reader(Generic[T_co]):
     """Turns a Located value into a T. `stand_in` makes the value that replaces a missing or mistaken one."""
 
-    read: Callable[[Located, Problems], T]
-    stand_in: Callable[[], T]
+    read: Callable[[Located, Problems], T_co]
+    stand_in: Callable[[], T_co]
 
 
 @dataclass(slots=True, kw_only=True)
