@@ -7,6 +7,7 @@ missing tile reads as an empty hash, which no leaf has.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -25,7 +26,33 @@ _DISCLOSED = text(
     "SELECT e.seq, d.field, d.salt, d.value FROM ledger_disclosure AS d JOIN ledger_entry AS e ON e.id = d.entry"
     " WHERE e.seq < :size AND d.entry = ANY(:ids) ORDER BY e.seq, d.field"
 )
+_ROWS_AS_STORED = text("SELECT seq, id, kind, subject, bytes FROM ledger_entry WHERE seq IS NOT NULL ORDER BY seq")
+_KEPT = text(
+    "SELECT d.entry, d.field, d.salt, d.value, e.bytes FROM ledger_disclosure AS d"
+    " JOIN ledger_entry AS e ON e.id = d.entry ORDER BY d.entry, d.field"
+)
 _ORIGINS = text("SELECT DISTINCT origin FROM ledger_checkpoint ORDER BY origin")
+
+
+class Row(NamedTuple):
+    """A numbered entry as its row holds it; `leaf` is the hash in the tiles."""
+
+    seq: int
+    id: str
+    kind: str
+    subject: str
+    data: bytes
+    leaf: bytes
+
+
+class Kept(NamedTuple):
+    """A kept disclosure with the entry it opens."""
+
+    entry: str
+    field: str
+    salt: bytes
+    value: str
+    data: bytes
 
 
 def read_log(connection: Connection, size: int) -> Iterator[LogEntry]:
@@ -34,6 +61,19 @@ def read_log(connection: Connection, size: int) -> Iterator[LogEntry]:
     read = _LeafHashes(connection)
     for row in result:
         yield LogEntry(row.seq, read(row.seq), row.bytes)
+
+
+def stored_rows(connection: Connection) -> Iterator[Row]:
+    """Yield every numbered entry with its columns and the leaf hash the tiles hold, by seq."""
+    read = _LeafHashes(connection)
+    for row in connection.execute(_ROWS_AS_STORED.execution_options(yield_per=_ROWS)):
+        yield Row(row.seq, row.id, row.kind, row.subject, row.bytes, read(row.seq))
+
+
+def disclosed_rows(connection: Connection) -> Iterator[Kept]:
+    """Yield every kept salt and value with the bytes of its entry."""
+    for row in connection.execute(_KEPT.execution_options(yield_per=_ROWS)):
+        yield Kept(row.entry, row.field, row.salt, row.value, row.bytes)
 
 
 def read_chosen(
