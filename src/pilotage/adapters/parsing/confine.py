@@ -27,8 +27,8 @@ _SECCOMP_MODE_FILTER = 2
 _ALLOW = 0x7FFF0000
 _REFUSE = 0x00050000 | 1  # SECCOMP_RET_ERRNO | EPERM
 
-# Refused system calls: socket connect bind execve execveat ptrace process_vm_readv process_vm_writev unlink rename mkdir
-# kill io_uring_setup and their -at forms, by the numbers of each architecture.
+# Refused system calls: socket connect bind execve execveat ptrace process_vm_readv process_vm_writev unlink rename
+# mkdir kill io_uring_setup and their -at forms, by the numbers of each architecture.
 _CALLS = MappingProxyType(
     {
         "x86_64": (
