@@ -66,6 +66,16 @@ CREATE TABLE chunk_text (
 -- Uncompressed, so that the scan after a purge can search the files for the text itself.
 ALTER TABLE chunk_text ALTER COLUMN body SET STORAGE EXTERNAL;
 ALTER TABLE chunk_text ALTER COLUMN heading SET STORAGE EXTERNAL;
+-- A partition belongs to its table's owner; the application role, which is not, makes one through this function only.
+CREATE FUNCTION make_chunk_partition(corpus_name text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+    IF corpus_name !~ '^[a-z0-9][a-z0-9-]{0,39}$' THEN
+        RAISE EXCEPTION 'no corpus name: %', corpus_name USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    EXECUTE format('CREATE TABLE IF NOT EXISTS public.%I PARTITION OF public.chunk_text FOR VALUES IN (%L)',
+                   'chunk_text_' || corpus_name, corpus_name);
+END $$;
 
 CREATE TABLE embedding (
     corpus          text NOT NULL,
@@ -385,7 +395,8 @@ CREATE TABLE run (
     attempt         integer NOT NULL DEFAULT 0,
     lease_owner     text,
     lease_until     timestamptz,
-    generation      bigint NOT NULL DEFAULT 0,
+    generation      bigint NOT NULL DEFAULT 0,          -- fencing token: +1 with every lease
+    requested       bigint NOT NULL DEFAULT 1,          -- +1 each time the work is asked for, also while it runs
     payload         jsonb NOT NULL DEFAULT '{}',
     last_error      text,
     PRIMARY KEY (kind, key)
@@ -394,15 +405,18 @@ CREATE INDEX run_due ON run (due_at) WHERE state = 'due';
 
 CREATE TABLE outbox (
     id              text PRIMARY KEY,
+    seq             bigint GENERATED ALWAYS AS IDENTITY, -- delivery order within (kind, target)
     kind            text NOT NULL,
     target          text NOT NULL,
     payload         jsonb NOT NULL,
     idempotency_key text NOT NULL,
     state           text NOT NULL DEFAULT 'waiting',    -- waiting, done, dead
     attempt         integer NOT NULL DEFAULT 0,
-    next_at         timestamptz NOT NULL
+    next_at         timestamptz NOT NULL,
+    last_error      text
 );
 CREATE INDEX outbox_next ON outbox (next_at) WHERE state = 'waiting';
+CREATE INDEX outbox_order ON outbox (kind, target, seq) WHERE state = 'waiting';
 
 -- One row per live process: heartbeats, clock skew, what each has applied.
 CREATE TABLE process (
