@@ -5,7 +5,7 @@ Mirror of the `runs` part of the schema; what each column means stands in `store
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, text
+from sqlalchemy import BigInteger, Column, Identity, Index, Integer, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 
 from pilotage.store.tables.metadata import metadata
@@ -21,6 +21,7 @@ run = Table(
     Column("lease_owner", Text),
     Column("lease_until", TIMESTAMP(timezone=True)),
     Column("generation", BigInteger, nullable=False, server_default=text("0")),
+    Column("requested", BigInteger, nullable=False, server_default=text("1")),
     Column("payload", JSONB, nullable=False, server_default=text("'{}'")),
     Column("last_error", Text),
 )
@@ -31,6 +32,7 @@ outbox = Table(
     "outbox",
     metadata,
     Column("id", Text, primary_key=True),
+    Column("seq", BigInteger, Identity(always=True)),
     Column("kind", Text, nullable=False),
     Column("target", Text, nullable=False),
     Column("payload", JSONB, nullable=False),
@@ -38,9 +40,12 @@ outbox = Table(
     Column("state", Text, nullable=False, server_default=text("'waiting'")),
     Column("attempt", Integer, nullable=False, server_default=text("0")),
     Column("next_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("last_error", Text),
 )
 
 Index("outbox_next", outbox.c.next_at, postgresql_where=text("state = 'waiting'"))
+
+Index("outbox_order", outbox.c.kind, outbox.c.target, outbox.c.seq, postgresql_where=text("state = 'waiting'"))
 
 process = Table(
     "process",

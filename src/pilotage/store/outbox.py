@@ -1,0 +1,133 @@
+"""Messages to the outside, written with the state change they tell of and delivered at least once.
+
+Rule: in order within (kind, target): a message waits for every earlier one to be done or dead. Each attempt is charged
+before it starts, so a crash in the middle costs an attempt and a wait, never the message. The idempotency key is the
+SHA-256 of the message id. Fail mode: after 12 attempts `dead`, visible, replayed by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+MAX_ATTEMPTS: Final = 12
+LONGEST_BACKOFF: Final = timedelta(hours=1)
+IN_FLIGHT: Final = timedelta(seconds=60)
+"""How long an attempt may take before another process may try; a deliverer gives up after 30 s."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message, on its `attempt`-th try (from 1). Targets that can should drop a repeated `idempotency_key`."""
+
+    id: str
+    kind: str
+    target: str
+    payload: Mapping[str, Any]
+    idempotency_key: str
+    attempt: int
+
+
+_ADD = text(
+    "INSERT INTO outbox (id, kind, target, payload, idempotency_key, next_at)"
+    " VALUES (:id, :kind, :target, :payload, :idempotency_key, :next_at)"
+).bindparams(bindparam("payload", type_=JSONB))
+
+
+def add_message(
+    connection: Connection,
+    *,
+    message_id: str,
+    kind: str,
+    target: str,
+    payload: Mapping[str, Any],
+    now: datetime,
+) -> None:
+    """Write a message in the caller's transaction; `message_id` is a fresh ULID.
+
+    Order within (kind, target) is the order of insertion: where it matters, insert under the lock of one row.
+    """
+    values = {"id": message_id, "kind": kind, "target": target, "payload": payload, "next_at": now}
+    connection.execute(_ADD, {**values, "idempotency_key": sha256(message_id.encode()).hexdigest()})
+
+
+_CLAIM = text(
+    "UPDATE outbox SET attempt = attempt + 1, next_at = :in_flight_until WHERE id = ("
+    " SELECT id FROM outbox AS mine WHERE state = 'waiting' AND next_at <= :now AND kind = ANY(:kinds)"
+    " AND NOT EXISTS (SELECT 1 FROM outbox AS earlier WHERE earlier.state = 'waiting' AND earlier.kind = mine.kind"
+    " AND earlier.target = mine.target AND earlier.seq < mine.seq)"
+    " ORDER BY next_at, seq LIMIT 1 FOR UPDATE SKIP LOCKED)"
+    " RETURNING id, kind, target, payload, idempotency_key, attempt"
+)
+
+
+def claim_message(connection: Connection, kinds: Collection[str], now: datetime) -> Message | None:
+    """Charge the next attempt of the next due message of these kinds and return it; None when nothing is due.
+
+    Commit before delivering. Messages of other kinds are left for a worker that knows them.
+    """
+    values = {"now": now, "in_flight_until": now + IN_FLIGHT, "kinds": list(kinds)}
+    row = connection.execute(_CLAIM, values).mappings().one_or_none()
+    return None if row is None else Message(**row)
+
+
+_DELIVERED = text("UPDATE outbox SET state = 'done', last_error = NULL WHERE id = :id AND state = 'waiting'")
+
+
+def mark_delivered(connection: Connection, message: Message) -> None:
+    """Close a message. An attempt that was overtaken by a later one may close it too: the target has it."""
+    connection.execute(_DELIVERED, {"id": message.id})
+
+
+_FAILED = text(
+    "UPDATE outbox SET state = CASE WHEN attempt >= :most THEN 'dead' ELSE 'waiting' END,"
+    " next_at = :next_at, last_error = :error"
+    " WHERE id = :id AND state = 'waiting' AND attempt = :attempt RETURNING state = 'dead'"
+)
+
+
+def mark_failed(connection: Connection, message: Message, error: str, now: datetime) -> bool:
+    """Set the next attempt (1 s x 2^n up to 1 h) or give the message up; tell whether it is dead now.
+
+    An attempt that was overtaken by a later one changes nothing.
+    """
+    values = {
+        "id": message.id,
+        "attempt": message.attempt,
+        "most": MAX_ATTEMPTS,
+        "next_at": now + backoff(message.attempt),
+        "error": error,
+    }
+    return bool(connection.execute(_FAILED, values).scalar_one_or_none())
+
+
+_EXHAUSTED = text(
+    "UPDATE outbox SET state = 'dead', last_error = COALESCE(last_error, 'No attempt came to an end.')"
+    " WHERE state = 'waiting' AND attempt >= :most AND next_at <= :now RETURNING id"
+)
+
+
+def bury_exhausted(connection: Connection, now: datetime) -> tuple[str, ...]:
+    """Give up messages whose last attempt never came back, and return their ids."""
+    return tuple(connection.execute(_EXHAUSTED, {"most": MAX_ATTEMPTS, "now": now}).scalars())
+
+
+_REPLAY = text(
+    "UPDATE outbox SET state = 'waiting', attempt = 0, next_at = :now WHERE id = :id AND state = 'dead' RETURNING id"
+)
+
+
+def replay_dead(connection: Connection, message_id: str, now: datetime) -> bool:
+    """Give a dead message 12 new attempts, by a person's hand; tell whether there was one."""
+    return connection.execute(_REPLAY, {"id": message_id, "now": now}).first() is not None
+
+
+def backoff(attempt: int) -> timedelta:
+    """Return the wait after the `attempt`-th failed try (from 1): 1 s, 2 s, 4 s ... one hour."""
+    return min(timedelta(seconds=2 ** min(attempt - 1, 20)), LONGEST_BACKOFF)
