@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import Engine
 
 from pilotage.adapters.keyring import Keyring
 from pilotage.core.ids import PrincipalId, new_ulid
@@ -20,25 +18,7 @@ from pilotage.identity.roles import Role
 from pilotage.ledger.entry import EncodedEntry, EntryKind, encode_entry
 from pilotage.store.engine import make_engine, parse_url, psycopg_url
 from pilotage.testing.clock import SimulatedClock
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bank:
-    """A workspace, as far as the ledger cares."""
-
-    id: str = "sample-bank"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerHome:
-    """An instance with only what the ledger needs."""
-
-    workspace: Bank
-    home: Path
-    engine: Engine
-    clock: SimulatedClock
-    keyring: Keyring
-    url: str
+from pilotage.testing.ledger import LedgerHome
 
 
 @pytest.fixture
@@ -57,14 +37,7 @@ def fresh_url(server_url: str, template_database: str) -> Iterator[str]:
 def ledger(fresh_url: str, tmp_path: Path) -> Iterator[LedgerHome]:
     """An empty ledger."""
     engine = make_engine(fresh_url)
-    yield LedgerHome(
-        workspace=Bank(),
-        home=tmp_path,
-        engine=engine,
-        clock=SimulatedClock(),
-        keyring=Keyring.open(tmp_path, {}, create=True),
-        url=fresh_url,
-    )
+    yield LedgerHome(home=tmp_path, engine=engine, keyring=Keyring.open(tmp_path, {}, create=True))
     engine.dispose()
 
 

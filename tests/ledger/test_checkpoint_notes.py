@@ -30,7 +30,8 @@ NOTE = """ledger.sample-bank.example
 7
 3bib5AOAnjJXUNPSY814kpwpQreUKjS3fhIslZSnTIw=
 
-— ledger.sample-bank.example ORjF2FRYyBFETvZ/UoM4H1hY3U+oJuMaYtl9QCiVe9q516Y3loJx4a6CB3X+Qg3ONjSYASGdvxui+rJ+mk3gsVrJbws=
+— ledger.sample-bank.example ORjF2FRYyBFETvZ/UoM4H1hY3U+oJuMaYtl9QCiVe9q516Y3loJx4a6CB3X+Qg3ONjSYASGdvxui+rJ+mk3\
+gsVrJbws=
 """.encode()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -124,7 +124,7 @@ def test_a_changed_proof_never_verifies(draw: st.DataObject) -> None:
     index = draw.draw(st.integers(0, size - 1))
     old = draw.draw(st.integers(1, size))
     old_root = tree.root_of(leaves[:old])
-    for proof, holds in (
+    cases: list[tuple[tuple[bytes, ...], Callable[[Sequence[bytes]], bool]]] = [
         (
             tree.inclusion_proof(leaves, index),
             lambda steps: tree.is_included(leaf=leaves[index], index=index, size=size, proof=steps, root=root),
@@ -133,7 +133,8 @@ def test_a_changed_proof_never_verifies(draw: st.DataObject) -> None:
             tree.consistency_proof(leaves, old),
             lambda steps: tree.is_consistent(old=old, new=size, proof=steps, old_root=old_root, new_root=root),
         ),
-    ):
+    ]
+    for proof, holds in cases:
         extra = draw.draw(st.binary(min_size=32, max_size=32))
         assert not holds([*proof, extra])
         if proof:
