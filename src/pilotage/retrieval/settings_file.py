@@ -49,7 +49,7 @@ def _retrieval(fields: Fields) -> RetrievalSettings:
     return settings
 
 
-def _read_ref(at: Located, problems: Problems) -> CorpusRef:
+def _read_ref(at: Located, problems: Problems, stage: DataStage) -> CorpusRef:
     text = TEXT.read(at, problems)
     match = _REF.fullmatch(text)
     if match is None:
@@ -57,16 +57,17 @@ def _read_ref(at: Located, problems: Problems) -> CorpusRef:
             problems.add(at, f"{text[:80]!r} is not a corpus", "Write NAME, or NAME@N for an accepted version.")
         return CorpusRef(name=CorpusName(""))
     problems.refer("corpus", match[1], at)
+    problems.refer(f"{stage} corpus", match[1], at)
     return CorpusRef(name=CorpusName(match[1]), version=int(match[2]) if match[2] else None)
 
 
 def _read_corpora(at: Located, problems: Problems) -> Mapping[DataStage, CorpusRef]:
     if not isinstance(at.node, Mapping):
-        return {DataStage.PRODUCTION: _read_ref(at, problems)}
+        return {DataStage.PRODUCTION: _read_ref(at, problems, DataStage.PRODUCTION)}
     found: dict[DataStage, CorpusRef] = {}
     for key, child in at.node.items():
         if key in _STAGES:
-            found[DataStage(key)] = _read_ref(child, problems)
+            found[DataStage(key)] = _read_ref(child, problems, DataStage(key))
         else:
             problems.add(child, f"{key!r} is not a data stage", did_you_mean(key, _STAGES, instead="Write one of"))
     if not at.node:

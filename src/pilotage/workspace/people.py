@@ -13,6 +13,8 @@ from enum import StrEnum
 from pilotage.core.ids import PersonId
 from pilotage.identity.roles import Role
 
+DEFAULT_ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
+
 
 class IdentityMode(StrEnum):
     """`local`: people and groups of this file, with keys made by Pilotage. `oidc`: an identity provider's tokens."""
@@ -48,7 +50,7 @@ class OidcSettings:
     issuer: str
     audience: str
     jwks_uri: str
-    algorithms: tuple[str, ...] = ("RS256", "PS256", "ES256", "EdDSA")
+    algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
     groups_claim: str = "groups"
     roles_claim: str = "roles"
     region_claim: str | None = None

@@ -60,16 +60,6 @@ _SHARES = (
     "feedback_down",
     "shed",
 )
-    "error_go",
-    "error_trip",
-    "latency_quantile",
-    "ungrounded_go",
-    "ungrounded_trip",
-    "policy_go",
-    "policy_trip",
-    "feedback_down",
-    "shed",
-]
 _PAIRS = ("error", "latency", "ungrounded", "policy")
 
 

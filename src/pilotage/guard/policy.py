@@ -1,0 +1,112 @@
+"""The guard policy of a release: which checks run where, what they do, and how they fail (serving.md 5.1).
+
+Part `guard` of a release, with its keys `tools` and `egress` sealed as parts of their own. Rule: a check that protects
+people (`pii_*`, `secrets`, `canary`, `citation`, tools, egress) fails closed. Fail mode: `closed` turns an exception or
+timeout into a block, `open` into a finding `check_failed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pilotage.core.canonical import Json
+
+
+class Stage(StrEnum):
+    """Where a check runs."""
+
+    INPUT = "input"
+    RETRIEVAL = "retrieval"
+    OUTPUT = "output"
+    TOOL = "tool"
+    EGRESS = "egress"
+
+
+class Action(StrEnum):
+    """What a finding does, weakest first. QUARANTINE drops the chunk from this prompt (retrieval only)."""
+
+    ALLOW = "allow"
+    FLAG = "flag"
+    REDACT = "redact"
+    QUARANTINE = "quarantine"
+    BLOCK = "block"
+
+
+class FailMode(StrEnum):
+    """What an exception or timeout of a check does."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class StreamMode(StrEnum):
+    """When streamed text leaves: per token, per checked sentence, or after every check."""
+
+    TOKEN = "token"  # noqa: S105 - a mode of streaming, not a secret
+    SENTENCE = "sentence"
+    BUFFER = "buffer"
+
+
+class Restore(StrEnum):
+    """Whether the answer's tokens of the caller's own values are replaced for the caller (serving.md 5.4)."""
+
+    OFF = "off"
+    CALLER = "caller"
+
+
+class Effect(StrEnum):
+    """Whether a tool changes something."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One check. `threshold` has the check's own unit; `types` overrides the action per finding type."""
+
+    id: str
+    stage: Stage
+    action: Action
+    fail: FailMode
+    threshold: float | None = None
+    types: Mapping[str, Action] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolRule:
+    """One allowed tool call (serving.md 5.7). A changed description (by hash) disables it."""
+
+    server: str
+    tool: str
+    arguments: Mapping[str, Json]
+    roles: tuple[str, ...]
+    effect: Effect
+    timeout_s: float
+    result_bytes: int
+    description_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EgressRule:
+    """One host that may be reached for one purpose. `allow_private` are CIDR ranges that are not refused."""
+
+    host: str
+    port: int
+    purpose: str
+    allow_private: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardPolicy:
+    """All rules of one release, in the order they run."""
+
+    version: int
+    stream: StreamMode
+    checks: tuple[Check, ...]
+    tools: tuple[ToolRule, ...] = ()
+    egress: tuple[EgressRule, ...] = ()
+    restore: Restore = Restore.OFF
+    allowed_urls: tuple[str, ...] = ()

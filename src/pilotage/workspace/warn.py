@@ -1,0 +1,110 @@
+"""Warnings about a valid workspace: what is allowed, and will hurt later.
+
+Rule: a warning names what will happen, not a style. Fail mode: none; warnings never block.
+"""
+
+from __future__ import annotations
+
+from pilotage.core.located import Located, Problems
+from pilotage.guard.policy import Action
+from pilotage.release.model import Provider
+from pilotage.space.settings import Tier
+from pilotage.workspace.gate import Gate
+from pilotage.workspace.people import IdentityMode
+from pilotage.workspace.records import Workspace
+from pilotage.workspace.workflow import Workflow
+
+
+def warn_workspace(workspace: Workspace, top: Located, problems: Problems) -> None:
+    """Add every warning that needs more than one file."""
+    _warn_local_production(workspace, top, problems)
+    _warn_unguarded(workspace, problems)
+    for workflow in workspace.workflows.values():
+        _warn_workflow(workflow, workspace, problems)
+    for gate in workspace.gates.values():
+        _warn_gate(gate, workspace, problems)
+    _warn_corpora(workspace, problems)
+
+
+def _at(file: str) -> Located:
+    return Located(file=file, line=0, path="", node=None)
+
+
+def _warn_local_production(workspace: Workspace, top: Located, problems: Problems) -> None:
+    production = sorted(space.name for space in workspace.spaces.values() if space.tier is Tier.PRODUCTION)
+    if production and workspace.identity.mode is IdentityMode.LOCAL:
+        what = f"Production spaces ({', '.join(production)}) are served with local identity, and marked so"
+        problems.warn(top, what, "Configure identity: oidc before real use.")
+
+
+def _warn_unguarded(workspace: Workspace, problems: Problems) -> None:
+    guarded = {gate.guards for gate in workspace.gates.values()}
+    for space in workspace.spaces.values():
+        is_open = space.tier is not Tier.SANDBOX and space.name not in guarded
+        if is_open and not (space.tier is Tier.PRODUCTION and "production" in guarded):
+            what = f"No gate guards the space {space.name!r}"
+            problems.warn(_at(f"spaces/{space.name}.yaml"), what, "Write a gate with guards: its name.")
+
+
+def _warn_workflow(workflow: Workflow, workspace: Workspace, problems: Problems) -> None:
+    folder = f"workflows/{workflow.name}/"
+    for check in workflow.guard.checks:
+        if check.id == "grounding" and check.action is Action.BLOCK:
+            what = "The embedded grounding score is a signal and its action is block"
+            problems.warn(_at(f"{folder}guard.yaml"), what, "Write action: flag, unless a model scorer is configured.")
+    if not workflow.golden:
+        what = "The workflow has no golden case, so its release cannot be sealed"
+        problems.warn(_at(f"{folder}golden"), what, "Write golden/NAME.jsonl.")
+    for space in workspace.spaces.values():
+        region = workflow.model.region
+        if space.tier is Tier.PRODUCTION and region is not None and region not in space.regions:
+            what = f"The model stands in {region!r}, which is not a region of {space.name!r}"
+            problems.warn(_at(f"{folder}model.yaml"), what, "Promotion there will be refused: RESIDENCY.")
+        aim = space.scaling.target_latency_ms
+        if space.tier is Tier.PRODUCTION and aim is not None and aim >= workflow.sla_p95_ms:
+            what = f"target_latency_ms {aim:,} of {space.name!r} is not below sla.p95_ms {workflow.sla_p95_ms:,}"
+            problems.warn(_at(f"spaces/{space.name}.yaml"), what, "The space would scale only after the SLA is missed.")
+    if workflow.model.provider is not Provider.EXTRACTIVE and workflow.model.region is None:
+        what = f"The model {workflow.model.model!r} has no region, so residency cannot be checked"
+        problems.warn(_at(f"{folder}model.yaml"), what, "Write region.")
+
+
+def _warn_gate(gate: Gate, workspace: Workspace, problems: Problems) -> None:
+    halves = [half for half in (gate.pre, gate.post) if half is not None]
+    needed = {signoff.role: signoff.count for half in halves for signoff in half.signoffs}
+    for role, count in needed.items():
+        held = len(workspace.roster.get(role, ()))
+        if held < count:
+            what = f"The gate {gate.name!r} needs {count} of {role.value!r} and the roster has {held}"
+            problems.warn(_at("pilotage.yaml"), what, "Give the role to more people; the gate cannot be approved.")
+    seated = {seat.role for seat in workspace.seats}
+    for half in halves:
+        for role in half.board.seats if half.board is not None else ():
+            if role not in seated:
+                what = f"The seat {role.value!r} of the gate {gate.name!r} has no holder"
+                problems.warn(_at("pilotage.yaml"), what, "Name a holder under board: seats; an empty seat blocks.")
+    for workflow in workspace.workflows.values():
+        _warn_targets(gate, workflow, problems)
+
+
+def _warn_targets(gate: Gate, workflow: Workflow, problems: Problems) -> None:
+    prefix = "workflow.targets."
+    halves = [half for half in (gate.pre, gate.post) if half is not None]
+    conditions = [condition for half in halves for criterion in half.criteria for condition in criterion.all]
+    for path in sorted({condition.path or "" for condition in conditions}):
+        metric = path.removeprefix(prefix) if path.startswith(prefix) else ""
+        if metric and metric not in workflow.targets:
+            what = f"The gate {gate.name!r} compares with targets.{metric}, which this workflow does not set"
+            hint = "Write it; until then the criterion is inconclusive, which blocks."
+            problems.warn(_at(f"workflows/{workflow.name}/workflow.yaml"), what, hint)
+
+
+def _warn_corpora(workspace: Workspace, problems: Problems) -> None:
+    for corpus in workspace.corpora.values():
+        place = _at(f"corpora/{corpus.name}/corpus.yaml")
+        if not corpus.acl and not corpus.acl_rules and "acl" not in corpus.fields:
+            what = f"The corpus {corpus.name!r} has no ACL: only rows that bring their own are readable"
+            problems.warn(place, what, "Write acl, acl_rules or acl.yaml.")
+        if corpus.retention_days is None:
+            what = f"The corpus {corpus.name!r} has no retention, which the compliance gate asks for"
+            problems.warn(place, what, "Write retention: 2557d or the like.")
