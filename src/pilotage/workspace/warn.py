@@ -56,6 +56,10 @@ def _warn_workflow(workflow: Workflow, workspace: Workspace, problems: Problems)
         what = "The workflow has no golden case, so its release cannot be sealed"
         problems.warn(_at(f"{folder}golden"), what, "Write golden/NAME.jsonl.")
     for space in workspace.spaces.values():
+        if space.data_stage not in workflow.retrieval.corpora:
+            what = f"The space {space.name!r} reads {space.data_stage} data and this workflow names no such corpus"
+            hint = f"Write corpus: {{{space.data_stage}: NAME}}; until then it cannot be served there."
+            problems.warn(_at(f"{folder}retrieval.yaml"), what, hint)
         region = workflow.model.region
         if space.tier is Tier.PRODUCTION and region is not None and region not in space.regions:
             what = f"The model stands in {region!r}, which is not a region of {space.name!r}"
