@@ -12,7 +12,7 @@ from typing import Protocol
 
 from pilotage.core.canonical import Json
 from pilotage.core.errors import Unavailable
-from pilotage.corpus.records import Rejected, SourceItem
+from pilotage.corpus.records import ParsedDocument, Rejected, SourceItem
 
 
 class ListingFailed(Unavailable):
@@ -28,11 +28,12 @@ class ItemUnreadable(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """An item's content: raw bytes with the file suffix that names their format, or a row."""
+    """An item's content: raw bytes with the suffix that names their format, or a row, or what was parsed before."""
 
     data: bytes = b""
     suffix: str = ""
     row: Mapping[str, Json] | None = None
+    document: ParsedDocument | None = None
 
 
 class Connector(Protocol):

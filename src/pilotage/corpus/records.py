@@ -24,12 +24,14 @@ SECTION_SEPARATOR = " > "
 class SourceItem:
     """One thing a connector lists. `etag` changes when the item does; `path` is what globs match (its id, or its file).
 
-    `row` is the item's content where listing already reads it (JSONL): it is not read a second time.
+    `row` is the item's content where listing already reads it (JSONL): it is not read a second time. `place` is the
+    connector's own handle where the id alone does not find the item.
     """
 
     id: str
     etag: str
     path: str
+    place: str = ""
     modified: datetime | None = None
     size: int = 0
     uri: str | None = None

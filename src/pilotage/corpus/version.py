@@ -17,7 +17,7 @@ from enum import StrEnum
 from pilotage.core.digest import Digest, digest_of, raw
 
 _COMMIT_DOMAIN = b"pilotage/revision/v1\x00"
-BLOCK_LIST_KEY = "pilotage/block-list/v1"
+BLOCK_LIST_KEY = "block-list/v1"
 """Purpose of the derived key under which the block list remembers revision hashes."""
 
 

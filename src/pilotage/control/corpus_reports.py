@@ -1,0 +1,144 @@
+"""`pilotage corpus versions|diff`: what versions exist, and what changed between any two.
+
+Rule: ids and counts are for every member; the words of a document only for who may read it now. Fail mode: a document
+whose readers do not include the asker, or whose text was purged, is listed without words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pyroaring import BitMap
+from sqlalchemy import Connection
+
+from pilotage.control.corpus_duties import settings_of
+from pilotage.control.instance import Instance
+from pilotage.core.canonical import Json
+from pilotage.core.clock import to_text
+from pilotage.core.errors import NotFound
+from pilotage.core.ids import CorpusName
+from pilotage.corpus.diff import Held, SectionDiff, VersionDiff, diff_revisions, word_diff
+from pilotage.corpus.version import VersionState
+from pilotage.identity.principal import Principal, acl_names
+from pilotage.store.corpora import StoredVersion, newest_version, version_of, versions_of
+from pilotage.store.corpus_derivation import join_passages
+from pilotage.store.corpus_documents import StoredRevision, documents_of, revisions_of, stored_passages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiffReport:
+    """Version `a` (0: nothing, before the first) against `b`. `words` by document: only what the asker may read."""
+
+    corpus: CorpusName
+    a: int
+    b: int
+    diff: VersionDiff
+    words: dict[str, tuple[SectionDiff, ...]]
+
+    def as_json(self) -> dict[str, Json]:
+        """Return ids by kind and, where given, words by document and section."""
+        words: dict[str, Json] = {
+            document: [{"section": one.section, "words": [list(pair) for pair in one.words]} for one in sections]
+            for document, sections in self.words.items()
+        }
+        return {"corpus": self.corpus, "a": self.a, "b": self.b, **self.diff.as_json(), "words": words}
+
+
+def list_versions(instance: Instance, *, corpus: CorpusName) -> tuple[StoredVersion, ...]:
+    """Return every version of a corpus, oldest first."""
+    settings_of(instance, corpus)
+    with instance.engine.connect() as connection:
+        return versions_of(connection, corpus)
+
+
+def version_as_json(version: StoredVersion) -> dict[str, Json]:
+    """Return a version as `corpus versions --json` shows it, without its bitmap."""
+    return {
+        "corpus": version.corpus,
+        "version": version.number,
+        "state": version.state.value,
+        "parent": version.parent,
+        "digest": version.digest,
+        "created_by": version.created_by,
+        "created_at": to_text(version.created_at),
+        "decided_by": version.decided_by,
+        "decided_at": None if version.decided_at is None else to_text(version.decided_at),
+        "note": version.decision_note,
+        "summary": dict(version.summary),
+    }
+
+
+def diff_versions(
+    instance: Instance,
+    *,
+    actor: Principal,
+    corpus: CorpusName,
+    a: int | None = None,
+    b: int | None = None,
+    words: bool = False,
+) -> DiffReport:
+    """Compare two versions. Without `b`: the newest proposed or accepted one; without `a`: the one it follows."""
+    settings_of(instance, corpus)
+    with instance.engine.connect() as connection:
+        right = _right(connection, corpus, b)
+        number = a if a is not None else (right.parent or 0)
+        left = None if number == 0 else _version(connection, corpus, number)
+        old, new = BitMap() if left is None else left.revisions, right.revisions
+        gone = list(revisions_of(connection, corpus, old - new))
+        came = list(revisions_of(connection, corpus, new - old))
+        common = {one.document for one in revisions_of(connection, corpus, old & new)} if gone or came else set()
+        diff = diff_revisions(map(_held, gone), map(_held, came), staying=common)
+        shown = _words(connection, corpus, actor, diff, gone, came) if words else {}
+    return DiffReport(corpus=corpus, a=number, b=right.number, diff=diff, words=shown)
+
+
+def _right(connection: Connection, corpus: CorpusName, number: int | None) -> StoredVersion:
+    if number is not None:
+        return _version(connection, corpus, number)
+    found = newest_version(connection, corpus, VersionState.PROPOSED, VersionState.ACCEPTED)
+    if found is None:
+        message = f"Corpus {corpus} has no version yet."
+        raise NotFound("VERSION_UNKNOWN", message, hint=f"Run `pilotage corpus refresh {corpus}`.")
+    return found
+
+
+def _version(connection: Connection, corpus: CorpusName, number: int) -> StoredVersion:
+    found = version_of(connection, corpus, number)
+    if found is None:
+        message = f"There is no version {number} of corpus {corpus}."
+        raise NotFound("VERSION_UNKNOWN", message, hint=f"See `pilotage corpus versions {corpus}`.")
+    return found
+
+
+def _held(one: StoredRevision) -> Held:
+    return Held(document=one.document, hash=one.hash, meta_hash=one.meta_hash)
+
+
+def _words(
+    connection: Connection,
+    corpus: CorpusName,
+    actor: Principal,
+    diff: VersionDiff,
+    gone: Sequence[StoredRevision],
+    came: Sequence[StoredRevision],
+) -> dict[str, tuple[SectionDiff, ...]]:
+    names = acl_names(actor)
+    documents = documents_of(connection, corpus, diff.changed)
+    readable = {id_ for id_, one in documents.items() if one.tombstone is None and not names.isdisjoint(one.acl)}
+    before = {one.document: one.rev for one in gone if one.document in readable}
+    after = {one.document: one.rev for one in came if one.document in readable}
+    return {
+        document: word_diff(
+            _text(connection, corpus, before.get(document)), _text(connection, corpus, after.get(document))
+        )
+        for document in sorted(readable)
+    }
+
+
+def _text(connection: Connection, corpus: CorpusName, rev: int | None) -> dict[str, str]:
+    """Return a revision's text by section heading."""
+    found: dict[str, str] = {}
+    for heading, body in join_passages(stored_passages(connection, corpus, rev)) if rev is not None else ():
+        found[heading] = f"{found[heading]}\n\n{body}" if heading in found else body
+    return found
