@@ -6,14 +6,12 @@ the person. Fail mode: the parser refuses unknown people and groups.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from pilotage.core.ids import PersonId
 from pilotage.identity.roles import Role
-
-DEFAULT_ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
+from pilotage.identity.settings import OidcSettings
 
 
 class IdentityMode(StrEnum):
@@ -38,28 +36,6 @@ class Person:
     region: str | None = None
     reports_to: PersonId | None = None
     accounts: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OidcSettings:
-    """An identity provider (serving.md 2.1, 2.2). Claim paths are dotted. `alias` prefixes group names of this issuer.
-
-    `skew_s` is 0..120; `role_map` maps a claim value to a role; `delegates` are services that may act for a person.
-    """
-
-    issuer: str
-    audience: str
-    jwks_uri: str
-    algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
-    groups_claim: str = "groups"
-    roles_claim: str = "roles"
-    region_claim: str | None = None
-    label_claim: str = "email"
-    alias: str | None = None
-    skew_s: int = 60
-    accept_id_tokens: bool = False
-    role_map: Mapping[str, Role] = field(default_factory=dict)
-    delegates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,9 @@ from pilotage.core.ids import PersonId
 from pilotage.core.located import Located, Problems
 from pilotage.core.readers import PERSON, PERSON_ID, SECONDS
 from pilotage.core.urls import URL
+from pilotage.identity.settings import DEFAULT_ALGORITHMS, OidcSettings
 from pilotage.workspace.gate_file import ROLE
-from pilotage.workspace.people import DEFAULT_ALGORITHMS, IdentityMode, IdentitySettings, OidcSettings, Person
+from pilotage.workspace.people import IdentityMode, IdentitySettings, Person
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _PERSON_ID = matching(PERSON_ID, "lower-case letters, digits, dots, hyphens and underscores, such as maria.chen")
