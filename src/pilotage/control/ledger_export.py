@@ -11,7 +11,8 @@ import hashlib
 import secrets
 import shutil
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,8 +158,8 @@ def _write_files(
     with instance.engine.connect() as connection, connection.begin():
         connection.execute(_SNAPSHOT)
         key = current_key(instance, connection, read_head(connection)).verifier
-        entries = _entries(connection, size, chosen)
-        count = writer.write(ENTRIES, (entry_line(entry) for entry in entries))
+        with closing(_entries(connection, size, chosen)) as entries:
+            count = writer.write(ENTRIES, (entry_line(entry) for entry in entries))
         opened = read_disclosed(connection, size, chosen.disclose)
         writer.write(DISCLOSED, (disclosed_line(item) for item in opened))
         signers = _write_checkpoints(connection, writer, note, chosen.kind)
@@ -170,28 +171,31 @@ def _write_files(
     return count, key
 
 
-def _entries(connection: Connection, size: int, chosen: Selection) -> Iterator[LogEntry]:
+def _entries(connection: Connection, size: int, chosen: Selection) -> Generator[LogEntry, None, None]:
     if chosen.kind is Kind.FULL:
-        return read_log(connection, size)
+        yield from read_log(connection, size)
+        return
     # The log's own entries come along: they carry the handovers between its keys.
     subjects = [*chosen.subjects, *origins_of(connection)]
     read = tile_reader(connection)
-    rows = read_chosen(connection, size, ids=chosen.entries, subjects=subjects)
-    return (entry._replace(proof=tiles.inclusion_proof(read, entry.seq, size)) for entry in rows)
+    for entry in read_chosen(connection, size, ids=chosen.entries, subjects=subjects):
+        yield entry._replace(proof=tiles.inclusion_proof(read, entry.seq, size))
 
 
 def _write_checkpoints(connection: Connection, writer: _Writer, note: SignedCheckpoint, kind: Kind) -> frozenset[str]:
     writer.write(NEWEST, [note.note()])
     signers: set[str] = set()
 
-    def lines() -> Iterator[bytes]:
-        for row in _checkpoints(connection, note, kind):
-            signers.add(row.key_id)
-            yield note_line(row.parsed())
-
-    writer.write(HISTORY, lines())
-    writer.write(PUBLISHED, (_published_line(row) for row in _checkpoints(connection, note, kind)))
+    with closing(_checkpoints(connection, note, kind)) as rows:
+        writer.write(HISTORY, (_history_line(row, signers) for row in rows))
+    with closing(_checkpoints(connection, note, kind)) as rows:
+        writer.write(PUBLISHED, (_published_line(row) for row in rows))
     return frozenset(signers)
+
+
+def _history_line(row: StoredCheckpoint, signers: set[str]) -> bytes:
+    signers.add(row.key_id)
+    return note_line(row.parsed())
 
 
 def _published_line(row: StoredCheckpoint) -> bytes:
@@ -199,10 +203,11 @@ def _published_line(row: StoredCheckpoint) -> bytes:
     return canonical_bytes({"key_id": row.key_id, "published_to": places, "size": row.size}) + b"\n"
 
 
-def _checkpoints(connection: Connection, note: SignedCheckpoint, kind: Kind) -> Iterator[StoredCheckpoint]:
-    if kind is Kind.FULL:
-        return (row for row in every_checkpoint(connection) if row.size <= note.checkpoint.size)
-    return (row for row in every_checkpoint(connection) if row.note.encode() == note.note())
+def _checkpoints(connection: Connection, note: SignedCheckpoint, kind: Kind) -> Generator[StoredCheckpoint, None, None]:
+    with closing(every_checkpoint(connection)) as rows:
+        for row in rows:
+            if row.note.encode() == note.note() if kind is Kind.EXTRACT else row.size <= note.checkpoint.size:
+                yield row
 
 
 def keys_of_log(connection: Connection) -> tuple[VerifierKey, ...]:

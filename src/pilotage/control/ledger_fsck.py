@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 
@@ -80,13 +81,13 @@ def fsck_ledger(instance: LedgerInstance) -> FsckReport:
     publication = publication_of(instance)
     kept: list[Reason] = []
     seen: Counter[str] = Counter()
-    with instance.engine.connect() as connection:
-        stopped = check_restore(instance)
-        with connection.begin():
-            connection.execute(_SNAPSHOT)
-            walk = _begin(connection)
+    stopped = _stopped(instance)
+    with instance.engine.connect() as connection, connection.begin():
+        connection.execute(_SNAPSHOT)
+        with closing(every_checkpoint(connection)) as notes:
+            walk = _Walk(frontier=Frontier(), notes=notes, next_note=next(notes, None), keys=_keys(connection))
             found = chain(
-                () if stopped is None else stopped.reasons,
+                stopped,
                 _entries(connection, walk),
                 _unsequenced(connection),
                 _tiles(connection),
@@ -108,32 +109,43 @@ def fsck_ledger(instance: LedgerInstance) -> FsckReport:
     )
 
 
-def _begin(connection: Connection) -> _Walk:
+def _stopped(instance: LedgerInstance) -> tuple[Reason, ...]:
     try:
-        keys = keys_of_log(connection)
+        refusal = check_restore(instance)
+    except IntegrityError as error:
+        return (Reason(code=error.code, text=str(error)),)
+    return () if refusal is None else refusal.reasons
+
+
+def _keys(connection: Connection) -> tuple[VerifierKey, ...]:
+    try:
+        return keys_of_log(connection)
     except (EntryError, NoteError):
-        keys = ()  # the damaged entry is found and named by the walk itself
-    notes = every_checkpoint(connection)
-    return _Walk(frontier=Frontier(), notes=notes, next_note=next(notes, None), keys=keys)
+        return ()  # the walk over the entries finds the damaged one and names it
 
 
 def _entries(connection: Connection, walk: _Walk) -> Iterator[Reason]:
     head = read_head(connection)
     yield from _checkpoints(walk)
-    for row in stored_rows(connection):
-        if row.seq != walk.frontier.size:
-            said = f"Entry {walk.frontier.size} is missing: {row.seq} follows."
-            yield Reason(code="FSCK_GAP", text=said, where=f"seq {walk.frontier.size}")
-            return
-        leaf = leaf_hash(row.data)
-        if leaf != row.leaf:
-            yield _changed(connection, row, head.size)
-        yield from _columns(row)
-        walk.frontier.append(leaf)
-        walk.entries += 1
-        yield from _checkpoints(walk)
-    if walk.frontier.size != head.size:
-        said = f"The head says {head.size} entries are numbered; there are {walk.frontier.size}."
+    with closing(stored_rows(connection)) as rows:
+        for row in rows:
+            if row.seq != walk.frontier.size:
+                said = f"Entry {walk.frontier.size} is missing: {row.seq} follows."
+                yield Reason(code="FSCK_GAP", text=said, where=f"seq {walk.frontier.size}")
+                return
+            leaf = leaf_hash(row.data)
+            if leaf != row.leaf:
+                yield _changed(connection, row, head.size)
+            yield from _columns(row)
+            walk.frontier.append(leaf)
+            walk.entries += 1
+            yield from _checkpoints(walk)
+    yield from _ends(walk, head.size)
+
+
+def _ends(walk: _Walk, size: int) -> Iterator[Reason]:
+    if walk.frontier.size != size:
+        said = f"The head says {size} entries are numbered; there are {walk.frontier.size}."
         yield Reason(code="FSCK_HEAD", text=said, where="ledger_head")
     if walk.next_note is not None:
         said = f"Checkpoint {walk.next_note.size} signs more entries than there are ({walk.frontier.size})."

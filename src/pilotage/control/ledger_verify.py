@@ -7,9 +7,10 @@ with the first failing seq or size; an entry that is not numbered or not signed 
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from pilotage.control.ledger_checkpoint import write_checkpoint
 from pilotage.control.ledger_export import keys_of_log
@@ -46,15 +47,20 @@ def verify_ledger(instance: LedgerInstance) -> Verification | Refusal:
     with instance.engine.connect() as connection, connection.begin():
         connection.execute(_SNAPSHOT)
         try:
-            trust = Trust(given=keys_of_log(connection))
-            notes = (row.parsed() for row in every_checkpoint(connection) if row.size <= size)
-            result = verify_log(read_log(connection, size), checkpoints=notes, trust=trust)
+            result = _verify(connection, size)
         except (NoteError, EntryError) as error:
             # A stored checkpoint or key entry that no longer parses was changed: the ledger does not verify.
             failure = Reason(code=error.code, text=str(error))
             return Verification(verdict=Verdict.FAILED, entries=0, root=b"", checkpoints=0, failure=failure)
     notice = publication_of(instance).not_anchored
     return result if notice is None else replace(result, notices=(*result.notices, notice))
+
+
+def _verify(connection: Connection, size: int) -> Verification:
+    trust = Trust(given=keys_of_log(connection))
+    with closing(every_checkpoint(connection)) as rows, closing(read_log(connection, size)) as entries:
+        notes = (row.parsed() for row in rows if row.size <= size)
+        return verify_log(entries, checkpoints=notes, trust=trust)
 
 
 def prove_entry(instance: LedgerInstance, entry: str) -> InclusionProof | NotProven:

@@ -150,12 +150,18 @@ class _Tar:
     def __init__(self, path: Path) -> None:
         self._tar = tarfile.open(path, "r:")  # noqa: SIM115 - closed by close(), which the caller's `with` reaches
         self._members: dict[str, tarfile.TarInfo] = {}
-        for member in self._tar:
-            if not member.isreg() or member.name in self._members:
-                self._tar.close()
-                message = f"{member.name} stands twice, or is no plain file."
-                raise FormatError(message)
-            self._members[member.name] = member
+        try:
+            for member in self._tar:
+                self._add(member)
+        except BaseException:
+            self._tar.close()
+            raise
+
+    def _add(self, member: tarfile.TarInfo) -> None:
+        if not member.isreg() or member.name in self._members:
+            message = f"{member.name} stands twice, or is no plain file."
+            raise FormatError(message)
+        self._members[member.name] = member
 
     def names(self) -> list[str]:
         return list(self._members)

@@ -5,7 +5,7 @@ Rule: within one origin the size never decreases. Fail mode: Conflict for a smal
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -60,10 +60,11 @@ def newest_checkpoint(connection: Connection, origin: str) -> StoredCheckpoint |
     return None if row is None else StoredCheckpoint(**row)
 
 
-def every_checkpoint(connection: Connection) -> Iterator[StoredCheckpoint]:
-    """Yield every checkpoint of every origin, smallest first, as a stream."""
-    result = connection.execute(_EVERY.execution_options(yield_per=1_000))
-    return (StoredCheckpoint(**row) for row in result.mappings())
+def every_checkpoint(connection: Connection) -> Generator[StoredCheckpoint, None, None]:
+    """Yield every checkpoint of every origin, smallest first, as a stream (close it when stopping half-way)."""
+    with connection.execute(_EVERY.execution_options(yield_per=1_000)) as rows:
+        for row in rows.mappings():
+            yield StoredCheckpoint(**row)
 
 
 def count_checkpoints(connection: Connection) -> int:

@@ -1,12 +1,13 @@
 """Reading the numbered ledger as a stream: a server-side cursor, so that any size takes the same memory.
 
-Leaf hashes come from the stored tiles, not from the bytes: comparing the two is the reader's business. Fail mode: a
-missing tile reads as an empty hash, which no leaf has.
+Whoever may stop half-way closes the stream (`contextlib.closing`), which frees the cursor. Leaf hashes come from the
+stored tiles, not from the bytes: comparing the two is the reader's business. Fail mode: a missing tile reads as an
+empty hash, which no leaf has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, text
@@ -55,25 +56,27 @@ class Kept(NamedTuple):
     data: bytes
 
 
-def read_log(connection: Connection, size: int) -> Iterator[LogEntry]:
+def read_log(connection: Connection, size: int) -> Generator[LogEntry, None, None]:
     """Yield the first `size` entries with the leaf hash the tiles hold for each."""
-    result = connection.execute(_LOG.execution_options(yield_per=_ROWS), {"size": size})
     read = _LeafHashes(connection)
-    for row in result:
-        yield LogEntry(row.seq, read(row.seq), row.bytes)
+    with connection.execute(_LOG.execution_options(yield_per=_ROWS), {"size": size}) as rows:
+        for row in rows:
+            yield LogEntry(row.seq, read(row.seq), row.bytes)
 
 
-def stored_rows(connection: Connection) -> Iterator[Row]:
+def stored_rows(connection: Connection) -> Generator[Row, None, None]:
     """Yield every numbered entry with its columns and the leaf hash the tiles hold, by seq."""
     read = _LeafHashes(connection)
-    for row in connection.execute(_ROWS_AS_STORED.execution_options(yield_per=_ROWS)):
-        yield Row(row.seq, row.id, row.kind, row.subject, row.bytes, read(row.seq))
+    with connection.execute(_ROWS_AS_STORED.execution_options(yield_per=_ROWS)) as rows:
+        for row in rows:
+            yield Row(row.seq, row.id, row.kind, row.subject, row.bytes, read(row.seq))
 
 
-def disclosed_rows(connection: Connection) -> Iterator[Kept]:
+def disclosed_rows(connection: Connection) -> Generator[Kept, None, None]:
     """Yield every kept salt and value with the bytes of its entry."""
-    for row in connection.execute(_KEPT.execution_options(yield_per=_ROWS)):
-        yield Kept(row.entry, row.field, row.salt, row.value, row.bytes)
+    with connection.execute(_KEPT.execution_options(yield_per=_ROWS)) as rows:
+        for row in rows:
+            yield Kept(row.entry, row.field, row.salt, row.value, row.bytes)
 
 
 def read_chosen(
@@ -85,7 +88,7 @@ def read_chosen(
         yield LogEntry(row.seq, read(row.seq), row.bytes)
 
 
-def read_disclosed(connection: Connection, size: int, ids: Sequence[str]) -> Iterator[DisclosedField]:
+def read_disclosed(connection: Connection, size: int, ids: Sequence[str]) -> Generator[DisclosedField, None, None]:
     """Yield what opens the commitments of these entries, by seq."""
     for row in connection.execute(_DISCLOSED, {"size": size, "ids": list(ids)}):
         yield DisclosedField(row.seq, row.field, row.salt, row.value)
