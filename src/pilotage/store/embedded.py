@@ -90,7 +90,7 @@ class EmbeddedServer:
 
     def _attach_or_start(self, programs: Programs) -> Cluster:
         """Return the running cluster, and count this process among its users."""
-        with starting(self._home):
+        with Starting(self._home):
             cluster = Cluster(
                 data=self._home.cluster,
                 socket=socket_folder(self._home, self._env, programs.user),
@@ -114,7 +114,7 @@ class EmbeddedServer:
         users, self._users_file = self._users_file, None
         if users is None:
             return
-        with users, starting(self._home):
+        with users, Starting(self._home):
             fcntl.flock(users, fcntl.LOCK_UN)
             if _locked(users, fcntl.LOCK_EX):
                 self.cluster.stop()
@@ -127,7 +127,7 @@ class EmbeddedServer:
             self._owner_file = None
 
 
-class starting:  # noqa: N801 - reads as a verb: `with starting(home):`
+class Starting:
     """Hold the lock under which one process at a time starts or stops the server of a home."""
 
     def __init__(self, home: Home, *, patience_seconds: float = _PATIENCE_SECONDS) -> None:

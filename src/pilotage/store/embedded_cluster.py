@@ -107,31 +107,50 @@ class Cluster:
     def start(self, progress: Callable[[str], None]) -> None:
         """Start the server and wait until it answers; `progress` hears about a long recovery once a second."""
         self._write_settings()
-        self._disarm_reused_pid()
+        began = time.monotonic()
+        while not self._started(progress):
+            # Workers of a killed server still hold its memory: they notice its death and end within moments.
+            if not self._has_orphans() or time.monotonic() - began > START_SECONDS:
+                raise self._did_not_start()
+            progress("Waiting for workers of a killed server to end.")
+            time.sleep(0.5)
+        self._create_database()
+
+    def _started(self, progress: Callable[[str], None]) -> bool:
+        """Try one start; tell whether the server is ready."""
+        self._disarm_reused_pid(self.data / "postmaster.pid")
+        self._disarm_reused_pid(self.socket / ".s.PGSQL.5432.lock")
+        argv = self.programs.command(
+            "pg_ctl", "start", "--wait", f"--timeout={START_SECONDS:.0f}", "--silent", f"--pgdata={self.data}"
+        )
         with (self.data / "start.log").open("wb") as log:
-            argv = self.programs.command(
-                "pg_ctl", "start", "--wait", f"--timeout={START_SECONDS:.0f}", "--silent", f"--pgdata={self.data}"
-            )
             child = self.programs.start(argv, output=log.fileno())
             began = time.monotonic()
             while True:
                 try:
-                    code = child.wait(1)
-                    break
+                    return child.wait(1) == 0
                 except subprocess.TimeoutExpired:
                     progress(f"The database is recovering after an unclean stop: {time.monotonic() - began:.0f} s.")
-        if code != 0:
-            raise self._did_not_start()
-        self._create_database()
+
+    def _has_orphans(self) -> bool:
+        """Tell whether the last start was refused because of a dead server's workers."""
+        return "pre-existing shared memory block" in self._last_words()
+
+    def _last_words(self) -> str:
+        """Return what the server last said: its newest log's end, or what came before there was a log."""
+        logs = sorted(self.data.glob("log/*.log"), key=lambda log: log.stat().st_mtime)
+        early = (self.data / "start.log").read_text(encoding="utf-8", errors="replace")
+        late = logs[-1].read_text(encoding="utf-8", errors="replace")[-4096:] if logs else ""
+        fatal = [line for line in f"{early}\n{late}".splitlines() if "FATAL" in line or "PANIC" in line]
+        return " / ".join(fatal[-2:]) or " / ".join(early.strip().splitlines()[-3:]) or "it said nothing"
 
     def _did_not_start(self) -> Unavailable:
-        """Explain a failed start: a recovery that needs longer, or the log's last lines."""
+        """Explain a failed start: a recovery that needs longer, or the server's last words."""
         if self.process() is not None:
             return self._still_recovering()
-        lines = (self.data / "start.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return Unavailable(
             "STORE_NOT_STARTED",
-            f"The embedded database in {self.data} did not start: {' / '.join(lines[-3:]) or 'no output'}",
+            f"The embedded database in {self.data} did not start: {self._last_words()}",
             hint=f"Its log is in {self.data / 'log'}.",
         )
 
@@ -166,31 +185,23 @@ class Cluster:
 
     def process(self) -> int | None:
         """Return the process id of the running server, or None when the pid file names no server of this cluster."""
-        pid = self._pid_in_file()
+        pid = _pid_in(self.data / "postmaster.pid")
         return pid if pid is not None and self._is_server(pid) else None
-
-    def _pid_in_file(self) -> int | None:
-        """Read the first line of the pid file."""
-        try:
-            return int((self.data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
-        except (OSError, ValueError):
-            return None
 
     def _is_server(self, pid: int) -> bool:
         """Tell whether process `pid` is a PostgreSQL server on this data directory."""
         line = _command_line(pid)
         return "postgres" in line and str(self.data) in line
 
-    def _disarm_reused_pid(self) -> None:
-        """Free a pid file whose number now belongs to another program, or to the unreaped remains of a killed server.
+    def _disarm_reused_pid(self, file: Path) -> None:
+        """Free a lock file whose number now belongs to another program, or to a killed server nobody has reaped.
 
         PostgreSQL would take that process for a live server. Its own parent's number is never one, so ours is written
         in; the rest of the file stays, for the check of shared memory that finds orphaned workers.
         """
-        pid = self._pid_in_file()
+        pid = _pid_in(file)
         if pid is None or not _is_alive(pid) or self._is_server(pid):
             return
-        file = self.data / "postmaster.pid"
         _, _, rest = file.read_text(encoding="utf-8").partition("\n")
         file.write_text(f"{os.getpid()}\n{rest}", encoding="utf-8")
 
@@ -218,6 +229,14 @@ class Cluster:
         except Unavailable:
             if self.process() is not None:
                 self.programs.run("pg_ctl", *options, "--mode=immediate", "--timeout=30", seconds=40)
+
+
+def _pid_in(file: Path) -> int | None:
+    """Read the process id on the first line of a lock file."""
+    try:
+        return int(file.read_text(encoding="utf-8").split("\n", 1)[0])
+    except (OSError, ValueError):
+        return None
 
 
 def _is_alive(pid: int) -> bool:

@@ -1,0 +1,192 @@
+"""With kills at every instruction, a target that knows idempotency keys sees each message's effect once, in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType, SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from pilotage.control.instance import Instance
+from pilotage.core.ids import new_ulid
+from pilotage.jobs import outbox as delivery
+from pilotage.jobs.handlers import Registry
+from pilotage.jobs.outbox import OutboxDelivery
+from pilotage.store import outbox as store
+from pilotage.store.engine import make_engine
+from pilotage.store.outbox import MAX_ATTEMPTS, Message, add_message, backoff, replay_dead
+from pilotage.testing.clock import SimulatedClock
+from pilotage.testing.effects import EffectCounter
+
+pytestmark = pytest.mark.store
+
+_WATCHED = {str(Path(module.__file__ or "")) for module in (delivery, store)} | {__file__}
+
+
+def _deliver(instance: Instance, message: Message) -> None:
+    with instance.engine.begin() as connection:
+        EffectCounter.write_once(connection, message.payload["name"], message.idempotency_key)
+
+
+def _send(instance: Instance, *names: str, target: str = "bank") -> list[str]:
+    ids = [new_ulid(instance.clock.now()) for _ in names]
+    with instance.engine.begin() as connection:
+        for message_id, name in zip(ids, names, strict=True):
+            add_message(
+                connection,
+                message_id=message_id,
+                kind="post",
+                target=target,
+                payload={"name": name},
+                now=instance.clock.now(),
+            )
+    return ids
+
+
+def _states(instance: Instance) -> list[str]:
+    with instance.engine.connect() as connection:
+        return list(connection.execute(text("SELECT state FROM outbox ORDER BY seq")).scalars())
+
+
+def _killed_at(instruction: int) -> Callable[[FrameType, str, Any], Any]:
+    """Return a trace function that kills this process at the n-th line of the delivery's own code."""
+    left = instruction
+
+    def trace(frame: FrameType, event: str, _argument: Any) -> Any:
+        nonlocal left
+        if frame.f_code.co_filename not in _WATCHED:
+            return None
+        if event == "line":
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+
+    return trace
+
+
+def _turn_in_a_child(url: str, clock: SimulatedClock, instruction: int) -> bool:
+    """Run one turn in a forked process that dies at an instruction; tell whether it lived to the end."""
+    child = os.fork()
+    if child == 0:
+        try:
+            engine = make_engine(url)
+            mine: Any = SimpleNamespace(engine=engine, clock=clock)
+            worker = OutboxDelivery(mine, Registry(deliverers={"post": _deliver}))
+            sys.settrace(_killed_at(instruction))
+            worker.turn()
+            sys.settrace(None)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+    return not os.WIFSIGNALED(status)
+
+
+def test_killed_at_every_instruction_each_message_has_one_effect(
+    instance: Instance, clock: SimulatedClock, effects: EffectCounter, database_url: str
+) -> None:
+    instruction, lived = 0, False
+    while not lived:
+        instruction += 1
+        name = f"killed at {instruction}"
+        _send(instance, name)
+        lived = _turn_in_a_child(database_url, clock, instruction)
+        clock.advance(timedelta(minutes=2))
+        while OutboxDelivery(instance, Registry(deliverers={"post": _deliver})).turn():
+            pass
+        assert effects.counts().get(name) == 1
+    assert instruction > 10
+    assert set(_states(instance)) == {"done"}
+
+
+def test_messages_of_one_target_keep_their_order_also_when_the_first_one_fails(
+    instance: Instance, clock: SimulatedClock
+) -> None:
+    seen: list[str] = []
+    broken = True
+
+    def deliver(_instance: Instance, message: Message) -> None:
+        if broken and message.payload["name"] == "first":
+            raise ConnectionError
+        seen.append(message.payload["name"])
+
+    _send(instance, "first", "second")
+    _send(instance, "other", target="elsewhere")
+    worker = OutboxDelivery(instance, Registry(deliverers={"post": deliver}))
+    while worker.turn():
+        pass
+    assert seen == ["other"]
+    broken = False
+    clock.advance(timedelta(seconds=1))
+    while worker.turn():
+        pass
+    assert seen == ["other", "first", "second"]
+
+
+def test_after_twelve_failures_a_message_is_dead_the_next_has_its_turn_and_a_person_can_replay_it(
+    instance: Instance, clock: SimulatedClock
+) -> None:
+    tries: list[int] = []
+
+    def deliver(_instance: Instance, message: Message) -> None:
+        if message.payload["name"] == "bad":
+            tries.append(message.attempt)
+            raise ConnectionError
+
+    bad, _ = _send(instance, "bad", "good")
+    worker = OutboxDelivery(instance, Registry(deliverers={"post": deliver}))
+    for _ in range(MAX_ATTEMPTS):
+        while worker.turn():
+            pass
+        clock.advance(timedelta(hours=1))
+    worker.turn()
+    assert tries == list(range(1, MAX_ATTEMPTS + 1))
+    assert _states(instance) == ["dead", "done"]
+    with instance.engine.begin() as connection:
+        assert replay_dead(connection, bad, clock.now())
+    worker.turn()
+    assert tries[-1] == 1
+
+
+def test_an_attempt_that_never_comes_back_twelve_times_is_dead_too(instance: Instance, clock: SimulatedClock) -> None:
+    def vanish(_instance: Instance, _message: Message) -> None:
+        raise SystemExit
+
+    _send(instance, "poison")
+    worker = OutboxDelivery(instance, Registry(deliverers={"post": vanish}))
+    for _ in range(MAX_ATTEMPTS):
+        with pytest.raises(SystemExit):
+            worker.turn()
+        assert not worker.turn()
+        clock.advance(timedelta(minutes=2))
+    assert not worker.turn()
+    assert _states(instance) == ["dead"]
+
+
+def test_a_message_rolled_back_with_its_change_is_never_delivered(instance: Instance, effects: EffectCounter) -> None:
+    with instance.engine.connect() as connection:
+        add_message(
+            connection, message_id="m", kind="post", target="t", payload={"name": "ghost"}, now=instance.clock.now()
+        )
+        connection.rollback()
+    assert not OutboxDelivery(instance, Registry(deliverers={"post": _deliver})).turn()
+    assert effects.counts() == {}
+
+
+def test_kinds_without_a_deliverer_wait_for_a_newer_worker(instance: Instance) -> None:
+    _send(instance, "future")
+    assert not OutboxDelivery(instance, Registry()).turn()
+    assert _states(instance) == ["waiting"]
+
+
+def test_waits_double_from_one_second_to_one_hour() -> None:
+    assert [backoff(n).total_seconds() for n in (1, 2, 3, 12, 13, 100)] == [1, 2, 4, 2048, 3600, 3600]
