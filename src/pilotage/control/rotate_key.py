@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from pilotage.control.create_key import IssuedKey, KeyRequest, issue_in
 from pilotage.control.instance import Instance
 from pilotage.control.key_entries import no, owns_key, record_key
+from pilotage.core.canonical import Json
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.reason import Refusal
 from pilotage.identity.principal import Principal
@@ -60,7 +61,7 @@ def rotate_key(
         expires = min(old.expires_at, at + overlap)
         issued = issue_in(connection, _same(old), actor=actor, at=at, entropy=entropy)
         set_expiry(connection, old.id, expires)
-        more = {"replaced_by": issued.key.id, "overlap_s": int((expires - at).total_seconds())}
+        more: dict[str, Json] = {"replaced_by": issued.key.id, "overlap_s": int((expires - at).total_seconds())}
         record_key(connection, EntryKind.KEY_ROTATED, old, actor=actor, at=at, more=more)
     return RotatedKey(issued=issued, old=old.id, old_expires_at=expires)
 

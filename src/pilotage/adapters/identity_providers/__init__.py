@@ -1,0 +1,1 @@
+"""Identity providers: OIDC access tokens verified against published keys."""

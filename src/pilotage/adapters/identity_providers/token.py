@@ -1,0 +1,128 @@
+"""What an access token must look like before and after its signature is checked (serving.md 2.1, RFC 9068, RFC 8725).
+
+Rule: the algorithm comes from our allow-list, never from the token alone; `jku`, `x5u`, `x5c` and `jwk` in a header are
+never looked at; the claims registry runs on every token. Fail mode: TokenError; the caller learns only that the token
+is not valid or has expired.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, Final
+
+from joserfc import jws
+from joserfc.errors import ExpiredTokenError, JoseError
+from joserfc.jwk import Key
+from joserfc.jws import JWSRegistry
+from joserfc.jwt import JWTClaimsRegistry
+
+from pilotage.core.canonical import CanonicalError, Json, parse_json
+from pilotage.identity.settings import OidcSettings
+
+MAX_TOKEN_BYTES: Final = 16_384
+MAX_LIFETIME_S: Final = 86_400
+_TYPES = frozenset({"at+jwt", "application/at+jwt", "jwt"})
+_ID_TOKEN_CLAIMS = ("nonce", "at_hash")
+
+
+class TokenError(Exception):
+    """The token is not acceptable. `expired` tells the one thing its holder may know."""
+
+    def __init__(self, why: str, *, expired: bool = False) -> None:
+        super().__init__(why)
+        self.expired = expired
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """The parts of a token header that choose a key."""
+
+    algorithm: str
+    kid: str | None
+
+
+class _Registry(JWSRegistry):
+    """Accepts long headers (certificate chains we ignore), and EdDSA by that name without a warning per token.
+
+    Newer names for it (RFC 9864) are not in use by providers yet; the curve is checked with the key.
+    """
+
+    max_header_length = MAX_TOKEN_BYTES
+    max_payload_length = MAX_TOKEN_BYTES
+    algorithms: ClassVar = {**JWSRegistry.algorithms, "EdDSA": copy(JWSRegistry.algorithms["EdDSA"])}
+
+
+_Registry.algorithms["EdDSA"].security_warning = None
+
+
+def read_header(token: str, settings: OidcSettings) -> Header:
+    """Check form, type and algorithm of a token that is not yet trusted; raise TokenError."""
+    parts = token.split(".")
+    if len(parts) != 3 or not all(parts):
+        raise TokenError("It is not a signed token.")
+    header = _json_part(parts[0])
+    kind, algorithm, kid = header.get("typ"), header.get("alg"), header.get("kid")
+    if not isinstance(kind, str) or kind.lower() not in _TYPES:
+        raise TokenError("Its type is not that of an access token.")
+    if not isinstance(algorithm, str) or algorithm not in settings.algorithms:
+        raise TokenError("Its algorithm is not allowed.")
+    if "crit" in header or "b64" in header:
+        raise TokenError("It carries a critical extension.")
+    if kid is not None and not isinstance(kid, str):
+        raise TokenError("Its key id is not text.")
+    return Header(algorithm=algorithm, kid=kid)
+
+
+def read_claims(token: str, key: Key, header: Header, settings: OidcSettings, *, now: datetime) -> Mapping[str, Json]:
+    """Verify the signature, then the claims; raise TokenError."""
+    registry = _Registry(algorithms=[header.algorithm], strict_check_header=False)
+    try:
+        signed = jws.deserialize_compact(token.encode("ascii"), key, algorithms=[header.algorithm], registry=registry)
+        claims = parse_json(bytes(signed.payload or b""), max_depth=20)
+    except (JoseError, CanonicalError, UnicodeEncodeError, ValueError) as error:
+        raise TokenError("Its signature or payload is not valid.") from error
+    if not isinstance(claims, dict):
+        raise TokenError("Its payload is not an object.")
+    _check_claims(claims, settings, now=now)
+    return claims
+
+
+def _check_claims(claims: dict[str, Json], settings: OidcSettings, *, now: datetime) -> None:
+    moment = int(now.timestamp())
+    registry = JWTClaimsRegistry(
+        now=moment,
+        leeway=settings.skew_s,
+        iss={"essential": True, "value": settings.issuer},
+        aud={"essential": True, "value": settings.audience},
+        exp={"essential": True},
+        sub={"essential": True},
+    )
+    try:
+        registry.validate(claims)
+    except ExpiredTokenError as error:
+        raise TokenError("It has expired.", expired=True) from error
+    except JoseError as error:
+        raise TokenError("A claim does not hold.") from error
+    expires, issued = claims["exp"], claims.get("iat", moment - settings.skew_s)
+    assert isinstance(expires, int | float)
+    assert isinstance(issued, int | float)
+    if expires - issued > MAX_LIFETIME_S + (0 if "iat" in claims else settings.skew_s):
+        raise TokenError("It lives longer than a day.")
+    if not settings.accept_id_tokens and any(name in claims for name in _ID_TOKEN_CLAIMS):
+        raise TokenError("It is an ID token.")
+
+
+def _json_part(part: str) -> Mapping[str, Json]:
+    try:
+        data = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
+        value = parse_json(data, max_depth=10)
+    except (binascii.Error, ValueError, CanonicalError) as error:
+        raise TokenError("Its header cannot be read.") from error
+    if not isinstance(value, Mapping):
+        raise TokenError("Its header is not an object.")
+    return value
