@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pilotage.corpus.analyser import count_terms
+from pilotage.corpus.analyser import count_each, count_terms
 from pilotage.corpus.records import Chunk, Paragraph, ParsedDocument, Section, Table
 from pilotage.corpus.sentences import sentence_spans
 from pilotage.corpus.text import content_hash
@@ -30,12 +30,16 @@ _LONG_WORD = 160
 
 @dataclass(slots=True)
 class _Unit:
-    """A stretch `[start, end)` of the section text that is not cut again; `alone` for a part of a split table."""
+    """A stretch `[start, end)` of the section text that is not cut again; `alone` for a part of a split table.
+
+    `is_cut`: it ends inside a word or a run of bigrams, so tokens do not simply add up.
+    """
 
     start: int
     end: int
     tokens: int
     prose: bool = True
+    is_cut: bool = False
     alone: bool = False
     prefix: str = ""
 
@@ -45,7 +49,7 @@ class _Draft:
     start: int
     end: int
     tokens: int
-    units: int
+    is_cut: bool
     fresh: int
     prose: bool
     alone: bool
@@ -68,7 +72,7 @@ def chunk_document(document: ParsedDocument) -> tuple[Chunk, ...]:
                     text=body,
                     start=offset + draft.start,
                     end=offset + draft.end,
-                    tokens=draft.tokens if draft.units == 1 else count_terms(body),
+                    tokens=count_terms(body) if draft.is_cut else draft.tokens,
                     content_hash=content_hash(heading, body),
                 )
             )
@@ -78,9 +82,8 @@ def chunk_document(document: ParsedDocument) -> tuple[Chunk, ...]:
 
 def _units(section: Section) -> Iterator[_Unit]:
     offset = 0
-    for block in section.blocks:
-        text = block.text
-        tokens = count_terms(text)
+    texts = [block.text for block in section.blocks]
+    for block, text, tokens in zip(section.blocks, texts, count_each(texts), strict=True):
         if tokens and tokens <= MAX_TOKENS:
             yield _Unit(offset, offset + len(text), tokens, prose=isinstance(block, Paragraph))
         elif tokens and isinstance(block, Table):
@@ -91,8 +94,9 @@ def _units(section: Section) -> Iterator[_Unit]:
 
 
 def _sentences(text: str, offset: int) -> Iterator[_Unit]:
-    for start, end in sentence_spans(text):
-        tokens = count_terms(text[start:end])
+    spans = sentence_spans(text)
+    counts = count_each([text[start:end] for start, end in spans])
+    for (start, end), tokens in zip(spans, counts, strict=True):
         if tokens <= MAX_TOKENS:
             yield _Unit(offset + start, offset + end, tokens)
         else:
@@ -102,14 +106,15 @@ def _sentences(text: str, offset: int) -> Iterator[_Unit]:
 def _cut(text: str, offset: int, room: int) -> Iterator[_Unit]:
     """Cut what has no sentence ends: at white space, and inside a word only when it alone is too long."""
     start = end = tokens = 0
-    for begin, stop in _pieces(text):
-        more = count_terms(text[begin:stop])
+    pieces = list(_pieces(text))
+    counts = count_each([text[begin:stop] for begin, stop in pieces])
+    for (begin, stop), more in zip(pieces, counts, strict=True):
         if tokens and tokens + more > room:
-            yield _Unit(offset + start, offset + end, tokens)
+            yield _Unit(offset + start, offset + end, tokens, is_cut=True)
             start, tokens = begin, 0
         end, tokens = stop, tokens + more
     if tokens:
-        yield _Unit(offset + start, offset + end, tokens)
+        yield _Unit(offset + start, offset + end, tokens, is_cut=True)
 
 
 def _pieces(text: str) -> Iterator[tuple[int, int]]:
@@ -143,6 +148,7 @@ def _table_parts(table: Table, offset: int) -> Iterator[_Unit]:
                     piece.start, piece.end, header_tokens + piece.tokens, prose=False, alone=True, prefix=prefix
                 )
             start = end = at + len(row) + 1
+            tokens = header_tokens
         else:
             end, tokens = at + len(row), tokens + more
         at += len(row) + 1
@@ -156,16 +162,15 @@ def _pack(text: str, units: list[_Unit]) -> list[_Draft]:
         last = drafts[-1] if drafts else None
         if last is not None and _joins(last, unit):
             last.end, last.tokens = unit.end, last.tokens + unit.tokens
-            last.units, last.fresh = last.units + 1, last.fresh + unit.tokens
+            last.fresh += unit.tokens
+            last.is_cut |= unit.is_cut
             last.prose = unit.prose
             continue
         start, tokens = unit.start, unit.tokens
         if last is not None and last.prose and unit.prose:
             start, overlap = _overlap(text, last, unit)
             tokens += overlap
-        drafts.append(
-            _Draft(start, unit.end, tokens, 1 + (start < unit.start), unit.tokens, unit.prose, unit.alone, unit.prefix)
-        )
+        drafts.append(_Draft(start, unit.end, tokens, unit.is_cut, unit.tokens, unit.prose, unit.alone, unit.prefix))
     return drafts
 
 

@@ -17,15 +17,21 @@ from datetime import date
 from pilotage.core.digest import Digest, digest_of_json
 from pilotage.corpus.records import Section
 
-_INVISIBLE = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
-    "\ufff9-\ufffb\U000e0000-\U000e007f]"
+_INVISIBLE = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
+    "\ufff9-\ufffb\U000e0000-\U000e007f"
 )
-_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
-_LINE_END = re.compile("\r\n?|[\x0b\x0c\u0085\u2028\u2029]")
+_CONTROL = "\x00-\x08\x0e-\x1f\x7f"
+_LINE_ENDS = "\r\x0b\x0c\u0085\u2028\u2029"
+_SURROGATES = "\ud800-\udfff"
+# One scan finds out that a text needs none of the four; most texts do not.
+_ODD = re.compile(f"[{_INVISIBLE}{_CONTROL}{_LINE_ENDS}{_SURROGATES}]")
+_DROPPED = re.compile(f"[{_INVISIBLE}{_CONTROL}]")
+_LINE_END = re.compile(f"\r\n?|[{_LINE_ENDS}]")
+_SURROGATE = re.compile(f"[{_SURROGATES}]")
 _TRAILING = re.compile(r"[ \t\u00a0]+(?=\n|\Z)")
+_TRAILING_SIGNS = (" \n", "\t\n", "\u00a0\n")
 _MANY_BLANK = re.compile(r"\n{3,}")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 # RFC 8785 escapes a string exactly as json does without ensure_ascii; one encoder object saves its construction.
 _quote: Callable[[str], str] = json.JSONEncoder(ensure_ascii=False).encode
@@ -33,13 +39,15 @@ _quote: Callable[[str], str] = json.JSONEncoder(ensure_ascii=False).encode
 
 def normalise(text: str) -> str:
     """Return the text as it is stored, hashed and shown: idempotent."""
+    if _ODD.search(text) is not None:
+        text = _SURROGATE.sub("\ufffd", _DROPPED.sub("", _LINE_END.sub("\n", text)))
     if not text.isascii():
-        text = _SURROGATE.sub("\ufffd", text)
-        text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
-    text = _LINE_END.sub("\n", text)
-    if not text.isprintable():
-        text = _CONTROL.sub("", text)
-    return _MANY_BLANK.sub("\n\n", _TRAILING.sub("", text)).strip("\n")
+        text = unicodedata.normalize("NFC", text)
+    if any(sign in text for sign in _TRAILING_SIGNS) or text[-1:] in {" ", "\t", "\u00a0"}:
+        text = _TRAILING.sub("", text)
+    if "\n\n\n" in text:
+        text = _MANY_BLANK.sub("\n\n", text)
+    return text.strip("\n")
 
 
 def normalise_line(text: str) -> str:
