@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_BYTES = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,6}))? ?([KMGT]i?B|[KMGT]i|B)?")
+_BYTES = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,6}))? ?([KMGT]i?B|B)?")
 _POWER = {"K": 1, "M": 2, "G": 3, "T": 4}
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%")
 _RATE = re.compile(r"([0-9][0-9_,]{0,12}) ?/ ?(?:(second|minute|hour|day)|([0-9]{1,5})([smhd]))")

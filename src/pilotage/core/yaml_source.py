@@ -134,7 +134,7 @@ class _Builder:
                 at = self._at(line)
                 value = Located(file=self.file, line=line, path=at.path, node=self._scalar(event, at))
                 self._remember(event.anchor, value, 1)
-                return self._place(value, text=event.value, quoted=event.style is not None)
+                return self._place(value, text=event.value, quoted=event.style not in {None, ""})
             case yaml.AliasEvent():
                 return self._alias(event.anchor or "", line)
             case _:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Final
+from typing import Final
 
 from joserfc import jws
 from joserfc.errors import ExpiredTokenError, JoseError
@@ -54,7 +54,7 @@ class _Registry(JWSRegistry):
 
     max_header_length = MAX_TOKEN_BYTES
     max_payload_length = MAX_TOKEN_BYTES
-    algorithms: ClassVar = {**JWSRegistry.algorithms, "EdDSA": copy(JWSRegistry.algorithms["EdDSA"])}
+    algorithms = {**JWSRegistry.algorithms, "EdDSA": copy(JWSRegistry.algorithms["EdDSA"])}  # noqa: RUF012 - as the base
 
 
 _Registry.algorithms["EdDSA"].security_warning = None
