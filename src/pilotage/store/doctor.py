@@ -9,49 +9,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Table, text
 
 from pilotage.core.reason import Reason
 from pilotage.store.disk import REFUSE_BYTES, free_bytes, low_room
 from pilotage.store.doctor_report import DoctorReport, LedgerHealth, ServerHealth, WorkHealth
 from pilotage.store.engine import OLDEST_MAJOR
-from pilotage.store.processes import Process, list_processes, skew_reason
+from pilotage.store.processes import SKEW_MS, Process, list_processes, skew_reason
+from pilotage.store.tables import corpora, ledger, releases, runs, serving
 
 LATE_AFTER: Final = timedelta(seconds=60)
 MERGE_DELAY: Final = timedelta(seconds=10)
 
+
+def _tables_of(room: ModuleType) -> tuple[str, ...]:
+    """Return the names of a room's tables."""
+    return tuple(value.name for value in vars(room).values() if isinstance(value, Table))
+
+
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
-    "corpora": (
-        "corpus",
-        "document",
-        "revision",
-        "chunk",
-        "chunk_text",
-        "embedding",
-        "corpus_version",
-        "takedown",
-        "block_list",
-    ),
-    "releases": ("blob", "part", "authorship", "release", "evidence"),
-    "serving": (
-        "routing",
-        "deployment",
-        "service_key",
-        "principal_pseudonym",
-        "interaction",
-        "interaction_closing",
-        "interaction_text",
-        "interaction_citation",
-        "idempotency",
-        "feedback",
-    ),
-    "ledger": ("ledger_entry", "ledger_tile", "ledger_head", "ledger_checkpoint", "ledger_disclosure"),
-    "runs": ("run", "outbox", "process"),
+    "corpora": _tables_of(corpora),
+    "releases": _tables_of(releases),
+    "serving": _tables_of(serving),
+    "ledger": _tables_of(ledger),
+    "runs": _tables_of(runs),
     "queue": ("procrastinate.procrastinate_jobs", "procrastinate.procrastinate_events"),
 }
-"""Which tables belong to which room; a test compares them with the schema."""
+"""Which tables belong to which room."""
 
 
 def doctor(
@@ -69,12 +56,12 @@ def doctor(
     """
     server = _server(connection, embedded_home)
     skew_ms = connection.execute(_SKEW, {"now": wall_clock}).scalar_one()
-    work, ledger, processes = _work(connection, now), _ledger(connection), list_processes(connection)
+    work, tree, processes = _work(connection, now), _ledger(connection), list_processes(connection)
     findings = (
         *_server_findings(server, embedded_home),
         *_schema_findings(schema),
         *_work_findings(work),
-        *_ledger_findings(ledger),
+        *_ledger_findings(tree),
         *_clock_findings(skew_ms, processes),
     )
     return DoctorReport(
@@ -84,14 +71,14 @@ def doctor(
         schema_expected=schema[1],
         sizes_bytes=_sizes(connection),
         work=work,
-        ledger=ledger,
+        ledger=tree,
         processes=processes,
         clock_skew_ms=skew_ms,
         findings=findings,
     )
 
 
-_SKEW = text("SELECT CAST(extract(epoch FROM CAST(:now AS timestamptz) - clock_timestamp()) * 1000 AS integer)")
+_SKEW = text(f"SELECT {SKEW_MS}")
 _SETTINGS = text(
     "SELECT current_setting('server_version'), current_setting('fsync') = 'on',"
     " current_setting('data_checksums') = 'on'"
@@ -197,14 +184,14 @@ def _work_findings(work: WorkHealth) -> list[Reason]:
     return found
 
 
-def _ledger_findings(ledger: LedgerHealth) -> list[Reason]:
+def _ledger_findings(tree: LedgerHealth) -> list[Reason]:
     """Judge the ledger's sequencing."""
     found = []
-    if ledger.stopped is not None:
-        found.append(Reason(code="ledger_stopped", text=f"The ledger is stopped: {ledger.stopped}"))
-    if ledger.oldest_unnumbered_s > MERGE_DELAY.total_seconds():
-        text_ = f"{ledger.unnumbered} ledger entries have no number, the oldest for {ledger.oldest_unnumbered_s:.0f} s."
-        observed = f"{ledger.oldest_unnumbered_s:.0f} s"
+    if tree.stopped is not None:
+        found.append(Reason(code="ledger_stopped", text=f"The ledger is stopped: {tree.stopped}"))
+    if tree.oldest_unnumbered_s > MERGE_DELAY.total_seconds():
+        text_ = f"{tree.unnumbered} ledger entries have no number, the oldest for {tree.oldest_unnumbered_s:.0f} s."
+        observed = f"{tree.oldest_unnumbered_s:.0f} s"
         found.append(Reason(code="ledger_late", text=text_, observed=observed, limit=f"{MERGE_DELAY.seconds} s"))
     return found
 

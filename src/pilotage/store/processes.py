@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import JSONB
 
 from pilotage.core.reason import Reason
 
@@ -37,13 +37,19 @@ class Process:
     alive: bool
 
 
+SKEW_MS: Final = (
+    "CAST(LEAST(GREATEST(extract(epoch FROM CAST(:now AS timestamptz) - clock_timestamp()) * 1000,"
+    " -2000000000), 2000000000) AS integer)"
+)
+"""SQL: milliseconds by which `:now` is ahead of the database's clock; one that is years off still fits."""
+
 _BEAT = text(
-    "INSERT INTO process (id, kind, host, pid, started_at, seen_at, clock_skew_ms, applied)"
+    "INSERT INTO process (id, kind, host, pid, started_at, seen_at, clock_skew_ms, applied)"  # noqa: S608 - constants
     " VALUES (:id, :kind, :host, :pid, :started_at, clock_timestamp(),"
-    " CAST(extract(epoch FROM :now - clock_timestamp()) * 1000 AS integer), :applied)"
+    f" {SKEW_MS}, :applied)"
     " ON CONFLICT (id) DO UPDATE SET seen_at = EXCLUDED.seen_at, clock_skew_ms = EXCLUDED.clock_skew_ms,"
     " applied = EXCLUDED.applied RETURNING clock_skew_ms"
-).bindparams(bindparam("applied", type_=JSONB), bindparam("now", type_=TIMESTAMP(timezone=True)))
+).bindparams(bindparam("applied", type_=JSONB))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
