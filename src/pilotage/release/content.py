@@ -1,0 +1,114 @@
+"""The content of a sealed release, typed: what serving works with, read back from the sealed bytes alone.
+
+Rule: every byte is checked against the digest that names it before it is parsed; the workspace folder is not consulted.
+Fail mode: IntegrityError; a release that cannot be read whole is not served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pilotage.core.canonical import Json, parse_json
+from pilotage.core.digest import Digest, digest_of, parse_digest
+from pilotage.core.errors import IntegrityError
+from pilotage.core.ids import CorpusName, WorkflowName
+from pilotage.core.located import Problems, from_plain
+from pilotage.corpus.settings import DataStage
+from pilotage.guard.policy import GuardPolicy
+from pilotage.guard.policy_file import parse_guard
+from pilotage.release.assemble import PROMPT_FILE, CorpusPin
+from pilotage.release.manifest import Manifest, PartFile, PartKind
+from pilotage.release.model import ModelSettings
+from pilotage.release.model_file import parse_model
+from pilotage.release.prompt import Prompt, parse_prompt
+from pilotage.retrieval.settings import RetrievalSettings
+from pilotage.retrieval.settings_file import parse_retrieval
+
+__all__ = ["CorpusPin", "ReleaseContent", "files_of", "part_value", "read_content"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseContent:
+    """Everything a request needs of a release."""
+
+    digest: Digest
+    workflow: WorkflowName
+    prompt: Prompt
+    model: ModelSettings
+    retrieval: RetrievalSettings
+    corpora: Mapping[DataStage, CorpusPin]
+    guard: GuardPolicy
+
+
+def part_value(body: bytes, *, digest: Digest, kind: PartKind) -> Json:
+    """Return a part's value, or its list of files, after checking its bytes and kind."""
+    if digest_of(body) != digest:
+        raise IntegrityError("VERIFY_BYTES", f"Part {kind} {digest} has other bytes than were sealed.", hint=_RESTORE)
+    part = parse_json(body)
+    if not isinstance(part, Mapping) or part.get("kind") != kind:
+        raise IntegrityError("VERIFY_MANIFEST", f"Part {digest} is not a part {kind}.", hint=_RESTORE)
+    return part.get("value", part.get("files"))
+
+
+_RESTORE = "Restore the database from a backup whose ledger verifies; the release cannot be served."
+
+
+def files_of(value: Json) -> tuple[PartFile, ...]:
+    """Return the files that a part of kind prompt or golden names."""
+    items = value.get("files") if isinstance(value, Mapping) else value
+    if not isinstance(items, Sequence) or isinstance(items, str):
+        return ()
+    return tuple(
+        PartFile(path=str(item["path"]), sha256=str(item["sha256"]), size=int(str(item["size"])))
+        for item in items
+        if isinstance(item, Mapping)
+    )
+
+
+def read_content(manifest: Manifest, *, bodies: Mapping[PartKind, bytes], prompt: bytes) -> ReleaseContent:
+    """Parse a release. `bodies` are the stored part bytes, `prompt` the bytes of prompt.md."""
+    values = {kind: part_value(bodies[kind], digest=manifest.parts[kind], kind=kind) for kind in PartKind}
+    _check_prompt(values[PartKind.PROMPT], prompt, manifest.digest)
+    problems = Problems()
+    where = str(manifest.digest)[:19]
+    content = ReleaseContent(
+        digest=manifest.digest,
+        workflow=manifest.workflow,
+        prompt=parse_prompt(prompt, file=f"{where}/prompt.md", problems=problems),
+        model=parse_model(from_plain(values[PartKind.MODEL], file=f"{where}/model"), problems),
+        retrieval=parse_retrieval(from_plain(values[PartKind.RETRIEVAL], file=f"{where}/retrieval"), problems),
+        corpora=_pins(values[PartKind.CORPUS]),
+        guard=parse_guard(from_plain(_guard_value(values), file=f"{where}/guard"), problems),
+    )
+    problems.raise_if_any()
+    return content
+
+
+def _check_prompt(value: Json, prompt: bytes, digest: Digest) -> None:
+    if PartFile.of(PROMPT_FILE, prompt) not in files_of(value):
+        raise IntegrityError("VERIFY_BYTES", f"prompt.md of {digest} has other bytes than were sealed.", hint=_RESTORE)
+
+
+def _guard_value(values: Mapping[PartKind, Json]) -> Json:
+    guard = values[PartKind.GUARD]
+    policy = guard.get("policy") if isinstance(guard, Mapping) else None
+    if not isinstance(policy, Mapping):
+        raise IntegrityError("VERIFY_MANIFEST", "The sealed guard part holds no policy.", hint=_RESTORE)
+    return {**policy, "tools": values[PartKind.TOOLS], "egress": values[PartKind.EGRESS]}
+
+
+def _pins(value: Json) -> dict[DataStage, CorpusPin]:
+    if not isinstance(value, Mapping):
+        return {}
+    return {DataStage(stage): _pin(pin) for stage, pin in value.items() if isinstance(pin, Mapping)}
+
+
+def _pin(value: Mapping[str, Json]) -> CorpusPin:
+    return CorpusPin(
+        name=CorpusName(str(value["name"])),
+        version=int(str(value["version"])),
+        digest=parse_digest(str(value["digest"])),
+        documents=int(str(value["documents"])),
+        chunks=int(str(value["chunks"])),
+    )
