@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
@@ -34,7 +34,7 @@ def test_months_are_made_two_ahead_over_the_turn_of_the_year_and_only_once(insta
     with instance.engine.connect() as connection:
         november = datetime(2031, 11, 30, 23, 59, tzinfo=UTC)
         made = ensure_months(connection, november)
-        assert made == ("interaction_2031_11", "interaction_2031_12", "interaction_2032_01")
+        assert made == (date(2031, 11, 1), date(2031, 12, 1), date(2032, 1, 1))
         assert ensure_months(connection, november) == ()
         connection.rollback()
 
@@ -48,7 +48,7 @@ def test_a_month_whose_rows_came_first_stays_in_the_default_partition(instance: 
             )
         )
         made = ensure_months(connection, datetime(2033, 1, 20, tzinfo=UTC))
-        assert made == ("interaction_2033_02", "interaction_2033_03")
+        assert made == (date(2033, 2, 1), date(2033, 3, 1))
         connection.rollback()
 
 

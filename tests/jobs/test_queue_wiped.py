@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from datetime import timedelta
 
 import pytest
@@ -107,3 +108,24 @@ def test_work_of_an_unknown_kind_is_left_for_a_newer_worker(instance: Instance, 
         run = find_run(connection, "from_the_future", "x")
     assert run is not None
     assert (run.state, run.attempt) == (RunState.DUE, 0)
+
+
+def test_a_waiting_worker_hears_of_new_work_survives_a_lost_database_session_and_ends_when_stopped(
+    instance: Instance, effects: EffectCounter
+) -> None:
+    stop = threading.Event()
+    reconciler, worker = Reconciler(instance, REGISTRY), QueueWorker(instance, REGISTRY)
+    thread = threading.Thread(target=worker.run, args=(stop,))
+    thread.start()
+    for name in ("before", "after"):
+        with instance.engine.begin() as connection:
+            request_run(connection, kind="count", key=name, due_at=instance.clock.now())
+        while name not in effects.counts():
+            reconciler.turn()
+        with instance.engine.begin() as connection:
+            connection.execute(
+                text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pilotage queue'")
+            )
+    stop.set()
+    thread.join()
+    assert effects.counts() == {"before": 1, "after": 1}

@@ -90,6 +90,7 @@ def test_the_application_role_can_number_ledger_entries_but_never_change_or_remo
     with as_app.begin() as connection:
         connection.execute(text("INSERT INTO ledger_entry (id, kind, subject, bytes) VALUES ('e', 'k', 's', 'x')"))
         connection.execute(text("UPDATE ledger_entry SET seq = 0 WHERE id = 'e'"))
+        assert connection.execute(text("SELECT make_interaction_month('2040-01-31')")).scalar_one()
     for statement in (
         "UPDATE ledger_entry SET bytes = 'y'",
         "DELETE FROM ledger_entry",

@@ -10,8 +10,9 @@ import asyncio
 import os
 import socket
 import threading
-from typing import Final
+from typing import Any, Final
 
+import psycopg
 from procrastinate import App, PsycopgConnector
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -63,14 +64,25 @@ def _failed(instance: Instance, run: Run, error: Exception) -> None:
     LOG.log(40 if state is RunState.FAILED else 30, "%s: attempt %d failed: %s.", run.name, run.attempt + 1, why)
 
 
-class QueueWorker:
-    """Takes jobs from the queue: `QueueWorker(instance, registry).run(stop)` in a thread of its own."""
+async def _enter_queue(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Let a connection find the queue's tables, which it names without their schema."""
+    await connection.execute("SET search_path TO procrastinate")
+    await connection.commit()
 
-    def __init__(self, instance: Instance, registry: Registry, *, name: str | None = None) -> None:
+
+class QueueWorker:
+    """Takes jobs from the queue: `QueueWorker(instance, registry).run(stop)` in a thread of its own.
+
+    The queue listens, so it needs sessions: `listen_url` is `DATABASE_LISTEN_URL` where that is set.
+    """
+
+    def __init__(
+        self, instance: Instance, registry: Registry, *, name: str | None = None, listen_url: str | None = None
+    ) -> None:
         self._instance = instance
         self._registry = registry
         self.name = name or worker_name(instance)
-        self._url = psycopg_url(instance.engine.url.render_as_string(hide_password=False))
+        self._url = psycopg_url(listen_url or instance.engine.url.render_as_string(hide_password=False))
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set, then finish what is running."""
@@ -111,7 +123,8 @@ class QueueWorker:
         """Build the queue's side: its tables stand in a schema of their own."""
         connector = PsycopgConnector(
             conninfo=self._url,
-            kwargs={"options": "-c search_path=procrastinate", "application_name": "pilotage queue"},
+            kwargs={"application_name": "pilotage queue"},
+            configure=_enter_queue,
             min_size=1,
             max_size=CONCURRENCY + 2,
         )

@@ -21,6 +21,7 @@ _GRANTS: Final = """
 GRANT USAGE ON SCHEMA public, procrastinate TO pilotage_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public, procrastinate TO pilotage_app;
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public, procrastinate TO pilotage_app;
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public, procrastinate FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public, procrastinate TO pilotage_app;
 REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM pilotage_app;
 REVOKE UPDATE, DELETE, TRUNCATE ON ledger_entry FROM pilotage_app;

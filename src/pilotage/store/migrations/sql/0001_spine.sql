@@ -264,6 +264,25 @@ CREATE TABLE interaction (
 CREATE INDEX interaction_id ON interaction (id);
 CREATE TABLE interaction_default PARTITION OF interaction DEFAULT;
 
+-- Makes the partition of a month (UTC) ahead of time, for the application role too; false when there is nothing to do.
+-- A month whose rows came first keeps them in the default partition.
+CREATE FUNCTION make_interaction_month(month date) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+DECLARE
+    first     timestamptz := date_trunc('month', month::timestamp) AT TIME ZONE 'UTC';
+    following timestamptz := (date_trunc('month', month::timestamp) + interval '1 month') AT TIME ZONE 'UTC';
+    name      text := 'interaction_' || to_char(month, 'YYYY_MM');
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('pilotage interaction partitions'));
+    IF to_regclass('public.' || name) IS NOT NULL
+       OR EXISTS (SELECT 1 FROM public.interaction_default WHERE at >= first AND at < following) THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('CREATE TABLE public.%I PARTITION OF public.interaction FOR VALUES FROM (%L) TO (%L)',
+                   name, first, following);
+    RETURN true;
+END $$;
+
 -- What happened to an interaction after its opening record; a row is written once and never updated.
 CREATE TABLE interaction_closing (
     interaction     text PRIMARY KEY,
