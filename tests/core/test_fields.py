@@ -91,7 +91,7 @@ def test_unknown_keys_list_the_known_ones_when_none_is_near() -> None:
 
 def test_wrong_kinds_at_the_top_are_mistakes() -> None:
     assert problems_of([1], lambda fields: fields.need("x", TEXT)) == [
-        "f:1: The file is a list, not a mapping. Write keys and values below it."
+        "f:1: This is a list, not a mapping. Write keys and values below it."
     ]
     assert problems_of({"x": True}, lambda f: f.need("x", integer())) == [
         "f:1: 'x' is true or false, not a whole number. Write a whole number from 0."

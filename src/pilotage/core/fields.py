@@ -101,7 +101,7 @@ def record(parse: Callable[[Fields], T]) -> Reader[T]:
 
 
 def _wrong_kind(at: Located, problems: Problems, wanted: str, hint: str) -> None:
-    where = f"{at.path!r}" if at.path else "The file"
+    where = f"{at.path!r}" if at.path else "This"
     problems.add(at, f"{where} is {at.kind}, not {wanted}", hint)
 
 

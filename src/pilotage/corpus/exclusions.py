@@ -14,11 +14,14 @@ import re2
 from pilotage.corpus.globs import matches
 from pilotage.corpus.settings import Classification, Exclusions
 
+_QUIET = re2.Options()
+_QUIET.log_errors = False  # the problem is reported with file and line, not on stderr as well
+
 
 def pattern_problem(pattern: str) -> str | None:
     """Return why RE2 refuses a title pattern, or None."""
     try:
-        re2.compile(pattern)
+        re2.compile(pattern, _QUIET)
     except re2.error as error:
         return str(error)
     return None

@@ -67,12 +67,15 @@ def _read_cadence(text: str) -> str:
     try:
         parse_cadence(text)
     except CadenceProblem as problem:
-        message = str(problem).replace("; ", ". ", 1)
+        what, _, hint = str(problem).partition("; ")
+        message = f"{what}. {hint[:1].upper()}{hint[1:]}."
         raise ValueError(message) from None
     return text
 
 
 _GLOB: Reader[str] = converted(_read_glob, "")
+CADENCE: Reader[str] = converted(_read_cadence, "")
+"""An interval or a cron line, kept as written."""
 
 
 def parse_acl_rules(at: Located, problems: Problems) -> tuple[AclRule, ...]:
@@ -97,7 +100,7 @@ def parse_corpus(fields: Fields, *, name: CorpusName, acl_file: tuple[AclRule, .
         steward=fields.need("steward", PERSON),
         classification=classification,
         region=fields.need("region", TEXT),
-        cadence=fields.get("cadence", converted(_read_cadence, ""), None),
+        cadence=fields.get("cadence", CADENCE, None),
         retention_days=fields.get("retention", DAYS, None),
         exclusions=fields.get("exclusions", record(_exclusions), Exclusions()),
         acl=fields.get("acl", _ACL, ()),

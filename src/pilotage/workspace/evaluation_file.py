@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pilotage.core.canonical import Json
-from pilotage.core.fields import ANY, TEXT, Fields, Reader, choice, converted, integer, list_of, map_of, number, record
+from pilotage.core.fields import ANY, TEXT, Fields, Reader, choice, integer, list_of, map_of, number, record
 from pilotage.core.located import Located, Problems, did_you_mean
 from pilotage.core.readers import GROUP, MONEY_NANO
-from pilotage.corpus.cadence import CadenceProblem, Interval, parse_cadence
+from pilotage.corpus.cadence import Interval, parse_cadence
+from pilotage.corpus.settings_file import CADENCE
 from pilotage.identity.roles import Role
 from pilotage.workspace.evidence_kinds import TARGET_METRICS
 from pilotage.workspace.golden import EvaluationSettings, Persona
@@ -33,15 +34,13 @@ def metric_numbers() -> Reader[Mapping[str, float]]:
     return Reader(read=read, stand_in=dict)
 
 
-def _read_schedule(text: str) -> str:
-    try:
+def _read_schedule(at: Located, problems: Problems) -> str:
+    mistakes = len(problems.found)
+    text = CADENCE.read(at, problems)
+    if mistakes == len(problems.found):
         cadence = parse_cadence(text)
-    except CadenceProblem as problem:
-        message = f"{problem}. Write a cron line such as 0 6 * * mon."
-        raise ValueError(message) from None
-    if isinstance(cadence, Interval) and cadence.every.total_seconds() < 3600:
-        message = f"{text!r} runs more than once an hour. Write an interval of 1h or more."
-        raise ValueError(message)
+        if isinstance(cadence, Interval) and cadence.every.total_seconds() < 3600:
+            problems.add(at, f"{text!r} runs more than once an hour", "Write an interval of 1h or more.")
     return text
 
 
@@ -60,7 +59,7 @@ def parse_evaluation(fields: Fields) -> EvaluationSettings:
         criteria=fields.get("criteria", list_of(TEXT, or_one=True), ()),
         alpha=fields.get("alpha", number(1e-6, 0.5), 0.05),
         repeats=fields.get("repeats", integer(1, 25), None),
-        schedule=fields.get("schedule", converted(_read_schedule, ""), None),
+        schedule=fields.get("schedule", Reader(read=_read_schedule, stand_in=str), None),
         judges=tuple(_objects(judge) for judge in fields.get("judges", list_of(ANY), ())),
         fairness=_objects(fields.place("fairness")) if fields.has("fairness") else {},
         cost_cap_nano=fields.get("cost_cap", MONEY_NANO, None),

@@ -81,7 +81,7 @@ _PLAN: Reader[Plan] = Reader(read=_read_plan, stand_in=lambda: Plan(name="", wav
 
 
 def _plan(fields: Fields, *, at: Located) -> Plan:
-    limits = fields.get("limits", record(partial(_limits, outer=Limits())), Limits())
+    limits = fields.get("limits", record(partial(_limits, outer=Limits(), is_step=False)), Limits())
     caps = fields.get("caps", record(_caps), (3, 50))
     plain = at.plain()
     plan = Plan(
@@ -161,6 +161,7 @@ def _read_decide(at: Located, problems: Problems) -> tuple[Role, ...]:
 
 
 def _step(fields: Fields, *, outer: Limits) -> Step:
+    mistakes = len(fields.problems.found)
     step = Step(
         name=fields.need("name", SLUG_TEXT),
         weight=fields.need("weight", PERCENT),
@@ -168,16 +169,17 @@ def _step(fields: Fields, *, outer: Limits) -> Step:
         bake_s=fields.need("bake", SECONDS),
         max_s=fields.get("max", SECONDS, None),
         decide=fields.need("decide", Reader(read=_read_decide, stand_in=tuple)),
-        limits=fields.get("limits", record(partial(_limits, outer=outer)), outer),
+        limits=fields.get("limits", record(partial(_limits, outer=outer, is_step=True)), outer),
     )
-    if step.weight == 0 and fields.has("weight"):
+    if step.weight == 0 and mistakes == len(fields.problems.found):
         fields.problem("weight", "A step of 0 % serves nobody", "Write a weight above 0%, or use shadow.")
     if step.max_s is not None and step.max_s < step.bake_s:
         fields.problem("max", "The step ends before its bake time", "Write max: at least as long as bake.")
     return step
 
 
-def _limits(fields: Fields, *, outer: Limits) -> Limits:
+def _limits(fields: Fields, *, outer: Limits, is_step: bool) -> Limits:
+    """Read limits over `outer`; a later wave may relax its GO limit up to the trip limit (rollouts.md 2)."""
     shares = {key: fields.get(key, SHARE, getattr(outer, key)) for key in _SHARES}
     latency = {
         f"{key}_ms": 1000 * fields.get(key, FRACTIONAL_SECONDS, getattr(outer, f"{key}_ms") / 1000)
@@ -188,7 +190,7 @@ def _limits(fields: Fields, *, outer: Limits) -> Limits:
     for name in _PAIRS:
         go = getattr(limits, f"{name}_go{suffix.get(name, '')}")
         trip = getattr(limits, f"{name}_trip{suffix.get(name, '')}")
-        if go >= trip:
+        if go > trip or (go == trip and not is_step):
             what = f"{name}_go {go:g} is not below {name}_trip {trip:g}"
             fields.problem(f"{name}_go", what, "Write a GO limit stricter than the trip limit.")
     return limits

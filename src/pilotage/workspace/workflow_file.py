@@ -67,7 +67,9 @@ class Declaration:
 
 def parse_declaration(fields: Fields) -> Declaration:
     """Read `workflow.yaml`."""
+    mistakes = len(fields.problems.found)
     sla = fields.need("sla", record(lambda inner: inner.need("p95_ms", integer(1, 600_000))))
+    has_sla = mistakes == len(fields.problems.found)
     cycle = fields.get("operating_cycle_days", integer(7, 364), 28)
     if cycle % 7:
         fields.problem("operating_cycle_days", f"{cycle} days are not whole weeks", "Write a multiple of 7.")
@@ -94,12 +96,13 @@ def parse_declaration(fields: Fields) -> Declaration:
         rollout=fields.get("rollout", record(parse_rollout), None),
         rollback_triggers=fields.get("rollback_triggers", list_of(record(_trigger)), ()),
     )
+    if has_sla:
+        _check_latency(declaration, fields)
     _check(declaration, fields)
     return declaration
 
 
 def _check(declaration: Declaration, fields: Fields) -> None:
-    _check_latency(declaration, fields)
     _check_ids("kpis", [kpi.id for kpi in declaration.kpis], fields)
     _check_ids("integrations", [one.id for one in declaration.integrations], fields)
     _check_ids("critical_paths", [path.id for path in declaration.critical_paths], fields)
