@@ -1,0 +1,182 @@
+"""Sealed releases: blobs, parts, authors, seals, states. Sealed rows are written once; only `state` ever moves.
+
+Fail mode: bytes that do not match their digest raise IntegrityError on the way out, so nothing altered is served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from pilotage.core.digest import Digest, digest_of
+from pilotage.core.errors import IntegrityError, NotFound
+from pilotage.core.ids import PersonId, WorkflowName
+from pilotage.release.authorship import Author, How
+from pilotage.release.content import ReleaseContent, files_of, part_value, read_content
+from pilotage.release.manifest import Manifest, PartKind, read_manifest
+from pilotage.release.seal import ReleaseState
+from pilotage.store.tables.releases import authorship, blob, part, release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRelease:
+    """One row of table release. `seal` is the canonical JSON that `signature` (base64) covers."""
+
+    digest: Digest
+    workflow: WorkflowName
+    parent: Digest | None
+    parts_digest: Digest
+    manifest: bytes
+    state: ReleaseState
+    seal: bytes
+    signature: str
+    key_name: str
+    note: str
+    sealed_by: str
+    sealed_at: datetime
+    state_note: str | None = None
+
+
+def put_blobs(connection: Connection, blobs: Mapping[str, bytes], *, media: str) -> None:
+    """Store bytes once, by bare hex SHA-256."""
+    rows = [{"sha256": name, "size": len(data), "media": media, "body": data} for name, data in blobs.items()]
+    if rows:
+        connection.execute(insert(blob).values(rows).on_conflict_do_nothing())
+
+
+def get_blob(connection: Connection, sha256: str) -> bytes:
+    """Return stored bytes; raise IntegrityError when they are gone or altered."""
+    body = connection.scalar(select(blob.c.body).where(blob.c.sha256 == sha256))
+    if body is None:
+        raise IntegrityError("VERIFY_MISSING", f"The file {sha256} is not in the store.", hint="Restore a backup.")
+    data = bytes(body)
+    if digest_of(data) != f"sha256:{sha256}":
+        raise IntegrityError("VERIFY_BYTES", f"The file {sha256} was altered in the store.", hint="Restore a backup.")
+    return data
+
+
+def put_parts(connection: Connection, parts: Mapping[PartKind, bytes]) -> None:
+    """Store part bodies once, by digest."""
+    rows = [{"digest": digest_of(body), "kind": str(kind), "body": body} for kind, body in parts.items()]
+    connection.execute(insert(part).values(rows).on_conflict_do_nothing())
+
+
+def add_authors(connection: Connection, part_digest: Digest, authors: Iterable[Author]) -> None:
+    """Add authorship records to a part; none is ever removed."""
+    rows = [
+        {"part_digest": part_digest, "person": a.person, "how": str(a.how), "ref": a.ref, "at": a.at} for a in authors
+    ]
+    if rows:
+        connection.execute(insert(authorship).values(rows).on_conflict_do_nothing())
+
+
+def authors_of_parts(connection: Connection, parts: Iterable[Digest]) -> dict[Digest, tuple[Author, ...]]:
+    """Return who made each part, in any release."""
+    names = list(parts)
+    found: dict[Digest, list[Author]] = {name: [] for name in names}
+    query = select(authorship).where(authorship.c.part_digest.in_(names)).order_by(authorship.c.person)
+    for row in connection.execute(query).mappings():
+        author = Author(person=PersonId(row["person"]), how=How(row["how"]), ref=row["ref"], at=row["at"])
+        found[Digest(row["part_digest"])].append(author)
+    return {name: tuple(authors) for name, authors in found.items()}
+
+
+def add_release(connection: Connection, stored: StoredRelease) -> None:
+    """Insert a sealed release."""
+    row = {name: getattr(stored, name) for name in StoredRelease.__dataclass_fields__}
+    connection.execute(release.insert().values(row | {"state": str(stored.state)}))
+
+
+def find_release(connection: Connection, digest: Digest, *, lock: bool = False) -> StoredRelease | None:
+    """Return a release, locked for a change of state when asked."""
+    query = select(release).where(release.c.digest == digest)
+    row = connection.execute(query.with_for_update() if lock else query).mappings().first()
+    return None if row is None else _stored(row)
+
+
+def named_release(connection: Connection, text: str) -> StoredRelease:
+    """Return the release that a full digest or a unique prefix of >= 8 hex digits names; raise NotFound."""
+    prefix = text if text.startswith("sha256:") else f"sha256:{text}"
+    if len(prefix) < len("sha256:") + 8 or "%" in prefix or "_" in prefix:
+        raise NotFound("RELEASE_UNKNOWN", f"{text!r} names no release.", hint=_LIST)
+    rows = connection.execute(select(release).where(release.c.digest.startswith(prefix)).limit(2)).mappings().all()
+    if len(rows) != 1:
+        what = "several releases" if rows else "no release"
+        raise NotFound("RELEASE_UNKNOWN", f"{text!r} names {what}.", hint=_LIST)
+    return _stored(rows[0])
+
+
+_LIST = "See `pilotage release list`; write the digest or at least 8 of its hex digits."
+
+
+def releases_of(connection: Connection, workflow: WorkflowName | None = None) -> tuple[StoredRelease, ...]:
+    """Return the releases of a workflow, or all, newest first."""
+    query = select(release).order_by(release.c.sealed_at.desc(), release.c.digest)
+    if workflow is not None:
+        query = query.where(release.c.workflow == workflow)
+    return tuple(_stored(row) for row in connection.execute(query).mappings())
+
+
+def head_of(connection: Connection, workflow: WorkflowName) -> StoredRelease | None:
+    """Return the newest sealed release of a workflow."""
+    query = select(release).where(release.c.workflow == workflow).order_by(release.c.sealed_at.desc()).limit(1)
+    row = connection.execute(query).mappings().first()
+    return None if row is None else _stored(row)
+
+
+def is_quarantined(connection: Connection, parts_digest: Digest) -> bool:
+    """Tell whether the same content is under quarantine in any release."""
+    query = select(release.c.digest).where(
+        release.c.parts_digest == parts_digest, release.c.state == str(ReleaseState.QUARANTINED)
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def set_state(connection: Connection, digest: Digest, state: ReleaseState, *, note: str) -> None:
+    """Move a release to another state."""
+    connection.execute(update(release).where(release.c.digest == digest).values(state=str(state), state_note=note))
+
+
+def part_bodies(connection: Connection, manifest: Manifest) -> dict[PartKind, bytes]:
+    """Return the stored bytes of all parts; raise IntegrityError when one is gone."""
+    query = select(part.c.digest, part.c.body).where(part.c.digest.in_(list(manifest.parts.values())))
+    found = {Digest(row.digest): bytes(row.body) for row in connection.execute(query)}
+    missing = [kind for kind in PartKind if manifest.parts[kind] not in found]
+    if missing:
+        what = f"Part {missing[0]} of {manifest.digest} is not in the store."
+        raise IntegrityError("VERIFY_MISSING", what, hint="Restore a backup.")
+    return {kind: found[manifest.parts[kind]] for kind in PartKind}
+
+
+def load_release(connection: Connection, digest: Digest) -> ReleaseContent:
+    """Return the verified, typed content of a release; raise NotFound or IntegrityError."""
+    stored = find_release(connection, digest)
+    if stored is None:
+        raise NotFound("RELEASE_UNKNOWN", f"There is no release {digest}.", hint=_LIST)
+    manifest = read_manifest(stored.manifest, digest=digest)
+    bodies = part_bodies(connection, manifest)
+    prompt = part_value(bodies[PartKind.PROMPT], digest=manifest.parts[PartKind.PROMPT], kind=PartKind.PROMPT)
+    (file,) = files_of(prompt)
+    return read_content(manifest, bodies=bodies, prompt=get_blob(connection, file.sha256))
+
+
+def _stored(row: RowMapping) -> StoredRelease:
+    return StoredRelease(
+        digest=Digest(row["digest"]),
+        workflow=WorkflowName(row["workflow"]),
+        parent=None if row["parent"] is None else Digest(row["parent"]),
+        parts_digest=Digest(row["parts_digest"]),
+        manifest=bytes(row["manifest"]),
+        state=ReleaseState(row["state"]),
+        seal=bytes(row["seal"]),
+        signature=row["signature"],
+        key_name=row["key_name"],
+        note=row["note"],
+        sealed_by=row["sealed_by"],
+        sealed_at=row["sealed_at"],
+        state_note=row["state_note"],
+    )
