@@ -97,6 +97,7 @@ class EmbeddedServer:
                 programs=programs,
             )
             if not cluster.exists():
+                refuse_lost_cluster(self._home)
                 require_room(self._home.root)
                 self._progress("Creating the embedded database.")
                 cluster.create()
@@ -195,6 +196,17 @@ def _locked(file: IO[str], kind: int) -> bool:
     return True
 
 
+def refuse_lost_cluster(home: Home) -> None:
+    """Refuse to put an empty cluster where the pin says that one has been."""
+    if home.version_pin.exists():
+        raise Unavailable(
+            "STORE_MISSING",
+            f"{home.version_pin} says that {home.cluster} once held a database, but it is not there.",
+            hint="Restore the folder; after an interrupted upgrade run `pilotage migrate --upgrade-embedded`. "
+            "To begin anew on purpose, remove the whole home.",
+        )
+
+
 def require_same_version(home: Home, cluster: Cluster) -> None:
     """Refuse a cluster that another major version of PostgreSQL made, or whose pin disagrees with it."""
     made_by = cluster.major()
@@ -205,7 +217,7 @@ def require_same_version(home: Home, cluster: Cluster) -> None:
         raise Unavailable(
             "STORE_VERSION_MISMATCH",
             f"{home.version_pin} says PostgreSQL {pinned or '(nothing)'}, but {cluster.data} was made by {made_by}.",
-            hint="The folder was changed by hand: restore it from a backup.",
+            hint="After an interrupted upgrade run `pilotage migrate --upgrade-embedded`; else restore a backup.",
         )
     if made_by != cluster.programs.major:
         raise Unavailable(
