@@ -84,7 +84,12 @@ def _organisation(files: Mapping[str, bytes], problems: Problems) -> Organisatio
     if ROOT_FILE not in files:
         problems.add_at(ROOT_FILE, 0, "The file is missing", "Run `pilotage init DIR`, or write it.")
         return None
-    return _one(files, ROOT_FILE, parse_organisation, problems)
+    at = load_yaml(files[ROOT_FILE], file=ROOT_FILE, problems=problems)
+    if at is None:
+        return None
+    organisation = read_record(at, problems, parse_organisation)
+    # Without any of its keys every name of every other file would be reported as unknown.
+    return organisation if isinstance(at.node, Mapping) else None
 
 
 def _one(files: Mapping[str, bytes], path: str, parse: Callable[[Fields], T], problems: Problems) -> T | None:
