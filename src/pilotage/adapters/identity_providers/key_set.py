@@ -17,6 +17,7 @@ from pilotage.core.canonical import CanonicalError, Json, parse_json
 
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 _MIN_RSA_BITS = 2048
+_MIN_RSA_CHARACTERS = -(-_MIN_RSA_BITS // 6)
 _MAX_KEYS = 100
 
 
@@ -71,6 +72,8 @@ def _usable(item: Json, allowed: frozenset[str]) -> SigningKey | None:
     fields: dict[str, str | list[str]] = {
         name: text for name, text in item.items() if isinstance(text, str) and name not in {"use", "alg"}
     }
+    if item.get("kty") == "RSA" and len(str(item.get("n"))) < _MIN_RSA_CHARACTERS:
+        return None  # before importing: the library warns about weak keys instead of refusing them
     try:
         key = JWKRegistry.import_key(fields)
         algorithms = _algorithms_of(key) & allowed

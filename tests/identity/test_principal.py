@@ -1,0 +1,41 @@
+"""ACL names: everyone means every authenticated person, never a service, and cannot be joined as a group."""
+
+from __future__ import annotations
+
+from pilotage.core.ids import PersonId, PrincipalId
+from pilotage.identity.principal import (
+    EVERYONE,
+    Principal,
+    PrincipalKind,
+    acl_names,
+    local_principal_id,
+    service_principal_id,
+)
+
+
+def test_a_person_has_user_group_and_everyone_names() -> None:
+    maria = Principal(
+        id=local_principal_id(PersonId("maria.chen")),
+        kind=PrincipalKind.PERSON,
+        person=PersonId("maria.chen"),
+        groups=frozenset({"lending"}),
+        label="Maria Chen",
+        via="local",
+    )
+    assert acl_names(maria) == {"user:maria.chen", "user:local|maria.chen", "group:lending", EVERYONE}
+
+
+def test_a_service_is_not_everyone_even_when_a_group_is_called_so() -> None:
+    crawler = Principal(
+        id=service_principal_id("crawler"),
+        kind=PrincipalKind.SERVICE,
+        groups=frozenset({"everyone", "lending"}),
+        label="crawler",
+        via="7Q2mX9aB4c",
+    )
+    assert acl_names(crawler) == {"service:crawler", "group:lending"}
+
+
+def test_a_persona_is_treated_as_a_person_without_being_one() -> None:
+    persona = Principal(id=PrincipalId("persona|lena"), kind=PrincipalKind.PERSONA, label="lena", via="evaluation")
+    assert acl_names(persona) == {"user:persona|lena", EVERYONE}
