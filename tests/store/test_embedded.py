@@ -18,6 +18,7 @@ import pytest
 
 from pilotage.core.errors import Unavailable
 from pilotage.store.embedded import EmbeddedServer, Starting
+from pilotage.store.embedded_backup import back_up, backup_folder, forget_backups
 from pilotage.store.embedded_binaries import find_programs
 from pilotage.store.embedded_cluster import Cluster
 from pilotage.store.embedded_home import Home, make_private
@@ -218,6 +219,17 @@ def test_the_server_is_durable_private_and_keeps_no_old_wal(new_home: Path) -> N
     assert {name: shown[name] for name in wanted} == wanted
     assert stat.S_IMODE((new_home / "database").stat().st_mode) == 0o700
     assert not half_made.exists()
+
+
+def test_one_private_dump_is_kept_and_a_purge_forgets_it(home: Path) -> None:
+    with EmbeddedServer(home) as server:
+        back_up(server.cluster, home, revision="0001")
+        dump = back_up(server.cluster, home, revision="0002")
+    assert list(backup_folder(home).iterdir()) == [dump]
+    assert dump.read_bytes().startswith(b"PGDMP")
+    assert stat.S_IMODE(backup_folder(home).stat().st_mode) == 0o700
+    assert forget_backups(home) == 1
+    assert forget_backups(home) == 0
 
 
 def test_a_cluster_of_another_major_version_is_refused_with_the_command_to_run(new_home: Path) -> None:

@@ -84,6 +84,7 @@ def test_two_upgrades_at_once_are_refused_and_the_first_is_named(home: Home) -> 
     assert refused.value.code == "HOME_IN_USE"
 
 
+@pytest.mark.slow
 def test_a_restore_that_differs_replaces_nothing(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter(["old", "new"])
     monkeypatch.setattr(

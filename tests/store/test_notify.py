@@ -43,7 +43,10 @@ async def _listen_through_a_lost_session(url: str, engine: Engine) -> list[str]:
     first = await ears.heard.get()
     with engine.begin() as connection:
         connection.execute(
-            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pilotage listener'")
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'pilotage listener' AND datname = current_database()"
+            )
         )
     await ears.resyncs.get()
     _say(engine, "policies:2")
