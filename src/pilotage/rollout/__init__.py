@@ -1,0 +1,1 @@
+"""Traffic between releases: who is served by which."""

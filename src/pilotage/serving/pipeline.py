@@ -1,0 +1,197 @@
+"""One request from its arrival to its answer, used unchanged by `pilotage ask`, HTTP and evaluation.
+
+authenticate -> locate -> admit -> route -> guard in -> retrieve -> compose -> generate -> guard out -> re-check ->
+record -> answer. Each step takes the record of the one before; the first refusal ends the request and is recorded too.
+Fail mode: an exception is `internal`, a deadline `deadline_exceeded`; neither ever releases text that was not checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from pilotage.serving.context import Admitted, Answer, Authenticated, Checked, Guarded, Received
+from pilotage.serving.outcome import RequestOutcome, outcome_of
+from pilotage.serving.outlet import StreamOutlet, is_held_until_checked
+from pilotage.serving.refusal import STATUS, Code, Refusal, RefusedError
+from pilotage.serving.refusal_tally import RefusalTally
+from pilotage.serving.run import Finished, Result, Run, Sink
+from pilotage.serving.service import Serving
+from pilotage.serving.steps.admit import admit
+from pilotage.serving.steps.authenticate import authenticate
+from pilotage.serving.steps.compose import compose
+from pilotage.serving.steps.generate import generate
+from pilotage.serving.steps.guard_in import guard_in
+from pilotage.serving.steps.guard_out import guard_out
+from pilotage.serving.steps.locate import locate
+from pilotage.serving.steps.once import claim_key, free_key, free_key_later, keep_answer
+from pilotage.serving.steps.recheck import recheck
+from pilotage.serving.steps.record import record, record_end
+from pilotage.serving.steps.retrieve import retrieve
+from pilotage.serving.steps.route import route
+
+logger = logging.getLogger(__name__)
+
+
+class Pipeline:
+    """Answers requests. `on_finished` is told of every one, also of those whose asker left.
+
+    `is_stopping` is set when the process ends: what is cancelled then was not left by its asker.
+    """
+
+    def __init__(self, serving: Serving, *, on_finished: Callable[[Finished], None] | None = None) -> None:
+        self._serving = serving
+        self._on_finished = on_finished
+        self._tally = RefusalTally()
+        self.is_stopping = False
+
+    def reject(self, received: Received, refusal: Refusal) -> Finished:
+        """Record a request that was refused before it could be understood."""
+        return self._finish(Run(context=received), refusal)
+
+    async def answer(self, received: Received, sink: Sink | None = None) -> Finished:
+        """Answer one request. With a sink the text goes there; the answer that is returned always holds all of it."""
+        run = Run(context=received, sink=sink)
+        limits = self._serving.workspace.gateway.limits
+        result: Result
+        try:
+            async with asyncio.timeout(limits.stream_s if received.asked.stream else limits.request_s) as deadline:
+                result = await self._steps(run)
+        except TimeoutError:
+            result = _late() if deadline.expired() else _internal()
+        except RefusedError as refused:
+            result = refused.refusal
+        except asyncio.CancelledError:
+            self._left(run)
+            raise
+        except Exception:
+            # The edge of the serving path: whatever went wrong, the asker gets a code and the log gets the trace.
+            logger.exception("Interaction %s failed.", received.interaction)
+            result = _internal()
+        finally:
+            if run.holds_slot and isinstance(run.context, Admitted):
+                self._serving.slots.give_back(run.context.asker.principal.id)
+        if isinstance(result, Refusal):
+            await free_key(run, self._serving)
+        return self._finish(run, result)
+
+    async def _steps(self, run: Run) -> Result:
+        serving = self._serving
+        authenticated = await authenticate(run.context, serving)
+        if isinstance(authenticated, Refusal):
+            return authenticated
+        run.context = authenticated
+        located = await locate(authenticated, serving)
+        if isinstance(located, Refusal):
+            return located
+        run.context = located
+        admitted = await admit(located, serving)
+        if isinstance(admitted, Refusal):
+            return admitted
+        run.context = admitted
+        run.holds_slot = admitted.asked.stream
+        claimed = await claim_key(admitted, run, serving)
+        if claimed is not None:
+            return claimed
+        routed = await route(admitted, serving)
+        if isinstance(routed, Refusal):
+            return routed
+        run.context = routed
+        guarded = await guard_in(routed, serving)
+        if isinstance(guarded, Refusal):
+            return guarded
+        run.context = guarded
+        checked = await self._checked(run, guarded)
+        return checked if isinstance(checked, Refusal) else await self._deliver(run, checked)
+
+    async def _checked(self, run: Run, guarded: Guarded) -> Checked | Refusal:
+        """Retrieve, generate and check; once more from the retrieval when permissions changed meanwhile."""
+        for is_last in (False, True):
+            checked = await self._attempt(run, guarded)
+            if isinstance(checked, Refusal):
+                return checked
+            refusal = await recheck(checked, self._serving)
+            if refusal is None:
+                return checked
+            if is_last or run.has_started or refusal.code is not Code.PERMISSION_CHANGED:
+                return refusal
+        raise AssertionError  # the loop returns
+
+    async def _attempt(self, run: Run, guarded: Guarded) -> Checked | Refusal:
+        serving = self._serving
+        retrieved = await retrieve(guarded, serving)
+        if isinstance(retrieved, Refusal):
+            return retrieved
+        composed = await compose(retrieved, serving)
+        run.context = composed
+        outlet = None
+        if run.sink is not None:
+            await run.sink.begin(composed.release.digest)
+            outlet = None if is_held_until_checked(composed) else StreamOutlet(composed, run, serving)
+        generated = await generate(composed, serving, outlet)
+        if isinstance(generated, Refusal):
+            return generated
+        run.context = generated
+        refusal = await outlet.finish() if outlet is not None else None
+        return refusal or await guard_out(generated, serving)
+
+    async def _deliver(self, run: Run, checked: Checked) -> Answer | Refusal:
+        answer = await record(checked, run, self._serving)
+        if isinstance(answer, Refusal):
+            return answer
+        run.context, run.is_recorded = checked, True
+        await keep_answer(answer, checked, run, self._serving)
+        if run.sink is not None and not run.has_started:
+            run.has_started = True
+            await run.sink.send(answer.text)
+        return answer
+
+    def _finish(self, run: Run, result: Result) -> Finished:
+        outcome = RequestOutcome.OK
+        if isinstance(result, Refusal):
+            outcome = outcome_of(result.code, routed=run.release is not None, started=run.has_started)
+            self._record_refusal(run, result, outcome)
+        elif isinstance(result, Answer) and result.refusal is not None:
+            outcome = RequestOutcome.REFUSED if result.refusal == "not_found" else RequestOutcome.POLICY_BLOCKED
+        return self._told(run, result, outcome)
+
+    def _record_refusal(self, run: Run, refusal: Refusal, outcome: RequestOutcome) -> None:
+        """Record every refusal; those of unknown or forbidden askers are counted above 100 a minute."""
+        is_single = True
+        if STATUS[refusal.code] in {401, 403} or not isinstance(run.context, Authenticated):
+            address = run.context.peer.address or ""
+            is_single, counted = self._tally.count(address, refusal.code, at=self._serving.clock.now())
+            for rows in counted:
+                self._serving.recorder.offer(rows)
+        if is_single:
+            record_end(run.context, run, self._serving, outcome=outcome, code=refusal.code)
+
+    def _left(self, run: Run) -> None:
+        outcome = RequestOutcome.CLIENT_GONE
+        if run.sink is not None and run.sink.is_slow:
+            outcome = RequestOutcome.SLOW_CLIENT
+        elif self.is_stopping:
+            outcome = RequestOutcome.STREAM_ABORTED if run.has_started else RequestOutcome.SHED
+        free_key_later(run, self._serving)
+        record_end(run.context, run, self._serving, outcome=outcome, code=None)
+        self._told(run, None, outcome)
+
+    def _told(self, run: Run, result: Result | None, outcome: RequestOutcome) -> Finished:
+        finished = Finished(
+            result=result,
+            outcome=outcome,
+            context=run.context,
+            total_us=self._serving.elapsed_us(run.context.started),
+        )
+        if self._on_finished is not None:
+            self._on_finished(finished)
+        return finished
+
+
+def _late() -> Refusal:
+    return Refusal(code=Code.DEADLINE_EXCEEDED, message="The answer took longer than this server allows.")
+
+
+def _internal() -> Refusal:
+    return Refusal(code=Code.INTERNAL, message="Something went wrong here. The interaction id names the record.")

@@ -1,0 +1,105 @@
+"""The routing table of this process: which release answers for a (space, workflow), held in memory.
+
+A table is immutable and is swapped whole (serving/routing_watch.py); looking a row up costs no I/O and no lock. Fail
+mode: a table not confirmed for `routing_stale_s` answers nobody; one not confirmed for 3 s sends nobody to a candidate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pilotage.core.digest import Digest
+from pilotage.core.ids import SpaceName, WorkflowName
+from pilotage.release.content import ReleaseContent
+from pilotage.release.generation import Model
+from pilotage.rollout.assignment import Arm, Cohort, Split
+from pilotage.space.settings import Space
+
+__all__ = ["Arm", "Place", "Release", "RoutingRow", "RoutingTable"]
+
+SELF_FENCED_S = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """A release that was verified against its digest in this process, with the model that speaks for it."""
+
+    content: ReleaseContent
+    model: Model
+
+    @property
+    def digest(self) -> Digest:
+        """The release's name."""
+        return self.content.digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingRow:
+    """One row of table `routing`; `split` says who meets the candidate."""
+
+    space: SpaceName
+    workflow: WorkflowName
+    generation: int
+    stable: Digest | None
+    candidate: Digest | None = None
+    split: Split = field(default_factory=Split)
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a request is answered: the declared space, and the routing row it keeps until it ends."""
+
+    space: Space
+    row: RoutingRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingTable:
+    """All rows and the loaded releases. `withdrawn` are releases that were revoked or quarantined.
+
+    `confirmed_at` is monotonic time in seconds of the last moment the store agreed with this table.
+    """
+
+    rows: Mapping[tuple[SpaceName, WorkflowName], RoutingRow] = field(default_factory=dict)
+    releases: Mapping[Digest, Release] = field(default_factory=dict)
+    withdrawn: frozenset[Digest] = frozenset()
+    confirmed_at: float = float("-inf")
+
+    def row(self, space: SpaceName, workflow: WorkflowName) -> RoutingRow | None:
+        """Return the row of a workflow in a space, or None when the space does not serve it."""
+        return self.rows.get((space, workflow))
+
+    def spaces_of(self, workflow: WorkflowName) -> tuple[SpaceName, ...]:
+        """Return the spaces that serve a workflow, by name."""
+        return tuple(sorted(space for space, served in self.rows if served == workflow))
+
+    def is_serving(self, digest: Digest | None) -> bool:
+        """Tell whether a release may answer here: loaded, and not withdrawn."""
+        return digest is not None and digest in self.releases and digest not in self.withdrawn
+
+
+def effective_split(row: RoutingRow, *, confirmed_s_ago: float) -> Split:
+    """Return how the row divides its askers now; a table nobody confirms gives the candidate nothing."""
+    if row.candidate is None:
+        return Split()
+    return row.split if confirmed_s_ago <= SELF_FENCED_S else Split(salt=row.split.salt)
+
+
+def read_split(value: Mapping[str, object]) -> Split:
+    """Decode the columns salt, fraction_ppm, cohort and pins; raise ValueError for what we do not understand."""
+    cohort, pins = value["cohort"], value["pins"]
+    if not isinstance(cohort, Mapping) or not isinstance(pins, Mapping) or cohort.keys() - {"all", "groups"}:
+        message = "cohort or pins have an unknown form"
+        raise ValueError(message)
+    groups = cohort.get("groups", [])
+    if not isinstance(groups, list):
+        message = "cohort.groups is not a list"
+        raise ValueError(message)  # noqa: TRY004 - one error for every row that does not decode
+    return Split(
+        salt=str(value["salt"]),
+        fraction_ppm=int(str(value["fraction_ppm"])),
+        cohort=Cohort(everybody=cohort.get("all") is True, groups=frozenset(map(str, groups))),
+        pins={str(principal): Arm(arm) for principal, arm in pins.items()},
+    )

@@ -1,0 +1,162 @@
+"""Keeps the routing table of this process fresh: swapped whole on a notification, polled every second (serving.md 4).
+
+A release enters the table only after it was loaded and verified here. One that does not load is tried again every 5 s;
+meanwhile its askers stay with stable, or get `no_release_loaded`. Fail mode: the table grows old and says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+import psycopg
+
+from pilotage.core.digest import Digest, parse_digest
+from pilotage.core.errors import PilotageError
+from pilotage.core.ids import SpaceName, WorkflowName
+from pilotage.serving.routing import Release, RoutingRow, RoutingTable, read_split
+from pilotage.store.serving_routes import StoredRoute
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 1.0
+_AGAIN_S = 5.0
+_RETIRED_S = 660.0  # longer than the longest stream
+
+
+class RouteSource(Protocol):
+    """Reads the stored rows. Real: store/serving_routes.py."""
+
+    async def read(self) -> Sequence[StoredRoute]:
+        """Return every row; raise psycopg.Error or OSError when the store is down."""
+        ...
+
+
+class RoutingWatch:
+    """The routing source of a process. `load` loads and verifies one release; `wake` is called on a notification."""
+
+    def __init__(
+        self, source: RouteSource, *, load: Callable[[Digest], Awaitable[Release]], monotonic: Callable[[], float]
+    ) -> None:
+        self._source = source
+        self._load = load
+        self._monotonic = monotonic
+        self._table = RoutingTable()
+        self._failed: dict[Digest, float] = {}
+        self._retired: list[tuple[float, Release]] = []
+        self._woken = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def current(self) -> RoutingTable:
+        """The newest table."""
+        return self._table
+
+    async def start(self) -> None:
+        """Read the table once, then keep it fresh. A store that is down at start is tried again."""
+        await self._try_refresh()
+        self._task = asyncio.create_task(self._run(), name="routing")
+
+    async def stop(self) -> None:
+        """Stop watching and close every loaded model."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+        releases, self._table = self._table.releases, RoutingTable()
+        await self._close_retired(float("inf"))
+        for release in releases.values():
+            await release.model.close()
+
+    def wake(self) -> None:
+        """Look again now."""
+        self._woken.set()
+
+    async def refresh(self) -> None:
+        """Read the rows, load what is new, swap the table."""
+        stored = await self._source.read()
+        confirmed = self._monotonic()
+        before = self._table
+        rows = {(row.space, row.workflow): row for row in map(self._row, stored) if row is not None}
+        withdrawn = frozenset(Digest(digest) for route in stored for digest in route.withdrawn)
+        wanted = {digest for row in rows.values() for digest in (row.stable, row.candidate) if digest is not None}
+        # At once: everything that needs only what is loaded, rollbacks and withdrawals among it. A row whose stable has
+        # still to be loaded is served as before until it is.
+        at_once = {place: self._meanwhile(row, before, withdrawn) for place, row in rows.items()}
+        self._table = RoutingTable(rows=at_once, releases=before.releases, withdrawn=withdrawn, confirmed_at=confirmed)
+        missing = sorted(wanted - before.releases.keys() - withdrawn)
+        loaded = [release for release in [await self._loaded(digest) for digest in missing] if release is not None]
+        kept = {digest: release for digest, release in before.releases.items() if digest in wanted}
+        for digest, release in before.releases.items():
+            if digest not in kept:
+                self._retired.append((confirmed, release))
+        releases = kept | {release.digest: release for release in loaded}
+        self._table = RoutingTable(rows=rows, releases=releases, withdrawn=withdrawn, confirmed_at=confirmed)
+        await self._close_retired(confirmed - _RETIRED_S)
+
+    @staticmethod
+    def _meanwhile(row: RoutingRow, before: RoutingTable, withdrawn: frozenset[Digest]) -> RoutingRow:
+        known = before.rows.get((row.space, row.workflow))
+        if known is None or row.stable in before.releases or known.stable not in before.releases:
+            return row
+        return row if known.stable in withdrawn else known
+
+    async def _close_retired(self, until: float) -> None:
+        """Close models that left the table so long ago that no request can still hold them."""
+        while self._retired and self._retired[0][0] <= until:
+            _, release = self._retired.pop(0)
+            await release.model.close()
+
+    def _row(self, stored: StoredRoute) -> RoutingRow | None:
+        """Decode a row; one that does not decode keeps its place in the table as it was."""
+        place = (SpaceName(stored.space), WorkflowName(stored.workflow))
+        known = self._table.rows.get(place)
+        if known is not None and known.generation > stored.generation:
+            return known
+        try:
+            return RoutingRow(
+                space=place[0],
+                workflow=place[1],
+                generation=stored.generation,
+                stable=None if stored.stable is None else parse_digest(stored.stable),
+                candidate=None if stored.candidate is None else parse_digest(stored.candidate),
+                split=read_split(stored.split),
+                paused=stored.paused,
+            )
+        except (ValueError, PilotageError) as error:
+            logger.error("The routing row of %s in %s does not decode: %s", place[1], place[0], error)  # noqa: TRY400
+            return known
+
+    async def _loaded(self, digest: Digest) -> Release | None:
+        now = self._monotonic()
+        if now < self._failed.get(digest, float("-inf")) + _AGAIN_S:
+            return None
+        try:
+            release = await self._load(digest)
+        except PilotageError as error:
+            self._failed[digest] = now
+            logger.error("Release %s is routed but cannot be loaded: %s", digest, error)  # noqa: TRY400
+            return None
+        self._failed.pop(digest, None)
+        return release
+
+    async def _try_refresh(self) -> None:
+        try:
+            await self.refresh()
+        except (psycopg.Error, OSError, TimeoutError) as error:
+            logger.warning("The routing table cannot be read (%s); the last one serves.", type(error).__name__)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(POLL_S):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass
+            self._woken.clear()
+            try:
+                await self._try_refresh()
+            except Exception:
+                # The watch must outlive any single failure; the table grows stale and refuses if it lasts.
+                logger.exception("The routing table could not be refreshed.")

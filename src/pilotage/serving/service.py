@@ -1,0 +1,62 @@
+"""Everything the steps of a request work with, put together once per process by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from pilotage.core.clock import Clock
+from pilotage.core.ids import WorkflowName
+from pilotage.release.generation import Usage
+from pilotage.serving.context import Answer
+from pilotage.serving.ports import Authenticator, Guard, IdempotencyKeys, Pseudonyms, Retriever, RoutingSource
+from pilotage.serving.recorder import Recorder
+from pilotage.serving.routing import RoutingTable
+from pilotage.serving.slots import StreamSlots
+from pilotage.workspace.records import Workspace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """The serving path of one process. `monotonic` counts seconds.
+
+    `request_hash` is a keyed hash (HMAC-SHA256, hex) of bytes that must not be guessable from the store; `reply_body`
+    writes an answer as it is kept under an idempotency key.
+    """
+
+    workspace: Workspace
+    clock: Clock
+    monotonic: Callable[[], float]
+    authenticator: Authenticator
+    pseudonyms: Pseudonyms
+    table: RoutingSource
+    guard: Guard
+    retriever: Retriever
+    recorder: Recorder
+    idempotency: IdempotencyKeys
+    slots: StreamSlots
+    request_hash: Callable[[bytes], str]
+    reply_body: Callable[[Answer], bytes]
+
+    @property
+    def routing(self) -> RoutingTable:
+        """The routing table as it is now; a step that reads it twice keeps the first."""
+        return self.table.current
+
+    def elapsed_us(self, started: float) -> int:
+        """Return microseconds since `started`."""
+        return int((self.monotonic() - started) * 1e6)
+
+    def today(self, at: datetime) -> date:
+        """Return the day of `at` in the organisation's time zone."""
+        return at.astimezone(ZoneInfo(self.workspace.timezone)).date()
+
+    def cost_nano(self, workflow: WorkflowName, usage: Usage) -> int | None:
+        """Return the price of this usage in nano-units, or None without prices."""
+        declared = self.workspace.workflows.get(workflow)
+        prices = declared.model.prices if declared is not None else None
+        if prices is None or prices.unmetered is not None:
+            return None
+        return usage.prompt_tokens * prices.input_nano + usage.completion_tokens * prices.output_nano

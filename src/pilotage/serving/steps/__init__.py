@@ -1,0 +1,1 @@
+"""One file per step of a request, in the order of serving/pipeline.py."""

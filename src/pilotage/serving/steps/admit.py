@@ -1,0 +1,82 @@
+"""Step 2b, admit: may this request enter the space now (serving.md 3).
+
+Here stand, in this order: address, scope and address list of the key, pause, date, stream slots. The places of the
+rate limit (3.2), the budget (3.3) and the capacity of the space (3.4) are marked; they belong to a later issue. Fail
+mode: a refusal; what cannot be decided is not admitted.
+"""
+
+from __future__ import annotations
+
+from pilotage.identity.principal import PrincipalKind
+from pilotage.serving.addresses import client_address, may_enter
+from pilotage.serving.context import Admission, Admitted, Located
+from pilotage.serving.refusal import Code, Refusal
+from pilotage.serving.service import Serving
+from pilotage.serving.steps.extend import extend
+from pilotage.space.settings import Delegation
+from pilotage.workspace.people import IdentityMode
+
+ASK_SCOPE = "ask"
+
+
+async def admit(context: Located, serving: Serving) -> Admitted | Refusal:
+    """Let the request in, or refuse. A stream takes a slot that the pipeline gives back."""
+    admission = _address(context, serving)
+    if isinstance(admission, Refusal):
+        return admission
+    refusal = _scope(context) or _open(context, serving)
+    if refusal is not None:
+        return refusal
+    # 3.2 rate limit of the space, the principal and the key: refuses with rate_limited.
+    # 3.3 budget of the workflow, reserved before the model call: refuses with budget_exhausted.
+    # 3.4 in-flight cap of the space over all processes: refuses with overloaded.
+    if serving.recorder.is_saturated:
+        return Refusal(
+            code=Code.RECORDER_SATURATED, message="Too many records wait for the store. Try again.", retry_after_s=2
+        )
+    if context.asked.stream:
+        refusal = serving.slots.take(context.asker.principal.id)
+        if refusal is not None:
+            return refusal
+    return extend(context, Admitted, admission=admission, admitted_us=serving.elapsed_us(context.started))
+
+
+def _address(context: Located, serving: Serving) -> Admission | Refusal:
+    if context.peer.address is None:
+        return Admission(client=None, ip_rule="in_process")
+    gateway = serving.workspace.gateway
+    client = client_address(context.peer.address, context.peer.forwarded_for, gateway.trusted_proxies)
+    if isinstance(client, Refusal):
+        return client
+    local = serving.workspace.identity.mode is IdentityMode.LOCAL
+    rule = may_enter(client, context.place.space.allowed_ips, local_mode=local)
+    if isinstance(rule, Refusal):
+        return rule
+    key = context.asker.key
+    if key is not None and key.ips:
+        key_rule = may_enter(client, key.ips, local_mode=local)
+        if isinstance(key_rule, Refusal):
+            return key_rule
+    return Admission(client=str(client), ip_rule=rule)
+
+
+def _scope(context: Located) -> Refusal | None:
+    key, security = context.asker.key, context.place.space.security
+    is_bare = context.asker.principal.kind is PrincipalKind.SERVICE
+    if is_bare and security.delegation is Delegation.REQUIRED:
+        return Refusal(
+            code=Code.DELEGATION_REQUIRED,
+            message="In this space a service must bring the person's token in X-Pilotage-Subject-Token.",
+        )
+    if key is not None and key.scopes and ASK_SCOPE not in key.scopes:
+        return Refusal(code=Code.SCOPE_MISSING, message="This key may not ask: it lacks the scope ask.")
+    return None
+
+
+def _open(context: Located, serving: Serving) -> Refusal | None:
+    if context.place.row.paused:
+        return Refusal(code=Code.SPACE_PAUSED, message="This workflow is paused in this space.", retry_after_s=30)
+    as_of = context.asked.as_of
+    if as_of is not None and as_of > serving.today(context.at):
+        return Refusal(code=Code.INVALID_REQUEST, message="pilotage.as_of lies in the future.", param="pilotage.as_of")
+    return None

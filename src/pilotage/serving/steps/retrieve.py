@@ -1,0 +1,29 @@
+"""Step 5, retrieve: the permission decision, then the passages (serving.md 4, corpus-and-ledger.md 3).
+
+The retriever sees one allowed set and searches inside it only; its statistics are those of what the asker may see.
+Fail mode: every doubt on the way is a refusal, never a wider set; the refusal is the same whatever is hidden.
+"""
+
+from __future__ import annotations
+
+import psycopg
+
+from pilotage.core.errors import PilotageError
+from pilotage.serving.context import Guarded, Retrieved
+from pilotage.serving.refusal import Code, Refusal
+from pilotage.serving.service import Serving
+from pilotage.serving.steps.extend import extend
+
+
+async def retrieve(context: Guarded, serving: Serving) -> Retrieved | Refusal:
+    """Find the passages for the question, or refuse."""
+    try:
+        retrieval = await serving.retriever.retrieve(context)
+    except (psycopg.Error, OSError, TimeoutError):
+        return Refusal(code=Code.STORE_UNAVAILABLE, message="The store does not answer. Try again.", retry_after_s=2)
+    except PilotageError:
+        return Refusal(code=Code.INDEX_NOT_READY, message="The documents are being loaded. Try again.", retry_after_s=5)
+    if isinstance(retrieval, Refusal):
+        return retrieval
+    retrieval = serving.guard.check_passages(context, retrieval)
+    return extend(context, Retrieved, retrieval=retrieval, retrieved_us=serving.elapsed_us(context.started))

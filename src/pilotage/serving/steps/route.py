@@ -1,0 +1,60 @@
+"""Step 3, route: which release answers (serving.md 4, rollouts.md 3).
+
+Pins, cohort and sticky hash choose the arm; a candidate that is not loaded or was withdrawn leaves its askers with
+stable. Provider and corpus must stand where the space allows. Fail mode: stable not loaded answers nobody
+(`no_release_loaded`), withdrawn answers nobody (`release_withdrawn`).
+"""
+
+from __future__ import annotations
+
+from pilotage.rollout.assignment import assign
+from pilotage.serving.context import Admitted, Routed
+from pilotage.serving.refusal import Code, Refusal
+from pilotage.serving.residency import fits, fits_model
+from pilotage.serving.routing import Arm, Release, effective_split
+from pilotage.serving.service import Serving
+from pilotage.serving.steps.extend import extend
+
+
+async def route(context: Admitted, serving: Serving) -> Routed | Refusal:
+    """Pick the release by the row the request was admitted with."""
+    table, row, principal = serving.routing, context.place.row, context.asker.principal
+    split = effective_split(row, confirmed_s_ago=serving.monotonic() - table.confirmed_at)
+    arm = assign(split, principal=principal.id, groups=principal.groups)
+    digest = row.candidate if arm is Arm.CANDIDATE else row.stable
+    if arm is Arm.CANDIDATE and not table.is_serving(digest):
+        arm, digest = Arm.STABLE, row.stable
+    if digest is not None and digest in table.withdrawn:
+        return Refusal(
+            code=Code.RELEASE_WITHDRAWN, message="The release that served this model was withdrawn.", retry_after_s=30
+        )
+    if digest is None or digest not in table.releases:
+        return Refusal(
+            code=Code.NO_RELEASE_LOADED, message="No release of this model is loaded here yet.", retry_after_s=5
+        )
+    release = table.releases[digest]
+    return _residency(context, release, serving) or extend(context, Routed, release=release, arm=arm)
+
+
+def _residency(context: Admitted, release: Release, serving: Serving) -> Refusal | None:
+    space, content = context.place.space, release.content
+    if not fits_model(content.model, space):
+        return Refusal(
+            code=Code.RESIDENCY_MISMATCH, message="The model of this release may not be used in this space's region."
+        )
+    if not content.corpora:
+        return None
+    pin = content.corpora.get(space.data_stage)
+    if pin is None:
+        return Refusal(
+            code=Code.NO_RELEASE_LOADED,
+            message=f"This release holds no {space.data_stage} documents, so it cannot serve this space.",
+            retry_after_s=30,
+        )
+    corpus = serving.workspace.corpora.get(pin.name)
+    if corpus is None or not fits(corpus.region, space):
+        return Refusal(
+            code=Code.RESIDENCY_MISMATCH,
+            message="The documents of this release may not be used in this space's region.",
+        )
+    return None

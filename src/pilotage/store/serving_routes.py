@@ -1,0 +1,67 @@
+"""Reading the routing table on the serving path: every row, the states of the releases they name, and notifications.
+
+Fail mode: a database error; the process keeps its table until it is too old, then answers nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, LiteralString
+
+from psycopg.rows import dict_row
+
+from pilotage.store.serving_pool import Pool
+
+_ROWS: Final[LiteralString] = """
+SELECT r.space, r.workflow, r.generation, r.stable, r.candidate, r.fraction_ppm, r.cohort, r.pins, r.salt, r.paused,
+  coalesce(s.state, '') AS stable_state, coalesce(c.state, '') AS candidate_state
+FROM routing r
+LEFT JOIN release s ON s.digest = r.stable
+LEFT JOIN release c ON c.digest = r.candidate
+ORDER BY r.space, r.workflow
+"""
+
+WITHDRAWN_STATES = frozenset({"quarantined", "revoked"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRoute:
+    """One row as it stands in the store. `split` holds salt, fraction_ppm, cohort and pins, undecoded."""
+
+    space: str
+    workflow: str
+    generation: int
+    stable: str | None
+    candidate: str | None
+    paused: bool
+    split: Mapping[str, object]
+    withdrawn: frozenset[str]
+
+
+class RouteReader:
+    """Reads the table."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def read(self) -> tuple[StoredRoute, ...]:
+        """Return every row, in one statement."""
+        async with self._pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
+            rows = await (await cursor.execute(_ROWS)).fetchall()
+        return tuple(_route(row) for row in rows)
+
+
+def _route(row: Mapping[str, object]) -> StoredRoute:
+    stable, candidate = row["stable"], row["candidate"]
+    states = ((stable, row["stable_state"]), (candidate, row["candidate_state"]))
+    return StoredRoute(
+        space=str(row["space"]),
+        workflow=str(row["workflow"]),
+        generation=int(str(row["generation"])),
+        stable=None if stable is None else str(stable),
+        candidate=None if candidate is None else str(candidate),
+        paused=bool(row["paused"]),
+        split={name: row[name] for name in ("salt", "fraction_ppm", "cohort", "pins")},
+        withdrawn=frozenset(str(digest) for digest, state in states if digest and state in WITHDRAWN_STATES),
+    )
