@@ -1,0 +1,169 @@
+"""The permission decision before ranking: which revisions an asker may see, as one bitmap.
+
+`allow` is the only way to an `Allowed`, and `search` takes nothing else. Rule: no ACL means nobody; an unknown version,
+no names, or a name nobody granted anything gives the empty set. Fail mode: an exception leaves no Allowed at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+from pyroaring import BitMap
+
+from pilotage.core.digest import Digest, digest_of
+from pilotage.corpus.settings import Classification
+
+_FOREVER = 2**31 - 1
+_MAKER = object()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionRow:
+    """What decides about one revision. Dates are days since 0001-01-01 (date.toordinal), None when open."""
+
+    rev: int
+    document: str
+    effective_from: int | None
+    effective_to: int | None
+    retained_until: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentRow:
+    """What decides about one document: its ACL names, classification, region, and whether it was taken down.
+
+    `confirmed` is False when the ACL was last confirmed longer ago than the corpus allows.
+    """
+
+    id: str
+    acl: tuple[str, ...]
+    classification: Classification
+    region: str
+    is_live: bool
+    is_confirmed: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visibility:
+    """Bitmaps over revisions at one generation; replaced whole on every change, never edited.
+
+    `spans` are the days [from, to) of each revision in force, `documents` the UTF-8 id of its document.
+    """
+
+    generation: int
+    principals: Mapping[str, BitMap]
+    versions: Mapping[int, BitMap]
+    classifications: Mapping[Classification, BitMap]
+    regions: Mapping[str, BitMap]
+    live: BitMap
+    spans: Mapping[int, tuple[int, int]]
+    documents: Mapping[int, bytes]
+    _days: dict[int, BitMap] = field(default_factory=dict)
+
+    def in_force(self, day: date) -> BitMap:
+        """Return the revisions in force on a day: from <= day < to, and not past their retention."""
+        number = day.toordinal()
+        found = self._days.get(number)
+        if found is None:
+            found = BitMap(rev for rev, (start, end) in self.spans.items() if start <= number < end)
+            self._days[number] = found
+        return found
+
+
+def make_visibility(
+    generation: int,
+    *,
+    documents: Iterable[DocumentRow],
+    revisions: Iterable[RevisionRow],
+    versions: Mapping[int, BitMap],
+) -> Visibility:
+    """Build the bitmaps from the rows of one consistent read."""
+    by_document: dict[str, BitMap] = {}
+    spans: dict[int, tuple[int, int]] = {}
+    names: dict[int, bytes] = {}
+    for row in revisions:
+        by_document.setdefault(row.document, BitMap()).add(row.rev)
+        ends = [
+            day for day in (row.effective_to, None if row.retained_until is None else row.retained_until + 1) if day
+        ]
+        names[row.rev] = row.document.encode()
+        spans[row.rev] = (row.effective_from or 0, min(ends, default=_FOREVER))
+    principals: dict[str, BitMap] = {}
+    classifications: dict[Classification, BitMap] = {}
+    regions: dict[str, BitMap] = {}
+    live = BitMap()
+    for document in documents:
+        revs = by_document.get(document.id, BitMap())
+        for name in document.acl:
+            principals.setdefault(name, BitMap()).update(revs)
+        classifications.setdefault(document.classification, BitMap()).update(revs)
+        regions.setdefault(document.region, BitMap()).update(revs)
+        if document.is_live and document.is_confirmed:
+            live |= revs
+    return Visibility(
+        generation=generation,
+        principals=principals,
+        versions=versions,
+        classifications=classifications,
+        regions=regions,
+        live=live,
+        spans=spans,
+        documents=names,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Allowed:
+    """The revisions one asker may see, for one version and day. Made by `allow` only."""
+
+    revisions: BitMap
+    generation: int
+    maker: object = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if self.maker is not _MAKER:
+            message = "An allowed set is made by retrieval.allowed.allow, from a permission decision."
+            raise TypeError(message)
+
+    @property
+    def fingerprint(self) -> Digest:
+        """Return the identity of the set: equal sets, equal fingerprints (serving.md 6.1)."""
+        return digest_of(b"pilotage/allowed/v1\0" + self.revisions.serialize())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """Who asks and for what. `also` are the names of a service acting for the person: both must be allowed.
+
+    `regions` and `classifications` None mean no rule narrows them.
+    """
+
+    names: frozenset[str]
+    version: int
+    day: date
+    also: frozenset[str] | None = None
+    regions: frozenset[str] | None = None
+    classifications: frozenset[Classification] | None = None
+
+
+def allow(visibility: Visibility, asking: Asking) -> Allowed:
+    """Decide once: the union over the asker's names, cut by version, day, rules and takedowns."""
+    version = visibility.versions.get(asking.version, BitMap())
+    seen = _union(visibility.principals, asking.names)
+    if asking.also is not None:
+        seen &= _union(visibility.principals, asking.also)
+    seen &= version
+    seen &= visibility.live
+    seen &= visibility.in_force(asking.day)
+    if asking.regions is not None:
+        seen &= _union(visibility.regions, asking.regions)
+    if asking.classifications is not None:
+        seen &= _union(visibility.classifications, asking.classifications)
+    return Allowed(revisions=seen, generation=visibility.generation, maker=_MAKER)
+
+
+def _union(bitmaps: Mapping[str, BitMap] | Mapping[Classification, BitMap], names: Collection[str]) -> BitMap:
+    found = [bitmaps[name] for name in sorted(names) if name in bitmaps]  # type: ignore[index]
+    return BitMap.union(*found) if found else BitMap()

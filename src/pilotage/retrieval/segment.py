@@ -1,0 +1,86 @@
+"""One immutable piece of an index: postings, lengths and vectors of a set of revisions, as flat arrays.
+
+Chunks are numbered from 0 inside a segment. `order` ranks chunks by (document id, effective_from, ordinal), so that ties
+never depend on internal numbers, which would show when hidden documents arrived. Arrays may be memory-mapped.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+U16: TypeAlias = NDArray[np.uint16]
+U32: TypeAlias = NDArray[np.uint32]
+U64: TypeAlias = NDArray[np.uint64]
+U8: TypeAlias = NDArray[np.uint8]
+F32: TypeAlias = NDArray[np.float32]
+F64: TypeAlias = NDArray[np.float64]
+Mask: TypeAlias = NDArray[np.bool_]
+Ids: TypeAlias = NDArray[np.int64]
+
+
+class _Terms(Sequence[bytes]):
+    """The sorted vocabulary as a sequence of byte strings over one buffer."""
+
+    __slots__ = ("_offsets", "_text")
+
+    def __init__(self, text: U8, offsets: U64) -> None:
+        self._text = text
+        self._offsets = offsets
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def __getitem__(self, index: int) -> bytes:  # type: ignore[override]
+        return self._text[int(self._offsets[index]) : int(self._offsets[index + 1])].tobytes()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """Arrays over n chunks, r revisions, t terms and p postings.
+
+    `revs` (r, ascending), `first` (r) and `count` (r): the chunks of each revision. `ordinal`, `length` (analyser tokens)
+    and `order` (n). `terms_text` and `terms_offsets` (t + 1): sorted UTF-8 vocabulary. `post_ptr` (t + 1), `post_chunk`
+    and `post_tf` (p). `vectors` (n, d) unit float32 or None; `has_vector` (n) tells which rows hold one.
+    """
+
+    revs: U32
+    first: U32
+    count: U32
+    ordinal: U32
+    length: U32
+    order: U32
+    terms_text: U8
+    terms_offsets: U64
+    post_ptr: U64
+    post_chunk: U32
+    post_tf: U16
+    vectors: F32 | None = None
+    has_vector: Mask | None = None
+
+    @property
+    def chunks(self) -> int:
+        """Return n."""
+        return len(self.length)
+
+    def term(self, term: str) -> int | None:
+        """Return the number of a term, None when no chunk of the segment holds it."""
+        terms = _Terms(self.terms_text, self.terms_offsets)
+        wanted = term.encode()
+        index = bisect_left(terms, wanted)
+        return index if index < len(terms) and terms[index] == wanted else None
+
+    def postings(self, term: int) -> tuple[U32, U16]:
+        """Return the chunks (ascending) that hold a term, and how often each does."""
+        start, end = int(self.post_ptr[term]), int(self.post_ptr[term + 1])
+        return self.post_chunk[start:end], self.post_tf[start:end]
+
+    def rev_of(self, chunk: int) -> int:
+        """Return the revision a chunk belongs to."""
+        index = int(np.searchsorted(self.first, chunk, side="right")) - 1
+        return int(self.revs[index])

@@ -1,0 +1,126 @@
+"""A small index built from plain rows, for tests; and the 40-line reference it must equal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from pyroaring import BitMap
+
+from pilotage.corpus.settings import Classification
+from pilotage.retrieval.allowed import Asking, DocumentRow, RevisionRow, Visibility, make_visibility
+from pilotage.retrieval.build import IndexChunk, build_segment
+from pilotage.retrieval.search import Hit
+from pilotage.retrieval.snapshot import Snapshot
+
+DAY = date(2026, 3, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doc:
+    """A document with one revision; `chunks` are token lists."""
+
+    id: str
+    rev: int
+    chunks: tuple[tuple[str, ...], ...]
+    acl: tuple[str, ...] = ("group:everyone",)
+    versions: tuple[int, ...] = (1,)
+    span: tuple[int | None, int | None] = (None, None)
+    is_live: bool = True
+    vectors: tuple[tuple[float, ...], ...] | None = None
+    classification: Classification = Classification.INTERNAL
+    region: str = "us"
+    rest: tuple[str, ...] = field(default=())
+
+
+def visibility_of(docs: Sequence[Doc], generation: int = 1) -> Visibility:
+    versions: dict[int, BitMap] = {}
+    for doc in docs:
+        for number in doc.versions:
+            versions.setdefault(number, BitMap()).add(doc.rev)
+    return make_visibility(
+        generation,
+        documents=[
+            DocumentRow(
+                id=doc.id, acl=doc.acl, classification=doc.classification, region=doc.region, is_live=doc.is_live
+            )
+            for doc in docs
+        ],
+        revisions=[
+            RevisionRow(
+                rev=doc.rev,
+                document=doc.id,
+                effective_from=doc.span[0],
+                effective_to=doc.span[1],
+                retained_until=None,
+            )
+            for doc in docs
+        ],
+        versions=versions,
+    )
+
+
+def chunks_of(docs: Iterable[Doc]) -> list[IndexChunk]:
+    return [
+        IndexChunk(
+            rev=doc.rev,
+            ordinal=ordinal,
+            document=doc.id,
+            effective_from="" if doc.span[0] is None else date.fromordinal(doc.span[0]).isoformat(),
+            tokens=tokens,
+            vector=None if doc.vectors is None else doc.vectors[ordinal],
+        )
+        for doc in sorted(docs, key=lambda doc: doc.rev)
+        for ordinal, tokens in enumerate(doc.chunks)
+    ]
+
+
+def snapshot_of(docs: Sequence[Doc], *deltas: Sequence[Doc], dimension: int | None = None) -> Snapshot:
+    everything = [*docs, *(doc for delta in deltas for doc in delta)]
+    segments = tuple(build_segment(chunks_of(part), dimension=dimension) for part in (docs, *deltas))
+    return Snapshot(segments=segments, visibility=visibility_of(everything))
+
+
+def asking(*names: str, version: int = 1, day: date = DAY) -> Asking:
+    return Asking(names=frozenset(names), version=version, day=day)
+
+
+def may_see(doc: Doc, asker: Asking) -> bool:
+    start, end = doc.span
+    day = asker.day.toordinal()
+    in_force = (start is None or start <= day) and (end is None or day < end)
+    return doc.is_live and in_force and asker.version in doc.versions and bool(set(doc.acl) & asker.names)
+
+
+def reference(docs: Sequence[Doc], asker: Asking, terms: Sequence[str], k: int) -> list[tuple[str, int, float]]:
+    """Brute force BM25 over the visible chunks: (document, ordinal, score), best first."""
+    visible = [
+        (doc.id, doc.span[0] or 0, ordinal, tokens)
+        for doc in docs
+        if may_see(doc, asker)
+        for ordinal, tokens in enumerate(doc.chunks)
+    ]
+    if not visible:
+        return []
+    average = sum(len(tokens) for *_, tokens in visible) / len(visible)
+    scored = []
+    for document, start, ordinal, tokens in visible:
+        total, touched = 0.0, False
+        for term in sorted(set(terms), key=str.encode):
+            holding = sum(term in other for *_, other in visible)
+            tf = tokens.count(term)
+            if tf:
+                touched = True
+                idf = math.log(1 + (len(visible) - holding + 0.5) / (holding + 0.5))
+                total += idf * tf * (1.2 + 1) / (tf + 1.2 * (1 - 0.75 + 0.75 * len(tokens) / average))
+        if touched:
+            scored.append((-total, document.encode(), start, ordinal, document))
+    scored.sort()
+    return [(document, ordinal, round(-total, 12)) for total, _, _, ordinal, document in scored[:k]]
+
+
+def plain(docs: Sequence[Doc], hits: Sequence[Hit]) -> list[tuple[str, int, float]]:
+    names = {doc.rev: doc.id for doc in docs}
+    return [(names[hit.rev], hit.ordinal, hit.score) for hit in hits]

@@ -1,0 +1,205 @@
+"""Ranking equals the specification's figures and a brute-force reference, and hidden documents change nothing."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_index import DAY, Doc, asking, chunks_of, may_see, plain, reference, snapshot_of
+
+from pilotage.retrieval.allowed import Allowed
+from pilotage.retrieval.bm25 import idf_of
+from pilotage.retrieval.build import build_segment
+from pilotage.retrieval.search import Place, Query, fuse, search
+
+A = Doc(id="A", rev=1, chunks=(tuple(["refund", "limit", "is", "500", "dollars", "refund"]),))
+B = Doc(id="B", rev=2, chunks=(tuple(["limit", "of", "liability"]),))
+C = Doc(
+    id="C",
+    rev=3,
+    chunks=(tuple(["refund", "refund", "refund", "policy", "hidden", "secret", "limit"]),),
+    acl=("group:hr",),
+)
+D = Doc(id="D", rev=4, chunks=(tuple(["opening", "hours"]),))
+REFUND_LIMIT = Query(terms=["refund", "limit"])
+
+
+def test_an_asker_gets_the_statistics_of_what_they_may_see() -> None:
+    docs = [A, B, C, D]
+    snapshot = snapshot_of(docs)
+    view = snapshot.view(asking("group:everyone"))
+    assert plain(docs, search(snapshot, view, REFUND_LIMIT, 10)) == [
+        ("A", 0, pytest.approx(1.516828, abs=1e-6)),
+        ("B", 0, pytest.approx(0.507772, abs=1e-6)),
+    ]
+    assert idf_of(snapshot, view, ["refund", "limit"]) == {
+        "limit": pytest.approx(0.470004, abs=1e-6),
+        "refund": pytest.approx(0.980829, abs=1e-6),
+    }
+    both = snapshot.view(asking("group:everyone", "group:hr"))
+    assert plain(docs, search(snapshot, both, REFUND_LIMIT, 10)) == [
+        ("C", 0, pytest.approx(1.263980, abs=1e-6)),
+        ("A", 0, pytest.approx(1.185259, abs=1e-6)),
+        ("B", 0, pytest.approx(0.412992, abs=1e-6)),
+    ]
+
+
+def test_fusion_gives_the_figures_of_the_specification() -> None:
+    one, two, three = (Place(segment=0, chunk=n) for n in range(3))
+    fused = {place: (score, best) for place, score, best in fuse([[one, two, three], [two, three, one]], rrf_k=60)}
+    assert fused[one] == (pytest.approx(0.032266, abs=1e-6), 1)
+    assert fused[two] == (pytest.approx(0.032522, abs=1e-6), 1)
+
+
+def test_nobody_makes_an_allowed_set_but_the_permission_decision() -> None:
+    made = snapshot_of([A]).view(asking("group:everyone")).allowed
+    with pytest.raises(TypeError, match="permission decision"):
+        Allowed(revisions=made.revisions, generation=1, maker=object())
+
+
+@pytest.mark.parametrize("acl", [(), ("everyone",), ("group:",), ("*",), ("user:",), ("group:Everyone",)])
+def test_no_acl_means_nobody(acl: tuple[str, ...]) -> None:
+    snapshot = snapshot_of([replace(A, acl=acl)])
+    for names in (("group:everyone", "user:maria.chen"), (), ("*",)):
+        if not set(names) & set(acl):
+            assert search(snapshot, snapshot.view(asking(*names)), REFUND_LIMIT, 10) == ()
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        replace(A, is_live=False),
+        replace(A, versions=(2,)),
+        replace(A, span=(DAY.toordinal() + 1, None)),
+        replace(A, span=(None, DAY.toordinal())),
+    ],
+)
+def test_taken_down_other_version_and_not_in_force_are_invisible(hidden: Doc) -> None:
+    snapshot = snapshot_of([hidden, D])
+    assert search(snapshot, snapshot.view(asking("group:everyone")), REFUND_LIMIT, 10) == ()
+
+
+def test_k_outside_one_to_fifty_is_refused() -> None:
+    snapshot = snapshot_of([A])
+    view = snapshot.view(asking("group:everyone"))
+    for k in (0, 51):
+        with pytest.raises(ValueError, match="1 to 50"):
+            search(snapshot, view, REFUND_LIMIT, k)
+
+
+def test_only_the_rarest_sixty_four_terms_of_a_long_question_count() -> None:
+    words = [f"w{n:03d}" for n in range(80)]
+    common = [Doc(id=f"c{n}", rev=n + 1, chunks=(tuple(words[:16]),)) for n in range(3)]
+    rare = Doc(id="rare", rev=9, chunks=(tuple(words[16:]),))
+    snapshot = snapshot_of([*common, rare])
+    hits = search(snapshot, snapshot.view(asking("group:everyone")), Query(terms=words), 10)
+    assert plain([*common, rare], hits) == [("rare", 0, hits[0].score)]
+
+
+def test_chunks_out_of_revision_order_are_refused_by_the_builder() -> None:
+    with pytest.raises(ValueError, match="sort chunks"):
+        build_segment(reversed(chunks_of([A, B])))
+
+
+WORDS = ("refund", "limit", "card", "wire", "fee", "audit")
+NAMES = ("group:a", "group:b", "group:c", "user:x")
+
+
+def _random_docs(rng: random.Random, *, vectors: bool) -> list[Doc]:
+    docs = []
+    for rev in range(rng.randint(1, 14)):
+        chunks = tuple(tuple(rng.choices(WORDS, k=rng.randint(0, 7))) for _ in range(rng.randint(1, 3)))
+        span = (
+            rng.choice([None, DAY.toordinal() - 1, DAY.toordinal(), DAY.toordinal() + 1]),
+            rng.choice([None, None, DAY.toordinal() + 2, DAY.toordinal()]),
+        )
+        docs.append(
+            Doc(
+                id=rng.choice("pqrstu") + str(rev),
+                rev=rev,
+                chunks=chunks,
+                acl=tuple(rng.sample(NAMES, rng.randint(0, 3))),
+                versions=tuple(rng.sample((1, 2), rng.randint(0, 2))),
+                span=span,
+                is_live=rng.random() > 0.1,
+                vectors=tuple(tuple(rng.gauss(0, 1) for _ in range(4)) for _ in chunks) if vectors else None,
+            )
+        )
+    return docs
+
+
+def _check_case(seed: int) -> None:
+    """One random corpus, asker and question: equal to brute force, and to an index of the visible part alone."""
+    rng = random.Random(seed)
+    vectors = rng.random() < 0.5
+    docs = _random_docs(rng, vectors=vectors)
+    cut = rng.randint(0, len(docs))
+    dimension = 4 if vectors else None
+    snapshot = snapshot_of(docs[:cut], docs[cut:], dimension=dimension)
+    asker = asking(*rng.sample(NAMES, rng.randint(0, 3)), version=rng.choice((1, 2, 3)))
+    terms = rng.choices((*WORDS, "unseen"), k=rng.randint(0, 4))
+    visible = [doc for doc in docs if may_see(doc, asker)]
+    lexical = plain(docs, search(snapshot, snapshot.view(asker), Query(terms=terms), 10))
+    assert lexical == reference(docs, asker, terms, 10)
+    vector = [rng.gauss(0, 1) for _ in range(4)] if vectors else None
+    query = Query(terms=terms, vector=vector, candidates=rng.choice((2, 50)))
+    whole = plain(docs, search(snapshot, snapshot.view(asker), query, 10))
+    alone_index = snapshot_of(visible, dimension=dimension)
+    alone = plain(docs, search(alone_index, alone_index.view(asker), query, 10))
+    assert whole == alone
+    assert {name for name, *_ in whole} <= {doc.id for doc in visible}
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32))
+def test_hidden_changes_nothing(seed: int) -> None:
+    _check_case(seed)
+
+
+@pytest.mark.parametrize("block", range(9))
+def test_hidden_changes_nothing_over_a_thousand_cases(block: int) -> None:
+    for seed in range(block * 100, block * 100 + 100):
+        _check_case(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("block", range(10))
+def test_hidden_changes_nothing_over_a_hundred_thousand_cases(block: int) -> None:
+    for seed in range(10**6 + block * 10**4, 10**6 + (block + 1) * 10**4):
+        _check_case(seed)
+
+
+def test_a_mask_and_an_id_list_count_the_same() -> None:
+    rng = random.Random(7)
+    docs = [
+        Doc(
+            id=f"d{rev:04d}",
+            rev=rev,
+            chunks=(tuple(rng.choices(WORDS, k=5)),),
+            acl=("group:a" if rev % 200 else "group:b",),
+        )
+        for rev in range(1000)
+    ]
+    snapshot = snapshot_of(docs)
+    for name in ("group:a", "group:b"):
+        view = snapshot.view(asking(name))
+        assert (view.parts[0].mask is None) == (name == "group:b")
+        got = plain(docs, search(snapshot, view, Query(terms=["refund", "fee"]), 50))
+        assert got == reference(docs, asking(name), ["refund", "fee"], 50)
+
+
+def test_an_embedding_without_direction_is_refused_and_a_chunk_without_one_is_found_by_words() -> None:
+    doc = replace(A, vectors=((0.0, 0.0),))
+    snapshot = snapshot_of([doc, replace(B, vectors=((1.0, 0.0),))], dimension=2)
+    view = snapshot.view(asking("group:everyone"))
+    hits = search(snapshot, view, Query(terms=["refund"], vector=[1.0, 0.0]), 10)
+    assert {hit.rev for hit in hits} == {1, 2}
+    with pytest.raises(ValueError, match="not a direction"):
+        search(snapshot, view, Query(terms=["refund"], vector=[0.0, 0.0]), 10)
+    nan = search(snapshot, view, Query(terms=[], vector=[1.0, float(np.float32(0.5))]), 10)
+    assert [hit.rev for hit in nan] == [2]
