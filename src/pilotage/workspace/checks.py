@@ -139,15 +139,13 @@ def _check_reporting(workspace: Workspace, top: Located, problems: Problems) -> 
 
 
 def _check_gate_order(workspace: Workspace, problems: Problems) -> None:
-    """Report each `after` cycle once, at the first gate of it by name."""
-    for reference in problems.references:
-        if reference.kind != "gate" or not reference.at.path.startswith("after"):
-            continue
-        gate = next((one for one in workspace.gates.values() if reference.name in one.after), None)
-        cycle = _cycle_from(reference.name, workspace)
-        if gate is not None and cycle and reference.name == min(cycle) and gate.name in cycle:
-            what = f"The gates wait for each other: {' after '.join((*cycle, cycle[0]))}"
-            problems.add(reference.at, what, "Remove one `after`.")
+    """Report an `after` cycle at a place that names its first gate; other cycles through that gate show afterwards."""
+    for name in sorted(workspace.gates):
+        cycle = _cycle_from(name, workspace)
+        if cycle and name == min(cycle):
+            at = next(one.at for one in problems.references if (one.kind, one.name) == ("gate", name))
+            what = f"The gates wait for each other: {' after '.join((*cycle, name))}"
+            problems.add(at, what, "Remove one `after`.")
 
 
 def _cycle_from(start: str, workspace: Workspace) -> tuple[str, ...]:

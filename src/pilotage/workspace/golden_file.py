@@ -110,16 +110,15 @@ def _read_rows(data: bytes, meta: _Meta, *, file: str, problems: Problems) -> tu
         if len(cases) >= MAX_CASES:
             problems.add_at(file, line, f"The file has more than {MAX_CASES:,} cases", "Split it, or remove cases.")
             break
-        value = _row_value(row, file=file, line=line, problems=problems)
-        if value is not None:
-            at = from_plain(value, file=file, line=line)
+        at = _row(row, file=file, line=line, problems=problems)
+        if at is not None:
             cases.append(read_record(at, problems, lambda fields: _case(fields, meta)))
     return tuple(cases)
 
 
-def _row_value(row: bytes, *, file: str, line: int, problems: Problems) -> Json:
+def _row(row: bytes, *, file: str, line: int, problems: Problems) -> Located | None:
     try:
-        return parse_json(row, max_depth=20)
+        return from_plain(parse_json(row, max_depth=20), file=file, line=line)
     except CanonicalError as error:
         problems.add_at(file, line, f"The row cannot be read: {error.message}", "Write one JSON object per line.")
         return None
