@@ -66,7 +66,7 @@ async def test_a_silent_stream_is_kept_alive_and_a_broken_one_never_says_done() 
     model = FakeModel(
         gate=lambda: asyncio.ensure_future(late()),
         failure=Unavailable("upstream_timeout", "x"),
-        fail_after=1,  # type: ignore[arg-type, return-value]
+        fail_after=1,
     )
     async with running(Plan(model=model, content=content(stream=StreamMode.TOKEN)), keep_alive_s=0.05) as up:
         response, text = await up.post(chat(stream=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import openai
 import pytest
+from openai.types.chat import ChatCompletionMessageParam
 
 from pilotage.core.errors import Unavailable
 from pilotage.guard.policy import StreamMode
@@ -12,7 +13,7 @@ from pilotage.testing.models import FakeModel
 from pilotage.testing.serving_path import Plan, content
 
 pytestmark = pytest.mark.anyio
-ASK = [{"role": "user", "content": "When are errors resolved?"}]
+ASK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "When are errors resolved?"}]
 
 
 def client(url: str, key: str = "maria") -> openai.AsyncOpenAI:

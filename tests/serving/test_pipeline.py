@@ -135,7 +135,7 @@ async def test_a_document_revoked_while_the_model_speaks_leaves_no_trace_in_the_
                     name = "lending" if desk.path.retriever.generation == 1 else "errors"
                     desk.path.retriever.revoke(name)
 
-            model.gate = lambda: asyncio.ensure_future(revoke())  # type: ignore[assignment]
+            model.gate = lambda: asyncio.ensure_future(revoke())
             sink = Reader()
             result = (await desk.ask(stream=True, sink=sink)).result
             return result, "".join(sink.pieces)

@@ -41,7 +41,7 @@ def make_pool(conninfo: str, *, size: int = POOL_SIZE) -> Pool:
 
 async def _configure(connection: AsyncConnection[tuple[object, ...]]) -> None:
     # By statement and not by start-up option, which connection poolers refuse.
-    await connection.execute("SET statement_timeout = 5000; SET timezone = 'UTC'")
+    await connection.execute("SET statement_timeout = 5000; SET timezone = 'UTC'", prepare=False)
 
 
 class PooledPseudonyms:

@@ -80,6 +80,8 @@ FROM json_to_recordset(%s::json) AS r (id text, kind text, subject text, bytes t
 ON CONFLICT (id) DO NOTHING
 """
 
+_SESSION: Final[LiteralString] = "SET synchronous_commit = on; SET statement_timeout = 5000; SET timezone = 'UTC'"
+
 _encoder = msgspec.json.Encoder()
 
 
@@ -99,7 +101,11 @@ class RecordWriter:
         connection = await psycopg.AsyncConnection.connect(
             conninfo, autocommit=True, connect_timeout=5, prepare_threshold=0, application_name="pilotage-recorder"
         )
-        await connection.execute("SET synchronous_commit = on; SET statement_timeout = 5000; SET timezone = 'UTC'")
+        try:
+            await connection.execute(_SESSION, prepare=False)
+        except BaseException:
+            await connection.close()
+            raise
         return RecordWriter(connection)
 
     async def write(self, batch: Sequence[RecordRows]) -> None:

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from pilotage.core.digest import digest_of
 from pilotage.guard.finding import Finding
+from pilotage.guard.policy import Action
 from pilotage.identity.principal import Principal, acl_names
 from pilotage.release.generation import FinishReason, Passage
 from pilotage.serving.context import (
@@ -210,7 +211,7 @@ class FakeGuard:
         """Redact every message."""
         turns = tuple(Turn(role=turn.role, text=SECRET.sub("<US_SSN_1>", turn.text)) for turn in context.asked.messages)
         count = sum(len(SECRET.findall(turn.text)) for turn in context.asked.messages)
-        found = (Finding(check="pii_in", type="US_SSN", count=count, action="redact"),) if count else ()
+        found = (Finding(check="pii_in", type="US_SSN", count=count, action=Action.REDACT),) if count else ()
         text = turns[-1].text
         return Question(
             text=text, turns=turns, stored=text, label=SECRET.sub("<US_SSN_1>", context.asked.label), findings=found
@@ -228,7 +229,7 @@ class FakeGuard:
         if said.finish is FinishReason.NOT_FOUND:
             return _verdict(self.not_found, refusal="not_found")
         if any(word in said.text for word in self.blocked):
-            found = Finding(check="canary", type="CANARY", count=1, action="block")
+            found = Finding(check="canary", type="CANARY", count=1, action=Action.BLOCK)
             return _verdict(self.refused, refusal="guard", findings=(found,))
         return _verdict(text, cited=_cited(text, {item.passage.marker: item for item in context.retrieval.found}))
 

@@ -6,10 +6,11 @@ by a substitute.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
-from pilotage.adapters.models.extractive import ExtractiveModel
+from pilotage.adapters.models.extractive import Extract, ExtractiveModel
 from pilotage.adapters.models.openai_compatible import OpenAICompatibleModel
 from pilotage.core.errors import Unavailable
 from pilotage.release.generation import Model
@@ -17,13 +18,21 @@ from pilotage.release.model import ModelSettings, Provider
 from pilotage.retrieval.settings import MinimumCoverage
 
 
-def build_model(settings: ModelSettings, *, coverage: MinimumCoverage, language: str, root: Path) -> Model:
-    """Return the model of `settings`; `coverage` and `language` serve the extractive one, secrets start at `root`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelParts:
+    """What models need beside their settings: how sentences are selected, and where `file:` secrets start."""
+
+    extract: Extract
+    root: Path
+
+
+def build_model(settings: ModelSettings, parts: ModelParts, *, coverage: MinimumCoverage, language: str) -> Model:
+    """Return the model that `settings` describe; `coverage` and `language` matter to the extractive one."""
     match settings.provider:
         case Provider.EXTRACTIVE:
-            return ExtractiveModel(coverage=coverage, language=language)
+            return ExtractiveModel(parts.extract, coverage=coverage, language=language)
         case Provider.OPENAI:
-            return OpenAICompatibleModel(settings, root=root)
+            return OpenAICompatibleModel(settings, root=parts.root)
         case Provider.WATSONX:
             message = f"Provider watsonx (model {settings.model!r}) is not installed in this build."
             raise Unavailable("model_unavailable", message, hint="Use provider extractive or openai in model.yaml.")

@@ -1,0 +1,152 @@
+"""Why was this person given this answer? From an interaction back to everything that made it.
+
+The asker may explain their own; auditors and reviewers anybody's; for everybody else it does not exist. The asker never
+learns how much they may not see: counts and fingerprints of the allowed set are the auditor's. Fail mode: NotFound; a
+part that was erased or is not numbered yet says so instead of being left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from pilotage.control.instance import Instance
+from pilotage.core.canonical import Json
+from pilotage.core.errors import NotFound
+from pilotage.core.ids import InteractionId, is_ulid
+from pilotage.identity.principal import Principal
+from pilotage.identity.roles import Action, may
+from pilotage.ledger.commitment import SALT_BYTES, is_opened_by
+from pilotage.ledger.entry import decode_entry
+from pilotage.ledger.tiles import inclusion_proof, root
+from pilotage.ledger.tree import leaf_hash
+from pilotage.store.explanations import PassageOrigin, passages_of, release_note
+from pilotage.store.feedback import feedback_of
+from pilotage.store.interactions import StoredInteraction, interaction_by_id
+from pilotage.store.ledger_entries import StoredEntry, entries_of
+from pilotage.store.ledger_sequencing import read_head, tile_reader
+from pilotage.store.pseudonyms import pseudonym_of
+
+_AUDITORS_ONLY = ("allowed_count", "allowed_fingerprint", "acl_generation")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryProof:
+    """One ledger entry of the interaction. `seq` and the proof are None until the entry is numbered.
+
+    `leaf`, `root` and `path` are lower-case hex; `size` is the tree size they belong to. `opens` tells for each
+    commitment whether the kept text still opens it; a commitment whose text was erased is missing there.
+    """
+
+    id: str
+    kind: str
+    seq: int | None
+    leaf: str
+    size: int | None
+    root: str | None
+    path: tuple[str, ...]
+    opens: Mapping[str, bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """The whole chain. Texts are redacted, None once erased. `allowed` is empty for everybody but auditors."""
+
+    interaction: InteractionId
+    at: datetime
+    outcome: str
+    state: str
+    question: str | None
+    answer: str | None
+    asker: Mapping[str, Json]
+    admitted: Mapping[str, Json]
+    routed: Mapping[str, Json]
+    allowed: Mapping[str, Json]
+    passages: Sequence[PassageOrigin]
+    guards: Mapping[str, Json]
+    release: Mapping[str, Json]
+    feedback: Sequence[Mapping[str, Json]]
+    proof: Sequence[EntryProof]
+
+
+def explain_interaction(instance: Instance, *, actor: Principal, interaction: str) -> Explanation:
+    """Return the explanation; raise NotFound for an interaction that is not the actor's to see."""
+    with instance.engine.begin() as connection:
+        found = interaction_by_id(connection, interaction) if is_ulid(interaction) else None
+        is_auditor = may(actor.roles, Action.AUDIT) is None
+        may_read = is_auditor or may(actor.roles, Action.TRIAGE) is None
+        if found is None or not (may_read or found.principal == pseudonym_of(connection, actor.id)):
+            message = f"There is no interaction {interaction[:40]!r} that you may see."
+            raise NotFound("interaction_not_found", message, hint="Use the id of an answer you were given.")
+        return _explained(connection, found, is_auditor=is_auditor)
+
+
+def _explained(connection: Connection, found: StoredInteraction, *, is_auditor: bool) -> Explanation:
+    detail = dict(found.detail)
+    cited = {(item.rev, item.ordinal): item.marker for item in found.cited}
+    return Explanation(
+        interaction=found.id,
+        at=found.at,
+        outcome=found.outcome,
+        state=found.state,
+        question=found.question,
+        answer=found.answer,
+        asker={"pseudonym": found.principal, **_some(detail, "via", "key", "acting_service", "authenticated_at")},
+        admitted={"space": found.space, "code": found.code, **_some(detail, "ip_rule", "t_admit")},
+        routed={"workflow": found.workflow, "arm": found.arm, "kind": found.kind, **_some(detail, "generation")},
+        allowed=_some(detail, *_AUDITORS_ONLY) if is_auditor else {},
+        passages=passages_of(connection, found, cited),
+        guards=_some(detail, "findings", "checks", "refusal"),
+        release={
+            "digest": found.release,
+            "corpus": found.corpus,
+            "corpus_version": found.corpus_version,
+            "as_of": found.as_of.isoformat() if found.as_of else None,
+            **_some(detail, "model_used", "usage", "cost_nano", "t_retrieve", "t_first", "t_total"),
+            **release_note(connection, found.release),
+        },
+        feedback=[{"rating": item.rating, "comment": item.comment} for item in feedback_of(connection, found.id)],
+        proof=_proofs(connection, found),
+    )
+
+
+def _some(detail: Mapping[str, Json], *names: str) -> dict[str, Json]:
+    return {name: detail[name] for name in names if name in detail}
+
+
+def _proofs(connection: Connection, found: StoredInteraction) -> list[EntryProof]:
+    size = read_head(connection).size
+    return [_proof(connection, entry, found, size) for entry in entries_of(connection, found.id)]
+
+
+def _proof(connection: Connection, entry: StoredEntry, found: StoredInteraction, size: int) -> EntryProof:
+    read = tile_reader(connection)
+    is_numbered = entry.seq is not None and entry.seq < size
+    path: tuple[bytes, ...] = ()
+    if is_numbered and entry.seq is not None:
+        path = inclusion_proof(read, entry.seq, size)
+    data = bytes(entry.bytes)
+    return EntryProof(
+        id=entry.id,
+        kind=entry.kind,
+        seq=entry.seq,
+        leaf=leaf_hash(data).hex(),
+        size=size if is_numbered else None,
+        root=root(read, size).hex() if is_numbered else None,
+        path=tuple(step.hex() for step in path),
+        opens=_opened(data, found),
+    )
+
+
+def _opened(data: bytes, found: StoredInteraction) -> dict[str, bool]:
+    """Tell for each commitment whether the kept text opens it: a changed text shows here."""
+    commit = decode_entry(data).commit
+    kept = {"question": (found.question, slice(None, SALT_BYTES)), "answer": (found.answer, slice(SALT_BYTES, None))}
+    return {
+        name: is_opened_by(commit[name], salt=bytes(found.salt)[piece], value=text)
+        for name, (text, piece) in kept.items()
+        if name in commit and text is not None and found.salt is not None
+    }

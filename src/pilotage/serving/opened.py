@@ -1,0 +1,176 @@
+"""The serving path of a process, put together and kept running while a block lasts.
+
+Opens the pool, the recorder, the routing watch and the listener; closes them in the opposite order, records last. The
+guard and the retriever come in as ports. Nothing is opened, read or connected before the block is entered. Fail mode:
+a store that is down at start leaves an empty routing table, which answers nobody until it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import psycopg
+from sqlalchemy import Engine
+
+from pilotage.adapters.keyring import Keyring
+from pilotage.adapters.models.registry import ModelParts, build_model
+from pilotage.core.clock import Clock
+from pilotage.core.digest import Digest
+from pilotage.core.reason import Reason
+from pilotage.release.content import ReleaseContent
+from pilotage.serving.authenticator import BearerAuthenticator, TokenVerifier
+from pilotage.serving.context import Answer
+from pilotage.serving.ports import Guard, Retriever
+from pilotage.serving.recorder import Recorder
+from pilotage.serving.routing import Release
+from pilotage.serving.routing_watch import RoutingWatch
+from pilotage.serving.service import Serving
+from pilotage.serving.slots import StreamSlots
+from pilotage.store.engine import psycopg_url
+from pilotage.store.notify import Channel, Heard, Listener
+from pilotage.store.releases import load_release
+from pilotage.store.serving_idempotency import IdempotencyStore
+from pilotage.store.serving_keys import PooledKeys
+from pilotage.store.serving_pool import Pool, PooledPseudonyms, make_pool
+from pilotage.store.serving_records import RecordWriter
+from pilotage.store.serving_routes import RouteReader
+from pilotage.workspace.records import Workspace
+
+_REQUEST_PURPOSE = "serving/request-hash/v1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingParts:
+    """What the composition root hands over. `url` is the database, `listen_url` where a pooler stands in front of it.
+
+    `prepare` makes a release's documents searchable before
+    it is routed; `heard` is told of every notification, `resync` after the listener (re)connected.
+    """
+
+    workspace: Workspace
+    engine: Engine
+    url: str
+    clock: Clock
+    keyring: Keyring
+    models: ModelParts
+    guard: Guard
+    retriever: Retriever
+    reply_body: Callable[[Answer], bytes]
+    tokens: TokenVerifier | None = None
+    listen_url: str | None = None
+    prepare: Callable[[ReleaseContent], Awaitable[None]] | None = None
+    heard: Callable[[Heard], Awaitable[None]] | None = None
+    resync: Callable[[], Awaitable[None]] | None = None
+    monotonic: Callable[[], float] = time.monotonic
+
+
+class OpenServing:
+    """The running parts; `serving` is what the pipeline takes."""
+
+    def __init__(self, parts: ServingParts) -> None:
+        conninfo = psycopg_url(parts.url)
+        gateway = parts.workspace.gateway
+        secret = parts.keyring.derive(_REQUEST_PURPOSE)
+        self._parts = parts
+        self.pool: Pool = make_pool(conninfo)
+        self.keys = PooledKeys(self.pool, monotonic=parts.monotonic)
+        self.recorder = Recorder(lambda: RecordWriter.connect(conninfo), flush_s=gateway.record_flush_ms / 1000)
+        self.routing = RoutingWatch(RouteReader(self.pool), load=self._load, monotonic=parts.monotonic)
+        self.serving = Serving(
+            workspace=parts.workspace,
+            clock=parts.clock,
+            monotonic=parts.monotonic,
+            authenticator=BearerAuthenticator(parts.workspace, keys=self.keys, tokens=parts.tokens),
+            pseudonyms=PooledPseudonyms(self.pool),
+            table=self.routing,
+            guard=parts.guard,
+            retriever=parts.retriever,
+            recorder=self.recorder,
+            idempotency=IdempotencyStore(self.pool),
+            slots=StreamSlots(process=gateway.limits.streams, principal=gateway.limits.streams_per_principal),
+            request_hash=lambda data: hmac.new(secret, data, hashlib.sha256).hexdigest(),
+            reply_body=parts.reply_body,
+        )
+
+    async def against(self) -> Sequence[Reason]:
+        """Return what stands against readiness: store, routing table, releases that are routed and not loaded."""
+        found: list[Reason] = []
+        try:
+            async with asyncio.timeout(1), self.pool.connection() as connection:
+                await connection.execute("SELECT 1")
+        except (psycopg.Error, OSError, TimeoutError) as error:
+            found.append(Reason(code="STORE_UNREACHABLE", text=f"The store does not answer ({type(error).__name__})."))
+        table = self.routing.current
+        age = self._parts.monotonic() - table.confirmed_at
+        if age > self._parts.workspace.gateway.routing_stale_s:
+            found.append(Reason(code="ROUTING_STALE", text="The routing table was not confirmed in time."))
+        missing = {row.stable for row in table.rows.values() if row.stable and not table.is_serving(row.stable)}
+        found += [
+            Reason(code="RELEASE_NOT_LOADED", text=f"Release {digest} is routed and not loaded.", where=digest)
+            for digest in sorted(missing)
+        ]
+        if self.recorder.failing_since is not None:
+            found.append(Reason(code="RECORDER_STALLED", text=f"{self.recorder.waiting} records cannot be written."))
+        return found
+
+    async def _load(self, digest: Digest) -> Release:
+        content = await asyncio.to_thread(self._read, digest)
+        if self._parts.prepare is not None:
+            await self._parts.prepare(content)
+        languages = {self._parts.workspace.corpora[pin.name].language for pin in content.corpora.values()}
+        model = build_model(
+            content.model,
+            self._parts.models,
+            coverage=content.retrieval.minimum_coverage,
+            language=languages.pop() if len(languages) == 1 else "en",
+        )
+        return Release(content=content, model=model)
+
+    def _read(self, digest: Digest) -> ReleaseContent:
+        with self._parts.engine.connect() as connection:
+            return load_release(connection, digest)
+
+    async def heard(self, heard: Heard) -> None:
+        """Act on a notification."""
+        match heard.channel:
+            case Channel.ROUTING:
+                self.routing.wake()
+            case Channel.KEYS:
+                self.keys.forget(heard.payload)
+            case Channel.CORPUS | Channel.RUN:
+                pass
+        if self._parts.heard is not None:
+            await self._parts.heard(heard)
+
+    async def resync(self) -> None:
+        """Assume that anything was missed."""
+        self.routing.wake()
+        self.keys.forget()
+        if self._parts.resync is not None:
+            await self._parts.resync()
+
+
+@asynccontextmanager
+async def open_serving(parts: ServingParts) -> AsyncIterator[OpenServing]:
+    """Run the serving path of this process while the block lasts."""
+    running = OpenServing(parts)
+    await running.pool.open(wait=False)
+    await running.recorder.start()
+    channels = (Channel.ROUTING, Channel.KEYS, Channel.CORPUS)
+    listener = Listener(parts.listen_url or parts.url, channels, running.heard, running.resync)
+    listening = asyncio.create_task(listener.run(), name="listener")
+    try:
+        await running.routing.start()
+        yield running
+    finally:
+        listening.cancel()
+        await asyncio.wait({listening})
+        await running.routing.stop()
+        await running.recorder.stop()
+        await running.pool.close()

@@ -1,0 +1,168 @@
+"""The routing table is swapped whole, never points at what is not loaded, and grows old when the store is away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import psycopg
+import pytest
+
+from pilotage.core.digest import Digest, digest_of
+from pilotage.core.errors import IntegrityError
+from pilotage.rollout.assignment import Cohort, Split
+from pilotage.serving.routing import Release, RoutingRow, effective_split, read_split
+from pilotage.serving.routing_watch import RoutingWatch
+from pilotage.store.serving_routes import StoredRoute
+from pilotage.testing.models import FakeModel
+from pilotage.testing.serving_path import SPACE, WORKFLOW, content
+
+pytestmark = pytest.mark.anyio
+ONE, TWO = digest_of(b"one"), digest_of(b"two")
+PLAIN = {"salt": "", "fraction_ppm": 0, "cohort": {}, "pins": {}}
+PLACE = (SPACE, WORKFLOW)
+
+
+def route(stable: str | None, generation: int = 1, **changes: object) -> StoredRoute:
+    base = StoredRoute(
+        space=SPACE,
+        workflow=WORKFLOW,
+        generation=generation,
+        stable=stable,
+        candidate=None,
+        paused=False,
+        split=PLAIN,
+        withdrawn=frozenset(),
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+class Store:
+    """Rows a test sets; `broken` digests do not load."""
+
+    def __init__(self, *routes: StoredRoute) -> None:
+        self.routes: Sequence[StoredRoute] = routes
+        self.failure: Exception | None = None
+        self.broken: set[str] = set()
+        self.models: dict[str, FakeModel] = {}
+        self.loads: list[str] = []
+        self.now = 100.0
+
+    async def read(self) -> Sequence[StoredRoute]:
+        if self.failure is not None:
+            raise self.failure
+        return self.routes
+
+    async def load(self, digest: Digest) -> Release:
+        self.loads.append(digest)
+        if digest in self.broken:
+            raise IntegrityError("VERIFY_BYTES", "altered")
+        self.models[digest] = FakeModel()
+        return Release(content=content(digest=digest), model=self.models[digest])
+
+    def watch(self) -> RoutingWatch:
+        return RoutingWatch(self, load=self.load, monotonic=lambda: self.now)
+
+
+async def test_a_release_is_routed_only_after_it_was_loaded_and_the_old_one_serves_until_then() -> None:
+    store = Store(route(ONE))
+    watch = store.watch()
+    await watch.refresh()
+    assert watch.current.is_serving(ONE)
+    seen: list[object] = []
+    load = store.load
+
+    async def slow(digest: Digest) -> Release:
+        seen.append(watch.current.rows[PLACE].stable)
+        return await load(digest)
+
+    watch._load = slow
+    store.routes = [route(TWO, generation=2)]
+    await watch.refresh()
+    assert seen == [ONE]
+    assert watch.current.rows[PLACE].stable == TWO
+    assert set(watch.current.releases) == {TWO}
+
+
+async def test_an_unloadable_stable_answers_nobody_and_is_tried_again_after_five_seconds() -> None:
+    store = Store(route(ONE))
+    store.broken = {ONE}
+    watch = store.watch()
+    for now in (100.0, 101.0, 105.0):
+        store.now = now
+        await watch.refresh()
+    assert store.loads == [ONE, ONE]
+    assert not watch.current.is_serving(ONE)
+
+
+async def test_a_rollback_to_a_loaded_release_does_not_wait_for_anything_else() -> None:
+    store = Store(route(ONE, candidate=TWO))
+    watch = store.watch()
+    await watch.refresh()
+    store.routes = [route(ONE, generation=2, withdrawn=frozenset({TWO}))]
+    await watch.refresh()
+    assert watch.current.rows[PLACE].candidate is None
+    assert TWO in watch.current.withdrawn
+
+
+async def test_an_older_generation_and_a_row_that_does_not_decode_change_nothing() -> None:
+    store = Store(route(ONE, generation=5))
+    watch = store.watch()
+    await watch.refresh()
+    for bad in (
+        route(TWO, generation=4),
+        route("nonsense", generation=6),
+        route(ONE, 6, split={**PLAIN, "cohort": [1]}),
+    ):
+        store.routes = [bad]
+        await watch.refresh()
+        assert watch.current.rows[PLACE].generation == 5
+        assert watch.current.rows[PLACE].stable == ONE
+
+
+async def test_a_store_that_is_away_leaves_the_table_and_its_age() -> None:
+    store = Store(route(ONE))
+    watch = store.watch()
+    await watch.start()
+    store.failure = psycopg.OperationalError("down")
+    store.now = 200.0
+    watch.wake()
+    await asyncio.sleep(0.05)
+    assert watch.current.is_serving(ONE)
+    assert watch.current.confirmed_at == 100.0
+    store.failure = None
+    store.routes = []
+    watch.wake()
+    await asyncio.sleep(0.05)
+    assert watch.current.rows == {}
+    await watch.stop()
+    assert store.models[ONE].closed
+
+
+async def test_models_that_left_the_table_are_closed_when_no_request_can_hold_them() -> None:
+    store = Store(route(ONE))
+    watch = store.watch()
+    await watch.refresh()
+    store.routes = []
+    await watch.refresh()
+    assert not store.models[ONE].closed
+    store.now += 661
+    await watch.refresh()
+    assert store.models[ONE].closed
+
+
+def test_a_table_nobody_confirms_gives_the_candidate_nothing() -> None:
+    split = Split(salt="s", fraction_ppm=10, cohort=Cohort(everybody=True))
+    row = RoutingRow(space=SPACE, workflow=WORKFLOW, generation=1, stable=ONE, candidate=TWO, split=split)
+    assert effective_split(row, confirmed_s_ago=3.0) == split
+    assert effective_split(row, confirmed_s_ago=3.1).fraction_ppm == 0
+    assert effective_split(replace(row, candidate=None), confirmed_s_ago=0).fraction_ppm == 0
+
+
+def test_cohorts_and_pins_are_decoded_strictly() -> None:
+    found = read_split({"salt": "s", "fraction_ppm": 5, "cohort": {"groups": ["a"]}, "pins": {"local|x": "candidate"}})
+    assert found.cohort == Cohort(groups=frozenset({"a"}))
+    for bad in ({"cohort": {"groups": "a"}}, {"cohort": {"who": 1}}, {"pins": {"x": "both"}}, {"fraction_ppm": "many"}):
+        with pytest.raises((ValueError, TypeError)):
+            read_split({**PLAIN, **bad})
