@@ -132,7 +132,7 @@ def test_a_home_with_a_path_of_120_bytes_works_and_its_socket_folder_is_private(
         assert len(os.fsencode(socket / ".s.PGSQL.5432")) <= 100
         assert stat.S_IMODE(socket.stat().st_mode) == 0o700
     assert _servers_of(long) == []
-    socket.rmdir()
+    assert not socket.exists()
 
 
 def test_a_second_up_is_refused_and_names_the_first(home: Path, up: _Up) -> None:
@@ -140,6 +140,24 @@ def test_a_second_up_is_refused_and_names_the_first(home: Path, up: _Up) -> None
         pass
     assert refused.value.code == "HOME_IN_USE"
     assert f"`pilotage up` (process {up.child.pid})" in refused.value.message
+
+
+def test_a_person_who_gives_up_during_a_start_leaves_no_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def give_up(_cluster: Cluster) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Cluster, "_create_database", give_up)
+    with pytest.raises(KeyboardInterrupt), EmbeddedServer(home, owner=True):
+        pass
+    assert _servers_of(home) == []
+
+
+def test_nobody_else_can_hold_the_locks(home: Path) -> None:
+    for name in ("lock", "users", "starting"):
+        (home / name).unlink(missing_ok=True)
+    with EmbeddedServer(home, owner=True):
+        modes = {name: stat.S_IMODE((home / name).stat().st_mode) for name in ("lock", "users", "starting")}
+    assert set(modes.values()) == {0o600}
 
 
 def test_whoever_leaves_last_stops_the_server(home: Path) -> None:

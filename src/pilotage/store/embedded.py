@@ -12,6 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
@@ -20,7 +21,7 @@ from pilotage.core.errors import Unavailable
 from pilotage.store.disk import require_room
 from pilotage.store.embedded_binaries import Programs, find_programs
 from pilotage.store.embedded_cluster import Cluster
-from pilotage.store.embedded_home import Home, prepare_home, socket_folder
+from pilotage.store.embedded_home import Home, open_lock, prepare_home, socket_folder
 from pilotage.store.embedded_user import server_user
 
 _PATIENCE_SECONDS: Final = 150.0  # a start (60 s) and a stop (70 s) by other commands, one after the other
@@ -104,11 +105,19 @@ class EmbeddedServer:
                 self._home.version_pin.write_text(f"{programs.major}\n", encoding="ascii")
             require_same_version(self._home, cluster)
             if not cluster.await_ready(self._progress):
-                cluster.start(self._progress)
-            users = self._home.users_lock.open("a", encoding="ascii")
+                self._start(cluster)
+            users = open_lock(self._home.users_lock)
             fcntl.flock(users, fcntl.LOCK_SH)
             self._users_file = users
         return cluster
+
+    def _start(self, cluster: Cluster) -> None:
+        """Start the server; a person who gives up waiting leaves none behind."""
+        try:
+            cluster.start(self._progress)
+        except (KeyboardInterrupt, SystemExit):
+            cluster.stop()
+            raise
 
     def _leave(self) -> None:
         """Stop the server when nobody else uses it."""
@@ -119,6 +128,9 @@ class EmbeddedServer:
             fcntl.flock(users, fcntl.LOCK_UN)
             if _locked(users, fcntl.LOCK_EX):
                 self.cluster.stop()
+                if not self.cluster.socket.is_relative_to(self._home.root):
+                    with suppress(OSError):  # tidiness only: the next start makes it again
+                        self.cluster.socket.rmdir()
 
     def _release_owner(self) -> None:
         """Let another `up` have the home."""
@@ -137,7 +149,7 @@ class Starting:
         self._file: IO[str] | None = None
 
     def __enter__(self) -> Self:
-        file = self._path.open("a", encoding="ascii")
+        file = open_lock(self._path)
         deadline = time.monotonic() + self._patience
         while not _locked(file, fcntl.LOCK_EX):
             if time.monotonic() > deadline:
@@ -162,7 +174,7 @@ class Starting:
 
 def claim_home(home: Home, command: str) -> IO[str]:
     """Lock a home for its one `up`, or refuse with the name of the first."""
-    file = home.owner_lock.open("a+", encoding="utf-8")
+    file = open_lock(home.owner_lock)
     if not _locked(file, fcntl.LOCK_EX):
         file.seek(0)
         holder = _holder(file.read())

@@ -126,11 +126,12 @@ class Cluster:
         with (self.data / "start.log").open("wb") as log:
             child = self.programs.start(argv, output=log.fileno())
             began = time.monotonic()
-            while True:
-                try:
-                    return child.wait(1) == 0
-                except subprocess.TimeoutExpired:
-                    progress(f"The database is recovering after an unclean stop: {time.monotonic() - began:.0f} s.")
+            with child:  # also when the caller gives up, the starter has ended before anybody stops the server
+                while True:
+                    try:
+                        return child.wait(1) == 0
+                    except subprocess.TimeoutExpired:
+                        progress(f"The database is recovering after an unclean stop: {time.monotonic() - began:.0f} s.")
 
     def _has_orphans(self) -> bool:
         """Tell whether the last start was refused because of a dead server's workers."""

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from pilotage.core.errors import Unavailable, UsageError
 from pilotage.core.ids import SLUG
@@ -116,6 +116,15 @@ def prepare_home(home: Home, user: SystemUser | None) -> None:
             f"The system user {user.name} cannot pass through {closed}, so PostgreSQL cannot run in {home.root}.",
             hint=f"Set PILOTAGE_HOME to a folder under {_ROOT_HOME}.",
         )
+
+
+def open_lock(path: Path) -> IO[str]:
+    """Open a lock file, made private on first use: whoever may open it could hold it against us."""
+
+    def private(name: str, flags: int) -> int:
+        return os.open(name, flags, 0o600)
+
+    return open(path, "a+", encoding="utf-8", opener=private)
 
 
 def socket_folder(home: Home, env: Mapping[str, str], user: SystemUser | None) -> Path:

@@ -24,7 +24,7 @@ from pilotage.store.disk import free_bytes
 from pilotage.store.embedded import Starting, claim_home
 from pilotage.store.embedded_binaries import find_programs
 from pilotage.store.embedded_cluster import Cluster
-from pilotage.store.embedded_home import Home, prepare_home, socket_folder
+from pilotage.store.embedded_home import Home, open_lock, prepare_home, socket_folder
 from pilotage.store.embedded_user import server_user
 from pilotage.store.roles import APP, OWNER
 
@@ -79,7 +79,7 @@ class _alone:  # noqa: N801 - reads as a state: `with _alone(home):`
     """Hold the users lock alone, or refuse while another command uses the server."""
 
     def __init__(self, home: Home) -> None:
-        self._file = home.users_lock.open("a", encoding="ascii")
+        self._file = open_lock(home.users_lock)
 
     def __enter__(self) -> None:
         try:
