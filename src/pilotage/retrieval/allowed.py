@@ -32,17 +32,13 @@ class RevisionRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentRow:
-    """What decides about one document: its ACL names, classification, region, and whether it was taken down.
-
-    `confirmed` is False when the ACL was last confirmed longer ago than the corpus allows.
-    """
+    """What decides about one document: its ACL names, classification, region, and whether it was taken down."""
 
     id: str
     acl: tuple[str, ...]
     classification: Classification
     region: str
     is_live: bool
-    is_confirmed: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +96,7 @@ def make_visibility(
             principals.setdefault(name, BitMap()).update(revs)
         classifications.setdefault(document.classification, BitMap()).update(revs)
         regions.setdefault(document.region, BitMap()).update(revs)
-        if document.is_live and document.is_confirmed:
+        if document.is_live:
             live |= revs
     return Visibility(
         generation=generation,

@@ -22,7 +22,7 @@ _MAX_TF = 65_535
 class IndexChunk:
     """One chunk as the builder takes it. Chunks of one revision come together, by ordinal.
 
-    `effective_from` is an ISO date or empty; `tokens` come from the corpus analyser; `vector` has the model's dimension.
+    `effective_from` is an ISO date or empty; `tokens` come from the corpus analyser; `vector` is the model's.
     """
 
     rev: int

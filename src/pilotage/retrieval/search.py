@@ -86,13 +86,8 @@ def _near(snapshot: Snapshot, view: View, query: Query) -> tuple[tuple[Ids, F64]
 def _top(snapshot: Snapshot, parts: Sequence[tuple[Ids, F64]], k: int) -> list[tuple[Place, float]]:
     """Return the k best over all segments, ties in the order of `_tie`."""
     found: list[tuple[Place, float]] = []
-    for number, (ids, scores) in enumerate(parts):
-        if len(ids) > k:
-            bound = np.partition(scores, len(scores) - k)[len(scores) - k]
-            keep = np.flatnonzero(scores >= bound)
-            if len(keep) > 4 * k:
-                keep = _cut_ties(snapshot, number, ids, scores, keep, k)
-            ids, scores = ids[keep], scores[keep]
+    for number, part in enumerate(parts):
+        ids, scores = _best(snapshot, number, part, k)
         found += [
             (Place(segment=number, chunk=int(chunk)), float(value)) for chunk, value in zip(ids, scores, strict=True)
         ]
@@ -100,10 +95,17 @@ def _top(snapshot: Snapshot, parts: Sequence[tuple[Ids, F64]], k: int) -> list[t
     return found[:k]
 
 
-def _cut_ties(snapshot: Snapshot, number: int, ids: Ids, scores: F64, keep: Ids, k: int) -> Ids:
-    order = snapshot.segments[number].order[ids[keep]]
-    best = np.lexsort((order, -scores[keep]))[:k]
-    return keep[best]
+def _best(snapshot: Snapshot, number: int, part: tuple[Ids, F64], k: int) -> tuple[Ids, F64]:
+    """Cut one segment's list to its k best, and those that tie with the last of them while they are few."""
+    ids, scores = part
+    if len(ids) <= k:
+        return part
+    bound = np.partition(scores, len(scores) - k)[len(scores) - k]
+    keep = np.flatnonzero(scores >= bound)
+    if len(keep) > 4 * k:
+        order = snapshot.segments[number].order[ids[keep]]
+        keep = keep[np.lexsort((order, -scores[keep]))[:k]]
+    return ids[keep], scores[keep]
 
 
 def _tie(snapshot: Snapshot, place: Place) -> tuple[bytes, int, int]:

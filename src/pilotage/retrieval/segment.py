@@ -1,7 +1,7 @@
 """One immutable piece of an index: postings, lengths and vectors of a set of revisions, as flat arrays.
 
-Chunks are numbered from 0 inside a segment. `order` ranks chunks by (document id, effective_from, ordinal), so that ties
-never depend on internal numbers, which would show when hidden documents arrived. Arrays may be memory-mapped.
+Chunks are numbered from 0 inside a segment. `order` ranks chunks by (document id, effective_from, ordinal), so that
+ties never depend on internal numbers, which would show when hidden documents arrived. Arrays may be memory-mapped.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class _Terms(Sequence[bytes]):
 class Segment:
     """Arrays over n chunks, r revisions, t terms and p postings.
 
-    `revs` (r, ascending), `first` (r) and `count` (r): the chunks of each revision. `ordinal`, `length` (analyser tokens)
+    `revs` (r, ascending), `first` (r), `count` (r): the chunks of each revision. `ordinal`, `length` (analyser tokens)
     and `order` (n). `terms_text` and `terms_offsets` (t + 1): sorted UTF-8 vocabulary. `post_ptr` (t + 1), `post_chunk`
     and `post_tf` (p). `vectors` (n, d) unit float32 or None; `has_vector` (n) tells which rows hold one.
     """

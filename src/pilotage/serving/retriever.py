@@ -1,0 +1,164 @@
+"""The real retriever: one permission decision, ranking inside it, and text through the last wall.
+
+Rule: the allowed set is decided before ranking; text is read by the statement that joins the current ACL. Fail mode: a
+ranked chunk that the wall does not return is a refusal; when nothing had moved it is a defect, and an alarm.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from psycopg_pool import AsyncConnectionPool
+
+from pilotage.core.ids import CorpusName
+from pilotage.corpus.analyser import analyse
+from pilotage.corpus.settings import CorpusSettings
+from pilotage.release.assemble import CorpusPin
+from pilotage.release.generation import Passage
+from pilotage.retrieval.allowed import Asking
+from pilotage.retrieval.bm25 import idf_of
+from pilotage.retrieval.search import Hit, Query, search
+from pilotage.retrieval.snapshot import Snapshot, View
+from pilotage.serving.context import Asker, Found, Guarded, Retrieval
+from pilotage.serving.indexes import Indexes
+from pilotage.serving.ports import Recheck
+from pilotage.serving.refusal import Code, Refusal
+from pilotage.store.passages import Reader, StoredPassage, fetch_generation, fetch_passages
+from pilotage.workspace.records import Workspace
+
+logger = logging.getLogger(__name__)
+
+_NOT_READY = Refusal(
+    code=Code.INDEX_NOT_READY, message="The documents of this release are being loaded. Try again.", retry_after_s=5
+)
+_MOVED = Refusal(code=Code.PERMISSION_CHANGED, message="Permissions changed meanwhile. Ask again.", retry_after_s=1)
+_DEFECT = Refusal(code=Code.INTERNAL, message="Something went wrong here. The interaction id names the record.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ranked:
+    """What the index says, before any text was read."""
+
+    snapshot: Snapshot
+    view: View
+    terms: tuple[str, ...]
+    hits: tuple[Hit, ...]
+
+
+class StoreRetriever:
+    """`serving.ports.Retriever` over the in-memory indexes and the store."""
+
+    def __init__(self, workspace: Workspace, indexes: Indexes, pool: AsyncConnectionPool) -> None:
+        self._workspace = workspace
+        self._indexes = indexes
+        self._pool = pool
+        self._zone = ZoneInfo(workspace.timezone)
+
+    async def retrieve(self, context: Guarded) -> Retrieval | Refusal:
+        """Return the passages the asker may see now."""
+        pin = context.release.content.corpora.get(context.place.space.data_stage)
+        settings = None if pin is None else self._workspace.corpora.get(pin.name)
+        if pin is None or settings is None or not self._indexes.is_ready(pin.name, pin.version):
+            return _NOT_READY
+        ranked = self._rank(context, pin, settings)
+        if ranked is None:
+            return _NOT_READY
+        found = await self._read(context, pin, ranked)
+        if isinstance(found, Refusal):
+            return found
+        return Retrieval(
+            corpus=pin.name,
+            corpus_version=pin.version,
+            as_of=context.asked.as_of or context.at.astimezone(self._zone).date(),
+            found=found,
+            idf=tuple(idf_of(ranked.snapshot, ranked.view, ranked.terms).items()),
+            acl_generation=ranked.snapshot.visibility.generation,
+            allowed_count=ranked.view.chunks,
+            allowed_fingerprint=ranked.view.allowed.fingerprint,
+        )
+
+    def _rank(self, context: Guarded, pin: CorpusPin, settings: CorpusSettings) -> _Ranked | None:
+        snapshot = self._indexes.snapshot(pin.name)
+        if snapshot is None:
+            return None
+        rules = context.release.content.retrieval
+        asker = context.asker
+        day = context.asked.as_of or context.at.astimezone(self._zone).date()
+        asking = Asking(names=asker.acl_names, version=pin.version, day=day, also=asker.also_visible_to)
+        view = snapshot.view(asking)
+        terms = tuple(analyse(context.question.text, language=settings.language))
+        query = Query(terms=terms, rrf_k=rules.rrf_k, candidates=rules.candidates)
+        return _Ranked(snapshot=snapshot, view=view, terms=terms, hits=search(snapshot, view, query, rules.top_k))
+
+    async def _read(self, context: Guarded, pin: CorpusPin, ranked: _Ranked) -> tuple[Found, ...] | Refusal:
+        places = [(hit.rev, hit.ordinal) for hit in ranked.hits]
+        if not places:
+            return ()
+        async with self._pool.connection() as connection:
+            texts = await fetch_passages(connection, pin.name, places, _reader(context.asker))
+            generation = await fetch_generation(connection, pin.name)
+        if any(place not in texts for place in places):
+            self._indexes.wake()
+            if generation != ranked.snapshot.visibility.generation:
+                return _MOVED
+            logger.critical(
+                "permission_wall: interaction %s ranked a chunk of %s that the store does not show to its asker.",
+                context.interaction,
+                pin.name,
+            )
+            return _DEFECT
+        return tuple(
+            Found(
+                passage=_passage(texts[(hit.rev, hit.ordinal)], hit.rank),
+                corpus=pin.name,
+                rank=hit.rank,
+                score=hit.score,
+            )
+            for hit in ranked.hits
+        )
+
+    async def still_allowed(self, context: Guarded, retrieval: Retrieval) -> Recheck:
+        """Read the store again and name the passages that the asker may no longer see."""
+        corpus = CorpusName(retrieval.corpus or "")
+        places = [(item.passage.rev, item.passage.ordinal) for item in retrieval.found]
+        async with self._pool.connection() as connection:
+            texts = await fetch_passages(connection, corpus, places, _reader(context.asker))
+            generation = await fetch_generation(connection, corpus)
+        lost = tuple(
+            item.passage.marker for item in retrieval.found if (item.passage.rev, item.passage.ordinal) not in texts
+        )
+        if lost:
+            self._indexes.wake()
+        return Recheck(lost=lost, has_moved=generation != retrieval.acl_generation)
+
+    async def may_see(self, asker: Asker, refs: Sequence[tuple[str, int, int]]) -> bool:
+        """Tell whether the asker may see every (corpus, rev, ordinal) now."""
+        async with self._pool.connection() as connection:
+            for corpus in sorted({corpus for corpus, _, _ in refs}):
+                places = [(rev, ordinal) for name, rev, ordinal in refs if name == corpus]
+                texts = await fetch_passages(connection, CorpusName(corpus), places, _reader(asker))
+                if any(place not in texts for place in places):
+                    return False
+        return True
+
+
+def _reader(asker: Asker) -> Reader:
+    return Reader(names=asker.acl_names, also=asker.also_visible_to)
+
+
+def _passage(stored: StoredPassage, marker: int) -> Passage:
+    return Passage(
+        marker=marker,
+        document=stored.document,
+        title=stored.title,
+        section=stored.section,
+        ordinal=stored.ordinal,
+        rev=stored.rev,
+        text=stored.text,
+        heading=stored.heading,
+        uri=stored.uri,
+        effective_from=stored.effective_from,
+    )

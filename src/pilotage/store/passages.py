@@ -1,0 +1,111 @@
+"""The last wall: passage text leaves the store only through one statement that joins the current permissions.
+
+Rule: a passage is returned when its document is live, one of the asker's names stands in its ACL now, and the version
+holds its revision. Fail mode: a row that does not come back was not allowed; callers treat it as lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+from sqlalchemy import Connection, text
+
+from pilotage.core.ids import CorpusName
+
+Place: TypeAlias = tuple[int, int]
+"""(rev, ordinal)."""
+
+_WALL: Final = """
+SELECT c.rev, c.ordinal, d.id, d.title, r.title, d.uri, c.section, t.heading, t.body, r.effective_from::text
+  FROM unnest({revs}::bigint[], {ordinals}::int[]) AS wanted (rev, ordinal)
+  JOIN chunk c ON c.corpus = {corpus} AND c.rev = wanted.rev AND c.ordinal = wanted.ordinal
+  JOIN revision r ON r.corpus = c.corpus AND r.rev = c.rev
+  JOIN document d ON d.corpus = r.corpus AND d.id = r.document
+  JOIN chunk_text t ON t.corpus = c.corpus AND t.content_hash = c.content_hash
+ WHERE d.tombstone IS NULL AND d.acl && {names}::text[] AND ({also}::text[] IS NULL OR d.acl && {also}::text[])
+"""
+_GENERATION: Final = "SELECT generation FROM corpus WHERE name = %(corpus)s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPassage:
+    """A chunk with its text, as the asker may see it at this moment."""
+
+    rev: int
+    ordinal: int
+    document: str
+    title: str
+    uri: str | None
+    section: str
+    heading: str
+    text: str
+    effective_from: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """Whose permissions count: the asker's ACL names, and those of a service acting for them."""
+
+    names: frozenset[str]
+    also: frozenset[str] | None = None
+
+
+def _statement(style: str) -> str:
+    marks = {name: style.format(name) for name in ("revs", "ordinals", "corpus", "names", "also")}
+    return _WALL.format(**marks)
+
+
+_ASYNC: Final = _statement("%({})s")
+_SYNC: Final = text(_statement("(:{})").replace(")::", ") ::"))
+
+
+def _values(corpus: CorpusName, places: Sequence[Place], reader: Reader) -> dict[str, object]:
+    return {
+        "corpus": corpus,
+        "revs": [rev for rev, _ in places],
+        "ordinals": [ordinal for _, ordinal in places],
+        "names": sorted(reader.names),
+        "also": None if reader.also is None else sorted(reader.also),
+    }
+
+
+def read_passages(
+    connection: Connection, corpus: CorpusName, places: Sequence[Place], reader: Reader
+) -> dict[Place, StoredPassage]:
+    """Return the passages the reader may see now, by place; the others are missing."""
+    rows = connection.execute(_SYNC, _values(corpus, places, reader))
+    return {(row[0], row[1]): _passage(tuple(row)) for row in rows}
+
+
+async def fetch_passages(
+    connection: AsyncConnection[TupleRow], corpus: CorpusName, places: Sequence[Place], reader: Reader
+) -> dict[Place, StoredPassage]:
+    """Return the passages the reader may see now, by place; the others are missing."""
+    cursor = await connection.execute(_ASYNC.encode(), _values(corpus, places, reader))
+    return {(row[0], row[1]): _passage(row) for row in await cursor.fetchall()}
+
+
+async def fetch_generation(connection: AsyncConnection[TupleRow], corpus: CorpusName) -> int | None:
+    """Return the corpus's generation as committed now."""
+    cursor = await connection.execute(_GENERATION.encode(), {"corpus": corpus})
+    row = await cursor.fetchone()
+    return None if row is None else int(row[0])
+
+
+def _passage(row: Sequence[object]) -> StoredPassage:
+    rev, ordinal, document, title, revised, uri, section, heading, body, effective = row
+    return StoredPassage(
+        rev=int(str(rev)),
+        ordinal=int(str(ordinal)),
+        document=str(document),
+        title=str(revised or title),
+        uri=None if uri is None else str(uri),
+        section=str(section),
+        heading=str(heading),
+        text=str(body),
+        effective_from=None if effective is None else str(effective),
+    )
