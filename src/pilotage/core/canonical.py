@@ -41,8 +41,8 @@ class CanonicalError(UsageError):
 def canonical_bytes(value: Json, *, form: Form = Form.RECORD) -> bytes:
     """Return the RFC 8785 bytes of `value`; raise CanonicalError when it has none."""
     if _is_simple(value):
-        # The standard encoder, in C, writes the same bytes as long as all of it is ASCII: keys then sort by UTF-16 units
-        # as they do by code points, and NFC and surrogates are no question.
+        # The standard encoder, in C, writes the same bytes as long as all of it is ASCII: keys then sort by UTF-16
+        # units as they do by code points, and NFC and surrogates are no question.
         text = _SIMPLE(value)
         if text.isascii():
             return text.encode("ascii")
@@ -54,26 +54,31 @@ def canonical_bytes(value: Json, *, form: Form = Form.RECORD) -> bytes:
 _SIMPLE = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False).encode
 
 
+_SCALARS = frozenset({str, bool, type(None)})
+_STRINGS = frozenset({str})
+
+
 def _is_simple(value: Json) -> bool:
     """Tell whether a value holds no fraction, no large integer, only string keys, and at most 100 containers."""
     stack: list[object] = [value]
     containers = 0
     while stack:
         item = stack.pop()
-        if item is None or isinstance(item, str | bool):
+        kind = type(item)
+        if kind in _SCALARS:
             continue
-        if isinstance(item, int):
-            if abs(item) > MAX_SAFE_INTEGER:
+        if kind is int:
+            if not -MAX_SAFE_INTEGER <= item <= MAX_SAFE_INTEGER:  # type: ignore[operator]
                 return False
             continue
         containers += 1
         if containers > MAX_DEPTH:
             return False
-        if isinstance(item, dict) and all(isinstance(name, str) for name in item):
-            stack.extend(item.values())
-        elif isinstance(item, list | tuple):
-            stack.extend(item)
-        else:
+        if kind is dict and _STRINGS.issuperset(map(type, item)):  # type: ignore[call-overload]
+            stack.extend(item.values())  # type: ignore[attr-defined]
+        elif kind is list or kind is tuple:
+            stack.extend(item)  # type: ignore[arg-type]
+        elif not isinstance(item, str):
             return False
     return True
 

@@ -16,8 +16,7 @@ class Clock(Protocol):
 
 def to_text(moment: datetime) -> str:
     """Write a moment as ledger entries and JSON do: UTC, milliseconds, `Z`."""
-    utc = moment.astimezone(UTC)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:23] + "Z"
 
 
 def from_text(text: str) -> datetime:

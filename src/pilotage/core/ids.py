@@ -17,6 +17,7 @@ InteractionId = NewType("InteractionId", str)
 EntryId = NewType("EntryId", str)
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = tuple(first + second for first in _CROCKFORD for second in _CROCKFORD)
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
@@ -25,7 +26,7 @@ def new_ulid(at: datetime, *, entropy: bytes | None = None) -> str:
     """Return a 26-character ULID for the moment `at`; `entropy` (10 bytes) is given by tests, else random."""
     random = entropy if entropy is not None else secrets.token_bytes(10)
     number = int(at.timestamp() * 1000) << 80 | int.from_bytes(random, "big")
-    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
 
 
 def is_ulid(text: str) -> bool:

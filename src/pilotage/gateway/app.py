@@ -11,13 +11,12 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from pilotage.core.ids import SpaceName, new_ulid
 from pilotage.gateway.answers import headers
 from pilotage.gateway.chat import Chat
 from pilotage.gateway.exchange import Exchange
-from pilotage.gateway.feedback import Feedback
 from pilotage.gateway.health import Health
 from pilotage.gateway.models import list_models
 from pilotage.gateway.protocol import CONNECTION, Connection
@@ -36,6 +35,14 @@ _ROUTES: Mapping[str, str] = {"/v1/chat/completions": "POST", "/v1/models": "GET
 _HEALTH = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
+class Endpoint(Protocol):
+    """What answers `POST /v1/feedback`: gateway/feedback.py, which brings the control commands with it."""
+
+    async def take(self, exchange: Exchange, space: SpaceName | None) -> None:
+        """Answer one exchange."""
+        ...
+
+
 class Gateway:
     """The application. Requests are counted in `active`, so that a stop can wait for them."""
 
@@ -44,7 +51,7 @@ class Gateway:
         serving: Serving,
         *,
         chat: Chat,
-        feedback: Feedback,
+        feedback: Endpoint,
         health: Health,
         fallback: Application | None = None,
         lifespan: Callable[[], Any] | None = None,

@@ -33,6 +33,8 @@ from pilotage.serving.steps.route import route
 
 logger = logging.getLogger(__name__)
 
+_SETTLE_S = 0.1
+
 
 class Pipeline:
     """Answers requests. `on_finished` is told of every one, also of those whose asker left.
@@ -107,16 +109,18 @@ class Pipeline:
 
     async def _checked(self, run: Run, guarded: Guarded) -> Checked | Refusal:
         """Retrieve, generate and check; once more from the retrieval when permissions changed meanwhile."""
-        for is_last in (False, True):
-            checked = await self._attempt(run, guarded)
-            if isinstance(checked, Refusal):
-                return checked
-            refusal = await recheck(checked, self._serving)
-            if refusal is None:
-                return checked
-            if is_last or run.has_started or refusal.code is not Code.PERMISSION_CHANGED:
-                return refusal
-        raise AssertionError  # the loop returns
+        checked = await self._rechecked(run, guarded)
+        if isinstance(checked, Refusal) and checked.code is Code.PERMISSION_CHANGED and not run.has_started:
+            # The index hears of the change at the same moment; without this pause the rerun could meet the old one.
+            await asyncio.sleep(_SETTLE_S)
+            checked = await self._rechecked(run, guarded)
+        return checked
+
+    async def _rechecked(self, run: Run, guarded: Guarded) -> Checked | Refusal:
+        checked = await self._attempt(run, guarded)
+        if isinstance(checked, Refusal):
+            return checked
+        return await recheck(checked, self._serving) or checked
 
     async def _attempt(self, run: Run, guarded: Guarded) -> Checked | Refusal:
         serving = self._serving

@@ -172,26 +172,31 @@ class OpenAICompatibleModel:
         raise refusal
 
     async def _read(self, response: aiohttp.ClientResponse, reply: Reply, started: float) -> AsyncIterator[str]:
-        whole = response.content_type == "application/json"
-        parser, buffer, size = EventParser(), bytearray(), 0
+        if response.content_type == "application/json":
+            yield await self._whole(response, reply, started + self._settings.total_s)
+            return
+        parser, size = EventParser(), 0
         last, limit = started, self._settings.first_token_s
         while True:
             chunk = await self._chunk(response, reply, min(started + self._settings.total_s, last + limit))
             size += len(chunk)
             if size > MAX_RESPONSE_BYTES:
                 raise self._failed("sent more than 8 MiB")
-            if whole:
-                buffer += chunk
-                if not chunk:
-                    yield self._take([bytes(buffer)], reply)[0]
-                    return
-                continue
             text, done = self._take(self._frames(parser, chunk), reply)
             if text:
                 last, limit = self._monotonic(), self._settings.between_tokens_s
                 yield text
             if done or not chunk:
                 return
+
+    async def _whole(self, response: aiohttp.ClientResponse, reply: Reply, deadline: float) -> str:
+        """Read an answer that is one JSON document."""
+        body = b""
+        while not response.content.at_eof():
+            body += await self._chunk(response, reply, deadline)
+            if len(body) > MAX_RESPONSE_BYTES:
+                raise self._failed("sent more than 8 MiB")
+        return self._take([body], reply)[0]
 
     async def _chunk(self, response: aiohttp.ClientResponse, reply: Reply, deadline: float) -> bytes:
         """Return the next bytes, or nothing at the end; an answer whose finish reason was seen is complete."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import psycopg
 
 from pilotage.core.errors import PilotageError
-from pilotage.serving.context import Guarded, Retrieved
+from pilotage.serving.context import Guarded, Retrieval, Retrieved
 from pilotage.serving.refusal import Code, Refusal
 from pilotage.serving.service import Serving
 from pilotage.serving.steps.extend import extend
@@ -17,6 +17,11 @@ from pilotage.serving.steps.extend import extend
 
 async def retrieve(context: Guarded, serving: Serving) -> Retrieved | Refusal:
     """Find the passages for the question, or refuse."""
+    if not context.release.content.corpora:
+        # A release sealed without documents: a plain assistant, with nothing to see and nothing to cite.
+        return extend(
+            context, Retrieved, retrieval=_nothing(context, serving), retrieved_us=serving.elapsed_us(context.started)
+        )
     try:
         retrieval = await serving.retriever.retrieve(context)
     except (psycopg.Error, OSError, TimeoutError):
@@ -27,3 +32,16 @@ async def retrieve(context: Guarded, serving: Serving) -> Retrieved | Refusal:
         return retrieval
     retrieval = serving.guard.check_passages(context, retrieval)
     return extend(context, Retrieved, retrieval=retrieval, retrieved_us=serving.elapsed_us(context.started))
+
+
+def _nothing(context: Guarded, serving: Serving) -> Retrieval:
+    return Retrieval(
+        corpus=None,
+        corpus_version=None,
+        as_of=context.asked.as_of or serving.today(context.at),
+        found=(),
+        idf=(),
+        acl_generation=0,
+        allowed_count=0,
+        allowed_fingerprint="",
+    )
