@@ -1,0 +1,100 @@
+"""`pilotage ask | feedback | explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from pilotage.cli.corpus import day_of
+from pilotage.cli.options import PilotageCommand, options_of
+from pilotage.cli.runtime import Question, Runtime
+from pilotage.control.explain_interaction import explain_interaction
+from pilotage.control.give_feedback import Rating, give_feedback
+
+
+def register(app: typer.Typer, runtime: Runtime) -> None:
+    """Add the commands."""
+    app.command("ask", cls=PilotageCommand)(_ask(runtime))
+    app.command("feedback", cls=PilotageCommand)(_feedback(runtime))
+    app.command("explain", cls=PilotageCommand)(explain)
+
+
+def _ask(runtime: Runtime) -> Callable[..., None]:
+    def ask(
+        ctx: typer.Context,
+        workflow: Annotated[str, typer.Argument(metavar="WORKFLOW")],
+        question: Annotated[str, typer.Argument(metavar="QUESTION")],
+        space: Annotated[str | None, typer.Option()] = None,
+        as_of: Annotated[str | None, typer.Option("--as-of", metavar="DATE")] = None,
+    ) -> None:
+        """Ask a question as the person named by --as; the answer cites what that person may read."""
+        options = options_of(ctx)
+        with options.open("pilotage ask") as instance:
+            asked = Question(workflow=workflow, text=question, space=space, as_of=day_of(as_of))
+            answer = runtime.ask(instance, options.actor(instance.workspace), asked)
+        options.show(answer, lambda out: render_answer(out, answer))
+
+    return ask
+
+
+def render_answer(out: Console, answer: dict[str, Any]) -> None:
+    """Print an answer with its citations."""
+    style = "yellow" if answer["refused"] else "none"
+    out.print(escape(str(answer["answer"])), style=style)
+    for number, citation in enumerate(answer["citations"], 1):
+        place = " ".join(part for part in (citation["document"], citation["section"]) if part)
+        out.print(f"  [dim][{number}] {escape(place)}[/dim]".replace(f"[{number}]", f"\\[{number}]"))
+    out.print(f"[dim]interaction {answer['interaction']}, release {str(answer['release'])[:19]}[/dim]")
+
+
+def _feedback(runtime: Runtime) -> Callable[..., None]:
+    def feedback(
+        ctx: typer.Context,
+        interaction: Annotated[str, typer.Argument(metavar="INTERACTION")],
+        rating: Annotated[Rating, typer.Argument(metavar="up|down")],
+        comment: Annotated[str | None, typer.Option()] = None,
+        correction: Annotated[str | None, typer.Option()] = None,
+    ) -> None:
+        """Rate an answer you got."""
+        options = options_of(ctx)
+        with options.open("pilotage feedback") as instance:
+            given = give_feedback(
+                instance,
+                actor=options.actor(instance.workspace),
+                interaction=interaction,
+                rating=rating,
+                redact=runtime.redact(instance),
+                comment=comment,
+                correction=correction,
+            )
+        result = {"feedback": given.id, "interaction": given.interaction, "rating": str(given.rating)}
+        options.show(result, lambda out: out.print(f"Thank you: {given.rating} for {given.interaction}."))
+
+    return feedback
+
+
+def explain(ctx: typer.Context, interaction: Annotated[str, typer.Argument(metavar="INTERACTION")]) -> None:
+    """Show why this person was given this answer: the whole chain, with its proof."""
+    options = options_of(ctx)
+    with options.open("pilotage explain") as instance:
+        found = explain_interaction(instance, actor=options.actor(instance.workspace), interaction=interaction)
+    record = found.as_json()
+    options.show(record, lambda out: render_explanation(out, record))
+
+
+def render_explanation(out: Console, record: dict[str, Any]) -> None:
+    """Print the chain link by link."""
+    for name, value in record.items():
+        out.print(f"[bold]{name}[/bold]")
+        if isinstance(value, dict):
+            for key, item in value.items():
+                out.print(f"    {key}: {escape(str(item))}")
+        elif isinstance(value, list):
+            for item in value:
+                out.print(f"    {escape(str(item))}")
+        else:
+            out.print(f"    {escape(str(value))}")

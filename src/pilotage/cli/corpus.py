@@ -1,0 +1,255 @@
+"""`pilotage corpus refresh | versions | diff | accept | reject | takedown | search`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from pilotage.cli.options import FORBIDDEN, NO, Options, PilotageCommand, options_of
+from pilotage.cli.runtime import Runtime
+from pilotage.control.corpus_reports import DiffReport, diff_versions, list_versions, version_as_json
+from pilotage.control.refresh_corpus import RefreshResult, refresh_corpus
+from pilotage.control.review_version import accept_version, reject_version
+from pilotage.control.search_corpus import FoundPassage, Search, search_corpus
+from pilotage.control.take_down import TakedownRequest, TakedownResult, take_down
+from pilotage.core.errors import UsageError
+from pilotage.core.ids import CorpusName
+from pilotage.core.reason import Refusal
+from pilotage.store.corpora import StoredVersion
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The corpus.")]
+
+
+def register(app: typer.Typer, runtime: Runtime) -> None:
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True, help="Governed documents: refresh, review, search, take down.")
+    group.command("refresh", cls=PilotageCommand)(_refresh(runtime))
+    for name, command in (
+        ("versions", versions),
+        ("diff", diff),
+        ("accept", accept),
+        ("reject", reject),
+        ("takedown", takedown),
+        ("search", search),
+    ):
+        group.command(name, cls=PilotageCommand)(command)
+    app.add_typer(group, name="corpus")
+
+
+def _refresh(runtime: Runtime) -> Callable[..., None]:
+    def refresh(
+        ctx: typer.Context,
+        name: Name,
+        source: Annotated[Path | None, typer.Option("--from", metavar="DIR|FILE")] = None,
+        accept: Annotated[bool, typer.Option("--accept", help="Accept at once: steward, review: single.")] = False,
+    ) -> None:
+        """Read the source into a new version, which waits for review."""
+        options = options_of(ctx)
+        with options.open("pilotage corpus refresh") as instance, _progress(options, name) as progress:
+            done = refresh_corpus(
+                instance,
+                actor=options.actor(instance.workspace),
+                corpus=CorpusName(name),
+                source=source.resolve() if source else None,
+                accept=accept,
+                tools=runtime.refresh_tools(instance, progress),
+            )
+        if isinstance(done, Refusal):
+            options.refuse(done)
+        options.show(done.as_json(), lambda out: _render_refresh(out, done))
+        if done.not_accepted is not None:
+            raise SystemExit(FORBIDDEN if done.needs_permission else NO)
+
+    return refresh
+
+
+@contextmanager
+def _progress(options: Options, name: str) -> Iterator[Callable[[int, int | None], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=options.err, transient=True) as bar:
+        task = bar.add_task(f"Reading {name}", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _render_refresh(out: Console, done: RefreshResult) -> None:
+    if done.version is None:
+        out.print(f"{done.corpus}: unchanged, no new version ({done.unchanged} documents).")
+    else:
+        out.print(
+            f"{done.corpus} version [bold]{done.version}[/bold] is {done.state}: {done.added} added, {done.changed}"
+            f" changed, {done.removed} removed, {done.metadata} metadata only, {done.unchanged} unchanged;"
+            f" {done.chunks} chunks."
+        )
+    for one in done.rejected:
+        out.print(f"[yellow]rejected[/yellow] {escape(one.id)}: {escape(one.reason)}")
+    for reason in done.needs_review:
+        out.print(f"[yellow]needs review[/yellow] {escape(reason.text)}")
+    if done.not_accepted is not None:
+        for reason in done.not_accepted.reasons:
+            out.print(f"[red]not accepted[/red] {escape(reason.text)}")
+    if done.state == "proposed":
+        out.print(
+            f"Review it: pilotage corpus diff {done.corpus}; then: pilotage corpus accept {done.corpus} {done.version}"
+        )
+
+
+def versions(ctx: typer.Context, name: Name) -> None:
+    """List the versions of a corpus."""
+    options = options_of(ctx)
+    with options.open("pilotage corpus versions") as instance:
+        found = list_versions(instance, corpus=CorpusName(name))
+
+    def render(out: Console) -> None:
+        table = Table("version", "state", "created by", "decided by", "digest", box=None)
+        for one in found:
+            table.add_row(str(one.number), one.state, one.created_by, one.decided_by or "-", one.digest[:19])
+        out.print(table)
+
+    options.show({"versions": [version_as_json(one) for one in found]}, render)
+
+
+def diff(
+    ctx: typer.Context,
+    name: Name,
+    a: Annotated[int | None, typer.Argument(metavar="[A]")] = None,
+    b: Annotated[int | None, typer.Argument(metavar="[B]")] = None,
+    words: Annotated[bool, typer.Option("--words", help="Show changed words by section.")] = False,
+) -> None:
+    """Compare two versions; without numbers the newest with the one it follows."""
+    options = options_of(ctx)
+    with options.open("pilotage corpus diff") as instance:
+        actor = options.actor(instance.workspace)
+        report = diff_versions(instance, actor=actor, corpus=CorpusName(name), a=a, b=b, words=words)
+    options.show(report.as_json(), lambda out: _render_diff(out, report))
+
+
+def _render_diff(out: Console, report: DiffReport) -> None:
+    for word, ids in (
+        ("added", report.diff.added),
+        ("changed", report.diff.changed),
+        ("removed", report.diff.removed),
+        ("metadata", report.diff.metadata),
+    ):
+        for identifier in ids:
+            out.print(f"{word:9} {escape(identifier)}")
+    if not (report.diff.added or report.diff.changed or report.diff.removed or report.diff.metadata):
+        out.print("No document differs.")
+
+
+def accept(
+    ctx: typer.Context,
+    name: Name,
+    version: Annotated[int, typer.Argument(metavar="VERSION")],
+    note: Annotated[str, typer.Option()] = "",
+) -> None:
+    """Accept a proposed version (steward or owner; a second person under two-person review)."""
+    options = options_of(ctx)
+    with options.open("pilotage corpus accept") as instance:
+        actor = options.actor(instance.workspace)
+        done = accept_version(instance, actor=actor, corpus=CorpusName(name), version=version, note=note)
+    _show_decision(options, done)
+
+
+def reject(
+    ctx: typer.Context,
+    name: Name,
+    version: Annotated[int, typer.Argument(metavar="VERSION")],
+    note: Annotated[str, typer.Option(help="Why.")],
+) -> None:
+    """Reject a proposed version, with the reason."""
+    options = options_of(ctx)
+    with options.open("pilotage corpus reject") as instance:
+        actor = options.actor(instance.workspace)
+        done = reject_version(instance, actor=actor, corpus=CorpusName(name), version=version, note=note)
+    _show_decision(options, done)
+
+
+def _show_decision(options: Options, done: StoredVersion | Refusal) -> None:
+    if isinstance(done, Refusal):
+        options.refuse(done)
+    options.show(version_as_json(done), lambda out: out.print(f"{done.corpus} version {done.number} is {done.state}."))
+
+
+def takedown(
+    ctx: typer.Context,
+    name: Name,
+    document: Annotated[str, typer.Argument(metavar="DOC_ID")],
+    reason: Annotated[str, typer.Option(help="Why; kept outside the ledger.")],
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the purge and its proof.")] = False,
+    include_duplicates: Annotated[bool, typer.Option("--include-duplicates")] = False,
+) -> None:
+    """Hide a document from every version at once, then erase its bytes."""
+    options = options_of(ctx)
+    with options.open("pilotage corpus takedown") as instance:
+        done = take_down(
+            instance,
+            actor=options.actor(instance.workspace),
+            request=TakedownRequest(
+                corpus=CorpusName(name),
+                document=document,
+                reason=reason,
+                wait=wait,
+                include_duplicates=include_duplicates,
+            ),
+        )
+    if isinstance(done, Refusal):
+        options.refuse(done)
+    options.show(done.as_json(), lambda out: _render_takedown(out, done))
+
+
+def _render_takedown(out: Console, done: TakedownResult) -> None:
+    out.print(f"{escape(done.document)} is [bold]{done.state}[/bold] in versions {list(done.versions_affected)}.")
+    if done.also_in:
+        out.print(f"[yellow]The same content also stands under[/yellow] {escape(', '.join(done.also_in))}")
+    if done.proof is not None:
+        out.print(f"Proof: {escape(str(dict(done.proof)))}")
+
+
+def search(
+    ctx: typer.Context,
+    name: Name,
+    question: Annotated[str, typer.Argument(metavar="QUESTION")],
+    version: Annotated[int | None, typer.Option()] = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", metavar="DATE")] = None,
+    top: Annotated[int, typer.Option()] = 10,
+) -> None:
+    """Find passages, as the person named by --as may see them."""
+    options = options_of(ctx)
+    with options.open("pilotage corpus search") as instance:
+        found = search_corpus(
+            instance,
+            actor=options.actor(instance.workspace),
+            corpus=name,
+            wanted=Search(question=question, version=version, as_of=day_of(as_of), top=top),
+        )
+    options.show({"passages": [one.as_json() for one in found]}, lambda out: _render_passages(out, found))
+
+
+def _render_passages(out: Console, found: tuple[FoundPassage, ...]) -> None:
+    if not found:
+        out.print("Nothing you may read matches.")
+    for one in found:
+        out.print(
+            f"[bold]{escape(one.document)}[/bold] {escape(one.section)} [dim]chunk {one.chunk}, {one.score:.3f}[/dim]"
+        )
+        out.print(escape(one.text), style="none")
+        out.print()
+
+
+def day_of(text: str | None) -> date | None:
+    """Read a date option; raise UsageError with the form to write."""
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError("DATE_FORM", f"{text!r} is not a date.", hint="Write YYYY-MM-DD.") from None

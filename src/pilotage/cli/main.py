@@ -1,0 +1,28 @@
+"""The `pilotage` command: one file per noun, joined here."""
+
+from __future__ import annotations
+
+import typer
+
+from pilotage.cli import answer, corpus, key, ledger, release, run, workspace
+from pilotage.cli.runtime import Runtime
+
+
+def make_app(runtime: Runtime) -> typer.Typer:
+    """Return the command line over the joined rooms."""
+    app = typer.Typer(
+        name="pilotage",
+        help="Takes an enterprise GenAI workflow from pilot to governed production, and keeps it there.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    workspace.register(app)
+    run.register(app, runtime)
+    corpus.register(app, runtime)
+    release.register(app)
+    answer.register(app, runtime)
+    ledger.register(app)
+    key.register(app)
+    return app

@@ -1,0 +1,152 @@
+"""Options that every command takes, and the one place where results become text and exit codes.
+
+`--json` prints one JSON document on stdout; messages and progress go to stderr. Exit codes: 0 done, 1 the answer is no,
+2 wrong usage or invalid file, 3 not permitted, 4 a dependency is down.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from typer.core import TyperCommand
+
+from pilotage.control.instance import Instance
+from pilotage.control.open_instance import Opening, open_instance
+from pilotage.core.errors import Conflict, NotPermitted, PilotageError, Unavailable, UsageError
+from pilotage.core.ids import PersonId
+from pilotage.core.reason import Refusal
+from pilotage.identity.principal import Principal
+from pilotage.workspace.people import IdentityMode
+from pilotage.workspace.principals import local_principal
+from pilotage.workspace.records import Workspace
+
+NO, USAGE, FORBIDDEN, DOWN = 1, 2, 3, 4
+_ABOUT_THE_PERSON = frozenset({"NOT_PERMITTED", "NOT_STEWARD", "SECOND_PERSON_NEEDED", "SOD_CONFLICT", "SOD_SERVICE"})
+
+
+@dataclass(slots=True, kw_only=True)
+class Options:
+    """What was written after the command: how to print, where the workspace is, who acts."""
+
+    as_json: bool = False
+    workspace: Path | None = None
+    person: str | None = None
+    out: Console = field(default_factory=lambda: Console(highlight=False))
+    err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+
+    @property
+    def start(self) -> Path:
+        """Where the search for `pilotage.yaml` begins."""
+        return self.workspace or Path.cwd()
+
+    def say(self, message: str) -> None:
+        """Tell a person something that is not the result."""
+        self.err.print(f"[dim]{escape(message)}[/dim]")
+
+    def opening(self, command: str, **changes: Any) -> Opening:  # noqa: ANN401 - fields of Opening
+        """Return how this command opens its instance."""
+        return Opening(start=self.start, environ=os.environ, command=command, say=self.say, **changes)
+
+    def open(self, command: str, **changes: Any) -> AbstractContextManager[Instance]:  # noqa: ANN401 - as above
+        """Open the instance for this command."""
+        return open_instance(self.opening(command, **changes))
+
+    def actor(self, workspace: Workspace) -> Principal:
+        """Return who acts; raise UsageError or NotPermitted when nobody is named."""
+        if workspace.identity.mode is not IdentityMode.LOCAL:
+            hint = "Use the API or the console with a token of the identity provider."
+            raise NotPermitted("LOGIN_NEEDED", "This workspace signs people in by OIDC; --as is not proof.", hint=hint)
+        name = self.person or os.environ.get("PILOTAGE_AS")
+        if not name:
+            people = ", ".join(sorted(workspace.people)[:8]) or "none"
+            raise UsageError("WHO_ACTS", "Nobody is named.", hint=f"Write --as PERSON; declared are {people} ...")
+        return local_principal(workspace, PersonId(name))
+
+    def show(self, value: Mapping[str, Any] | list[Any], render: Callable[[Console], None]) -> None:
+        """Print a result: JSON when asked, else what `render` prints."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+        else:
+            render(self.out)
+
+    def refuse(self, refusal: Refusal) -> NoReturn:
+        """Print why not, and leave with 3 when it is about the person, else 1."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(refusal.as_json(), ensure_ascii=False, indent=2) + "\n")
+        for reason in refusal.reasons:
+            self.err.print(f"[red]{escape(reason.code)}[/red] {escape(reason.text)}")
+        about_person = any(reason.code in _ABOUT_THE_PERSON for reason in refusal.reasons)
+        raise SystemExit(FORBIDDEN if about_person else NO)
+
+
+class PilotageCommand(TyperCommand):
+    """A command with `--json`, `--workspace` and `--as`; turns errors into a message and an exit code."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through to Typer
+        super().__init__(*args, **kwargs)
+        self.params += [
+            click.Option(["--json", "pilotage_json"], is_flag=True, help="Print one JSON document on stdout."),
+            click.Option(
+                ["--workspace", "pilotage_workspace"],
+                type=click.Path(path_type=Path),
+                help="Workspace folder (default: nearest parent with pilotage.yaml).",
+            ),
+            click.Option(["--as", "pilotage_person"], metavar="PERSON", help="Who acts, in local identity mode."),
+        ]
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - whatever the command returns
+        """Run the command with its options in `ctx.obj`."""
+        options = Options(
+            as_json=ctx.params.pop("pilotage_json"),
+            workspace=ctx.params.pop("pilotage_workspace"),
+            person=ctx.params.pop("pilotage_person"),
+        )
+        ctx.meta["options"] = options
+        try:
+            return super().invoke(ctx)
+        except PilotageError as error:
+            fail(options, error)
+
+
+def options_of(ctx: click.Context) -> Options:
+    """Return the options of the running command."""
+    options: Options = ctx.meta["options"]
+    return options
+
+
+def fail(options: Options, error: PilotageError) -> NoReturn:
+    """Print an error and leave with its exit code."""
+    if options.as_json:
+        body = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
+        sys.stdout.write(json.dumps(body, ensure_ascii=False, indent=2) + "\n")
+    lines = error.message.splitlines() or [error.code]
+    for line in lines:
+        options.err.print(f"[red]{escape(line)}[/red]")
+    if error.hint:
+        options.err.print(escape(error.hint))
+    raise SystemExit(exit_code(error))
+
+
+def exit_code(error: PilotageError) -> int:
+    """Return the documented exit code of an error."""
+    match error:
+        case UsageError():
+            return USAGE
+        case NotPermitted():
+            return FORBIDDEN
+        case Unavailable():
+            return DOWN
+        case Conflict():
+            return NO
+        case _:
+            return NO

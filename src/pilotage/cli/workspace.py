@@ -1,0 +1,140 @@
+"""`pilotage init | validate | doctor | version`."""
+
+from __future__ import annotations
+
+import shutil
+from enum import StrEnum
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import pilotage
+from pilotage import __version__
+from pilotage.adapters.clock import SystemClock
+from pilotage.cli.options import NO, Options, PilotageCommand, options_of
+from pilotage.control.load_workspace import find_workspace
+from pilotage.core.errors import UsageError
+from pilotage.core.reason import Outcome
+from pilotage.store.doctor import doctor
+from pilotage.store.doctor_report import DoctorReport
+from pilotage.store.migrate import current_revision, newest_revision
+
+
+class Template(StrEnum):
+    """Workspaces that `init` can write."""
+
+    BANK = "bank"
+    MINIMAL = "minimal"
+
+
+def template_folder(name: str) -> Path:
+    """Return where a template stands: in the package, or in `examples/` of a checkout."""
+    packaged = Path(str(resources.files(pilotage))) / "templates" / name
+    if packaged.is_dir():
+        return packaged
+    checkout = Path(str(resources.files(pilotage))).parents[1] / "examples" / "northlake-bank"
+    if name == Template.BANK and checkout.is_dir():
+        return checkout
+    message = f"The template {name} is not part of this installation."
+    raise UsageError("TEMPLATE_MISSING", message, hint="Install pilotage again.")
+
+
+def write_template(name: str, folder: Path) -> None:
+    """Copy a template to a new or empty folder."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError("FOLDER_TAKEN", f"{folder} exists and is not empty.", hint="Name a new folder.")
+    shutil.copytree(template_folder(name), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("init", cls=PilotageCommand)(init)
+    app.command("validate", cls=PilotageCommand)(validate)
+    app.command("doctor", cls=PilotageCommand)(diagnose)
+    app.command("version", cls=PilotageCommand)(version)
+
+
+def init(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR")],
+    template: Annotated[Template, typer.Option()] = Template.BANK,
+) -> None:
+    """Write a new workspace folder from a template."""
+    options = options_of(ctx)
+    write_template(template, folder)
+    _, workspace = find_workspace(folder)
+    result = {"workspace": workspace.id, "folder": str(folder), "template": str(template)}
+    options.show(
+        result,
+        lambda out: out.print(
+            f"Wrote [bold]{workspace.organisation}[/bold] to {folder}. Next: cd {folder} && pilotage up"
+        ),
+    )
+
+
+def validate(ctx: typer.Context) -> None:
+    """Check every declared file; all mistakes at once, with file, line and what to write instead."""
+    options = options_of(ctx)
+    root, workspace = find_workspace(options.start)
+    warnings = [str(warning) for warning in workspace.warnings]
+    result = {
+        "workspace": workspace.id,
+        "root": str(root),
+        "digest": workspace.digest,
+        "people": len(workspace.people),
+        "spaces": list(workspace.spaces),
+        "workflows": list(workspace.workflows),
+        "corpora": list(workspace.corpora),
+        "gates": list(workspace.gates),
+        "warnings": warnings,
+    }
+
+    def render(out: Console) -> None:
+        for warning in warnings:
+            out.print(f"[yellow]warning[/yellow] {escape(warning)}")
+        out.print(
+            f"[green]valid[/green] {workspace.organisation}: {len(workspace.people)} people, "
+            f"{len(workspace.spaces)} spaces, {len(workspace.workflows)} workflows, {len(workspace.corpora)} corpora."
+        )
+
+    options.show(result, render)
+
+
+def diagnose(ctx: typer.Context) -> None:
+    """Show version, sizes and health of the database, jobs and ledger."""
+    options = options_of(ctx)
+    with options.open("pilotage doctor") as instance, instance.engine.connect() as connection:
+        report = doctor(
+            connection,
+            now=instance.clock.now(),
+            wall_clock=SystemClock(),
+            schema=(current_revision(connection), newest_revision()),
+            embedded_home=instance.home if instance.embedded else None,
+        )
+    options.show({"pilotage": __version__, **report.as_json()}, lambda out: _render_doctor(out, report))
+    if report.outcome is not Outcome.OK:
+        raise SystemExit(NO)
+
+
+def _render_doctor(out: Console, report: DoctorReport) -> None:
+    table = Table(show_header=False, box=None)
+    for name, value in report.as_json().items():
+        if not isinstance(value, list | dict):
+            table.add_row(name, str(value))
+        elif isinstance(value, dict):
+            table.add_row(name, ", ".join(f"{key} {item}" for key, item in value.items()))
+    out.print(table)
+    for finding in report.findings:
+        out.print(f"[red]{escape(finding.code)}[/red] {escape(finding.text)}")
+    out.print(f"[bold]{report.outcome}[/bold]")
+
+
+def version(ctx: typer.Context) -> None:
+    """Print the version."""
+    options: Options = options_of(ctx)
+    options.show({"version": __version__}, lambda out: out.print(__version__))
