@@ -1,0 +1,71 @@
+"""Taking a document down: its states, and the byte shingles that prove its text is gone (corpus-and-ledger.md 4).
+
+Rule: `hidden` is reached before the command returns; `purged` only after a scan found nothing. Fail mode: without a
+shingle of its own nothing can be proven, and the state says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from enum import StrEnum
+
+MOST_SHINGLES = 32
+SHORTEST, LONGEST = 24, 64
+
+
+class TakedownState(StrEnum):
+    """Where a takedown stands."""
+
+    HIDDEN = "hidden"
+    HELD = "held"
+    PURGED = "purged"
+    PURGED_PRIMARY = "purged_primary"
+    PURGED_WITH_DUPLICATES = "purged_with_duplicates"
+    UNPROVABLE_BY_SCAN = "unprovable_by_scan"
+    PURGE_FAILED = "purge_failed"
+
+
+FINAL = frozenset(TakedownState) - {TakedownState.HIDDEN, TakedownState.HELD, TakedownState.PURGE_FAILED}
+"""States after which nothing more is erased."""
+
+
+def candidate_shingles(texts: Iterable[str]) -> Iterator[bytes]:
+    """Yield pieces of 24 to 64 UTF-8 bytes, cut at white space, spread over the texts."""
+    for text in texts:
+        for line in text.split("\n"):
+            words = line.split(" ")
+            piece = ""
+            for word in words:
+                longer = f"{piece} {word}" if piece else word
+                if len(longer.encode()) > LONGEST:
+                    if len(piece.encode()) >= SHORTEST:
+                        yield piece.encode()
+                    piece = word if len(word.encode()) <= LONGEST else ""
+                else:
+                    piece = longer
+            if len(piece.encode()) >= SHORTEST:
+                yield piece.encode()
+
+
+def choose_shingles(texts: Iterable[str], *, stands_elsewhere: Callable[[bytes], bool]) -> tuple[bytes, ...]:
+    """Return up to 32 pieces that occur in no other live text, evenly spread over the candidates."""
+    candidates = list(dict.fromkeys(candidate_shingles(texts)))
+    step = max(1, len(candidates) // (2 * MOST_SHINGLES))
+    chosen: list[bytes] = []
+    for piece in candidates[::step]:
+        if len(chosen) == MOST_SHINGLES:
+            break
+        if not stands_elsewhere(piece):
+            chosen.append(piece)
+    return tuple(chosen)
+
+
+def final_state(*, hits: int, shingles: int, is_embedded: bool, has_duplicates: bool) -> TakedownState:
+    """Return what a finished purge may claim."""
+    if hits:
+        return TakedownState.PURGE_FAILED
+    if not is_embedded:
+        return TakedownState.PURGED_PRIMARY
+    if not shingles:
+        return TakedownState.UNPROVABLE_BY_SCAN
+    return TakedownState.PURGED_WITH_DUPLICATES if has_duplicates else TakedownState.PURGED

@@ -1,0 +1,216 @@
+"""Rows of a takedown: the tombstone that hides, the block list, and the deletion of every text of a document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from pyroaring import BitMap
+from sqlalchemy import Connection, RowMapping, bindparam, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
+
+from pilotage.core.canonical import Json
+from pilotage.core.ids import CorpusName
+from pilotage.corpus.takedown import TakedownState
+from pilotage.store.tables.corpora import block_list, corpus_version, document, takedown
+
+REMOVED: Final = "[removed: takedown {}]"
+_HASHES: Final = text(
+    "SELECT DISTINCT hash FROM revision WHERE corpus = :corpus AND document = :document AND hash <> ''"
+)
+_REVS: Final = text("SELECT rev FROM revision WHERE corpus = :corpus AND document = :document")
+_SAME: Final = text(
+    "SELECT DISTINCT r.document FROM revision r JOIN document d ON d.corpus = r.corpus AND d.id = r.document"
+    " WHERE r.corpus = :corpus AND r.document <> :document AND r.hash = ANY(:hashes) AND d.tombstone IS NULL"
+    " ORDER BY r.document"
+)
+_OWN_TEXTS: Final = text(
+    "SELECT t.heading, t.body FROM chunk_text t WHERE t.corpus = :corpus AND t.content_hash IN"
+    " (SELECT c.content_hash FROM chunk c JOIN revision r USING (corpus, rev)"
+    "   WHERE c.corpus = :corpus AND r.document = :document)"
+    " AND NOT EXISTS (SELECT 1 FROM chunk o JOIN revision p USING (corpus, rev)"
+    "   WHERE o.corpus = t.corpus AND o.content_hash = t.content_hash AND p.document <> :document)"
+)
+_ELSEWHERE: Final = text(
+    "SELECT EXISTS (SELECT 1 FROM chunk_text t"
+    " JOIN chunk c USING (corpus, content_hash) JOIN revision r USING (corpus, rev)"
+    " WHERE NOT (c.corpus = :corpus AND r.document = :document)"
+    " AND (position(:piece IN t.body) > 0 OR position(:piece IN t.heading) > 0))"
+)
+_ERASE: Final = (
+    # Order matters: texts go while the chunks still say whose they were.
+    (
+        "UPDATE interaction_text SET question = :removed, answer = :removed, salt = '\\x' WHERE id IN"
+        " (SELECT interaction FROM interaction_citation WHERE corpus = :corpus AND document = :document)"
+    ),
+    (
+        "UPDATE idempotency SET answer = NULL WHERE interaction IN"
+        " (SELECT interaction FROM interaction_citation WHERE corpus = :corpus AND document = :document)"
+    ),
+    (
+        "UPDATE feedback SET comment = NULL, correction = NULL WHERE interaction IN"
+        " (SELECT interaction FROM interaction_citation WHERE corpus = :corpus AND document = :document)"
+    ),
+    (
+        "DELETE FROM embedding e WHERE e.corpus = :corpus AND e.content_hash IN (SELECT content_hash FROM chunk c"
+        " JOIN revision r USING (corpus, rev) WHERE c.corpus = :corpus AND r.document = :document)"
+        " AND NOT EXISTS (SELECT 1 FROM chunk o JOIN revision p USING (corpus, rev)"
+        "   WHERE o.corpus = e.corpus AND o.content_hash = e.content_hash AND p.document <> :document)"
+    ),
+    (
+        "DELETE FROM chunk_text t WHERE t.corpus = :corpus AND t.content_hash IN (SELECT content_hash FROM chunk c"
+        " JOIN revision r USING (corpus, rev) WHERE c.corpus = :corpus AND r.document = :document)"
+        " AND NOT EXISTS (SELECT 1 FROM chunk o JOIN revision p USING (corpus, rev)"
+        "   WHERE o.corpus = t.corpus AND o.content_hash = t.content_hash AND p.document <> :document)"
+    ),
+    (
+        "DELETE FROM chunk WHERE corpus = :corpus AND rev IN"
+        " (SELECT rev FROM revision WHERE corpus = :corpus AND document = :document)"
+    ),
+    (
+        "UPDATE revision SET salt = NULL, hash = '', meta_hash = '', title = '', lineage = '{}'"
+        " WHERE corpus = :corpus AND document = :document"
+    ),
+    "UPDATE document SET title = '', uri = NULL, acl = '{}' WHERE corpus = :corpus AND id = :document",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTakedown:
+    """A row of `takedown`; `step` is the last step of the purge that is done."""
+
+    id: str
+    corpus: CorpusName
+    document: str
+    document_commit: str
+    reason: str
+    state: TakedownState
+    include_duplicates: bool
+    step: str
+    also_in: tuple[str, ...]
+    versions_affected: tuple[int, ...]
+    proof: Mapping[str, Json] | None
+    requested_by: str
+    requested_at: datetime
+    finished_at: datetime | None = None
+
+
+def add_takedown(connection: Connection, stored: StoredTakedown) -> None:
+    """Insert a takedown."""
+    row = {name: getattr(stored, name) for name in StoredTakedown.__dataclass_fields__}
+    row |= {
+        "state": str(stored.state),
+        "also_in": list(stored.also_in),
+        "versions_affected": list(stored.versions_affected),
+    }
+    connection.execute(takedown.insert().values(row))
+
+
+def find_takedown(connection: Connection, identifier: str) -> StoredTakedown | None:
+    """Return one takedown."""
+    row = connection.execute(select(takedown).where(takedown.c.id == identifier)).mappings().first()
+    return None if row is None else _stored(row)
+
+
+def lock_document(connection: Connection, corpus: CorpusName, identifier: str) -> tuple[bool, str | None]:
+    """Lock a document's row; return whether it exists, and its tombstone."""
+    query = select(document.c.tombstone).where(document.c.corpus == corpus, document.c.id == identifier)
+    row = connection.execute(query.with_for_update()).first()
+    return row is not None, None if row is None else row.tombstone
+
+
+def bury(connection: Connection, corpus: CorpusName, identifier: str, *, tombstone: str) -> None:
+    """Set the tombstone: from the commit on the document is invisible everywhere."""
+    where = (document.c.corpus == corpus) & (document.c.id == identifier)
+    connection.execute(update(document).where(where).values(tombstone=tombstone))
+
+
+def revision_hashes(connection: Connection, corpus: CorpusName, identifier: str) -> tuple[str, ...]:
+    """Return the hashes of a document's revisions."""
+    return tuple(connection.execute(_HASHES, {"corpus": corpus, "document": identifier}).scalars())
+
+
+def same_content(connection: Connection, corpus: CorpusName, identifier: str, hashes: Sequence[str]) -> tuple[str, ...]:
+    """Return other live documents that hold a revision of exactly this content."""
+    values = {"corpus": corpus, "document": identifier, "hashes": list(hashes)}
+    return tuple(connection.execute(_SAME, values).scalars())
+
+
+def block(
+    connection: Connection, corpus: CorpusName, identifier: str, hmacs: Sequence[str], *, takedown_id: str
+) -> None:
+    """Keep a refresh from bringing the document back, under its id or another."""
+    rows = [{"corpus": corpus, "document": identifier, "revision_hmac": one, "takedown": takedown_id} for one in hmacs]
+    if rows:
+        connection.execute(insert(block_list).values(rows).on_conflict_do_nothing())
+
+
+def affected_versions(connection: Connection, corpus: CorpusName, identifier: str) -> tuple[int, ...]:
+    """Return the versions that hold a revision of the document."""
+    revs = BitMap(connection.execute(_REVS, {"corpus": corpus, "document": identifier}).scalars())
+    query = select(corpus_version.c.number, corpus_version.c.bitmap).where(corpus_version.c.corpus == corpus)
+    rows = connection.execute(query.order_by(corpus_version.c.number))
+    return tuple(row.number for row in rows if BitMap.deserialize(row.bitmap).intersect(revs))
+
+
+def own_texts(connection: Connection, corpus: CorpusName, identifier: str) -> list[str]:
+    """Return the texts that stand in no other document: headings and bodies."""
+    rows = connection.execute(_OWN_TEXTS, {"corpus": corpus, "document": identifier})
+    return [piece for row in rows for piece in (row.body, row.heading) if piece]
+
+
+def stands_elsewhere(connection: Connection, corpus: CorpusName, identifier: str, piece: bytes) -> bool:
+    """Tell whether a piece of text occurs in any other document of any corpus."""
+    values = {"corpus": corpus, "document": identifier, "piece": piece.decode()}
+    found: bool = connection.execute(_ELSEWHERE, values).scalar_one()
+    return found
+
+
+def erase(connection: Connection, stored: StoredTakedown) -> int:
+    """Delete every row that holds the document's text or could be tested against it; return how many rows moved."""
+    values = {"corpus": stored.corpus, "document": stored.document}
+    rows = 0
+    for statement in _ERASE:
+        given = values | ({"removed": REMOVED.format(stored.id)} if ":removed" in statement else {})
+        rows += connection.execute(text(statement), given).rowcount
+    return rows
+
+
+_STEP: Final = text(
+    "UPDATE takedown SET step = :step, state = :state, proof = :proof, finished_at = :at WHERE id = :id"
+).bindparams(bindparam("proof", type_=JSONB(none_as_null=True)))
+
+
+def mark(
+    connection: Connection,
+    stored: StoredTakedown,
+    *,
+    step: str,
+    state: TakedownState | None = None,
+    proof: Mapping[str, Json] | None = None,
+    at: datetime | None = None,
+) -> None:
+    """Write how far the purge got."""
+    values = {"id": stored.id, "step": step, "state": str(state or stored.state), "proof": proof, "at": at}
+    connection.execute(_STEP, values)
+
+
+def _stored(row: RowMapping) -> StoredTakedown:
+    return StoredTakedown(
+        id=row["id"],
+        corpus=CorpusName(row["corpus"]),
+        document=row["document"],
+        document_commit=row["document_commit"],
+        reason=row["reason"],
+        state=TakedownState(row["state"]),
+        include_duplicates=row["include_duplicates"],
+        step=row["step"],
+        also_in=tuple(row["also_in"]),
+        versions_affected=tuple(row["versions_affected"]),
+        proof=row["proof"],
+        requested_by=row["requested_by"],
+        requested_at=row["requested_at"],
+        finished_at=row["finished_at"],
+    )
