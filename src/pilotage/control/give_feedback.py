@@ -8,10 +8,12 @@ at once. Fail mode: NotFound; nothing is stored without its ledger entry.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from sqlalchemy import Connection
 
 from pilotage.control.instance import Instance
 from pilotage.core.errors import NotFound, UsageError
@@ -81,19 +83,8 @@ def give_feedback(  # noqa: PLR0913 - the command's options, one argument each
             correction=texts.get("correction"),
             at=now,
         )
-        opened = disclosures_of(texts, entropy=secrets.token_bytes)
         add_feedback(connection, stored)
-        entry = encode_entry(
-            id=new_ulid(now),
-            kind=EntryKind.FEEDBACK_RECORDED,
-            at=now,
-            actor=pseudonym,
-            subject=stored.id,
-            space=found.space,
-            data={"interaction": found.id, "rating": rating.value, "workflow": found.workflow},
-            commit=commitments_of(opened),
-        )
-        append(connection, entry, opened)
+        _enter(connection, stored, found, texts)
     return FeedbackGiven(
         id=stored.id,
         interaction=found.id,
@@ -104,6 +95,21 @@ def give_feedback(  # noqa: PLR0913 - the command's options, one argument each
         correction=stored.correction,
         at=now,
     )
+
+
+def _enter(connection: Connection, stored: StoredFeedback, found: StoredInteraction, texts: Mapping[str, str]) -> None:
+    opened = disclosures_of(texts, entropy=secrets.token_bytes)
+    entry = encode_entry(
+        id=new_ulid(stored.at),
+        kind=EntryKind.FEEDBACK_RECORDED,
+        at=stored.at,
+        actor=stored.principal,
+        subject=stored.id,
+        space=found.space,
+        data={"interaction": found.id, "rating": stored.rating, "workflow": found.workflow},
+        commit=commitments_of(opened),
+    )
+    append(connection, entry, opened)
 
 
 def _may_rate(found: StoredInteraction, pseudonym: str, actor: Principal) -> bool:

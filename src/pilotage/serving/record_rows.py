@@ -79,23 +79,7 @@ def interaction_rows(
         data={"workflow": workflow, **facts},
         commit=_commitments(texts, salts) | commitments_of(label),
     )
-    detail = {name: value for name, value in facts.items() if name not in _COLUMNS}
-    columns: dict[str, Json] = {name: facts.get(name) for name in _COLUMNS}
-    interaction: Row = {
-        "id": context.interaction,
-        "at": context.at,
-        "space": space,
-        "workflow": workflow,
-        "principal": asker.pseudonym if asker else "",
-        "detail": detail,
-        **columns,
-    }
-    closing: Row = {
-        "interaction": context.interaction,
-        "at": ending.at,
-        "detail": detail,
-        **{name: facts.get(name) for name in ("state", "outcome", "code", "refused")},
-    }
+    interaction, closing = _row_pair(context, ending, facts, space=space, workflow=workflow)
     return RecordRows(
         entry=entry,
         interaction=None if is_recorded else interaction,
@@ -104,6 +88,29 @@ def interaction_rows(
         citations=_citations(context),
         disclosures=label,
     )
+
+
+def _row_pair(
+    context: Received, ending: Ending, facts: Mapping[str, Json], *, space: str, workflow: str
+) -> tuple[Row, Row]:
+    """Return the row of a first record, and the row of one that closes it."""
+    detail = {name: value for name, value in facts.items() if name not in _COLUMNS}
+    interaction: Row = {
+        "id": context.interaction,
+        "at": context.at,
+        "space": space,
+        "workflow": workflow,
+        "principal": context.asker.pseudonym if isinstance(context, Authenticated) else "",
+        "detail": detail,
+        **{name: facts.get(name) for name in _COLUMNS},
+    }
+    closing: Row = {
+        "interaction": context.interaction,
+        "at": ending.at,
+        "detail": detail,
+        **{name: facts.get(name) for name in ("state", "outcome", "code", "refused")},
+    }
+    return interaction, closing
 
 
 def _facts(context: Received, ending: Ending) -> dict[str, Json]:
