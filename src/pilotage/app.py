@@ -1,0 +1,289 @@
+"""The composition root: the only place that joins adapters to rooms.
+
+`main` is the `pilotage` command. Serving is put together here from guard, indexes, store and gateway; the worker from
+schedules and handlers. Fail mode: what cannot be joined at start ends the process with its message and exit code 4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pilotage.adapters.identity_providers.open_oidc import open_verifier
+from pilotage.adapters.models.registry import ModelParts
+from pilotage.cli.main import make_app
+from pilotage.cli.runtime import Question
+from pilotage.control.instance import Instance
+from pilotage.control.open_instance import Opening, open_instance
+from pilotage.control.refresh_corpus import RefreshTools
+from pilotage.core.errors import Conflict, NotFound, NotPermitted, PilotageError, Unavailable, UsageError
+from pilotage.core.ids import InteractionId, SpaceName, WorkflowName, new_ulid
+from pilotage.gateway.answers import complete_body
+from pilotage.gateway.app import Gateway
+from pilotage.gateway.chat import Chat
+from pilotage.gateway.feedback import Feedback
+from pilotage.gateway.health import Health
+from pilotage.gateway.metrics import GatewayMetrics
+from pilotage.gateway.server import make_server
+from pilotage.identity.principal import Principal
+from pilotage.jobs.schedules import make_registry
+from pilotage.jobs.worker import run_worker
+from pilotage.release.content import ReleaseContent
+from pilotage.serving.context import Answer, Asked, Known, Peer, Received, Turn
+from pilotage.serving.guarding import PolicyGuard, extract_answer, inspect_document, redact_for_storage, uat_redaction
+from pilotage.serving.indexes import Indexes
+from pilotage.serving.opened import OpenServing, ServingParts, open_serving
+from pilotage.serving.pipeline import Pipeline
+from pilotage.serving.refusal import Refusal
+from pilotage.serving.retriever import StoreRetriever
+from pilotage.store.engine import check_listening, psycopg_url
+from pilotage.store.index_build import IndexFolder
+from pilotage.store.notify import Channel, Heard
+from pilotage.store.serving_pool import make_pool
+
+logger = logging.getLogger("pilotage")
+
+_RESTART_S = 2.0
+
+
+def database_url(instance: Instance) -> str:
+    """Return the address the instance's engine uses, secret included."""
+    return instance.engine.url.render_as_string(hide_password=False)
+
+
+@asynccontextmanager
+async def joined_serving(instance: Instance, environ: dict[str, str]) -> AsyncIterator[tuple[OpenServing, Indexes]]:
+    """Run the serving path of this process while the block lasts."""
+    url = database_url(instance)
+    indexes = Indexes(instance.engine, instance.workspace.corpora, IndexFolder(root=instance.home / "indexes"))
+    pool = make_pool(psycopg_url(url))
+
+    async def prepare(content: ReleaseContent) -> None:
+        for pin in content.corpora.values():
+            if not indexes.is_ready(pin.name, pin.version):
+                await indexes.refresh(pin.name)
+
+    async def heard(message: Heard) -> None:
+        if message.channel is Channel.CORPUS:
+            indexes.wake()
+
+    async def resync() -> None:
+        indexes.wake()
+
+    async with open_verifier(instance.workspace, instance.clock) as tokens, pool:
+        parts = ServingParts(
+            workspace=instance.workspace,
+            engine=instance.engine,
+            url=url,
+            clock=instance.clock,
+            keyring=instance.keyring,
+            models=ModelParts(extract=extract_answer, root=instance.root),
+            guard=PolicyGuard(instance.workspace, instance.keyring),
+            retriever=StoreRetriever(instance.workspace, indexes, pool),
+            reply_body=complete_body,
+            tokens=tokens,
+            listen_url=environ.get("DATABASE_LISTEN_URL"),
+            prepare=prepare,
+            heard=heard,
+            resync=resync,
+        )
+        async with open_serving(parts) as running:
+            watching = asyncio.create_task(indexes.run(), name="indexes")
+            try:
+                yield running, indexes
+            finally:
+                watching.cancel()
+                await asyncio.wait({watching})
+
+
+def make_gateway(instance: Instance, running: OpenServing) -> Gateway:
+    """Join the gateway over a running serving path."""
+    metrics = GatewayMetrics()
+    serving = running.serving
+    pipeline = Pipeline(serving, on_finished=metrics.finished)
+    return Gateway(
+        serving,
+        chat=Chat(serving=serving, pipeline=pipeline),
+        feedback=Feedback(
+            serving=serving, instance=instance, metrics=metrics, redact=redact_for_storage(instance.keyring)
+        ),
+        health=Health(
+            metrics=metrics, peers=instance.workspace.gateway.health_peers, checks={"serving": running.against}
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """`cli.runtime.Runtime`: what the commands need from all rooms together."""
+
+    def ask(self, instance: Instance, actor: Principal, question: Question) -> dict[str, Any]:
+        """Answer in this process, through the same pipeline as HTTP."""
+        result = asyncio.run(_ask(instance, actor, question))
+        if isinstance(result, Refusal):
+            raise error_of(result)
+        return answer_record(result)
+
+    def serve(self, opening: Opening, *, host: str, port: int, with_worker: bool) -> None:
+        """Serve until a signal."""
+        _end_on_signals()
+        with open_instance(opening) as instance:
+            if opening.url is not None:
+                check_listening(opening.environ.get("DATABASE_LISTEN_URL") or opening.url)
+            worker = WorkerProcess(instance, dict(opening.environ)) if with_worker else None
+            try:
+                if worker is not None:
+                    worker.start()
+                opening.say(f"Serving {instance.workspace.organisation} on http://{host}:{port}")
+                asyncio.run(_serve(instance, dict(opening.environ), host=host, port=port))
+            finally:
+                if worker is not None:
+                    worker.stop()
+
+    def work(self, opening: Opening) -> None:
+        """Run jobs until a signal."""
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        with open_instance(opening) as instance:
+            registry = make_registry(lambda one: self.refresh_tools(one, lambda _done, _total: None))
+            run_worker(instance, registry, stop, listen_url=opening.environ.get("DATABASE_LISTEN_URL"))
+
+    def refresh_tools(self, instance: Instance, progress: Callable[[int, int | None], None]) -> RefreshTools:
+        """Return what refreshes look documents over with."""
+        return RefreshTools(inspect=inspect_document, redact=uat_redaction(instance.keyring), progress=progress)
+
+    def redact(self, instance: Instance) -> Callable[[str], str]:
+        """Return the redaction of stored text."""
+        return redact_for_storage(instance.keyring)
+
+
+async def _ask(instance: Instance, actor: Principal, question: Question) -> Answer | Refusal:
+    async with joined_serving(instance, dict(os.environ)) as (running, _):
+        now = instance.clock.now()
+        received = Received(
+            interaction=InteractionId(new_ulid(now)),
+            at=now,
+            started=running.serving.monotonic(),
+            peer=Peer(address=None),
+            credential=Known(principal=actor),
+            asked=Asked(
+                workflow=WorkflowName(question.workflow),
+                messages=(Turn(role="user", text=question.text),),
+                space=None if question.space is None else SpaceName(question.space),
+                as_of=question.as_of,
+            ),
+        )
+        result = (await Pipeline(running.serving).answer(received)).result
+    if isinstance(result, Answer | Refusal):
+        return result
+    raise Unavailable("INTERNAL", "The question got no answer.", hint="Look at the log of this command.")
+
+
+def error_of(refusal: Refusal) -> PilotageError:
+    """Return a refusal by authority or capacity as the error that leaves with its exit code."""
+    code, message = refusal.code.value, refusal.message
+    match refusal.status:
+        case 401 | 403:
+            return NotPermitted(code, message)
+        case 404:
+            return NotFound(code, message)
+        case 409 | 429:
+            return Conflict(code, message)
+        case status if status >= 500:
+            return Unavailable(code, message)
+        case _:
+            return UsageError(code, message)
+
+
+def answer_record(answer: Answer) -> dict[str, Any]:
+    """Return the documented result of `pilotage ask`."""
+    return {
+        "interaction": answer.interaction,
+        "answer": answer.text,
+        "refused": answer.refusal is not None,
+        "refusal": answer.refusal,
+        "citations": [
+            {"document": one.document, "section": one.section, "quote": one.quote} for one in answer.cited
+        ],
+        "release": answer.release,
+        "corpus_version": answer.corpus_version,
+        "space": answer.space,
+        "findings": [finding.as_json() for finding in answer.findings],
+        "warnings": list(answer.warnings),
+    }
+
+
+async def _serve(instance: Instance, environ: dict[str, str], *, host: str, port: int) -> None:
+    async with joined_serving(instance, environ) as (running, _):
+        gateway = make_gateway(instance, running)
+        server = make_server(
+            gateway, instance.workspace.gateway.limits, host=host, port=port, on_stop=lambda: None
+        )
+        await server.serve()
+
+
+def _end_on_signals() -> None:
+    def end(_number: int, _frame: object) -> None:
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, end)
+
+
+class WorkerProcess:
+    """A worker beside `up`, started again when it dies."""
+
+    def __init__(self, instance: Instance, environ: dict[str, str]) -> None:
+        self._command = [sys.executable, "-m", "pilotage.app", "worker", "--workspace", str(Path(instance.root))]
+        self._environ = environ
+        if not instance.embedded:
+            self._environ["DATABASE_URL"] = database_url(instance)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="worker-process", daemon=True)
+
+    def start(self) -> None:
+        """Start it and watch it."""
+        self._thread.start()
+
+    def _keep(self) -> None:
+        while not self._stopping.is_set():
+            self._process = subprocess.Popen(self._command, env=self._environ)  # noqa: S603 - our own interpreter
+            code = self._process.wait()
+            if not self._stopping.is_set():
+                logger.error("the worker ended with %s; it is started again in %s s", code, _RESTART_S)
+                self._stopping.wait(_RESTART_S)
+
+    def stop(self) -> None:
+        """Ask it to finish, wait, and end it when it does not."""
+        self._stopping.set()
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()
+        deadline = time.monotonic() + 40
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if process.poll() is None:
+            process.kill()
+
+
+def main() -> None:
+    """Run the `pilotage` command."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    make_app(Joined())()
+
+
+if __name__ == "__main__":
+    main()

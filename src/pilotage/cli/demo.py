@@ -1,0 +1,289 @@
+"""`pilotage demo`: the whole story on the sample bank, narrated, with the real commands behind every scene.
+
+The demo has a home of its own, made anew each time. Fail mode: the first scene that does not end as told stops the
+demo with exit code 1; nothing is faked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rich.markup import escape
+from rich.panel import Panel
+
+from pilotage.cli.answer import render_answer
+from pilotage.cli.options import NO, Options
+from pilotage.cli.runtime import Question, Runtime
+from pilotage.cli.workspace import Template, write_template
+from pilotage.control.corpus_reports import diff_versions
+from pilotage.control.create_key import KeyRequest, create_key
+from pilotage.control.explain_interaction import explain_interaction
+from pilotage.control.instance import Instance
+from pilotage.control.ledger_verify import verify_ledger
+from pilotage.control.open_instance import Opening, open_instance
+from pilotage.control.refresh_corpus import refresh_corpus
+from pilotage.control.review_version import accept_version
+from pilotage.control.seal_release import seal_release
+from pilotage.control.take_down import TakedownRequest, take_down
+from pilotage.core.errors import UsageError
+from pilotage.core.ids import CorpusName, PersonId
+from pilotage.core.reason import Reason, Refusal
+from pilotage.identity.principal import Principal
+from pilotage.identity.service_key import KeyKind
+from pilotage.store.corpora import versions_of
+from pilotage.store.embedded_home import resolve_home
+from pilotage.workspace.principals import local_principal
+
+T = TypeVar("T")
+
+BANK = "northlake-bank"
+WORKFLOW = "policy-assistant"
+POLICIES = CorpusName("policies")
+UPDATE = "updates/2026-q2"
+BUILDER, STEWARD = "samir.patel", "grace.okafor"
+WIRE = "What is the daily wire transfer limit for a retail customer?"
+RETAINER = "What is the annual retainer of a non-executive director?"
+HOLIDAY = "branch-operations/holiday-hours.txt"
+HOLIDAY_QUESTION = "What are the holiday opening hours of the branches in 2026?"
+_START_S = 60.0
+
+
+class SceneError(Exception):
+    """A scene did not end as it must."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Demo:
+    """One telling. `speed` divides the pauses between scenes."""
+
+    runtime: Runtime
+    options: Options
+    speed: float
+    keep: bool
+    port: int
+    told: list[dict[str, Any]] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Tell the story."""
+        environ = dict(os.environ)
+        home = Path(environ.get("PILOTAGE_HOME") or f"{resolve_home(BANK, environ)}-demo")
+        self._stop_earlier(home)
+        folder = home.with_name(f"{home.name}-workspace")
+        for old in (home, folder):
+            shutil.rmtree(old, ignore_errors=True)
+        environ["PILOTAGE_HOME"] = str(home)
+        write_template(Template.BANK, folder)
+        self._say("Northlake Bank", f"A fictional bank's workspace was written to {folder}: people, spaces, gates, corpora.")
+        opening = Opening(
+            start=folder, environ=environ, command="pilotage demo", may_migrate=True, say=self.options.say
+        )
+        try:
+            with open_instance(opening) as instance:
+                self._refuse_used(instance)
+                key = self._story(instance)
+        except SceneError as error:
+            self.options.err.print(f"[red]The demo stopped: {escape(str(error))}[/red]")
+            raise SystemExit(NO) from None
+        pid = self._leave_running(home, folder, environ, key) if self.keep else None
+        self.options.show({"scenes": self.told, "workspace": str(folder), "home": str(home), "server": pid}, lambda _: None)
+
+    def _refuse_used(self, instance: Instance) -> None:
+        with instance.engine.connect() as connection:
+            if versions_of(connection, POLICIES):
+                message = "This database already holds corpus versions; the demo tells its story on an empty one."
+                raise UsageError("DEMO_DATABASE", message, hint="Give DATABASE_URL an empty database, or unset it.")
+
+    def _story(self, instance: Instance) -> str:
+        self._publish(instance, "The policies are read, held for review, and accepted by a second person.")
+        first = self._seal(instance, "First release, served in the sandbox")
+        self._ask(instance, "omar.haddad", WIRE, refused=False)
+        self._ask(instance, "omar.haddad", RETAINER, refused=True)
+        answer = self._ask(instance, "helena.stroud", RETAINER, refused=False)
+        self._explain(instance, "helena.stroud", str(answer["interaction"]))
+        self._update(instance)
+        second = self._seal(instance, "Second release on the changed policies", parent=first)
+        changed = self._ask(instance, "omar.haddad", WIRE, refused=False)
+        self._expect("$50,000" in str(changed["answer"]), f"release {second[:19]} does not know the new limit")
+        self._take_down(instance)
+        self._verify(instance)
+        issued = create_key(
+            instance,
+            actor=self._person(instance, "omar.haddad"),
+            request=KeyRequest(kind=KeyKind.LOCAL, name="omar.haddad", owner=PersonId("omar.haddad")),
+        )
+        return self._ok(issued).text
+
+    def _publish(self, instance: Instance, words: str) -> int:
+        """Refresh as the builder, accept as the steward, and derive the UAT corpus."""
+        builder, steward = self._person(instance, BUILDER), self._person(instance, STEWARD)
+        tools = self.runtime.refresh_tools(instance, lambda _done, _total: None)
+        done = self._ok(refresh_corpus(instance, actor=builder, corpus=POLICIES, tools=tools))
+        self._expect(done.version is not None, "nothing new was found")
+        number = done.version or 0
+        own = accept_version(instance, actor=builder, corpus=POLICIES, version=number)
+        self._expect(isinstance(own, Refusal), "the person who triggered a refresh could accept it")
+        accepted = self._ok(accept_version(instance, actor=steward, corpus=POLICIES, version=number))
+        self._say(
+            words,
+            f"Version {number}: {done.added} added, {done.changed} changed, {done.removed} removed, {done.chunks} chunks, "
+            f"{len(done.rejected)} rejected. {BUILDER} may not accept their own refresh; {STEWARD} did: {accepted.state}.",
+        )
+        uat = CorpusName("policies-uat")
+        derived = self._ok(refresh_corpus(instance, actor=builder, corpus=uat, tools=tools))
+        if derived.version is not None:
+            self._ok(accept_version(instance, actor=steward, corpus=uat, version=derived.version))
+        return number
+
+    def _seal(self, instance: Instance, words: str, *, parent: str | None = None) -> str:
+        sealed = self._ok(seal_release(instance, actor=self._person(instance, BUILDER), workflow=WORKFLOW, note=words))
+        self._expect(sealed.parent == parent, "the release has another parent than the one before")
+        self._say(words, f"{sealed.digest} is sealed, signed, and served in {', '.join(sealed.serving)}.")
+        return sealed.digest
+
+    def _ask(self, instance: Instance, person: str, text: str, *, refused: bool) -> dict[str, Any]:
+        answer = self.runtime.ask(
+            instance, self._person(instance, person), Question(workflow=WORKFLOW, text=text, space="sandbox")
+        )
+        self._say(f"{person} asks: {text}", None)
+        if not self.options.as_json:
+            render_answer(self.options.out, answer)
+        self.told[-1]["answer"] = answer
+        self._expect(bool(answer["refused"]) == refused, f"{person} got {answer['answer']!r}")
+        return answer
+
+    def _explain(self, instance: Instance, person: str, interaction: str) -> None:
+        found = explain_interaction(instance, actor=self._person(instance, person), interaction=interaction).as_json()
+        passages = found.get("passages", [])
+        self._say(
+            "Why was this person given this answer?",
+            f"Interaction {interaction}: {len(passages)} passages the asker may read, the release and its authors, every "
+            "guard's finding, and the proof in the ledger: `pilotage explain` shows the whole chain.",
+        )
+
+    def _update(self, instance: Instance) -> None:
+        documents = instance.root / "corpora" / POLICIES / "documents"
+        update = instance.root / UPDATE
+        shutil.copytree(update / "documents", documents, dirs_exist_ok=True)
+        for name in (update / "withdrawn.txt").read_text().split():
+            (documents / name).unlink()
+        number = self._publish(instance, "Three months later policies change.")
+        diff = diff_versions(instance, actor=self._person(instance, STEWARD), corpus=POLICIES, b=number).diff
+        self._say(
+            "What the steward reviewed",
+            f"added {', '.join(diff.added)}; changed {', '.join(diff.changed)}; removed {', '.join(diff.removed)}",
+        )
+
+    def _take_down(self, instance: Instance) -> None:
+        before = self._ask(instance, "omar.haddad", HOLIDAY_QUESTION, refused=False)
+        self._expect(bool(before["citations"]), "the notice is not cited")
+        done = self._ok(
+            take_down(
+                instance,
+                actor=self._person(instance, STEWARD),
+                request=TakedownRequest(corpus=POLICIES, document=HOLIDAY, reason="Published by mistake.", wait=True),
+            )
+        )
+        proof = dict(done.proof or {})
+        self._say(
+            f"{HOLIDAY} is taken down",
+            f"State {done.state}: hidden from every version at once, then erased. {proof.get('shingles')} pieces of its text "
+            f"were searched in {proof.get('files_scanned')} files: {proof.get('hits')} hits.",
+        )
+        after = self._ask(instance, "omar.haddad", HOLIDAY_QUESTION, refused=True)
+        self._expect(not after["citations"], "a taken-down document is cited")
+
+    def _verify(self, instance: Instance) -> None:
+        found = self._ok(verify_ledger(instance))
+        self._expect(found.exit_code == 0, "the ledger does not verify")
+        self._say("The ledger verifies", f"{found.entries} entries; {json.dumps(found.as_json().get('root'))}")
+
+    def _leave_running(self, home: Path, folder: Path, environ: dict[str, str], key: str) -> int:
+        log = home / "up.log"
+        command = [sys.executable, "-m", "pilotage.app", "up", "--workspace", str(folder), "--port", str(self.port)]
+        with log.open("ab") as output:
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter
+                command, env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            )
+        (home / "demo.pid").write_text(str(process.pid))
+        address = f"http://127.0.0.1:{self.port}"
+        deadline = time.monotonic() + _START_S
+        while not _is_ready(address):
+            if process.poll() is not None or time.monotonic() > deadline:
+                message = f"The server did not become ready; see {log}."
+                raise SceneError(message)
+            time.sleep(0.2)
+        body = json.dumps({"model": WORKFLOW, "messages": [{"role": "user", "content": WIRE}]})
+        self.options.out.print(
+            Panel(
+                escape(
+                    f"Serving on {address} (process {process.pid}; stop it with: kill {process.pid})\n\n"
+                    f"curl {address}/v1/chat/completions \\\n  -H 'Authorization: Bearer {key}' \\\n"
+                    f"  -H 'Content-Type: application/json' -d '{body}'\n\n"
+                    f"export PILOTAGE_HOME={home}\n"
+                    f"pilotage ask {WORKFLOW} \"{RETAINER}\" --as victor.lindqvist --workspace {folder}"
+                ),
+                title="Try it",
+            )
+        ) if not self.options.as_json else None
+        return process.pid
+
+    def _stop_earlier(self, home: Path) -> None:
+        """Stop the server an earlier demo of this home left running; nobody else's process is touched."""
+        try:
+            pid = int((home / "demo.pid").read_text())
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (OSError, ValueError):
+            return
+        if b"pilotage.app" not in command or str(home.name).encode() not in command:
+            return
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + _START_S
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+    def _person(self, instance: Instance, name: str) -> Principal:
+        return local_principal(instance.workspace, PersonId(name))
+
+    def _say(self, title: str, text: str | None) -> None:
+        self.told.append({"title": title, "text": text})
+        if self.options.as_json:
+            return
+        self.options.out.print(f"\n[bold cyan]{len(self.told):2}. {escape(title)}[/bold cyan]")
+        if text:
+            self.options.out.print(f"    {escape(text)}")
+        time.sleep(2.0 / self.speed)
+
+    def _ok(self, result: T | Refusal) -> T:
+        if isinstance(result, Refusal):
+            raise SceneError("; ".join(f"{reason.code}: {reason.text}" for reason in _reasons(result)))
+        return result
+
+    def _expect(self, holds: bool, otherwise: str) -> None:  # noqa: FBT001 - reads as an assertion
+        if not holds:
+            raise SceneError(otherwise)
+
+
+def _reasons(refusal: Refusal) -> tuple[Reason, ...]:
+    return refusal.reasons
+
+
+def _is_ready(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/readyz", timeout=2) as reply:  # noqa: S310 - our own loopback address
+            return bool(reply.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+

@@ -1,0 +1,89 @@
+"""Recurring work as rows: refresh of corpora by their cadence, purges of takedowns, closing of lost interactions.
+
+Rule: a missed run runs once. Fail mode: a refresh that fails is retried by the reconciler and shown by `doctor`; it
+never accepts anything: scheduled versions wait for a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection
+
+from pilotage.control.close_interactions import close_lost_interactions
+from pilotage.control.instance import Instance
+from pilotage.control.purge_document import purge_document
+from pilotage.control.refresh_corpus import RefreshTools, refresh_corpus
+from pilotage.control.take_down import RUN_KIND as TAKEDOWN
+from pilotage.core.ids import CorpusName
+from pilotage.corpus.cadence import next_due, parse_cadence
+from pilotage.corpus.settings import CorpusSettings
+from pilotage.jobs.handlers import Registry, Work
+from pilotage.jobs.lease import Lease
+from pilotage.jobs.partitions import KIND as PARTITIONS
+from pilotage.jobs.partitions import make_partitions, schedule_partitions
+from pilotage.store.runs import Again, Done, Outcome, Run, find_run, request_run
+
+REFRESH: Final = "corpus_refresh"
+CLOSING: Final = "close_interactions"
+_CLOSE_EVERY: Final = timedelta(minutes=1)
+
+ToolsOf = Callable[[Instance], RefreshTools]
+"""What a scheduled refresh looks documents over with."""
+
+
+def make_registry(tools_of: ToolsOf) -> Registry:
+    """Return every kind of run this version knows."""
+    return Registry(
+        steps={PARTITIONS: make_partitions, CLOSING: _close},
+        works={
+            TAKEDOWN: Work(act=_purge, lock=lambda run: TAKEDOWN),
+            REFRESH: Work(act=_Refresh(tools_of), lock=lambda run: f"{REFRESH}:{run.key}"),
+        },
+    )
+
+
+def schedule_all(instance: Instance) -> None:
+    """Ask for every recurring run at start-up; asking again changes nothing."""
+    schedule_partitions(instance)
+    now = instance.clock.now()
+    with instance.engine.begin() as connection:
+        request_run(connection, kind=CLOSING, key="interaction", due_at=now)
+        for settings in instance.workspace.corpora.values():
+            due = _next_refresh(instance, settings, last=now)
+            if due is not None and find_run(connection, REFRESH, settings.name) is None:
+                request_run(connection, kind=REFRESH, key=settings.name, due_at=due)
+
+
+def _next_refresh(instance: Instance, settings: CorpusSettings, *, last: datetime) -> datetime | None:
+    if settings.cadence is None:
+        return None
+    return next_due(parse_cadence(settings.cadence), last=last, zone=ZoneInfo(instance.workspace.timezone))
+
+
+def _close(instance: Instance, _connection: Connection, _run: Run) -> Outcome:
+    close_lost_interactions(instance)
+    return Again(at=instance.clock.now() + _CLOSE_EVERY)
+
+
+def _purge(instance: Instance, lease: Lease) -> Outcome:
+    purge_document(instance, lease.run.key)
+    return Done()
+
+
+class _Refresh:
+    """Refreshes one corpus on schedule."""
+
+    def __init__(self, tools_of: ToolsOf) -> None:
+        self._tools_of = tools_of
+
+    def __call__(self, instance: Instance, lease: Lease) -> Outcome:
+        settings = instance.workspace.corpora.get(CorpusName(lease.run.key))
+        if settings is None:
+            return Done()
+        refresh_corpus(instance, actor=None, corpus=settings.name, tools=self._tools_of(instance))
+        due = _next_refresh(instance, settings, last=instance.clock.now())
+        return Done() if due is None else Again(at=due)

@@ -1,0 +1,49 @@
+"""One worker process: sequencer, reconciler, queue, outbox and heartbeat, each a loop in a thread, until told to stop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from pilotage.adapters.clock import SystemClock
+from pilotage.control.instance import Instance
+from pilotage.core.reason import Reason
+from pilotage.jobs.handlers import Registry
+from pilotage.jobs.heartbeat import Heartbeat, identify
+from pilotage.jobs.outbox import OutboxDelivery
+from pilotage.jobs.reconciler import Reconciler
+from pilotage.jobs.schedules import schedule_all
+from pilotage.jobs.sequencer import Sequencer
+from pilotage.jobs.work import QueueWorker
+
+logger = logging.getLogger(__name__)
+
+_JOIN_S = 30.0
+
+
+def run_worker(instance: Instance, registry: Registry, stop: threading.Event, *, listen_url: str | None = None) -> None:
+    """Run every loop until `stop` is set, then wait for what is under way."""
+    schedule_all(instance)
+    worker = QueueWorker(instance, registry, listen_url=listen_url)
+    clock = SystemClock()
+    loops: tuple[Callable[[threading.Event], None], ...] = (
+        Sequencer(instance, alert=_alert).run,
+        Reconciler(instance, registry).run,
+        OutboxDelivery(instance, registry).run,
+        worker.run,
+        Heartbeat(instance.engine, clock, identify("worker", worker.name, clock)).run,
+    )
+    threads = [threading.Thread(target=loop, args=(stop,), name=f"worker-{n}") for n, loop in enumerate(loops)]
+    for thread in threads:
+        thread.start()
+    while not stop.wait(1.0):
+        if not all(thread.is_alive() for thread in threads):
+            logger.critical("a loop of the worker ended; the process stops so that it is started again")
+            stop.set()
+    for thread in threads:
+        thread.join(_JOIN_S)
+
+
+def _alert(reason: Reason) -> None:
+    logger.error("%s: %s", reason.code, reason.text)
