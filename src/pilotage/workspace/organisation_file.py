@@ -36,6 +36,10 @@ from pilotage.workspace.plan_file import parse_freeze
 from pilotage.workspace.records import Channel, MessageKind, ProviderSettings
 
 _ED25519_KEY = matching(re.compile(r"[A-Za-z0-9+/]{43}="), "an Ed25519 public key: 32 bytes in base64")
+_LEDGER = matching(
+    re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,118}[a-z0-9])?"),
+    "letters, digits, dots and hyphens, such as ledger.bank.example",
+)
 _NAMES = list_of(SLUG_TEXT, or_one=True)
 
 
@@ -76,7 +80,7 @@ def parse_organisation(fields: Fields) -> Organisation:
         id=identifier,
         organisation=fields.need("organisation", TEXT),
         timezone=fields.need("timezone", TIME_ZONE),
-        ledger=fields.get("ledger", SLUG_TEXT, identifier),
+        ledger=fields.get("ledger", _LEDGER, identifier),
         identity=fields.need("identity", _IDENTITY),
         people=people,
         groups=declared | held,
