@@ -18,7 +18,7 @@ from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName, WorkflowName, new_ulid
 from pilotage.core.reason import Reason
 from pilotage.corpus.settings import DataStage
-from pilotage.ledger.entry import EntryKind, encode_entry
+from pilotage.ledger.entry import EncodedEntry, EntryKind, encode_entry
 from pilotage.space.settings import AutoPromote, Space, Tier
 from pilotage.store.ledger_entries import append_many
 from pilotage.store.notify import Channel, notify
@@ -88,19 +88,30 @@ def _route(connection: Connection, space: Space, newcomer: Newcomer) -> None:
             state="active",
         )
     )
-    append_many(
-        connection,
-        [
-            encode_entry(
-                id=new_ulid(newcomer.at),
-                kind=kind,
-                at=newcomer.at,
-                actor=newcomer.actor,
-                subject=newcomer.digest,
-                space=space.name,
-                data={"workflow": newcomer.workflow, "deployment": identifier, "generation": generation},
-            )
-            for kind in (EntryKind.DEPLOYMENT_PROMOTED, EntryKind.ROUTE_CHANGED)
-        ],
-    )
+    append_many(connection, _entries(space, newcomer, deployed=identifier, generation=generation))
     notify(connection, Channel.ROUTING, f"{space.name}:{newcomer.workflow}:{generation}")
+
+
+def _entries(space: Space, newcomer: Newcomer, *, deployed: str, generation: int) -> list[EncodedEntry]:
+    subjects = {
+        EntryKind.DEPLOYMENT_PROMOTED: deployed,
+        EntryKind.ROUTE_CHANGED: f"{space.name}/{newcomer.workflow}",
+    }
+    data = {
+        "workflow": newcomer.workflow,
+        "release": newcomer.digest,
+        "deployment": deployed,
+        "generation": generation,
+    }
+    return [
+        encode_entry(
+            id=new_ulid(newcomer.at),
+            kind=kind,
+            at=newcomer.at,
+            actor=newcomer.actor,
+            subject=subject,
+            space=space.name,
+            data=data,
+        )
+        for kind, subject in subjects.items()
+    ]
