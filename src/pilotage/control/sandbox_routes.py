@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
 from pilotage import __version__
+from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName, WorkflowName, new_ulid
 from pilotage.core.reason import Reason
@@ -97,7 +98,7 @@ def _entries(space: Space, newcomer: Newcomer, *, deployed: str, generation: int
         EntryKind.DEPLOYMENT_PROMOTED: deployed,
         EntryKind.ROUTE_CHANGED: f"{space.name}/{newcomer.workflow}",
     }
-    data = {
+    data: dict[str, Json] = {
         "workflow": newcomer.workflow,
         "release": newcomer.digest,
         "deployment": deployed,
