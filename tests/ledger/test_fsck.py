@@ -21,7 +21,7 @@ from pilotage.ledger.entry import EncodedEntry, EntryKind, encode_entry
 from pilotage.ledger.proof import InclusionProof
 from pilotage.ledger.verify import Verdict, Verification
 from pilotage.store.ledger_entries import append, append_many
-from pilotage.store.ledger_sequencing import number_all
+from pilotage.store.ledger_sequencing import give_up_leadership, number_all, take_leadership
 from pilotage.testing.ledger import LedgerHome
 
 pytestmark = pytest.mark.store
@@ -171,12 +171,17 @@ def test_other_folders_beside_the_published_log_are_left_alone(filled: LedgerHom
     assert fsck_ledger(filled).is_clean
 
 
-def test_entries_that_wait_too_long_are_named(filled: LedgerHome, entry_of: EntryOf) -> None:
+def test_entries_that_wait_too_long_for_another_sequencer_are_named(filled: LedgerHome, entry_of: EntryOf) -> None:
     with filled.engine.begin() as connection:
         append(connection, entry_of(5_000))
-    assert fsck_ledger(filled).is_clean
-    change(filled, "UPDATE ledger_entry SET inserted_at = inserted_at - interval '11 s' WHERE seq IS NULL")
-    assert len(named(fsck_ledger(filled), "FSCK_UNNUMBERED")) == 1
+    with filled.engine.connect() as hanging:
+        assert take_leadership(hanging) is not None
+        assert fsck_ledger(filled).is_clean
+        change(filled, "UPDATE ledger_entry SET inserted_at = inserted_at - interval '11 s' WHERE seq IS NULL")
+        assert len(named(fsck_ledger(filled), "FSCK_UNNUMBERED")) == 1
+        give_up_leadership(hanging)
+    report = fsck_ledger(filled)
+    assert (report.is_clean, report.entries) == (True, SIZE + 4)
 
 
 def test_state_rows_and_entries_without_each_other_are_named(filled: LedgerHome) -> None:

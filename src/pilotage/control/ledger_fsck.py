@@ -16,11 +16,11 @@ from itertools import chain
 from sqlalchemy import Connection, text
 
 from pilotage.adapters.checkpoints import CheckpointFolder
-from pilotage.control.ledger_checkpoint import check_restore
+from pilotage.control.ledger_checkpoint import sequence_now
 from pilotage.control.ledger_export import keys_of_log
 from pilotage.control.ledger_instance import LedgerInstance, epoch_of, origin_of, publication_of
-from pilotage.core.errors import IntegrityError
-from pilotage.core.reason import Reason
+from pilotage.core.errors import IntegrityError, Unavailable
+from pilotage.core.reason import Reason, Refusal
 from pilotage.ledger import tiles
 from pilotage.ledger.checkpoint import NoteError, SignedCheckpoint, VerifierKey
 from pilotage.ledger.commitment import is_opened_by
@@ -81,7 +81,7 @@ def fsck_ledger(instance: LedgerInstance) -> FsckReport:
     publication = publication_of(instance)
     kept: list[Reason] = []
     seen: Counter[str] = Counter()
-    stopped = _stopped(instance)
+    stopped = _sequenced(instance)
     with instance.engine.connect() as connection, connection.begin():
         connection.execute(_SNAPSHOT)
         with closing(every_checkpoint(connection)) as notes:
@@ -109,12 +109,15 @@ def fsck_ledger(instance: LedgerInstance) -> FsckReport:
     )
 
 
-def _stopped(instance: LedgerInstance) -> tuple[Reason, ...]:
+def _sequenced(instance: LedgerInstance) -> tuple[Reason, ...]:
+    # Without a worker entries wait for the next command, which is no fault; with one that hangs they still wait below.
     try:
-        refusal = check_restore(instance)
+        size = sequence_now(instance, wait_s=1.0)
     except IntegrityError as error:
         return (Reason(code=error.code, text=str(error)),)
-    return () if refusal is None else refusal.reasons
+    except Unavailable:
+        return ()
+    return size.reasons if isinstance(size, Refusal) else ()
 
 
 def _keys(connection: Connection) -> tuple[VerifierKey, ...]:
