@@ -1,22 +1,22 @@
-"""The parsing process: `python -m pilotage.adapters.parsing.child`, spoken to over stdin and stdout.
+"""The parsing process: `python -m pilotage.adapters.parsing.child READER`, spoken to over stdin and stdout.
 
-Reads a suffix and bytes per frame, answers with the document or the reason there is none. Fail mode: any limit or crash
-ends the process; its owner rejects the document and starts another.
+Reads the bytes of one document per frame, answers with the document or the reason there is none. Fail mode: any limit
+or crash ends the process; its owner rejects the document and starts another.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from typing import BinaryIO
 
 from pilotage.adapters.parsing.blocks import Unreadable
 from pilotage.adapters.parsing.confine import allow_cpu, confine
-from pilotage.adapters.parsing.formats import PARSERS
+from pilotage.adapters.parsing.formats import Parse, Reader, load
 from pilotage.adapters.parsing.wire import encode_reply, read_frame, write_frame
 from pilotage.corpus.records import ParsedDocument
 
 MAX_INPUT_BYTES = 64 << 20
-SUFFIX_BYTES = 16
 
 
 def main() -> None:
@@ -26,21 +26,22 @@ def main() -> None:
     silence = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):  # a library that prints must not speak the protocol, nor put text into a log
         os.dup2(silence, stream)
+    parse = load(Reader(sys.argv[1]))
     confine()
-    serve(source, target)
+    serve(parse, source, target)
 
 
-def serve(source: BinaryIO, target: BinaryIO) -> None:
-    """Answer every request frame: a suffix padded to 16 bytes, then the document's bytes."""
-    while (frame := read_frame(source, most=MAX_INPUT_BYTES + SUFFIX_BYTES)) is not None:
+def serve(parse: Parse, source: BinaryIO, target: BinaryIO) -> None:
+    """Answer every frame until the stream ends."""
+    while (frame := read_frame(source, most=MAX_INPUT_BYTES)) is not None:
         allow_cpu()
-        write_frame(target, encode_reply(parse(frame[:SUFFIX_BYTES].rstrip(b"\0").decode(), frame[SUFFIX_BYTES:])))
+        write_frame(target, encode_reply(attempt(parse, frame)))
 
 
-def parse(suffix: str, data: bytes) -> ParsedDocument | str:
+def attempt(parse: Parse, data: bytes) -> ParsedDocument | str:
     """Parse one document; return the reason when it cannot be."""
     try:
-        return PARSERS[suffix](data)
+        return parse(data)
     except Unreadable as refusal:
         return str(refusal)
     except MemoryError:

@@ -61,7 +61,7 @@ def check_archive(data: bytes) -> None:
         raise Unreadable(message)
 
 
-def parse_docx(data: bytes) -> ParsedDocument:
+def parse(data: bytes) -> ParsedDocument:
     """Read a .docx file."""
     check_archive(data)
     try:

@@ -1,25 +1,44 @@
-"""Which parser reads which file, by suffix."""
+"""Which reader reads which file, by suffix. Readers are imported by the process that parses, and only there.
+
+Their libraries take half a second and tens of megabytes to load, which the gateway must never pay.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from enum import StrEnum
+from importlib import import_module
 from types import MappingProxyType
+from typing import cast
 
-from pilotage.adapters.parsing.docx import parse_docx
-from pilotage.adapters.parsing.html import parse_html
-from pilotage.adapters.parsing.markdown import parse_markdown
-from pilotage.adapters.parsing.pdf import parse_pdf
-from pilotage.adapters.parsing.plain import parse_plain
 from pilotage.corpus.records import ParsedDocument
 
-PARSERS: Mapping[str, Callable[[bytes], ParsedDocument]] = MappingProxyType(
+Parse = Callable[[bytes], ParsedDocument]
+
+
+class Reader(StrEnum):
+    """A module of this package with a function `parse`."""
+
+    MARKDOWN = "markdown"
+    PLAIN = "plain"
+    HTML = "html"
+    PDF = "pdf"
+    DOCX = "docx"
+
+
+READERS: Mapping[str, Reader] = MappingProxyType(
     {
-        ".md": parse_markdown,
-        ".markdown": parse_markdown,
-        ".txt": parse_plain,
-        ".html": parse_html,
-        ".htm": parse_html,
-        ".pdf": parse_pdf,
-        ".docx": parse_docx,
+        ".md": Reader.MARKDOWN,
+        ".markdown": Reader.MARKDOWN,
+        ".txt": Reader.PLAIN,
+        ".html": Reader.HTML,
+        ".htm": Reader.HTML,
+        ".pdf": Reader.PDF,
+        ".docx": Reader.DOCX,
     }
 )
+
+
+def load(reader: Reader) -> Parse:
+    """Import a reader and return its `parse`."""
+    return cast("Parse", import_module(f"pilotage.adapters.parsing.{reader.value}").parse)

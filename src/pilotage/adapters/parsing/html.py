@@ -45,7 +45,7 @@ class _Reader:
             self.builder.paragraph(prefix + text.strip())
 
 
-def parse_html(data: bytes) -> ParsedDocument:
+def parse(data: bytes) -> ParsedDocument:
     """Read UTF-8 HTML."""
     builder = SectionBuilder()
     hidden = read_html(decode_utf8(data), builder)
@@ -107,7 +107,7 @@ def _step(reader: _Reader, node: LexborNode, *, entered: bool) -> None:
         reader.flush()
         _table(node, reader)
     elif tag == "br":
-        reader.words.append("\x1f")
+        reader.words.append("\x1f" if entered else "")
     elif tag in _BLOCKS:
         reader.flush("- " if tag == "li" and not entered else "")
 

@@ -17,7 +17,7 @@ PARSER = f"markdown-it-py-{version('markdown-it-py')}/1"
 _reader = MarkdownIt("commonmark", {"maxNesting": 100}).enable("table")
 
 
-def parse_markdown(data: bytes) -> ParsedDocument:
+def parse(data: bytes) -> ParsedDocument:
     """Read UTF-8 Markdown."""
     fields, text = split_front_matter(decode_utf8(data).replace("\r\n", "\n"))
     builder = SectionBuilder()

@@ -19,7 +19,7 @@ _BROKEN_WORD = re.compile("[\ufffe\x02](?:\r?\n)?")
 _BLANK = re.compile(r"\n[ \t]*\n")
 
 
-def parse_pdf(data: bytes) -> ParsedDocument:
+def parse(data: bytes) -> ParsedDocument:
     """Read a PDF's text."""
     try:
         document = pdfium.PdfDocument(data)

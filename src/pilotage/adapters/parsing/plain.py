@@ -12,7 +12,7 @@ PARSER = "pilotage-text/1"
 _BLANK = re.compile(r"\n[ \t]*\n")
 
 
-def parse_plain(data: bytes) -> ParsedDocument:
+def parse(data: bytes) -> ParsedDocument:
     """Read UTF-8 text."""
     fields, text = split_front_matter(decode_utf8(data).replace("\r\n", "\n"))
     builder = SectionBuilder()
