@@ -295,3 +295,17 @@ def test_after_erasure_every_root_and_proof_still_verifies_and_nothing_can_be_re
         assert (
             connection.execute(text("SELECT count(*) FROM ledger_disclosure WHERE value LIKE '%Maria%'")).scalar() == 0
         )
+
+
+def test_a_file_too_large_to_be_a_manifest_and_an_archive_without_one_are_unreadable(tmp_path: Path) -> None:
+    folder = tmp_path / "large"
+    folder.mkdir()
+    with (folder / "manifest.json").open("wb") as file:
+        file.truncate(17 * 1024 * 1024)
+    result = verify_export(folder)
+    assert result.verdict is Verdict.UNREADABLE
+    assert result.failure is not None
+    assert "larger than" in result.failure.text
+    with tarfile.open(tmp_path / "empty.tar", "w"):
+        pass
+    assert verify_export(tmp_path / "empty.tar").verdict is Verdict.UNREADABLE

@@ -323,5 +323,6 @@ def test_an_unchanged_tree_is_not_signed_twice(ledger: LedgerHome) -> None:
     assert not isinstance(second, Refusal)
     assert (first.is_new, second.is_new) == (True, False)
     assert first.note == second.note
+    assert first.as_json()["root"] == f"sha256:{first.note.checkpoint.root.hex()}"
     with ledger.engine.connect() as connection:
         assert count_checkpoints(connection) == 1

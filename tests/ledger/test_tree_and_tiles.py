@@ -159,7 +159,7 @@ def test_nonsense_sizes_are_refused_or_false() -> None:
     assert tree.is_consistent(old=0, new=7, proof=(), old_root=tree.EMPTY_ROOT, new_root=b"any")
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(st.integers(65_000, 66_500), st.integers(400, 3_000))
 def test_three_levels_of_tiles_give_the_root_of_the_leaves(size: int, step: int) -> None:
     leaves = [hashlib.sha256(number.to_bytes(4, "big")).digest() for number in range(size)]

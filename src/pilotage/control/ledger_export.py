@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text
 
-from pilotage.control.ledger_checkpoint import write_checkpoint
+from pilotage.control.ledger_checkpoint import prepare_ledger_key, write_checkpoint
 from pilotage.control.ledger_instance import LedgerInstance, current_key, origin_of
 from pilotage.core.canonical import Json, canonical_bytes
 from pilotage.core.digest import Digest
@@ -109,9 +109,9 @@ def export_ledger(
         return refused
     if target.exists():
         raise UsageError("LEDGER_EXPORT_EXISTS", f"{target} exists already.", hint="Choose another name.")
-    written = write_checkpoint(instance)
-    if isinstance(written, Refusal):
-        return written
+    stopped = prepare_ledger_key(instance)
+    if stopped is not None:
+        return stopped
     _record(instance, actor, chosen)
     written = write_checkpoint(instance)
     if isinstance(written, Refusal):
