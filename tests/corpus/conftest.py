@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,7 +19,9 @@ from pilotage.corpus.connector import Connector
 from pilotage.corpus.settings import Classification, CorpusSettings, Review, Source, SourceKind
 from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.identity.roles import Role
+from pilotage.store.engine import make_engine
 from pilotage.testing.clock import SimulatedClock
+from pilotage.testing.connectors import MemoryConnector, MemoryDocument
 from pilotage.workspace.gateway import GatewaySettings
 from pilotage.workspace.people import IdentityMode, IdentitySettings
 from pilotage.workspace.records import Workspace
@@ -115,8 +117,8 @@ def fresh_name() -> Callable[[], str]:
     return lambda: f"corpus-{next(_names)}"
 
 
-@pytest.fixture
-def bank(engine: Engine, tmp_path: Path) -> Iterator[Bank]:
+def make_bank(engine: Engine, folder: Path) -> Bank:
+    """Return a bank without any corpus; `folder` holds its workspace, home and keys."""
     clock = SimulatedClock()
     workspace = Workspace(
         id="test-bank",
@@ -136,14 +138,35 @@ def bank(engine: Engine, tmp_path: Path) -> Iterator[Bank]:
         gateway=GatewaySettings(),
         digest=digest_of(b"test bank"),
     )
-    keyring = Keyring(folder=tmp_path / "keys", master=bytes(32), source="test", created=False)
+    keyring = Keyring(folder=folder / "keys", master=bytes(32), source="test", created=False)
     instance = Instance(
         workspace=workspace,
-        root=tmp_path / "bank",
-        home=tmp_path / "home",
+        root=folder / "bank",
+        home=folder / "home",
         engine=engine,
         clock=clock,
         keyring=keyring,
         embedded=False,
     )
     return Bank(instance=instance, clock=clock)
+
+
+@pytest.fixture
+def bank(engine: Engine, tmp_path: Path) -> Bank:
+    return make_bank(engine, tmp_path)
+
+
+def killed_refresh(folder: Path, database_url: str, corpus: str, edition: int) -> None:
+    """Refresh in a process of its own, which its parent kills."""
+    documents = {
+        f"d{n:03}.txt": MemoryDocument(
+            data=f"Rule {n} of edition {edition if n % 3 == 0 else 0} names its limit.".encode(),
+            suffix=".txt",
+            acl=["group:everyone"],
+        )
+        for n in range(400)
+    }
+    bank = make_bank(make_engine(database_url), folder)
+    bank.declare(settings(corpus, acl=()))
+    print("ready", flush=True)  # noqa: T201 - the parent waits for it
+    bank.refresh(corpus, MemoryConnector(documents=documents))

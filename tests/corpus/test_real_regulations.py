@@ -38,7 +38,8 @@ def conflicting(result: RefreshResult) -> int:
 
 def conflict_ids(bank: Any, corpus: str, number: int) -> list[str]:
     (version,) = (v for v in list_versions(bank.instance, corpus=CorpusName(corpus)) if v.number == number)
-    return sorted(version.summary["quality"]["findings"]["conflicting_effective_dates"]["ids"])
+    summary: Any = version.summary
+    return sorted(summary["quality"]["findings"]["conflicting_effective_dates"]["ids"])
 
 
 def test_every_file_is_a_version_and_its_diff_is_the_published_one(

@@ -53,8 +53,8 @@ def visible(bank: Any, corpus: str) -> list[tuple[Any, ...]]:
     """Everything a reader or reviewer could see of a corpus."""
     return rows(
         bank,
-        "SELECT v.number, v.state, v.digest, encode(v.bitmap, 'hex'), c.generation FROM corpus c LEFT JOIN corpus_version v"
-        " ON v.corpus = c.name WHERE c.name = :corpus ORDER BY 1",
+        "SELECT v.number, v.state, v.digest, encode(v.bitmap, 'hex'), c.generation FROM corpus c"
+        " LEFT JOIN corpus_version v ON v.corpus = c.name WHERE c.name = :corpus ORDER BY 1",
         corpus=corpus,
     )
 

@@ -113,8 +113,7 @@ def _cut(text: str, offset: int, room: int) -> Iterator[_Unit]:
             yield _Unit(offset + start, offset + end, tokens, is_cut=True)
             start, tokens = begin, 0
         end, tokens = stop, tokens + more
-    if tokens:
-        yield _Unit(offset + start, offset + end, tokens, is_cut=True)
+    yield _Unit(offset + start, offset + end, tokens, is_cut=True)
 
 
 def _pieces(text: str) -> Iterator[tuple[int, int]]:

@@ -59,13 +59,18 @@ class JsonlConnector:
 
 
 def row_acls(items: Sequence[SourceItem], fields: Mapping[str, str]) -> Mapping[str, object]:
-    """Return `{id: acl}` of the rows that carry one, as they give it."""
+    """Return `{id: acl}` of the rows that carry one; several rows of one document leave the readers of all of them."""
     found: dict[str, object] = {}
     for item in items:
         acl = None if item.row is None else row_acl(item.row, fields)
         if acl is not None:
-            found[item.id] = acl
+            found[item.id] = _shared(found[item.id], acl) if item.id in found else acl
     return found
+
+
+def _shared(one: object, other: object) -> list[object]:
+    """Return the names in both lists; what is no list shares nothing, so nobody reads."""
+    return [name for name in one if name in other] if isinstance(one, list) and isinstance(other, list) else []
 
 
 def list_rows(path: Path, fields: Mapping[str, str], *, label: str) -> Iterator[SourceItem | Rejected]:
