@@ -214,9 +214,7 @@ def answer_record(answer: Answer) -> dict[str, Any]:
         "answer": answer.text,
         "refused": answer.refusal is not None,
         "refusal": answer.refusal,
-        "citations": [
-            {"document": one.document, "section": one.section, "quote": one.quote} for one in answer.cited
-        ],
+        "citations": [{"document": one.document, "section": one.section, "quote": one.quote} for one in answer.cited],
         "release": answer.release,
         "corpus_version": answer.corpus_version,
         "space": answer.space,
@@ -228,9 +226,7 @@ def answer_record(answer: Answer) -> dict[str, Any]:
 async def _serve(instance: Instance, environ: dict[str, str], *, host: str, port: int) -> None:
     async with joined_serving(instance, environ) as (running, _):
         gateway = make_gateway(instance, running)
-        server = make_server(
-            gateway, instance.workspace.gateway.limits, host=host, port=port, on_stop=lambda: None
-        )
+        server = make_server(gateway, instance.workspace.gateway.limits, host=host, port=port, on_stop=lambda: None)
         await server.serve()
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from pilotage.cli.corpus import day_of
-from pilotage.cli.options import PilotageCommand, options_of
+from pilotage.cli.options import Options, command
 from pilotage.cli.runtime import Question, Runtime
 from pilotage.control.explain_interaction import explain_interaction
 from pilotage.control.give_feedback import Rating, give_feedback
@@ -18,21 +18,20 @@ from pilotage.control.give_feedback import Rating, give_feedback
 
 def register(app: typer.Typer, runtime: Runtime) -> None:
     """Add the commands."""
-    app.command("ask", cls=PilotageCommand)(_ask(runtime))
-    app.command("feedback", cls=PilotageCommand)(_feedback(runtime))
-    app.command("explain", cls=PilotageCommand)(explain)
+    app.command("ask")(command(_ask(runtime)))
+    app.command("feedback")(command(_feedback(runtime)))
+    app.command("explain")(command(explain))
 
 
 def _ask(runtime: Runtime) -> Callable[..., None]:
     def ask(
-        ctx: typer.Context,
+        options: Options,
         workflow: Annotated[str, typer.Argument(metavar="WORKFLOW")],
         question: Annotated[str, typer.Argument(metavar="QUESTION")],
         space: Annotated[str | None, typer.Option()] = None,
         as_of: Annotated[str | None, typer.Option("--as-of", metavar="DATE")] = None,
     ) -> None:
         """Ask a question as the person named by --as; the answer cites what that person may read."""
-        options = options_of(ctx)
         with options.open("pilotage ask") as instance:
             asked = Question(workflow=workflow, text=question, space=space, as_of=day_of(as_of))
             answer = runtime.ask(instance, options.actor(instance.workspace), asked)
@@ -53,14 +52,13 @@ def render_answer(out: Console, answer: dict[str, Any]) -> None:
 
 def _feedback(runtime: Runtime) -> Callable[..., None]:
     def feedback(
-        ctx: typer.Context,
+        options: Options,
         interaction: Annotated[str, typer.Argument(metavar="INTERACTION")],
         rating: Annotated[Rating, typer.Argument(metavar="up|down")],
         comment: Annotated[str | None, typer.Option()] = None,
         correction: Annotated[str | None, typer.Option()] = None,
     ) -> None:
         """Rate an answer you got."""
-        options = options_of(ctx)
         with options.open("pilotage feedback") as instance:
             given = give_feedback(
                 instance,
@@ -77,9 +75,8 @@ def _feedback(runtime: Runtime) -> Callable[..., None]:
     return feedback
 
 
-def explain(ctx: typer.Context, interaction: Annotated[str, typer.Argument(metavar="INTERACTION")]) -> None:
+def explain(options: Options, interaction: Annotated[str, typer.Argument(metavar="INTERACTION")]) -> None:
     """Show why this person was given this answer: the whole chain, with its proof."""
-    options = options_of(ctx)
     with options.open("pilotage explain") as instance:
         found = explain_interaction(instance, actor=options.actor(instance.workspace), interaction=interaction)
     record = found.as_json()

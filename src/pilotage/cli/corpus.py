@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pilotage.cli.options import FORBIDDEN, NO, Options, PilotageCommand, options_of
+from pilotage.cli.options import FORBIDDEN, NO, Options, command
 from pilotage.cli.runtime import Runtime
 from pilotage.control.corpus_reports import DiffReport, diff_versions, list_versions, version_as_json
 from pilotage.control.refresh_corpus import RefreshResult, refresh_corpus
@@ -32,8 +32,8 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The corpus.")]
 def register(app: typer.Typer, runtime: Runtime) -> None:
     """Add the commands."""
     group = typer.Typer(no_args_is_help=True, help="Governed documents: refresh, review, search, take down.")
-    group.command("refresh", cls=PilotageCommand)(_refresh(runtime))
-    for name, command in (
+    group.command("refresh")(command(_refresh(runtime)))
+    for name, function in (
         ("versions", versions),
         ("diff", diff),
         ("accept", accept),
@@ -41,19 +41,18 @@ def register(app: typer.Typer, runtime: Runtime) -> None:
         ("takedown", takedown),
         ("search", search),
     ):
-        group.command(name, cls=PilotageCommand)(command)
+        group.command(name)(command(function))
     app.add_typer(group, name="corpus")
 
 
 def _refresh(runtime: Runtime) -> Callable[..., None]:
     def refresh(
-        ctx: typer.Context,
+        options: Options,
         name: Name,
         source: Annotated[Path | None, typer.Option("--from", metavar="DIR|FILE")] = None,
         accept: Annotated[bool, typer.Option("--accept", help="Accept at once: steward, review: single.")] = False,
     ) -> None:
         """Read the source into a new version, which waits for review."""
-        options = options_of(ctx)
         with options.open("pilotage corpus refresh") as instance, _progress(options, name) as progress:
             done = refresh_corpus(
                 instance,
@@ -102,9 +101,8 @@ def _render_refresh(out: Console, done: RefreshResult) -> None:
         )
 
 
-def versions(ctx: typer.Context, name: Name) -> None:
+def versions(options: Options, name: Name) -> None:
     """List the versions of a corpus."""
-    options = options_of(ctx)
     with options.open("pilotage corpus versions") as instance:
         found = list_versions(instance, corpus=CorpusName(name))
 
@@ -118,14 +116,13 @@ def versions(ctx: typer.Context, name: Name) -> None:
 
 
 def diff(
-    ctx: typer.Context,
+    options: Options,
     name: Name,
     a: Annotated[int | None, typer.Argument(metavar="[A]")] = None,
     b: Annotated[int | None, typer.Argument(metavar="[B]")] = None,
     words: Annotated[bool, typer.Option("--words", help="Show changed words by section.")] = False,
 ) -> None:
     """Compare two versions; without numbers the newest with the one it follows."""
-    options = options_of(ctx)
     with options.open("pilotage corpus diff") as instance:
         actor = options.actor(instance.workspace)
         report = diff_versions(instance, actor=actor, corpus=CorpusName(name), a=a, b=b, words=words)
@@ -146,13 +143,12 @@ def _render_diff(out: Console, report: DiffReport) -> None:
 
 
 def accept(
-    ctx: typer.Context,
+    options: Options,
     name: Name,
     version: Annotated[int, typer.Argument(metavar="VERSION")],
     note: Annotated[str, typer.Option()] = "",
 ) -> None:
     """Accept a proposed version (steward or owner; a second person under two-person review)."""
-    options = options_of(ctx)
     with options.open("pilotage corpus accept") as instance:
         actor = options.actor(instance.workspace)
         done = accept_version(instance, actor=actor, corpus=CorpusName(name), version=version, note=note)
@@ -160,13 +156,12 @@ def accept(
 
 
 def reject(
-    ctx: typer.Context,
+    options: Options,
     name: Name,
     version: Annotated[int, typer.Argument(metavar="VERSION")],
     note: Annotated[str, typer.Option(help="Why.")],
 ) -> None:
     """Reject a proposed version, with the reason."""
-    options = options_of(ctx)
     with options.open("pilotage corpus reject") as instance:
         actor = options.actor(instance.workspace)
         done = reject_version(instance, actor=actor, corpus=CorpusName(name), version=version, note=note)
@@ -180,7 +175,7 @@ def _show_decision(options: Options, done: StoredVersion | Refusal) -> None:
 
 
 def takedown(
-    ctx: typer.Context,
+    options: Options,
     name: Name,
     document: Annotated[str, typer.Argument(metavar="DOC_ID")],
     reason: Annotated[str, typer.Option(help="Why; kept outside the ledger.")],
@@ -188,7 +183,6 @@ def takedown(
     include_duplicates: Annotated[bool, typer.Option("--include-duplicates")] = False,
 ) -> None:
     """Hide a document from every version at once, then erase its bytes."""
-    options = options_of(ctx)
     with options.open("pilotage corpus takedown") as instance:
         done = take_down(
             instance,
@@ -215,7 +209,7 @@ def _render_takedown(out: Console, done: TakedownResult) -> None:
 
 
 def search(
-    ctx: typer.Context,
+    options: Options,
     name: Name,
     question: Annotated[str, typer.Argument(metavar="QUESTION")],
     version: Annotated[int | None, typer.Option()] = None,
@@ -223,7 +217,6 @@ def search(
     top: Annotated[int, typer.Option()] = 10,
 ) -> None:
     """Find passages, as the person named by --as may see them."""
-    options = options_of(ctx)
     with options.open("pilotage corpus search") as instance:
         found = search_corpus(
             instance,

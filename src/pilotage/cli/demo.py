@@ -15,7 +15,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,6 +41,7 @@ from pilotage.core.ids import CorpusName, PersonId
 from pilotage.core.reason import Reason, Refusal
 from pilotage.identity.principal import Principal
 from pilotage.identity.service_key import KeyKind
+from pilotage.ledger.verify import Verdict
 from pilotage.store.corpora import versions_of
 from pilotage.store.embedded_home import resolve_home
 from pilotage.workspace.principals import local_principal
@@ -85,7 +85,9 @@ class Demo:
             shutil.rmtree(old, ignore_errors=True)
         environ["PILOTAGE_HOME"] = str(home)
         write_template(Template.BANK, folder)
-        self._say("Northlake Bank", f"A fictional bank's workspace was written to {folder}: people, spaces, gates, corpora.")
+        self._say(
+            "Northlake Bank", f"A fictional bank's workspace was written to {folder}: people, spaces, gates, corpora."
+        )
         opening = Opening(
             start=folder, environ=environ, command="pilotage demo", may_migrate=True, say=self.options.say
         )
@@ -97,7 +99,9 @@ class Demo:
             self.options.err.print(f"[red]The demo stopped: {escape(str(error))}[/red]")
             raise SystemExit(NO) from None
         pid = self._leave_running(home, folder, environ, key) if self.keep else None
-        self.options.show({"scenes": self.told, "workspace": str(folder), "home": str(home), "server": pid}, lambda _: None)
+        self.options.show(
+            {"scenes": self.told, "workspace": str(folder), "home": str(home), "server": pid}, lambda _: None
+        )
 
     def _refuse_used(self, instance: Instance) -> None:
         with instance.engine.connect() as connection:
@@ -137,8 +141,9 @@ class Demo:
         accepted = self._ok(accept_version(instance, actor=steward, corpus=POLICIES, version=number))
         self._say(
             words,
-            f"Version {number}: {done.added} added, {done.changed} changed, {done.removed} removed, {done.chunks} chunks, "
-            f"{len(done.rejected)} rejected. {BUILDER} may not accept their own refresh; {STEWARD} did: {accepted.state}.",
+            f"Version {number}: {done.added} added, {done.changed} changed, {done.removed} removed, "
+            f"{done.chunks} chunks, {len(done.rejected)} rejected. {BUILDER} may not accept their own refresh; "
+            f"{STEWARD} did: {accepted.state}.",
         )
         uat = CorpusName("policies-uat")
         derived = self._ok(refresh_corpus(instance, actor=builder, corpus=uat, tools=tools))
@@ -168,8 +173,8 @@ class Demo:
         passages = found.get("passages", [])
         self._say(
             "Why was this person given this answer?",
-            f"Interaction {interaction}: {len(passages)} passages the asker may read, the release and its authors, every "
-            "guard's finding, and the proof in the ledger: `pilotage explain` shows the whole chain.",
+            f"Interaction {interaction}: {len(passages)} passages the asker may read, the release and its authors, "
+            "every guard's finding, and the proof in the ledger: `pilotage explain` shows the whole chain.",
         )
 
     def _update(self, instance: Instance) -> None:
@@ -198,15 +203,15 @@ class Demo:
         proof = dict(done.proof or {})
         self._say(
             f"{HOLIDAY} is taken down",
-            f"State {done.state}: hidden from every version at once, then erased. {proof.get('shingles')} pieces of its text "
-            f"were searched in {proof.get('files_scanned')} files: {proof.get('hits')} hits.",
+            f"State {done.state}: hidden from every version at once, then erased. {proof.get('shingles')} pieces of "
+            f"its text were searched in {proof.get('files_scanned')} files: {proof.get('hits')} hits.",
         )
         after = self._ask(instance, "omar.haddad", HOLIDAY_QUESTION, refused=True)
         self._expect(not after["citations"], "a taken-down document is cited")
 
     def _verify(self, instance: Instance) -> None:
         found = self._ok(verify_ledger(instance))
-        self._expect(found.exit_code == 0, "the ledger does not verify")
+        self._expect(found.verdict is Verdict.VERIFIED, "the ledger does not verify")
         self._say("The ledger verifies", f"{found.entries} entries; {json.dumps(found.as_json().get('root'))}")
 
     def _leave_running(self, home: Path, folder: Path, environ: dict[str, str], key: str) -> int:
@@ -232,7 +237,7 @@ class Demo:
                     f"curl {address}/v1/chat/completions \\\n  -H 'Authorization: Bearer {key}' \\\n"
                     f"  -H 'Content-Type: application/json' -d '{body}'\n\n"
                     f"export PILOTAGE_HOME={home}\n"
-                    f"pilotage ask {WORKFLOW} \"{RETAINER}\" --as victor.lindqvist --workspace {folder}"
+                    f'pilotage ask {WORKFLOW} "{RETAINER}" --as victor.lindqvist --workspace {folder}'
                 ),
                 title="Try it",
             )
@@ -270,7 +275,7 @@ class Demo:
             raise SceneError("; ".join(f"{reason.code}: {reason.text}" for reason in _reasons(result)))
         return result
 
-    def _expect(self, holds: bool, otherwise: str) -> None:  # noqa: FBT001 - reads as an assertion
+    def _expect(self, holds: bool, otherwise: str) -> None:
         if not holds:
             raise SceneError(otherwise)
 
@@ -285,5 +290,3 @@ def _is_ready(address: str) -> bool:
             return bool(reply.status == 200)
     except (urllib.error.URLError, OSError):
         return False
-
-

@@ -8,14 +8,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pilotage.cli.options import PilotageCommand, options_of
-from pilotage.control.create_key import DEFAULT_DAYS, LOCAL_SCOPES, KeyRequest, create_key
+from pilotage.cli.options import Options, command
+from pilotage.control.create_key import KeyRequest, create_key
 from pilotage.control.revoke_key import revoke_key
 from pilotage.control.rotate_key import rotate_key
 from pilotage.core.clock import to_text
 from pilotage.core.ids import PersonId
 from pilotage.core.reason import Refusal
-from pilotage.identity.service_key import KeyKind
+from pilotage.identity.service_key import DEFAULT_DAYS, LOCAL_SCOPES, KeyKind
 from pilotage.store.service_keys import list_keys
 
 Identifier = Annotated[str, typer.Argument(metavar="ID", help="The ten characters after plt_sk_.")]
@@ -24,13 +24,13 @@ Identifier = Annotated[str, typer.Argument(metavar="ID", help="The ten character
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(no_args_is_help=True, help="Keys of people (local mode) and services.")
-    for name, command in (("create", create), ("list", list_all), ("rotate", rotate), ("revoke", revoke)):
-        group.command(name, cls=PilotageCommand)(command)
+    for name, function in (("create", create), ("list", list_all), ("rotate", rotate), ("revoke", revoke)):
+        group.command(name)(command(function))
     app.add_typer(group, name="key")
 
 
 def create(
-    ctx: typer.Context,
+    options: Options,
     person: Annotated[str | None, typer.Option("--for", metavar="PERSON")] = None,
     service: Annotated[str | None, typer.Option(metavar="NAME")] = None,
     owner: Annotated[str | None, typer.Option(metavar="PERSON", help="Who answers for the service.")] = None,
@@ -42,7 +42,6 @@ def create(
     days: Annotated[int, typer.Option()] = DEFAULT_DAYS,
 ) -> None:
     """Create a key for a person (local mode; yourself by default) or a service. It is shown once."""
-    options = options_of(ctx)
     with options.open("pilotage key create") as instance:
         actor = options.actor(instance.workspace)
         holder = service or person or str(actor.person)
@@ -69,9 +68,8 @@ def create(
     options.show(record, render)
 
 
-def list_all(ctx: typer.Context) -> None:
+def list_all(options: Options) -> None:
     """List keys, without their secrets."""
-    options = options_of(ctx)
     with options.open("pilotage key list") as instance, instance.engine.connect() as connection:
         found = list_keys(connection)
     rows = [
@@ -95,9 +93,8 @@ def list_all(ctx: typer.Context) -> None:
     options.show({"keys": rows}, render)
 
 
-def rotate(ctx: typer.Context, identifier: Identifier) -> None:
+def rotate(options: Options, identifier: Identifier) -> None:
     """Replace a key; the old one works on for seven days."""
-    options = options_of(ctx)
     with options.open("pilotage key rotate") as instance:
         done = rotate_key(instance, actor=options.actor(instance.workspace), identifier=identifier)
     if isinstance(done, Refusal):
@@ -106,9 +103,8 @@ def rotate(ctx: typer.Context, identifier: Identifier) -> None:
     options.show(record, lambda out: out.print(done.issued.text, soft_wrap=True))
 
 
-def revoke(ctx: typer.Context, identifier: Identifier) -> None:
+def revoke(options: Options, identifier: Identifier) -> None:
     """Revoke a key; every process refuses it within a second."""
-    options = options_of(ctx)
     with options.open("pilotage key revoke") as instance:
         at = revoke_key(instance, actor=options.actor(instance.workspace), identifier=identifier)
     options.show({"id": identifier, "revoked_at": to_text(at)}, lambda out: out.print(f"{identifier} is revoked."))

@@ -10,23 +10,23 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from pilotage.cli.options import NO, Options, PilotageCommand, options_of
+from pilotage.cli.options import NO, Options, command
 from pilotage.control.ledger_checkpoint import CheckpointWritten, write_checkpoint
-from pilotage.control.ledger_epoch import declare_key_lost, open_epoch, rotate_ledger_key
+from pilotage.control.ledger_epoch import declare_key_lost, open_new_epoch, rotate_ledger_key
 from pilotage.control.ledger_export import Selection, export_ledger
 from pilotage.control.ledger_fsck import fsck_ledger
 from pilotage.control.ledger_verify import verify_ledger
 from pilotage.control.ledger_verify_export import verify_export
 from pilotage.core.errors import UsageError
 from pilotage.core.reason import Refusal
-from pilotage.ledger.checkpoint import VerifierKey
+from pilotage.ledger.checkpoint import parse_verifier_key
 from pilotage.ledger.verify import Verification
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(no_args_is_help=True, help="The append-only record that verifies without us.")
-    for name, command in (
+    for name, function in (
         ("verify", verify),
         ("export", export),
         ("checkpoint", checkpoint),
@@ -35,12 +35,12 @@ def register(app: typer.Typer) -> None:
         ("key-lost", key_lost),
         ("new-epoch", new_epoch),
     ):
-        group.command(name, cls=PilotageCommand)(command)
+        group.command(name)(command(function))
     app.add_typer(group, name="ledger")
 
 
 def verify(
-    ctx: typer.Context,
+    options: Options,
     export_path: Annotated[Path | None, typer.Option("--export", metavar="FILE")] = None,
     keys: Annotated[
         list[str] | None, typer.Option("--key", metavar="VKEY", help="Verifier key you got elsewhere.")
@@ -48,9 +48,8 @@ def verify(
     trust_export_key: Annotated[bool, typer.Option("--trust-export-key")] = False,
 ) -> None:
     """Verify the ledger, or an export offline: leaves, roots, consistency, signatures."""
-    options = options_of(ctx)
     if export_path is not None:
-        given = [VerifierKey.parse(text) for text in keys or []]
+        given = [parse_verifier_key(text) for text in keys or []]
         _show_verification(options, verify_export(export_path, keys=given, trust_export_key=trust_export_key))
         return
     if keys or trust_export_key:
@@ -65,8 +64,8 @@ def verify(
 def _show_verification(options: Options, found: Verification) -> None:
     record = found.as_json()
     options.show(record, lambda out: render_record(out, record))
-    if found.exit_code:
-        raise SystemExit(found.exit_code)
+    if found.verdict.exit_code:
+        raise SystemExit(found.verdict.exit_code)
 
 
 def render_record(out: Console, record: Mapping[str, Any]) -> None:
@@ -81,7 +80,7 @@ def render_record(out: Console, record: Mapping[str, Any]) -> None:
 
 
 def export(
-    ctx: typer.Context,
+    options: Options,
     target: Annotated[
         Path, typer.Argument(metavar="TARGET", help="A new folder, or a new file ending in .tar.")
     ] = Path("ledger-export"),
@@ -90,7 +89,6 @@ def export(
     disclose: Annotated[list[str] | None, typer.Option(help="Open the commitments of this entry (auditor).")] = None,
 ) -> None:
     """Write the ledger, or an extract with proofs, for somebody to verify."""
-    options = options_of(ctx)
     with options.open("pilotage ledger export") as instance:
         selection = Selection(entries=entry or (), subjects=subject or (), disclose=disclose or ())
         done = export_ledger(instance, actor=options.actor(instance.workspace), target=target, selection=selection)
@@ -100,9 +98,8 @@ def export(
     options.show(record, lambda out: render_record(out, record))
 
 
-def checkpoint(ctx: typer.Context) -> None:
+def checkpoint(options: Options) -> None:
     """Sign and publish the tree as it is now."""
-    options = options_of(ctx)
     with options.open("pilotage ledger checkpoint") as instance:
         done = write_checkpoint(instance)
     _show_checkpoint(options, done)
@@ -115,9 +112,8 @@ def _show_checkpoint(options: Options, done: CheckpointWritten | Refusal) -> Non
     options.show(record, lambda out: render_record(out, record))
 
 
-def fsck(ctx: typer.Context) -> None:
+def fsck(options: Options) -> None:
     """Compare everything stored with everything signed."""
-    options = options_of(ctx)
     with options.open("pilotage ledger fsck") as instance:
         report = fsck_ledger(instance)
     record = report.as_json()
@@ -129,25 +125,22 @@ def fsck(ctx: typer.Context) -> None:
 Why = Annotated[str, typer.Option(help="Why; recorded.")]
 
 
-def rotate(ctx: typer.Context, reason: Why) -> None:
+def rotate(options: Options, reason: Why) -> None:
     """Let a new key sign from now on; both keys sign the same tree."""
-    options = options_of(ctx)
     with options.open("pilotage ledger rotate-key") as instance:
         done = rotate_ledger_key(instance, actor=options.actor(instance.workspace), reason=reason)
     _show_checkpoint(options, done)
 
 
-def key_lost(ctx: typer.Context, reason: Why) -> None:
+def key_lost(options: Options, reason: Why) -> None:
     """Go on with a new key after the old one was lost; verification will report the break."""
-    options = options_of(ctx)
     with options.open("pilotage ledger key-lost") as instance:
         done = declare_key_lost(instance, actor=options.actor(instance.workspace), reason=reason)
     _show_checkpoint(options, done)
 
 
-def new_epoch(ctx: typer.Context, reason: Why) -> None:
+def new_epoch(options: Options, reason: Why) -> None:
     """Open a new epoch after the database was restored from a backup."""
-    options = options_of(ctx)
     with options.open("pilotage ledger new-epoch") as instance:
-        done = open_epoch(instance, actor=options.actor(instance.workspace), reason=reason)
+        done = open_new_epoch(instance, actor=options.actor(instance.workspace), reason=reason)
     _show_checkpoint(options, done)

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import os
 import sys
@@ -13,12 +15,11 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn, get_type_hints
 
-import click
+import typer
 from rich.console import Console
 from rich.markup import escape
-from typer.core import TyperCommand
 
 from pilotage.control.instance import Instance
 from pilotage.control.open_instance import Opening, open_instance
@@ -89,39 +90,42 @@ class Options:
         raise SystemExit(FORBIDDEN if about_person else NO)
 
 
-class PilotageCommand(TyperCommand):
-    """A command with `--json`, `--workspace` and `--as`; turns errors into a message and an exit code."""
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+WorkspaceFolder = Annotated[
+    Path | None,
+    typer.Option("--workspace", metavar="DIR", help="Workspace (default: nearest parent with pilotage.yaml)."),
+]
+Who = Annotated[str | None, typer.Option("--as", metavar="PERSON", help="Who acts, in local identity mode.")]
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through to Typer
-        super().__init__(*args, **kwargs)
-        self.params += [
-            click.Option(["--json", "pilotage_json"], is_flag=True, help="Print one JSON document on stdout."),
-            click.Option(
-                ["--workspace", "pilotage_workspace"],
-                type=click.Path(path_type=Path),
-                help="Workspace folder (default: nearest parent with pilotage.yaml).",
-            ),
-            click.Option(["--as", "pilotage_person"], metavar="PERSON", help="Who acts, in local identity mode."),
-        ]
 
-    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - whatever the command returns
-        """Run the command with its options in `ctx.obj`."""
-        options = Options(
-            as_json=ctx.params.pop("pilotage_json"),
-            workspace=ctx.params.pop("pilotage_workspace"),
-            person=ctx.params.pop("pilotage_person"),
-        )
-        ctx.meta["options"] = options
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command `--json`, `--workspace` and `--as` for its parameter `options`, and its errors exit codes."""
+
+    @functools.wraps(function)
+    def run(*, json_: bool, workspace_: Path | None, person_: str | None, **given: Any) -> None:  # noqa: ANN401 - the command's own
+        options = Options(as_json=json_, workspace=workspace_, person=person_)
         try:
-            return super().invoke(ctx)
+            function(options=options, **given)
         except PilotageError as error:
             fail(options, error)
 
-
-def options_of(ctx: click.Context) -> Options:
-    """Return the options of the running command."""
-    options: Options = ctx.meta["options"]
-    return options
+    hints = get_type_hints(function, include_extras=True)
+    own = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name])
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name != "options"
+    ]
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, default, annotation in (
+            ("json_", False, Json),
+            ("workspace_", None, WorkspaceFolder),
+            ("person_", None, Who),
+        )
+    ]
+    run.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in [*own, *added]}
+    return run
 
 
 def fail(options: Options, error: PilotageError) -> NoReturn:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pilotage.cli.options import NO, PilotageCommand, options_of
+from pilotage.cli.options import NO, Options, command
 from pilotage.control.release_reports import diff_named, list_releases, show_release
 from pilotage.control.seal_release import Sealed, seal_release
 from pilotage.control.verify_release import verify_release
@@ -21,24 +21,23 @@ Digest = Annotated[str, typer.Argument(metavar="DIGEST", help="Digest, or at lea
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(no_args_is_help=True, help="Immutable, content-addressed releases.")
-    for name, command in (
+    for name, function in (
         ("seal", seal),
         ("list", list_all),
         ("show", show),
         ("diff", diff),
         ("verify", verify),
     ):
-        group.command(name, cls=PilotageCommand)(command)
+        group.command(name)(command(function))
     app.add_typer(group, name="release")
 
 
 def seal(
-    ctx: typer.Context,
+    options: Options,
     workflow: Annotated[str, typer.Argument(metavar="WORKFLOW")],
     note: Annotated[str, typer.Option()] = "",
 ) -> None:
     """Seal the workflow as declared now into a release."""
-    options = options_of(ctx)
     with options.open("pilotage release seal") as instance:
         done = seal_release(instance, actor=options.actor(instance.workspace), workflow=workflow, note=note)
     if isinstance(done, Refusal):
@@ -58,9 +57,8 @@ def _render_sealed(out: Console, done: Sealed) -> None:
         out.print(f"[yellow]{escape(note.text)}[/yellow]")
 
 
-def list_all(ctx: typer.Context, workflow: Annotated[str | None, typer.Argument(metavar="[WORKFLOW]")] = None) -> None:
+def list_all(options: Options, workflow: Annotated[str | None, typer.Argument(metavar="[WORKFLOW]")] = None) -> None:
     """List releases, newest first."""
-    options = options_of(ctx)
     with options.open("pilotage release list") as instance:
         found = list_releases(instance, workflow=workflow)
 
@@ -76,17 +74,15 @@ def list_all(ctx: typer.Context, workflow: Annotated[str | None, typer.Argument(
     options.show({"releases": found}, render)
 
 
-def show(ctx: typer.Context, digest: Digest) -> None:
+def show(options: Options, digest: Digest) -> None:
     """Show a release: parts, authors, seal."""
-    options = options_of(ctx)
     with options.open("pilotage release show") as instance:
         found = show_release(instance, digest)
     options.show(found, lambda out: out.print_json(data=found))
 
 
-def diff(ctx: typer.Context, before: Digest, after: Digest) -> None:
+def diff(options: Options, before: Digest, after: Digest) -> None:
     """Compare two releases part by part."""
-    options = options_of(ctx)
     with options.open("pilotage release diff") as instance:
         found = diff_named(instance, before, after)
 
@@ -101,9 +97,8 @@ def diff(ctx: typer.Context, before: Digest, after: Digest) -> None:
     options.show(found.as_json(), render)
 
 
-def verify(ctx: typer.Context, digest: Digest) -> None:
+def verify(options: Options, digest: Digest) -> None:
     """Recompute every digest, the signature and the ledger inclusion of a release."""
-    options = options_of(ctx)
     with options.open("pilotage release verify") as instance:
         found = verify_release(instance, digest)
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pilotage.cli.demo import Demo
-from pilotage.cli.options import Options, PilotageCommand, options_of
+from pilotage.cli.options import Options, command
 from pilotage.cli.runtime import Runtime
 from pilotage.control.load_workspace import find_workspace
 from pilotage.core.errors import UsageError
@@ -25,11 +25,11 @@ DatabaseUrl = Annotated[str | None, typer.Option("--database-url", metavar="URL"
 
 def register(app: typer.Typer, runtime: Runtime) -> None:
     """Add the commands."""
-    app.command("up", cls=PilotageCommand)(_up(runtime))
-    app.command("serve", cls=PilotageCommand)(_serve(runtime))
-    app.command("worker", cls=PilotageCommand)(_worker(runtime))
-    app.command("migrate", cls=PilotageCommand)(migrate)
-    app.command("demo", cls=PilotageCommand)(_demo(runtime))
+    app.command("up")(command(_up(runtime)))
+    app.command("serve")(command(_serve(runtime)))
+    app.command("worker")(command(_worker(runtime)))
+    app.command("migrate")(command(migrate))
+    app.command("demo")(command(_demo(runtime)))
 
 
 def check_host(options: Options, host: str) -> None:
@@ -49,11 +49,8 @@ def _is_loopback(host: str) -> bool:
 
 
 def _up(runtime: Runtime) -> Callable[..., None]:
-    def up(
-        ctx: typer.Context, host: Host = "127.0.0.1", port: Port = 8080, database_url: DatabaseUrl = None
-    ) -> None:
+    def up(options: Options, host: Host = "127.0.0.1", port: Port = 8080, database_url: DatabaseUrl = None) -> None:
         """Run everything in one process tree: database, gateway, worker."""
-        options = options_of(ctx)
         check_host(options, host)
         opening = options.opening("pilotage up", owner=True, may_migrate=True, database_url=database_url)
         runtime.serve(opening, host=host, port=port, with_worker=True)
@@ -62,11 +59,8 @@ def _up(runtime: Runtime) -> Callable[..., None]:
 
 
 def _serve(runtime: Runtime) -> Callable[..., None]:
-    def serve(
-        ctx: typer.Context, host: Host = "127.0.0.1", port: Port = 8080, database_url: DatabaseUrl = None
-    ) -> None:
+    def serve(options: Options, host: Host = "127.0.0.1", port: Port = 8080, database_url: DatabaseUrl = None) -> None:
         """Serve the gateway alone; run any number of these beside any number of workers."""
-        options = options_of(ctx)
         check_host(options, host)
         opening = options.opening("pilotage serve", database_url=database_url)
         runtime.serve(opening, host=host, port=port, with_worker=False)
@@ -75,19 +69,18 @@ def _serve(runtime: Runtime) -> Callable[..., None]:
 
 
 def _worker(runtime: Runtime) -> Callable[..., None]:
-    def worker(ctx: typer.Context, database_url: DatabaseUrl = None) -> None:
+    def worker(options: Options, database_url: DatabaseUrl = None) -> None:
         """Run jobs, schedules and the ledger's sequencer alone."""
-        runtime.work(options_of(ctx).opening("pilotage worker", database_url=database_url))
+        runtime.work(options.opening("pilotage worker", database_url=database_url))
 
     return worker
 
 
 def migrate(
-    ctx: typer.Context,
+    options: Options,
     upgrade: Annotated[bool, typer.Option("--upgrade-embedded", help="Move to a newer embedded PostgreSQL.")] = False,
 ) -> None:
     """Bring the database to this installation's schema."""
-    options = options_of(ctx)
     if upgrade:
         opening = options.opening("pilotage migrate")
         _, workspace = find_workspace(opening.start)
@@ -98,12 +91,12 @@ def migrate(
 
 def _demo(runtime: Runtime) -> Callable[..., None]:
     def demo(
-        ctx: typer.Context,
+        options: Options,
         speed: Annotated[float, typer.Option(help="Pauses between the scenes are divided by this.", min=0.1)] = 10.0,
         keep: Annotated[bool, typer.Option("--keep", help="Leave the server running at the end.")] = False,
         port: Port = 8080,
     ) -> None:
         """Tell the whole story on the sample bank, for real: refresh, review, seal, ask, explain, take down, verify."""
-        Demo(runtime=runtime, options=options_of(ctx), speed=speed, keep=keep, port=port).run()
+        Demo(runtime=runtime, options=options, speed=speed, keep=keep, port=port).run()
 
     return demo

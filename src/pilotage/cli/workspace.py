@@ -16,7 +16,7 @@ from rich.table import Table
 import pilotage
 from pilotage import __version__
 from pilotage.adapters.clock import SystemClock
-from pilotage.cli.options import NO, Options, PilotageCommand, options_of
+from pilotage.cli.options import NO, Options, command
 from pilotage.control.load_workspace import find_workspace
 from pilotage.core.errors import UsageError
 from pilotage.core.reason import Outcome
@@ -53,19 +53,18 @@ def write_template(name: str, folder: Path) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("init", cls=PilotageCommand)(init)
-    app.command("validate", cls=PilotageCommand)(validate)
-    app.command("doctor", cls=PilotageCommand)(diagnose)
-    app.command("version", cls=PilotageCommand)(version)
+    app.command("init")(command(init))
+    app.command("validate")(command(validate))
+    app.command("doctor")(command(diagnose))
+    app.command("version")(command(version))
 
 
 def init(
-    ctx: typer.Context,
+    options: Options,
     folder: Annotated[Path, typer.Argument(metavar="DIR")],
     template: Annotated[Template, typer.Option()] = Template.BANK,
 ) -> None:
     """Write a new workspace folder from a template."""
-    options = options_of(ctx)
     write_template(template, folder)
     _, workspace = find_workspace(folder)
     result = {"workspace": workspace.id, "folder": str(folder), "template": str(template)}
@@ -77,9 +76,8 @@ def init(
     )
 
 
-def validate(ctx: typer.Context) -> None:
+def validate(options: Options) -> None:
     """Check every declared file; all mistakes at once, with file, line and what to write instead."""
-    options = options_of(ctx)
     root, workspace = find_workspace(options.start)
     warnings = [str(warning) for warning in workspace.warnings]
     result = {
@@ -105,14 +103,13 @@ def validate(ctx: typer.Context) -> None:
     options.show(result, render)
 
 
-def diagnose(ctx: typer.Context) -> None:
+def diagnose(options: Options) -> None:
     """Show version, sizes and health of the database, jobs and ledger."""
-    options = options_of(ctx)
     with options.open("pilotage doctor") as instance, instance.engine.connect() as connection:
         report = doctor(
             connection,
             now=instance.clock.now(),
-            wall_clock=SystemClock(),
+            wall_clock=SystemClock().now(),
             schema=(current_revision(connection), newest_revision()),
             embedded_home=instance.home if instance.embedded else None,
         )
@@ -134,7 +131,6 @@ def _render_doctor(out: Console, report: DoctorReport) -> None:
     out.print(f"[bold]{report.outcome}[/bold]")
 
 
-def version(ctx: typer.Context) -> None:
+def version(options: Options) -> None:
     """Print the version."""
-    options: Options = options_of(ctx)
     options.show({"version": __version__}, lambda out: out.print(__version__))

@@ -8,13 +8,15 @@ part that was erased or is not numbered yet says so instead of being left out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
 from pilotage.control.instance import Instance
 from pilotage.core.canonical import Json
+from pilotage.core.clock import to_text
 from pilotage.core.errors import NotFound
 from pilotage.core.ids import InteractionId, is_ulid
 from pilotage.identity.principal import Principal
@@ -70,6 +72,11 @@ class Explanation:
     release: Mapping[str, Json]
     feedback: Sequence[Mapping[str, Json]]
     proof: Sequence[EntryProof]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the chain for CLI and API, link by link."""
+        record = asdict(self)
+        return record | {"at": to_text(self.at), "passages": [asdict(one) for one in self.passages]}
 
 
 def explain_interaction(instance: Instance, *, actor: Principal, interaction: str) -> Explanation:

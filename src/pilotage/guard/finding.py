@@ -19,3 +19,13 @@ class Finding:
     count: int
     action: Action
     where: str = ""
+
+    def as_json(self) -> dict[str, str | int]:
+        """Return the fields as answers and records carry them."""
+        record: dict[str, str | int] = {
+            "check": self.check,
+            "type": self.type,
+            "count": self.count,
+            "action": str(self.action),
+        }
+        return record | ({"where": self.where} if self.where else {})

@@ -40,7 +40,7 @@ def make_registry(tools_of: ToolsOf) -> Registry:
     return Registry(
         steps={PARTITIONS: make_partitions, CLOSING: _close},
         works={
-            TAKEDOWN: Work(act=_purge, lock=lambda run: TAKEDOWN),
+            TAKEDOWN: Work(act=_purge, lock=lambda _run: TAKEDOWN),
             REFRESH: Work(act=_Refresh(tools_of), lock=lambda run: f"{REFRESH}:{run.key}"),
         },
     )

@@ -1,4 +1,4 @@
-"""One worker process: sequencer, reconciler, queue, outbox and heartbeat, each a loop in a thread, until told to stop."""
+"""One worker process: sequencer, reconciler, queue, outbox and heartbeat, a thread each, until told to stop."""
 
 from __future__ import annotations
 

@@ -22,9 +22,7 @@ async def open_verifier(workspace: Workspace, clock: Clock) -> AsyncIterator[Oid
         yield None
         return
     cache = KeyCache(HttpKeyFetch(settings.jwks_uri), algorithms=settings.algorithms, monotonic=time.monotonic)
-    verifier = OidcVerifier(
-        settings, cache, clock=clock, monotonic=time.monotonic, linked=linked_accounts(workspace)
-    )
+    verifier = OidcVerifier(settings, cache, clock=clock, monotonic=time.monotonic, linked=linked_accounts(workspace))
     try:
         yield verifier
     finally:

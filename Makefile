@@ -1,0 +1,47 @@
+# Everything a newcomer needs: `make demo`, `make test`. Nothing outside .venv is touched.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: demo test check bench soak docs install lint types features lock clean
+
+install: $(STAMP)
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	$(BIN)/python -m compileall -q src  # a shell with PYTHONDONTWRITEBYTECODE would compile at every start
+	@touch $(STAMP)
+
+demo: $(STAMP)  ## the sample bank's whole story, then a running server on :8080
+	$(BIN)/pilotage demo --keep
+
+test: $(STAMP)  ## the whole test suite
+	$(BIN)/pytest -n auto --dist loadfile
+
+check: $(STAMP) lint types  ## format, lint, types, layers, sizes, tests
+	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered --cov-report=
+	$(BIN)/python tests/architecture/coverage_floor.py
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/lint-imports --no-logo
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## benchmarks, with peers where they install
+	$(BIN)/python -m benchmarks
+
+soak: $(STAMP)  ## the long lanes
+	$(BIN)/pytest -n auto --dist loadfile -m slow --timeout 7200
+
+lock:  ## refresh the lock file, nothing newer than a week
+	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --generate-hashes --no-emit-index-url \
+	  --exclude-newer "$$(date -u -d '7 days ago' +%F)" -o requirements/dev.txt
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
