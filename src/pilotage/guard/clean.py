@@ -1,0 +1,45 @@
+"""Clean-up of what an asker sends: NFKC, no control, zero-width, bidi or tag characters, ASCII digits (serving.md 5.2).
+
+Later checks and offsets use the result. More than 20 % removed is a finding of its own, `unicode_abuse`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+ABUSE_SHARE = 0.2
+_INVISIBLE = re.compile(
+    "[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\u00ad\u180e\ufe00-\ufe0f\U000e0000-\U000e007f\U000e0100-\U000e01ef]"
+)
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleaned:
+    """The text every later step works on, and the share of characters that was removed."""
+
+    text: str
+    removed_share: float
+
+    @property
+    def is_abuse(self) -> bool:
+        """Tell whether so much was hidden that the text is not what it showed."""
+        return self.removed_share > ABUSE_SHARE
+
+
+def clean(text: str) -> Cleaned:
+    """Return the cleaned text."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    shown = _CONTROLS.sub("", _INVISIBLE.sub("", unicodedata.normalize("NFKC", lines)))
+    # NFKC may join what was split by an invisible character: normalise once more.
+    shown = unicodedata.normalize("NFKC", shown)
+    folded = "".join(
+        str(unicodedata.digit(char)) if not char.isascii() and unicodedata.category(char) == "Nd" else char
+        for char in shown
+    )
+    removed = sum(1 for char in lines if _INVISIBLE.match(char) or _CONTROLS.match(char))
+    share = removed / len(lines) if lines else 0.0
+    return Cleaned(text=_BLANK_LINES.sub("\n\n", folded), removed_share=share)

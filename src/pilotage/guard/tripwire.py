@@ -1,0 +1,53 @@
+"""An alarm, not a wall: phrases that try to instruct the model, also inside Base64 or URL escapes (serving.md 5.6).
+
+Planted instructions need no trigger words; containment is the defence. Fail mode: an alarm missed changes nothing that
+the other checks allow.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from urllib.parse import unquote
+
+import re2
+
+_PATTERNS = (
+    r"ignore (?:all |any )?(?:the |your |previous |prior |above |earlier ){1,3}(?:instructions|rules|prompts?)",
+    r"disregard (?:all |any )?(?:the |your |previous |prior |above )+",
+    r"forget (?:everything|all|your) (?:instructions|rules|you were told|above)",
+    r"you are now (?:a|an|in|the) ",
+    r"(?:reveal|print|show|repeat|output) (?:me )?(?:the |your )?(?:system|hidden|secret|initial) (?:prompt|instructions|message)",
+    r"(?:system|developer) (?:prompt|message|override)\s*:",
+    r"act as (?:if you|though you|an? unrestricted|dan\b)",
+    r"\bjailbreak\b|\bdan mode\b|developer mode (?:on|enabled)",
+    r"do not (?:tell|inform|mention to) the user",
+    r"(?:send|post|upload|exfiltrate|forward) (?:it|this|them|the (?:data|conversation|answer|contents?)) to (?:http|www|ftp)",
+    r"new instructions?\s*:",
+    r"<\|?(?:im_start|im_end|system|endoftext)\|?>",
+    r"\[/?inst\]|<<sys>>",
+    r"pretend (?:that )?(?:you|there) (?:are|have|is) no (?:rules|restrictions|guidelines|policy|policies)",
+    r"without (?:any )?(?:restrictions|filters|safety|censorship)",
+    r"answer (?:only )?in (?:base64|rot13|hex)",
+)
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
+_ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}")
+_UNION = re2.compile("(?i)" + "|".join(f"(?:{pattern})" for pattern in _PATTERNS))
+
+
+def count_tripwires(text: str) -> int:
+    """Return how many places of the text, or of what it encodes one level deep, look like instructions to a model."""
+    folded = " ".join(text.casefold().split())
+    return sum(1 for layer in (folded, *_decoded(text)) for _ in _UNION.finditer(layer))
+
+
+def _decoded(text: str) -> list[str]:
+    found = [unquote(text, errors="replace").casefold()] if _ESCAPED.search(text) else []
+    for match in _BASE64.finditer(text):
+        try:
+            raw = base64.b64decode(match.group() + "=" * (-len(match.group()) % 4), validate=True)
+        except (binascii.Error, ValueError):
+            continue
+        found.append(" ".join(raw.decode("utf-8", errors="ignore").casefold().split()))
+    return found
