@@ -74,6 +74,12 @@ def parsed(body: str) -> ParsedDocument:
     return ParsedDocument(title="", sections=(Section(path=(), blocks=blocks),), parser="bench")
 
 
+def cut(body: str) -> None:
+    document = parsed(body)
+    revision_hash(document.sections)
+    chunk_document(document)
+
+
 def best(act: Callable[[], object]) -> tuple[float, float]:
     """Return the smallest processor and wall seconds of three runs."""
     found = []

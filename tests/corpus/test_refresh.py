@@ -154,6 +154,12 @@ def test_every_missing_or_unknown_acl_means_nobody(bank: Any, corpus: CorpusName
     assert rows(bank, "SELECT acl FROM document WHERE corpus = :c", c=corpus) == [([],)]
 
 
+def test_names_with_any_sign_are_stored_as_they_are(bank: Any, corpus: CorpusName) -> None:
+    names = ["group:Loan \\ Officers", 'group:a"b', "group:{x,y}", "user:https://idp|o'neil", "user:\u00e9ric"]
+    bank.refresh(corpus, MemoryConnector(documents={"a.md": MemoryDocument(data=policy(1).data, acl=names)}))
+    assert rows(bank, "SELECT acl FROM document WHERE corpus = :c", c=corpus) == [(sorted(names),)]
+
+
 def test_acl_rules_decide_by_path_when_an_item_has_none(bank: Any, make_settings: Any, fresh_name: Any) -> None:
     rules = (
         AclRule(glob="**", names=("group:everyone",)),

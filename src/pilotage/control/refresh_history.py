@@ -7,12 +7,14 @@ Fail mode: purged revisions and taken-down documents never come back.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 
 from pyroaring import BitMap
 from sqlalchemy import Connection
 
-from pilotage.control.refresh_staging import Kept, NewSalt, Stager, kept_from, retained_until
+from pilotage.control.refresh_staging import Kept, NewSalt, Stager, kept_from, kept_from_new, retained_until
+from pilotage.core.digest import Digest
 from pilotage.corpus.dates import Dated, end_at, keep_history
 from pilotage.corpus.settings import CorpusSettings
 from pilotage.corpus.text import meta_hash
@@ -76,47 +78,36 @@ def _write_moved(
             effective_from=one.effective_from,
             effective_to=one.effective_to,
         )
-        same = next(
-            (
-                old
-                for old in siblings[source.document]
-                if (old.hash, old.meta_hash, old.purged) == (one.hash, meta, False)
-            ),
-            None,
-        )
-        if same is not None:
-            found.append(kept_from(same))
+        wanted = (one.hash, meta, False)
+        same = [old for old in siblings[source.document] if (old.hash, old.meta_hash, old.purged) == wanted]
+        if same:
+            found.append(kept_from(same[0]))
             continue
-        rev = take_revision_numbers(connection, settings.name, 1)
-        salt = new_salt(source.document, one.hash)
-        row = NewRevision(
-            rev=rev,
-            document=source.document,
-            hash=one.hash,
-            meta_hash=meta,
-            salt=salt,
-            commitment=commitment(one.hash, salt),
-            title=source.title,
-            effective_from=one.effective_from,
-            effective_to=one.effective_to,
-            retained_until=retained_until(one.effective_to, settings.retention_days),
-            lineage=source.lineage,
-        )
+        row = _twin(source, one, meta, rev=take_revision_numbers(connection, settings.name, 1), new_salt=new_salt)
+        row = replace(row, retained_until=retained_until(one.effective_to, settings.retention_days))
         add_revisions(connection, settings.name, [row])
-        clone_chunks(connection, settings.name, source=source.rev, rev=rev)
-        stager.staged.add(rev)
-        found.append(
-            Kept(
-                rev=rev,
-                document=row.document,
-                hash=row.hash,
-                meta_hash=row.meta_hash,
-                commitment=row.commitment,
-                effective_from=row.effective_from,
-                effective_to=row.effective_to,
-            )
-        )
+        clone_chunks(connection, settings.name, source=source.rev, rev=row.rev)
+        stager.staged.add(row.rev)
+        found.append(kept_from_new(row))
     return found
+
+
+def _twin(source: StoredRevision, one: Dated, meta: Digest, *, rev: int, new_salt: NewSalt) -> NewRevision:
+    """Return the same revision with another end. It has a salt of its own: equal texts must not look equal."""
+    salt = new_salt(source.document, one.hash)
+    return NewRevision(
+        rev=rev,
+        document=source.document,
+        hash=one.hash,
+        meta_hash=meta,
+        salt=salt,
+        commitment=commitment(one.hash, salt),
+        title=source.title,
+        effective_from=one.effective_from,
+        effective_to=one.effective_to,
+        retained_until=None,
+        lineage=source.lineage,
+    )
 
 
 def _uri(source: StoredRevision) -> str | None:

@@ -144,7 +144,7 @@ class Stager:
         add_revisions(connection, self._settings.name, rows)
         for row in rows:
             self.staged.add(row.rev)
-            self.kept.setdefault(row.document, []).append(_kept_from_new(row))
+            self.kept.setdefault(row.document, []).append(kept_from_new(row))
 
     def _new_revision(self, draft: DocumentDraft, rev: int) -> NewRevision:
         salt = self._new_salt(draft.id, draft.revision_hash)
@@ -211,7 +211,8 @@ def _says_the_same(old: StoredRevision, draft: DocumentDraft) -> bool:
     )
 
 
-def _kept_from_new(row: NewRevision) -> Kept:
+def kept_from_new(row: NewRevision) -> Kept:
+    """Return a revision just written as part of the new version."""
     return Kept(
         rev=row.rev,
         document=row.document,

@@ -26,6 +26,7 @@ MAX_OVERLAP_TOKENS = 40
 # Between these, whatever the script, a cut changes no term but the pair across it.
 _PIECE = re.compile(r"\S+\s*")
 _LONG_WORD = 160
+_OVERLAP_REACHES = (160, 400)  # characters in which most sentences, and all of 40 tokens, end and start
 
 
 @dataclass(slots=True)
@@ -184,11 +185,19 @@ def _joins(last: _Draft, unit: _Unit) -> bool:
 
 def _overlap(text: str, last: _Draft, unit: _Unit) -> tuple[int, int]:
     """Return where the repeated last sentence starts and its tokens; the unit's own start when none fits."""
-    tail_from = max(last.start, last.end - 600)
-    spans = sentence_spans(text[tail_from : last.end])
-    if len(spans) > 1 or tail_from == last.start:
-        start = tail_from + spans[-1][0]
+    start = _last_sentence(text, last.start, last.end)
+    if start is not None:
         tokens = count_terms(text[start : last.end])
-        if start > last.start and tokens <= MAX_OVERLAP_TOKENS and tokens + unit.tokens <= MAX_TOKENS:
+        if tokens <= MAX_OVERLAP_TOKENS and tokens + unit.tokens <= MAX_TOKENS:
             return start, tokens
     return unit.start, 0
+
+
+def _last_sentence(text: str, start: int, end: int) -> int | None:
+    """Return where the last sentence of a passage starts; None when it is the whole passage or longer than we look."""
+    for reach in _OVERLAP_REACHES:
+        begin = max(start, end - reach)
+        spans = sentence_spans(text[begin:end])
+        if len(spans) > 1:
+            return begin + spans[-1][0]
+    return None

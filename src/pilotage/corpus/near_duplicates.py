@@ -19,12 +19,13 @@ SHINGLE_TOKENS = 5
 NEAR = 0.9
 _BANDS = 16
 _ROWS = PERMUTATIONS // _BANDS
-_BLOCK = 128  # shingles at a time: the products stay in the processor's cache
+_MOST_WORDS = 200_000
+_BLOCK = 1024  # shingles at a time: the products stay in the processor's cache
 
 Signature: TypeAlias = npt.NDArray[np.uint32]
 
 _random = np.random.Generator(np.random.PCG64(20_240_607))  # fixed: signatures must be comparable across processes
-_FACTORS = (_random.integers(0, 2**32, PERMUTATIONS, dtype=np.uint32) | np.uint32(1))[None, :]
+_FACTORS = (_random.integers(0, 2**32, PERMUTATIONS, dtype=np.uint32) | np.uint32(1))[:, None]
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
 
@@ -43,14 +44,10 @@ def signature_of(text: str) -> Signature | None:
         shingles = shingles * _BASE + words[step : step + count]
     shingles ^= shingles >> np.uint64(29)
     shingles *= _MIX
-    mixed = (shingles >> np.uint64(32)).astype(np.uint32)[:, None]
+    mixed = (shingles >> np.uint64(32)).astype(np.uint32)
     lowest = np.full(PERMUTATIONS, 0xFFFFFFFF, dtype=np.uint32)
-    products = np.empty((min(count, _BLOCK), PERMUTATIONS), dtype=np.uint32)
     for start in range(0, count, _BLOCK):
-        part = mixed[start : start + _BLOCK]
-        room = products[: len(part)]
-        np.multiply(part, _FACTORS, out=room)
-        np.minimum(lowest, room.min(axis=0), out=lowest)
+        np.minimum(lowest, (_FACTORS * mixed[start : start + _BLOCK]).min(axis=1), out=lowest)
     return lowest
 
 
@@ -80,7 +77,19 @@ def near_pairs(names: Sequence[str], signatures: Sequence[Signature]) -> Iterato
             yield names[first], names[index], score
 
 
+class _Hashes(dict[bytes, int]):
+    """CRC-32 of each word, remembered: words repeat, and the report must not differ from one process to the next."""
+
+    def __missing__(self, word: bytes) -> int:
+        if len(self) >= _MOST_WORDS:
+            self.clear()
+        found = self[word] = crc32(word)
+        return found
+
+
+_hashes = _Hashes()
+
+
 def _word_hashes(text: str) -> npt.NDArray[np.uint64]:
-    # CRC-32 and not Python's hash: the report must not differ from one process to the next.
     words = text.casefold().encode("utf-8", "replace").split()
-    return np.fromiter(map(crc32, words), dtype=np.uint64, count=len(words))
+    return np.fromiter(map(_hashes.__getitem__, words), dtype=np.uint64, count=len(words))

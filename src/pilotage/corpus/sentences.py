@@ -17,10 +17,14 @@ _END = re.compile(
     r"""|(?<=[:;.!?])\s*\n\s*"""
     r"""|(?<=\n)(?=\s*(?:[-*\u2022]|\(?[0-9a-z]{1,3}[.)])\s))"""
 )
-_ABBREVIATION = re.compile(
-    r"(?:\b(?:[A-Z]|[A-Za-z]\.[A-Z]|U\.S\.C|C\.F\.R|e\.g|i\.e|etc|cf|vs|viz|No|Nos|Sec|Secs|Art|Arts|Fed|Reg|Stat|Pub|App|para|paras|"
-    r"Inc|Ltd|Corp|Co|Mr|Mrs|Ms|Dr|St|Jr|Sr|Gov|Dept|approx|Fig|Vol|pp|ed|al))$"
+_ABBREVIATIONS = frozenset(
+    re.findall(
+        r"\S+",
+        "e.g i.e etc cf vs viz No Nos Sec Secs Art Arts Fed Reg Stat Pub App para paras Inc Ltd Corp Co Mr Mrs Ms Dr St"
+        " Jr Sr Gov Dept approx Fig Vol pp ed al",
+    )
 )
+_LONGEST_ABBREVIATION = 8
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:
@@ -29,12 +33,19 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     start = 0
     for match in _END.finditer(text):
         stop = match.start()
-        if text[stop] == "." and "\n" not in match[0] and _ABBREVIATION.search(text, max(0, stop - 8), stop):
+        if text[stop] == "." and "\n" not in match[0] and _is_abbreviation(text, start, stop):
             continue
         _append(spans, text, start, match.end())
         start = match.end()
     _append(spans, text, start, len(text))
     return spans
+
+
+def _is_abbreviation(text: str, start: int, stop: int) -> bool:
+    """Tell whether the word before the full stop at `stop` is shortened: in the list, one capital, or `U.S`."""
+    tail = text[max(start, stop - _LONGEST_ABBREVIATION) : stop]
+    word = tail[tail.rfind(" ") + 1 :].lstrip("([\"'")
+    return word in _ABBREVIATIONS or (word[-1:].isupper() and (len(word) == 1 or word[-2] == "."))
 
 
 def _append(spans: list[tuple[int, int]], text: str, start: int, end: int) -> None:

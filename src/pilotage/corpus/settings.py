@@ -24,7 +24,10 @@ class Classification(StrEnum):
     @property
     def rank(self) -> int:
         """0 for public to 3 for restricted."""
-        return list(Classification).index(self)
+        return _RANKS[self]
+
+
+_RANKS = {level: rank for rank, level in enumerate(Classification)}
 
 
 class DataStage(StrEnum):

@@ -26,6 +26,7 @@ _LINE_ENDS = "\r\x0b\x0c\u0085\u2028\u2029"
 _SURROGATES = "\ud800-\udfff"
 # One scan finds out that a text needs none of the four; most texts do not.
 _ODD = re.compile(f"[{_INVISIBLE}{_CONTROL}{_LINE_ENDS}{_SURROGATES}]")
+_ODD_ASCII = bytes(byte for byte in range(128) if _ODD.match(chr(byte)))
 _DROPPED = re.compile(f"[{_INVISIBLE}{_CONTROL}]")
 _LINE_END = re.compile(f"\r\n?|[{_LINE_ENDS}]")
 _SURROGATE = re.compile(f"[{_SURROGATES}]")
@@ -39,7 +40,7 @@ _quote: Callable[[str], str] = json.JSONEncoder(ensure_ascii=False).encode
 
 def normalise(text: str) -> str:
     """Return the text as it is stored, hashed and shown: idempotent."""
-    if _ODD.search(text) is not None:
+    if _is_odd(text):
         text = _SURROGATE.sub("\ufffd", _DROPPED.sub("", _LINE_END.sub("\n", text)))
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)
@@ -48,6 +49,13 @@ def normalise(text: str) -> str:
     if "\n\n\n" in text:
         text = _MANY_BLANK.sub("\n\n", text)
     return text.strip("\n")
+
+
+def _is_odd(text: str) -> bool:
+    if not text.isascii():
+        return _ODD.search(text) is not None
+    plain = text.encode()
+    return len(plain.translate(None, _ODD_ASCII)) != len(plain)
 
 
 def normalise_line(text: str) -> str:
@@ -62,9 +70,12 @@ def content_hash(heading: str, text: str) -> Digest:
 
 
 def revision_hash(sections: Iterable[Section]) -> Digest:
-    """Return the digest of canonical JSON `[[path, text], ...]`: equal exactly when a reader sees the same text."""
-    parts = (f"[[{','.join(map(_quote, section.path))}],{_quote(section.text)}]" for section in sections)
-    body = f"[{','.join(parts)}]"
+    """Return the digest of canonical JSON `[[path, SHA-256 of the text], ...]`: equal when a reader sees the same."""
+    body = json.dumps(
+        [[section.path, hashlib.sha256(section.text.encode()).hexdigest()] for section in sections],
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
     return Digest(f"sha256:{hashlib.sha256(body.encode()).hexdigest()}")
 
 

@@ -26,9 +26,8 @@ _DOCUMENTS = text(
     "SELECT id, acl, acl_source, classification, region, tombstone FROM document"
     " WHERE corpus = :corpus AND id = ANY(:ids)"
 )
-_NEW_DOCUMENTS = text(
-    "INSERT INTO document (corpus, id, title, uri, acl, acl_source, classification, region, acl_confirmed_at)"
-    " VALUES (:corpus, :id, :title, :uri, :acl, :acl_source, :classification, :region, :at) ON CONFLICT DO NOTHING"
+_COPY_DOCUMENTS = (
+    "COPY document (corpus, id, title, uri, acl, acl_source, classification, region, acl_confirmed_at) FROM STDIN"
 )
 _GOVERN = text(
     "UPDATE document SET acl = :acl, acl_source = :acl_source, classification = :classification, region = :region"
@@ -153,10 +152,11 @@ def documents_of(connection: Connection, corpus: CorpusName, ids: Sequence[str])
 
 
 def add_documents(connection: Connection, corpus: CorpusName, documents: Iterable[Governed], *, at: datetime) -> None:
-    """Insert documents that no version names yet."""
-    rows = [_governed(corpus, document) | {"at": at} for document in documents]
-    if rows:
-        connection.execute(_NEW_DOCUMENTS, rows)
+    """Insert documents that do not exist and that no version names yet, by COPY."""
+    with _driver(connection).cursor() as cursor, cursor.copy(_COPY_DOCUMENTS) as copy:
+        for one in documents:
+            facts = (one.id, one.title, one.uri, _array(one.acl), one.acl_source, one.classification, one.region)
+            copy.write_row((corpus, *facts, at))
 
 
 def govern_documents(connection: Connection, corpus: CorpusName, documents: Iterable[Governed]) -> None:
@@ -211,8 +211,7 @@ def take_revision_numbers(connection: Connection, corpus: CorpusName, count: int
 
 def add_revisions(connection: Connection, corpus: CorpusName, revisions: Sequence[NewRevision]) -> None:
     """Write revisions with their chunks and the texts not yet stored, by COPY."""
-    driver = cast("psycopg.Connection", connection.connection.driver_connection)
-    with driver.cursor() as cursor:
+    with _driver(connection).cursor() as cursor:
         with cursor.copy(
             "COPY revision (corpus, rev, document, hash, meta_hash, salt, commitment, title, effective_from,"
             " effective_to, retained_until, lineage) FROM STDIN"
@@ -310,3 +309,14 @@ def _governed(corpus: CorpusName, document: Governed) -> dict[str, object]:
         "classification": document.classification,
         "region": document.region,
     }
+
+
+def _driver(connection: Connection) -> psycopg.Connection:
+    """Return psycopg's own connection, in the transaction of this one: only it speaks COPY."""
+    return cast("psycopg.Connection", connection.connection.driver_connection)
+
+
+def _array(names: Iterable[str]) -> str:
+    """Write a text[] as PostgreSQL reads it, every element quoted."""
+    quoted = (name.replace("\\", "\\\\").replace('"', '\\"') for name in names)
+    return "{" + ",".join(f'"{name}"' for name in quoted) + "}"
