@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 NUMBERS_VERSION = "pilotage-numbers/1"
-_NUMBER = re.compile(r"\d[\d,'’ ]*(?:\.\d+)?")
+_NUMBER = re.compile(r"\d[\d,'\u2019 ]*(?:\.\d+)?")
 _WORDS = {
     word: str(number)
     for number, word in enumerate(
@@ -32,8 +32,8 @@ def numbers_in(text: str) -> frozenset[str]:
 
 def _pieces(text: str) -> list[str]:
     """`1 000` and `25,000` are one number; `2013 12` and `1, 2` are two."""
-    joined = re.sub(r"(?<=\d)[,'’ ](?=\d{3}(?!\d))", "", text)
-    return [piece for piece in re.split(r"[,'’ ]+", joined) if piece and piece[0].isdigit()]
+    joined = re.sub(r"(?<=\d)[,'\u2019 ](?=\d{3}(?!\d))", "", text)
+    return [piece for piece in re.split(r"[,'\u2019 ]+", joined) if piece and piece[0].isdigit()]
 
 
 def unsupported_numbers(statement: str, sources: str) -> tuple[str, ...]:

@@ -177,7 +177,7 @@ def is_mrz_line(line: str) -> bool:
 
 
 def is_birth_date(text: str) -> bool:
-    """A date that exists in some order of its parts."""
+    """Tell whether the date exists in some order of its parts."""
     parts = [int(part) for part in text.replace("/", "-").replace(".", "-").split("-") if part.isdigit()]
     if len(parts) != 3:
         return True  # written with a month's name

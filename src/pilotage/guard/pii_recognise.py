@@ -82,7 +82,7 @@ def _matches(text: str, recogniser: Recogniser, form: Any) -> Iterable[Match]:  
 
 
 def _pem_end(text: str, start: int) -> int:
-    """A key block ends with its closing marker, or with the text: a block cut short is as secret as a whole one."""
+    """Return the end of a key block: its closing marker, or the text's end: a block cut short is secret too."""
     opened = text.find(_PEM_END, start) + len(_PEM_END)
     closed = text.find(_PEM_END, opened)
     return len(text) if closed < 0 else closed + len(_PEM_END)

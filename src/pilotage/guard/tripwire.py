@@ -18,12 +18,18 @@ _PATTERNS = (
     r"disregard (?:all |any )?(?:the |your |previous |prior |above )+",
     r"forget (?:everything|all|your) (?:instructions|rules|you were told|above)",
     r"you are now (?:a|an|in|the) ",
-    r"(?:reveal|print|show|repeat|output) (?:me )?(?:the |your )?(?:system|hidden|secret|initial) (?:prompt|instructions|message)",
+    (
+        r"(?:reveal|print|show|repeat|output) (?:me )?(?:the |your )?(?:system|hidden|secret|initial) "
+        r"(?:prompt|instructions|message)"
+    ),
     r"(?:system|developer) (?:prompt|message|override)\s*:",
     r"act as (?:if you|though you|an? unrestricted|dan\b)",
     r"\bjailbreak\b|\bdan mode\b|developer mode (?:on|enabled)",
     r"do not (?:tell|inform|mention to) the user",
-    r"(?:send|post|upload|exfiltrate|forward) (?:it|this|them|the (?:data|conversation|answer|contents?)) to (?:http|www|ftp)",
+    (
+        r"(?:send|post|upload|exfiltrate|forward) (?:it|this|them|the (?:data|conversation|answer|contents?)) to "
+        r"(?:http|www|ftp)"
+    ),
     r"new instructions?\s*:",
     r"<\|?(?:im_start|im_end|system|endoftext)\|?>",
     r"\[/?inst\]|<<sys>>",

@@ -21,7 +21,7 @@ class Stripped:
 
 
 def strip_urls(text: str, *, allowed: Collection[str]) -> Stripped:
-    """Remove images, HTML and every URL that is not allowed (an allowed entry ending in `/` allows what is below it)."""
+    """Remove images, HTML and every URL that is not allowed; an allowed entry ending in `/` allows what is below it."""
     without, images = _IMAGE.subn("", text)
     without, tags = _TAG.subn("", without)
     count = images + tags
