@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.markup import escape
-from rich.panel import Panel
 
 from pilotage.cli.answer import render_answer
 from pilotage.cli.options import NO, Options
@@ -52,11 +51,11 @@ BANK = "northlake-bank"
 WORKFLOW = "policy-assistant"
 POLICIES = CorpusName("policies")
 UPDATE = "updates/2026-q2"
-BUILDER, STEWARD = "samir.patel", "grace.okafor"
+BUILDER, STEWARD = "maria.chen", "grace.okafor"
 WIRE = "What is the daily wire transfer limit for a retail customer?"
 RETAINER = "What is the annual retainer of a non-executive director?"
 HOLIDAY = "branch-operations/holiday-hours.txt"
-HOLIDAY_QUESTION = "What are the holiday opening hours of the branches in 2026?"
+HOLIDAY_QUESTION = "Until what time are branches open on New Year's Eve, 31 December 2026?"
 _START_S = 60.0
 
 
@@ -157,7 +156,7 @@ class Demo:
         self._say(words, f"{sealed.digest} is sealed, signed, and served in {', '.join(sealed.serving)}.")
         return sealed.digest
 
-    def _ask(self, instance: Instance, person: str, text: str, *, refused: bool) -> dict[str, Any]:
+    def _ask(self, instance: Instance, person: str, text: str, *, refused: bool | None) -> dict[str, Any]:
         answer = self.runtime.ask(
             instance, self._person(instance, person), Question(workflow=WORKFLOW, text=text, space="sandbox")
         )
@@ -165,7 +164,7 @@ class Demo:
         if not self.options.as_json:
             render_answer(self.options.out, answer)
         self.told[-1]["answer"] = answer
-        self._expect(bool(answer["refused"]) == refused, f"{person} got {answer['answer']!r}")
+        self._expect(refused in {None, bool(answer["refused"])}, f"{person} got {answer['answer']!r}")
         return answer
 
     def _explain(self, instance: Instance, person: str, interaction: str) -> None:
@@ -192,7 +191,7 @@ class Demo:
 
     def _take_down(self, instance: Instance) -> None:
         before = self._ask(instance, "omar.haddad", HOLIDAY_QUESTION, refused=False)
-        self._expect(bool(before["citations"]), "the notice is not cited")
+        self._expect(HOLIDAY in _cited(before), "the notice is not cited")
         done = self._ok(
             take_down(
                 instance,
@@ -206,8 +205,8 @@ class Demo:
             f"State {done.state}: hidden from every version at once, then erased. {proof.get('shingles')} pieces of "
             f"its text were searched in {proof.get('files_scanned')} files: {proof.get('hits')} hits.",
         )
-        after = self._ask(instance, "omar.haddad", HOLIDAY_QUESTION, refused=True)
-        self._expect(not after["citations"], "a taken-down document is cited")
+        after = self._ask(instance, "omar.haddad", HOLIDAY_QUESTION, refused=None)
+        self._expect(HOLIDAY not in _cited(after), "a taken-down document is cited")
 
     def _verify(self, instance: Instance) -> None:
         found = self._ok(verify_ledger(instance))
@@ -230,19 +229,20 @@ class Demo:
                 raise SceneError(message)
             time.sleep(0.2)
         body = json.dumps({"model": WORKFLOW, "messages": [{"role": "user", "content": WIRE}]})
-        self.options.out.print(
-            Panel(
-                escape(
-                    f"Serving on {address} (process {process.pid}; stop it with: kill {process.pid})\n\n"
-                    f"curl {address}/v1/chat/completions \\\n  -H 'Authorization: Bearer {key}' \\\n"
-                    f"  -H 'Content-Type: application/json' -d '{body}'\n\n"
-                    f"export PILOTAGE_HOME={home}\n"
-                    f'pilotage ask {WORKFLOW} "{RETAINER}" --as victor.lindqvist --workspace {folder}'
-                ),
-                title="Try it",
-            )
-        ) if not self.options.as_json else None
+        if not self.options.as_json:
+            self._invite(address, process.pid, home, folder, key)
         return process.pid
+
+    def _invite(self, address: str, pid: int, home: Path, folder: Path, key: str) -> None:
+        body = json.dumps({"model": WORKFLOW, "messages": [{"role": "user", "content": WIRE}]})
+        self.options.out.print(f"\n[bold green]Serving on {address}[/bold green] (stop it with: kill {pid}). Try it:\n")
+        for line in (
+            f"curl {address}/v1/chat/completions -H 'Authorization: Bearer {key}' "
+            f"-H 'Content-Type: application/json' -d '{body}'",
+            f"export PILOTAGE_HOME={home}",
+            f'pilotage ask {WORKFLOW} "{RETAINER}" --as helena.stroud --workspace {folder}',
+        ):
+            self.options.out.print(escape(line), soft_wrap=True)
 
     def _stop_earlier(self, home: Path) -> None:
         """Stop the server an earlier demo of this home left running; nobody else's process is touched."""
@@ -278,6 +278,10 @@ class Demo:
     def _expect(self, holds: bool, otherwise: str) -> None:
         if not holds:
             raise SceneError(otherwise)
+
+
+def _cited(answer: dict[str, Any]) -> set[str]:
+    return {str(citation["document"]) for citation in answer["citations"]}
 
 
 def _reasons(refusal: Refusal) -> tuple[Reason, ...]:

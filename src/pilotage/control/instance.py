@@ -14,7 +14,7 @@ from pilotage.workspace.records import Workspace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
-    """One running Pilotage. `root` is the workspace folder, `home` is PILOTAGE_HOME; `embedded` when we own the server."""
+    """One running Pilotage. `root` is the workspace folder, `home` PILOTAGE_HOME; `embedded` when the server is ours."""
 
     workspace: Workspace
     root: Path

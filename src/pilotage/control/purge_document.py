@@ -6,8 +6,9 @@ Fail mode: a crash loses the shingles held in memory, so the proof says `unprova
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import text
@@ -29,71 +30,93 @@ from pilotage.store.takedowns import (
     find_takedown,
     mark,
     own_texts,
+    requested_with,
     stands_elsewhere,
 )
 
 _ACTOR: Final = "system:takedown"
-_LOCK: Final = text("SELECT pg_advisory_lock(hashtextextended('pilotage/purge/' || :corpus, 0))")
-_FREE: Final = text("SELECT pg_advisory_unlock(hashtextextended('pilotage/purge/' || :corpus, 0))")
+_LOCK: Final = text("SELECT pg_advisory_lock(hashtextextended('pilotage/purge', 0))")
+_FREE: Final = text("SELECT pg_advisory_unlock(hashtextextended('pilotage/purge', 0))")
 
 
 def purge_document(instance: Instance, identifier: str) -> StoredTakedown:
-    """Run the purge of a takedown to its end; one that has ended is returned as it is."""
+    """Run the purge of a takedown to its end, with everything requested with it; an ended one is returned as it is.
+
+    Twins and derived copies hold the same text: all of it is erased before any file is searched.
+    """
+    stored = _read(instance, identifier)
+    with _alone(instance):
+        stored = _read(instance, identifier)
+        if stored.state in FINAL or stored.state is TakedownState.HELD:
+            return stored
+        with instance.engine.connect() as connection:
+            group = requested_with(connection, identifier)
+        erased = _erase(instance, group)
+        for corpus in dict.fromkeys(one.corpus for one in group):
+            rewrite_tables(instance.engine, corpus, is_embedded=instance.embedded)
+            _rewrite_index(instance, corpus)
+        if instance.embedded:
+            forget_backups(instance.home)
+        for one in group:
+            done = erased[one.id]
+            _prove(instance, one, done, scan_folder(instance.home, done.shingles))
+    return _read(instance, identifier)
+
+
+def _read(instance: Instance, identifier: str) -> StoredTakedown:
     with instance.engine.connect() as connection:
         stored = find_takedown(connection, identifier)
     if stored is None:
         raise NotFound("TAKEDOWN_UNKNOWN", f"There is no takedown {identifier}.")
-    with _alone(instance, stored.corpus):
-        with instance.engine.connect() as connection:
-            stored = find_takedown(connection, identifier) or stored
-        if stored.state in FINAL or stored.state is TakedownState.HELD:
-            return stored
-        shingles, rows = _erase(instance, stored)
-        rewrite_tables(instance.engine, stored.corpus, is_embedded=instance.embedded)
-        segments = _rewrite_index(instance, stored)
-        if instance.embedded:
-            forget_backups(instance.home)
-        scan = scan_folder(instance.home, shingles)
-        return _prove(instance, stored, shingles=len(shingles), rows=rows, segments=segments, scan=scan)
+    return stored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Erased:
+    """What was erased of one document: pieces of its text to search for, and how many rows moved."""
+
+    shingles: tuple[bytes, ...]
+    rows: int
 
 
 @contextmanager
-def _alone(instance: Instance, corpus: CorpusName) -> Iterator[None]:
+def _alone(instance: Instance) -> Iterator[None]:
     with instance.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as session:
         session.execute(text("SET statement_timeout = 0"))
-        session.execute(_LOCK, {"corpus": corpus})
+        session.execute(_LOCK)
         try:
             yield
         finally:
-            session.execute(_FREE, {"corpus": corpus})
+            session.execute(_FREE)
             session.execute(text("RESET statement_timeout"))
 
 
-def _erase(instance: Instance, stored: StoredTakedown) -> tuple[tuple[bytes, ...], int]:
+def _erase(instance: Instance, group: Sequence[StoredTakedown]) -> dict[str, _Erased]:
+    """Keep the pieces to search for, then delete the rows of the whole group in one transaction."""
     with instance.engine.begin() as connection:
-        shingles = choose_shingles(
-            own_texts(connection, stored.corpus, stored.document),
-            stands_elsewhere=lambda piece: stands_elsewhere(connection, stored.corpus, stored.document, piece),
-        )
-        rows = erase(connection, stored)
-        mark(connection, stored, step="erased")
-    return shingles, rows
+        shingles = {
+            one.id: choose_shingles(
+                own_texts(connection, one.corpus, one.document),
+                stands_elsewhere=lambda piece: stands_elsewhere(connection, piece),
+            )
+            for one in group
+        }
+        erased = {one.id: _Erased(shingles=shingles[one.id], rows=erase(connection, one)) for one in group}
+        for one in group:
+            mark(connection, one, step="erased")
+    return erased
 
 
-def _rewrite_index(instance: Instance, stored: StoredTakedown) -> int:
-    settings = instance.workspace.corpora.get(stored.corpus)
-    if settings is None:
-        return 0
-    folder = IndexFolder(root=instance.home / "indexes")
-    return len(open_index(instance.engine, settings, folder, earlier=None).segments)
+def _rewrite_index(instance: Instance, corpus: CorpusName) -> None:
+    settings = instance.workspace.corpora.get(corpus)
+    if settings is not None:
+        open_index(instance.engine, settings, IndexFolder(root=instance.home / "indexes"), earlier=None)
 
 
-def _prove(
-    instance: Instance, stored: StoredTakedown, *, shingles: int, rows: int, segments: int, scan: Scan
-) -> StoredTakedown:
+def _prove(instance: Instance, stored: StoredTakedown, erased: _Erased, scan: Scan) -> None:
     state = final_state(
         hits=scan.hits,
-        shingles=shingles,
+        shingles=len(erased.shingles),
         is_embedded=instance.embedded,
         has_duplicates=bool(stored.also_in) and not stored.include_duplicates,
     )
@@ -101,13 +124,12 @@ def _prove(
     proof: dict[str, Json] = {
         "document_id_commit": stored.document_commit,
         "versions_affected": list(stored.versions_affected),
-        "rows": rows,
-        "segments": segments,
+        "rows": erased.rows,
         "files_scanned": scan.files,
         "bytes_scanned": scan.bytes,
         "hits": scan.hits,
         "files_with_hits": list(scan.files_with_hits),
-        "shingles": shingles,
+        "shingles": len(erased.shingles),
         "state": str(state),
         "at": to_text(now),
     }
@@ -124,4 +146,3 @@ def _prove(
                 data={"corpus": stored.corpus, **proof},
             ),
         )
-        return find_takedown(connection, stored.id) or stored

@@ -59,6 +59,7 @@ class PolicyGuard:
     def __init__(self, workspace: Workspace, keyring: Keyring) -> None:
         self._workspace = workspace
         self._key = keyring.derive(STORED_KEY)
+        recognise("0")  # compile the forms now, not in somebody's first question
 
     def check_question(self, context: Routed) -> Question | Refusal:
         """Clean up, redact and judge the asker's words."""

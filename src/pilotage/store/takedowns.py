@@ -36,7 +36,7 @@ _OWN_TEXTS: Final = text(
 _ELSEWHERE: Final = text(
     "SELECT EXISTS (SELECT 1 FROM chunk_text t"
     " JOIN chunk c USING (corpus, content_hash) JOIN revision r USING (corpus, rev)"
-    " WHERE NOT (c.corpus = :corpus AND r.document = :document)"
+    " JOIN document d ON d.corpus = r.corpus AND d.id = r.document WHERE d.tombstone IS NULL"
     " AND (position(:piece IN t.body) > 0 OR position(:piece IN t.heading) > 0))"
 )
 _ERASE: Final = (
@@ -77,6 +77,12 @@ _ERASE: Final = (
 )
 
 
+_GROUP: Final = text(
+    "SELECT t.id FROM takedown t JOIN takedown me ON me.id = :id AND t.requested_at = me.requested_at"
+    " AND t.requested_by = me.requested_by WHERE t.state IN ('hidden', 'purge_failed') ORDER BY t.id"
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTakedown:
     """A row of `takedown`; `step` is the last step of the purge that is done."""
@@ -112,6 +118,13 @@ def find_takedown(connection: Connection, identifier: str) -> StoredTakedown | N
     """Return one takedown."""
     row = connection.execute(select(takedown).where(takedown.c.id == identifier)).mappings().first()
     return None if row is None else _stored(row)
+
+
+def requested_with(connection: Connection, identifier: str) -> tuple[StoredTakedown, ...]:
+    """Return the takedowns of one request that are not erased yet: the document, its twins, its derived copies."""
+    names = connection.execute(_GROUP, {"id": identifier}).scalars().all()
+    found = (find_takedown(connection, name) for name in names)
+    return tuple(one for one in found if one is not None)
 
 
 def lock_document(connection: Connection, corpus: CorpusName, identifier: str) -> tuple[bool, str | None]:
@@ -161,10 +174,9 @@ def own_texts(connection: Connection, corpus: CorpusName, identifier: str) -> li
     return [piece for row in rows for piece in (row.body, row.heading) if piece]
 
 
-def stands_elsewhere(connection: Connection, corpus: CorpusName, identifier: str, piece: bytes) -> bool:
-    """Tell whether a piece of text occurs in any other document of any corpus."""
-    values = {"corpus": corpus, "document": identifier, "piece": piece.decode()}
-    found: bool = connection.execute(_ELSEWHERE, values).scalar_one()
+def stands_elsewhere(connection: Connection, piece: bytes) -> bool:
+    """Tell whether a piece of text occurs in any live document of any corpus."""
+    found: bool = connection.execute(_ELSEWHERE, {"piece": piece.decode()}).scalar_one()
     return found
 
 
