@@ -2,7 +2,8 @@
 
 Source: Robertson and Zaragoza, The Probabilistic Relevance Framework (2009); idf with +1 inside the logarithm, as in
 corpus-and-ledger.md 3.3. float64, element-wise, terms in byte order: the same chunk has the same score to the last bit
-whatever else the index holds.
+whatever else the index holds. Frequent words are looked up only for chunks that can still reach the best k (MaxScore,
+Turtle and Flood 1995).
 """
 
 from __future__ import annotations
@@ -13,27 +14,49 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pilotage.retrieval.segment import F64, U32, Ids
+from pilotage.retrieval.best import kth_best
+from pilotage.retrieval.segment import F64, U16, U32, Ids, Segment
 from pilotage.retrieval.snapshot import Snapshot, View
+from pilotage.retrieval.visible import Visible
 
 K1 = 1.2
 B = 0.75
 MAX_TERMS = 64
+# Partial sums are added in another order than final ones; this covers the difference many times over.
+_SLACK = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lexical:
-    """Scores of the chunks that hold a query term, per segment: ids and scores of equal length."""
+    """Scores per segment, ids and scores of equal length: at least the k best and what ties with them."""
 
     parts: tuple[tuple[Ids, F64], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Term:
-    """One query term: its idf and its visible postings per segment."""
+    """One query term: its idf over the visible chunks, and all its postings per segment."""
 
     idf: float
-    postings: tuple[tuple[Ids, F64], ...]
+    holding: int
+    postings: tuple[tuple[U32, U16], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    """One query term inside one segment."""
+
+    idf: float
+    chunks: U32
+    tf: U16
+
+    @property
+    def ceiling(self) -> float:
+        """No chunk gets more from this term: tf / (tf + norm) is below 1."""
+        return self.idf * (K1 + 1)
+
+
+_NOWHERE = np.zeros(0, np.uint32), np.zeros(0, np.uint16)
 
 
 def inverse_frequency(*, chunks: int, holding: int) -> float:
@@ -46,41 +69,89 @@ def idf_of(snapshot: Snapshot, view: View, terms: Iterable[str]) -> dict[str, fl
     return {term: _term(snapshot, view, term).idf for term in sorted(set(terms), key=str.encode)}
 
 
-def score(snapshot: Snapshot, view: View, terms: Iterable[str]) -> Lexical:
-    """Score every visible chunk that holds a query term; beyond 64 distinct terms the rarest 64 count."""
+def score(snapshot: Snapshot, view: View, terms: Iterable[str], k: int) -> Lexical:
+    """Score the visible chunks that hold a query term; beyond 64 distinct terms the rarest 64 count."""
     found = [_term(snapshot, view, term) for term in sorted(set(terms), key=str.encode)]
-    held = [term for term in found if any(len(ids) for ids, _ in term.postings)]
+    held = [term for term in found if term.holding]
     if len(held) > MAX_TERMS:
         rarest = sorted(range(len(held)), key=lambda index: (-held[index].idf, index))[:MAX_TERMS]
         held = [held[index] for index in sorted(rarest)]
     average = view.tokens / view.chunks if view.chunks else 0.0
-    return Lexical(
-        parts=tuple(
-            _accumulate([(term.idf, term.postings[number]) for term in held], segment.length, average)
-            for number, segment in enumerate(snapshot.segments)
-        )
-    )
+    parts = []
+    for number, (segment, part) in enumerate(zip(snapshot.segments, view.parts, strict=True)):
+        inside = [_Held(idf=term.idf, chunks=chunks, tf=tf) for term in held for chunks, tf in [term.postings[number]]]
+        scoring = _Scoring(segment=segment, part=part, average=average, k=k)
+        parts.append(scoring.run([term for term in inside if len(term.chunks)]))
+    return Lexical(parts=tuple(parts))
 
 
 def _term(snapshot: Snapshot, view: View, term: str) -> _Term:
-    postings: list[tuple[Ids, F64]] = []
+    postings: list[tuple[U32, U16]] = []
+    holding = 0
     for segment, visible in zip(snapshot.segments, view.parts, strict=True):
-        number = segment.term(term)
-        if number is None:
-            postings.append((np.zeros(0, np.int64), np.zeros(0, np.float64)))
-        else:
-            postings.append(visible.cut(*segment.postings(number)))
-    holding = sum(len(ids) for ids, _ in postings)
-    return _Term(idf=inverse_frequency(chunks=view.chunks, holding=holding), postings=tuple(postings))
+        number = segment.term(term) if visible.count else None
+        postings.append(_NOWHERE if number is None else segment.postings(number))
+        holding += visible.holding(postings[-1][0])
+    idf = inverse_frequency(chunks=view.chunks, holding=holding)
+    return _Term(idf=idf, holding=holding, postings=tuple(postings))
 
 
-def _accumulate(terms: list[tuple[float, tuple[Ids, F64]]], lengths: U32, average: float) -> tuple[Ids, F64]:
-    held = [(idf, ids, tf) for idf, (ids, tf) in terms if len(ids)]
-    if not held:
-        return np.zeros(0, np.int64), np.zeros(0, np.float64)
-    touched = np.unique(np.concatenate([ids for _, ids, _ in held]))
-    total = np.zeros(len(touched), dtype=np.float64)
-    for idf, ids, tf in held:
-        norm = K1 * (1 - B + B * lengths[ids].astype(np.float64) / average)
-        total[np.searchsorted(touched, ids)] += idf * tf * (K1 + 1) / (tf + norm)
-    return touched, total
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scoring:
+    """One question over one segment: `average` is the mean length of the visible chunks, `k` how many are wanted."""
+
+    segment: Segment
+    part: Visible
+    average: float
+    k: int
+
+    def run(self, terms: list[_Held]) -> tuple[Ids, F64]:
+        """Return the candidates for the k best, and their scores."""
+        if not terms or not self.part.count:
+            return np.zeros(0, np.int64), np.zeros(0, np.float64)
+        return self._listed(terms) if self.part.mask is None else self._score(self._candidates(terms), terms)
+
+    def _listed(self, terms: list[_Held]) -> tuple[Ids, F64]:
+        """Score a short list of visible chunks, all of them."""
+        ids = self.part.chunks
+        norms = self._norms(ids)
+        total = np.zeros(len(ids), dtype=np.float64)
+        for term in terms:
+            chunks, tf = self.part.cut(term.chunks, term.tf)
+            places = np.searchsorted(ids, chunks)
+            total[places] += term.idf * tf * (K1 + 1) / (tf + norms[places])
+        touched = np.flatnonzero(total)
+        return ids[touched], total[touched]
+
+    def _candidates(self, terms: list[_Held]) -> Ids:
+        """Return the visible chunks that can be among the k best, from the rarest terms that decide it."""
+        partial = np.zeros(self.segment.chunks, dtype=np.float64)
+        seen: list[Ids] = []
+        threshold, rest = 0.0, sum(term.ceiling for term in terms)
+        for term in sorted(terms, key=lambda term: len(term.chunks)):
+            chunks, tf = self.part.cut(term.chunks, term.tf)
+            partial[chunks] += term.idf * tf * (K1 + 1) / (tf + self._norms(chunks))
+            seen.append(chunks)
+            rest -= term.ceiling
+            if len(chunks) >= self.k:
+                threshold = max(threshold, kth_best(partial[chunks], self.k))
+            if rest < threshold * (1 - _SLACK):
+                break
+        bound = (threshold - rest) * (1 - _SLACK)
+        return np.unique(np.concatenate([chunks[partial[chunks] >= bound] for chunks in seen]))
+
+    def _score(self, ids: Ids, terms: list[_Held]) -> tuple[Ids, F64]:
+        """Score these chunks by every term, in byte order."""
+        norms = self._norms(ids)
+        total = np.zeros(len(ids), dtype=np.float64)
+        short = ids.astype(np.uint32)
+        for term in terms:
+            places = np.searchsorted(term.chunks, short)
+            places[places == len(term.chunks)] = 0
+            hit = np.flatnonzero(term.chunks[places] == short)
+            tf = term.tf[places[hit]].astype(np.float64)
+            total[hit] += term.idf * tf * (K1 + 1) / (tf + norms[hit])
+        return ids, total
+
+    def _norms(self, ids: Ids) -> F64:
+        return K1 * (1 - B + B * self.segment.length[ids].astype(np.float64) / self.average)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from pilotage.retrieval.best import at_least_best
 from pilotage.retrieval.bm25 import score
 from pilotage.retrieval.build import unit_vector
 from pilotage.retrieval.segment import F64, Ids
@@ -18,7 +20,7 @@ from pilotage.retrieval.snapshot import Snapshot, View
 from pilotage.retrieval.vectors import nearest
 
 MAX_HITS = 50
-_FUSED_DECIMALS = 12
+_DECIMALS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +33,7 @@ class Query:
     candidates: int = 50
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Place:
+class Place(NamedTuple):
     """Where a chunk stands: segment number and chunk number inside it."""
 
     segment: int
@@ -54,13 +55,16 @@ def search(snapshot: Snapshot, view: View, query: Query, k: int) -> tuple[Hit, .
     if not 1 <= k <= MAX_HITS:
         message = f"k is {k}; ask for 1 to {MAX_HITS} passages."
         raise ValueError(message)
-    words = _top(snapshot, score(snapshot, view, query.terms).parts, query.candidates)
-    if query.vector is None or not any(segment.vectors is not None for segment in snapshot.segments):
-        return tuple(_hit(snapshot, place, rank, value) for rank, (place, value) in enumerate(words[:k], 1))
-    near = _top(snapshot, _near(snapshot, view, query), query.candidates)
+    has_vectors = query.vector is not None and any(segment.vectors is not None for segment in snapshot.segments)
+    wanted = query.candidates if has_vectors else k
+    words = _top(snapshot, score(snapshot, view, query.terms, wanted).parts, wanted)
+    if not has_vectors:
+        return _hits(snapshot, words)
+    near = _top(snapshot, _near(snapshot, view, query), wanted)
     fused = fuse([[place for place, _ in words], [place for place, _ in near]], rrf_k=query.rrf_k)
-    ordered = sorted(fused, key=lambda item: (-item[1], item[2], _tie(snapshot, item[0])))
-    return tuple(_hit(snapshot, place, rank, value) for rank, (place, value, _) in enumerate(ordered[:k], 1))
+    tie = _ties(snapshot, [place for place, *_ in fused])
+    fused.sort(key=lambda item: (-item[1], item[2], tie[item[0]]))
+    return _hits(snapshot, [(place, value) for place, value, _ in fused[:k]])
 
 
 def fuse(lists: Sequence[Sequence[Place]], *, rrf_k: int) -> list[tuple[Place, float, int]]:
@@ -71,7 +75,7 @@ def fuse(lists: Sequence[Sequence[Place]], *, rrf_k: int) -> list[tuple[Place, f
         for rank, place in enumerate(ranked, 1):
             sums[place] = sums.get(place, 0.0) + 1 / (rrf_k + rank)
             best[place] = min(rank, best.get(place, rank))
-    return [(place, round(total, _FUSED_DECIMALS), best[place]) for place, total in sums.items()]
+    return [(place, round(total, _DECIMALS), best[place]) for place, total in sums.items()]
 
 
 def _near(snapshot: Snapshot, view: View, query: Query) -> tuple[tuple[Ids, F64], ...]:
@@ -84,36 +88,41 @@ def _near(snapshot: Snapshot, view: View, query: Query) -> tuple[tuple[Ids, F64]
 
 
 def _top(snapshot: Snapshot, parts: Sequence[tuple[Ids, F64]], k: int) -> list[tuple[Place, float]]:
-    """Return the k best over all segments, ties in the order of `_tie`."""
+    """Return the k best over all segments, ties in the order of `_ties`."""
     found: list[tuple[Place, float]] = []
-    for number, part in enumerate(parts):
-        ids, scores = _best(snapshot, number, part, k)
-        found += [
-            (Place(segment=number, chunk=int(chunk)), float(value)) for chunk, value in zip(ids, scores, strict=True)
-        ]
-    found.sort(key=lambda item: (-item[1], _tie(snapshot, item[0])))
+    for number, (ids, scores) in enumerate(parts):
+        keep = at_least_best(scores, k)
+        ranked = keep[np.lexsort((snapshot.segments[number].order[ids[keep]], -scores[keep]))[:k]]
+        found += zip((Place(number, chunk) for chunk in ids[ranked].tolist()), scores[ranked].tolist(), strict=True)
+    if sum(len(ids) > 0 for ids, _ in parts) > 1:
+        tie = _ties(snapshot, [place for place, _ in found])
+        found.sort(key=lambda item: (-item[1], tie[item[0]]))
     return found[:k]
 
 
-def _best(snapshot: Snapshot, number: int, part: tuple[Ids, F64], k: int) -> tuple[Ids, F64]:
-    """Cut one segment's list to its k best, and those that tie with the last of them while they are few."""
-    ids, scores = part
-    if len(ids) <= k:
-        return part
-    bound = np.partition(scores, len(scores) - k)[len(scores) - k]
-    keep = np.flatnonzero(scores >= bound)
-    if len(keep) > 4 * k:
-        order = snapshot.segments[number].order[ids[keep]]
-        keep = keep[np.lexsort((order, -scores[keep]))[:k]]
-    return ids[keep], scores[keep]
+def _ties(snapshot: Snapshot, places: Sequence[Place]) -> dict[Place, tuple[bytes, int, int]]:
+    """Return what decides between equal scores: document id, first day in force, ordinal; never an internal number."""
+    visibility = snapshot.visibility
+    return {
+        place: (visibility.documents[rev], visibility.spans[rev][0], ordinal)
+        for place, (rev, ordinal) in zip(places, _origins(snapshot, places), strict=True)
+    }
 
 
-def _tie(snapshot: Snapshot, place: Place) -> tuple[bytes, int, int]:
-    return snapshot.tie_key(place.segment, place.chunk)
+def _origins(snapshot: Snapshot, places: Sequence[Place]) -> list[tuple[int, int]]:
+    """Return (revision, ordinal) of each place."""
+    found: list[tuple[int, int]] = [(0, 0)] * len(places)
+    for number, segment in enumerate(snapshot.segments):
+        where = [index for index, place in enumerate(places) if place.segment == number]
+        revs, ordinals = segment.origins([places[index].chunk for index in where])
+        for index, rev, ordinal in zip(where, revs, ordinals, strict=True):
+            found[index] = (rev, ordinal)
+    return found
 
 
-def _hit(snapshot: Snapshot, place: Place, rank: int, value: float) -> Hit:
-    segment = snapshot.segments[place.segment]
-    return Hit(
-        rev=segment.rev_of(place.chunk), ordinal=int(segment.ordinal[place.chunk]), rank=rank, score=round(value, 12)
+def _hits(snapshot: Snapshot, ranked: Sequence[tuple[Place, float]]) -> tuple[Hit, ...]:
+    origins = _origins(snapshot, [place for place, _ in ranked])
+    return tuple(
+        Hit(rev=rev, ordinal=ordinal, rank=rank, score=round(value, _DECIMALS))
+        for rank, ((_, value), (rev, ordinal)) in enumerate(zip(ranked, origins, strict=True), 1)
     )

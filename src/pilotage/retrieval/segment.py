@@ -80,7 +80,7 @@ class Segment:
         start, end = int(self.post_ptr[term]), int(self.post_ptr[term + 1])
         return self.post_chunk[start:end], self.post_tf[start:end]
 
-    def rev_of(self, chunk: int) -> int:
-        """Return the revision a chunk belongs to."""
-        index = int(np.searchsorted(self.first, chunk, side="right")) - 1
-        return int(self.revs[index])
+    def origins(self, chunks: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Return the revision and the ordinal of each chunk."""
+        rows = np.searchsorted(self.first, np.array(chunks, dtype=np.uint32), side="right") - 1
+        return self.revs[rows].tolist(), self.ordinal[list(chunks)].tolist()

@@ -50,22 +50,16 @@ class Snapshot:
         return View(
             allowed=allowed,
             parts=parts,
-            chunks=sum(len(part.ids) for part in parts),
+            chunks=sum(part.count for part in parts),
             tokens=sum(part.tokens for part in parts),
         )
 
-    def tie_key(self, segment: int, chunk: int) -> tuple[bytes, int, int]:
-        """Return (document id, first day in force, ordinal): the order of equal scores, free of internal numbers."""
-        part = self.segments[segment]
-        rev = part.rev_of(chunk)
-        return self.visibility.documents[rev], self.visibility.spans[rev][0], int(part.ordinal[chunk])
-
     def _evict(self) -> None:
-        weight = sum(map(_weight, self._views.values())) if len(self._views) % 64 == 0 else 0
+        weight = sum(map(_weight, list(self._views.values()))) if len(self._views) % 64 == 0 else 0
         while len(self._views) > _CACHE_ENTRIES or (weight > _CACHE_BYTES and len(self._views) > 1):
             _, gone = self._views.popitem(last=False)
             weight -= _weight(gone)
 
 
 def _weight(view: View) -> int:
-    return sum(part.ids.nbytes + (0 if part.mask is None else part.mask.nbytes) for part in view.parts)
+    return sum(part.nbytes for part in view.parts)

@@ -12,46 +12,79 @@ from pyroaring import BitMap
 
 from pilotage.retrieval.segment import F64, U16, U32, Ids, Mask, Segment
 
-_FEW = 64
+# Binary search of one id costs about as much as the mask of 32 postings.
+_FEW = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visible:
-    """`ids` are ascending chunk numbers; `mask` is None when they are few. `tokens` is the sum of their lengths."""
+    """Either `ids` (ascending chunk numbers) or `mask` (over all chunks). `tokens` sums the chunks' lengths."""
 
-    ids: Ids
-    mask: Mask | None
+    count: int
     tokens: int
+    ids: Ids | None
+    mask: Mask | None
 
-    def cut(self, chunks: U32, tf: U16) -> tuple[Ids, F64]:
-        """Return the postings whose chunk is visible."""
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether every chunk of the segment is visible."""
+        return self.mask is not None and self.count == len(self.mask)
+
+    @property
+    def chunks(self) -> Ids:
+        """The visible chunk numbers, ascending."""
         if self.mask is not None:
-            keep = self.mask[chunks]
-            return chunks[keep].astype(np.int64), tf[keep].astype(np.float64)
-        if not len(self.ids) or not len(chunks):
+            return np.flatnonzero(self.mask)
+        return np.zeros(0, np.int64) if self.ids is None else self.ids
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory held."""
+        return sum(array.nbytes for array in (self.ids, self.mask) if array is not None)
+
+    def holding(self, chunks: U32) -> int:
+        """Return how many of these postings are visible: the document frequency."""
+        if self.mask is None:
+            return len(self.cut(chunks, None)[0])
+        return len(chunks) if self.is_whole else int(np.count_nonzero(self.mask[chunks]))
+
+    def cut(self, chunks: U32, tf: U16 | None) -> tuple[Ids, F64]:
+        """Return the visible postings; without `tf` their frequencies are left out."""
+        if self.mask is not None:
+            keep = slice(None) if self.is_whole else np.flatnonzero(self.mask[chunks])
+            return chunks[keep].astype(np.int64), _frequencies(tf, keep)
+        ids = self.chunks
+        if not len(ids) or not len(chunks):
             return np.zeros(0, np.int64), np.zeros(0, np.float64)
-        if len(self.ids) < len(chunks):
-            places = np.searchsorted(chunks, self.ids.astype(np.uint32))
-            inside = places < len(chunks)
-            places = places[inside]
-            hit = chunks[places] == self.ids[inside]
-            return self.ids[inside][hit], tf[places[hit]].astype(np.float64)
-        places = np.searchsorted(self.ids, chunks)
-        places[places == len(self.ids)] = 0
-        hit = self.ids[places] == chunks
-        return chunks[hit].astype(np.int64), tf[hit].astype(np.float64)
+        if len(ids) < len(chunks):
+            places = np.searchsorted(chunks, ids.astype(np.uint32))
+            places[places == len(chunks)] = 0
+            hit = np.flatnonzero(chunks[places] == ids)
+            return ids[hit], _frequencies(tf, places[hit])
+        places = np.searchsorted(ids, chunks.astype(np.int64))
+        places[places == len(ids)] = 0
+        hit = np.flatnonzero(ids[places] == chunks)
+        return chunks[hit].astype(np.int64), _frequencies(tf, hit)
+
+
+def _frequencies(tf: U16 | None, places: Ids | slice) -> F64:
+    return np.zeros(0, np.float64) if tf is None else tf[places].astype(np.float64)
 
 
 def visible_chunks(segment: Segment, revisions: BitMap) -> Visible:
     """Return what an allowed set covers of a segment."""
     wanted = np.array(revisions, dtype=np.uint32) if len(revisions) else np.zeros(0, np.uint32)
-    _, rows, _ = np.intersect1d(segment.revs, wanted, assume_unique=True, return_indices=True)
+    places = np.searchsorted(segment.revs, wanted)
+    inside = places < len(segment.revs)
+    rows = places[inside]
+    rows = rows[segment.revs[rows] == wanted[inside]]
     first, count = segment.first[rows].astype(np.int64), segment.count[rows].astype(np.int64)
     total = int(count.sum())
     starts = np.cumsum(count) - count
     ids = np.arange(total, dtype=np.int64) + np.repeat(first - starts, count)
-    mask = None
-    if total * _FEW >= segment.chunks and total:
-        mask = np.zeros(segment.chunks, dtype=np.bool_)
-        mask[ids] = True
-    return Visible(ids=ids, mask=mask, tokens=int(segment.length[ids].sum(dtype=np.int64)))
+    tokens = int(segment.length[ids].sum(dtype=np.int64))
+    if total * _FEW < segment.chunks or not total:
+        return Visible(count=total, tokens=tokens, ids=ids, mask=None)
+    mask = np.zeros(segment.chunks, dtype=np.bool_)
+    mask[ids] = True
+    return Visible(count=total, tokens=tokens, ids=None, mask=mask)
