@@ -228,7 +228,7 @@ class Demo:
                 message = f"The server did not become ready; see {log}."
                 raise SceneError(message)
             time.sleep(0.2)
-        body = json.dumps({"model": WORKFLOW, "messages": [{"role": "user", "content": WIRE}]})
+        json.dumps({"model": WORKFLOW, "messages": [{"role": "user", "content": WIRE}]})
         if not self.options.as_json:
             self._invite(address, process.pid, home, folder, key)
         return process.pid
@@ -237,8 +237,10 @@ class Demo:
         body = json.dumps({"model": WORKFLOW, "messages": [{"role": "user", "content": WIRE}]})
         self.options.out.print(f"\n[bold green]Serving on {address}[/bold green] (stop it with: kill {pid}). Try it:\n")
         for line in (
-            f"curl {address}/v1/chat/completions -H 'Authorization: Bearer {key}' "
-            f"-H 'Content-Type: application/json' -d '{body}'",
+            (
+                f"curl {address}/v1/chat/completions -H 'Authorization: Bearer {key}' "
+                f"-H 'Content-Type: application/json' -d '{body}'"
+            ),
             f"export PILOTAGE_HOME={home}",
             f'pilotage ask {WORKFLOW} "{RETAINER}" --as helena.stroud --workspace {folder}',
         ):

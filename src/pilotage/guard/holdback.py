@@ -55,7 +55,17 @@ class HoldBack:
             if is_hot(match.group()) and match.end() > len(self._held) - SETTLED:
                 break
             boundary = match.end() + 1
-        return min(boundary, end)
+        return self._outside_matches(min(boundary, end))
+
+    def _outside_matches(self, boundary: int) -> int:
+        """Move a boundary in front of the match it would cut."""
+        if not boundary:
+            return 0
+        offset = len(self._before)
+        for match in reversed(self._redactor.rules.find(self._before + self._held)):
+            if match.start - offset < boundary < match.end - offset:
+                boundary = max(match.start - offset, 0)
+        return boundary
 
     def _release(self, boundary: int) -> str:
         if not boundary:

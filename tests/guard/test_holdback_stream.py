@@ -1,0 +1,75 @@
+"""What a stream releases adds up to the redaction of the whole, however the text is cut."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pilotage.guard.holdback import SETTLED, HoldBack
+from pilotage.guard.redact import PromptRedactor
+
+VALUES = (
+    "4111 1111 1111 1111",
+    "GB82 WEST 1234 5698 7654 32",
+    "536-90-8726",
+    "jo.bloggs@example.com",
+    "(415) 555-2671",
+    "account 12345678",
+    "NHS 9434765919",
+    "born 3 February 1980",
+    "10.1.2.3",
+    "password=hunter22",
+    "-----BEGIN RSA PRIVATE KEY-----\nMIIE abc\n-----END RSA PRIVATE KEY-----",
+)
+WORDS = ("the", "limit", "is", "$25,000", "for", "a", "customer.", "Call", "us", "at", "\n\n", "2026", "Section", "4.2")
+
+
+def _text(rng: random.Random) -> str:
+    pieces = [rng.choice(VALUES) if rng.random() < 0.2 else rng.choice(WORDS) for _ in range(rng.randint(1, 60))]
+    return " ".join(pieces)
+
+
+def _streamed(text: str, rng: random.Random) -> str:
+    hold = HoldBack()
+    released, at = [], 0
+    while at < len(text):
+        size = rng.choice((1, 2, 7, 40, 200))
+        released.append(hold.feed(text[at : at + size]))
+        at += size
+    return "".join(released) + hold.finish()
+
+
+def _check(seed: int) -> None:
+    rng = random.Random(seed)
+    text = _text(rng)
+    assert _streamed(text, rng) == PromptRedactor().redact(text).text
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**32))
+def test_streamed_equals_whole(seed: int) -> None:
+    _check(seed)
+
+
+def test_streamed_equals_whole_over_a_thousand_cases() -> None:
+    for seed in range(1000):
+        _check(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("block", range(10))
+def test_streamed_equals_whole_over_a_hundred_thousand_cases(block: int) -> None:
+    for seed in range(10**6 + block * 10**4, 10**6 + (block + 1) * 10**4):
+        _check(seed)
+
+
+def test_cold_words_leave_at_the_next_white_space_and_hot_ones_wait() -> None:
+    hold = HoldBack()
+    assert hold.feed("Wires are sent ") == "Wires are sent "
+    assert hold.feed("daily") == ""
+    assert hold.feed(" by 4:30 today ") == "daily by "
+    assert "4:30" in hold.feed("and then quietly " * (SETTLED // 8))
