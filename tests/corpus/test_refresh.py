@@ -158,6 +158,9 @@ def test_names_with_any_sign_are_stored_as_they_are(bank: Any, corpus: CorpusNam
     names = ["group:Loan \\ Officers", 'group:a"b', "group:{x,y}", "user:https://idp|o'neil", "user:\u00e9ric"]
     bank.refresh(corpus, MemoryConnector(documents={"a.md": MemoryDocument(data=policy(1).data, acl=names)}))
     assert rows(bank, "SELECT acl FROM document WHERE corpus = :c", c=corpus) == [(sorted(names),)]
+    decomposed = ["group:caf\u0065\u0301"]
+    bank.refresh(corpus, MemoryConnector(documents={"a.md": MemoryDocument(data=policy(1).data, acl=decomposed)}))
+    assert rows(bank, "SELECT acl FROM document WHERE corpus = :c", c=corpus) == [(decomposed,)]
 
 
 def test_acl_rules_decide_by_path_when_an_item_has_none(bank: Any, make_settings: Any, fresh_name: Any) -> None:

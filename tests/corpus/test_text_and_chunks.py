@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from datetime import date
 from itertools import pairwise
 
 import pytest
@@ -70,6 +71,9 @@ def test_fast_hashes_equal_canonical_json(heading: str, text: str) -> None:
     section = Section(path=(heading, "b"), blocks=(Paragraph(text=text), Paragraph(text="x")))
     digest = hashlib.sha256(f"{text}\n\nx".encode()).hexdigest()
     assert revision_hash([section, section]) == digest_of_json([[[heading, "b"], digest]] * 2)
+    full = meta_hash(title=heading, uri=text, effective_from=date(2026, 1, 2), effective_to=date(2026, 2, 3))
+    days = {"effective_from": "2026-01-02", "effective_to": "2026-02-03"}
+    assert full == digest_of_json({"title": heading, "uri": text, **days})
     empty = meta_hash(title="t", uri=None, effective_from=None, effective_to=None)
     assert empty == digest_of_json({"title": "t", "uri": None, "effective_from": None, "effective_to": None})
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from pilotage.core.canonical import Json
 from pilotage.core.ids import CorpusName, new_ulid
 from pilotage.corpus.diff import AclChange
+from pilotage.corpus.text import normalise_line
 from pilotage.identity.principal import Principal
 from pilotage.ledger.commitment import commitments_of, disclosures_of
 from pilotage.ledger.entry import EntryKind, encode_entry
@@ -87,7 +88,7 @@ def record_permission_changes(
                 data={
                     "added": _names(change.acl.added),
                     "removed": _names(change.acl.removed),
-                    "source": change.source,
+                    "source": normalise_line(change.source),
                     "classification": change.classification,
                     "region": change.region,
                 },
@@ -98,5 +99,5 @@ def record_permission_changes(
 
 
 def _names(names: Sequence[str]) -> dict[str, Json]:
-    groups = [name for name in names if not name.startswith("user:")]
+    groups = [normalise_line(name) for name in names if not name.startswith("user:")]  # entries hold NFC only
     return {"groups": list(groups[:_MOST_NAMES]), "groups_total": len(groups), "users": len(names) - len(groups)}

@@ -147,9 +147,9 @@ def _front_matter(item: SourceItem, parsed: ParsedDocument) -> _Facts:
     check_dates(first, last)
     return _Facts(
         title=parsed.title or normalise_line(PurePosixPath(item.id).stem),
-        uri=fields.get("uri") or item.uri,
+        uri=normalise_line(fields.get("uri", "")) or item.uri,
         classification=parse_classification(fields.get("classification")),
-        region=fields.get("region"),
+        region=normalise_line(fields.get("region", "")) or None,
         effective_from=first,
         effective_to=last,
     )

@@ -71,10 +71,10 @@ def map_row(row: Mapping[str, Json], fields: Mapping[str, str]) -> Row:
         text=normalise(text),
         section=normalise_line(_text_of(row, fields, "section") or ""),
         classification=parse_classification(_text_of(row, fields, "classification")),
-        region=_text_of(row, fields, "region"),
+        region=normalise_line(_text_of(row, fields, "region") or "") or None,
         effective_from=first,
         effective_to=last,
-        uri=_text_of(row, fields, "uri"),
+        uri=normalise_line(_text_of(row, fields, "uri") or "") or None,
     )
 
 

@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from datetime import date
 
-from pilotage.core.digest import Digest, digest_of_json
+from pilotage.core.digest import Digest, digest_of
 from pilotage.corpus.records import Section
 
 _INVISIBLE = (
@@ -80,12 +80,9 @@ def revision_hash(sections: Iterable[Section]) -> Digest:
 
 
 def meta_hash(*, title: str, uri: str | None, effective_from: date | None, effective_to: date | None) -> Digest:
-    """Return the digest of title, dates and uri."""
-    return digest_of_json(
-        {
-            "title": title,
-            "uri": uri,
-            "effective_from": effective_from.isoformat() if effective_from else None,
-            "effective_to": effective_to.isoformat() if effective_to else None,
-        }
-    )
+    """Return the digest of canonical JSON of title, dates and uri."""
+    first = _quote(effective_from.isoformat()) if effective_from else "null"
+    last = _quote(effective_to.isoformat()) if effective_to else "null"
+    place = "null" if uri is None else _quote(uri)
+    body = f'{{"effective_from":{first},"effective_to":{last},"title":{_quote(title)},"uri":{place}}}'
+    return digest_of(body.encode())
