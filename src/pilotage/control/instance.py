@@ -14,7 +14,7 @@ from pilotage.workspace.records import Workspace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
-    """One running Pilotage. `root` is the workspace folder, `home` PILOTAGE_HOME; `embedded` when the server is ours."""
+    """One running Pilotage. `root`: the workspace folder; `home`: PILOTAGE_HOME; `embedded`: the server is ours."""
 
     workspace: Workspace
     root: Path

@@ -69,6 +69,11 @@ class PromptRedactor:
         return restored.replace("\\<", "<")
 
 
+def without_tokens(text: str) -> str:
+    """Return the text with a space in place of each token: what is searched is what the asker said in words."""
+    return _TOKEN.sub(" ", text)
+
+
 def redact_from(redactor: PromptRedactor, text: str, *, start: int, end: int) -> Redacted:
     """Redact `text[start:end]` with what stands around it as context. No match may reach over either border."""
     inside = tuple(

@@ -22,7 +22,7 @@ from pilotage.guard.holdback import HoldBack
 from pilotage.guard.pii_recognise import recognise, select
 from pilotage.guard.pii_types import PiiType
 from pilotage.guard.policy import Action, Check, FailMode, GuardPolicy, Stage
-from pilotage.guard.redact import PromptRedactor, Rules, stored_form
+from pilotage.guard.redact import PromptRedactor, Rules, stored_form, without_tokens
 from pilotage.guard.tripwire import count_tripwires
 from pilotage.release.generation import GenerationRequest
 from pilotage.retrieval.settings import MinimumCoverage
@@ -176,7 +176,7 @@ def extract_answer(request: GenerationRequest, coverage: MinimumCoverage, langua
     """Select the extractive answer: `adapters.models.extractive.Extract`."""
     sources = [Source(marker=one.marker, heading=one.heading, text=one.text) for one in request.passages]
     return extract(
-        request.question,
+        without_tokens(request.question),
         sources,
         dict(request.idf),
         analyse=lambda text: analyse(text, language=language),

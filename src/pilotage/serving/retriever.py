@@ -16,6 +16,7 @@ from psycopg_pool import AsyncConnectionPool
 from pilotage.core.ids import CorpusName
 from pilotage.corpus.analyser import analyse
 from pilotage.corpus.settings import CorpusSettings
+from pilotage.guard.redact import without_tokens
 from pilotage.release.assemble import CorpusPin
 from pilotage.release.generation import Passage
 from pilotage.retrieval.allowed import Asking
@@ -89,7 +90,7 @@ class StoreRetriever:
         day = context.asked.as_of or context.at.astimezone(self._zone).date()
         asking = Asking(names=asker.acl_names, version=pin.version, day=day, also=asker.also_visible_to)
         view = snapshot.view(asking)
-        terms = tuple(analyse(context.question.text, language=settings.language))
+        terms = tuple(analyse(without_tokens(context.question.text), language=settings.language))
         query = Query(terms=terms, rrf_k=rules.rrf_k, candidates=rules.candidates)
         return _Ranked(snapshot=snapshot, view=view, terms=terms, hits=search(snapshot, view, query, rules.top_k))
 

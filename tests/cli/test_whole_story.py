@@ -1,0 +1,122 @@
+"""The commands as a new user runs them: from `init` to an explained answer, a takedown with its proof, the ledger."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., tuple[int, Any, str]]
+MARKER = "The zebra quota of the Dunmore branch is seventeen umbrellas and four brass kettles per quarter."
+
+
+@pytest.fixture(scope="module")
+def home(open_folder: Path) -> Path:
+    return open_folder / "cli-home"
+
+
+@pytest.fixture(scope="module")
+def run(open_folder: Path, home: Path) -> Run:
+    environ = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "PILOTAGE_AS"}}
+    environ |= {"PILOTAGE_HOME": str(home), "COLUMNS": "200"}
+    folder = open_folder / "my-bank"
+
+    def call(*arguments: str, where: Path | None = None, as_json: bool = True) -> tuple[int, Any, str]:
+        command = [sys.executable, "-m", "pilotage.app", *arguments, *(["--json"] if as_json else [])]
+        done = subprocess.run(
+            command, cwd=where or folder, env=environ, capture_output=True, text=True, timeout=240, check=False
+        )
+        out = json.loads(done.stdout) if as_json and done.stdout else done.stdout
+        return done.returncode, out, done.stderr
+
+    code, _, _ = call("init", str(folder), "--template", "minimal", where=open_folder)
+    assert code == 0
+    (folder / "corpora/handbook/documents/zebra.md").write_text(f"# Zebra quota\n\n{MARKER}\n" + "A plain line.\n" * 9)
+    acl = folder / "corpora/handbook/documents/acl.yaml"
+    acl.write_text(acl.read_text() + '"zebra.md": [group:lending]\n')
+    return call
+
+
+def test_the_whole_story(run: Run, home: Path) -> None:
+    assert run("validate")[0] == 0
+    code, refreshed, _ = run("corpus", "refresh", "handbook", "--as", "ada")
+    assert (code, refreshed["version"], refreshed["state"], refreshed["rejected"]) == (0, 1, "proposed", [])
+    code, _, stderr = run("release", "seal", "assistant", "--as", "ada")
+    assert code == 1
+    assert "SEAL_CORPUS_NOT_ACCEPTED" in stderr
+    assert run("corpus", "accept", "handbook", "1", "--as", "ben")[1]["state"] == "accepted"
+    code, sealed, _ = run("release", "seal", "assistant", "--as", "ada")
+    assert (code, sealed["created"], sealed["serving"]) == (0, True, ["sandbox"])
+    assert run("release", "seal", "assistant", "--as", "ada")[1]["created"] is False
+    assert run("release", "verify", sealed["digest"])[1]["verified"] is True
+
+    question = "What is the zebra quota of the Dunmore branch for 536-90-8726?"
+    code, answer, _ = run("ask", "assistant", question, "--as", "ada")
+    assert code == 0
+    assert answer["answer"].startswith(MARKER)
+    assert answer["citations"][0]["document"] == "zebra.md"
+    assert answer["release"] == sealed["digest"]
+    code, hidden, _ = run("ask", "assistant", question, "--as", "ben")
+    assert (code, hidden["refused"], hidden["citations"]) == (0, True, [])
+    assert run("corpus", "search", "handbook", "zebra quota", "--as", "ben")[1]["passages"] == []
+
+    chain = run("explain", answer["interaction"], "--as", "ada")[1]
+    assert chain["release"]["digest"] == sealed["digest"]
+    assert chain["passages"][0]["document"] == "zebra.md"
+    assert "536-90-8726" not in json.dumps(chain)
+    assert run("explain", answer["interaction"], "--as", "ben")[0] == 2
+    assert run("feedback", answer["interaction"], "up", "--as", "ada")[0] == 0
+
+    code, gone, _ = run("corpus", "takedown", "handbook", "zebra.md", "--reason", "A mistake.", "--as", "ben", "--wait")
+    assert code == 0
+    assert (gone["state"], gone["proof"]["hits"], gone["versions_affected"]) == ("purged", 0, [1])
+    assert gone["proof"]["shingles"] > 0
+    assert _files_holding(home, MARKER[:40].encode()) == []
+    assert _files_holding(home, b"536-90-8726") == []
+    assert run("ask", "assistant", question, "--as", "ada")[1]["refused"] is True
+    code, again, _ = run("corpus", "refresh", "handbook", "--as", "ada")
+    assert ("zebra.md", "taken_down") in {
+        (one["id"], one["reason"].split()[0].rstrip(":")) for one in again["rejected"]
+    }
+    code, verified, _ = run("ledger", "verify")
+    assert (code, verified["verified"]) == (0, True)
+    assert run("doctor")[0] == 0
+
+
+def _files_holding(folder: Path, needle: bytes) -> list[str]:
+    return [str(path) for path in folder.rglob("*") if path.is_file() and needle in path.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("ask", "nothing", "x", "--as", "ada"), 2, "nothing"),
+        (("ask", "assistant", "x"), 2, "--as PERSON"),
+        (("ask", "assistant", "x", "--as", "adda"), 2, "ada"),
+        (("corpus", "search", "handbook", "x", "--as", "ada", "--as-of", "tomorrow"), 2, "YYYY-MM-DD"),
+        (("release", "show", "abc"), 2, "release list"),
+        (("up", "--host", "0.0.0.0"), 2, "127.0.0.1"),
+        (("ledger", "verify", "--export", "nowhere"), 2, "nowhere"),
+    ],
+)
+def test_a_mistake_is_answered_with_what_to_write(run: Run, arguments: tuple[str, ...], code: int, words: str) -> None:
+    found, out, stderr = run(*arguments)
+    assert found == code, stderr
+    assert words in stderr or words in json.dumps(out)
+
+
+def test_every_mistake_in_the_workspace_is_named_at_once(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "broken"
+    assert run("init", str(folder), "--template", "minimal", where=tmp_path)[0] == 0
+    corpus = folder / "corpora/handbook/corpus.yaml"
+    corpus.write_text(corpus.read_text().replace("owner: ada", "ownr: ada").replace("region: local\n", ""))
+    code, _, stderr = run("validate", where=folder)
+    assert code == 2
+    assert "corpora/handbook/corpus.yaml:2" in stderr
+    assert "region" in stderr
