@@ -14,7 +14,7 @@ from tests.retrieval.small_index import DAY, Doc, asking, chunks_of, may_see, pl
 from pilotage.retrieval.allowed import Allowed
 from pilotage.retrieval.bm25 import idf_of
 from pilotage.retrieval.build import build_segment
-from pilotage.retrieval.search import Place, Query, fuse, search
+from pilotage.retrieval.search import Query, fuse, search
 
 A = Doc(id="A", rev=1, chunks=(("refund", "limit", "is", "500", "dollars", "refund"),))
 B = Doc(id="B", rev=2, chunks=(("limit", "of", "liability"),))
@@ -47,7 +47,7 @@ def _rounded(hits: list[tuple[str, int, float]]) -> list[tuple[str, float]]:
 
 
 def test_fusion_gives_the_figures_of_the_specification() -> None:
-    one, two, three = (Place(segment=0, chunk=n) for n in range(3))
+    one, two, three = range(3)
     fused = {place: (score, best) for place, score, best in fuse([[one, two, three], [two, three, one]], rrf_k=60)}
     assert {place: (round(score, 6), best) for place, (score, best) in fused.items()} == {
         one: (0.032266, 1),

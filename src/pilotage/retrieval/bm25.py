@@ -17,7 +17,7 @@ import numpy as np
 from pilotage.retrieval.best import kth_best
 from pilotage.retrieval.segment import F64, U16, U32, Ids, Segment
 from pilotage.retrieval.snapshot import Snapshot, View
-from pilotage.retrieval.visible import Visible
+from pilotage.retrieval.visible import Visible, meeting
 
 K1 = 1.2
 B = 0.75
@@ -35,28 +35,33 @@ class Lexical:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Term:
-    """One query term: its idf over the visible chunks, and all its postings per segment."""
+    """One query term: its idf over the visible chunks, how many of them hold it, and where it stands per segment."""
 
     idf: float
     holding: int
-    postings: tuple[tuple[U32, U16], ...]
+    parts: tuple[_Postings | None, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
+class _Postings:
+    """A term's postings in one segment; where few chunks are visible, those that are (places among the visible)."""
+
+    chunks: U32
+    tf: U16
+    places: Ids | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Held:
     """One query term inside one segment."""
 
     idf: float
-    chunks: U32
-    tf: U16
+    postings: _Postings
 
     @property
     def ceiling(self) -> float:
         """No chunk gets more from this term: tf / (tf + norm) is below 1."""
         return self.idf * (K1 + 1)
-
-
-_NOWHERE = np.zeros(0, np.uint32), np.zeros(0, np.uint16)
 
 
 def inverse_frequency(*, chunks: int, holding: int) -> float:
@@ -79,21 +84,28 @@ def score(snapshot: Snapshot, view: View, terms: Iterable[str], k: int) -> Lexic
     average = view.tokens / view.chunks if view.chunks else 0.0
     parts = []
     for number, (segment, part) in enumerate(zip(snapshot.segments, view.parts, strict=True)):
-        inside = [_Held(idf=term.idf, chunks=chunks, tf=tf) for term in held for chunks, tf in [term.postings[number]]]
-        scoring = _Scoring(segment=segment, part=part, average=average, k=k)
-        parts.append(scoring.run([term for term in inside if len(term.chunks)]))
+        inside = [_Held(term.idf, postings) for term in held if (postings := term.parts[number]) is not None]
+        parts.append(_Scoring(segment=segment, part=part, average=average, k=k).run(inside))
     return Lexical(parts=tuple(parts))
 
 
 def _term(snapshot: Snapshot, view: View, term: str) -> _Term:
-    postings: list[tuple[U32, U16]] = []
+    parts: list[_Postings | None] = []
     holding = 0
-    for segment, visible in zip(snapshot.segments, view.parts, strict=True):
-        number = segment.term(term) if visible.count else None
-        postings.append(_NOWHERE if number is None else segment.postings(number))
-        holding += visible.holding(postings[-1][0])
+    for segment, visible, number in zip(snapshot.segments, view.parts, snapshot.term(term), strict=True):
+        if number is None or not visible.count:
+            parts.append(None)
+            continue
+        chunks, tf = segment.postings(number)
+        if visible.mask is None:
+            places, hits = visible.meet(chunks)
+            holding += len(places)
+            parts.append(_Postings(chunks, tf[hits], places))
+        else:
+            holding += visible.holding(chunks)
+            parts.append(_Postings(chunks, tf, None))
     idf = inverse_frequency(chunks=view.chunks, holding=holding)
-    return _Term(idf=idf, holding=holding, postings=tuple(postings))
+    return _Term(idf=idf, holding=holding, parts=tuple(parts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +129,7 @@ class _Scoring:
         norms = self._norms(ids)
         total = np.zeros(len(ids), dtype=np.float64)
         for term in terms:
-            chunks, tf = self.part.cut(term.chunks, term.tf)
-            places = np.searchsorted(ids, chunks)
+            places, tf = term.postings.places, term.postings.tf.astype(np.float64)
             total[places] += term.idf * tf * (K1 + 1) / (tf + norms[places])
         touched = np.flatnonzero(total)
         return ids[touched], total[touched]
@@ -128,8 +139,8 @@ class _Scoring:
         partial = np.zeros(self.segment.chunks, dtype=np.float64)
         seen: list[Ids] = []
         threshold, rest = 0.0, sum(term.ceiling for term in terms)
-        for term in sorted(terms, key=lambda term: len(term.chunks)):
-            chunks, tf = self.part.cut(term.chunks, term.tf)
+        for term in sorted(terms, key=lambda term: len(term.postings.chunks)):
+            chunks, tf = self.part.cut(term.postings.chunks, term.postings.tf)
             partial[chunks] += term.idf * tf * (K1 + 1) / (tf + self._norms(chunks))
             seen.append(chunks)
             rest -= term.ceiling
@@ -146,10 +157,8 @@ class _Scoring:
         total = np.zeros(len(ids), dtype=np.float64)
         short = ids.astype(np.uint32)
         for term in terms:
-            places = np.searchsorted(term.chunks, short)
-            places[places == len(term.chunks)] = 0
-            hit = np.flatnonzero(term.chunks[places] == short)
-            tf = term.tf[places[hit]].astype(np.float64)
+            hit, places = meeting(short, term.postings.chunks)
+            tf = term.postings.tf[places].astype(np.float64)
             total[hit] += term.idf * tf * (K1 + 1) / (tf + norms[hit])
         return ids, total
 

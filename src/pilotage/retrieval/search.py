@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import lru_cache
 
 import numpy as np
 
@@ -33,13 +33,6 @@ class Query:
     candidates: int = 50
 
 
-class Place(NamedTuple):
-    """Where a chunk stands: segment number and chunk number inside it."""
-
-    segment: int
-    chunk: int
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
     """One chunk of the answer. `rank` counts from 1; `score` is the fused score, or BM25's when it stands alone."""
@@ -62,20 +55,39 @@ def search(snapshot: Snapshot, view: View, query: Query, k: int) -> tuple[Hit, .
         return _hits(snapshot, words)
     near = _top(snapshot, _near(snapshot, view, query), wanted)
     fused = fuse([[place for place, _ in words], [place for place, _ in near]], rrf_k=query.rrf_k)
-    tie = _ties(snapshot, [place for place, *_ in fused])
-    fused.sort(key=lambda item: (-item[1], item[2], tie[item[0]]))
-    return _hits(snapshot, [(place, value) for place, value, _ in fused[:k]])
+    return _hits(snapshot, _first(snapshot, fused, k))
 
 
-def fuse(lists: Sequence[Sequence[Place]], *, rrf_k: int) -> list[tuple[Place, float, int]]:
+def fuse(lists: Sequence[Sequence[int]], *, rrf_k: int) -> list[tuple[int, float, int]]:
     """Return each place with its sum of 1/(rrf_k + rank), rounded to 12 decimals, and its best rank."""
-    sums: dict[Place, float] = {}
-    best: dict[Place, int] = {}
+    sums: dict[int, float] = {}
+    best: dict[int, int] = {}
     for ranked in lists:
         for rank, place in enumerate(ranked, 1):
-            sums[place] = sums.get(place, 0.0) + 1 / (rrf_k + rank)
-            best[place] = min(rank, best.get(place, rank))
-    return [(place, round(total, _DECIMALS), best[place]) for place, total in sums.items()]
+            if place in sums:
+                sums[place] += 1 / (rrf_k + rank)
+                best[place] = min(best[place], rank)
+            else:
+                sums[place] = 1 / (rrf_k + rank)
+                best[place] = rank
+    return [(place, _rounded(total), best[place]) for place, total in sums.items()]
+
+
+# The sums of reciprocal ranks are few, and rounding them is most of the cost of fusing.
+@lru_cache(maxsize=16_384)
+def _rounded(value: float) -> float:
+    return round(value, _DECIMALS)
+
+
+def _first(snapshot: Snapshot, fused: list[tuple[int, float, int]], k: int) -> list[tuple[int, float]]:
+    """Return the k best by score, best rank, then `_ties`, which are looked up only where they can decide."""
+    ranked = sorted((-value, rank, place) for place, value, rank in fused)
+    end = min(k, len(ranked))
+    while end < len(ranked) and ranked[end][:2] == ranked[k - 1][:2]:
+        end += 1
+    tie = _ties(snapshot, [place for *_, place in ranked[:end]])
+    ranked[:end] = sorted(ranked[:end], key=lambda item: (item[0], item[1], tie[item[2]]))
+    return [(place, -value) for value, _, place in ranked[:k]]
 
 
 def _near(snapshot: Snapshot, view: View, query: Query) -> tuple[tuple[Ids, F64], ...]:
@@ -87,41 +99,30 @@ def _near(snapshot: Snapshot, view: View, query: Query) -> tuple[tuple[Ids, F64]
     return nearest(snapshot, view, vector, query.candidates)
 
 
-def _top(snapshot: Snapshot, parts: Sequence[tuple[Ids, F64]], k: int) -> list[tuple[Place, float]]:
-    """Return the k best over all segments, ties in the order of `_ties`."""
-    found: list[tuple[Place, float]] = []
-    for number, (ids, scores) in enumerate(parts):
+def _top(snapshot: Snapshot, parts: Sequence[tuple[Ids, F64]], k: int) -> list[tuple[int, float]]:
+    """Return the places and scores of the k best over all segments, ties in the order of `_ties`."""
+    found: list[tuple[int, float]] = []
+    for (ids, scores), segment, start in zip(parts, snapshot.segments, snapshot.starts, strict=True):
         keep = at_least_best(scores, k)
-        ranked = keep[np.lexsort((snapshot.segments[number].order[ids[keep]], -scores[keep]))[:k]]
-        found += zip((Place(number, chunk) for chunk in ids[ranked].tolist()), scores[ranked].tolist(), strict=True)
+        ranked = keep[np.lexsort((segment.order[ids[keep]], -scores[keep]))[:k]]
+        found += zip((ids[ranked] + start).tolist(), scores[ranked].tolist(), strict=True)
     if sum(len(ids) > 0 for ids, _ in parts) > 1:
         tie = _ties(snapshot, [place for place, _ in found])
         found.sort(key=lambda item: (-item[1], tie[item[0]]))
     return found[:k]
 
 
-def _ties(snapshot: Snapshot, places: Sequence[Place]) -> dict[Place, tuple[bytes, int, int]]:
+def _ties(snapshot: Snapshot, places: Sequence[int]) -> dict[int, tuple[bytes, int, int]]:
     """Return what decides between equal scores: document id, first day in force, ordinal; never an internal number."""
-    visibility = snapshot.visibility
+    documents, spans = snapshot.visibility.documents, snapshot.visibility.spans
+    origins = snapshot.origins(places)
     return {
-        place: (visibility.documents[rev], visibility.spans[rev][0], ordinal)
-        for place, (rev, ordinal) in zip(places, _origins(snapshot, places), strict=True)
+        place: (documents[rev], spans[rev][0], ordinal) for place, (rev, ordinal) in zip(places, origins, strict=True)
     }
 
 
-def _origins(snapshot: Snapshot, places: Sequence[Place]) -> list[tuple[int, int]]:
-    """Return (revision, ordinal) of each place."""
-    found: list[tuple[int, int]] = [(0, 0)] * len(places)
-    for number, segment in enumerate(snapshot.segments):
-        where = [index for index, place in enumerate(places) if place.segment == number]
-        revs, ordinals = segment.origins([places[index].chunk for index in where])
-        for index, rev, ordinal in zip(where, revs, ordinals, strict=True):
-            found[index] = (rev, ordinal)
-    return found
-
-
-def _hits(snapshot: Snapshot, ranked: Sequence[tuple[Place, float]]) -> tuple[Hit, ...]:
-    origins = _origins(snapshot, [place for place, _ in ranked])
+def _hits(snapshot: Snapshot, ranked: Sequence[tuple[int, float]]) -> tuple[Hit, ...]:
+    origins = snapshot.origins([place for place, _ in ranked])
     return tuple(
         Hit(rev=rev, ordinal=ordinal, rank=rank, score=round(value, _DECIMALS))
         for rank, ((_, value), (rev, ordinal)) in enumerate(zip(ranked, origins, strict=True), 1)

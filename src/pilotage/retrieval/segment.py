@@ -80,7 +80,8 @@ class Segment:
         start, end = int(self.post_ptr[term]), int(self.post_ptr[term + 1])
         return self.post_chunk[start:end], self.post_tf[start:end]
 
-    def origins(self, chunks: Sequence[int]) -> tuple[list[int], list[int]]:
+    def origins(self, chunks: Sequence[int]) -> list[tuple[int, int]]:
         """Return the revision and the ordinal of each chunk."""
-        rows = np.searchsorted(self.first, np.array(chunks, dtype=np.uint32), side="right") - 1
-        return self.revs[rows].tolist(), self.ordinal[list(chunks)].tolist()
+        numbers = np.array(chunks, dtype=np.int64)
+        rows = np.searchsorted(self.first, numbers.astype(np.uint32), side="right") - 1
+        return list(zip(self.revs[rows].tolist(), self.ordinal[numbers].tolist(), strict=True))

@@ -1,18 +1,21 @@
 """A whole index at one moment: its segments, and what each allowed set covers of them, remembered.
 
-Immutable but for its cache, which belongs to one visibility generation. Chunks are addressed by (segment, chunk).
+Immutable but for its caches, which belong to one visibility generation. A chunk's place counts through all segments.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from pilotage.retrieval.allowed import Allowed, Asking, Visibility, allow
 from pilotage.retrieval.segment import Segment
 from pilotage.retrieval.visible import Visible, visible_chunks
 
 _CACHE_ENTRIES = 4_096
+_TERM_ENTRIES = 65_536
 # A mask costs one byte a chunk: the cache holds at most this many bytes of ids and masks.
 _CACHE_BYTES = 256 * 2**20
 
@@ -34,6 +37,30 @@ class Snapshot:
     segments: tuple[Segment, ...]
     visibility: Visibility
     _views: OrderedDict[Asking, View] = field(default_factory=OrderedDict)
+    _terms: dict[str, tuple[int | None, ...]] = field(default_factory=dict)
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """The place of each segment's first chunk."""
+        return (0, *accumulate(segment.chunks for segment in self.segments[:-1])) if self.segments else ()
+
+    def term(self, term: str) -> tuple[int | None, ...]:
+        """Return the number of a term in each segment; questions repeat words, so these are remembered."""
+        found = self._terms.get(term)
+        if found is None:
+            if len(self._terms) >= _TERM_ENTRIES:
+                self._terms.clear()
+            found = self._terms[term] = tuple(segment.term(term) for segment in self.segments)
+        return found
+
+    def origins(self, places: Sequence[int]) -> list[tuple[int, int]]:
+        """Return the revision and ordinal of the chunk at each place."""
+        found: list[tuple[int, int]] = [(0, 0)] * len(places)
+        for segment, start in zip(self.segments, self.starts, strict=True):
+            inside = [index for index, place in enumerate(places) if start <= place < start + segment.chunks]
+            for index, origin in zip(inside, segment.origins([places[one] - start for one in inside]), strict=True):
+                found[index] = origin
+        return found
 
     def view(self, asking: Asking) -> View:
         """Return what the asker may see; decided once per asker and generation."""

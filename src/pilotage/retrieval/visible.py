@@ -45,30 +45,32 @@ class Visible:
     def holding(self, chunks: U32) -> int:
         """Return how many of these postings are visible: the document frequency."""
         if self.mask is None:
-            return len(self.cut(chunks, None)[0])
+            return len(self.meet(chunks)[0])
         return len(chunks) if self.is_whole else int(np.count_nonzero(self.mask[chunks]))
 
-    def cut(self, chunks: U32, tf: U16 | None) -> tuple[Ids, F64]:
-        """Return the visible postings; without `tf` their frequencies are left out."""
-        if self.mask is not None:
-            keep = slice(None) if self.is_whole else np.flatnonzero(self.mask[chunks])
-            return chunks[keep].astype(np.int64), _frequencies(tf, keep)
-        ids = self.chunks
-        if not len(ids) or not len(chunks):
-            return np.zeros(0, np.int64), np.zeros(0, np.float64)
-        if len(ids) < len(chunks):
-            places = np.searchsorted(chunks, ids.astype(np.uint32))
-            places[places == len(chunks)] = 0
-            hit = np.flatnonzero(chunks[places] == ids)
-            return ids[hit], _frequencies(tf, places[hit])
-        places = np.searchsorted(ids, chunks.astype(np.int64))
-        places[places == len(ids)] = 0
-        hit = np.flatnonzero(ids[places] == chunks)
-        return chunks[hit].astype(np.int64), _frequencies(tf, hit)
+    def cut(self, chunks: U32, tf: U16) -> tuple[Ids, F64]:
+        """Return the visible postings."""
+        if self.is_whole:
+            return chunks.astype(np.int64), tf.astype(np.float64)
+        hits = self.meet(chunks)[1] if self.mask is None else np.flatnonzero(self.mask[chunks])
+        return chunks[hits].astype(np.int64), tf[hits].astype(np.float64)
+
+    def meet(self, chunks: U32) -> tuple[Ids, Ids]:
+        """Return where visible chunks and postings meet: places among the visible chunks, and among the postings."""
+        return meeting(self.chunks.astype(np.uint32), chunks)
 
 
-def _frequencies(tf: U16 | None, places: Ids | slice) -> F64:
-    return np.zeros(0, np.float64) if tf is None else tf[places].astype(np.float64)
+def meeting(one: U32, other: U32) -> tuple[Ids, Ids]:
+    """Return the places in each of two ascending arrays of the numbers that both hold."""
+    if len(one) > len(other):
+        places, found = meeting(other, one)
+        return found, places
+    if not len(one):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    places = np.searchsorted(other, one)
+    places[places == len(other)] = 0
+    hits = np.flatnonzero(other[places] == one)
+    return hits, places[hits]
 
 
 def visible_chunks(segment: Segment, revisions: BitMap) -> Visible:
