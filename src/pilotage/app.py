@@ -76,7 +76,7 @@ async def joined_serving(instance: Instance, environ: dict[str, str]) -> AsyncIt
 
     async def heard(message: Heard) -> None:
         if message.channel is Channel.CORPUS:
-            indexes.wake()
+            indexes.hear(message.payload)
 
     async def resync() -> None:
         indexes.wake()

@@ -7,14 +7,16 @@ no names, or a name nobody granted anything gives the empty set. Fail mode: an e
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import TypeVar
 
 from pyroaring import BitMap
 
 from pilotage.core.digest import Digest, digest_of
 from pilotage.corpus.settings import Classification
 
+_Name = TypeVar("_Name", bound=str)
 _FOREVER = 2**31 - 1
 _MAKER = object()
 
@@ -45,7 +47,8 @@ class DocumentRow:
 class Visibility:
     """Bitmaps over revisions at one generation; replaced whole on every change, never edited.
 
-    `spans` are the days [from, to) of each revision in force, `documents` the UTF-8 id of its document.
+    `spans` are the days [from, to) of each revision in force, `documents` the UTF-8 id of its document. `facts` are the
+    rows the bitmaps were made of, `revisions` those of each document.
     """
 
     generation: int
@@ -56,6 +59,8 @@ class Visibility:
     live: BitMap
     spans: Mapping[int, tuple[int, int]]
     documents: Mapping[int, bytes]
+    facts: Mapping[str, DocumentRow]
+    revisions: Mapping[str, BitMap]
     _days: dict[int, BitMap] = field(default_factory=dict)
 
     def in_force(self, day: date) -> BitMap:
@@ -86,12 +91,13 @@ def make_visibility(
         ]
         names[row.rev] = row.document.encode()
         spans[row.rev] = (row.effective_from or 0, min(ends, default=_FOREVER))
+    facts = {document.id: document for document in documents if document.id in by_document}
     principals: dict[str, BitMap] = {}
     classifications: dict[Classification, BitMap] = {}
     regions: dict[str, BitMap] = {}
     live = BitMap()
-    for document in documents:
-        revs = by_document.get(document.id, BitMap())
+    for document in facts.values():
+        revs = by_document[document.id]
         for name in document.acl:
             principals.setdefault(name, BitMap()).update(revs)
         classifications.setdefault(document.classification, BitMap()).update(revs)
@@ -107,7 +113,47 @@ def make_visibility(
         live=live,
         spans=spans,
         documents=names,
+        facts=facts,
+        revisions=by_document,
     )
+
+
+def change_documents(visibility: Visibility, generation: int, documents: Iterable[DocumentRow]) -> Visibility:
+    """Return the bitmaps as they are once these documents have new facts; others are shared, none is edited."""
+    facts = dict(visibility.facts)
+    principals, regions = dict(visibility.principals), dict(visibility.regions)
+    classifications = dict(visibility.classifications)
+    live = visibility.live
+    for document in documents:
+        before, revs = facts.get(document.id), visibility.revisions.get(document.id)
+        if before is None or revs is None:  # no revision of it is in any version known here
+            continue
+        _move(principals, before.acl, document.acl, revs)
+        _move(regions, (before.region,), (document.region,), revs)
+        _move(classifications, (before.classification,), (document.classification,), revs)
+        live = live | revs if document.is_live else live - revs
+        facts[document.id] = document
+    return replace(
+        visibility,
+        generation=generation,
+        principals=principals,
+        regions=regions,
+        classifications=classifications,
+        live=live,
+        facts=facts,
+    )
+
+
+def _move(bitmaps: dict[_Name, BitMap], before: Iterable[_Name], after: Iterable[_Name], revs: BitMap) -> None:
+    was, now = set(before), set(after)
+    for name in was - now:
+        left = bitmaps[name] - revs
+        if left:
+            bitmaps[name] = left
+        else:
+            del bitmaps[name]
+    for name in now - was:
+        bitmaps[name] = bitmaps.get(name, BitMap()) | revs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

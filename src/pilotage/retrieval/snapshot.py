@@ -39,6 +39,10 @@ class Snapshot:
     _views: OrderedDict[Asking, View] = field(default_factory=OrderedDict)
     _terms: dict[str, tuple[int | None, ...]] = field(default_factory=dict)
 
+    def under(self, visibility: Visibility) -> Snapshot:
+        """Return the same segments under another visibility; nothing that was decided before is kept."""
+        return Snapshot(segments=self.segments, visibility=visibility, _terms=self._terms)
+
     @property
     def starts(self) -> tuple[int, ...]:
         """The place of each segment's first chunk."""

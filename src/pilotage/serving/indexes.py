@@ -1,8 +1,10 @@
 """The index snapshots of this process: loaded, kept current, and swapped whole while requests go on.
 
-A notification or the one-second poll finds that a corpus moved; a thread opens the index again and the reference is
-replaced. A request keeps the snapshot it began with; the old one closes when its last request ends. Fail mode: a corpus
-that could not be loaded has no snapshot, requests for it are refused, and `/readyz` says so.
+A notification or the one-second poll finds that a corpus moved. Permissions are followed at once, in about a
+millisecond; segments are built beside the serving, and the reference is replaced when they are ready. A request keeps
+the snapshot it began with; the old one closes when its last request ends. Fail mode: a corpus that could not be loaded
+has no snapshot, requests for it are refused, and `/readyz` says so; a build that failed is tried again every second
+while the old segments serve under current permissions.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from pilotage.core.errors import PilotageError
 from pilotage.core.ids import CorpusName
 from pilotage.corpus.settings import CorpusSettings
 from pilotage.retrieval.snapshot import Snapshot
-from pilotage.store.index_build import IndexFolder, open_index
+from pilotage.store.index_build import IndexFolder, follow_index, open_index
 
 logger = logging.getLogger(__name__)
 
@@ -26,15 +28,19 @@ _GENERATIONS = text("SELECT name, generation FROM corpus")
 
 
 class Indexes:
-    """Snapshots by corpus. All methods belong to one event loop; building happens in threads."""
+    """Snapshots by corpus. All methods belong to one event loop; the store is read in threads."""
 
     def __init__(self, engine: Engine, corpora: Mapping[CorpusName, CorpusSettings], folder: IndexFolder) -> None:
         self._engine = engine
         self._corpora = corpora
         self._folder = folder
         self._snapshots: dict[CorpusName, Snapshot] = {}
-        self._locks = {name: asyncio.Lock() for name in corpora}
+        self._incomplete: set[CorpusName] = set()
+        self._builds: dict[CorpusName, asyncio.Task[None]] = {}
+        self._building = {name: asyncio.Lock() for name in corpora}
+        self._following = {name: asyncio.Lock() for name in corpora}
         self._woken = asyncio.Event()
+        self._heard: set[CorpusName] = set()
 
     def snapshot(self, corpus: CorpusName) -> Snapshot | None:
         """Return the current snapshot, None while there is none."""
@@ -46,43 +52,92 @@ class Indexes:
         return found is not None and version in found.visibility.versions
 
     def wake(self) -> None:
-        """Look for moved corpora now: a notification came, or the listener reconnected."""
+        """Look for moved corpora now: the listener reconnected, or a request met a permission that had moved."""
+        self._woken.set()
+
+    def hear(self, payload: str) -> None:
+        """Take a notification, `corpus:generation`: that corpus is followed without looking at the others first."""
+        self._heard.add(CorpusName(payload.partition(":")[0]))
         self._woken.set()
 
     async def refresh(self, corpus: CorpusName) -> None:
         """Open the index of a corpus as it is committed now; raise Unavailable when it cannot be opened."""
-        async with self._locks[corpus]:
+        async with self._building[corpus]:
             earlier = self._snapshots.get(corpus)
             settings = self._corpora[corpus]
             opened = await asyncio.to_thread(open_index, self._engine, settings, self._folder, earlier=earlier)
-            self._snapshots[corpus] = opened
+            # Permissions that moved while segments were built are applied before anybody sees them.
+            await self._swap(corpus, opened)
+
+    async def follow(self, corpus: CorpusName) -> None:
+        """Apply changed permissions and takedowns of a loaded corpus."""
+        await self._swap(corpus, None)
+
+    async def _swap(self, corpus: CorpusName, opened: Snapshot | None) -> None:
+        async with self._following[corpus]:
+            current = opened or self._snapshots[corpus]
+            followed = await asyncio.to_thread(follow_index, self._engine, corpus, current)
+            self._snapshots[corpus] = followed.snapshot
+            if not followed.is_complete:
+                self._incomplete.add(corpus)
+            elif opened is not None:
+                self._incomplete.discard(corpus)
 
     async def catch_up(self) -> None:
-        """Refresh every declared corpus whose generation moved; one that fails is logged and tried again."""
-        generations = await asyncio.to_thread(self._generations)
-        for corpus in self._corpora:
-            current = self._snapshots.get(corpus)
-            moved = generations.get(corpus)
-            if moved is None or (current is not None and current.visibility.generation == moved):
-                continue
-            try:
-                await self.refresh(corpus)
-            except PilotageError as error:
-                logger.error("index of %s: %s", corpus, error)  # noqa: TRY400 - the message says all there is
+        """Follow every declared corpus that moved, and start the builds that are due."""
+        moved, self._heard = self._heard & self._snapshots.keys() & self._corpora.keys(), set()
+        for corpus in moved or await self._moved():
+            if corpus in self._snapshots:
+                await self.follow(corpus)
+            else:
+                self._incomplete.add(corpus)
+        for corpus in self._incomplete - self._builds.keys():
+            self._builds[corpus] = asyncio.create_task(self._build(corpus), name=f"index of {corpus}")
+
+    async def settle(self) -> None:
+        """Wait for the builds under way."""
+        await asyncio.gather(*self._builds.values())
 
     async def run(self) -> None:
         """Keep up until cancelled: on every wake-up, and once a second where a notification was lost."""
-        while True:
-            try:
-                await self.catch_up()
-            except Exception as error:  # noqa: BLE001 - a worker loop: the store is away, the next round tries again
-                logger.warning("indexes: %s", error)
-            try:
-                await asyncio.wait_for(self._woken.wait(), POLL_S)
-            except TimeoutError:
-                continue
-            finally:
-                self._woken.clear()
+        try:
+            while True:
+                await self._round()
+        finally:
+            for build in self._builds.values():
+                build.cancel()
+            await asyncio.gather(*self._builds.values(), return_exceptions=True)
+
+    async def _round(self) -> None:
+        try:
+            await self.catch_up()
+        except Exception as error:  # noqa: BLE001 - a worker loop: the store is away, the next round tries again
+            logger.warning("indexes: %s", error)
+        try:
+            await asyncio.wait_for(self._woken.wait(), POLL_S)
+        except TimeoutError:
+            return
+        finally:
+            self._woken.clear()
+
+    async def _build(self, corpus: CorpusName) -> None:
+        try:
+            await self.refresh(corpus)
+        except PilotageError as error:
+            logger.error("index of %s: %s", corpus, error)  # noqa: TRY400 - the message says all there is
+        except Exception as error:  # noqa: BLE001 - a worker loop: the store is away, the next round tries again
+            logger.warning("index of %s: %s", corpus, error)
+        finally:
+            del self._builds[corpus]
+
+    async def _moved(self) -> list[CorpusName]:
+        generations = await asyncio.to_thread(self._generations)
+        return [
+            corpus
+            for corpus in self._corpora
+            if corpus in generations
+            and (corpus not in self._snapshots or self._snapshots[corpus].visibility.generation != generations[corpus])
+        ]
 
     def _generations(self) -> dict[str, int]:
         with self._engine.connect() as connection:

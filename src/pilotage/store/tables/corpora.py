@@ -46,6 +46,8 @@ document = Table(
     Column("region", Text, nullable=False),
     Column("acl_confirmed_at", TIMESTAMP(timezone=True), nullable=False),
     Column("tombstone", Text),
+    Column("changed", BigInteger, nullable=False, server_default=text("0")),
+    Index("document_changed", "corpus", "changed"),
 )
 
 revision = Table(

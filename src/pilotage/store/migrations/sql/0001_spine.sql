@@ -20,8 +20,23 @@ CREATE TABLE document (
     region          text NOT NULL,
     acl_confirmed_at timestamptz NOT NULL,
     tombstone       text,                               -- takedown id; hidden from that moment, everywhere
+    changed         bigint NOT NULL DEFAULT 0,          -- generation that brought the current acl, labels and tombstone
     PRIMARY KEY (corpus, id)
 );
+CREATE INDEX document_changed ON document (corpus, changed);
+
+-- A process that has seen generation g reads only what changed after it. The lock keeps the generation still until this
+-- transaction has counted it, so a change is never marked with a generation that others have already passed.
+CREATE FUNCTION mark_document_change() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
+BEGIN
+    SELECT generation + 1 INTO NEW.changed FROM public.corpus WHERE name = NEW.corpus FOR UPDATE;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER document_changed BEFORE UPDATE OF acl, classification, region, tombstone ON document
+    FOR EACH ROW WHEN ((OLD.acl, OLD.classification, OLD.region, OLD.tombstone)
+                       IS DISTINCT FROM (NEW.acl, NEW.classification, NEW.region, NEW.tombstone))
+    EXECUTE FUNCTION mark_document_change();
 
 CREATE TABLE revision (
     corpus          text NOT NULL,
