@@ -188,7 +188,8 @@ def test_no_bytes_make_the_reader_fail_otherwise_than_with_problems(data: bytes)
 
 
 def test_kinds_are_named_for_people() -> None:
-    kinds = [from_plain(value, file="f").kind for value in ("x", True, 1, 1.5, [], {}, None)]
+    values: tuple[Json, ...] = ("x", True, 1, 1.5, [], {}, None)
+    kinds = [from_plain(value, file="f").kind for value in values]
     assert kinds == ["text", "true or false", "a whole number", "a number", "a list", "a mapping", "nothing"]
 
 

@@ -50,7 +50,7 @@ def _write(folder: Path, name: str, text: str) -> None:
 
 
 def test_a_person_finds_only_what_they_may_read(bank: Any, make_settings: Any, make_person: Any) -> None:
-    rules = [("open/*", ("group:everyone",)), ("hr/*", ("group:hr",))]
+    rules: list[tuple[str, tuple[str, ...]]] = [("open/*", ("group:everyone",)), ("hr/*", ("group:hr",))]
     name = bank.declare(make_settings("permitted", acl=(), acl_rules=_rules(rules)))
     folder = bank.folder(name)
     for place in ("open", "hr", "nobody"):
