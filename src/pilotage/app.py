@@ -20,11 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import uvloop
+
 from pilotage.adapters.identity_providers.open_oidc import open_verifier
 from pilotage.adapters.models.registry import ModelParts
 from pilotage.cli.main import make_app
 from pilotage.cli.runtime import Question
 from pilotage.control.instance import Instance
+from pilotage.control.ledger_checkpoint import prepare_ledger_key
 from pilotage.control.open_instance import Opening, open_instance
 from pilotage.control.refresh_corpus import RefreshTools
 from pilotage.core.errors import Conflict, NotFound, NotPermitted, PilotageError, Unavailable, UsageError
@@ -107,11 +110,9 @@ async def joined_serving(instance: Instance, environ: dict[str, str]) -> AsyncIt
                 await asyncio.wait({watching})
 
 
-def make_gateway(instance: Instance, running: OpenServing) -> Gateway:
+def make_gateway(instance: Instance, running: OpenServing, metrics: GatewayMetrics, pipeline: Pipeline) -> Gateway:
     """Join the gateway over a running serving path."""
-    metrics = GatewayMetrics()
     serving = running.serving
-    pipeline = Pipeline(serving, on_finished=metrics.finished)
     return Gateway(
         serving,
         chat=Chat(serving=serving, pipeline=pipeline),
@@ -141,12 +142,13 @@ class Joined:
         with open_instance(opening) as instance:
             if opening.url is not None:
                 check_listening(opening.environ.get("DATABASE_LISTEN_URL") or opening.url)
+            require_ledger_key(instance)
             worker = WorkerProcess(instance, dict(opening.environ)) if with_worker else None
             try:
                 if worker is not None:
                     worker.start()
                 opening.say(f"Serving {instance.workspace.organisation} on http://{host}:{port}")
-                asyncio.run(_serve(instance, dict(opening.environ), host=host, port=port))
+                uvloop.run(_serve(instance, dict(opening.environ), host=host, port=port))
             finally:
                 if worker is not None:
                     worker.stop()
@@ -157,6 +159,7 @@ class Joined:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         with open_instance(opening) as instance:
+            require_ledger_key(instance)
             registry = make_registry(lambda one: self.refresh_tools(one, lambda _done, _total: None))
             run_worker(instance, registry, stop, listen_url=opening.environ.get("DATABASE_LISTEN_URL"))
 
@@ -167,6 +170,14 @@ class Joined:
     def redact(self, instance: Instance) -> Callable[[str], str]:
         """Return the redaction of stored text."""
         return redact_for_storage(instance.keyring)
+
+
+def require_ledger_key(instance: Instance) -> None:
+    """Refuse to start with a ledger that cannot be signed: what happens must be provable from the first second."""
+    refusal = prepare_ledger_key(instance)
+    if refusal is not None:
+        reason = refusal.reasons[0]
+        raise Unavailable(reason.code, reason.text, hint="See `pilotage ledger fsck`.")
 
 
 async def _ask(instance: Instance, actor: Principal, question: Question) -> Answer | Refusal:
@@ -225,8 +236,14 @@ def answer_record(answer: Answer) -> dict[str, Any]:
 
 async def _serve(instance: Instance, environ: dict[str, str], *, host: str, port: int) -> None:
     async with joined_serving(instance, environ) as (running, _):
-        gateway = make_gateway(instance, running)
-        server = make_server(gateway, instance.workspace.gateway.limits, host=host, port=port, on_stop=lambda: None)
+        metrics = GatewayMetrics()
+        pipeline = Pipeline(running.serving, on_finished=metrics.finished)
+        gateway = make_gateway(instance, running, metrics, pipeline)
+
+        def stop() -> None:
+            pipeline.is_stopping = True
+
+        server = make_server(gateway, instance.workspace.gateway.limits, host=host, port=port, on_stop=stop)
         await server.serve()
 
 

@@ -106,7 +106,8 @@ def _warn_targets(gate: Gate, workflow: Workflow, problems: Problems) -> None:
 def _warn_corpora(workspace: Workspace, problems: Problems) -> None:
     for corpus in workspace.corpora.values():
         place = _at(f"corpora/{corpus.name}/corpus.yaml")
-        if not corpus.acl and not corpus.acl_rules and "acl" not in corpus.fields:
+        is_silent = not corpus.acl and not corpus.acl_rules and "acl" not in corpus.fields
+        if is_silent and corpus.derived_from is None:  # a derived corpus inherits the ACLs of its source
             what = f"The corpus {corpus.name!r} has no ACL: only rows that bring their own are readable"
             problems.warn(place, what, "Write acl, acl_rules or acl.yaml.")
         if corpus.retention_days is None:
