@@ -215,7 +215,7 @@ def test_a_workflow_without_kpi_or_golden_case_is_warned_about(bank: Files) -> N
     warnings = " ".join(str(found) for found in parse_workspace(bank).warnings)
     assert "has no KPI" in warnings
     assert "no golden case" in warnings
-    assert "The corpus 'policies-uat' has no ACL" in warnings
+    assert "The corpus 'policies-uat' has no ACL" not in warnings, "a derived corpus inherits its source's"
 
 
 def test_files_nobody_reads_are_not_silent(bank: Files) -> None:
@@ -322,3 +322,11 @@ def test_junk_in_any_file_is_a_list_of_problems_never_a_crash(path: str, junk: J
     }
     with pytest.raises(InvalidFiles):
         parse_workspace(declared)
+
+
+def test_a_corpus_without_any_acl_is_warned_about_unless_it_inherits_one(bank: Files) -> None:
+    path = "corpora/policies-uat/corpus.yaml"
+    bank[path] = bank[path].replace(b"derived_from: policies\n", b"")
+    del bank["corpora/policies-uat/acl.yaml"]
+    warnings = " ".join(str(found) for found in parse_workspace(bank).warnings)
+    assert "The corpus 'policies-uat' has no ACL" in warnings
