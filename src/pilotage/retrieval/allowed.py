@@ -18,6 +18,8 @@ from pilotage.corpus.settings import Classification
 
 _Name = TypeVar("_Name", bound=str)
 _FOREVER = 2**31 - 1
+# Changed rows are kept beside the many until they are this many: copying those takes longer than a revocation may.
+_FOLD = 1_000
 _MAKER = object()
 
 
@@ -48,7 +50,7 @@ class Visibility:
     """Bitmaps over revisions at one generation; replaced whole on every change, never edited.
 
     `spans` are the days [from, to) of each revision in force, `documents` the UTF-8 id of its document. `facts` are the
-    rows the bitmaps were made of, `revisions` those of each document.
+    rows the bitmaps were made of but for those in `changed`; `revisions` are those of each document.
     """
 
     generation: int
@@ -61,6 +63,7 @@ class Visibility:
     documents: Mapping[int, bytes]
     facts: Mapping[str, DocumentRow]
     revisions: Mapping[str, BitMap]
+    changed: Mapping[str, DocumentRow] = field(default_factory=dict)
     _days: dict[int, BitMap] = field(default_factory=dict)
 
     def in_force(self, day: date) -> BitMap:
@@ -120,19 +123,22 @@ def make_visibility(
 
 def change_documents(visibility: Visibility, generation: int, documents: Iterable[DocumentRow]) -> Visibility:
     """Return the bitmaps as they are once these documents have new facts; others are shared, none is edited."""
-    facts = dict(visibility.facts)
+    facts, changed = visibility.facts, dict(visibility.changed)
+    if len(changed) > _FOLD:
+        facts, changed = {**facts, **changed}, {}
     principals, regions = dict(visibility.principals), dict(visibility.regions)
     classifications = dict(visibility.classifications)
     live = visibility.live
     for document in documents:
-        before, revs = facts.get(document.id), visibility.revisions.get(document.id)
+        before = changed.get(document.id) or facts.get(document.id)
+        revs = visibility.revisions.get(document.id)
         if before is None or revs is None:  # no revision of it is in any version known here
             continue
         _move(principals, before.acl, document.acl, revs)
         _move(regions, (before.region,), (document.region,), revs)
         _move(classifications, (before.classification,), (document.classification,), revs)
         live = live | revs if document.is_live else live - revs
-        facts[document.id] = document
+        changed[document.id] = document
     return replace(
         visibility,
         generation=generation,
@@ -141,6 +147,7 @@ def change_documents(visibility: Visibility, generation: int, documents: Iterabl
         classifications=classifications,
         live=live,
         facts=facts,
+        changed=changed,
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pilotage.retrieval.best import kth_best
-from pilotage.retrieval.segment import F64, U16, U32, Ids, Segment
+from pilotage.retrieval.segment import F64, U8, U16, U32, Ids, Segment
 from pilotage.retrieval.snapshot import Snapshot, View
 from pilotage.retrieval.visible import Visible, meeting
 
@@ -39,16 +39,26 @@ class _Term:
 
     idf: float
     holding: int
-    parts: tuple[_Postings | None, ...]
+    parts: tuple[_Part | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Postings:
-    """A term's postings in one segment; where few chunks are visible, those that are (places among the visible)."""
+class _Part:
+    """A term in one segment: its postings, its frequency in every chunk where it is frequent, and among few visible."""
 
     chunks: U32
     tf: U16
-    places: Ids | None
+    everywhere: U8 | None
+    listed: U8 | U16 | None = None
+
+    def frequencies(self, ids: Ids) -> U8 | U16:
+        """Return how often each of these ascending chunks holds the term."""
+        if self.everywhere is not None:
+            return self.everywhere[ids]
+        found = np.zeros(len(ids), dtype=np.uint16)
+        here, there = meeting(ids.astype(np.uint32), self.chunks)
+        found[here] = self.tf[there]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +66,7 @@ class _Held:
     """One query term inside one segment."""
 
     idf: float
-    postings: _Postings
+    part: _Part
 
     @property
     def ceiling(self) -> float:
@@ -83,27 +93,27 @@ def score(snapshot: Snapshot, view: View, terms: Iterable[str], k: int) -> Lexic
         held = [held[index] for index in sorted(rarest)]
     average = view.tokens / view.chunks if view.chunks else 0.0
     parts = []
-    for number, (segment, part) in enumerate(zip(snapshot.segments, view.parts, strict=True)):
-        inside = [_Held(term.idf, postings) for term in held if (postings := term.parts[number]) is not None]
-        parts.append(_Scoring(segment=segment, part=part, average=average, k=k).run(inside))
+    for number, (segment, visible) in enumerate(zip(snapshot.segments, view.parts, strict=True)):
+        inside = [_Held(term.idf, part) for term in held if (part := term.parts[number]) is not None]
+        parts.append(_Scoring(segment=segment, visible=visible, average=average, k=k).run(inside))
     return Lexical(parts=tuple(parts))
 
 
 def _term(snapshot: Snapshot, view: View, term: str) -> _Term:
-    parts: list[_Postings | None] = []
+    parts: list[_Part | None] = []
     holding = 0
     for segment, visible, number in zip(snapshot.segments, view.parts, snapshot.term(term), strict=True):
-        if number is None or not visible.count:
-            parts.append(None)
-            continue
-        chunks, tf = segment.postings(number)
-        if visible.mask is None:
-            places, hits = visible.meet(chunks)
-            holding += len(places)
-            parts.append(_Postings(chunks, tf[hits], places))
-        else:
-            holding += visible.holding(chunks)
-            parts.append(_Postings(chunks, tf, None))
+        part = None
+        if number is not None and visible.count:
+            chunks, tf = segment.postings(number)
+            part = _Part(chunks, tf, snapshot.everywhere(segment, number))
+            if visible.mask is None:
+                listed = part.frequencies(visible.chunks)
+                holding += int(np.count_nonzero(listed))
+                part = _Part(chunks, tf, part.everywhere, listed)
+            else:
+                holding += visible.holding(part.chunks)
+        parts.append(part)
     idf = inverse_frequency(chunks=view.chunks, holding=holding)
     return _Term(idf=idf, holding=holding, parts=tuple(parts))
 
@@ -113,24 +123,21 @@ class _Scoring:
     """One question over one segment: `average` is the mean length of the visible chunks, `k` how many are wanted."""
 
     segment: Segment
-    part: Visible
+    visible: Visible
     average: float
     k: int
 
     def run(self, terms: list[_Held]) -> tuple[Ids, F64]:
         """Return the candidates for the k best, and their scores."""
-        if not terms or not self.part.count:
+        if not terms:
             return np.zeros(0, np.int64), np.zeros(0, np.float64)
-        return self._listed(terms) if self.part.mask is None else self._score(self._candidates(terms), terms)
-
-    def _listed(self, terms: list[_Held]) -> tuple[Ids, F64]:
-        """Score a short list of visible chunks, all of them."""
-        ids = self.part.chunks
-        norms = self._norms(ids)
-        total = np.zeros(len(ids), dtype=np.float64)
-        for term in terms:
-            places, tf = term.postings.places, term.postings.tf.astype(np.float64)
-            total[places] += term.idf * tf * (K1 + 1) / (tf + norms[places])
+        if self.visible.mask is None:
+            ids = self.visible.chunks
+            tf = [term.part.listed for term in terms]
+        else:
+            ids = self._candidates(terms)
+            tf = [term.part.frequencies(ids) for term in terms]
+        total = self._sum([term.idf for term in terms], np.array(tf, dtype=np.float64), ids)
         touched = np.flatnonzero(total)
         return ids[touched], total[touched]
 
@@ -139,9 +146,9 @@ class _Scoring:
         partial = np.zeros(self.segment.chunks, dtype=np.float64)
         seen: list[Ids] = []
         threshold, rest = 0.0, sum(term.ceiling for term in terms)
-        for term in sorted(terms, key=lambda term: len(term.postings.chunks)):
-            chunks, tf = self.part.cut(term.postings.chunks, term.postings.tf)
-            partial[chunks] += term.idf * tf * (K1 + 1) / (tf + self._norms(chunks))
+        for term in sorted(terms, key=lambda term: len(term.part.chunks)):
+            chunks, tf = self.visible.cut(term.part.chunks, term.part.tf)
+            partial[chunks] += self._sum([term.idf], tf[None, :], chunks)
             seen.append(chunks)
             rest -= term.ceiling
             if len(chunks) >= self.k:
@@ -151,16 +158,10 @@ class _Scoring:
         bound = (threshold - rest) * (1 - _SLACK)
         return np.unique(np.concatenate([chunks[partial[chunks] >= bound] for chunks in seen]))
 
-    def _score(self, ids: Ids, terms: list[_Held]) -> tuple[Ids, F64]:
-        """Score these chunks by every term, in byte order."""
-        norms = self._norms(ids)
+    def _sum(self, idf: list[float], tf: F64, ids: Ids) -> F64:
+        """Return the scores of chunks from their term frequencies (terms, chunks), added in the order of the terms."""
+        norms = K1 * (1 - B + B * self.segment.length[ids].astype(np.float64) / self.average)
         total = np.zeros(len(ids), dtype=np.float64)
-        short = ids.astype(np.uint32)
-        for term in terms:
-            hit, places = meeting(short, term.postings.chunks)
-            tf = term.postings.tf[places].astype(np.float64)
-            total[hit] += term.idf * tf * (K1 + 1) / (tf + norms[hit])
-        return ids, total
-
-    def _norms(self, ids: Ids) -> F64:
-        return K1 * (1 - B + B * self.segment.length[ids].astype(np.float64) / self.average)
+        for row in np.array(idf)[:, None] * tf * (K1 + 1) / (tf + norms):
+            total += row
+        return total

@@ -15,7 +15,7 @@ import numpy as np
 from pilotage.retrieval.best import at_least_best
 from pilotage.retrieval.bm25 import score
 from pilotage.retrieval.build import unit_vector
-from pilotage.retrieval.segment import F64, Ids
+from pilotage.retrieval.segment import F32, F64, Ids
 from pilotage.retrieval.snapshot import Snapshot, View
 from pilotage.retrieval.vectors import nearest
 
@@ -28,7 +28,7 @@ class Query:
     """Analyser tokens of the question, and its embedding where the release has a model."""
 
     terms: Sequence[str]
-    vector: Sequence[float] | None = None
+    vector: Sequence[float] | F32 | None = None
     rrf_k: int = 60
     candidates: int = 50
 

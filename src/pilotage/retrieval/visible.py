@@ -12,8 +12,8 @@ from pyroaring import BitMap
 
 from pilotage.retrieval.segment import F64, U16, U32, Ids, Mask, Segment
 
-# Binary search of one id costs about as much as the mask of 32 postings.
-_FEW = 32
+# A list of one chunk in eight takes as many bytes as the mask.
+_FEW = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,20 +44,19 @@ class Visible:
 
     def holding(self, chunks: U32) -> int:
         """Return how many of these postings are visible: the document frequency."""
-        if self.mask is None:
-            return len(self.meet(chunks)[0])
-        return len(chunks) if self.is_whole else int(np.count_nonzero(self.mask[chunks]))
+        return len(self._hits(chunks)) if not self.is_whole else len(chunks)
 
     def cut(self, chunks: U32, tf: U16) -> tuple[Ids, F64]:
         """Return the visible postings."""
         if self.is_whole:
             return chunks.astype(np.int64), tf.astype(np.float64)
-        hits = self.meet(chunks)[1] if self.mask is None else np.flatnonzero(self.mask[chunks])
+        hits = self._hits(chunks)
         return chunks[hits].astype(np.int64), tf[hits].astype(np.float64)
 
-    def meet(self, chunks: U32) -> tuple[Ids, Ids]:
-        """Return where visible chunks and postings meet: places among the visible chunks, and among the postings."""
-        return meeting(self.chunks.astype(np.uint32), chunks)
+    def _hits(self, chunks: U32) -> Ids:
+        if self.mask is None:
+            return meeting(self.chunks.astype(np.uint32), chunks)[1]
+        return np.flatnonzero(self.mask[chunks])
 
 
 def meeting(one: U32, other: U32) -> tuple[Ids, Ids]:

@@ -19,7 +19,8 @@ from pilotage.core.errors import PilotageError
 from pilotage.core.ids import CorpusName
 from pilotage.corpus.settings import CorpusSettings
 from pilotage.retrieval.snapshot import Snapshot
-from pilotage.store.index_build import IndexFolder, follow_index, open_index
+from pilotage.store.index_build import IndexFolder, open_index
+from pilotage.store.index_follow import Follower
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +31,19 @@ _GENERATIONS = text("SELECT name, generation FROM corpus")
 class Indexes:
     """Snapshots by corpus. All methods belong to one event loop; the store is read in threads."""
 
-    def __init__(self, engine: Engine, corpora: Mapping[CorpusName, CorpusSettings], folder: IndexFolder) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        corpora: Mapping[CorpusName, CorpusSettings],
+        folder: IndexFolder,
+        *,
+        opened: Mapping[CorpusName, Snapshot] | None = None,
+    ) -> None:
         self._engine = engine
         self._corpora = corpora
         self._folder = folder
-        self._snapshots: dict[CorpusName, Snapshot] = {}
+        self._follower = Follower(engine)
+        self._snapshots = dict(opened or {})
         self._incomplete: set[CorpusName] = set()
         self._builds: dict[CorpusName, asyncio.Task[None]] = {}
         self._building = {name: asyncio.Lock() for name in corpora}
@@ -76,7 +85,7 @@ class Indexes:
     async def _swap(self, corpus: CorpusName, opened: Snapshot | None) -> None:
         async with self._following[corpus]:
             current = opened or self._snapshots[corpus]
-            followed = await asyncio.to_thread(follow_index, self._engine, corpus, current)
+            followed = await asyncio.to_thread(self._follower.follow, corpus, current)
             self._snapshots[corpus] = followed.snapshot
             if not followed.is_complete:
                 self._incomplete.add(corpus)
@@ -107,6 +116,11 @@ class Indexes:
             for build in self._builds.values():
                 build.cancel()
             await asyncio.gather(*self._builds.values(), return_exceptions=True)
+            self.close()
+
+    def close(self) -> None:
+        """Give the store's connection back."""
+        self._follower.close()
 
     async def _round(self) -> None:
         try:

@@ -24,7 +24,6 @@ from pilotage.core.errors import IntegrityError, Unavailable
 from pilotage.core.ids import CorpusName
 from pilotage.corpus.analyser import ANALYSER_ID
 from pilotage.corpus.settings import CorpusSettings
-from pilotage.retrieval.allowed import change_documents
 from pilotage.retrieval.build import build_segment
 from pilotage.retrieval.segment import Segment
 from pilotage.retrieval.snapshot import Snapshot
@@ -33,7 +32,6 @@ from pilotage.store.index_rows import (
     accepted_versions,
     count_chunks_of,
     live_revisions,
-    read_changes,
     read_chunks,
     read_visibility,
 )
@@ -77,26 +75,6 @@ def open_index(engine: Engine, settings: CorpusSettings, folder: IndexFolder, *,
             return earlier.under(visibility)
         segments = _segments(connection, settings, folder, wanted)
     return Snapshot(segments=segments, visibility=visibility)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Followed:
-    """A snapshot with the permissions of this moment. `is_complete` tells whether its segments are the wanted ones."""
-
-    snapshot: Snapshot
-    is_complete: bool
-
-
-def follow_index(engine: Engine, corpus: CorpusName, earlier: Snapshot) -> Followed:
-    """Apply what changed for readers since `earlier`, by one short statement and without touching a segment.
-
-    Incomplete: a version was accepted, or a takedown's text is still inside a segment (and invisible).
-    """
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        changes = read_changes(connection, corpus, since=earlier.visibility.generation)
-    visibility = change_documents(earlier.visibility, changes.generation, changes.documents)
-    is_complete = changes.versions == visibility.versions.keys() and all(one.is_live for one in changes.documents)
-    return Followed(snapshot=earlier.under(visibility), is_complete=is_complete)
 
 
 def _revisions(segments: tuple[Segment, ...]) -> BitMap:

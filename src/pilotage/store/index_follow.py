@@ -1,0 +1,64 @@
+"""Follows what changes for readers: current permissions on the segments a process already has.
+
+One short statement on a connection of its own, so that neither a build nor busy requests delay a revocation. Fail mode:
+an error closes the connection and is raised; the caller tries again, and the last wall holds meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import Lock
+
+from sqlalchemy import Connection, Engine
+
+from pilotage.core.ids import CorpusName
+from pilotage.retrieval.allowed import change_documents
+from pilotage.retrieval.snapshot import Snapshot
+from pilotage.store.index_rows import Changes, read_changes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """A snapshot with the permissions of this moment. `is_complete` tells whether its segments are the wanted ones."""
+
+    snapshot: Snapshot
+    is_complete: bool
+
+
+class Follower:
+    """Brings snapshots to the present; may be called from several threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: Connection | None = None
+        self._alone = Lock()
+
+    def follow(self, corpus: CorpusName, earlier: Snapshot) -> Followed:
+        """Apply what changed since `earlier`, without touching a segment.
+
+        Incomplete: a version was accepted, or a takedown's text is still inside a segment (and invisible).
+        """
+        changes = self._changes(corpus, since=earlier.visibility.generation)
+        visibility = change_documents(earlier.visibility, changes.generation, changes.documents)
+        is_complete = changes.versions == visibility.versions.keys() and all(one.is_live for one in changes.documents)
+        return Followed(snapshot=earlier.under(visibility), is_complete=is_complete)
+
+    def close(self) -> None:
+        """Give the connection back; the next call takes one again."""
+        with self._alone:
+            self._drop()
+
+    def _changes(self, corpus: CorpusName, *, since: int) -> Changes:
+        with self._alone:
+            if self._connection is None:
+                self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                return read_changes(self._connection, corpus, since=since)
+            except BaseException:
+                self._drop()
+                raise
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
