@@ -6,13 +6,12 @@ The caller's transaction must be REPEATABLE READ, so that bitmaps and generation
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date
 from sys import intern
 from typing import Any, Final
 
 from pyroaring import BitMap
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from pilotage.core.ids import CorpusName
 from pilotage.corpus.analyser import analyse
@@ -24,13 +23,6 @@ _GENERATION: Final = text("SELECT generation FROM corpus WHERE name = :corpus")
 _VERSIONS: Final = text("SELECT number, bitmap FROM corpus_version WHERE corpus = :corpus AND state = 'accepted'")
 _DOCUMENTS: Final = text(
     "SELECT id, acl, classification, region, tombstone IS NULL AS live FROM document WHERE corpus = :corpus"
-)
-# One statement, so that generation, versions and documents belong to one moment.
-_CHANGES: Final = text(
-    "SELECT c.generation, ARRAY(SELECT v.number FROM corpus_version v"
-    " WHERE v.corpus = c.name AND v.state = 'accepted') AS versions,"
-    " d.id, d.acl, d.classification, d.region, d.tombstone IS NULL AS live"
-    " FROM corpus c LEFT JOIN document d ON d.corpus = c.name AND d.changed > :since WHERE c.name = :corpus"
 )
 _REVISIONS: Final = text(
     "SELECT r.rev, r.document, r.effective_from, r.effective_to, r.retained_until FROM revision r"
@@ -53,25 +45,6 @@ def generation_of(connection: Connection, corpus: CorpusName) -> int | None:
     """Return the corpus's generation: it moves with every ACL, tombstone and version change. None: no such corpus."""
     found: int | None = connection.execute(_GENERATION, {"corpus": corpus}).scalar_one_or_none()
     return found
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
-    """What has changed since a generation: the one now, the accepted versions, and documents with new facts."""
-
-    generation: int
-    versions: frozenset[int]
-    documents: tuple[DocumentRow, ...]
-
-
-def read_changes(connection: Connection, corpus: CorpusName, *, since: int) -> Changes:
-    """Return what changed after a generation; a corpus that is gone has no version."""
-    rows = connection.execute(_CHANGES, {"corpus": corpus, "since": since}).all()
-    return Changes(
-        generation=rows[0].generation if rows else since,
-        versions=frozenset(rows[0].versions) if rows else frozenset(),
-        documents=tuple(_document(row) for row in rows if row.id is not None),
-    )
 
 
 def accepted_versions(connection: Connection, corpus: CorpusName) -> dict[int, BitMap]:
@@ -97,7 +70,7 @@ def read_visibility(connection: Connection, corpus: CorpusName, versions: dict[i
     The bundled sources declare their ACLs in the workspace, so these cannot go stale (serving.md 2.5.3 is about ACLs
     that live in another system).
     """
-    documents = [_document(row) for row in connection.execute(_DOCUMENTS, {"corpus": corpus})]
+    documents = [document_row(row) for row in connection.execute(_DOCUMENTS, {"corpus": corpus})]
     everything = BitMap.union(*versions.values()) if versions else BitMap()
     rows = connection.execute(_REVISIONS, {"corpus": corpus, "revs": list(everything)})
     return make_visibility(
@@ -117,13 +90,15 @@ def read_visibility(connection: Connection, corpus: CorpusName, versions: dict[i
     )
 
 
-def _document(row: Row[tuple[Any, ...]]) -> DocumentRow:
+def document_row(row: Sequence[Any]) -> DocumentRow:
+    """Return the facts of (id, acl, classification, region, whether it is live)."""
+    identifier, acl, classification, region, is_live = row
     return DocumentRow(
-        id=row.id,
-        acl=tuple(map(intern, row.acl)),
-        classification=Classification(row.classification),
-        region=intern(row.region),
-        is_live=row.live,
+        id=identifier,
+        acl=tuple(map(intern, acl)),
+        classification=Classification(classification),
+        region=intern(region),
+        is_live=is_live,
     )
 
 
