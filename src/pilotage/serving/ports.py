@@ -64,7 +64,7 @@ class RoutingSource(Protocol):
 class Retriever(Protocol):
     """Permission first, then ranking, then text."""
 
-    async def retrieve(self, context: Guarded) -> Retrieval | Refusal:
+    async def retrieve(self, context: Guarded) -> Retrieval | Refusal | Breach:
         """Return the passages the asker may see now; any error on the way is a refusal."""
         ...
 
@@ -75,6 +75,13 @@ class Retriever(Protocol):
     async def may_see(self, asker: Asker, refs: Sequence[tuple[str, int, int]]) -> bool:
         """Tell whether the asker may see every (corpus, rev, ordinal) now."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breach:
+    """The ranking held `lost` passages that the store does not show to the asker, although no permission moved."""
+
+    lost: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

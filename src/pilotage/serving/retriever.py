@@ -1,12 +1,11 @@
 """The real retriever: one permission decision, ranking inside it, and text through the last wall.
 
 Rule: the allowed set is decided before ranking; text is read by the statement that joins the current ACL. Fail mode: a
-ranked chunk that the wall does not return is a refusal; when nothing had moved it is a defect, and an alarm.
+ranked chunk that the wall does not return is a refusal; when nothing had moved it is a defect, and an incident.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -25,18 +24,15 @@ from pilotage.retrieval.search import Hit, Query, search
 from pilotage.retrieval.snapshot import Snapshot, View
 from pilotage.serving.context import Asker, Found, Guarded, Retrieval
 from pilotage.serving.indexes import Indexes
-from pilotage.serving.ports import Recheck
+from pilotage.serving.ports import Breach, Recheck
 from pilotage.serving.refusal import Code, Refusal
 from pilotage.store.passages import Reader, StoredPassage, fetch_generation, fetch_passages
 from pilotage.workspace.records import Workspace
-
-logger = logging.getLogger(__name__)
 
 _NOT_READY = Refusal(
     code=Code.INDEX_NOT_READY, message="The documents of this release are being loaded. Try again.", retry_after_s=5
 )
 _MOVED = Refusal(code=Code.PERMISSION_CHANGED, message="Permissions changed meanwhile. Ask again.", retry_after_s=1)
-_DEFECT = Refusal(code=Code.INTERNAL, message="Something went wrong here. The interaction id names the record.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +54,7 @@ class StoreRetriever:
         self._pool = pool
         self._zone = ZoneInfo(workspace.timezone)
 
-    async def retrieve(self, context: Guarded) -> Retrieval | Refusal:
+    async def retrieve(self, context: Guarded) -> Retrieval | Refusal | Breach:
         """Return the passages the asker may see now."""
         pin = context.release.content.corpora.get(context.place.space.data_stage)
         settings = None if pin is None else self._workspace.corpora.get(pin.name)
@@ -68,7 +64,7 @@ class StoreRetriever:
         if ranked is None:
             return _NOT_READY
         found = await self._read(context, pin, ranked)
-        if isinstance(found, Refusal):
+        if isinstance(found, Refusal | Breach):
             return found
         return Retrieval(
             corpus=pin.name,
@@ -94,23 +90,18 @@ class StoreRetriever:
         query = Query(terms=terms, rrf_k=rules.rrf_k, candidates=rules.candidates)
         return _Ranked(snapshot=snapshot, view=view, terms=terms, hits=search(snapshot, view, query, rules.top_k))
 
-    async def _read(self, context: Guarded, pin: CorpusPin, ranked: _Ranked) -> tuple[Found, ...] | Refusal:
+    async def _read(self, context: Guarded, pin: CorpusPin, ranked: _Ranked) -> tuple[Found, ...] | Refusal | Breach:
         places = [(hit.rev, hit.ordinal) for hit in ranked.hits]
         if not places:
             return ()
         async with self._pool.connection() as connection:
             texts = await fetch_passages(connection, pin.name, places, _reader(context.asker))
             generation = await fetch_generation(connection, pin.name)
-        if any(place not in texts for place in places):
+        lost = sum(place not in texts for place in places)
+        if lost:
             self._indexes.wake()
-            if generation != ranked.snapshot.visibility.generation:
-                return _MOVED
-            logger.critical(
-                "permission_wall: interaction %s ranked a chunk of %s that the store does not show to its asker.",
-                context.interaction,
-                pin.name,
-            )
-            return _DEFECT
+            has_moved = generation != ranked.snapshot.visibility.generation
+            return _MOVED if has_moved else Breach(lost=lost)
         return tuple(
             Found(
                 passage=_passage(texts[(hit.rev, hit.ordinal)], hit.rank),

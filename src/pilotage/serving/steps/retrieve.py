@@ -10,9 +10,11 @@ import psycopg
 
 from pilotage.core.errors import PilotageError
 from pilotage.serving.context import Guarded, Retrieval, Retrieved
+from pilotage.serving.ports import Breach
 from pilotage.serving.refusal import Code, Refusal
 from pilotage.serving.service import Serving
 from pilotage.serving.steps.extend import extend
+from pilotage.serving.steps.wall import open_wall_incident
 
 
 async def retrieve(context: Guarded, serving: Serving) -> Retrieved | Refusal:
@@ -28,6 +30,8 @@ async def retrieve(context: Guarded, serving: Serving) -> Retrieved | Refusal:
         return Refusal(code=Code.STORE_UNAVAILABLE, message="The store does not answer. Try again.", retry_after_s=2)
     except PilotageError:
         return Refusal(code=Code.INDEX_NOT_READY, message="The documents are being loaded. Try again.", retry_after_s=5)
+    if isinstance(retrieval, Breach):
+        return open_wall_incident(context, retrieval.lost, serving)
     if isinstance(retrieval, Refusal):
         return retrieval
     retrieval = serving.guard.check_passages(context, retrieval)
