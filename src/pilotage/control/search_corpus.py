@@ -75,7 +75,7 @@ def search_corpus(
     hits = search(snapshot, view, Query(terms=terms), wanted.top)
     places = [(hit.rev, hit.ordinal) for hit in hits]
     with instance.engine.connect() as connection:
-        texts = read_passages(connection, settings.name, places, Reader(names=acl_names(actor)))
+        texts = read_passages(connection, settings.name, places, Reader(names=acl_names(actor), version=version))
     found = ((hit, texts.get((hit.rev, hit.ordinal))) for hit in hits)
     return tuple(
         FoundPassage(

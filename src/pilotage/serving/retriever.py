@@ -95,7 +95,7 @@ class StoreRetriever:
         if not places:
             return ()
         async with self._pool.connection() as connection:
-            texts = await fetch_passages(connection, pin.name, places, _reader(context.asker))
+            texts = await fetch_passages(connection, pin.name, places, _reader(context.asker, pin.version))
             generation = await fetch_generation(connection, pin.name)
         lost = sum(place not in texts for place in places)
         if lost:
@@ -117,7 +117,7 @@ class StoreRetriever:
         corpus = CorpusName(retrieval.corpus or "")
         places = [(item.passage.rev, item.passage.ordinal) for item in retrieval.found]
         async with self._pool.connection() as connection:
-            texts = await fetch_passages(connection, corpus, places, _reader(context.asker))
+            texts = await fetch_passages(connection, corpus, places, _reader(context.asker, retrieval.corpus_version))
             generation = await fetch_generation(connection, corpus)
         lost = tuple(
             item.passage.marker for item in retrieval.found if (item.passage.rev, item.passage.ordinal) not in texts
@@ -131,14 +131,14 @@ class StoreRetriever:
         async with self._pool.connection() as connection:
             for corpus in sorted({corpus for corpus, _, _ in refs}):
                 places = [(rev, ordinal) for name, rev, ordinal in refs if name == corpus]
-                texts = await fetch_passages(connection, CorpusName(corpus), places, _reader(asker))
+                texts = await fetch_passages(connection, CorpusName(corpus), places, _reader(asker, None))
                 if any(place not in texts for place in places):
                     return False
         return True
 
 
-def _reader(asker: Asker) -> Reader:
-    return Reader(names=asker.acl_names, also=asker.also_visible_to)
+def _reader(asker: Asker, version: int | None) -> Reader:
+    return Reader(names=asker.acl_names, also=asker.also_visible_to, version=version)
 
 
 def _passage(stored: StoredPassage, marker: int) -> Passage:

@@ -27,6 +27,8 @@ SELECT c.rev, c.ordinal, d.id, d.title, r.title, d.uri, c.section, t.heading, t.
   JOIN document d ON d.corpus = r.corpus AND d.id = r.document
   JOIN chunk_text t ON t.corpus = c.corpus AND t.content_hash = c.content_hash
  WHERE d.tombstone IS NULL AND d.acl && {names}::text[] AND ({also}::text[] IS NULL OR d.acl && {also}::text[])
+   AND ({version}::int IS NULL OR EXISTS (SELECT FROM corpus_version v
+        WHERE v.corpus = c.corpus AND v.number = {version} AND v.state = 'accepted' AND bitmap_holds(v.bitmap, c.rev)))
 """
 _GENERATION: Final = "SELECT generation FROM corpus WHERE name = %(corpus)s"
 
@@ -48,14 +50,18 @@ class StoredPassage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """Whose permissions count: the asker's ACL names, and those of a service acting for them."""
+    """Whose permissions count: the asker's ACL names, and those of a service acting for them.
+
+    `version` None leaves open which version the passages stand in.
+    """
 
     names: frozenset[str]
     also: frozenset[str] | None = None
+    version: int | None = None
 
 
 def _statement(style: str) -> str:
-    marks = {name: style.format(name) for name in ("revs", "ordinals", "corpus", "names", "also")}
+    marks = {name: style.format(name) for name in ("revs", "ordinals", "corpus", "names", "also", "version")}
     return _WALL.format(**marks)
 
 
@@ -70,6 +76,7 @@ def _values(corpus: CorpusName, places: Sequence[Place], reader: Reader) -> dict
         "ordinals": [ordinal for _, ordinal in places],
         "names": sorted(reader.names),
         "also": None if reader.also is None else sorted(reader.also),
+        "version": reader.version,
     }
 
 

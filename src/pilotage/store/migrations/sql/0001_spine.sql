@@ -117,6 +117,71 @@ CREATE TABLE corpus_version (
     PRIMARY KEY (corpus, number)
 );
 
+-- Tells whether a portable Roaring bitmap (github.com/RoaringBitmap/RoaringFormatSpec) holds a value: the last wall asks
+-- the version itself, not what a process remembers of it. A bitmap that cannot be read raises; nothing is then shown.
+CREATE FUNCTION bitmap_holds(bitmap bytea, value bigint) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog AS $$
+DECLARE
+    map      bytea := bitmap || ''::bytea;              -- read from its table once, not for every byte
+    wanted   integer := (value >> 16)::integer;         -- key of the container
+    low      integer := (value & 65535)::integer;       -- place inside it
+    has_runs boolean := (get_byte(map, 0) | (get_byte(map, 1) << 8)) = 12347;
+    size     integer;
+    header   integer;                                   -- where keys and cardinalities stand
+    at       integer;                                   -- where the container stands
+    first    integer := 0;
+    last     integer;
+    middle   integer;
+    found    integer;
+    is_run   boolean := false;
+    count    integer;
+BEGIN
+    IF has_runs THEN
+        size := (get_byte(map, 2) | (get_byte(map, 3) << 8)) + 1;
+        header := 4 + (size + 7) / 8;
+    ELSE
+        size := get_byte(map, 4) | (get_byte(map, 5) << 8) | (get_byte(map, 6) << 16);
+        header := 8;
+    END IF;
+    last := size - 1;
+    LOOP
+        IF first > last THEN RETURN false; END IF;
+        middle := (first + last) / 2;
+        found := get_byte(map, header + 4 * middle) | (get_byte(map, header + 4 * middle + 1) << 8);
+        EXIT WHEN found = wanted;
+        IF found < wanted THEN first := middle + 1; ELSE last := middle - 1; END IF;
+    END LOOP;
+    at := header + 4 * size;
+    IF NOT has_runs OR size >= 4 THEN
+        at := at + 4 * middle;
+        at := get_byte(map, at) | (get_byte(map, at + 1) << 8) | (get_byte(map, at + 2) << 16)
+            | (get_byte(map, at + 3) << 24);
+    END IF;
+    FOR number IN CASE WHEN NOT has_runs OR size >= 4 THEN middle ELSE 0 END .. middle LOOP
+        is_run := has_runs AND ((get_byte(map, 4 + number / 8) >> (number % 8)) & 1) = 1;
+        count := 1 + (get_byte(map, header + 4 * number + 2) | (get_byte(map, header + 4 * number + 3) << 8));
+        IF is_run THEN count := get_byte(map, at) | (get_byte(map, at + 1) << 8); END IF;
+        EXIT WHEN number = middle;                      -- without offsets the containers before it are stepped over
+        at := at + CASE WHEN is_run THEN 2 + 4 * count WHEN count > 4096 THEN 8192 ELSE 2 * count END;
+    END LOOP;
+    IF NOT is_run AND count > 4096 THEN
+        RETURN get_bit(substring(map FROM at + low / 8 + 1 FOR 1), low % 8) = 1;
+    END IF;
+    first := 0;
+    last := count - 1;
+    WHILE first <= last LOOP                            -- runs are (start, length - 1), arrays are values
+        middle := (first + last) / 2;
+        found := CASE WHEN is_run THEN at + 2 + 4 * middle ELSE at + 2 * middle END;
+        header := get_byte(map, found) | (get_byte(map, found + 1) << 8);
+        IF header > low THEN last := middle - 1;
+        ELSIF header = low THEN RETURN true;
+        ELSIF is_run AND low <= header + (get_byte(map, found + 2) | (get_byte(map, found + 3) << 8)) THEN RETURN true;
+        ELSE first := middle + 1;
+        END IF;
+    END LOOP;
+    RETURN false;
+END $$;
+
 CREATE TABLE takedown (
     id              text PRIMARY KEY,
     corpus          text NOT NULL,
