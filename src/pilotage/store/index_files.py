@@ -22,6 +22,7 @@ from pilotage.retrieval.segment import Segment
 
 FORMAT = "pilotage.index/1"
 _MANIFEST = "manifest.json"
+_SEAL = "manifest.sha256"
 _BLOCK = 1 << 20
 
 
@@ -54,7 +55,10 @@ def write_segment(segment: Segment, folder: Path, *, corpus: str, analyser: str,
             revisions=(int(revs[0]), int(revs[-1]), len(revs)) if len(revs) else (0, 0, 0),
             files=files,
         )
-        _write_synced(fresh / _MANIFEST, msgspec.json.encode(manifest))
+        body = msgspec.json.encode(manifest)
+        _write_synced(fresh / _MANIFEST, body)
+        _write_synced(fresh / _SEAL, hashlib.sha256(body).hexdigest().encode())
+        _sync_folder(fresh)
         read_segment(fresh, corpus=corpus, analyser=analyser, model=model)
         fresh.rename(folder)
         _sync_folder(folder.parent)
@@ -67,7 +71,10 @@ def write_segment(segment: Segment, folder: Path, *, corpus: str, analyser: str,
 def read_segment(folder: Path, *, corpus: str, analyser: str, model: str | None = None) -> Segment:
     """Open a folder after checking every byte of it; raise IntegrityError when it is not what was written."""
     try:
-        manifest = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=Manifest)
+        body = (folder / _MANIFEST).read_bytes()
+        if hashlib.sha256(body).hexdigest().encode() != (folder / _SEAL).read_bytes():
+            raise _altered(folder, _MANIFEST)
+        manifest = msgspec.json.decode(body, type=Manifest)
         for name, expected in manifest.files.items():
             if _hash(folder / name) != expected:
                 raise _altered(folder, name)

@@ -1,0 +1,142 @@
+"""Deltas, merges, changed readers and takedowns in any order: the index always equals brute force at that moment."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from tests.retrieval.small_index import Doc, asking, chunks_of, plain, reference, visibility_of
+
+from pilotage.retrieval.allowed import DocumentRow, Visibility, change_documents
+from pilotage.retrieval.build import build_segment
+from pilotage.retrieval.search import Query, search
+from pilotage.retrieval.snapshot import Snapshot
+
+WORDS = [f"w{number}" for number in range(40)]
+NAMES = ("group:a", "group:b", "group:c")
+
+
+class Life:
+    """A corpus that changes: the snapshot as a process keeps it, and the documents as the store has them."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.docs = [self._doc(rev) for rev in range(rng.randint(0, 6))]
+        self.next = len(self.docs)
+        self.snapshot = Snapshot(segments=(build_segment(chunks_of(self.docs)),), visibility=self._read(1))
+
+    def _read(self, generation: int) -> Visibility:
+        return visibility_of(self.docs, generation)
+
+    def _doc(self, rev: int) -> Doc:
+        # Few words are frequent, most are rare, as in language.
+        chunks = tuple(
+            tuple(WORDS[min(int(self.rng.expovariate(0.15)), 39)] for _ in range(self.rng.randint(0, 9)))
+            for _ in range(self.rng.randint(1, 3))
+        )
+        acl = tuple(self.rng.sample(NAMES, self.rng.randint(0, 2)))
+        return Doc(id=f"{self.rng.choice('xyz')}{rev}", rev=rev, chunks=chunks, acl=acl)
+
+    def add(self) -> None:
+        fresh = [self._doc(self.next + step) for step in range(self.rng.randint(1, 4))]
+        self.next += len(fresh)
+        self.docs += fresh
+        delta = build_segment(chunks_of(fresh))
+        self.snapshot = Snapshot(segments=(*self.snapshot.segments, delta), visibility=self._read(self._generation))
+
+    def merge(self) -> None:
+        merged = build_segment(chunks_of([doc for doc in self.docs if doc.is_live]))
+        self.snapshot = Snapshot(segments=(merged,), visibility=self._read(self._generation))
+
+    def change(self) -> None:
+        changed = self.rng.sample(range(len(self.docs)), min(len(self.docs), self.rng.randint(1, 3)))
+        for index in changed:
+            acl = tuple(self.rng.sample(NAMES, self.rng.randint(0, 3)))
+            self.docs[index] = replace(self.docs[index], acl=acl, region=self.rng.choice(("us", "eu")))
+        self._follow([self.docs[index] for index in changed])
+
+    def take_down(self) -> None:
+        if self.docs:
+            index = self.rng.randrange(len(self.docs))
+            self.docs[index] = replace(self.docs[index], is_live=False)
+            self._follow([self.docs[index]])
+
+    @property
+    def _generation(self) -> int:
+        return self.snapshot.visibility.generation + 1
+
+    def _follow(self, docs: Sequence[Doc]) -> None:
+        rows = [
+            DocumentRow(
+                id=doc.id, acl=doc.acl, classification=doc.classification, region=doc.region, is_live=doc.is_live
+            )
+            for doc in docs
+        ]
+        self.snapshot = self.snapshot.under(change_documents(self.snapshot.visibility, self._generation, rows))
+
+    def check(self) -> None:
+        fresh, kept = self._read(self.snapshot.visibility.generation), self.snapshot.visibility
+        for part in ("generation", "principals", "versions", "classifications", "regions", "live", "spans"):
+            assert getattr(kept, part) == getattr(fresh, part), part
+        for _ in range(2):
+            asker = asking(*self.rng.sample(NAMES, self.rng.randint(0, 3)))
+            terms = self.rng.choices(WORDS, k=self.rng.randint(0, 6))
+            k = self.rng.choice((1, 3, 50))
+            hits = search(self.snapshot, self.snapshot.view(asker), Query(terms=terms), k)
+            assert plain(self.docs, hits) == reference(self.docs, asker, terms, k)
+
+
+def _live(seed: int) -> None:
+    life = Life(random.Random(seed))
+    life.check()
+    for _ in range(8):
+        life.rng.choice((life.add, life.merge, life.change, life.take_down))()
+        life.check()
+
+
+@pytest.mark.parametrize("block", range(5))
+def test_brute_force_equal(block: int) -> None:
+    for seed in range(block * 30, block * 30 + 30):
+        _live(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("block", range(10))
+def test_brute_force_equal_over_a_hundred_thousand_searches(block: int) -> None:
+    for seed in range(10**6 + block * 560, 10**6 + (block + 1) * 560):
+        _live(seed)
+
+
+def test_a_thousand_changes_are_folded_and_still_the_same() -> None:
+    life = Life(random.Random(1))
+    life.docs = [replace(life._doc(number), id=f"d{number}") for number in range(1200)]
+    life.snapshot = Snapshot(segments=(build_segment(chunks_of(life.docs)),), visibility=life._read(1))
+    for index in range(1200):
+        life.docs[index] = replace(life.docs[index], acl=("group:c",))
+        life._follow([life.docs[index]])
+    fresh = life._read(life.snapshot.visibility.generation)
+    assert life.snapshot.visibility.principals == fresh.principals
+    assert len(life.snapshot.visibility.changed) < 1200
+
+
+def test_a_document_no_version_holds_changes_nothing() -> None:
+    life = Life(random.Random(2))
+    before = life.snapshot.visibility
+    life._follow([Doc(id="unknown", rev=99, chunks=((),))])
+    assert life.snapshot.visibility.principals == before.principals
+
+
+def test_what_was_decided_under_old_permissions_is_forgotten() -> None:
+    life = Life(random.Random(3))
+    life.docs = [Doc(id="d0", rev=0, chunks=(("w1",),), acl=("group:a",))]
+    life.snapshot = Snapshot(segments=(build_segment(chunks_of(life.docs)),), visibility=life._read(1))
+    asker, query = asking("group:a"), Query(terms=["w1"])
+    old = life.snapshot
+    assert len(search(old, old.view(asker), query, 10)) == 1
+    life.docs[0] = replace(life.docs[0], acl=())
+    life._follow(life.docs)
+    assert search(life.snapshot, life.snapshot.view(asker), query, 10) == ()
+    assert len(search(old, old.view(asker), query, 10)) == 1
