@@ -48,7 +48,7 @@ def _rounded(hits: list[tuple[str, int, float]]) -> list[tuple[str, float]]:
 
 def test_fusion_gives_the_figures_of_the_specification() -> None:
     one, two, three = range(3)
-    fused = {place: (score, best) for place, score, best in fuse([[one, two, three], [two, three, one]], rrf_k=60)}
+    fused = {place: (score, best) for place, score, best in fuse([one, two, three], [two, three, one], rrf_k=60, k=10)}
     assert {place: (round(score, 6), best) for place, (score, best) in fused.items()} == {
         one: (0.032266, 1),
         two: (0.032522, 1),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,23 +34,14 @@ class Lexical:
     parts: tuple[tuple[Ids, F64], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Term:
-    """One query term: its idf over the visible chunks, how many of them hold it, and where it stands per segment."""
-
-    idf: float
-    holding: int
-    parts: tuple[_Part | None, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
+# Tuples, because they are made for every term of every question.
+class _Part(NamedTuple):
     """A term in one segment: its postings, its frequency in every chunk where it is frequent, and among few visible."""
 
     chunks: U32
     tf: U16
     everywhere: U8 | None
-    listed: U8 | U16 | None = None
+    listed: U8 | U16 | None
 
     def frequencies(self, ids: Ids) -> U8 | U16:
         """Return how often each of these ascending chunks holds the term."""
@@ -61,8 +53,15 @@ class _Part:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Term(NamedTuple):
+    """One query term: its idf over the visible chunks, how many of them hold it, and where it stands per segment."""
+
+    idf: float
+    holding: int
+    parts: tuple[_Part | None, ...]
+
+
+class _Held(NamedTuple):
     """One query term inside one segment."""
 
     idf: float
@@ -106,16 +105,16 @@ def _term(snapshot: Snapshot, view: View, term: str) -> _Term:
         part = None
         if number is not None and visible.count:
             chunks, tf = segment.postings(number)
-            part = _Part(chunks, tf, snapshot.everywhere(segment, number))
+            part = _Part(chunks, tf, snapshot.everywhere(segment, number, chunks, tf), None)
             if visible.mask is None:
                 listed = part.frequencies(visible.chunks)
                 holding += int(np.count_nonzero(listed))
                 part = _Part(chunks, tf, part.everywhere, listed)
             else:
-                holding += visible.holding(part.chunks)
+                holding += visible.holding(chunks)
         parts.append(part)
     idf = inverse_frequency(chunks=view.chunks, holding=holding)
-    return _Term(idf=idf, holding=holding, parts=tuple(parts))
+    return _Term(idf, holding, tuple(parts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,11 +132,14 @@ class _Scoring:
             return np.zeros(0, np.int64), np.zeros(0, np.float64)
         if self.visible.mask is None:
             ids = self.visible.chunks
-            tf = [term.part.listed for term in terms]
+            rows = [term.part.listed for term in terms]
         else:
             ids = self._candidates(terms)
-            tf = [term.part.frequencies(ids) for term in terms]
-        total = self._sum([term.idf for term in terms], np.array(tf, dtype=np.float64), ids)
+            rows = [term.part.frequencies(ids) for term in terms]
+        tf = np.empty((len(terms), len(ids)), dtype=np.float64)
+        for place, row in enumerate(rows):
+            tf[place] = row
+        total = self._sum([term.idf for term in terms], tf, ids)
         touched = np.flatnonzero(total)
         return ids[touched], total[touched]
 

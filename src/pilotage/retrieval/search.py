@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from pilotage.retrieval.build import unit_vector
 from pilotage.retrieval.segment import F32, F64, Ids
 from pilotage.retrieval.snapshot import Snapshot, View
 from pilotage.retrieval.vectors import nearest
+
+Origin: TypeAlias = tuple[int, int]
+"""(revision, ordinal) of a chunk."""
 
 MAX_HITS = 50
 _DECIMALS = 12
@@ -50,27 +54,27 @@ def search(snapshot: Snapshot, view: View, query: Query, k: int) -> tuple[Hit, .
         raise ValueError(message)
     has_vectors = query.vector is not None and any(segment.vectors is not None for segment in snapshot.segments)
     wanted = query.candidates if has_vectors else k
-    words = _top(snapshot, score(snapshot, view, query.terms, wanted).parts, wanted)
+    words, scores = _top(snapshot, score(snapshot, view, query.terms, wanted).parts, wanted)
     if not has_vectors:
-        return _hits(snapshot, words)
-    near = _top(snapshot, _near(snapshot, view, query), wanted)
-    fused = fuse([[place for place, _ in words], [place for place, _ in near]], rrf_k=query.rrf_k)
-    return _hits(snapshot, _first(snapshot, fused, k))
+        return _hits(list(zip(snapshot.origins(words), scores, strict=True)))
+    near, _ = _top(snapshot, _near(snapshot, view, query), wanted)
+    return _hits(_first(snapshot, fuse(words, near, rrf_k=query.rrf_k, k=k), k))
 
 
-def fuse(lists: Sequence[Sequence[int]], *, rrf_k: int) -> list[tuple[int, float, int]]:
-    """Return each place with its sum of 1/(rrf_k + rank), rounded to 12 decimals, and its best rank."""
-    sums: dict[int, float] = {}
-    best: dict[int, int] = {}
-    for ranked in lists:
-        for rank, place in enumerate(ranked, 1):
-            if place in sums:
-                sums[place] += 1 / (rrf_k + rank)
-                best[place] = min(best[place], rank)
-            else:
-                sums[place] = 1 / (rrf_k + rank)
-                best[place] = rank
-    return [(place, _rounded(total), best[place]) for place, total in sums.items()]
+def fuse(words: Sequence[int], near: Sequence[int], *, rrf_k: int, k: int) -> list[tuple[int, float, int]]:
+    """Return the places that can be among the k best, each with its score and its best rank.
+
+    The score is the sum of 1/(rrf_k + rank), rounded to 12 decimals. A place that stands in one list only, behind its
+    first k, has k better ones before it.
+    """
+    by_word = dict(zip(words, range(1, len(words) + 1), strict=True))
+    by_vector = dict(zip(near, range(1, len(near) + 1), strict=True))
+    fused = []
+    for place in {*words[:k], *near[:k], *(by_word.keys() & by_vector.keys())}:
+        first, second = by_word.get(place), by_vector.get(place)
+        total = (1 / (rrf_k + first) if first else 0.0) + (1 / (rrf_k + second) if second else 0.0)
+        fused.append((place, _rounded(total), min(first or second or 0, second or first or 0)))
+    return fused
 
 
 # The sums of reciprocal ranks are few, and rounding them is most of the cost of fusing.
@@ -79,15 +83,18 @@ def _rounded(value: float) -> float:
     return round(value, _DECIMALS)
 
 
-def _first(snapshot: Snapshot, fused: list[tuple[int, float, int]], k: int) -> list[tuple[int, float]]:
-    """Return the k best by score, best rank, then `_ties`, which are looked up only where they can decide."""
+def _first(snapshot: Snapshot, fused: list[tuple[int, float, int]], k: int) -> list[tuple[Origin, float]]:
+    """Return the k best by score, best rank, then `_tie`, which is looked up only where it can decide."""
     ranked = sorted((-value, rank, place) for place, value, rank in fused)
     end = min(k, len(ranked))
     while end < len(ranked) and ranked[end][:2] == ranked[k - 1][:2]:
         end += 1
-    tie = _ties(snapshot, [place for *_, place in ranked[:end]])
-    ranked[:end] = sorted(ranked[:end], key=lambda item: (item[0], item[1], tie[item[2]]))
-    return [(place, -value) for value, _, place in ranked[:k]]
+    origins = snapshot.origins([place for *_, place in ranked[:end]])
+    last = [
+        (value, rank, _tie(snapshot, origin), origin)
+        for (value, rank, _), origin in zip(ranked[:end], origins, strict=True)
+    ]
+    return [(origin, -value) for value, _, _, origin in sorted(last)[:k]]
 
 
 def _near(snapshot: Snapshot, view: View, query: Query) -> tuple[tuple[Ids, F64], ...]:
@@ -99,31 +106,30 @@ def _near(snapshot: Snapshot, view: View, query: Query) -> tuple[tuple[Ids, F64]
     return nearest(snapshot, view, vector, query.candidates)
 
 
-def _top(snapshot: Snapshot, parts: Sequence[tuple[Ids, F64]], k: int) -> list[tuple[int, float]]:
-    """Return the places and scores of the k best over all segments, ties in the order of `_ties`."""
-    found: list[tuple[int, float]] = []
+def _top(snapshot: Snapshot, parts: Sequence[tuple[Ids, F64]], k: int) -> tuple[list[int], list[float]]:
+    """Return the places and scores of the k best over all segments, ties in the order of `_tie`."""
+    places: list[int] = []
+    values: list[float] = []
     for (ids, scores), segment, start in zip(parts, snapshot.segments, snapshot.starts, strict=True):
         keep = at_least_best(scores, k)
         ranked = keep[np.lexsort((segment.order[ids[keep]], -scores[keep]))[:k]]
-        found += zip((ids[ranked] + start).tolist(), scores[ranked].tolist(), strict=True)
+        places += (ids[ranked] + start).tolist()
+        values += scores[ranked].tolist()
     if sum(len(ids) > 0 for ids, _ in parts) > 1:
-        tie = _ties(snapshot, [place for place, _ in found])
-        found.sort(key=lambda item: (-item[1], tie[item[0]]))
-    return found[:k]
+        ties = [_tie(snapshot, origin) for origin in snapshot.origins(places)]
+        ordered = sorted(range(len(places)), key=lambda index: (-values[index], ties[index]))
+        places, values = [places[index] for index in ordered], [values[index] for index in ordered]
+    return places[:k], values[:k]
 
 
-def _ties(snapshot: Snapshot, places: Sequence[int]) -> dict[int, tuple[bytes, int, int]]:
+def _tie(snapshot: Snapshot, origin: Origin) -> tuple[bytes, int, int]:
     """Return what decides between equal scores: document id, first day in force, ordinal; never an internal number."""
-    documents, spans = snapshot.visibility.documents, snapshot.visibility.spans
-    origins = snapshot.origins(places)
-    return {
-        place: (documents[rev], spans[rev][0], ordinal) for place, (rev, ordinal) in zip(places, origins, strict=True)
-    }
+    rev, ordinal = origin
+    return snapshot.visibility.documents[rev], snapshot.visibility.spans[rev][0], ordinal
 
 
-def _hits(snapshot: Snapshot, ranked: Sequence[tuple[int, float]]) -> tuple[Hit, ...]:
-    origins = snapshot.origins([place for place, _ in ranked])
+def _hits(ranked: Sequence[tuple[Origin, float]]) -> tuple[Hit, ...]:
     return tuple(
         Hit(rev=rev, ordinal=ordinal, rank=rank, score=round(value, _DECIMALS))
-        for rank, ((_, value), (rev, ordinal)) in enumerate(zip(ranked, origins, strict=True), 1)
+        for rank, ((rev, ordinal), value) in enumerate(ranked, 1)
     )

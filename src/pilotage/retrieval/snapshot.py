@@ -13,7 +13,7 @@ from itertools import accumulate
 import numpy as np
 
 from pilotage.retrieval.allowed import Allowed, Asking, Visibility, allow
-from pilotage.retrieval.segment import U8, Segment
+from pilotage.retrieval.segment import U8, U16, U32, Segment
 from pilotage.retrieval.visible import Visible, visible_chunks
 
 _CACHE_ENTRIES = 4_096
@@ -54,7 +54,7 @@ class Snapshot:
     @property
     def starts(self) -> tuple[int, ...]:
         """The place of each segment's first chunk."""
-        return (0, *accumulate(segment.chunks for segment in self.segments[:-1])) if self.segments else ()
+        return tuple(accumulate((segment.chunks for segment in self.segments[:-1]), initial=0))[: len(self.segments)]
 
     def term(self, term: str) -> tuple[int | None, ...]:
         """Return the number of a term in each segment; questions repeat words, so these are remembered."""
@@ -65,9 +65,8 @@ class Snapshot:
             found = self._terms[term] = tuple(segment.term(term) for segment in self.segments)
         return found
 
-    def everywhere(self, segment: Segment, term: int) -> U8 | None:
-        """Return how often each chunk of the segment holds a frequent term; None where a list serves better."""
-        chunks, tf = segment.postings(term)
+    def everywhere(self, segment: Segment, term: int, chunks: U32, tf: U16) -> U8 | None:
+        """Return how often each chunk of the segment holds a frequent term, from its postings; None for a rare one."""
         if len(chunks) * _FREQUENT < segment.chunks:
             return None
         key = (id(segment), term)
@@ -84,6 +83,8 @@ class Snapshot:
 
     def origins(self, places: Sequence[int]) -> list[tuple[int, int]]:
         """Return the revision and ordinal of the chunk at each place."""
+        if len(self.segments) == 1:
+            return self.segments[0].origins(places)
         found: list[tuple[int, int]] = [(0, 0)] * len(places)
         for segment, start in zip(self.segments, self.starts, strict=True):
             inside = [index for index, place in enumerate(places) if start <= place < start + segment.chunks]
