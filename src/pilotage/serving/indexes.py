@@ -128,7 +128,9 @@ class Indexes:
         except Exception as error:  # noqa: BLE001 - a worker loop: the store is away, the next round tries again
             logger.warning("indexes: %s", error)
         try:
-            await asyncio.wait_for(self._woken.wait(), POLL_S)
+            # Not wait_for: on Python 3.11 it swallows a cancellation that comes together with the wake-up.
+            async with asyncio.timeout(POLL_S):
+                await self._woken.wait()
         except TimeoutError:
             return
         finally:
