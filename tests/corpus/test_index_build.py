@@ -1,0 +1,168 @@
+"""The index follows its corpus: a delta for a little, a new base for much, and nothing left of what was purged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pilotage.control.search_corpus import Search, search_corpus
+from pilotage.control.take_down import TakedownRequest, take_down
+from pilotage.core.errors import Unavailable
+from pilotage.core.ids import CorpusName
+from pilotage.core.reason import Refusal
+from pilotage.retrieval.allowed import Visibility
+from pilotage.retrieval.snapshot import Snapshot
+from pilotage.store.index_build import IndexFolder, open_index
+from pilotage.store.index_follow import Follower
+from pilotage.testing.connectors import MemoryConnector, MemoryDocument
+
+PARTS = ("generation", "principals", "versions", "classifications", "regions", "live", "spans")
+
+
+def policies(count: int, **changed: str) -> dict[str, MemoryDocument]:
+    return {
+        f"p{number:03}.txt": MemoryDocument(
+            data=f"Rule {number} of the bank names its limit. {changed.get(f'p{number:03}', '')}".encode(),
+            suffix=".txt",
+            acl=["group:everyone"],
+        )
+        for number in range(count)
+    }
+
+
+@pytest.fixture
+def corpus(bank: Any, make_settings: Any, fresh_name: Any) -> CorpusName:
+    declared: CorpusName = bank.declare(make_settings(fresh_name(), acl=()))
+    bank.refresh(declared, MemoryConnector(documents=policies(60)))
+    return declared
+
+
+def _open(bank: Any, corpus: CorpusName, earlier: Snapshot | None = None) -> Snapshot:
+    settings = bank.instance.workspace.corpora[corpus]
+    return open_index(bank.instance.engine, settings, IndexFolder(root=_root(bank)), earlier=earlier)
+
+
+def _root(bank: Any) -> Path:
+    root: Path = bank.instance.home / "indexes"
+    return root
+
+
+def _bases(bank: Any, corpus: CorpusName) -> list[str]:
+    return sorted(path.name for path in (_root(bank) / corpus).glob("base-*"))
+
+
+def _found(bank: Any, corpus: CorpusName, person: Any, question: str) -> list[str]:
+    found = search_corpus(bank.instance, actor=person, corpus=corpus, wanted=Search(question=question))
+    return [passage.document for passage in found]
+
+
+def _same(one: Visibility, other: Visibility) -> bool:
+    return all(getattr(one, part) == getattr(other, part) for part in PARTS)
+
+
+def test_a_second_process_opens_what_the_first_has_built(bank: Any, corpus: CorpusName) -> None:
+    first = _open(bank, corpus)
+    manifest = _root(bank) / corpus / "base-00000001" / "manifest.json"
+    written = manifest.stat().st_mtime_ns
+    second = _open(bank, corpus)
+    assert (first.segments[0].chunks, second.segments[0].chunks) == (60, 60)
+    assert manifest.stat().st_mtime_ns == written
+
+
+def test_a_small_change_becomes_a_delta_and_a_large_one_a_new_base(
+    bank: Any, corpus: CorpusName, make_person: Any
+) -> None:
+    _open(bank, corpus)
+    bank.refresh(corpus, MemoryConnector(documents=policies(60, p001="Marmalade is allowed.")))
+    changed = _open(bank, corpus)
+    assert [segment.chunks for segment in changed.segments] == [60, 1]
+    assert _bases(bank, corpus) == ["base-00000001"]
+    assert _found(bank, corpus, make_person("ann"), "marmalade") == ["p001.txt"]
+    bank.refresh(corpus, MemoryConnector(documents=policies(90, p001="Marmalade is allowed.")))
+    merged = _open(bank, corpus)
+    assert [segment.chunks for segment in merged.segments] == [91]
+    assert _bases(bank, corpus) == ["base-00000002"]
+    assert _found(bank, corpus, make_person("ann"), "marmalade") == ["p001.txt"]
+
+
+def test_segments_are_kept_when_only_readers_change(bank: Any, corpus: CorpusName) -> None:
+    first = _open(bank, corpus)
+    shut = policies(60)
+    shut["p000.txt"] = replace(shut["p000.txt"], acl=["group:hr"])
+    bank.refresh(corpus, MemoryConnector(documents=shut))
+    second = _open(bank, corpus, first)
+    assert second.segments is first.segments
+    assert second.visibility.generation > first.visibility.generation
+    assert "group:hr" in second.visibility.principals
+
+
+def test_following_gives_the_bitmaps_of_a_fresh_read(bank: Any, corpus: CorpusName) -> None:
+    first, follower = _open(bank, corpus), Follower(bank.instance.engine)
+    shut = policies(60)
+    for number in range(0, 60, 7):
+        shut[f"p{number:03}.txt"] = replace(shut[f"p{number:03}.txt"], acl=["group:hr", "user:ann"][: number % 3])
+    bank.refresh(corpus, MemoryConnector(documents=shut))
+    followed = follower.follow(corpus, first)
+    assert followed.is_complete
+    assert _same(followed.snapshot.visibility, _open(bank, corpus).visibility)
+    assert follower.follow(corpus, followed.snapshot).snapshot.visibility == followed.snapshot.visibility
+    follower.close()
+
+
+def test_a_new_version_and_a_takedown_are_followed_and_wait_for_their_segments(bank: Any, corpus: CorpusName) -> None:
+    first, follower = _open(bank, corpus), Follower(bank.instance.engine)
+    bank.refresh(corpus, MemoryConnector(documents=policies(61)))
+    assert not follower.follow(corpus, first).is_complete
+    second = _open(bank, corpus, first)
+    assert follower.follow(corpus, second).is_complete
+    _take_down(bank, corpus, "p003.txt")
+    followed = follower.follow(corpus, second)
+    assert not followed.is_complete
+    rev = next(rev for rev, document in second.visibility.documents.items() if document == b"p003.txt")
+    assert rev in second.visibility.live
+    assert rev not in followed.snapshot.visibility.live
+    assert follower.follow(corpus, _open(bank, corpus, second)).is_complete
+    follower.close()
+
+
+def _take_down(bank: Any, corpus: CorpusName, document: str, *, wait: bool = False) -> None:
+    request = TakedownRequest(corpus=corpus, document=document, reason="A test says so.", wait=wait)
+    result = take_down(bank.instance, actor=bank.steward, request=request)
+    assert not isinstance(result, Refusal)
+
+
+def test_a_purge_rewrites_the_base_and_its_vocabulary(bank: Any, corpus: CorpusName, make_person: Any) -> None:
+    bank.refresh(corpus, MemoryConnector(documents=policies(60, p004="The word is quetzalcoatl.")))
+    _open(bank, corpus)
+    bank.refresh(corpus, MemoryConnector(documents=policies(90, p004="The word is quetzalcoatl.")))
+    _open(bank, corpus)
+    assert b"quetzalcoatl" in _bytes(_root(bank) / corpus)
+    _take_down(bank, corpus, "p004.txt", wait=True)
+    assert b"quetzalcoatl" not in _bytes(_root(bank) / corpus)
+    assert _found(bank, corpus, make_person("ann"), "quetzalcoatl") == []
+
+
+def _bytes(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def test_an_altered_folder_is_built_again_and_never_served(bank: Any, corpus: CorpusName) -> None:
+    first = _open(bank, corpus)
+    file = _root(bank) / corpus / "base-00000001" / "post_chunk.npy"
+    held = bytearray(file.read_bytes())
+    held[-1] ^= 1
+    file.unlink()  # the first process keeps its own mapping, as after a disk error on another machine
+    file.write_bytes(held)
+    second = _open(bank, corpus)
+    assert second.segments[0].post_chunk.tolist() == first.segments[0].post_chunk.tolist()
+    assert file.read_bytes() != held
+
+
+def test_an_index_beyond_the_memory_limit_is_refused_with_the_figure(bank: Any, corpus: CorpusName) -> None:
+    settings = bank.instance.workspace.corpora[corpus]
+    folder = IndexFolder(root=_root(bank), memory_limit=1000)
+    with pytest.raises(Unavailable, match="needs about 72000 bytes for 60 chunks; the limit is 1000"):
+        open_index(bank.instance.engine, settings, folder, earlier=None)
