@@ -137,3 +137,11 @@ def test_types_that_the_policy_allows_stay() -> None:
 )
 def test_a_seal_sees_secrets_and_no_references(text: str, expected: bool) -> None:
     assert has_secret(text) is expected
+
+
+def test_a_token_that_the_model_repeats_comes_back_as_the_callers_value() -> None:
+    redactor = PromptRedactor()
+    redactor.redact("Mail a@b.com")
+    answer = redactor.redact_answer("Write to <EMAIL_1>, not to <EMAIL_7> or c@d.org.").text
+    assert answer == "Write to <EMAIL_1>, not to \\<EMAIL_7> or <EMAIL_2>."
+    assert redactor.restore(answer) == "Write to a@b.com, not to <EMAIL_7> or c@d.org."

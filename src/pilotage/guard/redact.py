@@ -55,6 +55,15 @@ class PromptRedactor:
         """Return the text with tokens; equal values get equal tokens in every text of this request."""
         return _replace(text, self.rules.find(text), self.token)
 
+    def redact_answer(self, text: str) -> Redacted:
+        """Return an answer with tokens; those the model repeats from its prompt stay what they are."""
+        return _replace(text, self.rules.find(text), self.token, known=frozenset(self._values))
+
+    @property
+    def known(self) -> frozenset[str]:
+        """The tokens given so far."""
+        return frozenset(self._values)
+
     def token(self, match: Match, value: str) -> str:
         """Return the token of a value, remembering it."""
         key = (match.type, match.normalised)
@@ -81,7 +90,7 @@ def redact_from(redactor: PromptRedactor, text: str, *, start: int, end: int) ->
         for match in redactor.rules.find(text)
         if start <= match.start and match.end <= end
     )
-    return _replace(text[start:end], inside, redactor.token)
+    return _replace(text[start:end], inside, redactor.token, known=redactor.known)
 
 
 def stored_form(text: str, key: bytes, rules: Rules | None = None) -> Redacted:
@@ -96,17 +105,23 @@ def stored_token(kind: PiiType, normalised: str, key: bytes) -> str:
     return f"<{kind}#{hmac.new(key, message, hashlib.sha256).hexdigest()[:_HEX]}>"
 
 
-def _replace(text: str, found: Iterable[Match], token: Callable[[Match, str], str]) -> Redacted:
+def _replace(
+    text: str, found: Iterable[Match], token: Callable[[Match, str], str], *, known: frozenset[str] = frozenset()
+) -> Redacted:
     pieces: list[str] = []
     counts: Counter[str] = Counter()
     at = 0
     for match in found:
-        pieces += [_escaped(text[at : match.start]), token(match, text[match.start : match.end])]
+        pieces += [_escaped(text[at : match.start], known), token(match, text[match.start : match.end])]
         counts[match.type.value] += 1
         at = match.end
-    pieces.append(_escaped(text[at:]))
+    pieces.append(_escaped(text[at:], known))
     return Redacted(text="".join(pieces), counts=dict(counts))
 
 
-def _escaped(text: str) -> str:
-    return _LOOKS_LIKE_TOKEN.sub(r"\\<", text)
+def _escaped(text: str, known: frozenset[str]) -> str:
+    def escape(match: re.Match[str]) -> str:
+        token = text[match.start() : text.index(">", match.start()) + 1]
+        return "<" if token in known else "\\<"
+
+    return _LOOKS_LIKE_TOKEN.sub(escape, text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_END = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|\n+")
+_END = re.compile(r"(?<![.!?])[.!?]+[\"')\]]*(?=\s|$)|\n+")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:e\.g|i\.e|etc|cf|vs|no|nos|sec|art|fig|par|approx|dept|inc|ltd|co|corp|mr|mrs|ms|dr|st|u\.s|[A-Za-z])$",
     re.IGNORECASE,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 _IMAGE = re.compile(r"!\[[^\]\n]{0,500}\]\([^)\n]{0,2000}\)")
 _LINK = re.compile(r"\[([^\]\n]{1,500})\]\((?:[^)\n]{0,2000})\)")
-_TAG = re.compile(r"</?[a-zA-Z][^<>\n]{0,2000}>")
+_TAG = re.compile(r"<(?![A-Z][A-Z_]{1,20}_\d+>)/?[a-zA-Z][^<>]{0,2000}>")
 _URL = re.compile(r"\b(?:https?|ftp|file|data|javascript):(?://)?[^\s<>\"')\]]+", re.IGNORECASE)
 
 

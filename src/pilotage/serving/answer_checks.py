@@ -64,7 +64,7 @@ class AnswerChecks:
         known = {item.passage.marker: item for item in self.context.retrieval.found}
         may_change = self.context.release.content.guard.stream is StreamMode.BUFFER
         self._guarded("canary", lambda line: self._canary(line, text))
-        redacted = self.redactor.redact(text)
+        redacted = self.redactor.redact_answer(text)
         for kind, count in redacted.counts.items():
             self._report(self._line("pii_out"), kind, count, check="pii_out", refusal="guard")
         text = redacted.text

@@ -71,7 +71,7 @@ class PolicyGuard:
         for number, turn in enumerate(context.asked.messages):
             cleaned = clean(turn.text)
             redacted = redactor.redact(cleaned.text)
-            stored = stored_form(cleaned.text, self._key, redactor.rules).text
+            stored = stored_form(cleaned.text, self._key).text  # whatever the policy allows in a prompt
             turns.append(replace(turn, text=redacted.text))
             found = self._input_findings(policy, cleaned.text, redacted.counts, is_abuse=cleaned.is_abuse)
             if isinstance(found, Refusal):
