@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -26,6 +27,14 @@ class Shelf:
     name: CorpusName
     texts: dict[str, str]
     readers: dict[str, Sequence[str]]
+    made: list[Indexes] = field(default_factory=list)
+
+    @classmethod
+    def reopen(cls, engine: Engine, folder: Path, name: str) -> Shelf:
+        """What another process needs to serve a shelf that exists."""
+        bank = make_bank(engine, folder)
+        bank.declare(replace(settings(name), acl=()))
+        return cls(bank=bank, name=CorpusName(name), texts={}, readers={})
 
     @property
     def corpora(self) -> Mapping[CorpusName, CorpusSettings]:
@@ -36,7 +45,12 @@ class Shelf:
         return IndexFolder(root=self.bank.instance.home / "indexes")
 
     def indexes(self) -> Indexes:
-        return Indexes(self.bank.instance.engine, self.corpora, self.folder)
+        self.made.append(Indexes(self.bank.instance.engine, self.corpora, self.folder))
+        return self.made[-1]
+
+    def close(self) -> None:
+        for indexes in self.made:
+            indexes.close()
 
     def publish(self) -> int:
         """Refresh and accept; return the version, which is the same when only readers changed."""
@@ -60,9 +74,9 @@ class Shelf:
         assert not isinstance(result, Refusal)
 
 
-def make_shelf(engine: Engine, folder: Path, name: str, texts: Mapping[str, str]) -> Shelf:
-    bank = make_bank(engine, folder)
-    bank.declare(replace(settings(name), acl=()))
-    shelf = Shelf(bank=bank, name=CorpusName(name), texts=dict(texts), readers={})
+def make_shelf(engine: Engine, folder: Path, test: str, texts: Mapping[str, str]) -> Shelf:
+    """Return a shelf named after the test, with these texts published as version 1."""
+    shelf = Shelf.reopen(engine, folder, re.sub("[^a-z0-9]+", "-", test)[-40:].strip("-"))
+    shelf.texts.update(texts)
     shelf.publish()
     return shelf

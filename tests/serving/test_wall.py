@@ -1,0 +1,162 @@
+"""The last wall: whatever the index believes, no text leaves that the store does not show to the asker now."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pyroaring import BitMap
+from sqlalchemy import Engine
+from tests.serving.shelf import Shelf, make_shelf
+
+from pilotage.core.digest import digest_of
+from pilotage.corpus.settings import DataStage
+from pilotage.ledger.entry import decode_entry
+from pilotage.release.content import CorpusPin
+from pilotage.release.generation import GenerationRequest
+from pilotage.retrieval.allowed import Visibility
+from pilotage.serving.indexes import Indexes
+from pilotage.serving.pipeline import Pipeline
+from pilotage.serving.refusal import Code
+from pilotage.serving.retriever import StoreRetriever
+from pilotage.store.engine import psycopg_url
+from pilotage.store.passages import Reader, read_passages
+from pilotage.store.serving_pool import make_pool
+from pilotage.testing.desk import Desk, opened
+from pilotage.testing.models import FakeModel
+from pilotage.testing.serving_path import Plan, content
+
+pytestmark = [pytest.mark.anyio, pytest.mark.store]
+
+OPEN, SECRET = "Errors are resolved within ten business days.", "Errors of the merger stay with the board."
+
+
+def quote(request: GenerationRequest) -> str:
+    """A model that repeats everything it sees."""
+    return " ".join(f"{passage.text} [{passage.marker}]" for passage in request.passages) or "Nothing."
+
+
+@pytest.fixture
+def shelf(engine: Engine, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shelf]:
+    shelf = make_shelf(engine, tmp_path, request.node.name, {"open.txt": OPEN})
+    shelf.texts["secret.txt"] = SECRET
+    shelf.readers["secret.txt"] = ["group:board"]
+    shelf.publish()
+    yield shelf
+    shelf.close()
+
+
+@asynccontextmanager
+async def serving(shelf: Shelf, url: str, *, version: int = 2) -> AsyncIterator[tuple[Desk, Indexes, FakeModel]]:
+    """The pipeline over the real retriever, index and store; `maria` is no member of the board."""
+    pin = CorpusPin(name=shelf.name, version=version, digest=digest_of(b""), documents=2, chunks=2)
+    model = FakeModel(reply=quote)
+    indexes = shelf.indexes()
+    async with make_pool(psycopg_url(url)) as pool:
+        await indexes.refresh(shelf.name)
+        async with opened(Plan(model=model, content=content(corpora={DataStage.UAT: pin}))) as desk:
+            workspace = replace(desk.path.serving.workspace, corpora=shelf.corpora)
+            retriever = StoreRetriever(workspace, indexes, pool)
+            desk.pipeline = Pipeline(replace(desk.path.serving, retriever=retriever, workspace=workspace))
+            yield desk, indexes, model
+
+
+def _replace(indexes: Indexes, shelf: Shelf, visibility: Visibility) -> None:
+    held = indexes.snapshot(shelf.name)
+    assert held is not None
+    indexes._snapshots[shelf.name] = held.under(visibility)
+
+
+def _visibility(indexes: Indexes, shelf: Shelf) -> Visibility:
+    held = indexes.snapshot(shelf.name)
+    assert held is not None
+    return held.visibility
+
+
+def _rev(visibility: Visibility, document: bytes) -> int:
+    return next(rev for rev, name in visibility.documents.items() if name == document)
+
+
+async def test_an_answer_comes_from_what_the_asker_may_see(shelf: Shelf, database_url: str) -> None:
+    async with serving(shelf, database_url) as (desk, _, _):
+        answer = await desk.answer()
+        assert answer.corpus_version == 2
+        assert "ten business days" in answer.text
+        assert "board" not in answer.text
+
+
+@pytest.mark.parametrize("mutated", ["readers", "version"])
+async def test_wall_fires(shelf: Shelf, database_url: str, mutated: str) -> None:
+    """One bit added to one bitmap: the index ranks a passage of another's, or of another version."""
+    version = 2 if mutated == "readers" else 1
+    async with serving(shelf, database_url, version=version) as (desk, indexes, model):
+        honest = _visibility(indexes, shelf)
+        bit = BitMap([_rev(honest, b"secret.txt")])
+        everyone = honest.principals["group:everyone"] | bit
+        readers = {**honest.principals, "group:everyone": everyone}
+        versions = {**honest.versions, 1: honest.versions[1] | bit}
+        if mutated == "readers":
+            _replace(indexes, shelf, replace(honest, principals=readers))
+        else:
+            shelf.readers.clear()
+            shelf.publish()  # everybody may read it now, but version 1 does not hold it
+            await indexes.follow(shelf.name)
+            _replace(indexes, shelf, replace(_visibility(indexes, shelf), versions=versions))
+        refusal = await desk.refusal()
+        await desk.path.serving.recorder.stop()
+        entries = [decode_entry(rows.entry.bytes) for rows in desk.path.sink.rows]
+    assert refusal.code is Code.INTERNAL
+    assert "merger" not in refusal.message
+    assert model.requests == []
+    [incident] = [entry for entry in entries if entry.kind == "incident.opened"]
+    assert (incident.data["cause"], incident.data["lost"]) == ("permission_wall", 1)
+
+
+async def test_revocation_latency_without_any_notification(shelf: Shelf, database_url: str) -> None:
+    """From the commit on no revoked text leaves, although this process hears nothing of it."""
+    async with serving(shelf, database_url) as (desk, indexes, _):
+        await desk.answer()
+        shelf.revoke("open.txt")
+        refusal = await desk.refusal()
+        assert refusal.code is Code.PERMISSION_CHANGED
+        await indexes.catch_up()
+        answer = await desk.answer()
+        assert answer.text == "Nothing."
+
+
+async def test_a_takedown_between_retrieval_and_answer_discards_the_answer(shelf: Shelf, database_url: str) -> None:
+    async with serving(shelf, database_url) as (desk, _, model):
+
+        def reply(request: GenerationRequest) -> str:
+            if len(model.requests) == 1:
+                shelf.take_down("open.txt")
+            return quote(request)
+
+        model.reply = reply
+        refusal = await desk.refusal()
+    assert refusal.code is Code.PERMISSION_CHANGED
+
+
+async def test_an_index_that_is_not_loaded_refuses(shelf: Shelf, database_url: str) -> None:
+    async with serving(shelf, database_url, version=9) as (desk, _, _):
+        assert (await desk.refusal()).code is Code.INDEX_NOT_READY
+
+
+def test_a_service_reads_only_what_it_and_the_person_may_read(shelf: Shelf) -> None:
+    with shelf.bank.instance.engine.connect() as connection:
+
+        def seen(*names: str, also: tuple[str, ...] | None = None, version: int | None = 2) -> list[str]:
+            reader = Reader(names=frozenset(names), also=None if also is None else frozenset(also), version=version)
+            places = [(rev, 0) for rev in range(4)]
+            return sorted(one.document for one in read_passages(connection, shelf.name, places, reader).values())
+
+        assert seen("group:everyone") == ["open.txt"]
+        assert seen("group:board", "group:everyone") == ["open.txt", "secret.txt"]
+        assert seen("group:board", "group:everyone", also=("group:everyone",)) == ["open.txt"]
+        assert seen("group:board", version=1) == []
+        assert seen("group:board", version=3) == []
+        assert seen("group:board", version=None) == ["secret.txt"]
+        assert seen() == []
