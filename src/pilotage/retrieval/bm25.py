@@ -9,16 +9,17 @@ Turtle and Flood 1995).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final
 
 import numpy as np
 
 from pilotage.retrieval.best import kth_best
-from pilotage.retrieval.segment import F64, U8, U16, U32, Ids, Segment
+from pilotage.retrieval.frequencies import Frequencies
+from pilotage.retrieval.segment import F64, Ids, Segment
 from pilotage.retrieval.snapshot import Snapshot, View
-from pilotage.retrieval.visible import Visible, meeting
+from pilotage.retrieval.visible import Visible
 
 K1 = 1.2
 B = 0.75
@@ -34,43 +35,7 @@ class Lexical:
     parts: tuple[tuple[Ids, F64], ...]
 
 
-# Tuples, because they are made for every term of every question.
-class _Part(NamedTuple):
-    """A term in one segment: its postings, its frequency in every chunk where it is frequent, and among few visible."""
-
-    chunks: U32
-    tf: U16
-    everywhere: U8 | None
-    listed: U8 | U16 | None
-
-    def frequencies(self, ids: Ids) -> U8 | U16:
-        """Return how often each of these ascending chunks holds the term."""
-        if self.everywhere is not None:
-            return self.everywhere[ids]
-        found = np.zeros(len(ids), dtype=np.uint16)
-        here, there = meeting(ids.astype(np.uint32), self.chunks)
-        found[here] = self.tf[there]
-        return found
-
-
-class _Term(NamedTuple):
-    """One query term: its idf over the visible chunks, how many of them hold it, and where it stands per segment."""
-
-    idf: float
-    holding: int
-    parts: tuple[_Part | None, ...]
-
-
-class _Held(NamedTuple):
-    """One query term inside one segment."""
-
-    idf: float
-    part: _Part
-
-    @property
-    def ceiling(self) -> float:
-        """No chunk gets more from this term: tf / (tf + norm) is below 1."""
-        return self.idf * (K1 + 1)
+_NOWHERE: Final = np.zeros(0, np.uint32), np.zeros(0, np.uint16)
 
 
 def inverse_frequency(*, chunks: int, holding: int) -> float:
@@ -80,90 +45,109 @@ def inverse_frequency(*, chunks: int, holding: int) -> float:
 
 def idf_of(snapshot: Snapshot, view: View, terms: Iterable[str]) -> dict[str, float]:
     """Return the idf of each term over the visible chunks; an unseen term has df 0."""
-    return {term: _term(snapshot, view, term).idf for term in sorted(set(terms), key=str.encode)}
+    question = _read(snapshot, view, terms)
+    return dict(zip(question.terms, question.idf, strict=True))
 
 
 def score(snapshot: Snapshot, view: View, terms: Iterable[str], k: int) -> Lexical:
     """Score the visible chunks that hold a query term; beyond 64 distinct terms the rarest 64 count."""
-    found = [_term(snapshot, view, term) for term in sorted(set(terms), key=str.encode)]
-    held = [term for term in found if term.holding]
-    if len(held) > MAX_TERMS:
-        rarest = sorted(range(len(held)), key=lambda index: (-held[index].idf, index))[:MAX_TERMS]
-        held = [held[index] for index in sorted(rarest)]
+    question = _read(snapshot, view, terms)
+    chosen = [place for place, holding in enumerate(question.holding) if holding]
+    if len(chosen) > MAX_TERMS:
+        chosen = sorted(sorted(chosen, key=lambda place: (-question.idf[place], place))[:MAX_TERMS])
     average = view.tokens / view.chunks if view.chunks else 0.0
-    parts = []
-    for number, (segment, visible) in enumerate(zip(snapshot.segments, view.parts, strict=True)):
-        inside = [_Held(term.idf, part) for term in held if (part := term.parts[number]) is not None]
-        parts.append(_Scoring(segment=segment, visible=visible, average=average, k=k).run(inside))
-    return Lexical(parts=tuple(parts))
-
-
-def _term(snapshot: Snapshot, view: View, term: str) -> _Term:
-    parts: list[_Part | None] = []
-    holding = 0
-    for segment, visible, number in zip(snapshot.segments, view.parts, snapshot.term(term), strict=True):
-        part = None
-        if number is not None and visible.count:
-            chunks, tf = segment.postings(number)
-            part = _Part(chunks, tf, snapshot.everywhere(segment, number, chunks, tf), None)
-            if visible.mask is None:
-                listed = part.frequencies(visible.chunks)
-                holding += int(np.count_nonzero(listed))
-                part = _Part(chunks, tf, part.everywhere, listed)
-            else:
-                holding += visible.holding(chunks)
-        parts.append(part)
-    idf = inverse_frequency(chunks=view.chunks, holding=holding)
-    return _Term(idf, holding, tuple(parts))
+    weights = [(place, question.idf[place]) for place in chosen]
+    return Lexical(parts=tuple(part.score(weights, average, k) for part in question.parts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Scoring:
-    """One question over one segment: `average` is the mean length of the visible chunks, `k` how many are wanted."""
+class _Question:
+    """The distinct terms in byte order, how many visible chunks hold each, its idf, and its postings per segment."""
 
-    segment: Segment
-    visible: Visible
-    average: float
-    k: int
+    terms: list[str]
+    holding: list[int]
+    idf: list[float]
+    parts: list[_Listed | _Masked]
 
-    def run(self, terms: list[_Held]) -> tuple[Ids, F64]:
-        """Return the candidates for the k best, and their scores."""
-        if not terms:
-            return np.zeros(0, np.int64), np.zeros(0, np.float64)
-        if self.visible.mask is None:
-            ids = self.visible.chunks
-            rows = [term.part.listed for term in terms]
+
+def _read(snapshot: Snapshot, view: View, terms: Iterable[str]) -> _Question:
+    distinct = sorted(set(terms), key=str.encode)
+    numbers = [snapshot.term(term) for term in distinct]
+    parts: list[_Listed | _Masked] = []
+    for index, (segment, visible) in enumerate(zip(snapshot.segments, view.parts, strict=True)):
+        inside = [number[index] for number in numbers]
+        frequencies = snapshot.frequencies(index)
+        if visible.mask is None:
+            parts.append(_Listed(segment, visible.chunks, frequencies.of(inside, visible.chunks)))
         else:
-            ids = self._candidates(terms)
-            rows = [term.part.frequencies(ids) for term in terms]
-        tf = np.empty((len(terms), len(ids)), dtype=np.float64)
-        for place, row in enumerate(rows):
-            tf[place] = row
-        total = self._sum([term.idf for term in terms], tf, ids)
-        touched = np.flatnonzero(total)
-        return ids[touched], total[touched]
+            parts.append(_Masked(segment, visible, frequencies, inside))
+    holding = [sum(counts) for counts in zip(*(part.holding for part in parts), strict=True)] or [0] * len(distinct)
+    idf = [inverse_frequency(chunks=view.chunks, holding=count) for count in holding]
+    return _Question(terms=distinct, holding=holding, idf=idf, parts=parts)
 
-    def _candidates(self, terms: list[_Held]) -> Ids:
-        """Return the visible chunks that can be among the k best, from the rarest terms that decide it."""
-        partial = np.zeros(self.segment.chunks, dtype=np.float64)
-        seen: list[Ids] = []
-        threshold, rest = 0.0, sum(term.ceiling for term in terms)
-        for term in sorted(terms, key=lambda term: len(term.part.chunks)):
-            chunks, tf = self.visible.cut(term.part.chunks, term.part.tf)
-            partial[chunks] += self._sum([term.idf], tf[None, :], chunks)
+
+class _Listed:
+    """A question over the few visible chunks of a segment: all of them are scored."""
+
+    def __init__(self, segment: Segment, ids: Ids, tf: F64) -> None:
+        self._segment, self._ids, self._tf = segment, ids, tf
+        self.holding: list[int] = np.count_nonzero(tf, axis=1).tolist()
+
+    def score(self, weights: list[tuple[int, float]], average: float, k: int) -> tuple[Ids, F64]:  # noqa: ARG002 - as _Masked
+        """Return the chunks that hold a term, and their scores."""
+        if not weights:
+            return np.zeros(0, np.int64), np.zeros(0, np.float64)
+        rows = [place for place, _ in weights]
+        total = _sum([idf for _, idf in weights], self._tf[rows], _norms(self._segment, self._ids, average))
+        touched = np.flatnonzero(total)
+        return self._ids[touched], total[touched]
+
+
+class _Masked:
+    """A question over a segment of which much is visible: only candidates for the k best are scored in full."""
+
+    def __init__(
+        self, segment: Segment, visible: Visible, frequencies: Frequencies, numbers: Sequence[int | None]
+    ) -> None:
+        self._segment, self._visible, self._frequencies, self._numbers = segment, visible, frequencies, numbers
+        self._postings = [_NOWHERE if number is None else segment.postings(number) for number in numbers]
+        self.holding = [visible.holding(chunks) for chunks, _ in self._postings]
+
+    def score(self, weights: list[tuple[int, float]], average: float, k: int) -> tuple[Ids, F64]:
+        """Return the candidates for the k best, and their scores."""
+        ids = self._candidates(weights, average, k)
+        tf = self._frequencies.of([self._numbers[place] for place, _ in weights], ids)
+        return ids, _sum([idf for _, idf in weights], tf, _norms(self._segment, ids, average))
+
+    def _candidates(self, weights: list[tuple[int, float]], average: float, k: int) -> Ids:
+        """Return the visible chunks that can be among the k best, from the rarest terms that decide it.
+
+        No chunk gets more from a term than idf (k1 + 1), since tf / (tf + norm) is below 1.
+        """
+        partial = np.zeros(self._segment.chunks, dtype=np.float64)
+        seen: list[Ids] = [np.zeros(0, np.int64)]
+        threshold, rest = 0.0, sum(idf * (K1 + 1) for _, idf in weights)
+        for place, idf in sorted(weights, key=lambda weight: len(self._postings[weight[0]][0])):
+            chunks, tf = self._visible.cut(*self._postings[place])
+            partial[chunks] += _sum([idf], tf[None, :], _norms(self._segment, chunks, average))
             seen.append(chunks)
-            rest -= term.ceiling
-            if len(chunks) >= self.k:
-                threshold = max(threshold, kth_best(partial[chunks], self.k))
+            rest -= idf * (K1 + 1)
+            if len(chunks) >= k:
+                threshold = max(threshold, kth_best(partial[chunks], k))
             if rest < threshold * (1 - _SLACK):
                 break
         bound = (threshold - rest) * (1 - _SLACK)
         return np.unique(np.concatenate([chunks[partial[chunks] >= bound] for chunks in seen]))
 
-    def _sum(self, idf: list[float], tf: F64, ids: Ids) -> F64:
-        """Return the scores of chunks from their term frequencies (terms, chunks), added in the order of the terms."""
-        norms = K1 * (1 - B + B * self.segment.length[ids].astype(np.float64) / self.average)
-        total = np.zeros(len(ids), dtype=np.float64)
-        for row in np.array(idf)[:, None] * tf * (K1 + 1) / (tf + norms):
-            total += row
-        return total
+
+def _norms(segment: Segment, ids: Ids, average: float) -> F64:
+    return K1 * (1 - B + B * segment.length[ids].astype(np.float64) / average)
+
+
+def _sum(idf: list[float], tf: F64, norms: F64) -> F64:
+    """Return the scores of chunks from their term frequencies (terms, chunks), added in the order of the terms."""
+    total = np.zeros(len(norms), dtype=np.float64)
+    # Row by row: a sum along an axis may group its terms by how many there are.
+    for row in np.array(idf)[:, None] * tf * (K1 + 1) / (tf + norms):
+        total += row
+    return total

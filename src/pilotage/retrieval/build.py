@@ -6,6 +6,7 @@ by its words.
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -81,8 +82,8 @@ def unit_vector(vector: Sequence[float] | F32 | None, dimension: int) -> F32 | N
     if vector is None:
         return None
     row = np.asarray(vector, dtype=np.float64)
-    norm = float(np.sqrt((row * row).sum())) if row.shape == (dimension,) else 0.0
-    if not np.isfinite(norm) or norm == 0.0:
+    norm = math.sqrt((row * row).sum()) if row.shape == (dimension,) else 0.0
+    if not math.isfinite(norm) or norm == 0.0:
         return None
     return (row / norm).astype(np.float32)
 

@@ -10,19 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-import numpy as np
-
 from pilotage.retrieval.allowed import Allowed, Asking, Visibility, allow
-from pilotage.retrieval.segment import U8, U16, U32, Segment
+from pilotage.retrieval.frequencies import Frequencies
+from pilotage.retrieval.segment import Segment
 from pilotage.retrieval.visible import Visible, visible_chunks
 
 _CACHE_ENTRIES = 4_096
 _TERM_ENTRIES = 65_536
-# A term in one chunk of 16 or more is frequent: its frequency in every chunk is kept, for at most 160 terms. That costs
-# a byte a chunk each and saves a binary search per visible chunk and question.
-_FREQUENT = 16
-_FREQUENT_ENTRIES = 160
-_MAX_BYTE = 255
 # A mask costs one byte a chunk: the cache holds at most this many bytes of ids and masks.
 _CACHE_BYTES = 256 * 2**20
 
@@ -45,11 +39,13 @@ class Snapshot:
     visibility: Visibility
     _views: OrderedDict[Asking, View] = field(default_factory=OrderedDict)
     _terms: dict[str, tuple[int | None, ...]] = field(default_factory=dict)
-    _everywhere: dict[tuple[int, int], U8 | None] = field(default_factory=dict)
+    _frequencies: dict[int, Frequencies] = field(default_factory=dict)
 
     def under(self, visibility: Visibility) -> Snapshot:
         """Return the same segments under another visibility; nothing that was decided before is kept."""
-        return Snapshot(segments=self.segments, visibility=visibility, _terms=self._terms, _everywhere=self._everywhere)
+        return Snapshot(
+            segments=self.segments, visibility=visibility, _terms=self._terms, _frequencies=self._frequencies
+        )
 
     @property
     def starts(self) -> tuple[int, ...]:
@@ -65,21 +61,10 @@ class Snapshot:
             found = self._terms[term] = tuple(segment.term(term) for segment in self.segments)
         return found
 
-    def everywhere(self, segment: Segment, term: int, chunks: U32, tf: U16) -> U8 | None:
-        """Return how often each chunk of the segment holds a frequent term, from its postings; None for a rare one."""
-        if len(chunks) * _FREQUENT < segment.chunks:
-            return None
-        key = (id(segment), term)
-        if key not in self._everywhere:
-            found = None
-            if int(tf.max()) <= _MAX_BYTE:
-                found = np.zeros(segment.chunks, dtype=np.uint8)
-                found[chunks] = tf
-            while len(self._everywhere) >= _FREQUENT_ENTRIES:
-                self._everywhere.pop(next(iter(self._everywhere)), None)
-            self._everywhere[key] = found
-            return found
-        return self._everywhere.get(key)
+    def frequencies(self, segment: int) -> Frequencies:
+        """Return the term frequencies of a segment."""
+        found = self._frequencies.get(segment)
+        return found or self._frequencies.setdefault(segment, Frequencies(self.segments[segment]))
 
     def origins(self, places: Sequence[int]) -> list[tuple[int, int]]:
         """Return the revision and ordinal of the chunk at each place."""

@@ -32,8 +32,9 @@ def _nearest(segment: Segment, part: Visible, query: F32, k: int) -> tuple[Ids, 
     if matrix is None or present is None or not part.count:
         return np.zeros(0, np.int64), np.zeros(0, np.float64)
     ids = part.chunks
-    if not present.all():
-        ids = ids[present[ids]]
+    has_one = present[ids]
+    if not has_one.all():
+        ids = ids[has_one]
     rough = _product(matrix, ids, query)
     ids = ids[at_least_best(rough, k, margin=_MARGIN)]
     exact = (matrix[ids].astype(np.float64) * query.astype(np.float64)).sum(axis=1)

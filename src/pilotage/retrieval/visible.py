@@ -43,33 +43,15 @@ class Visible:
         return sum(array.nbytes for array in (self.ids, self.mask) if array is not None)
 
     def holding(self, chunks: U32) -> int:
-        """Return how many of these postings are visible: the document frequency."""
-        return len(self._hits(chunks)) if not self.is_whole else len(chunks)
+        """Return how many of these postings are visible: the document frequency. For a mask only."""
+        assert self.mask is not None
+        return len(chunks) if self.is_whole else int(np.count_nonzero(self.mask[chunks]))
 
     def cut(self, chunks: U32, tf: U16) -> tuple[Ids, F64]:
-        """Return the visible postings."""
-        if self.is_whole:
-            return chunks.astype(np.int64), tf.astype(np.float64)
-        hits = self._hits(chunks)
-        return chunks[hits].astype(np.int64), tf[hits].astype(np.float64)
-
-    def _hits(self, chunks: U32) -> Ids:
-        if self.mask is None:
-            return meeting(self.chunks.astype(np.uint32), chunks)[1]
-        return np.flatnonzero(self.mask[chunks])
-
-
-def meeting(one: U32, other: U32) -> tuple[Ids, Ids]:
-    """Return the places in each of two ascending arrays of the numbers that both hold."""
-    if len(one) > len(other):
-        places, found = meeting(other, one)
-        return found, places
-    if not len(one):
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    places = np.searchsorted(other, one)
-    places[places == len(other)] = 0
-    hits = np.flatnonzero(other[places] == one)
-    return hits, places[hits]
+        """Return the visible postings. For a mask only."""
+        assert self.mask is not None
+        keep = slice(None) if self.is_whole else np.flatnonzero(self.mask[chunks])
+        return chunks[keep].astype(np.int64), tf[keep].astype(np.float64)
 
 
 def visible_chunks(segment: Segment, revisions: BitMap) -> Visible:
