@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.retrieval.small_index import DAY, Doc, asking, chunks_of, may_see, plain, reference, snapshot_of
 
+from pilotage.corpus.settings import Classification
 from pilotage.retrieval.allowed import Allowed
 from pilotage.retrieval.bm25 import idf_of
 from pilotage.retrieval.build import build_segment
@@ -54,6 +55,60 @@ def test_fusion_gives_the_figures_of_the_specification() -> None:
         two: (0.032522, 1),
         three: (0.032002, 2),
     }
+
+
+@given(st.permutations(range(30)), st.permutations(range(10, 40)), st.integers(0, 30), st.integers(1, 50))
+def test_fusion_leaves_out_only_what_cannot_be_among_the_best(
+    words: list[int], near: list[int], cut: int, k: int
+) -> None:
+    lists = [words[:cut], near]
+    everything = {place: [ranked.index(place) + 1 for ranked in lists if place in ranked] for place in range(40)}
+    plain_sums = {
+        place: (round(sum(1 / (60 + rank) for rank in ranks), 12), min(ranks))
+        for place, ranks in everything.items()
+        if ranks
+    }
+    fused = {place: (value, best) for place, value, best in fuse(*lists, rrf_k=60, k=k)}
+    assert fused.items() <= plain_sums.items()
+    best = sorted(plain_sums.values(), key=lambda item: (-item[0], item[1]))[:k]
+    assert sorted(fused.values(), key=lambda item: (-item[0], item[1]))[:k] == best
+
+
+def test_rules_of_region_and_class_and_a_service_narrow_what_is_seen() -> None:
+    docs = [A, replace(B, region="eu"), replace(D, classification=Classification.RESTRICTED)]
+    snapshot = snapshot_of(docs)
+
+    def seen(**rules: object) -> set[int]:
+        return set(snapshot.view(replace(asking("group:everyone"), **rules)).allowed.revisions)  # type: ignore[arg-type]
+
+    assert seen() == {1, 2, 4}
+    assert seen(regions=frozenset({"eu"})) == {2}
+    assert seen(classifications=frozenset({Classification.INTERNAL})) == {1, 2}
+    assert seen(also=frozenset({"group:hr"})) == set()
+    assert seen(also=frozenset({"group:everyone"})) == {1, 2, 4}
+
+
+def test_decisions_are_remembered_for_a_bounded_number_of_askers() -> None:
+    snapshot = snapshot_of([A])
+    first = snapshot.view(asking("user:0", "group:everyone"))
+    assert snapshot.view(asking("user:0", "group:everyone")) is first
+    for number in range(1, 4200):
+        snapshot.view(asking(f"user:{number}"))
+    assert len(snapshot._views) == 4096
+    again = snapshot.view(asking("user:0", "group:everyone"))
+    assert again is not first
+    assert again.allowed.fingerprint == first.allowed.fingerprint
+
+
+def test_a_term_that_fills_a_chunk_is_counted_in_full() -> None:
+    full = Doc(id="full", rev=1, chunks=(("refund",) * 300,))
+    most = Doc(id="most", rev=2, chunks=(("refund",) * 70_000 + ("limit",),))
+    docs = [full, most, D]
+    snapshot = snapshot_of(docs)
+    hits = search(snapshot, snapshot.view(asking("group:everyone")), Query(terms=["refund"]), 10)
+    capped = replace(most, chunks=(("refund",) * 70_000 + ("limit",),))
+    wanted = reference([full, capped, D], asking("group:everyone"), ["refund"], 10)
+    assert [(name, round(value, 4)) for name, _, value in plain(docs, hits)] == [(n, round(v, 4)) for n, _, v in wanted]
 
 
 def test_nobody_makes_an_allowed_set_but_the_permission_decision() -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import multiprocessing
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import psycopg
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from tests.retrieval.small_index import asking
 from tests.serving.shelf import Shelf, make_shelf
 
@@ -113,6 +116,42 @@ async def test_a_new_version_is_built_beside_the_old_one_which_goes_on_serving(s
     await indexes.settle()
     assert indexes.is_ready(shelf.name, version)
     assert found(indexes.snapshot(shelf.name), "fees wires", version) == [b"fees.txt"]
+
+
+async def test_a_permission_that_moves_during_a_build_holds_when_the_build_is_shown(shelf: Shelf) -> None:
+    indexes = shelf.indexes()
+    folder = shelf.folder.root / shelf.name
+    folder.mkdir(parents=True)
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # the build has read its permissions and waits for its turn to write
+        building = asyncio.create_task(indexes.refresh(shelf.name))
+        await asyncio.to_thread(_in_transaction, shelf.bank.instance.engine)
+        await asyncio.to_thread(shelf.revoke, "errors.txt")
+    await building
+    assert found(indexes.snapshot(shelf.name), "errors wires") == [b"wires.txt"]
+
+
+def _in_transaction(engine: Engine) -> None:
+    """Wait until some session holds its view of the database."""
+    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'")
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        while not connection.execute(waiting).scalar_one():
+            time.sleep(0.01)
+
+
+async def test_a_lost_connection_is_replaced_at_the_next_look(shelf: Shelf) -> None:
+    indexes = shelf.indexes()
+    await indexes.refresh(shelf.name)
+    kill = text(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    with shelf.bank.instance.engine.connect() as connection:
+        connection.execute(kill)
+    with pytest.raises(psycopg.OperationalError):
+        await indexes.follow(shelf.name)
+    await asyncio.to_thread(shelf.revoke, "errors.txt")
+    await indexes.catch_up()
+    assert found(indexes.snapshot(shelf.name), "errors") == []
 
 
 async def test_a_build_that_fails_is_tried_again_while_the_old_segments_serve(

@@ -18,6 +18,7 @@ from pilotage.ledger.entry import decode_entry
 from pilotage.release.content import CorpusPin
 from pilotage.release.generation import GenerationRequest
 from pilotage.retrieval.allowed import Visibility
+from pilotage.serving.context import Asker, Bearer
 from pilotage.serving.indexes import Indexes
 from pilotage.serving.pipeline import Pipeline
 from pilotage.serving.refusal import Code
@@ -138,6 +139,17 @@ async def test_a_takedown_between_retrieval_and_answer_discards_the_answer(shelf
         model.reply = reply
         refusal = await desk.refusal()
     assert refusal.code is Code.PERMISSION_CHANGED
+
+
+async def test_a_record_names_only_passages_the_asker_may_still_see(shelf: Shelf, database_url: str) -> None:
+    async with serving(shelf, database_url) as (desk, indexes, _):
+        revs = {name.decode(): rev for rev, name in _visibility(indexes, shelf).documents.items()}
+        asker = await desk.path.serving.authenticator.authenticate(Bearer(token="maria"), at=desk.path.clock.now())
+        assert isinstance(asker, Asker)
+        retriever = desk.pipeline._serving.retriever
+        mine, theirs = (shelf.name, revs["open.txt"], 0), (shelf.name, revs["secret.txt"], 0)
+        assert await retriever.may_see(asker, [mine])
+        assert not await retriever.may_see(asker, [mine, theirs])
 
 
 async def test_an_index_that_is_not_loaded_refuses(shelf: Shelf, database_url: str) -> None:
