@@ -142,9 +142,8 @@ def _in_transaction(engine: Engine) -> None:
 async def test_a_lost_connection_is_replaced_at_the_next_look(shelf: Shelf) -> None:
     indexes = shelf.indexes()
     await indexes.refresh(shelf.name)
-    kill = text(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    )
+    others = "datname = current_database() AND pid <> pg_backend_pid()"
+    kill = text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
     with shelf.bank.instance.engine.connect() as connection:
         connection.execute(kill)
     with pytest.raises(psycopg.OperationalError):
