@@ -1,0 +1,1 @@
+"""Observations to verdict: exact sequential tests, error budgets, sample-ratio check."""

@@ -1,0 +1,1 @@
+"""Server-rendered pages: what waits, what was decided, and why."""

@@ -1,0 +1,1 @@
+"""Evidence: kinds, readers of standard formats, freshness, and what a file is bound to."""

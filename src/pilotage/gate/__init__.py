@@ -1,0 +1,1 @@
+"""Gates: criteria, votes, risk acceptances, and the one pure function that decides."""

@@ -1,0 +1,1 @@
+"""Incidents, their severities and timelines, drills and post-mortems."""

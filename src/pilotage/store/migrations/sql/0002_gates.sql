@@ -1,0 +1,1 @@
+-- Evidence, votes, risk acceptances, delegations, promotions. PostgreSQL >= 15, no extension.

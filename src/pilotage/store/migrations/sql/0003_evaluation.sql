@@ -1,0 +1,1 @@
+-- Evaluation runs: tasks with leases, generations, assessments, cases. PostgreSQL >= 15, no extension.

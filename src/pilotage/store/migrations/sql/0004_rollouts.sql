@@ -1,0 +1,1 @@
+-- Rollouts, verdicts, counters, incidents, drills. PostgreSQL >= 15, no extension.
