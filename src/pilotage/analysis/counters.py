@@ -53,7 +53,7 @@ class Count:
 class MetricCount:
     """One metric of the candidate. `failing`: distinct principals with a failure. `cusum`: log statistic now.
 
-    `cusum` is the e-CUSUM's highest value since the rollout started (an alarm stays); None where none is kept.
+    `cusum` is the e-CUSUM's highest value in its present phase; None where none is kept.
     """
 
     go: Count = Count()

@@ -15,10 +15,8 @@ from pilotage.core.reason import Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TestLimits:
-    """Shares that GO must stay below and guards fire above; `slow` is 1 - latency quantile; `ratio` is over stable's."""
-
-    __test__ = False
+class Limits:
+    """Shares that GO must stay below and guards fire above; `slow` is 1 - quantile; `ratio` is over stable's."""
 
     error_go: float = 0.001
     error_trip: float = 0.01

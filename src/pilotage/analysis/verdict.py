@@ -32,7 +32,7 @@ class Effect(StrEnum):
     ROLLBACK = "rollback"
 
 
-class Role(StrEnum):
+class Purpose(StrEnum):
     """What a test is for: proving a GO limit, holding, tripping, or checking the router itself."""
 
     GO = "go"
@@ -41,10 +41,8 @@ class Role(StrEnum):
     CHECK = "check"
 
 
-class TestState(StrEnum):
+class Standing(StrEnum):
     """Where a test stands."""
-
-    __test__ = False
 
     PROVED = "proved"
     """A GO criterion's limit is proven on the counts as of now."""
@@ -80,14 +78,12 @@ class Code(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TestResult:
+class Tested:
     """One test's numbers. `log_e` and `threshold` are natural logarithms; None where the test did not run."""
 
-    __test__ = False
-
     name: str
-    role: Role
-    state: TestState
+    purpose: Purpose
+    standing: Standing
     n: int = 0
     x: int = 0
     limit: str = ""
@@ -97,8 +93,8 @@ class TestResult:
     def as_json(self) -> dict[str, Json]:
         """Return the numbers, logarithms as decimal text with six digits."""
         return {
-            "role": self.role.value,
-            "state": self.state.value,
+            "purpose": self.purpose.value,
+            "standing": self.standing.value,
             "n": self.n,
             "x": self.x,
             "limit": self.limit,
@@ -138,7 +134,7 @@ class Verdict:
     outcome: Judgement
     effect: Effect
     reasons: tuple[Reason, ...]
-    tests: Mapping[str, TestResult]
+    tests: Mapping[str, Tested]
     attempt: int = 1
 
     def as_json(self) -> dict[str, Json]:
@@ -169,7 +165,7 @@ class Verdict:
             sorted(
                 name
                 for name, test in self.tests.items()
-                if test.state is TestState.FIRED and test.role in {Role.HOLD, Role.TRIP}
+                if test.standing is Standing.FIRED and test.purpose in {Purpose.HOLD, Purpose.TRIP}
             )
         )
 
