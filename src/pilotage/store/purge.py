@@ -20,7 +20,17 @@ from sqlalchemy.exc import DBAPIError
 from pilotage.core.errors import Unavailable
 from pilotage.core.ids import CorpusName
 
-_TABLES: Final = ("chunk", "revision", "document", "embedding", "interaction_text", "idempotency", "feedback")
+_TABLES: Final = (
+    "chunk",
+    "revision",
+    "document",
+    "embedding",
+    "interaction_text",
+    "idempotency",
+    "feedback",
+    "evaluation_generation",
+    "evaluation_assessment",
+)
 _SESSION: Final = ("SET statement_timeout = 0", "SET lock_timeout = '30s'", "SET maintenance_work_mem = '64MB'")
 
 

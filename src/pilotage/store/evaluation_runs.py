@@ -1,0 +1,174 @@
+"""Rows of evaluation runs: asked for once, moved from state to state, finished with a result that never changes.
+
+The caller owns the transaction. Fail mode: a move from a state the caller did not expect changes nothing and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, RowMapping, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from pilotage.core.canonical import Json
+from pilotage.core.digest import Digest, digest_of
+from pilotage.core.errors import IntegrityError
+from pilotage.core.ids import SpaceName, WorkflowName
+from pilotage.evaluation.run import Cause, EvaluationRun, RunKind, RunState
+from pilotage.store.tables.evaluation import evaluation_run, evaluation_void
+
+_COLUMNS = [evaluation_run.c[name] for name in EvaluationRun.__dataclass_fields__]
+
+
+def add_run(connection: Connection, run: EvaluationRun) -> None:
+    """Insert a run."""
+    row: dict[str, object] = {name: getattr(run, name) for name in EvaluationRun.__dataclass_fields__}
+    row |= {"space": run.space or "", "golden": list(run.golden)}
+    connection.execute(evaluation_run.insert().values(row))
+
+
+def find_run(connection: Connection, identifier: str, *, lock: bool = False) -> EvaluationRun | None:
+    """Return a run, locked for a change of state when asked."""
+    query = select(*_COLUMNS).where(evaluation_run.c.id == identifier)
+    row = connection.execute(query.with_for_update() if lock else query).mappings().first()
+    return None if row is None else _run(row)
+
+
+def runs_of(
+    connection: Connection,
+    *,
+    workflow: WorkflowName | None = None,
+    release: Digest | None = None,
+    kind: RunKind | None = None,
+    limit: int = 100,
+) -> tuple[EvaluationRun, ...]:
+    """Return runs, newest first."""
+    query = select(*_COLUMNS).order_by(evaluation_run.c.requested_at.desc(), evaluation_run.c.id.desc()).limit(limit)
+    for column, value in (("workflow", workflow), ("release", release), ("kind", kind)):
+        if value is not None:
+            query = query.where(evaluation_run.c[column] == str(value))
+    return tuple(_run(row) for row in connection.execute(query).mappings())
+
+
+def gating_attempts(connection: Connection, run: EvaluationRun) -> tuple[EvaluationRun, ...]:
+    """Return the completed, unvoided gating attempts of the same question before this run, oldest first."""
+    query = (
+        select(*_COLUMNS)
+        .where(
+            evaluation_run.c.kind == run.kind.value,
+            evaluation_run.c.release == run.release,
+            evaluation_run.c.golden_digest == run.golden_digest,
+            evaluation_run.c.baseline.is_not_distinct_from(run.baseline),
+            evaluation_run.c.is_gating,
+            evaluation_run.c.state == RunState.COMPLETED.value,
+            evaluation_run.c.voided_at.is_(None),
+            evaluation_run.c.id < run.id,
+        )
+        .order_by(evaluation_run.c.id)
+    )
+    return tuple(_run(row) for row in connection.execute(query).mappings())
+
+
+def count_attempts(connection: Connection, workflow: WorkflowName, golden_digest: Digest) -> int:
+    """Return how many gating runs a golden set has been used for."""
+    query = select(func.count()).where(
+        evaluation_run.c.workflow == workflow,
+        evaluation_run.c.golden_digest == golden_digest,
+        evaluation_run.c.kind == RunKind.EVALUATION.value,
+        evaluation_run.c.is_gating,
+        evaluation_run.c.state == RunState.COMPLETED.value,
+    )
+    return int(connection.scalar(query) or 0)
+
+
+def move_run(
+    connection: Connection,
+    identifier: str,
+    state: RunState,
+    *,
+    expected: Collection[RunState],
+    note: str = "",
+    at: datetime,
+) -> bool:
+    """Move a run to another state; False when it was in none of the expected ones."""
+    values: dict[str, object] = {"state": state.value, "note": note}
+    if state is RunState.RUNNING:
+        values["started_at"] = func.coalesce(evaluation_run.c.started_at, at)
+        values["finished_at"] = None
+    else:
+        values["finished_at"] = at if state.is_over else None
+    statement = update(evaluation_run).where(
+        evaluation_run.c.id == identifier, evaluation_run.c.state.in_([one.value for one in expected])
+    )
+    return connection.execute(statement.values(values)).rowcount == 1
+
+
+def complete_run(
+    connection: Connection, identifier: str, *, verdict: str, result: bytes, measured: Mapping[str, Json], at: datetime
+) -> bool:
+    """Finish a running run with its result; False when it does not run any more."""
+    statement = update(evaluation_run).where(
+        evaluation_run.c.id == identifier, evaluation_run.c.state == RunState.RUNNING.value
+    )
+    values = {
+        "state": RunState.COMPLETED.value,
+        "verdict": verdict,
+        "result": result,
+        "result_sha256": digest_of(result),
+        "measured": dict(measured),
+        "finished_at": at,
+    }
+    return connection.execute(statement.values(values)).rowcount == 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredResult:
+    """The bytes of a completed run's result, and what was measured beside it."""
+
+    body: bytes
+    measured: Mapping[str, Json]
+
+
+def result_of(connection: Connection, identifier: str) -> StoredResult | None:
+    """Return a completed run's result; raise IntegrityError when its bytes were altered."""
+    query = select(evaluation_run.c.result, evaluation_run.c.result_sha256, evaluation_run.c.measured)
+    row = connection.execute(query.where(evaluation_run.c.id == identifier)).first()
+    if row is None or row.result is None:
+        return None
+    body = bytes(row.result)
+    if digest_of(body) != row.result_sha256:
+        message = f"The result of run {identifier} was altered in the store."
+        raise IntegrityError("RUN_ALTERED", message, hint="Restore a backup, or run the evaluation again.")
+    return StoredResult(body=body, measured=row.measured)
+
+
+def attach_evidence_id(connection: Connection, identifier: str, evidence: str) -> None:
+    """Remember which evidence item a run became."""
+    connection.execute(update(evaluation_run).where(evaluation_run.c.id == identifier).values(evidence=evidence))
+
+
+def add_void(connection: Connection, identifier: str, *, person: str, reason: str, at: datetime) -> int:
+    """Note that a person wants the run voided; return how many different people now do."""
+    row = {"run": identifier, "person": person, "reason": reason, "at": at}
+    connection.execute(insert(evaluation_void).values(row).on_conflict_do_nothing())
+    return int(connection.scalar(select(func.count()).where(evaluation_void.c.run == identifier)) or 0)
+
+
+def void_run(connection: Connection, identifier: str, *, at: datetime) -> None:
+    """Mark a run as voided: it no longer counts as an attempt, and never as evidence."""
+    connection.execute(update(evaluation_run).where(evaluation_run.c.id == identifier).values(voided_at=at))
+
+
+def _run(row: RowMapping) -> EvaluationRun:
+    values = dict(row)
+    values |= {
+        "kind": RunKind(row["kind"]),
+        "workflow": WorkflowName(row["workflow"]),
+        "space": SpaceName(row["space"]) if row["space"] else None,
+        "golden": tuple(row["golden"]),
+        "cause": Cause(row["cause"]),
+        "state": RunState(row["state"]),
+    }
+    return EvaluationRun(**values)
