@@ -81,7 +81,7 @@ class OpenServing:
         self.pool: Pool = make_pool(conninfo)
         self.keys = PooledKeys(self.pool, monotonic=parts.monotonic)
         self.recorder = Recorder(lambda: RecordWriter.connect(conninfo), flush_s=gateway.record_flush_ms / 1000)
-        self.routing = RoutingWatch(RouteReader(self.pool), load=self._load, monotonic=parts.monotonic)
+        self.routing = RoutingWatch(RouteReader(self.pool), load=self.load, monotonic=parts.monotonic)
         self.serving = Serving(
             workspace=parts.workspace,
             clock=parts.clock,
@@ -119,7 +119,8 @@ class OpenServing:
             found.append(Reason(code="RECORDER_STALLED", text=f"{self.recorder.waiting} records cannot be written."))
         return found
 
-    async def _load(self, digest: Digest) -> Release:
+    async def load(self, digest: Digest) -> Release:
+        """Return a release, verified and searchable, with the model that speaks for it; raise when it cannot serve."""
         content = await asyncio.to_thread(self._read, digest)
         if self._parts.prepare is not None:
             await self._parts.prepare(content)

@@ -1,0 +1,81 @@
+"""What a run asks: the port to a release that answers as in serving, and the records that cross it.
+
+Rule: whoever implements it goes through every permission and guard step of serving; evaluation never gets a shorter
+way. Fail mode: an outage is a reply with `error` in its generation; nothing is raised for one case.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Protocol
+
+from pilotage.core.digest import Digest
+from pilotage.core.ids import SpaceName
+from pilotage.evaluation.generation import Generation
+from pilotage.evaluation.oracle import VersionFacts
+from pilotage.evaluation.overlay import Overlay
+from pilotage.identity.principal import Principal
+from pilotage.workspace.golden import Turn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One question of a run. `as_of` None is today, as for any asker."""
+
+    principal: Principal
+    question: str
+    history: tuple[Turn, ...] = ()
+    as_of: date | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surfaces:
+    """What left the retrieval and entered the prompt; only suites read it. Never stored.
+
+    `prompt` is every message to the model with the random marks of the request replaced by fixed ones, `said` what it
+    answered before the output checks, `scores` each passage's chunk and score in rank order.
+    """
+
+    prompt: str = ""
+    said: str = ""
+    scores: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """The answer without its times, so that equal answers have equal digests; the times stand beside it.
+
+    `corpus` is where the passages stand.
+    """
+
+    generation: Generation
+    latency_us: int | None = None
+    ttft_us: int | None = None
+    corpus: str | None = None
+    surfaces: Surfaces = Surfaces()
+
+
+class Target(Protocol):
+    """One release in one place. `fingerprint` names the provider's model as far as it is known beforehand."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What answers: provider, model, pin."""
+        ...
+
+    async def facts(self) -> VersionFacts | None:
+        """Return the permission facts of the documents it answers from, as committed now; None without documents."""
+        ...
+
+    async def answer(self, ask: Ask) -> Reply:
+        """Answer one question."""
+        ...
+
+
+class Targets(Protocol):
+    """Opens releases for a run; they close with whoever made this."""
+
+    async def open(self, release: Digest, space: SpaceName | None, overlay: Overlay) -> Target:
+        """Load a release; raise NotFound or Unavailable when it cannot answer at all."""
+        ...

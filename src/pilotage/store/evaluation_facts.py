@@ -1,0 +1,40 @@
+"""The rows the permission oracle decides with: every document of one corpus version, as committed now."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pyroaring import BitMap
+from sqlalchemy import Connection, text
+
+from pilotage.core.ids import CorpusName
+from pilotage.evaluation.oracle import DocumentFacts, VersionFacts
+
+_VERSION: Final = text(
+    "SELECT v.bitmap, c.generation FROM corpus_version v JOIN corpus c ON c.name = v.corpus"
+    " WHERE v.corpus = :corpus AND v.number = :version AND v.state = 'accepted'"
+)
+_DOCUMENTS: Final = text(
+    "SELECT d.id, coalesce(nullif(r.title, ''), d.title) AS title, d.acl, d.tombstone IS NULL AS is_live,"
+    " r.effective_from, r.effective_to, r.retained_until FROM revision r"
+    " JOIN document d ON d.corpus = r.corpus AND d.id = r.document"
+    " WHERE r.corpus = :corpus AND r.rev = ANY(:revs) ORDER BY r.rev"
+)
+_GENERATION: Final = text("SELECT generation FROM corpus WHERE name = :corpus")
+
+
+def version_facts(connection: Connection, corpus: CorpusName, version: int) -> VersionFacts:
+    """Return the documents of an accepted version; one that is not accepted holds none."""
+    row = connection.execute(_VERSION, {"corpus": corpus, "version": version}).first()
+    if row is None:
+        return VersionFacts(corpus=corpus, version=version, generation=-1, documents={})
+    revs = list(BitMap.deserialize(row.bitmap))
+    found = connection.execute(_DOCUMENTS, {"corpus": corpus, "revs": revs}).mappings()
+    documents = {one["id"]: DocumentFacts(**{**one, "acl": frozenset(one["acl"])}) for one in found}
+    return VersionFacts(corpus=corpus, version=version, generation=row.generation, documents=documents)
+
+
+def generation_of(connection: Connection, corpus: CorpusName) -> int:
+    """Return the corpus's generation as committed now, -1 without such a corpus."""
+    found = connection.scalar(_GENERATION, {"corpus": corpus})
+    return -1 if found is None else int(found)
