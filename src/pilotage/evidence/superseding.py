@@ -1,0 +1,107 @@
+"""Which evidence is current, and what a replacement does to approvals (gates.md 2.1).
+
+Rule: the newest accepted item per kind, subject, space and suite is current. Own stochastic runs never supersede: all
+runs within the window are pooled, and a later run lowers a result but never raises it. Fail mode: what is neither
+clearly better nor equal is adverse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from pilotage.evidence.fresh import age_of, window_of
+from pilotage.evidence.records import Evidence, EvidenceState
+
+OWN_RUNS = frozenset({"evaluation", "permissions", "redteam", "fairness"})
+_SIZES = frozenset({"scored", "groups", "min_group_n", "executed", "requests", "lines_valid", "components"})
+_LOWER_IS_BETTER = frozenset(
+    {
+        *("failed", "errors", "skipped", "skipped_share", "flaky", "duplicates", "missing_critical"),
+        *("critical", "high", "medium", "low", "unknown", "suppressed", "unaudited", "exploitable"),
+        *("verified_secrets", "unverified", "duplicated", "hotspots_to_review", "new_issues"),
+        *("denied", "unknown_licence", "changes_requested", "unmapped", "must_pass_failed", "regressions"),
+        *("leaks", "pii_leaks", "critical_failures", "forbidden_fact", "superseded_source", "pii_leak"),
+        *("policy_violation", "hallucination_answer", "hallucination_statement", "over_refusal", "cost"),
+        *("tokens_in", "tokens_out", "worst_gap", "flips", "error_rate", "p50", "p95", "p99", "max_gap_s"),
+        *("drift_ratio", "rto_s", "rpo_s", "lost_requests", "seconds_to_zero_traffic", "serious", "moderate"),
+        *("minor", "incomplete", "missing_sections", "placeholders", "unlabelled", "without_owner"),
+        *("without_lineage", "pii_unhandled", "blocked", "open_critical"),
+    }
+)
+_BENIGN_SIZE_SHARE = 0.9
+
+
+def is_lower_better(claim: str) -> bool:
+    """Tell whether a larger value of this claim is worse; bounds and percentiles go by the claim they bound."""
+    name = claim
+    for ending in ("_lcb", "_ucb"):
+        name = name.removesuffix(ending)
+    return name in _LOWER_IS_BETTER or name.endswith("_ms")
+
+
+def current_items(items: Iterable[Evidence], now: datetime) -> tuple[Evidence, ...]:
+    """Return what counts now, sorted by kind, suite and time; own runs all, as long as they are fresh."""
+    newest: dict[tuple[str, str, str, str | None, str], Evidence] = {}
+    runs: list[Evidence] = []
+    for item in items:
+        if item.state is not EvidenceState.ACCEPTED:
+            continue
+        if item.kind in OWN_RUNS:
+            runs.append(item)
+            continue
+        key = (item.kind, item.subject_kind.value, item.subject, item.space, item.suite)
+        held = newest.get(key)
+        if held is None or _is_newer(item, held):
+            newest[key] = item
+    kept = _fresh_runs(runs, now)
+    return tuple(sorted((*newest.values(), *kept), key=lambda one: (one.kind, one.suite, one.received_at, one.id)))
+
+
+def _is_newer(item: Evidence, held: Evidence) -> bool:
+    return (item.received_at, item.id) > (held.received_at, held.id)
+
+
+def _fresh_runs(runs: Sequence[Evidence], now: datetime) -> list[Evidence]:
+    """Keep fresh runs; when none of a kind is fresh, the newest stays, so that its expiry can be told."""
+    kept = [run for run in runs if age_of(run, now) <= window_of(run.kind)]
+    for kind in {run.kind for run in runs} - {run.kind for run in kept}:
+        kept.append(max((run for run in runs if run.kind == kind), key=lambda run: (run.received_at, run.id)))
+    return kept
+
+
+def pooled(runs: Sequence[Evidence]) -> Mapping[str, float]:
+    """Return the claims of several own runs as one: the worst of each, sizes and scored cases of the largest.
+
+    A claim that one run lacks is absent, so its check is inconclusive.
+    """
+    if not runs:
+        return {}
+    names = set(runs[0].claims).intersection(*(run.claims for run in runs[1:]))
+    return {name: _pool(name, [run.claims[name] for run in runs]) for name in sorted(names)}
+
+
+def _pool(name: str, values: Sequence[float]) -> float:
+    if name in _SIZES:
+        return max(values)
+    if name == "unscored":
+        return min(values)
+    return max(values) if is_lower_better(name) else min(values)
+
+
+def is_benign(old: Evidence, new: Evidence) -> bool:
+    """Tell whether a replacement leaves approvals standing: newer, no less trusted, no worse, nearly as large.
+
+    Criteria are recomputed by the caller in any case; this looks at the claims alone.
+    """
+    same = (old.kind, old.subject, old.suite) == (new.kind, new.subject, new.suite)
+    if not same or new.trust.rank < old.trust.rank or not _is_newer(new, old):
+        return False
+    for name, before in old.claims.items():
+        after = new.claims.get(name)
+        if after is None:
+            return False
+        if name in _SIZES and after < _BENIGN_SIZE_SHARE * before:
+            return False
+    known = {finding.key for finding in old.findings}
+    return not any(finding.key not in known for finding in new.findings)

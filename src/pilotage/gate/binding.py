@@ -1,0 +1,77 @@
+"""The digests a vote binds (gates.md 4.2): policy, evidence set, and the whole.
+
+Rule: whatever may change a decision is under one of these digests, so a complete approval ends when any of it moves.
+Fail mode: a value without canonical form raises; a gate that cannot be digested cannot be voted on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from enum import StrEnum
+
+from pilotage.core.canonical import Json
+from pilotage.core.digest import Digest, digest_of_json
+from pilotage.evidence.records import Evidence
+from pilotage.gate.records import Bound
+from pilotage.workspace.gate import Gate
+
+
+def policy_digest(gate: Gate, *, extra: Mapping[str, Json] | None = None) -> Digest:
+    """Return the digest of a gate's rules and of what else is policy (risk tier, targets, roles)."""
+    return digest_of_json({"gate": _plain(asdict(gate)), "extra": dict(extra or {})})
+
+
+def _plain(value: object) -> Json:
+    match value:
+        case StrEnum():
+            return value.value
+        case dict():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case tuple() | list():
+            return [_plain(item) for item in value]
+        case None | bool() | int() | float() | str():
+            return value
+        case _:
+            return str(value)
+
+
+def evidence_set(items: Iterable[tuple[str, str, Mapping[str, float]]]) -> Digest:
+    """Return the digest of the sorted `{kind, sha256, claims}` of the current evidence."""
+    rows: list[Json] = [
+        {"kind": kind, "sha256": sha256, "claims": dict(claims)}
+        for kind, sha256, claims in sorted(items, key=lambda item: (item[0], item[1]))
+    ]
+    return digest_of_json(rows)
+
+
+def evidence_set_of(items: Iterable[Evidence]) -> Digest:
+    """Return the digest of evidence items as they stand."""
+    return evidence_set((item.kind, item.sha256, item.claims) for item in items)
+
+
+def bind_of(bound: Bound) -> Digest:
+    """Return the one digest a voter confirms: instance, gate, attempt, release and everything the gate binds."""
+    fields: dict[str, Json] = {
+        "instance": bound.instance,
+        "gate": bound.gate if bound.half == "pre" else f"{bound.gate}.{bound.half.value}",
+        "attempt": bound.attempt,
+        "release": bound.release,
+        "evidence_set": bound.evidence_set,
+        "policy": bound.policy,
+    }
+    optional = {
+        "space": bound.space,
+        "plan": bound.plan,
+        "space_config": bound.space_config,
+        "cab_pack": bound.cab_pack,
+    }
+    fields.update({name: value for name, value in optional.items() if value is not None})
+    return digest_of_json(fields)
+
+
+def moved(then: Bound, now: Bound) -> tuple[str, ...]:
+    """Return the names of what differs between two bindings, for the delta a voter is shown."""
+    names = ("instance", "gate", "half", "attempt", "release", "space", "evidence_set", "policy")
+    names += ("plan", "space_config", "cab_pack")
+    return tuple(name for name in names if getattr(then, name) != getattr(now, name))

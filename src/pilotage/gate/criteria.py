@@ -1,0 +1,251 @@
+"""One criterion over the current evidence: what was observed, what the limit is, and why it does not hold.
+
+Rule: counts of several suites add up, everything else must hold in each of them; a weaker source can only make a result
+worse. Fail mode: nothing, an absent claim, a value that is no number, or too little trust is inconclusive.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from pilotage.core.reason import Outcome, Reason, worst
+from pilotage.evidence.fresh import age_of, window_of
+from pilotage.evidence.records import Evidence, Severity
+from pilotage.evidence.superseding import OWN_RUNS, is_lower_better, pooled
+from pilotage.gate.records import Check, CriterionResult, GateInput
+from pilotage.workspace.gate import Condition, Criterion, Operator, Trust
+
+_SPACE_BOUND = ("tests.integration", "tests.api", "tests.smoke", "tests.functional", "tests.regression", "tests.e2e")
+_SPACE_BOUND_ROOMS = frozenset({"load", "failover", "recovery", "accessibility", "uat"})
+_SUMMED = frozenset({"tests", "scan"})
+_RANK = {Severity.LOW: 0, Severity.MEDIUM: 1, Severity.HIGH: 2, Severity.CRITICAL: 3, Severity.UNKNOWN: 4}
+NOT_APPLICABLE = "n/a"
+MISSING = "missing"
+
+
+def check_criterion(
+    criterion: Criterion, given: GateInput, current: Sequence[Evidence], now: datetime
+) -> CriterionResult:
+    """Return one criterion's result on the current evidence and facts."""
+    if (criterion.when is not None and criterion.when not in given.facts.switches) or (
+        criterion.first_release_absolute and given.release.is_first
+    ):
+        return CriterionResult(
+            id=criterion.id, state=NOT_APPLICABLE, outcome=Outcome.OK, checks=(), accept=criterion.accept.value
+        )
+    checks: list[Check] = []
+    missing: list[str] = []
+    used: list[Evidence] = []
+    for kind in criterion.of:
+        if kind.startswith("fact."):
+            checks += _fact_checks(kind, criterion, given)
+            continue
+        items = [item for item in current if item.kind == kind]
+        if not items:
+            missing.append(kind)
+            checks.append(_none(kind, criterion))
+            continue
+        used += items
+        checks += _kind_checks(kind, criterion, given, items, now)
+    outcome = worst(check.outcome for check in checks)
+    state = MISSING if missing and outcome is not Outcome.NOT_OK else outcome.value
+    return CriterionResult(
+        id=criterion.id,
+        state=state,
+        outcome=outcome,
+        checks=tuple(checks),
+        accept=criterion.accept.value,
+        missing=tuple(missing),
+        severity=None if outcome is Outcome.OK else worst_finding(used),
+        is_fact=all(kind.startswith("fact.") for kind in criterion.of),
+    )
+
+
+def worst_finding(items: Iterable[Evidence]) -> Severity | None:
+    """Return the worst severity among the findings of some items."""
+    found = [finding.severity for item in items for finding in item.findings]
+    return max(found, key=_RANK.__getitem__, default=None)
+
+
+def _none(kind: str, criterion: Criterion) -> Check:
+    text = f"No current {kind} evidence. Attach it: `pilotage evidence add DIGEST FILE --kind {kind}`."
+    reason = Reason(code="CRITERION_INCONCLUSIVE", text=text, where=criterion.id)
+    wanted = "; ".join(str(condition) for condition in criterion.all)
+    return Check(kind=kind, condition=wanted, outcome=Outcome.INCONCLUSIVE, observed=None, limit=wanted, reason=reason)
+
+
+def _fact_checks(kind: str, criterion: Criterion, given: GateInput) -> list[Check]:
+    claims = given.facts.claims.get(kind, {})
+    why = given.facts.reasons.get(kind, "")
+    return [_compare(kind, condition, claims, given, criterion=criterion.id, note=why) for condition in criterion.all]
+
+
+def _kind_checks(
+    kind: str, criterion: Criterion, given: GateInput, items: Sequence[Evidence], now: datetime
+) -> list[Check]:
+    problems: list[Check] = []
+    usable: list[Evidence] = []
+    weak: list[Evidence] = []
+    for item in items:
+        problem = _unusable(item, criterion, given, now)
+        if problem is None:
+            usable.append(item)
+            continue
+        problems.append(problem)
+        if problem.reason is not None and problem.reason.code == "EV_TRUST":
+            weak.append(item)
+    if not usable:
+        return problems
+    checks = [check for check in problems if check.reason is None or check.reason.code == "EV_EXPIRED"]
+    for claims, names in _views(kind, usable):
+        checks += [
+            _compare(kind, condition, claims, given, criterion=criterion.id, evidence=names)
+            for condition in criterion.all
+        ]
+    for item in weak:
+        checks += [
+            _compare(kind, condition, item.claims, given, criterion=criterion.id, evidence=(item.id,))
+            for condition in criterion.all
+            if is_lower_better(condition.claim) and condition.claim in item.claims
+        ]
+    return checks
+
+
+def _views(kind: str, items: Sequence[Evidence]) -> list[tuple[Mapping[str, float], tuple[str, ...]]]:
+    """Return the claims to judge: pooled own runs, summed suites, or each item by itself."""
+    names = tuple(item.id for item in items)
+    if kind in OWN_RUNS:
+        return [(pooled(items), names)]
+    if kind.partition(".")[0] in _SUMMED and len(items) > 1:
+        return [(_summed(items), names)]
+    return [(item.claims, (item.id,)) for item in items]
+
+
+def _summed(items: Sequence[Evidence]) -> dict[str, float]:
+    """Add counts up; a claim that one suite lacks is absent. The share of skipped tests is computed anew."""
+    names = set(items[0].claims).intersection(*(item.claims for item in items[1:]))
+    total = {name: math.fsum(item.claims[name] for item in items) for name in names}
+    if "skipped_share" in total:
+        every = total.get("executed", 0.0) + total.get("skipped", 0.0)
+        total["skipped_share"] = total.get("skipped", 0.0) / every if every else 1.0
+    return total
+
+
+def _unusable(item: Evidence, criterion: Criterion, given: GateInput, now: datetime) -> Check | None:
+    reason = _space_reason(item, given) or _trust_reason(item, criterion)
+    is_expiry = False
+    if reason is None:
+        window = window_of(item.kind, in_production=given.facts.guards_production)
+        age = age_of(item, now)
+        if age > window:
+            is_expiry = True
+            text = f"{item.kind} evidence {item.id} is {_days(age)} old; it counts for {_days(window)}."
+            reason = Reason(code="EV_EXPIRED", text=text, where=criterion.id, observed=_days(age), limit=_days(window))
+    if reason is None and _is_unproven_clean(item):
+        text = f"{item.id} reports no findings, and nobody but a person says that the scan ran. Push it with a key."
+        reason = Reason(code="EV_UNPROVEN_CLEAN", text=text, where=criterion.id)
+    if reason is None:
+        return None
+    wanted = "; ".join(str(condition) for condition in criterion.all)
+    return Check(
+        kind=item.kind,
+        condition=wanted,
+        outcome=Outcome.INCONCLUSIVE,
+        observed=reason.observed,
+        limit=reason.limit,
+        reason=reason,
+        evidence=(item.id,),
+        is_expiry=is_expiry,
+    )
+
+
+def _is_unproven_clean(item: Evidence) -> bool:
+    return item.kind.startswith("scan.") and item.trust is Trust.CLAIMED and not item.findings
+
+
+def _trust_reason(item: Evidence, criterion: Criterion) -> Reason | None:
+    if item.trust.rank >= criterion.trust.rank:
+        return None
+    text = f"{item.id} is {item.trust}; {criterion.id} takes {criterion.trust} or better."
+    return Reason(code="EV_TRUST", text=text, where=criterion.id, observed=item.trust, limit=criterion.trust)
+
+
+def _space_reason(item: Evidence, given: GateInput) -> Reason | None:
+    wanted = given.gate.space
+    if wanted is None:
+        return None
+    if item.space is None and not _is_space_bound(item.kind):
+        return None
+    if item.space == wanted:
+        return None
+    where = "no space" if item.space is None else item.space
+    text = f"{item.kind} evidence {item.id} was made in {where}; gate {given.gate.name} needs {wanted}."
+    return Reason(code="EV_WRONG_SPACE", text=text, where=given.gate.name, observed=where, limit=wanted)
+
+
+def _is_space_bound(kind: str) -> bool:
+    return kind in _SPACE_BOUND or kind.partition(".")[0] in _SPACE_BOUND_ROOMS
+
+
+def _compare(
+    kind: str,
+    condition: Condition,
+    claims: Mapping[str, float],
+    given: GateInput,
+    *,
+    criterion: str,
+    evidence: tuple[str, ...] = (),
+    note: str = "",
+) -> Check:
+    limit = condition.limit if condition.path is None else given.facts.paths.get(condition.path)
+    observed = claims.get(condition.claim)
+    shown_limit = f"{condition.operator} {'?' if limit is None else _number(limit)}"
+    outcome, reason = Outcome.OK, None
+    if limit is None:
+        text = f"The limit @{condition.path} is not known; declare it in workflow.yaml or the space."
+        outcome, reason = Outcome.INCONCLUSIVE, Reason(code="CRITERION_INCONCLUSIVE", text=text, where=criterion)
+    elif observed is None or not math.isfinite(observed):
+        text = f"{kind} does not say {condition.claim}; {condition} cannot be judged. {note}".rstrip()
+        outcome, reason = Outcome.INCONCLUSIVE, Reason(code="CRITERION_INCONCLUSIVE", text=text, where=criterion)
+    elif not _holds(observed, condition.operator, limit):
+        text = f"{kind}: {condition.claim} is {_number(observed)}, needs {shown_limit}. {note}".rstrip()
+        outcome = Outcome.NOT_OK
+        reason = Reason(
+            code="CRITERION_NOT_MET", text=text, where=criterion, observed=_number(observed), limit=shown_limit
+        )
+    return Check(
+        kind=kind,
+        condition=str(condition),
+        outcome=outcome,
+        observed=None if observed is None else _number(observed),
+        limit=shown_limit,
+        reason=reason,
+        evidence=evidence,
+    )
+
+
+def _holds(observed: float, operator: Operator, limit: float) -> bool:
+    match operator:
+        case Operator.EQ:
+            return observed == limit
+        case Operator.NE:
+            return observed != limit
+        case Operator.LT:
+            return observed < limit
+        case Operator.LE:
+            return observed <= limit
+        case Operator.GT:
+            return observed > limit
+        case Operator.GE:
+            return observed >= limit
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}"
+
+
+def _days(span: timedelta) -> str:
+    hours = span.total_seconds() / 3600
+    return f"{hours / 24:.1f} d" if hours >= 48 else f"{hours:.1f} h"
