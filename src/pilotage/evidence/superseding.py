@@ -65,9 +65,9 @@ def _is_newer(item: Evidence, held: Evidence) -> bool:
 def _fresh_runs(runs: Sequence[Evidence], now: datetime) -> list[Evidence]:
     """Keep fresh runs; when none of a kind is fresh, the newest stays, so that its expiry can be told."""
     kept = [run for run in runs if age_of(run, now) <= window_of(run.kind)]
-    for kind in {run.kind for run in runs} - {run.kind for run in kept}:
-        kept.append(max((run for run in runs if run.kind == kind), key=lambda run: (run.received_at, run.id)))
-    return kept
+    stale = {run.kind for run in runs} - {run.kind for run in kept}
+    newest = {run.kind: run for run in sorted(runs, key=lambda run: (run.received_at, run.id))}
+    return kept + [newest[kind] for kind in sorted(stale)]
 
 
 def pooled(runs: Sequence[Evidence]) -> Mapping[str, float]:

@@ -65,6 +65,7 @@ def bind_of(bound: Bound) -> Digest:
         "plan": bound.plan,
         "space_config": bound.space_config,
         "cab_pack": bound.cab_pack,
+        "board": bound.board,
     }
     fields.update({name: value for name, value in optional.items() if value is not None})
     return digest_of_json(fields)
@@ -72,6 +73,10 @@ def bind_of(bound: Bound) -> Digest:
 
 def moved(then: Bound, now: Bound) -> tuple[str, ...]:
     """Return the names of what differs between two bindings, for the delta a voter is shown."""
-    names = ("instance", "gate", "half", "attempt", "release", "space", "evidence_set", "policy")
-    names += ("plan", "space_config", "cab_pack")
-    return tuple(name for name in names if getattr(then, name) != getattr(now, name))
+    return tuple(name for name in _NAMES if getattr(then, name) != getattr(now, name))
+
+
+_NAMES: tuple[str, ...] = (
+    *("instance", "gate", "half", "attempt", "release", "space", "evidence_set", "policy"),
+    *("plan", "space_config", "cab_pack", "board"),
+)

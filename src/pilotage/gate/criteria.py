@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pilotage.core.reason import Outcome, Reason, worst
@@ -77,9 +78,9 @@ def _none(kind: str, criterion: Criterion) -> Check:
 
 
 def _fact_checks(kind: str, criterion: Criterion, given: GateInput) -> list[Check]:
-    claims = given.facts.claims.get(kind, {})
-    why = given.facts.reasons.get(kind, "")
-    return [_compare(kind, condition, claims, given, criterion=criterion.id, note=why) for condition in criterion.all]
+    facts = given.facts
+    seen = _Seen(kind=kind, criterion=criterion.id, claims=facts.claims.get(kind, {}), note=facts.reasons.get(kind, ""))
+    return [_compare(condition, seen, given) for condition in criterion.all]
 
 
 def _kind_checks(
@@ -100,13 +101,12 @@ def _kind_checks(
         return problems
     checks = [check for check in problems if check.reason is None or check.reason.code == "EV_EXPIRED"]
     for claims, names in _views(kind, usable):
-        checks += [
-            _compare(kind, condition, claims, given, criterion=criterion.id, evidence=names)
-            for condition in criterion.all
-        ]
+        seen = _Seen(kind=kind, criterion=criterion.id, claims=claims, evidence=names)
+        checks += [_compare(condition, seen, given) for condition in criterion.all]
     for item in weak:
+        seen = _Seen(kind=kind, criterion=criterion.id, claims=item.claims, evidence=(item.id,))
         checks += [
-            _compare(kind, condition, item.claims, given, criterion=criterion.id, evidence=(item.id,))
+            _compare(condition, seen, given)
             for condition in criterion.all
             if is_lower_better(condition.claim) and condition.claim in item.claims
         ]
@@ -189,18 +189,21 @@ def _is_space_bound(kind: str) -> bool:
     return kind in _SPACE_BOUND or kind.partition(".")[0] in _SPACE_BOUND_ROOMS
 
 
-def _compare(
-    kind: str,
-    condition: Condition,
-    claims: Mapping[str, float],
-    given: GateInput,
-    *,
-    criterion: str,
-    evidence: tuple[str, ...] = (),
-    note: str = "",
-) -> Check:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """Claims of one kind, where they come from, and what a person should know of them."""
+
+    kind: str
+    criterion: str
+    claims: Mapping[str, float]
+    evidence: tuple[str, ...] = ()
+    note: str = ""
+
+
+def _compare(condition: Condition, seen: _Seen, given: GateInput) -> Check:
+    kind, criterion, note = seen.kind, seen.criterion, seen.note
     limit = condition.limit if condition.path is None else given.facts.paths.get(condition.path)
-    observed = claims.get(condition.claim)
+    observed = seen.claims.get(condition.claim)
     shown_limit = f"{condition.operator} {'?' if limit is None else _number(limit)}"
     outcome, reason = Outcome.OK, None
     if limit is None:
@@ -222,7 +225,7 @@ def _compare(
         observed=None if observed is None else _number(observed),
         limit=shown_limit,
         reason=reason,
-        evidence=evidence,
+        evidence=seen.evidence,
     )
 
 

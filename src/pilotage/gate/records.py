@@ -1,7 +1,7 @@
 """What a gate is decided from, and what deciding returns (gates.md 4): all frozen values.
 
-Rule: everything that can change a decision stands in `GateInput`; nothing else is looked at, so an exported input replays
-to the same report. Fail mode: an unknown fact is absent, and its criterion inconclusive.
+Rule: everything that can change a decision stands in `GateInput`; nothing else is looked at, so an exported input
+replays to the same report. Fail mode: an unknown fact is absent, and its criterion inconclusive.
 """
 
 from __future__ import annotations
@@ -92,6 +92,7 @@ class Bound:
     plan: Digest | None = None
     space_config: Digest | None = None
     cab_pack: Digest | None = None
+    board: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -409,7 +410,10 @@ class SignoffResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateReport:
-    """The decision with its reasons and numbers. `bind` is what a vote given now would bind."""
+    """The decision with its reasons and numbers.
+
+    `bind` is what a vote given now would bind; `after_board` what one binds that follows the board's result.
+    """
 
     gate: str
     half: Half
@@ -424,6 +428,7 @@ class GateReport:
     acceptances: tuple[str, ...] = ()
     attempt: int = 1
     board_ok: bool | None = None
+    after_board: Bound | None = None
 
     def as_json(self) -> dict[str, Json]:
         """Return the documented result of `pilotage gate status`."""

@@ -1,0 +1,242 @@
+"""decide(): whether a release may pass a gate now, with every reason (gates.md 4).
+
+Rule: pure and total; the status is the first that fits in the order of 4.1, computed from its inputs and the time and
+never stored. Fail mode: input that cannot be judged gives `blocked` with GATE_INPUT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from pilotage.core.digest import Digest
+from pilotage.core.reason import Reason
+from pilotage.evidence.records import Evidence
+from pilotage.evidence.superseding import current_items
+from pilotage.gate.acceptance import acceptance_problems, cover_criteria
+from pilotage.gate.ballots import Ballots, ballots_of, standing_votes
+from pilotage.gate.binding import bind_of, evidence_set_of
+from pilotage.gate.counting import Tally, board_digest, board_seats, tally
+from pilotage.gate.criteria import check_criterion
+from pilotage.gate.eligibility import author_problem, seat_of
+from pilotage.gate.missing import missing_of
+from pilotage.gate.records import (
+    Bound,
+    CriterionResult,
+    GateInput,
+    GateReport,
+    GateStatus,
+    RiskAcceptance,
+    SignoffResult,
+    Vote,
+    VoteDecision,
+)
+from pilotage.workspace.gate import Accept, Binding, Condition, Criterion, Operator, Trust
+
+DISSENT_PERIOD = timedelta(days=5)
+_EMPTY = Digest("sha256:" + "0" * 64)
+
+
+def decide(given: GateInput, now: datetime) -> GateReport:
+    """Return the report of one gate (half) for one release at `now`."""
+    try:
+        return _decide(given, now)
+    except Exception as error:  # noqa: BLE001 - what cannot be judged is never a pass: this is where it ends
+        text = f"The gate's input cannot be judged ({type(error).__name__}: {error})."
+        bound = _bound(given, _EMPTY)
+        return GateReport(
+            gate=given.gate.name,
+            half=given.half,
+            status=GateStatus.BLOCKED,
+            reasons=(Reason(code="GATE_INPUT", text=text, where=given.gate.name),),
+            missing=(),
+            criteria=(),
+            signoffs=(),
+            bind=_EMPTY,
+            bound=bound,
+            evidence=(),
+            attempt=given.facts.attempt,
+        )
+
+
+def _decide(given: GateInput, now: datetime) -> GateReport:
+    wanted = criteria_of(given)
+    kinds = {kind for criterion in wanted for kind in criterion.of} | _review_kinds(given)
+    current = tuple(item for item in current_items(given.evidence, now) if item.kind in kinds)
+    results = tuple(check_criterion(criterion, given, current, now) for criterion in wanted)
+    risks = tuple(risk for risk in given.acceptances if not acceptance_problems(risk, given, now, current))
+    criteria, covering = cover_criteria(results, risks)
+    bound = _bound(given, evidence_set_of(current))
+    first = ballots_of(given, bound, current, now, has_acceptances=bool(covering))
+    board = _board_bound(given, first, bound, risks, current, now)
+    ballots = (
+        first
+        if board is None
+        else ballots_of(given, bound, current, now, has_acceptances=bool(covering), after_board=board)
+    )
+    count = tally(given, ballots.counting, risks, current, now)
+    status, reasons = _status(given, criteria, ballots, count, risks, current, now)
+    used = covering | count.covers
+    if status is GateStatus.APPROVED and used:
+        status = GateStatus.APPROVED_WITH_RISK_ACCEPTANCE
+    return GateReport(
+        gate=given.gate.name,
+        half=given.half,
+        status=status,
+        reasons=reasons,
+        missing=() if status.is_approved else missing_of(given, criteria, count.signoffs),
+        criteria=criteria,
+        signoffs=count.signoffs,
+        bind=bind_of(bound),
+        bound=bound,
+        evidence=tuple(item.id for item in current),
+        acceptances=tuple(sorted(used)),
+        attempt=given.facts.attempt,
+        board_ok=count.board_ok,
+        after_board=board,
+    )
+
+
+def criteria_of(given: GateInput) -> tuple[Criterion, ...]:
+    """Return the criteria of the half: those of the file, and one per listed document."""
+    complete = (
+        Condition(claim="complete", operator=Operator.EQ, limit=1.0),
+        Condition(claim="placeholders", operator=Operator.EQ, limit=0.0),
+        Condition(claim="valid_days", operator=Operator.GT, limit=0.0),
+    )
+    documents = tuple(
+        Criterion(
+            id=f"document-{name}", of=(f"document.{name}",), all=complete, accept=Accept.MEDIUM, trust=Trust.CLAIMED
+        )
+        for name in given.rules.documents
+    )
+    return (*given.rules.criteria, *documents)
+
+
+def _review_kinds(given: GateInput) -> set[str]:
+    return {"review.code"} if any("review.code" in signoff.via for signoff in given.rules.signoffs) else set()
+
+
+def _bound(given: GateInput, evidence: Digest) -> Bound:
+    binds = given.gate.binds
+    facts = given.facts
+    return Bound(
+        instance=facts.instance,
+        gate=given.gate.name,
+        half=given.half,
+        attempt=facts.attempt,
+        release=given.release.digest,
+        space=facts.space,
+        evidence_set=evidence,
+        policy=given.policy,
+        plan=facts.plan if Binding.PLAN in binds else None,
+        space_config=facts.space_config if Binding.SPACE_CONFIG in binds else None,
+        cab_pack=facts.cab_pack if Binding.CAB_PACK in binds else None,
+    )
+
+
+def _board_bound(
+    given: GateInput,
+    ballots: Ballots,
+    bound: Bound,
+    risks: Sequence[RiskAcceptance],
+    current: Sequence[Evidence],
+    now: datetime,
+) -> Bound | None:
+    """Return what a vote after the board binds: everything, and the board's result."""
+    if given.rules.board is None or not any(one.after_board for one in given.rules.signoffs):
+        return None
+    count = tally(given, ballots.counting, risks, current, now)
+    seats = [one for one in count.signoffs if one.is_seat]
+    return replace(bound, board=board_digest(seats, count.covers))
+
+
+def _status(  # noqa: PLR0913, PLR0917 - the values of one decision
+    given: GateInput,
+    criteria: Sequence[CriterionResult],
+    ballots: Ballots,
+    count: Tally,
+    risks: Sequence[RiskAcceptance],
+    current: Sequence[Evidence],
+    now: datetime,
+) -> tuple[GateStatus, tuple[Reason, ...]]:
+    blocked = _blocked(given)
+    if blocked:
+        return GateStatus.BLOCKED, blocked
+    rejected = _rejected(given, ballots, count.signoffs)
+    if rejected:
+        return GateStatus.REJECTED, rejected
+    unmet = [one for one in criteria if not one.holds]
+    if unmet:
+        reasons = tuple(
+            check.reason for one in unmet for check in one.checks if check.reason is not None and check.outcome != "ok"
+        )
+        if all(one.is_only_expired for one in unmet):
+            return GateStatus.EXPIRED, reasons
+        has_votes = any(vote.decision is VoteDecision.APPROVE for vote in standing_votes(given))
+        return (GateStatus.STALE if has_votes else GateStatus.COLLECTING), reasons
+    if count.is_complete:
+        return GateStatus.APPROVED, ()
+    problems = tuple(reason for one in count.signoffs for _, reason in one.not_counted)
+    if ballots.aged and tally(given, ballots.ageless, risks, current, now).is_complete:
+        return GateStatus.EXPIRED, problems
+    if ballots.stale:
+        return GateStatus.STALE, problems
+    return (GateStatus.IN_REVIEW if ballots.counting.votes else GateStatus.READY), problems
+
+
+def _blocked(given: GateInput) -> tuple[Reason, ...]:
+    release, facts, name = given.release, given.facts, given.gate.name
+    found: list[Reason] = list(facts.policy_problems)
+    if release.state in {"revoked", "quarantined"}:
+        text = f"The release is {release.state}; it passes no gate."
+        found.append(Reason(code=f"RELEASE_{release.state.upper()}", text=text, where=release.digest))
+    if not release.is_verified:
+        text = "The release's bytes, seal or ledger record do not verify. See `pilotage release verify`."
+        found.append(Reason(code="VERIFY_BYTES", text=text, where=release.digest))
+    unknown = author_problem(release)
+    if unknown is not None and (given.rules.signoffs or given.rules.board):
+        found.append(unknown)
+    for before in given.gate.after:
+        status = facts.gates.get(before)
+        if status is None or not status.is_approved:
+            shown = "unknown" if status is None else status.value
+            text = f"Gate {before} is {shown}; {name} comes after it."
+            found.append(Reason(code="GATE_NOT_MET", text=text, where=before, observed=shown, limit="approved"))
+    return (*found, *_empty(given))
+
+
+def _empty(given: GateInput) -> list[Reason]:
+    rules, found = given.rules, []
+    if not (rules.criteria or rules.documents or rules.signoffs or rules.board):
+        text = "An empty gate passes nobody. Give it criteria or sign-offs."
+        found.append(Reason(code="GATE_EMPTY", text=text, where=given.gate.name))
+    roles = [signoff.role for signoff in rules.signoffs]
+    empty = [role.value for role in roles if not any(t.role is role for t in given.roster.tenures)]
+    if rules.board is not None:
+        empty += [role.value for role in board_seats(rules.board, given) if seat_of(given.roster, role) is None]
+    if empty:
+        text = f"Nobody holds {', '.join(empty)}. Name a person in pilotage.yaml."
+        found.append(Reason(code="ROSTER_EMPTY", text=text, where=given.gate.name))
+    return found
+
+
+def _rejected(given: GateInput, ballots: Ballots, signoffs: Sequence[SignoffResult]) -> tuple[Reason, ...]:
+    found: list[Reason] = []
+    covered = {one.role for one in signoffs if one.is_seat and one.covered_by is not None}
+    for vote in ballots.rejects:
+        if vote.is_seat and vote.role in covered and _cover_in_time(vote, given, signoffs):
+            continue
+        text = f"{vote.person} rejects as {vote.role.value}: {vote.comment}"
+        found.append(Reason(code="GATE_REJECTED", text=text, where=vote.role.value))
+    for where in given.facts.rejected_elsewhere:
+        text = f"The same parts were rejected at this gate ({where}); a new name or parent does not change them."
+        found.append(Reason(code="REJECTED_PARTS", text=text, where=where))
+    return tuple(found)
+
+
+def _cover_in_time(vote: Vote, given: GateInput, signoffs: Sequence[SignoffResult]) -> bool:
+    ids = {one.covered_by for one in signoffs if one.role is vote.role}
+    times = [max((a.at for a in risk.approvers), default=risk.created) for risk in given.acceptances if risk.id in ids]
+    return bool(times) and min(times) - vote.at <= DISSENT_PERIOD
