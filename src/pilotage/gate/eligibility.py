@@ -194,6 +194,170 @@ def _login_problem(vote: Vote, given: GateInput) -> Reason | None:
         return Reason(code="LOGIN_OLD", text=text, observed=str(age), limit="15 min")
     if vote.login.second_factor or (vote.login.second_factor is None and given.facts.is_local_demo):
         return None
+    what = ", ".join(parts)
+    text = f"A Git address that made {what} belongs to nobody. Add it to the person's emails in pilotage.yaml."
+    return Reason(code="AUTHOR_UNKNOWN", text=text, where=", ".join(parts))
+
+
+def separation_problem(person: PersonId, given: GateInput, now: datetime, current: Iterable[Evidence]) -> Reason | None:
+    """Return why this person stands too near: author, sealer, source of used claims, or editor of the rules."""
+    unknown = author_problem(given.release)
+    if unknown is not None:
+        return unknown
+    parts = sorted(part for part, people in given.release.authors.items() if person in people)
+    if parts:
+        return _conflict(f"{person} made {', '.join(parts)} of this release.", "author")
+    if person == given.release.sealer:
+        return _conflict(f"{person} sealed this release.", "sealer")
+    used = [item.id for item in current if item.trust is Trust.CLAIMED and item.producer == person]
+    if used:
+        return _conflict(f"{person} attached {used[0]}, which this gate uses, by word alone.", "evidence")
+    edited = given.facts.editors.get(person)
+    if edited is not None and now - edited < EDITOR_PERIOD:
+        return _conflict(f"{person} changed the rules or the roster on {edited:%Y-%m-%d}.", "policy editor")
+    return None
+
+
+def _conflict(what: str, source: str) -> Reason:
+    return Reason(code="SOD_CONFLICT", text=f"{what} Somebody else must decide.", where=source)
+
+
+def holders(roster: Roster, role: Role, at: datetime) -> dict[PersonId, datetime]:
+    """Return who held a role at a moment, and since when."""
+    return {
+        tenure.person: tenure.since
+        for tenure in roster.tenures
+        if tenure.role is role and tenure.since <= at and (tenure.until is None or at < tenure.until)
+    }
+
+
+def seat_of(roster: Roster, role: Role) -> SeatAt | None:
+    """Return a board seat, of the snapshot first: a seat removed later still counts."""
+    for seat in (*(roster.snapshot or ()), *roster.seats):
+        if seat.role is role:
+            return seat
+    return None
+
+
+def standing_problem(vote: Vote, given: GateInput, now: datetime) -> Reason | None:
+    """Return why the voter does not hold the role or seat, directly or by a delegation."""
+    if not vote.is_person:
+        return Reason(code="SOD_SERVICE", text="A service never votes, accepts or confirms.", where=vote.person)
+    if vote.delegated_from is not None:
+        return _delegation_problem(vote, given, now)
+    away = _delegated_away(vote, given.roster)
+    if away is not None:
+        until = f"{away.until:%Y-%m-%d %H:%MZ}"
+        text = f"{vote.person} delegated {vote.role.value} to {away.to} until {until}; the delegate votes."
+        return Reason(code="DELEGATION_ACTIVE", text=text, where=away.id)
+    return _holding_problem(vote.person, vote, given, now)
+
+
+def _delegated_away(vote: Vote, roster: Roster) -> Delegation | None:
+    for delegation in roster.delegations:
+        if _fits(delegation, vote) and delegation.giver == vote.person and delegation.is_active(vote.at):
+            return delegation
+    return None
+
+
+def _fits(delegation: Delegation, vote: Vote) -> bool:
+    return delegation.role is vote.role and (not delegation.gates or vote.gate in delegation.gates)
+
+
+def _delegation_problem(vote: Vote, given: GateInput, now: datetime) -> Reason | None:
+    giver = vote.delegated_from
+    found = [
+        one for one in given.roster.delegations if _fits(one, vote) and one.giver == giver and one.to == vote.person
+    ]
+    if not found:
+        text = f"{giver} has not delegated {vote.role.value} at {vote.gate} to {vote.person}."
+        return Reason(code="VOTER_INELIGIBLE", text=text, where=vote.role.value)
+    if not any(one.is_active(vote.at) and one.made_at <= vote.at for one in found):
+        text = f"The delegation of {giver} to {vote.person} does not hold at the time of the vote."
+        return Reason(code="DELEGATION_EXPIRED", text=text, where=found[-1].id)
+    chained = [
+        one
+        for one in given.roster.delegations
+        if one.to == giver and one.role is vote.role and one.is_active(vote.at) and one.giver != giver
+    ]
+    if chained and giver not in holders(given.roster, vote.role, vote.at):
+        text = f"{giver} holds {vote.role.value} only by a delegation, which cannot be passed on."
+        return Reason(code="DELEGATION_CHAIN", text=text, where=chained[0].id)
+    if vote.is_seat:
+        seat = seat_of(given.roster, vote.role)
+        if seat is None or vote.person not in seat.alternates:
+            text = f"A seat goes only to its registered alternate; {vote.person} is none of {vote.role.value}."
+            return Reason(code="VOTER_INELIGIBLE", text=text, where=vote.role.value)
+    if giver is None:
+        return None
+    return _holding_problem(giver, vote, given, now)
+
+
+def _holding_problem(person: PersonId, vote: Vote, given: GateInput, now: datetime) -> Reason | None:
+    roster = given.roster
+    if vote.is_seat:
+        seat = seat_of(roster, vote.role)
+        stand_in = roster.recused.get(vote.role) == person
+        if seat is None or (person != seat.holder and not stand_in):
+            text = f"{person} does not hold the seat {vote.role.value}."
+            return Reason(code="VOTER_INELIGIBLE", text=text, where=vote.role.value)
+        if person == seat.holder and vote.role in roster.recused and roster.recused[vote.role] != person:
+            text = f"{person} recused from {vote.role.value}; {roster.recused[vote.role]} stands in."
+            return Reason(code="VOTER_INELIGIBLE", text=text, where=vote.role.value)
+        if stand_in:
+            return None
+    then = holders(roster, vote.role, vote.at)
+    if person not in then:
+        text = f"{person} did not hold {vote.role.value} when voting."
+        return Reason(code="VOTER_INELIGIBLE", text=text, where=vote.role.value)
+    if person not in holders(roster, vote.role, now) and not (vote.is_seat and roster.snapshot):
+        text = f"{person} no longer holds {vote.role.value}."
+        return Reason(code="VOTER_INELIGIBLE", text=text, where=vote.role.value)
+    needed = SEAT_TENURE if vote.is_seat else ROLE_TENURE
+    held = vote.at - then[person]
+    if held < needed:
+        text = f"{person} holds {vote.role.value} since {then[person]:%Y-%m-%d %H:%MZ}; it takes {needed.days} d."
+        return Reason(
+            code="ROLE_TENURE", text=text, where=vote.role.value, observed=str(held), limit=f"{needed.days} d"
+        )
+    return None
+
+
+def form_problem(vote: Vote, given: GateInput, *, has_acceptances: bool) -> Reason | None:
+    """Return what the vote itself lacks: a comment, an answer of the checklist, a fresh login."""
+    needs_comment = vote.decision is not VoteDecision.APPROVE or has_acceptances
+    if needs_comment and len(vote.comment.strip()) < MIN_COMMENT:
+        text = f"Say why in at least {MIN_COMMENT} characters: --comment."
+        return Reason(code="VOTE_COMMENT", text=text, where=vote.role.value)
+    if vote.decision is VoteDecision.APPROVE:
+        problem = _checklist_problem(vote, given)
+        if problem is not None:
+            return problem
+    return _login_problem(vote, given)
+
+
+def _checklist_problem(vote: Vote, given: GateInput) -> Reason | None:
+    for signoff in given.rules.signoffs:
+        if signoff.role is not vote.role:
+            continue
+        for item in signoff.checklist:
+            answer = vote.checklist.get(item, "").strip()
+            if answer == "yes" or (answer.startswith("n/a") and len(answer) > len("n/a") + 2):
+                continue
+            text = f"The checklist item {item!r} is not answered; write yes, or n/a with the reason."
+            return Reason(code="CHECKLIST_OPEN", text=text, where=item)
+    return None
+
+
+def _login_problem(vote: Vote, given: GateInput) -> Reason | None:
+    if not given.facts.guards_production:
+        return None
+    age = vote.at - vote.login.at
+    if age > LOGIN_AGE:
+        text = "This gate guards production: log in again, at most 15 minutes before the vote."
+        return Reason(code="LOGIN_OLD", text=text, observed=str(age), limit="15 min")
+    if vote.login.second_factor or (vote.login.second_factor is None and given.facts.is_local_demo):
+        return None
     text = (
         "This gate guards production and needs a login with a second factor. In local identity mode none is known; "
         "a trial sets identity.local_demo: true."
