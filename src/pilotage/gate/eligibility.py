@@ -30,8 +30,8 @@ def author_problem(release: ReleaseFacts) -> Reason | None:
     parts = sorted(part for part, people in release.authors.items() if UNKNOWN in people)
     if not parts:
         return None
-    text = f"A Git address that made {', '.join(parts)} belongs to nobody. "
-        "Add it under the person's emails in pilotage.yaml."
+    what = ", ".join(parts)
+    text = f"A Git address that made {what} belongs to nobody. Add it to the person's emails in pilotage.yaml."
     return Reason(code="AUTHOR_UNKNOWN", text=text, where=", ".join(parts))
 
 
