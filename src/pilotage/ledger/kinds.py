@@ -7,7 +7,7 @@ corpus.version_*   `<corpus>@<version>`        release.*       the release diges
 corpus.*, document.*  `<corpus>` or `<corpus>/<document>`      feedback.*  feedback id   takedown.*     takedown id
 deployment.*       deployment id               route.*         `<space>/<workflow>`      key.*          key id
 evidence.*         evidence id                 ledger.*        the origin of the log     person.*       pseudonym
-gate.*, rollout.*, evaluation.*, incident.*    the digest or the id the spec of that room names
+gate.*, rollout.*, rollback.*, evaluation.*, incident.*    the digest or the id the spec of that room names
 
 Fail mode: a kind outside the list cannot be encoded. Kinds are added, never renamed: old entries keep their bytes.
 """
@@ -81,6 +81,21 @@ class EntryKind(StrEnum):
     ROLLOUT_COMPLETED = "rollout.completed"
     ROLLOUT_ABORTED = "rollout.aborted"
     ROLLOUT_ROLLED_BACK = "rollout.rolled_back"
+    ROLLOUT_PLANNED = "rollout.planned"
+    ROLLOUT_REFUSED = "rollout.refused"
+    ROLLOUT_SHADOW_STARTED = "rollout.shadow_started"
+    ROLLOUT_HELD = "rollout.held"
+    ROLLOUT_SIGNED = "rollout.signed"
+    ROLLOUT_DECIDED = "rollout.decided"
+    ROLLOUT_RELEASED = "rollout.released"
+    ROLLOUT_TIMED_OUT = "rollout.timed_out"
+    ROLLOUT_FULL = "rollout.full"
+
+    ROLLBACK_STARTED = "rollback.started"
+    ROLLBACK_TRAFFIC_ZERO = "rollback.traffic_zero"
+    ROLLBACK_VERIFIED = "rollback.verified"
+    ROLLBACK_FAILED = "rollback.failed"
+    ROLLBACK_RETRIED = "rollback.retried"
 
     INTERACTION_OPENED = "interaction.opened"
     INTERACTION_RECORDED = "interaction.recorded"
@@ -129,6 +144,8 @@ _TRAFFIC_DECISIONS = frozenset(
         EntryKind.DEPLOYMENT_ROLLED_BACK,
         EntryKind.ROLLOUT_COMPLETED,
         EntryKind.ROLLOUT_ROLLED_BACK,
+        EntryKind.ROLLBACK_STARTED,
+        EntryKind.ROLLBACK_VERIFIED,
         EntryKind.RELEASE_REVOKED,
         EntryKind.RELEASE_QUARANTINED,
     }

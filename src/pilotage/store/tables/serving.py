@@ -1,6 +1,7 @@
 """Routing, keys, pseudonyms, interactions and feedback.
 
-Mirror of the `serving` part of the schema; what each column means stands in `store/migrations/sql/0001_spine.sql`.
+Mirror of the `serving` part of the schema; what each column means stands in `store/migrations/sql/0001_spine.sql`, and
+of columns that rollouts added in `0004_rollouts.sql` beside it.
 """
 
 from __future__ import annotations
@@ -39,6 +40,12 @@ routing = Table(
     Column("fence", BigInteger, nullable=False, server_default=text("0")),
     Column("reason", Text, nullable=False),
     Column("changed_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("shadow", Text, ForeignKey("release.digest")),
+    Column("shadow_ppm", Integer, nullable=False, server_default=text("0")),
+    Column("rollout", Text),
+    Column("closed", Text),
+    Column("drill", JSONB),
+    CheckConstraint("closed IN ('not_released', 'maintenance')"),
 )
 
 deployment = Table(
@@ -107,6 +114,7 @@ interaction = Table(
 )
 
 Index("interaction_id", interaction.c.id)
+Index("interaction_principal", interaction.c.principal, interaction.c.at)
 
 interaction_closing = Table(
     "interaction_closing",
