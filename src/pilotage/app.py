@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,19 @@ from pilotage.adapters.identity_providers.open_oidc import open_verifier
 from pilotage.adapters.models.registry import ModelParts
 from pilotage.cli.main import make_app
 from pilotage.cli.runtime import Question
+from pilotage.console.app import CONCURRENT as PAGES_AT_ONCE
+from pilotage.console.app import Console
+from pilotage.console.asking import PipelineAsking
+from pilotage.console.visit import Services
+from pilotage.control.evaluation_drive import Watch
 from pilotage.control.instance import Instance
 from pilotage.control.ledger_checkpoint import prepare_ledger_key
 from pilotage.control.open_instance import Opening, open_instance
 from pilotage.control.refresh_corpus import RefreshTools
+from pilotage.control.run_evaluation import Driven, drive_run
 from pilotage.core.errors import Conflict, NotFound, NotPermitted, PilotageError, Unavailable, UsageError
 from pilotage.core.ids import InteractionId, SpaceName, WorkflowName, new_ulid
+from pilotage.evaluation.run import Progress
 from pilotage.gateway.answers import complete_body
 from pilotage.gateway.app import Gateway
 from pilotage.gateway.chat import Chat
@@ -44,13 +51,14 @@ from pilotage.jobs.schedules import make_registry
 from pilotage.jobs.worker import run_worker
 from pilotage.release.content import ReleaseContent
 from pilotage.serving.context import Answer, Asked, Known, Peer, Received, Turn
+from pilotage.serving.evaluation_target import ServingTargets
 from pilotage.serving.guarding import PolicyGuard, extract_answer, inspect_document, redact_for_storage, uat_redaction
 from pilotage.serving.indexes import Indexes
 from pilotage.serving.opened import OpenServing, ServingParts, open_serving
 from pilotage.serving.pipeline import Pipeline
 from pilotage.serving.refusal import Refusal
 from pilotage.serving.retriever import StoreRetriever
-from pilotage.store.engine import check_listening, psycopg_url
+from pilotage.store.engine import check_listening, make_engine, psycopg_url
 from pilotage.store.index_build import IndexFolder
 from pilotage.store.notify import Channel, Heard
 from pilotage.store.serving_pool import make_pool
@@ -58,6 +66,7 @@ from pilotage.store.serving_pool import make_pool
 logger = logging.getLogger("pilotage")
 
 _RESTART_S = 2.0
+_PAGE_TIMEOUT_MS = 2_000
 
 
 def database_url(instance: Instance) -> str:
@@ -110,8 +119,20 @@ async def joined_serving(instance: Instance, environ: dict[str, str]) -> AsyncIt
                 await asyncio.wait({watching})
 
 
+def make_console(instance: Instance, running: OpenServing, pipeline: Pipeline) -> Console:
+    """Join the console over a running serving path. Its pages read with an engine that gives up after 2 s."""
+    reading = make_engine(database_url(instance), pool_size=PAGES_AT_ONCE, statement_timeout_ms=_PAGE_TIMEOUT_MS)
+    services = Services(
+        instance=instance,
+        reading=replace(instance, engine=reading),
+        redact=redact_for_storage(instance.keyring),
+        asking=PipelineAsking(serving=running.serving, pipeline=pipeline),
+    )
+    return Console(services)
+
+
 def make_gateway(instance: Instance, running: OpenServing, metrics: GatewayMetrics, pipeline: Pipeline) -> Gateway:
-    """Join the gateway over a running serving path."""
+    """Join the gateway over a running serving path, with the console behind it."""
     serving = running.serving
     return Gateway(
         serving,
@@ -122,6 +143,7 @@ def make_gateway(instance: Instance, running: OpenServing, metrics: GatewayMetri
         health=Health(
             metrics=metrics, peers=instance.workspace.gateway.health_peers, checks={"serving": running.against}
         ),
+        fallback=make_console(instance, running, pipeline),
     )
 
 
@@ -135,6 +157,10 @@ class Joined:
         if isinstance(result, Refusal):
             raise error_of(result)
         return answer_record(result)
+
+    def drive(self, instance: Instance, run: str, progress: Callable[[Progress], None]) -> Driven:
+        """Take an evaluation run to its end, or as far as a signal lets it."""
+        return asyncio.run(_drive(instance, run, progress))
 
     def serve(self, opening: Opening, *, host: str, port: int, with_worker: bool) -> None:
         """Serve until a signal."""
@@ -200,6 +226,19 @@ async def _ask(instance: Instance, actor: Principal, question: Question) -> Answ
     if isinstance(result, Answer | Refusal):
         return result
     raise Unavailable("INTERNAL", "The question got no answer.", hint="Look at the log of this command.")
+
+
+async def _drive(instance: Instance, run: str, progress: Callable[[Progress], None]) -> Driven:
+    watch = Watch(progress=progress)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, watch.stop.set)
+    async with joined_serving(instance, dict(os.environ)) as (running, _):
+        targets = ServingTargets(running.serving, instance.engine, load=running.load)
+        try:
+            return await drive_run(instance, run, targets, watch)
+        finally:
+            await targets.close()
 
 
 def error_of(refusal: Refusal) -> PilotageError:

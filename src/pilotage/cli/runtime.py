@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from pilotage.control.instance import Instance
 from pilotage.control.open_instance import Opening
 from pilotage.control.refresh_corpus import RefreshTools
+from pilotage.control.run_evaluation import Driven
+from pilotage.evaluation.run import Progress
 from pilotage.identity.principal import Principal
 
 
@@ -28,6 +30,10 @@ class Runtime(Protocol):
 
     def ask(self, instance: Instance, actor: Principal, question: Question) -> dict[str, Any]:
         """Answer in this process as serving would; raise PilotageError for a refusal by authority or capacity."""
+        ...
+
+    def drive(self, instance: Instance, run: str, progress: Callable[[Progress], None]) -> Driven:
+        """Take an evaluation run to its end; SIGINT and SIGTERM let the calls in flight finish and stop it."""
         ...
 
     def serve(self, opening: Opening, *, host: str, port: int, with_worker: bool) -> None:

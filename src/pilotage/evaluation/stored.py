@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
-from pilotage.core.canonical import Form
+from pilotage.core.canonical import Form, Json
 from pilotage.core.digest import Digest, digest_of_json
 from pilotage.evaluation.assessment import Assessment, Source, Status
 from pilotage.evaluation.generation import Citation, Generation, Passage, ScoringContext, TargetFailure
@@ -20,15 +21,17 @@ from pilotage.guard.policy import Action
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationKey:
-    """Everything that may change an answer. `permissions` covers whom the asker is and which documents they may read.
+    """Everything that may change an answer. `permissions` covers who the asker is and which documents they may read.
 
-    `space` is empty for a headless run, `overlay` without one; `fingerprint` is the provider's.
+    `day` is the ISO date it is asked for, `space` empty for a headless run, `overlay` empty without one; `fingerprint`
+    is the provider's.
     """
 
     release: Digest
     space: str
     input_digest: Digest
     permissions: Digest
+    day: str
     overlay: str
     repeat: int
     fingerprint: str
@@ -41,10 +44,22 @@ class GenerationKey:
 
 def assessment_subject(case_digest: Digest, context: ScoringContext) -> Digest:
     """Return what beside generation and scorer an assessment depends on: the case, and the context it is scored in."""
-    readable = None if context.readable is None else sorted(context.readable)
-    return digest_of_json(
-        {"case": case_digest, "as_of": context.as_of.isoformat(), "locale": context.locale, "readable": readable},
-        form=Form.PLAIN,
+    return digest_of_json({"case": case_digest, **context_json(context)}, form=Form.PLAIN)
+
+
+def context_json(context: ScoringContext) -> dict[str, Json]:
+    """Return a scoring context as it is stored."""
+    readable: Json = None if context.readable is None else sorted(context.readable)
+    return {"as_of": context.as_of.isoformat(), "locale": context.locale, "readable": readable}
+
+
+def read_context(value: Mapping[str, Any]) -> ScoringContext:
+    """Return the scoring context that `context_json` wrote."""
+    readable = value["readable"]
+    return ScoringContext(
+        as_of=date.fromisoformat(value["as_of"]),
+        locale=value["locale"],
+        readable=None if readable is None else frozenset(readable),
     )
 
 

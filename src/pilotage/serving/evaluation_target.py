@@ -51,7 +51,7 @@ class ServingTargets:
         engine: Engine,
         *,
         load: Callable[[Digest], Awaitable[Release]],
-        overlaid: OverlayRetriever,
+        overlaid: OverlayRetriever | None = None,
     ) -> None:
         self._serving = serving
         self._engine = engine
@@ -73,7 +73,7 @@ class ServingTargets:
             message = f"Release {release[:19]} holds no {place.data_stage} documents, so {place.name} cannot answer."
             raise Unavailable("NO_DOCUMENTS", message, hint="Name another space, or none.")
         serving = self._serving
-        if overlay.documents:
+        if overlay.documents and self._overlaid is not None:
             serving = replace(serving, retriever=self._overlaid(overlay, pin))
         return ServingTarget(HeadlessPath(serving, found, place), self._engine, pin=pin, overlay=overlay)
 

@@ -18,6 +18,7 @@ from pilotage.core.errors import IntegrityError
 from pilotage.core.ids import SpaceName, WorkflowName
 from pilotage.evaluation.run import Cause, EvaluationRun, RunKind, RunState
 from pilotage.store.tables.evaluation import evaluation_run, evaluation_void
+from pilotage.store.tables.serving import routing
 
 _COLUMNS = [evaluation_run.c[name] for name in EvaluationRun.__dataclass_fields__]
 
@@ -144,6 +145,13 @@ def result_of(connection: Connection, identifier: str) -> StoredResult | None:
     return StoredResult(body=body, measured=row.measured)
 
 
+def stable_release(connection: Connection, space: SpaceName, workflow: WorkflowName) -> Digest | None:
+    """Return the release that serves a workflow in a space now."""
+    query = select(routing.c.stable).where(routing.c.space == space, routing.c.workflow == workflow)
+    found = connection.scalar(query)
+    return None if found is None else Digest(found)
+
+
 def attach_evidence_id(connection: Connection, identifier: str, evidence: str) -> None:
     """Remember which evidence item a run became."""
     connection.execute(update(evaluation_run).where(evaluation_run.c.id == identifier).values(evidence=evidence))
@@ -156,7 +164,7 @@ def add_void(connection: Connection, identifier: str, *, person: str, reason: st
     return int(connection.scalar(select(func.count()).where(evaluation_void.c.run == identifier)) or 0)
 
 
-def void_run(connection: Connection, identifier: str, *, at: datetime) -> None:
+def mark_voided(connection: Connection, identifier: str, *, at: datetime) -> None:
     """Mark a run as voided: it no longer counts as an attempt, and never as evidence."""
     connection.execute(update(evaluation_run).where(evaluation_run.c.id == identifier).values(voided_at=at))
 

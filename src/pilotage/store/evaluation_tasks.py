@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from pilotage.core.digest import Digest
+from pilotage.evaluation.generation import ScoringContext
 from pilotage.evaluation.run import Arm, Progress, Task, TaskKey
+from pilotage.evaluation.stored import context_json, read_context
 from pilotage.store.tables.evaluation import evaluation_task
 
 LEASE: Final = timedelta(minutes=3)
@@ -33,10 +36,10 @@ _TAKE: Final = text(
     " RETURNING arm, case_id, repeat, attempt, failures, ordinal"
 )
 _FINISH: Final = text(
-    "UPDATE evaluation_task SET state = 'done', generation = :generation, is_cached = :is_cached,"  # noqa: S608 - constants
+    "UPDATE evaluation_task SET state = 'done', generation = :generation, context = :context, is_cached = :is_cached,"  # noqa: S608 - constants
     " latency_us = :latency_us, ttft_us = :ttft_us, error = :error, lease_owner = NULL, lease_until = NULL"
     f" WHERE {_HELD}"
-)
+).bindparams(bindparam("context", type_=JSONB))
 _RETRY: Final = text(
     "UPDATE evaluation_task SET lease_owner = NULL, lease_until = NULL, due_at = :due_at, error = :error,"  # noqa: S608 - constants
     f" failures = failures + 1 WHERE {_HELD}"
@@ -64,13 +67,20 @@ _NEXT_DUE: Final = text("SELECT min(due_at) FROM evaluation_task WHERE run = :ru
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """How a task ended. A cached answer has no latency; `error` is a TargetFailure's value, else None."""
+    """How a task ended, and what its answer is scored with. A cached answer has no latency.
+
+    `error` is a TargetFailure's value, else None.
+    """
 
     generation: Digest
+    context: ScoringContext
     is_cached: bool = False
     latency_us: int | None = None
     ttft_us: int | None = None
     error: str | None = None
+
+
+_ANSWERED: Final = tuple(Answered.__dataclass_fields__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +127,7 @@ def take_tasks(connection: Connection, run: str, *, owner: str, now: datetime, m
 def finish_task(connection: Connection, task: Task, answered: Answered) -> bool:
     """Mark a leased task as done; False when the lease was lost."""
     values = {name: getattr(answered, name) for name in Answered.__dataclass_fields__}
+    values["context"] = context_json(answered.context)
     return connection.execute(_FINISH, {**_token(task), **values}).rowcount == 1
 
 
@@ -158,7 +169,7 @@ def done_tasks(connection: Connection, run: str) -> tuple[DoneTask, ...]:
     return tuple(
         DoneTask(
             key=TaskKey(run=run, arm=Arm(row["arm"]), case_id=row["case_id"], repeat=row["repeat"]),
-            answered=Answered(**{name: row[name] for name in Answered.__dataclass_fields__}),
+            answered=Answered(**{**{name: row[name] for name in _ANSWERED}, "context": read_context(row["context"])}),
             attempts=row["attempt"],
         )
         for row in connection.execute(query.order_by(evaluation_task.c.ordinal)).mappings()

@@ -75,6 +75,7 @@ evaluation_task = Table(
     Column("lease_owner", Text),
     Column("lease_until", TIMESTAMP(timezone=True)),
     Column("generation", Text),
+    Column("context", JSONB),
     Column("is_cached", Boolean, nullable=False, server_default=text("false")),
     Column("latency_us", BigInteger),
     Column("ttft_us", BigInteger),

@@ -43,6 +43,7 @@ CREATE TABLE evaluation_task (
     lease_owner     text,
     lease_until     timestamptz,                        -- database time
     generation      text,
+    context         jsonb,                              -- day, locale and readable gold documents its answer is scored with
     is_cached       boolean NOT NULL DEFAULT false,
     latency_us      bigint,
     ttft_us         bigint,

@@ -1,0 +1,195 @@
+"""`pilotage evaluate` and `pilotage suite`: asking for a run. Its plan is fixed here, before any answer exists.
+
+Rule: the golden set, its day, baseline and repeats are written with the run and its ledger entry in one transaction.
+Fail mode: a Refusal or UsageError with every mistake, and nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection
+
+from pilotage.control.instance import Instance
+from pilotage.control.sealed_golden import Plan, SealedGolden, plan_of, principal_for, sealed_golden
+from pilotage.core.digest import Digest
+from pilotage.core.errors import NotFound, PilotageError, UsageError
+from pilotage.core.ids import SpaceName, new_ulid
+from pilotage.core.reason import Reason, Refusal
+from pilotage.evaluation.run import Arm, Cause, EvaluationRun, RunKind, TaskKey
+from pilotage.identity.principal import Principal
+from pilotage.identity.roles import Action, may
+from pilotage.ledger.entry import EntryKind, encode_entry
+from pilotage.release.model import Provider
+from pilotage.release.seal import ReleaseState
+from pilotage.store.evaluation_runs import add_run, runs_of, stable_release
+from pilotage.store.evaluation_tasks import add_tasks
+from pilotage.store.ledger_entries import append
+from pilotage.store.pseudonyms import pseudonym_of
+from pilotage.store.releases import StoredRelease, find_release, load_release, named_release
+from pilotage.workspace.golden import Split
+
+_ACTOR: Final = "system:evaluation"
+_WITHDRAWN: Final = frozenset({ReleaseState.REVOKED, ReleaseState.QUARANTINED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationRequest:
+    """What is asked for. `golden` empty takes every gate file of the suite; `repeats` None decides by the model."""
+
+    release: str
+    kind: RunKind = RunKind.EVALUATION
+    golden: tuple[str, ...] = ()
+    baseline: str | None = None
+    space: str | None = None
+    repeats: int | None = None
+    cause: Cause = Cause.COMMAND
+
+
+def start_evaluation(
+    instance: Instance, *, actor: Principal | None, request: EvaluationRequest
+) -> EvaluationRun | Refusal:
+    """Write a run with its tasks. `actor` None is the product itself: a schedule, a seal."""
+    refusal = None if actor is None else may(actor.roles, Action.ATTACH_CLAIMED)
+    if refusal is not None:
+        return refusal
+    with instance.engine.begin() as connection:
+        stored = named_release(connection, request.release)
+        if stored.state in _WITHDRAWN:
+            text = f"Release {stored.digest[:19]} is {stored.state}; nothing it answers can count."
+            return Refusal(reasons=(Reason(code="RELEASE_WITHDRAWN", text=text, observed=str(stored.state)),))
+        golden = sealed_golden(connection, stored.digest)
+        plan = _plan(instance, connection, request, stored, golden, actor)
+        _check_askers(instance, plan)
+        add_run(connection, plan.run)
+        add_tasks(connection, _tasks(plan), due_at=plan.run.requested_at)
+        _record(connection, plan, actor)
+    return plan.run
+
+
+def _plan(
+    instance: Instance,
+    connection: Connection,
+    request: EvaluationRequest,
+    stored: StoredRelease,
+    golden: SealedGolden,
+    actor: Principal | None,
+) -> Plan:
+    now = instance.clock.now()
+    space = _space(instance, request.space)
+    files = golden.chosen(request.kind, request.golden)
+    run = EvaluationRun(
+        id=new_ulid(now),
+        kind=request.kind,
+        workflow=stored.workflow,
+        release=stored.digest,
+        baseline=_baseline(connection, request, stored, space),
+        space=space,
+        golden=tuple(request.golden),
+        golden_digest=golden.digest(files),
+        repeats=request.repeats or golden.settings.repeats or _repeats(connection, stored.digest),
+        as_of=now.astimezone(ZoneInfo(instance.workspace.timezone)).date(),
+        is_gating=not request.golden and all(file.split is Split.GATE for file in files),
+        cause=request.cause,
+        requested_by=_ACTOR if actor is None else str(actor.id),
+        requested_at=now,
+    )
+    return plan_of(golden, run)
+
+
+def _space(instance: Instance, name: str | None) -> SpaceName | None:
+    if name is None:
+        return None
+    if SpaceName(name) not in instance.workspace.spaces:
+        known = ", ".join(instance.workspace.spaces) or "none"
+        raise NotFound("SPACE_UNKNOWN", f"There is no space {name!r}.", hint=f"Declared spaces: {known}.")
+    return SpaceName(name)
+
+
+def _baseline(
+    connection: Connection, request: EvaluationRequest, stored: StoredRelease, space: SpaceName | None
+) -> Digest | None:
+    """Return what the release is compared with: named, stable in the space, or its nearest ancestor with a GO."""
+    if request.kind is not RunKind.EVALUATION:
+        return None
+    if request.baseline is not None:
+        named = named_release(connection, request.baseline)
+        if named.workflow != stored.workflow or named.digest == stored.digest:
+            message = f"{request.baseline!r} is no baseline for {stored.digest[:19]}; name another of its workflow."
+            raise UsageError("BASELINE", message, hint="See `pilotage release list`.")
+        return named.digest
+    stable = None if space is None else stable_release(connection, space, stored.workflow)
+    if stable is not None and stable != stored.digest:
+        return stable
+    return _ancestor(connection, stored)
+
+
+def _ancestor(connection: Connection, stored: StoredRelease) -> Digest | None:
+    parent, seen = stored.parent, set[Digest]()
+    while parent is not None and parent not in seen:
+        seen.add(parent)
+        found = find_release(connection, parent)
+        if found is None:
+            return None
+        runs = runs_of(connection, release=parent, kind=RunKind.EVALUATION, limit=20)
+        is_go = any(run.verdict == "go" and run.voided_at is None for run in runs)
+        if is_go and found.state not in _WITHDRAWN:
+            return parent
+        parent = found.parent
+    return None
+
+
+def _repeats(connection: Connection, release: Digest) -> int:
+    """Return one repeat for the built-in model, which is deterministic, and three for any other."""
+    return 1 if load_release(connection, release).model.provider is Provider.EXTRACTIVE else 3
+
+
+def _check_askers(instance: Instance, plan: Plan) -> None:
+    unknown: list[str] = []
+    for name in sorted({planned.case.asker for planned in plan.cases.values()}):
+        try:
+            principal_for(instance, plan, name)
+        except PilotageError as error:
+            unknown.append(error.message)
+    if unknown:
+        raise UsageError("PERSONA_UNKNOWN", "\n".join(unknown), hint="Declare them in evaluation.yaml and seal again.")
+
+
+def _tasks(plan: Plan) -> Sequence[TaskKey]:
+    """Return the tasks in their order: case by case, both arms side by side."""
+    if plan.run.kind is RunKind.PERMISSIONS:
+        return ()
+    arms = (Arm.CANDIDATE,) if plan.run.baseline is None else (Arm.CANDIDATE, Arm.BASELINE)
+    return [
+        TaskKey(run=plan.run.id, arm=arm, case_id=case, repeat=repeat)
+        for case in plan.cases
+        for repeat in range(plan.run.repeats)
+        for arm in arms
+    ]
+
+
+def _record(connection: Connection, plan: Plan, actor: Principal | None) -> None:
+    run = plan.run
+    entry = encode_entry(
+        id=new_ulid(run.requested_at),
+        kind=EntryKind.EVALUATION_STARTED,
+        at=run.requested_at,
+        actor=_ACTOR if actor is None else pseudonym_of(connection, actor.id),
+        subject=run.id,
+        space=run.space or "",
+        data={
+            "suite": run.kind.value,
+            "workflow": run.workflow,
+            "release": run.release,
+            "baseline": run.baseline,
+            "golden": run.golden_digest,
+            "cases": len(plan.cases),
+            "repeats": run.repeats,
+            "gating": run.is_gating,
+            "cause": run.cause.value,
+        },
+    )
+    append(connection, entry)

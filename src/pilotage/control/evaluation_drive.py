@@ -1,0 +1,284 @@
+"""Drives a run: asks its cases with bounded concurrency and commits each answer with its scores; may be killed.
+
+Rule: a generation, its assessments and the end of its task commit together; whoever resumes asks only what is not done.
+The slot is freed before scoring. Fail mode: a target that fails is asked three times (after 1, 4 s) and is then an
+error, which counts against the release; an error of our own stops the run as it is, to be resumed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Final, Protocol
+
+from pilotage.control.instance import Instance
+from pilotage.control.sealed_golden import Plan, PlannedCase, principal_for
+from pilotage.core.canonical import Json
+from pilotage.core.digest import Digest
+from pilotage.core.errors import Conflict
+from pilotage.core.ids import SpaceName, new_ulid
+from pilotage.evaluation.assessment import Assessment
+from pilotage.evaluation.generation import Generation, ScoringContext
+from pilotage.evaluation.oracle import VersionFacts, permission_digest
+from pilotage.evaluation.overlay import NO_OVERLAY, Overlay
+from pilotage.evaluation.run import CACHE_DAYS, MAX_FAILURES, MAX_LEASES, Arm, Cause, Progress, RunState, Task, backoff
+from pilotage.evaluation.stored import GenerationKey, assessment_subject
+from pilotage.evaluation.target import Ask, Reply, Target, Targets
+from pilotage.identity.principal import acl_names
+from pilotage.store.evaluation_answers import (
+    assessments_of,
+    cached_generation,
+    put_assessments,
+    put_cache,
+    put_generation,
+)
+from pilotage.store.evaluation_runs import find_run
+from pilotage.store.evaluation_tasks import (
+    Answered,
+    ask_again,
+    finish_task,
+    free_leases,
+    give_back,
+    next_due,
+    progress_of,
+    retry_task,
+    take_tasks,
+)
+from pilotage.workspace.golden import GoldenCase
+
+CONCURRENCY: Final = 8
+_SCORING: Final = 2
+"""Workers beyond the slots, so that scoring does not keep a slot empty."""
+
+_POLL_S: Final = 0.05
+
+
+class Scoring(Protocol):
+    """The scorers of a run."""
+
+    def versions(self, case: GoldenCase) -> frozenset[str]:
+        """Return the versions of the scorers that apply to a case; depends on the case alone."""
+        ...
+
+    def assess(
+        self, planned: PlannedCase, generation: Generation, context: ScoringContext, *, only: frozenset[str]
+    ) -> Sequence[Assessment]:
+        """Score one generation with the scorers of these versions; a scorer never raises."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Watch:
+    """How a driver is watched and stopped: `stop` lets calls in flight end and takes no others."""
+
+    progress: Callable[[Progress], None] = lambda _progress: None
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What a run is driven with."""
+
+    targets: Targets
+    scoring: Scoring
+    overlay: Overlay = NO_OVERLAY
+    concurrency: int = CONCURRENCY
+
+
+class Driver:
+    """One process's work at one run."""
+
+    def __init__(self, instance: Instance, plan: Plan, means: Means, watch: Watch) -> None:
+        self._instance = instance
+        self._plan = plan
+        self._means = means
+        self._watch = watch
+        self._owner = new_ulid(instance.clock.now())
+        self._slots = asyncio.Semaphore(means.concurrency)
+        self._open: dict[tuple[Arm, SpaceName | None], Target] = {}
+        self._opening = asyncio.Lock()
+        self._taking = asyncio.Lock()
+        self._taken: deque[Task] = deque()
+        self._is_over = False
+
+    async def run(self) -> Progress:
+        """Ask until nothing is left, or until the watch stops it; return how far the run is."""
+        await asyncio.to_thread(self._prepare)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._means.concurrency + _SCORING):
+                group.create_task(self._work())
+        await asyncio.to_thread(self._give_back)
+        return await self._report()
+
+    def _prepare(self) -> None:
+        with self._instance.engine.begin() as connection:
+            free_leases(connection, self._plan.run.id)
+            ask_again(connection, self._plan.run.id)
+
+    def _give_back(self) -> None:
+        with self._instance.engine.begin() as connection:
+            give_back(connection, self._taken)
+        self._taken.clear()
+
+    async def _work(self) -> None:
+        while not self._watch.stop.is_set():
+            task = await self._next()
+            if task is None:
+                return
+            await self._one(task)
+            self._watch.progress(await self._report())
+
+    async def _next(self) -> Task | None:
+        """Return the next task; wait while others may come back for another attempt."""
+        while not self._watch.stop.is_set():
+            async with self._taking:
+                if self._taken:
+                    return self._taken.popleft()
+                if self._is_over:
+                    return None
+                found, due = await asyncio.to_thread(self._take)
+                self._taken.extend(found)
+                if due is None:
+                    self._is_over = True
+            if not found:
+                await asyncio.sleep(_POLL_S)
+        return None
+
+    def _take(self) -> tuple[Sequence[Task], datetime | None]:
+        run, now = self._plan.run.id, self._instance.clock.now()
+        with self._instance.engine.begin() as connection:
+            current = find_run(connection, run)
+            if current is None or current.state is not RunState.RUNNING:  # cancelled meanwhile
+                return (), None
+            found = take_tasks(connection, run, owner=self._owner, now=now, most=self._means.concurrency)
+            return found, now if found else next_due(connection, run)
+
+    async def _report(self) -> Progress:
+        def read() -> Progress:
+            with self._instance.engine.connect() as connection:
+                return progress_of(connection, self._plan.run.id)
+
+        return await asyncio.to_thread(read)
+
+    async def _one(self, task: Task) -> None:
+        planned = self._plan.cases[task.key.case_id]
+        target = await self._target(task.key.arm, self._plan.space(planned.case))
+        question = await self._question(task, planned, target)
+        cached = await asyncio.to_thread(self._cached, question)
+        reply = Reply(generation=cached) if cached is not None else await self._answer(target, question)
+        if reply.generation.error is not None and task.failures + 1 < MAX_FAILURES and task.attempt <= MAX_LEASES:
+            await asyncio.to_thread(self._retry, task, reply)
+            return
+        known = await asyncio.to_thread(self._known, reply.generation.digest, question.subject)
+        missing = self._means.scoring.versions(planned.case) - known.keys()
+        found = await asyncio.to_thread(
+            self._means.scoring.assess, planned, reply.generation, question.context, only=missing
+        )
+        await asyncio.to_thread(self._commit, task, question, reply, found)
+
+    async def _target(self, arm: Arm, space: SpaceName | None) -> Target:
+        async with self._opening:
+            found = self._open.get((arm, space))
+            if found is None:
+                run = self._plan.run
+                release = run.release if arm is Arm.CANDIDATE or run.baseline is None else run.baseline
+                found = await self._means.targets.open(release, space, self._means.overlay)
+                self._open[arm, space] = found
+            return found
+
+    async def _question(self, task: Task, planned: PlannedCase, target: Target) -> _Question:
+        case, run = planned.case, self._plan.run
+        principal = principal_for(self._instance, self._plan, case.asker)
+        facts, day = await target.facts(), self._plan.day(case)
+        names = acl_names(principal)
+        readable = frozenset() if facts is None else facts.readable(names, day)
+        release = run.release if task.key.arm is Arm.CANDIDATE or run.baseline is None else run.baseline
+        key = GenerationKey(
+            release=release,
+            space=self._plan.space(case) or "",
+            input_digest=planned.input_digest,
+            permissions=permission_digest(principal.id, principal.region, readable, facts),
+            day=day.isoformat(),
+            overlay=self._means.overlay.digest,
+            repeat=task.key.repeat,
+            fingerprint=target.fingerprint,
+        )
+        context = ScoringContext(as_of=day, locale=planned.locale, readable=_gold_readable(case, names, facts))
+        return _Question(
+            ask=Ask(principal=principal, question=case.question, history=case.history, as_of=_past(day, run.as_of)),
+            key=key.digest,
+            context=context,
+            subject=assessment_subject(planned.case_digest, context),
+        )
+
+    def _cached(self, question: _Question) -> Generation | None:
+        if self._plan.run.cause is Cause.SCHEDULE:
+            return None
+        with self._instance.engine.connect() as connection:
+            return cached_generation(connection, question.key, not_before=self._plan.run.requested_at - CACHE_DAYS)
+
+    async def _answer(self, target: Target, question: _Question) -> Reply:
+        async with self._slots:
+            return await target.answer(question.ask)
+
+    def _known(self, generation: Digest, subject: Digest) -> dict[str, Assessment]:
+        with self._instance.engine.connect() as connection:
+            return assessments_of(connection, generation, subject)
+
+    def _retry(self, task: Task, reply: Reply) -> None:
+        due_at = self._instance.clock.now() + backoff(task.failures + 1)
+        error = "" if reply.generation.error is None else reply.generation.error.value
+        with self._instance.engine.begin() as connection:
+            retry_task(connection, task, due_at=due_at, error=error)
+
+    def _commit(self, task: Task, question: _Question, reply: Reply, found: Sequence[Assessment]) -> None:
+        generation, now = reply.generation, self._instance.clock.now()
+        is_cached = reply.latency_us is None and generation.error is None
+        with self._instance.engine.begin() as connection:
+            put_generation(connection, generation, corpus=reply.corpus, at=now)
+            if generation.error is None and not is_cached:
+                put_cache(connection, question.key, generation.digest, at=now)
+            put_assessments(connection, question.subject, found)
+            answered = Answered(
+                generation=generation.digest,
+                context=question.context,
+                is_cached=is_cached,
+                latency_us=reply.latency_us,
+                ttft_us=reply.ttft_us,
+                error=None if generation.error is None else generation.error.value,
+            )
+            if not finish_task(connection, task, answered):
+                message = f"Task {task.key.case_id} of run {task.key.run} has another worker; nothing was written."
+                raise Conflict("LEASE_LOST", message, hint="The other worker finishes the run.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Question:
+    """One task made ready: what is asked, the key of its cache, and what its scoring depends on."""
+
+    ask: Ask
+    key: Digest
+    context: ScoringContext
+    subject: Digest
+
+
+def _past(day: date, today: date) -> date | None:
+    """Return the day to ask for; today is asked for as anybody does, by naming none."""
+    return None if day == today else day
+
+
+def _gold_readable(case: GoldenCase, names: frozenset[str], facts: VersionFacts | None) -> frozenset[str] | None:
+    """Return the gold documents of a case that its asker may read; None when it names none."""
+    gold = {entry.partition("#")[0] for entry in case.expect.retrieve}
+    gold |= {entry.partition("#")[0] for one in case.expect.citations for entry in one}
+    if not gold or facts is None:
+        return None
+    return frozenset(document for document in gold if facts.may_read(names, document))
+
+
+def measured(progress: Progress) -> dict[str, Json]:
+    """Return what no rerun repeats: counts of cached answers, errors and repeated calls."""
+    return {"cached": progress.cached, "errors": progress.errors, "repeated_calls": progress.repeated_calls}

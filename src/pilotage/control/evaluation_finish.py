@@ -1,0 +1,155 @@
+"""The end of a run: what was answered becomes a result, a verdict, a ledger entry and evidence, in one transaction.
+
+Rule: the result is a function of sealed cases, stored answers and earlier attempts, so whoever finishes the run writes
+the same bytes; latencies stand beside it. A later attempt can lower a verdict and never raise it. Fail mode: a run that
+is no longer `running` is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import Final
+
+from sqlalchemy import Connection
+
+from pilotage.control.evaluation_drive import Scoring, measured
+from pilotage.control.evaluation_evidence import attach_run
+from pilotage.control.instance import Instance
+from pilotage.control.sealed_golden import Plan, PlannedCase
+from pilotage.core.canonical import Form, Json, canonical_bytes
+from pilotage.core.digest import digest_of
+from pilotage.core.ids import new_ulid
+from pilotage.evaluation.conclude import Attempts, CaseResult, Conclusion, conclude
+from pilotage.evaluation.generation import Generation
+from pilotage.evaluation.run import Arm, Progress
+from pilotage.evaluation.stored import assessment_subject
+from pilotage.ledger.entry import EntryKind, encode_entry
+from pilotage.ledger.tree import leaf_hash, root_of
+from pilotage.store.evaluation_answers import assessments_of, generations_of, put_assessments
+from pilotage.store.evaluation_runs import complete_run, count_attempts, gating_attempts
+from pilotage.store.evaluation_tasks import DoneTask, done_tasks
+from pilotage.store.ledger_entries import append
+
+ACTOR: Final = "system:evaluation"
+_QUANTILES: Final = {"p50_ms": 0.50, "p95_ms": 0.95, "p99_ms": 0.99}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """Everything a run's tasks produced, by arm, in the order of case and repeat."""
+
+    candidate: tuple[CaseResult, ...]
+    baseline: tuple[CaseResult, ...]
+    tasks: tuple[DoneTask, ...]
+
+
+def finish_evaluation(instance: Instance, plan: Plan, scoring: Scoring, progress: Progress) -> Conclusion:
+    """Conclude a run whose tasks are all done, and write the end of it."""
+    with instance.engine.begin() as connection:
+        answers = read_answers(connection, plan, scoring)
+        attempts = Attempts(
+            verdicts=tuple(one.verdict or "" for one in gating_attempts(connection, plan.run)),
+            count=count_attempts(connection, plan.run.workflow, plan.run.golden_digest),
+        )
+        found = conclude(answers.candidate, answers.baseline, attempts)
+        figures = {**measured(progress), **latencies(answers.tasks)}
+        found = replace(found, body={**found.body, "assessments_root": assessments_root(answers)})
+        write_end(instance, connection, plan, found, figures)
+    return found
+
+
+def assessments_root(answers: Answers) -> str:
+    """Return the Merkle root (RFC 6962) over every assessment of a run, by arm, case, repeat and scorer, in hex."""
+    leaves = [
+        leaf_hash(canonical_bytes(one.as_json(), form=Form.PLAIN))
+        for results in (answers.candidate, answers.baseline)
+        for result in results
+        for one in sorted(result.assessments, key=lambda found: found.version)
+    ]
+    return root_of(leaves).hex()
+
+
+def read_answers(connection: Connection, plan: Plan, scoring: Scoring) -> Answers:
+    """Return what a run's tasks produced; what no scorer of this version has seen is scored now, from the answer."""
+    tasks = done_tasks(connection, plan.run.id)
+    generations = generations_of(connection, {task.answered.generation for task in tasks})
+    ordered = sorted(tasks, key=lambda task: (task.key.case_id, task.key.repeat))
+
+    def results(arm: Arm) -> tuple[CaseResult, ...]:
+        return tuple(
+            _result(connection, plan.cases[task.key.case_id], task, generations[task.answered.generation], scoring)
+            for task in ordered
+            if task.key.arm is arm
+        )
+
+    return Answers(candidate=results(Arm.CANDIDATE), baseline=results(Arm.BASELINE), tasks=tasks)
+
+
+def _result(
+    connection: Connection, planned: PlannedCase, task: DoneTask, generation: Generation, scoring: Scoring
+) -> CaseResult:
+    context = task.answered.context
+    subject = assessment_subject(planned.case_digest, context)
+    wanted = scoring.versions(planned.case)
+    known = assessments_of(connection, generation.digest, subject)
+    found = scoring.assess(planned, generation, context, only=wanted - known.keys())
+    put_assessments(connection, subject, found)
+    known |= {one.version: one for one in found}
+    return CaseResult(
+        case=planned.case,
+        case_digest=planned.case_digest,
+        repeat=task.key.repeat,
+        generation=generation,
+        assessments=tuple(
+            replace(known[version], case_id=planned.case.id, repeat=task.key.repeat)
+            for version in sorted(wanted & known.keys())
+        ),
+    )
+
+
+def latencies(tasks: Sequence[DoneTask]) -> dict[str, Json]:
+    """Return latency quantiles of the candidate by nearest rank, in ms; cached answers give none."""
+    found: dict[str, Json] = {}
+    own = [task.answered for task in tasks if task.key.arm is Arm.CANDIDATE]
+    for prefix, times in (
+        ("", sorted(one.latency_us for one in own if one.latency_us is not None)),
+        ("ttft_", sorted(one.ttft_us for one in own if one.ttft_us is not None)),
+    ):
+        for name, quantile in _QUANTILES.items():
+            if times:
+                found[prefix + name] = times[ceil(quantile * len(times)) - 1] / 1000
+    return found
+
+
+def write_end(
+    instance: Instance, connection: Connection, plan: Plan, found: Conclusion, figures: Mapping[str, Json]
+) -> None:
+    """Write result, ledger entry and evidence of a run; nothing when it does not run any more."""
+    now = instance.clock.now()
+    body = canonical_bytes(found.body, form=Form.PLAIN)
+    if not complete_run(connection, plan.run.id, verdict=found.verdict, result=body, measured=figures, at=now):
+        return
+    entry = encode_entry(
+        id=new_ulid(now),
+        kind=EntryKind.EVALUATION_FINISHED,
+        at=now,
+        actor=ACTOR,
+        subject=plan.run.id,
+        space=plan.run.space or "",
+        data={
+            "suite": plan.run.kind.value,
+            "workflow": plan.run.workflow,
+            "release": plan.run.release,
+            "golden": plan.run.golden_digest,
+            "verdict": found.verdict,
+            "result": digest_of(body),
+            "assessments": found.body.get("assessments_root", ""),
+            "scored": found.scored,
+            "unscored": found.unscored,
+        },
+    )
+    append(connection, entry)
+    if plan.run.is_gating:
+        attach_run(connection, instance, plan.run, found, figures, body=body, at=now)

@@ -1,0 +1,72 @@
+"""Takes a run from wherever it stands to its end: the use case behind `evaluate`, `suite`, `resume` and the jobs.
+
+Rule: one process drives a run at a time; being stopped leaves it `running` with everything answered so far, and
+resuming is the same attempt. Fail mode: Conflict when another process drives it; a run of another state is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from pilotage.control.evaluation_drive import Driver, Means, Scoring, Watch
+from pilotage.control.evaluation_finish import finish_evaluation
+from pilotage.control.evaluation_scoring import make_scoring
+from pilotage.control.instance import Instance
+from pilotage.control.sealed_golden import Plan, plan_of, sealed_golden
+from pilotage.core.errors import Conflict, NotFound
+from pilotage.evaluation.run import EvaluationRun, Progress, RunState
+from pilotage.evaluation.target import Targets
+from pilotage.store.evaluation_lock import drive_lock
+from pilotage.store.evaluation_runs import find_run, move_run
+
+_MAY_RUN: Final = (RunState.QUEUED, RunState.RUNNING, RunState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Driven:
+    """Where a run stands now. `is_interrupted`: it was stopped and can be resumed."""
+
+    run: EvaluationRun
+    progress: Progress
+    is_interrupted: bool
+
+
+def run_named(instance: Instance, identifier: str) -> EvaluationRun:
+    """Return a run; raise NotFound with what to do."""
+    with instance.engine.connect() as connection:
+        found = find_run(connection, identifier)
+    if found is None:
+        raise NotFound("RUN_UNKNOWN", f"There is no evaluation run {identifier!r}.", hint="See `evaluate status`.")
+    return found
+
+
+async def drive_run(
+    instance: Instance, identifier: str, targets: Targets, watch: Watch, *, scoring: Scoring | None = None
+) -> Driven:
+    """Run what is left of a run, and finish it when nothing is. `scoring` None takes the release's own scorers."""
+    with drive_lock(instance.engine, identifier) as held:
+        if not held:
+            message = f"Another process drives the run {identifier}."
+            raise Conflict("RUN_BUSY", message, hint=f"Watch it: pilotage evaluate status {identifier}.")
+        plan = await asyncio.to_thread(_begin, instance, identifier)
+        means = Means(targets=targets, scoring=scoring or make_scoring(plan.settings))
+        progress = await Driver(instance, plan, means, watch).run()
+        if progress.done == progress.total:
+            await asyncio.to_thread(finish_evaluation, instance, plan, means.scoring, progress)
+    run = run_named(instance, identifier)
+    return Driven(run=run, progress=progress, is_interrupted=not run.state.is_over)
+
+
+def _begin(instance: Instance, identifier: str) -> Plan:
+    now = instance.clock.now()
+    with instance.engine.begin() as connection:
+        if not move_run(connection, identifier, RunState.RUNNING, expected=_MAY_RUN, at=now):
+            found = find_run(connection, identifier)
+            state = "unknown" if found is None else found.state.value
+            message = f"The run {identifier} is {state}; only one that is not over can run."
+            raise Conflict("RUN_OVER", message, hint=f"See it: pilotage evaluate report {identifier}.")
+        run = find_run(connection, identifier)
+        assert run is not None
+        return plan_of(sealed_golden(connection, run.release), run)
