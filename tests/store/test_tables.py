@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine
 
-from pilotage.store.tables import corpora, evaluation, ledger, releases, runs, serving
+from pilotage.store.tables import corpora, evaluation, gates, ledger, releases, rollouts, runs, serving
 from pilotage.store.tables.metadata import metadata
 
 pytestmark = pytest.mark.store
@@ -24,9 +24,16 @@ def _ours(_obj: Any, name: str | None, kind: str, _reflected: bool, _compared: A
 
 
 def test_every_table_and_column_of_the_mirror_is_in_the_database_and_the_reverse(engine: Engine) -> None:
-    assert {corpora.corpus, evaluation.evaluation_run, releases.release, serving.interaction, ledger.ledger_entry, runs.run} <= set(
-        metadata.tables.values()
-    )
+    assert {
+        corpora.corpus,
+        evaluation.evaluation_run,
+        releases.release,
+        rollouts.rollout,
+        serving.interaction,
+        ledger.ledger_entry,
+        runs.run,
+        gates.gate_vote,
+    } <= set(metadata.tables.values())
     with engine.connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"compare_type": True, "compare_server_default": True, "include_object": _ours}

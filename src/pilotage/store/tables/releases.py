@@ -75,6 +75,14 @@ evidence = Table(
     Column("claims", JSONB, nullable=False),
     Column("state", Text, nullable=False),
     Column("reason", JSONB),
+    Column("reader", Text, nullable=False, server_default=text("''")),
+    Column("summary", Text, nullable=False, server_default=text("''")),
+    Column("media", Text, nullable=False, server_default=text("'application/octet-stream'")),
+    Column("size", BigInteger, nullable=False, server_default=text("0")),
+    Column("space_config", Text),
+    Column("attestation", Text),
+    Column("reading", JSONB, nullable=False, server_default=text("'{}'")),
 )
 
 Index("evidence_subject", evidence.c.subject, evidence.c.kind, evidence.c.received_at)
+Index("evidence_kind", evidence.c.subject, evidence.c.received_at.desc())

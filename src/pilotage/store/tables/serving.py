@@ -61,7 +61,17 @@ deployment = Table(
     Column("at", TIMESTAMP(timezone=True), nullable=False),
     Column("previous", Text),
     Column("state", Text, nullable=False),
+    Column("plan", Text),
+    Column("space_config", Text),
+    Column("policy", Text),
+    Column("gate_reports", JSONB, nullable=False, server_default=text("'[]'")),
+    Column("healthy_since", TIMESTAMP(timezone=True)),
+    Column("first_traffic_at", TIMESTAMP(timezone=True)),
+    Column("confirmed_at", TIMESTAMP(timezone=True)),
+    Column("confirmed_by", Text),
 )
+
+Index("deployment_release", deployment.c.release, deployment.c.space, deployment.c.at)
 
 service_key = Table(
     "service_key",

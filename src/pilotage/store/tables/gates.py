@@ -1,0 +1,177 @@
+"""Rosters, policies, attempts, votes, risk acceptances, delegations, packs and emergencies.
+
+Mirror of the `gates` part of the schema; what each column means stands in `store/migrations/sql/0002_gates.sql`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy import text as sql
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
+
+from pilotage.store.tables.metadata import metadata
+
+
+def _versions(name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("digest", Text, primary_key=True),
+        Column("seen_at", TIMESTAMP(timezone=True), nullable=False),
+        Column("seen_by", Text, nullable=False),
+        Column("body", JSONB, nullable=False),
+    )
+
+
+roster_version = _versions("roster_version")
+Index("roster_version_seen", roster_version.c.seen_at)
+policy_version = _versions("policy_version")
+
+gate_attempt = Table(
+    "gate_attempt",
+    metadata,
+    Column("release", Text, ForeignKey("release.digest"), primary_key=True),
+    Column("gate", Text, primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("parts_digest", Text, nullable=False),
+    Column("opened_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("opened_by", Text, nullable=False),
+    Column("reason", Text, nullable=False, server_default=sql("''")),
+    Column("snapshot", JSONB),
+    Column("snapshot_at", TIMESTAMP(timezone=True)),
+    Column("pack", Text),
+)
+Index("gate_attempt_parts", gate_attempt.c.parts_digest, gate_attempt.c.gate)
+
+gate_vote = Table(
+    "gate_vote",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("release", Text, ForeignKey("release.digest"), nullable=False),
+    Column("parts_digest", Text, nullable=False),
+    Column("gate", Text, nullable=False),
+    Column("half", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("is_seat", Boolean, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("is_person", Boolean, nullable=False),
+    Column("decision", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("checklist", JSONB, nullable=False),
+    Column("bind", Text, nullable=False),
+    Column("bound", JSONB, nullable=False),
+    Column("evidence", ARRAY(Text), nullable=False),
+    Column("login", JSONB, nullable=False),
+    Column("nonce", Text, nullable=False),
+    Column("delegated_from", Text),
+    Column("at", TIMESTAMP(timezone=True), nullable=False),
+    CheckConstraint("decision IN ('approve', 'reject', 'abstain')"),
+    UniqueConstraint("release", "gate", "nonce"),
+)
+Index("gate_vote_release", gate_vote.c.release, gate_vote.c.gate, gate_vote.c.at)
+Index(
+    "gate_vote_parts",
+    gate_vote.c.parts_digest,
+    gate_vote.c.gate,
+    postgresql_where=gate_vote.c.decision == "reject",
+)
+
+risk_acceptance = Table(
+    "risk_acceptance",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("release", Text, ForeignKey("release.digest"), nullable=False),
+    Column("gate", Text, nullable=False),
+    Column("body_sha256", Text, nullable=False),
+    Column("body", JSONB, nullable=False),
+    Column("approvers", JSONB, nullable=False),
+    Column("created", TIMESTAMP(timezone=True), nullable=False),
+    Column("expires", TIMESTAMP(timezone=True), nullable=False),
+    Column("withdrawn_at", TIMESTAMP(timezone=True)),
+    UniqueConstraint("release", "gate", "body_sha256"),
+)
+Index("risk_acceptance_release", risk_acceptance.c.release, risk_acceptance.c.gate)
+
+gate_delegation = Table(
+    "gate_delegation",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("giver", Text, nullable=False),
+    Column("receiver", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("gates", ARRAY(Text), nullable=False),
+    Column("starts_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("until", TIMESTAMP(timezone=True), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("made_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("revoked_at", TIMESTAMP(timezone=True)),
+)
+
+gate_recusal = Table(
+    "gate_recusal",
+    metadata,
+    Column("release", Text, ForeignKey("release.digest"), primary_key=True),
+    Column("gate", Text, primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("role", Text, primary_key=True),
+    Column("person", Text, nullable=False),
+    Column("alternate", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", TIMESTAMP(timezone=True), nullable=False),
+)
+
+cab_pack = Table(
+    "cab_pack",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("release", Text, ForeignKey("release.digest"), nullable=False),
+    Column("gate", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("facts", LargeBinary, nullable=False),
+    Column("as_of", TIMESTAMP(timezone=True), nullable=False),
+)
+Index("cab_pack_release", cab_pack.c.release, cab_pack.c.gate, cab_pack.c.attempt)
+
+emergency_change = Table(
+    "emergency_change",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("release", Text, ForeignKey("release.digest"), nullable=False),
+    Column("workflow", Text, nullable=False),
+    Column("incident", Text, nullable=False),
+    Column("spaces", ARRAY(Text), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("opened_by", Text, nullable=False),
+    Column("opened_role", Text, nullable=False),
+    Column("opened_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("confirmed_by", Text),
+    Column("confirmed_role", Text),
+    Column("confirmed_at", TIMESTAMP(timezone=True)),
+    Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("reviewed_at", TIMESTAMP(timezone=True)),
+)
+
+stated_fact = Table(
+    "stated_fact",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("space", Text),
+    Column("workflow", Text),
+    Column("by_person", Text, nullable=False),
+    Column("at", TIMESTAMP(timezone=True), nullable=False),
+    Column("detail", JSONB, nullable=False, server_default=sql("'{}'")),
+)
+Index("stated_fact_kind", stated_fact.c.kind, stated_fact.c.at.desc())
