@@ -1,0 +1,154 @@
+"""Deployments: what stands in which space since when, and the routing row that sends traffic there.
+
+Rule: a deployment and its routing row are written in one transaction. Fail mode: a generation that moved under the
+caller changes no row, and the caller decides again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from pilotage.core.digest import Digest
+from pilotage.core.ids import SpaceName, WorkflowName
+from pilotage.store.tables.serving import deployment, routing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """One release in one space. `state`: active, waiting (for its rollout), retired, rolled_back."""
+
+    id: str
+    workflow: WorkflowName
+    space: SpaceName
+    release: Digest
+    basis: str
+    engine: str
+    promoted_by: str
+    at: datetime
+    previous: str | None
+    state: str
+    plan: str | None = None
+    space_config: str | None = None
+    policy: str | None = None
+    healthy_since: datetime | None = None
+    first_traffic_at: datetime | None = None
+    confirmed_at: datetime | None = None
+    confirmed_by: str | None = None
+
+
+def add_deployment(connection: Connection, one: Deployment, gate_reports: list[dict[str, Any]]) -> None:
+    """Write a deployment; an earlier one of the same release there is kept as history."""
+    values = {name: getattr(one, name) for name in Deployment.__dataclass_fields__}
+    connection.execute(deployment.insert().values(**values, gate_reports=gate_reports))
+
+
+def deployments_of(
+    connection: Connection, workflow: WorkflowName, *, releases: Collection[str] | None = None
+) -> tuple[Deployment, ...]:
+    """Return the deployments of a workflow, or of some of its releases, oldest first."""
+    query = select(deployment).where(deployment.c.workflow == workflow).order_by(deployment.c.at, deployment.c.id)
+    if releases is not None:
+        query = query.where(deployment.c.release.in_(list(releases)))
+    return tuple(_deployment(row) for row in connection.execute(query).mappings())
+
+
+def retire_others(connection: Connection, one: Deployment) -> None:
+    """Mark what stood in the space before as retired."""
+    table = deployment
+    connection.execute(
+        update(table)
+        .where(
+            table.c.workflow == one.workflow,
+            table.c.space == one.space,
+            table.c.id != one.id,
+            table.c.state == "active",
+        )
+        .values(state="retired")
+    )
+
+
+def confirm_deployment(connection: Connection, name: str, *, by: str, at: datetime) -> None:
+    """Write that the post half of go-live was confirmed."""
+    connection.execute(update(deployment).where(deployment.c.id == name).values(confirmed_at=at, confirmed_by=by))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A routing row as promotion needs it."""
+
+    space: SpaceName
+    workflow: WorkflowName
+    generation: int
+    stable: Digest | None
+    candidate: Digest | None
+
+
+def route_of(connection: Connection, space: SpaceName, workflow: WorkflowName, *, lock: bool = False) -> Route | None:
+    """Return the routing row, locked when asked."""
+    query = select(routing).where(routing.c.space == space, routing.c.workflow == workflow)
+    row = connection.execute(query.with_for_update() if lock else query).mappings().first()
+    if row is None:
+        return None
+    return Route(
+        space=space,
+        workflow=workflow,
+        generation=row["generation"],
+        stable=None if row["stable"] is None else Digest(row["stable"]),
+        candidate=None if row["candidate"] is None else Digest(row["candidate"]),
+    )
+
+
+def route_to(connection: Connection, route: Route, *, reason: str, at: datetime) -> None:
+    """Write the routing row with its new generation: all traffic to `stable`, no candidate."""
+    values = {
+        "stable": route.stable,
+        "candidate": route.candidate,
+        "generation": route.generation,
+        "reason": reason,
+        "changed_at": at,
+    }
+    row = insert(routing).values(space=route.space, workflow=route.workflow, **values)
+    connection.execute(row.on_conflict_do_update(index_elements=["space", "workflow"], set_=values))
+
+
+def routes_of(connection: Connection, workflow: WorkflowName) -> tuple[Route, ...]:
+    """Return where a workflow is served."""
+    rows = connection.execute(select(routing).where(routing.c.workflow == workflow)).mappings()
+    return tuple(
+        Route(
+            space=SpaceName(row["space"]),
+            workflow=workflow,
+            generation=row["generation"],
+            stable=None if row["stable"] is None else Digest(row["stable"]),
+            candidate=None if row["candidate"] is None else Digest(row["candidate"]),
+        )
+        for row in rows
+    )
+
+
+def _deployment(row: RowMapping) -> Deployment:
+    return Deployment(
+        id=row["id"],
+        workflow=WorkflowName(row["workflow"]),
+        space=SpaceName(row["space"]),
+        release=Digest(row["release"]),
+        basis=row["basis"],
+        engine=row["engine"],
+        promoted_by=row["promoted_by"],
+        at=row["at"],
+        previous=row["previous"],
+        state=row["state"],
+        plan=row["plan"],
+        space_config=row["space_config"],
+        policy=row["policy"],
+        healthy_since=row["healthy_since"],
+        first_traffic_at=row["first_traffic_at"],
+        confirmed_at=row["confirmed_at"],
+        confirmed_by=row["confirmed_by"],
+    )

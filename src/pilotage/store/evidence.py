@@ -1,0 +1,141 @@
+"""Stored evidence: bytes once by SHA-256, readings beside them. An item is written once; only its state moves.
+
+Fail mode: an item whose stored claims are no finite numbers comes back without them, and its checks are inconclusive.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, or_, select, tuple_, update
+
+from pilotage.core.digest import Digest
+from pilotage.core.errors import NotFound
+from pilotage.core.ids import SpaceName
+from pilotage.core.reason import Reason
+from pilotage.evidence.records import Evidence, EvidenceState, Severity, SubjectKind, ToolFinding
+from pilotage.store.releases import put_blobs
+from pilotage.store.tables.releases import evidence
+from pilotage.workspace.gate import Trust
+
+
+def add_evidence(connection: Connection, item: Evidence, body: bytes) -> None:
+    """Store the bytes (once) and the item, inside the caller's transaction."""
+    bare = item.sha256.removeprefix("sha256:")
+    put_blobs(connection, {bare: body}, media=item.media)
+    connection.execute(
+        evidence.insert().values(
+            id=item.id,
+            sha256=bare,
+            kind=item.kind,
+            subject_kind=item.subject_kind.value,
+            subject=item.subject,
+            space=item.space,
+            suite=item.suite,
+            producer=item.producer,
+            trust=item.trust.value,
+            produced_at=item.produced_at,
+            received_at=item.received_at,
+            claims=dict(item.claims),
+            state=item.state.value,
+            reason=None if item.reason is None else item.reason.as_json(),
+            reader=item.reader,
+            summary=item.summary,
+            media=item.media,
+            size=item.size,
+            space_config=item.space_config,
+            reading={
+                "findings": [_finding_json(one) for one in item.findings],
+                "refs": dict(item.refs),
+                "names": {name: list(values) for name, values in item.names.items()},
+            },
+        )
+    )
+
+
+def evidence_by_id(connection: Connection, name: str) -> Evidence:
+    """Return one item; raise NotFound."""
+    row = connection.execute(select(evidence).where(evidence.c.id == name)).mappings().first()
+    if row is None:
+        raise NotFound("EVIDENCE_UNKNOWN", f"There is no evidence {name!r}.", hint="See `pilotage evidence list`.")
+    return _item(row)
+
+
+def evidence_about(connection: Connection, subjects: Mapping[SubjectKind, Collection[str]]) -> tuple[Evidence, ...]:
+    """Return every item about any of these subjects, in one statement, oldest first."""
+    wanted = [(kind.value, name) for kind, names in subjects.items() for name in names]
+    if not wanted:
+        return ()
+    pair = tuple_(evidence.c.subject_kind, evidence.c.subject)
+    query = select(evidence).where(pair.in_(wanted)).order_by(evidence.c.received_at, evidence.c.id)
+    return tuple(_item(row) for row in connection.execute(query).mappings())
+
+
+def same_evidence(connection: Connection, item: Evidence) -> Evidence | None:
+    """Return the item that already holds the same bytes about the same subject, kind, space and suite."""
+    query = select(evidence).where(
+        evidence.c.sha256 == item.sha256.removeprefix("sha256:"),
+        evidence.c.subject_kind == item.subject_kind.value,
+        evidence.c.subject == item.subject,
+        evidence.c.kind == item.kind,
+        evidence.c.suite == item.suite,
+        or_(evidence.c.space == item.space, evidence.c.space.is_(None) & (item.space is None)),
+        evidence.c.state == EvidenceState.ACCEPTED.value,
+    )
+    row = connection.execute(query.limit(1)).mappings().first()
+    return None if row is None else _item(row)
+
+
+def withdraw(connection: Connection, name: str, reason: Reason) -> None:
+    """Mark an item withdrawn. Nothing is deleted."""
+    values = {"state": EvidenceState.WITHDRAWN.value, "reason": reason.as_json()}
+    connection.execute(update(evidence).where(evidence.c.id == name).values(values))
+
+
+def _finding_json(one: ToolFinding) -> dict[str, Any]:
+    return {
+        "rule": one.rule,
+        "severity": one.severity.value,
+        "title": one.title,
+        "component": one.component,
+        "version": one.version,
+        "location": one.location,
+        "suppressed": one.suppressed,
+    }
+
+
+def _item(row: RowMapping) -> Evidence:
+    reading = row["reading"] or {}
+    claims = {
+        str(name): float(value)
+        for name, value in (row["claims"] or {}).items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    }
+    return Evidence(
+        id=row["id"],
+        sha256=Digest(f"sha256:{row['sha256']}"),
+        kind=row["kind"],
+        subject_kind=SubjectKind(row["subject_kind"]),
+        subject=row["subject"],
+        space=None if row["space"] is None else SpaceName(row["space"]),
+        space_config=None if row["space_config"] is None else Digest(row["space_config"]),
+        suite=row["suite"],
+        producer=row["producer"],
+        trust=Trust(row["trust"]),
+        produced_at=row["produced_at"],
+        received_at=row["received_at"],
+        claims=claims,
+        reader=row["reader"],
+        summary=row["summary"],
+        findings=tuple(
+            ToolFinding(**{**one, "severity": Severity(one["severity"])}) for one in reading.get("findings", ())
+        ),
+        refs=reading.get("refs", {}),
+        names={name: tuple(values) for name, values in reading.get("names", {}).items()},
+        state=EvidenceState(row["state"]),
+        reason=None if row["reason"] is None else Reason(**row["reason"]),
+        media=row["media"],
+        size=row["size"],
+    )
