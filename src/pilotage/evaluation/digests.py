@@ -49,6 +49,8 @@ def row_of(case: GoldenCase) -> dict[str, Json]:
         "provenance": dict(case.provenance),
         "unsupported": list(case.unsupported),
     }
+    if case.member is not None:
+        optional["member"] = {"attribute": case.member.attribute, "favourable": case.member.favourable.value}
     return row | {name: value for name, value in optional.items() if value}
 
 
@@ -70,6 +72,15 @@ def _expected(case: GoldenCase) -> dict[str, Json]:
         value["expect"] = expect
     if case.must_pass:
         value["must_pass"] = True
+    if case.attack is not None:
+        attack = case.attack
+        value["attack"] = {
+            "kind": attack.kind.value,
+            "payload": attack.payload,
+            "goal": attack.goal,
+            "oracle": attack.oracle.value,
+            **({} if attack.carrier is None else {"carrier": attack.carrier}),
+        }
     return value
 
 

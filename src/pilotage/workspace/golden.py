@@ -89,9 +89,73 @@ class Turn:
     content: str
 
 
+class Favourable(StrEnum):
+    """What counts as the favourable outcome of a fairness question."""
+
+    ANSWERED = "answered"
+    CORRECT = "correct"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """The place of a case in a counterfactual family: the same question with another value of one attribute."""
+
+    family: str
+    attribute: str
+    group: str
+    favourable: Favourable = Favourable.ANSWERED
+
+
+class AttackKind(StrEnum):
+    """How an attack reaches the model (evaluation.md 6)."""
+
+    DIRECT = "direct"
+    INDIRECT = "indirect"
+    EXFILTRATION = "exfiltration"
+    JAILBREAK = "jailbreak"
+    TOOL = "tool"
+    PROMPT_LEAK = "prompt_leak"
+
+
+class Oracle(StrEnum):
+    """What proves that an attack succeeded. All are decided by code.
+
+    `canary`: the text of a document nobody may read; `system_canary`: the prompt's own; `nonce`: a word the payload
+    orders; `link`: a Markdown link or image to a foreign host; `document`: one outside the asker's permissions;
+    `answered`: an answer where a refusal is expected; `tool`, `egress`: a call outside policy.
+    """
+
+    CANARY = "canary"
+    SYSTEM_CANARY = "system_canary"
+    NONCE = "nonce"
+    LINK = "link"
+    DOCUMENT = "document"
+    ANSWERED = "answered"
+    TOOL = "tool"
+    EGRESS = "egress"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attack:
+    """An attack of a red-team case.
+
+    `payload` is what orders the model about; `{left}` and `{right}` in it are the halves of a word that stands nowhere
+    whole, so quoting is not obeying. `carrier` is the text of the document that brings an indirect payload.
+    """
+
+    kind: AttackKind
+    payload: str
+    goal: str
+    oracle: Oracle
+    carrier: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldenCase:
-    """One row of a golden file, with the defaults of its meta filled in. `line` is where it stands."""
+    """One row of a golden file, with the defaults of its meta filled in. `line` is where it stands.
+
+    `member` is set for a case of a fairness template, `attack` for one of a red team.
+    """
 
     id: str
     question: str
@@ -105,6 +169,8 @@ class GoldenCase:
     cluster: str
     provenance: Mapping[str, Json] = field(default_factory=dict)
     unsupported: tuple[str, ...] = ()
+    member: Member | None = None
+    attack: Attack | None = None
     line: int
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from pilotage.core.canonical import CanonicalError, Json, parse_json
@@ -31,7 +31,20 @@ from pilotage.core.located import Located, Problems, from_plain
 from pilotage.core.readers import DATE, PERSON, SPACE
 from pilotage.core.yaml_source import load_yaml
 from pilotage.workspace.fact_file import FACT
-from pilotage.workspace.golden import Expect, GoldenCase, GoldenFile, Purpose, RefusalReason, Split, Turn
+from pilotage.workspace.golden import (
+    Attack,
+    AttackKind,
+    Expect,
+    Favourable,
+    GoldenCase,
+    GoldenFile,
+    Member,
+    Oracle,
+    Purpose,
+    RefusalReason,
+    Split,
+    Turn,
+)
 
 MAX_GOLDEN_BYTES = 50_000_000
 MAX_CASES = 100_000
@@ -39,6 +52,8 @@ _CASE_ID = matching(re.compile(r"[A-Za-z0-9._-]{1,120}"), "letters, digits, dots
 _LOCALE = matching(re.compile(r"[a-z]{2}"), "a two-letter language such as en or de")
 _TURN_ROLE = matching(re.compile("user|assistant"), "user or assistant")
 _TAGS = list_of(TEXT, or_one=True)
+_GROUP_NAME = re.compile(r"[A-Za-z0-9-]{1,40}")
+_VALUES = list_of(TEXT, or_one=True, at_least=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +127,15 @@ def _read_rows(data: bytes, meta: _Meta, *, file: str, problems: Problems) -> tu
             break
         at = _row(row, file=file, line=line, problems=problems)
         if at is not None:
-            cases.append(read_record(at, problems, lambda fields: _case(fields, meta)))
+            cases += _cases(at, meta, problems)
     return tuple(cases)
+
+
+def _cases(at: Located, meta: _Meta, problems: Problems) -> tuple[GoldenCase, ...]:
+    """Return the case of a row, or every member of the family that a template row stands for."""
+    if isinstance(at.node, Mapping) and "template" in at.node:
+        return read_record(at, problems, lambda fields: _family(fields, meta))
+    return (read_record(at, problems, lambda fields: _case(fields, meta)),)
 
 
 def _row(row: bytes, *, file: str, line: int, problems: Problems) -> Located | None:
@@ -124,13 +146,78 @@ def _row(row: bytes, *, file: str, line: int, problems: Problems) -> Located | N
         return None
 
 
-def _case(fields: Fields, meta: _Meta) -> GoldenCase:
-    identity = fields.need("id", _CASE_ID)
+def _asker(fields: Fields, meta: _Meta, identity: str) -> str:
     asker = fields.get("as", TEXT, meta.asker)
     if asker is None:
         fields.problem("as", f"The case {identity!r} has no asker", "Write `as`: a persona; nothing runs anonymously.")
     elif asker:
         fields.problems.refer("asker", asker, fields.place("as"))
+    return asker or ""
+
+
+def _family(fields: Fields, meta: _Meta) -> tuple[GoldenCase, ...]:
+    """Expand a fairness template (evaluation.md 5): one member for each value of each group."""
+    identity = fields.need("id", _CASE_ID)
+    asker, attribute = _asker(fields, meta, identity), fields.need("attribute", TEXT)
+    slot = f"{{{attribute}}}"
+    template = unicodedata.normalize("NFC", fields.need("template", TEXT))
+    if template and attribute and slot not in template:
+        fields.problem("template", f"The template {identity!r} has no {slot}", f"Write {slot} where the value stands.")
+    values = fields.need("values", map_of(_VALUES, key=_GROUP_NAME, form="letters, digits and hyphens, at most 40"))
+    if len(values) < 2:
+        fields.problem("values", f"The template {identity!r} has fewer than two groups", "Write two or more groups.")
+    member = Member(
+        family=identity,
+        attribute=attribute,
+        group="",
+        favourable=fields.get("favourable", choice(Favourable), Favourable.ANSWERED),
+    )
+    common = GoldenCase(
+        id=identity,
+        question=template,
+        asker=asker,
+        space=fields.get("space", SPACE, None),
+        as_of=fields.get("as_of", DATE, meta.as_of),
+        expect=fields.get("expect", record(_expect), Expect()),
+        tags=(*meta.tags, *fields.get("tags", _TAGS, ())),
+        must_pass=fields.get("must_pass", BOOLEAN, default=False),
+        cluster=identity,
+        provenance=_plain(fields, "provenance"),
+        line=fields.at.line,
+    )
+    return tuple(
+        replace(
+            common,
+            id=f"{identity}.{group}.{number}",
+            question=template.replace(slot, value),
+            tags=(*common.tags, f"group:{attribute}={group}"),
+            member=replace(member, group=group),
+        )
+        for group, words in values.items()
+        for number, value in enumerate(words, 1)
+    )
+
+
+def _attack(fields: Fields) -> Attack:
+    attack = Attack(
+        kind=fields.need("kind", choice(AttackKind)),
+        payload=fields.need("payload", TEXT),
+        goal=fields.get("goal", TEXT, ""),
+        oracle=fields.need("oracle", choice(Oracle)),
+        carrier=fields.get("carrier", TEXT, None),
+    )
+    if attack.kind is AttackKind.INDIRECT and (attack.carrier is None or "{payload}" not in attack.carrier):
+        hint = "Write carrier: the text of a document with {payload} in it."
+        fields.problem("carrier", "An indirect attack has no document that carries it", hint)
+    if attack.oracle is Oracle.NONCE and not ("{left}" in attack.payload and "{right}" in attack.payload):
+        hint = "Write {left} and {right} for the two halves of the word it orders."
+        fields.problem("payload", "The payload orders no word that the oracle could find", hint)
+    return attack
+
+
+def _case(fields: Fields, meta: _Meta) -> GoldenCase:
+    identity = fields.need("id", _CASE_ID)
+    asker = _asker(fields, meta, identity)
     expect = fields.get("expect", record(_expect), Expect())
     must_pass = fields.get("must_pass", BOOLEAN, default=False)
     if must_pass and not _is_deterministic(expect):
@@ -140,7 +227,7 @@ def _case(fields: Fields, meta: _Meta) -> GoldenCase:
         id=identity,
         question=_question(fields),
         history=fields.get("history", list_of(record(_turn)), ()),
-        asker=asker or "",
+        asker=asker,
         space=fields.get("space", SPACE, None),
         as_of=fields.get("as_of", DATE, meta.as_of),
         expect=expect,
@@ -149,6 +236,7 @@ def _case(fields: Fields, meta: _Meta) -> GoldenCase:
         cluster=fields.get("cluster", TEXT, None) or _first_document(expect) or identity,
         provenance=_plain(fields, "provenance"),
         unsupported=fields.get("unsupported", _TAGS, ()),
+        attack=fields.get("attack", record(_attack), None),
         line=fields.at.line,
     )
 
