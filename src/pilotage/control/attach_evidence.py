@@ -1,0 +1,308 @@
+"""`pilotage evidence add`: files become evidence bound to a release, or are kept as rejected with the reason.
+
+Rule: bytes, item and ledger entry commit together; one upload of several files is accepted whole or rejected whole.
+Trust comes from who brings it: a service key that lists the kind is `pushed`, a person `claimed`; our own runs are
+`attested` by the instance. Fail mode: what cannot be read is rejected evidence, never a pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from pilotage.control.evidence_context import read_context
+from pilotage.control.gate_entries import fixed, record
+from pilotage.control.instance import Instance
+from pilotage.core.digest import Digest, digest_of
+from pilotage.core.errors import NotFound
+from pilotage.core.ids import SpaceName, WorkflowName, new_ulid
+from pilotage.core.reason import Reason, Refusal
+from pilotage.evidence.fresh import time_problem
+from pilotage.evidence.read import read_evidence
+from pilotage.evidence.records import Evidence, EvidenceState, Reading, ReadRefusal, SubjectKind, ToolFinding
+from pilotage.evidence.source import TextOf, no_text
+from pilotage.identity.principal import Principal, PrincipalKind
+from pilotage.identity.roles import Action, may
+from pilotage.ledger.entry import EntryKind
+from pilotage.space.digest import space_digest
+from pilotage.store.evidence import add_evidence, evidence_about, same_evidence
+from pilotage.store.releases import StoredRelease, find_release, named_release
+from pilotage.workspace.gate import Trust
+from pilotage.workspace.workflow import Workflow
+
+OWN_KINDS = frozenset(
+    {"evaluation", "permissions", "redteam", "fairness", "drill.rollback", "lineage", "classification"}
+)
+"""Kinds that only Pilotage's own runs give."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """One file as it was handed over."""
+
+    name: str
+    data: bytes
+    kind: str | None = None
+    suite: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bringer:
+    """Who brings evidence, for which space, and how text is taken out of PDF and Word documents."""
+
+    actor: Principal
+    pushed_kinds: frozenset[str] = frozenset()
+    space: str | None = None
+    text_of: TextOf = no_text
+
+
+def attach_evidence(
+    instance: Instance, *, bringer: Bringer, release: str, uploads: Sequence[Upload]
+) -> tuple[Evidence, ...] | Refusal:
+    """Read, judge and store an upload; raise NotFound for an unknown release or space."""
+    action = Action.ATTACH_PUSHED if bringer.actor.kind is PrincipalKind.SERVICE else Action.ATTACH_CLAIMED
+    refusal = may(bringer.actor.roles, action)
+    if refusal is not None:
+        return refusal
+    space = _space(instance, bringer.space)
+    with instance.engine.begin() as connection:
+        stored = named_release(connection, release)
+        workflow = workflow_of(instance, stored.workflow)
+        now = instance.clock.now()
+        about = evidence_about(connection, subjects_of(stored))
+        items = [
+            _item(instance, workflow, stored, bringer, upload, space=space, now=now, current=about)
+            for upload in uploads
+        ]
+        kept = tuple(_known(connection, item) for item in _as_set(items))
+        for item, upload in zip(kept, uploads, strict=True):
+            if item.received_at == now:
+                add_evidence(connection, item, upload.data)
+                _record(connection, item, actor=bringer.actor, at=now)
+    return kept
+
+
+def workflow_of(instance: Instance, name: str) -> Workflow:
+    """Return the declared workflow; raise NotFound."""
+    found = instance.workspace.workflows.get(WorkflowName(name))
+    if found is None:
+        raise NotFound("WORKFLOW_UNKNOWN", f"The workflow {name!r} is no longer declared.", hint="Restore its folder.")
+    return found
+
+
+def subjects_of(stored: StoredRelease) -> dict[SubjectKind, tuple[str, ...]]:
+    """Return what evidence about a release may be bound to."""
+    return {
+        SubjectKind.RELEASE: (stored.digest,),
+        SubjectKind.SPACE: (stored.digest,),
+        SubjectKind.WORKFLOW: (stored.workflow,),
+    }
+
+
+def _space(instance: Instance, name: str | None) -> SpaceName | None:
+    if name is None:
+        return None
+    if SpaceName(name) not in instance.workspace.spaces:
+        known = ", ".join(instance.workspace.order)
+        raise NotFound("SPACE_UNKNOWN", f"There is no space {name!r}.", hint=f"Declared: {known}.")
+    return SpaceName(name)
+
+
+def _item(  # noqa: PLR0913 - what one item is made of
+    instance: Instance,
+    workflow: Workflow,
+    stored: StoredRelease,
+    bringer: Bringer,
+    upload: Upload,
+    *,
+    space: SpaceName | None,
+    now: datetime,
+    current: Sequence[Evidence],
+) -> Evidence:
+    context = read_context(instance.workspace, workflow, upload.kind or "", current)
+    read = read_evidence(upload.data, kind=upload.kind, name=upload.name, context=context, text_of=bringer.text_of)
+    kind = upload.kind or (read.kind if isinstance(read, Reading) else "unknown")
+    is_workflow = kind.startswith("document.") or kind == "training"
+    subject = SubjectKind.WORKFLOW if is_workflow else SubjectKind.RELEASE
+    is_pushed = bringer.actor.kind is PrincipalKind.SERVICE
+    item = Evidence(
+        id=new_ulid(now),
+        sha256=digest_of(upload.data),
+        kind=kind,
+        subject_kind=subject,
+        subject=stored.workflow if is_workflow else stored.digest,
+        space=space,
+        space_config=None if space is None else space_digest(instance.workspace.spaces[space]),
+        suite=upload.suite,
+        producer=str(bringer.actor.person or bringer.actor.id),
+        trust=Trust.PUSHED if is_pushed else Trust.CLAIMED,
+        produced_at=now,
+        received_at=now,
+        claims={},
+        reader="",
+        size=len(upload.data),
+    )
+    problem = _not_yours(kind, bringer) if isinstance(read, Reading) else read.reason
+    if isinstance(read, Reading):
+        problem = problem or time_problem(subject, stated=read.produced_at, received_at=now, sealed_at=stored.sealed_at)
+        item = with_reading(item, read)
+    if problem is not None:
+        return replace(item, state=EvidenceState.REJECTED, reason=problem)
+    return item
+
+
+def with_reading(item: Evidence, read: Reading) -> Evidence:
+    """Return the item with what its reader found."""
+    return replace(
+        item,
+        claims=dict(read.claims),
+        reader=read.reader,
+        summary=read.summary,
+        findings=read.findings,
+        refs=dict(read.refs),
+        names=dict(read.names),
+        produced_at=read.produced_at or item.received_at,
+    )
+
+
+def _not_yours(kind: str, bringer: Bringer) -> Reason | None:
+    if kind in OWN_KINDS:
+        text = f"{kind} evidence comes from Pilotage's own run only; nobody can upload it."
+        return Reason(code="EV_TRUST", text=text, where=kind)
+    if bringer.actor.kind is PrincipalKind.SERVICE and kind not in bringer.pushed_kinds:
+        text = f"The key of {bringer.actor.label} does not list {kind}."
+        return Reason(code="EV_TRUST", text=text, where=kind)
+    return None
+
+
+def _as_set(items: Sequence[Evidence]) -> tuple[Evidence, ...]:
+    """Reject the whole upload when one file of several is rejected, or when two share a suite."""
+    seen: set[tuple[str, str]] = set()
+    doubled = False
+    for item in items:
+        doubled = doubled or (item.kind, item.suite) in seen
+        seen.add((item.kind, item.suite))
+    if doubled and len(items) > 1:
+        text = "Two files of one upload have the same kind and suite. Name each with --suite."
+        reason = Reason(code="EV_DUPLICATE_SUITE", text=text)
+        return tuple(replace(item, state=EvidenceState.REJECTED, reason=item.reason or reason) for item in items)
+    bad = [item for item in items if item.state is EvidenceState.REJECTED]
+    if bad and len(bad) < len(items):
+        text = f"One upload is one set, and {len(bad)} of its {len(items)} files were rejected."
+        reason = Reason(code="EV_PARTIAL_SET", text=text)
+        return tuple(replace(item, state=EvidenceState.REJECTED, reason=item.reason or reason) for item in items)
+    return tuple(items)
+
+
+def _known(connection: Connection, item: Evidence) -> Evidence:
+    """Return the item that is there already when the same bytes say the same of the same subject."""
+    if item.state is not EvidenceState.ACCEPTED:
+        return item
+    return same_evidence(connection, item) or item
+
+
+def _record(connection: Connection, item: Evidence, *, actor: Principal | None, at: datetime) -> None:
+    accepted = item.state is EvidenceState.ACCEPTED
+    record(
+        connection,
+        EntryKind.EVIDENCE_ATTACHED if accepted else EntryKind.EVIDENCE_REJECTED,
+        actor=actor,
+        at=at,
+        subject=item.id,
+        space=item.space or "",
+        data={
+            "sha256": item.sha256,
+            "kind": item.kind,
+            "about": {"kind": item.subject_kind.value, "id": item.subject},
+            "trust": item.trust.value,
+            "suite": item.suite,
+            "claims": fixed(item.claims),
+            "state": item.state.value,
+            "reason": "" if item.reason is None else item.reason.code,
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnRun:
+    """The result of one of our own runs, as evidence. `suite` tells runs of one kind apart."""
+
+    kind: str
+    claims: dict[str, float]
+    body: bytes
+    produced_at: datetime
+    summary: str
+    findings: tuple[ToolFinding, ...] = ()
+    space: SpaceName | None = None
+    suite: str = ""
+    names: dict[str, tuple[str, ...]] | None = None
+
+
+def attach_own_run(connection: Connection, instance: Instance, *, release: Digest, run: OwnRun) -> Evidence:
+    """Store the result of our own run in the caller's transaction, attested by the instance."""
+    stored = find_release(connection, release)
+    if stored is None:
+        raise NotFound("RELEASE_UNKNOWN", f"There is no release {release}.", hint="See `pilotage release list`.")
+    now = instance.clock.now()
+    item = Evidence(
+        id=new_ulid(now),
+        sha256=digest_of(run.body),
+        kind=run.kind,
+        subject_kind=SubjectKind.RELEASE,
+        subject=release,
+        space=run.space,
+        space_config=None if run.space is None else space_digest(instance.workspace.spaces[run.space]),
+        suite=run.suite,
+        producer="instance",
+        trust=Trust.ATTESTED,
+        produced_at=run.produced_at,
+        received_at=now,
+        claims=run.claims,
+        reader="own@1",
+        summary=run.summary,
+        findings=run.findings,
+        names=run.names or {},
+        media="application/json",
+        size=len(run.body),
+    )
+    add_evidence(connection, item, run.body)
+    _record(connection, item, actor=None, at=now)
+    return item
+
+
+def attach_documents(
+    connection: Connection, instance: Instance, workflow: Workflow, *, actor: Principal, at: datetime
+) -> tuple[Evidence, ...]:
+    """Attach the workflow's documents as `document.*` evidence, in the transaction that seals."""
+    kept: list[Evidence] = []
+    for file, data in sorted(workflow.sources.documents.items()):
+        kind = f"document.{file.rsplit('/', 1)[-1].rsplit('.', 1)[0]}"
+        read = read_evidence(data, kind=kind, name=file, context=read_context(instance.workspace, workflow, kind))
+        item = Evidence(
+            id=new_ulid(at),
+            sha256=digest_of(data),
+            kind=kind,
+            subject_kind=SubjectKind.WORKFLOW,
+            subject=workflow.name,
+            producer=str(actor.person or actor.id),
+            trust=Trust.CLAIMED,
+            produced_at=at,
+            received_at=at,
+            claims={},
+            reader="",
+            media="text/markdown",
+            size=len(data),
+        )
+        if isinstance(read, ReadRefusal):
+            item = replace(item, state=EvidenceState.REJECTED, reason=read.reason)
+        else:
+            item = replace(with_reading(item, read), produced_at=at)
+        known = _known(connection, item)
+        if known is item:
+            add_evidence(connection, item, data)
+            _record(connection, item, actor=actor, at=at)
+        kept.append(known)
+    return tuple(kept)

@@ -1,0 +1,57 @@
+"""What a reader may compare a file with, from the declared workspace: people, licences, required sections, volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pilotage.evidence.records import Evidence, ReadContext
+from pilotage.incident.duty import rota_people
+from pilotage.workspace.operations import TrainingKind
+from pilotage.workspace.records import Workspace
+from pilotage.workspace.workflow import Workflow
+
+REQUIRED_SECTIONS: dict[str, tuple[str, ...]] = {
+    "architecture": ("Overview", "Data flow"),
+    "security-considerations": ("Threats",),
+    "model-card": ("Limits",),
+    "risk-assessment": ("Scope", "Method", "Result"),
+    "validation-report": ("Scope",),
+    "runbook": (),
+    "rollback-procedure": (),
+}
+
+
+def read_context(workspace: Workspace, workflow: Workflow, kind: str, current: Iterable[Evidence] = ()) -> ReadContext:
+    """Return the context for one file; `current` gives critical paths their passed and failed tests."""
+    people = {email.lower(): str(person.id) for person in workspace.people.values() for email in person.emails}
+    people |= {str(person): str(person) for person in workspace.people}
+    tests = [item for item in current if item.kind.startswith("tests.")]
+    expected = [item for item in current if item.kind == "load.expected"]
+    rota = workspace.operations.rotas.get(workflow.on_call)
+    required = frozenset() if rota is None else frozenset(str(who) for who in rota_people(rota))
+    return ReadContext(
+        must_include=workflow.must_include,
+        critical_paths={path.id: (path.tests, path.files) for path in workflow.critical_paths if path.tests},
+        denied_licences=workspace.denied_licences,
+        people=people,
+        profile_requests=int(expected[-1].claims["requests"])
+        if expected and "requests" in expected[-1].claims
+        else None,
+        required_sections=_sections(kind),
+        required_people=required,
+        passed_tests=tuple(name for item in tests for name in item.names.get("passed_tests", ())),
+        failed_tests=tuple(name for item in tests for name in item.names.get("failed_tests", ())),
+    )
+
+
+def _sections(kind: str) -> tuple[str, ...]:
+    return REQUIRED_SECTIONS.get(kind.removeprefix("document."), ()) if kind.startswith("document.") else ()
+
+
+def trained_people(workspace: Workspace) -> frozenset[str]:
+    """Return who completed an operator or on-call course, by training.yaml."""
+    kinds = {TrainingKind.OPERATOR, TrainingKind.ON_CALL}
+    records = workspace.operations.training.records
+    return frozenset(
+        str(one.person) for one in records if one.kind in kinds and one.result.lower() in {"passed", "pass"}
+    )

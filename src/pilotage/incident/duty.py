@@ -1,0 +1,60 @@
+"""Who is on duty: rota arithmetic on local wall time (operations.md 3.3).
+
+Rule: people of a layer take turns from `start`, changing at the local time `at`; an override replaces whoever a layer
+names. Fail mode: a moment before a layer's start has nobody on duty in it.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from pilotage.core.ids import PersonId
+from pilotage.workspace.operations import Handoff, Layer, Rota
+
+_PROBE_HOURS = 6
+
+
+def on_duty(rota: Rota, now: datetime) -> tuple[PersonId | None, ...]:
+    """Return who is on duty in each layer, primary first; an override stands in for the primary."""
+    zone = ZoneInfo(rota.time_zone)
+    local = now.astimezone(zone).replace(tzinfo=None)
+    found = [_of_layer(layer, local) for layer in rota.layers]
+    for override in rota.overrides:
+        starts, ends = datetime.fromisoformat(override.start), datetime.fromisoformat(override.end)
+        if starts <= local < ends and found:
+            found[0] = override.person
+    return tuple(found)
+
+
+def _of_layer(layer: Layer, local: datetime) -> PersonId | None:
+    change = time.fromisoformat(layer.at)
+    shift_day = local.date() if local.time() >= change else local.date() - timedelta(days=1)
+    days = (shift_day - layer.start).days
+    if days < 0 or not layer.people:
+        return None
+    turns = days if layer.handoff is Handoff.DAILY else days // 7
+    return layer.people[turns % len(layer.people)]
+
+
+def days_covered(rota: Rota, now: datetime, *, most: int = 60) -> int:
+    """Return for how many days from now at least `minimum` different people are on duty at every probed hour."""
+    for day in range(most):
+        for hour in range(0, 24, _PROBE_HOURS):
+            people = {who for who in on_duty(rota, now + timedelta(days=day, hours=hour)) if who is not None}
+            if len(people) < rota.minimum:
+                return day
+    return most
+
+
+def rota_people(rota: Rota) -> frozenset[PersonId]:
+    """Return everybody the rota names."""
+    layers = frozenset(who for layer in rota.layers for who in layer.people)
+    return layers | frozenset(override.person for override in rota.overrides)
+
+
+def next_change(layer: Layer, today: date) -> date:
+    """Return the day on which the layer's duty next changes hands."""
+    step = 1 if layer.handoff is Handoff.DAILY else 7
+    passed = (today - layer.start).days
+    return today + timedelta(days=1) if passed < 0 else layer.start + timedelta(days=(passed // step + 1) * step)

@@ -1,0 +1,52 @@
+"""The digest of a space's settings: what approvals bind, and what the drift detector compares."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from enum import StrEnum
+
+from pilotage.core.canonical import Json
+from pilotage.core.digest import Digest, digest_of_json
+from pilotage.space.settings import Space
+
+
+def space_digest(space: Space) -> Digest:
+    """Return the digest of every setting of a space."""
+    return digest_of_json(plain_space(space))
+
+
+def plain_space(space: Space) -> Json:
+    """Return the settings as plain values, sorted by name."""
+    return _plain(asdict(space))
+
+
+def _plain(value: object) -> Json:
+    match value:
+        case StrEnum():
+            return value.value
+        case dict():
+            return {str(key): _plain(item) for key, item in sorted(value.items())}
+        case tuple() | list():
+            return [_plain(item) for item in value]
+        case None | bool() | int() | float() | str():
+            return value
+        case _:
+            return str(value)
+
+
+def differences(one: Space, other: Space) -> tuple[str, ...]:
+    """Return the dotted keys in which two spaces differ, their names and tiers left out."""
+    left, right = plain_space(one), plain_space(other)
+    return tuple(sorted(key for key in _different("", left, right) if key.split(".")[0] not in _IDENTITY))
+
+
+_IDENTITY = frozenset({"name", "tier", "differs_from", "soak_s", "record_mode", "auto_promote"})
+
+
+def _different(path: str, left: Json, right: Json) -> list[str]:
+    if isinstance(left, dict) and isinstance(right, dict):
+        found: list[str] = []
+        for key in sorted({*left, *right}):
+            found += _different(f"{path}.{key}" if path else key, left.get(key), right.get(key))
+        return found
+    return [] if left == right else [path]
