@@ -1,8 +1,9 @@
 """The OpenAI-compatible gateway: one bare ASGI application (serving.md 1).
 
 `POST /v1/chat/completions`, `GET /v1/models`, `POST /v1/feedback`, the same under `/spaces/{space}`, and `/healthz`,
-`/readyz`, `/metrics` for loopback and `health_peers`. Other paths go to `fallback`, when there is one. Fail mode: every
-error has the OpenAI error body with a stable code; an exception is `internal` without detail.
+`/readyz`, `/metrics` for loopback and `health_peers`. Paths outside `/v1/` and `/spaces/` go to `fallback`, when there is
+one: the console and the control API. Fail mode: every error has the OpenAI error body with a stable code; an exception
+is `internal` without detail.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _SPACE = re.compile(r"/spaces/([a-z0-9][a-z0-9-]{0,39})(/v1/.*)")
 _ROUTES: Mapping[str, str] = {"/v1/chat/completions": "POST", "/v1/models": "GET", "/v1/feedback": "POST"}
+_OWN = ("/v1/", "/spaces/")
 _HEALTH = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
@@ -82,7 +84,7 @@ class Gateway:
             await self._health.answer(scope, send)
             return
         space, route = _split(path)
-        if route not in _ROUTES and self._fallback is not None:
+        if route not in _ROUTES and self._fallback is not None and not path.startswith(_OWN):
             await self._fallback(scope, receive, send)
             return
         exchange = self._exchange(scope, receive, send)

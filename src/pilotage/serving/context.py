@@ -62,7 +62,10 @@ class Bearer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """A principal that code of ours has authenticated already (`pilotage ask`, evaluation). HTTP never makes one."""
+    """A principal that code of ours has authenticated already: `pilotage ask`, evaluation, a session of the console.
+
+    The gateway never makes one.
+    """
 
     principal: Principal
     kind: TrafficKind = TrafficKind.USER

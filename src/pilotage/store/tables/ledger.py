@@ -57,6 +57,7 @@ ledger_checkpoint = Table(
     Column("note", Text, nullable=False),
     Column("signed_at", TIMESTAMP(timezone=True), nullable=False),
     Column("published_to", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    Index("ledger_checkpoint_signed", "signed_at"),
 )
 
 ledger_disclosure = Table(

@@ -44,7 +44,7 @@ routing = Table(
     Column("shadow_ppm", Integer, nullable=False, server_default=text("0")),
     Column("rollout", Text),
     Column("closed", Text),
-    Column("drill", JSONB),
+    Column("drill", JSONB(none_as_null=True)),
     CheckConstraint("closed IN ('not_released', 'maintenance')"),
 )
 

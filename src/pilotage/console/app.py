@@ -1,0 +1,130 @@
+"""The console as one ASGI application, beside the gateway (console.md).
+
+Requests run in threads, at most eight at a time, so that pages never slow the serving path down. Rule: every answer
+carries the strict headers. Fail mode: what cannot be answered is an error page; a lost browser cancels its stream.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, TypeAlias
+
+from anyio import CapacityLimiter, to_thread
+
+from pilotage.console import cookies
+from pilotage.console.assets import load_assets
+from pilotage.console.dispatch import respond
+from pilotage.console.events import send_events
+from pilotage.console.frame import frame_values
+from pilotage.console.guards import is_own_origin
+from pilotage.console.headers import strict_headers, with_strict
+from pilotage.console.incoming import Incoming, ReadError, read_request
+from pilotage.console.outgoing import Outgoing, html, static, whole
+from pilotage.console.pages.problem import problem_page
+from pilotage.console.render import Renderer
+from pilotage.console.reply import Download, Later, Page, Redirect, Reply, Stream
+from pilotage.console.site import TABLE
+from pilotage.console.visit import Services, Visit
+from pilotage.core.reason import Reason
+from pilotage.serving.context import Peer
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+logger = logging.getLogger(__name__)
+
+CONCURRENT: Final = 8
+"""Requests at a time: the rest waits, and the serving path keeps its share of the processor."""
+
+
+class Console:
+    """The application. One instance per process."""
+
+    def __init__(self, services: Services) -> None:
+        workspace = services.instance.workspace
+        oidc = workspace.identity.oidc
+        self._services = services
+        self._assets = load_assets()
+        self._strict = strict_headers(None if oidc is None else oidc.issuer)
+        self._trusted = workspace.gateway.trusted_proxies
+        self._limiter: CapacityLimiter | None = None
+        self._renderer = Renderer(workspace, self._assets)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request."""
+        asset = self._assets.by_path.get(scope["path"])
+        if asset is not None and scope["method"] in {"GET", "HEAD"}:
+            encodings = (value for name, value in scope["headers"] if name == b"accept-encoding")
+            await self._send(send, static(asset, takes_gzip=any(b"gzip" in value for value in encodings)))
+            return
+        try:
+            incoming = await read_request(scope, receive, self._trusted)
+        except ReadError as error:
+            visit = self._visit(None)
+            page = problem_page(error.status, (Reason(code=error.code, text=error.text),))
+            await self._send(send, await self._in_thread(self._render, visit, page))
+            return
+        await self._answer(incoming, receive, send)
+
+    async def _answer(self, incoming: Incoming, receive: Receive, send: Send) -> None:
+        visit, reply = await self._in_thread(self._respond, incoming)
+        if isinstance(reply, Later):
+            reply = await reply.run()
+        if isinstance(reply, Stream):
+            await send_events(reply, with_strict((), self._strict, is_secure=visit.is_secure), receive, send)
+            return
+        outgoing: Outgoing = await self._in_thread(self._render, visit, reply)
+        if incoming.takes_gzip:
+            outgoing = outgoing.packed()
+        await self._send(send, outgoing, is_secure=visit.is_secure, is_head=incoming.method == "HEAD")
+
+    async def _in_thread(self, work: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401 - what `work` returns
+        if self._limiter is None:
+            self._limiter = CapacityLimiter(CONCURRENT)
+        return await to_thread.run_sync(work, *arguments, limiter=self._limiter)
+
+    def _respond(self, incoming: Incoming) -> tuple[Visit, Reply]:
+        visit = self._visit(incoming)
+        if incoming.method == "POST" and not is_own_origin(incoming.headers):
+            text = "The form was not sent by a page of this site. Nothing was recorded."
+            return visit, problem_page(403, (Reason(code="FOREIGN_ORIGIN", text=text),))
+        token = cookies.session_token(incoming.cookies, is_secure=incoming.is_secure)
+        return respond(TABLE, visit, token)
+
+    def _visit(self, incoming: Incoming | None) -> Visit:
+        now = self._services.instance.clock.now()
+        if incoming is None:
+            return Visit(services=self._services, method="GET", path="", now=now, peer=Peer(address=""))
+        theme = incoming.cookies.get(cookies.THEME, "auto")
+        return Visit(
+            services=self._services,
+            method=incoming.method,
+            path=incoming.path,
+            query=incoming.query,
+            form=incoming.form,
+            now=now,
+            peer=incoming.peer,
+            theme=theme if theme in cookies.THEMES else "auto",
+            is_secure=incoming.is_secure,
+            wants_events=incoming.wants_events,
+            renderer=self._renderer,
+        )
+
+    def _render(self, visit: Visit, reply: Page | Redirect | Download) -> Outgoing:
+        if not isinstance(reply, Page):
+            return whole(reply)
+        try:
+            return html(reply, self._renderer.render(reply.template, frame_values(visit, reply)))
+        except Exception:
+            # The edge of the process: a template that fails must not take the frame's error page with it.
+            logger.exception("The page %s could not be rendered.", reply.template)
+            page = problem_page(500, (Reason(code="INTERNAL", text="This page could not be shown. It is our fault."),))
+            return html(page, self._renderer.render(page.template, frame_values(visit, page)))
+
+    async def _send(self, send: Send, outgoing: Outgoing, *, is_secure: bool = False, is_head: bool = False) -> None:
+        headers = with_strict(outgoing.headers, self._strict, is_secure=is_secure)
+        headers.append((b"content-length", str(len(outgoing.body)).encode()))
+        await send({"type": "http.response.start", "status": outgoing.status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if is_head else outgoing.body, "more_body": False})

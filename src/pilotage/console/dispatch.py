@@ -1,0 +1,157 @@
+"""From a request to a reply: route, session, guards, page or command, and errors as pages. Runs in a worker thread.
+
+Rule: whoever may not open a page is told the missing role; a refused command shows its form again with every reason.
+Fail mode: an unexpected exception is a page with a reference id; its trace goes to the log.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+from urllib.parse import quote
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from pilotage.console.guards import is_form_token
+from pilotage.console.pages.login import login_page
+from pilotage.console.pages.problem import method_page, problem_page
+from pilotage.console.reply import Page, Redirect, Reply
+from pilotage.console.route import Entry, Table
+from pilotage.console.visit import Visit
+from pilotage.control.console_form import act_once
+from pilotage.control.console_session import find_session
+from pilotage.core.errors import Conflict, NotFound, NotPermitted, PilotageError, Unavailable, UsageError
+from pilotage.core.ids import new_ulid
+from pilotage.core.reason import Reason, Refusal
+from pilotage.identity.roles import may
+
+logger = logging.getLogger(__name__)
+
+ABOUT_THE_PERSON: Final = frozenset(
+    {"NOT_PERMITTED", "NOT_STEWARD", "SECOND_PERSON_NEEDED", "SOD_CONFLICT", "SOD_SERVICE"}
+)
+
+
+def respond(table: Table, visit: Visit, token: str | None) -> tuple[Visit, Reply]:
+    """Return the reply to one request, with who sent it; never raises. `token` is the session's, if one was sent."""
+    try:
+        if token is not None:
+            visit = replace(visit, signed_in=find_session(visit.reading, token))
+        return visit, _routed(table, visit)
+    except PilotageError as error:
+        return visit, problem_page(status_of(error), (reason_of(error),))
+    except SQLAlchemyError:
+        logger.exception("The console could not read %s.", visit.path)
+        return visit, problem_page(503, (_store_down(visit),))
+    except Exception:
+        # The edge of the process: the person gets a reference, the log gets the trace.
+        reference = new_ulid(visit.now)
+        logger.exception("The console failed at %s, reference %s.", visit.path, reference)
+        return visit, problem_page(500, (_unexpected(reference),))
+
+
+def _routed(table: Table, visit: Visit) -> Reply:
+    match = table.match(visit.method, visit.path)
+    entry = match.entry
+    if entry is None:
+        if match.allowed:
+            return method_page(match.allowed)
+        raise NotFound("PAGE_UNKNOWN", f"There is no page at {visit.path[:200]}.", hint="Go back, or search for an id.")
+    visit = replace(visit, params=match.params)
+    if entry.needs is not None and visit.signed_in is None:
+        return _sign_in_first(visit, entry)
+    refusal = None if entry.needs is None else may(visit.actor.roles, entry.needs)
+    if refusal is not None:
+        return problem_page(403, refusal.reasons)
+    if entry.method == "POST":
+        return _posted(entry, visit)
+    return _shown(entry.handle(visit))
+
+
+def _shown(reply: Reply | Refusal) -> Reply:
+    if isinstance(reply, Refusal):
+        return problem_page(_status_of_refusal(reply), reply.reasons)
+    return reply
+
+
+def _sign_in_first(visit: Visit, entry: Entry) -> Reply:
+    if visit.method == "POST":
+        return login_page(visit, kept=entry)
+    return Redirect(to=f"/login?next={quote(visit.path)}")
+
+
+def _posted(entry: Entry, visit: Visit) -> Reply:
+    if visit.signed_in is not None and not is_form_token(visit.signed_in.token, visit.typed("token")):
+        text = "The form was not sent by a page of this session. Nothing was recorded."
+        return problem_page(403, (Reason(code="FORM_TOKEN", text=text),))
+    if entry.is_grave and visit.signed_in is not None and not visit.signed_in.is_recent(visit.now):
+        return login_page(visit, kept=entry)
+    try:
+        result = _once(entry, visit) if entry.is_decision else entry.handle(visit)
+    except (UsageError, Conflict, NotPermitted) as error:
+        if isinstance(error, NotFound) or entry.back is None:
+            raise
+        return _again(entry.back, visit, (reason_of(error),), status_of(error))
+    if not isinstance(result, Refusal):
+        return result
+    if entry.back is None:
+        return _shown(result)
+    return _again(entry.back, visit, result.reasons, _status_of_refusal(result))
+
+
+def _once(entry: Entry, visit: Visit) -> Reply | Refusal:
+    def act() -> str | Refusal:
+        reply = entry.handle(visit)
+        if isinstance(reply, Refusal):
+            return reply
+        if not isinstance(reply, Redirect):
+            message = f"The decision form {entry.path} does not lead to a page."
+            raise TypeError(message)
+        return reply.to
+
+    led = act_once(visit.instance, actor=visit.actor, key=visit.typed("key"), path=visit.path, act=act)
+    return led if isinstance(led, Refusal) else Redirect(to=led)
+
+
+def _again(back: Callable[[Visit], Reply], visit: Visit, problems: tuple[Reason, ...], status: int) -> Reply:
+    """Show the form's page again with what was typed and why it was not carried out."""
+    reply = back(replace(visit, problems=problems))
+    return replace(reply, status=status) if isinstance(reply, Page) else reply
+
+
+def status_of(error: PilotageError) -> int:
+    """Return the HTTP status of an error."""
+    match error:
+        case NotFound():
+            return 404
+        case UsageError():
+            return 422
+        case NotPermitted():
+            return 403
+        case Conflict():
+            return 409
+        case Unavailable():
+            return 503
+        case _:
+            return 500
+
+
+def reason_of(error: PilotageError) -> Reason:
+    """Return an error as the reason a page prints."""
+    return Reason(code=error.code, text=f"{error.message} {error.hint}".strip())
+
+
+def _status_of_refusal(refusal: Refusal) -> int:
+    return 403 if any(reason.code in ABOUT_THE_PERSON for reason in refusal.reasons) else 409
+
+
+def _store_down(visit: Visit) -> Reason:
+    done = "Nothing was recorded." if visit.method == "POST" else ""
+    return Reason(code="STORE_UNAVAILABLE", text=f"The database does not answer in time. {done} Try again.".strip())
+
+
+def _unexpected(reference: str) -> Reason:
+    text = f"Something went wrong here, and it is our fault. Give support the reference {reference}."
+    return Reason(code="INTERNAL", text=text, where=reference)

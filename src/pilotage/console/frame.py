@@ -1,0 +1,59 @@
+"""The frame around every page: who is signed in, what waits, and how far the ledger is signed.
+
+Fail mode: when the database does not answer, the frame shows UNKNOWN and the page inside says why.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from pilotage import __version__
+from pilotage.console.guards import form_token
+from pilotage.console.reply import Page
+from pilotage.console.tasks import tasks_of
+from pilotage.console.visit import Visit
+from pilotage.store.ledger_browse import signed_size
+
+_FORM_KEY_BYTES: Final = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """What the header and footer print. `waiting` and `signed` are None when they could not be read."""
+
+    waiting: int | None
+    signed: int | None
+
+
+def frame_values(visit: Visit, page: Page) -> Mapping[str, Any]:
+    """Return every value a template has: the page's own and the frame's."""
+    frame = _read(visit)
+    session = visit.signed_in
+    return {
+        "visit": visit,
+        "person": None if session is None else session.principal,
+        "token": "" if session is None else form_token(session.token),
+        "form_key": secrets.token_urlsafe(_FORM_KEY_BYTES),
+        "title": page.title,
+        "frame": frame,
+        "version": __version__,
+        "problems": visit.problems,
+        "notice": visit.notice,
+        **page.values,
+    }
+
+
+def _read(visit: Visit) -> Frame:
+    if visit.signed_in is None:
+        return Frame(waiting=None, signed=None)
+    try:
+        with visit.reading.engine.connect() as connection:
+            waiting = len(tasks_of(connection, visit.reading, visit.actor))
+            return Frame(waiting=waiting, signed=signed_size(connection))
+    except SQLAlchemyError:
+        return Frame(waiting=None, signed=None)

@@ -1,0 +1,48 @@
+"""What a POST must prove before anything is done: where it comes from, and that our own page wrote it (console.md 5).
+
+`Origin` must name this host; browsers that send none must say `Sec-Fetch-Site: same-origin`. The token is bound to the
+session and masked anew in every page, so that compressed pages do not leak it. Fail mode: nothing is recorded.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
+
+_BYTES = 32
+
+
+def is_own_origin(headers: Mapping[str, str]) -> bool:
+    """Tell whether the request was sent by a page of this host. `headers` have lower-case names."""
+    origin = headers.get("origin")
+    if origin is not None:
+        return bool(headers.get("host")) and urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+    return headers.get("sec-fetch-site") == "same-origin"
+
+
+def form_token(session: str, *, entropy: Callable[[int], bytes] = secrets.token_bytes) -> str:
+    """Return a fresh spelling of the session's form token."""
+    mask = entropy(_BYTES)
+    return base64.urlsafe_b64encode(mask + _mixed(mask, _secret(session))).decode().rstrip("=")
+
+
+def is_form_token(session: str, text: str) -> bool:
+    """Tell whether the text is a spelling of the session's form token."""
+    try:
+        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return len(data) == 2 * _BYTES and hmac.compare_digest(_mixed(data[:_BYTES], data[_BYTES:]), _secret(session))
+
+
+def _secret(session: str) -> bytes:
+    return hmac.new(session.encode("utf-8", "surrogateescape"), b"pilotage/console-form/v1", hashlib.sha256).digest()
+
+
+def _mixed(one: bytes, two: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(one, two, strict=True))

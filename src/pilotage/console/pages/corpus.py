@@ -1,0 +1,93 @@
+"""Corpus versions: what changed, and accept or reject a proposed one.
+
+Rule: ids and counts are for every member; who may decide is said by `corpus_duties`, and a control that may not be used
+is printed with the reason. Fail mode: the form again, with every reason; nothing recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pilotage.console.reply import Page, Redirect, Reply
+from pilotage.console.visit import Visit
+from pilotage.control.corpus_duties import may_accept, may_decide, settings_of
+from pilotage.control.corpus_reports import diff_versions, list_versions
+from pilotage.control.review_version import accept_version, reject_version
+from pilotage.core.canonical import Json
+from pilotage.core.errors import NotFound, UsageError
+from pilotage.core.ids import CorpusName
+from pilotage.core.reason import Reason, Refusal
+from pilotage.corpus.version import VersionState
+from pilotage.store.corpora import StoredVersion, version_of
+
+
+def show_version(visit: Visit) -> Page:
+    """Show one version against the one it follows, with the decision form."""
+    corpus, number = _place(visit)
+    settings = settings_of(visit.instance, corpus)
+    with visit.reading.engine.connect() as connection:
+        version = version_of(connection, corpus, number)
+    if version is None:
+        raise NotFound("VERSION_UNKNOWN", f"There is no version {number} of corpus {corpus}.")
+    report = diff_versions(visit.reading, actor=visit.actor, corpus=corpus, b=number)
+    accept = may_accept(settings, visit.actor, triggered_by=version.created_by)
+    reject = may_decide(settings, visit.actor)
+    is_open = version.state is VersionState.PROPOSED
+    return Page(
+        template="version.html",
+        title=f"{corpus} version {number}",
+        values={
+            "settings": settings,
+            "version": version,
+            "diff": report.diff,
+            "before": report.a,
+            "summary": version.summary,
+            "rejected": _rows(version.summary.get("rejected")),
+            "may_not_accept": _why_not(accept, is_open=is_open, version=version),
+            "may_not_reject": _why_not(reject, is_open=is_open, version=version),
+        },
+    )
+
+
+def show_versions(visit: Visit) -> Page:
+    """Show every version of a corpus, newest first."""
+    corpus = CorpusName(visit.params["name"])
+    versions = list_versions(visit.reading, corpus=corpus)
+    settings = settings_of(visit.instance, corpus)
+    return Page(
+        template="corpus.html", title=f"Corpus {corpus}", values={"settings": settings, "versions": versions[::-1]}
+    )
+
+
+def decide(visit: Visit) -> Reply | Refusal:
+    """Accept or reject, as the form says."""
+    corpus, number = _place(visit)
+    note = visit.typed("note").strip()
+    match visit.typed("decision"):
+        case "accept":
+            done = accept_version(visit.instance, actor=visit.actor, corpus=corpus, version=number, note=note)
+        case "reject":
+            if not note:
+                raise UsageError("NOTE_MISSING", "A rejection needs its reason.", hint="Write why below.")
+            done = reject_version(visit.instance, actor=visit.actor, corpus=corpus, version=number, note=note)
+        case _:
+            raise UsageError("DECISION_MISSING", "Choose whether to accept or to reject this version.")
+    return done if isinstance(done, Refusal) else Redirect(to=f"/corpora/{corpus}/versions/{number}")
+
+
+def _place(visit: Visit) -> tuple[CorpusName, int]:
+    number = visit.params["version"]
+    if not (number.isascii() and number.isdigit() and len(number) < 10):
+        raise NotFound("VERSION_UNKNOWN", f"{number[:20]!r} is no version number.")
+    return CorpusName(visit.params["name"]), int(number)
+
+
+def _why_not(refusal: Refusal | None, *, is_open: bool, version: StoredVersion) -> tuple[Reason, ...]:
+    if not is_open:
+        text = f"This version is {version.state.value}; only a proposed one can be decided."
+        return (Reason(code="VERSION_DECIDED", text=text),)
+    return () if refusal is None else refusal.reasons
+
+
+def _rows(value: Json) -> list[Mapping[str, Json]]:
+    return [row for row in value if isinstance(row, Mapping)] if isinstance(value, list) else []

@@ -1,0 +1,125 @@
+"""Release: what is this, and may it move? Also what changed since another release, and its verification."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pilotage.console.reply import Page
+from pilotage.console.visit import Visit
+from pilotage.control.release_reports import diff_named
+from pilotage.control.verify_release import verify_release
+from pilotage.core.digest import Digest
+from pilotage.core.errors import NotFound
+from pilotage.release.authorship import Author
+from pilotage.release.manifest import PartKind, read_manifest
+from pilotage.store.lineage import Ancestor, lineage_of
+from pilotage.store.releases import authors_of_parts, named_release
+from pilotage.store.served import served_content
+
+PART_WORDS = {
+    PartKind.PROMPT: "Prompt",
+    PartKind.MODEL: "Model",
+    PartKind.RETRIEVAL: "Retrieval settings",
+    PartKind.CORPUS: "Corpus version",
+    PartKind.GUARD: "Guard policy",
+    PartKind.TOOLS: "Tool policy",
+    PartKind.EGRESS: "Egress policy",
+    PartKind.GOLDEN: "Golden set",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartRow:
+    """One part. `version` counts its distinct digests in the lineage; `is_changed` None: there is no parent."""
+
+    kind: str
+    word: str
+    digest: Digest
+    version: int
+    is_changed: bool | None
+    authors: Sequence[Author]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One release of the lineage and the parts it changed."""
+
+    ancestor: Ancestor
+    changed: Sequence[str]
+
+
+def show_release(visit: Visit) -> Page:
+    """Show one release with parts, lineage and where it takes traffic."""
+    with visit.reading.engine.connect() as connection:
+        stored = named_release(connection, visit.params["digest"])
+        manifest = read_manifest(stored.manifest, digest=stored.digest)
+        authors = authors_of_parts(connection, manifest.parts.values())
+        line = lineage_of(connection, stored.digest)
+        routes = served_content(connection, stored.parts_digest)
+    workspace = visit.instance.workspace
+    served = {route.space: route for route in routes if route.workflow == stored.workflow}
+    return Page(
+        template="release.html",
+        title=f"{stored.workflow} {stored.digest.removeprefix('sha256:')[:12]}",
+        values={
+            "release": stored,
+            "workflow": workspace.workflows.get(stored.workflow),
+            "parts": _parts(line, authors),
+            "steps": _steps(line),
+            "spaces": [(workspace.spaces[name], served.get(name)) for name in workspace.order],
+        },
+    )
+
+
+def _parts(line: Sequence[Ancestor], authors: dict[Digest, tuple[Author, ...]]) -> list[PartRow]:
+    this = line[0].manifest
+    parent = line[1].manifest if len(line) > 1 else None
+    return [
+        PartRow(
+            kind=str(kind),
+            word=PART_WORDS[kind],
+            digest=this.parts[kind],
+            version=len({one.manifest.parts[kind] for one in line}),
+            is_changed=None if parent is None else parent.parts[kind] != this.parts[kind],
+            authors=authors.get(this.parts[kind], ()),
+        )
+        for kind in PartKind
+    ]
+
+
+def _steps(line: Sequence[Ancestor]) -> list[Step]:
+    """Return the line from the first release on."""
+    found: list[Step] = []
+    for place, one in enumerate(line):
+        before = line[place + 1].manifest if place + 1 < len(line) else None
+        changed = [
+            PART_WORDS[kind]
+            for kind in PartKind
+            if before is not None and before.parts[kind] != one.manifest.parts[kind]
+        ]
+        found.append(Step(ancestor=one, changed=changed))
+    return found[::-1]
+
+
+def show_changes(visit: Visit) -> Page:
+    """Show what changed since the parent, or since the release named in `since`."""
+    name = visit.params["digest"]
+    with visit.reading.engine.connect() as connection:
+        stored = named_release(connection, name)
+        since = visit.query.get("since") or stored.parent
+    if since is None:
+        message = f"Release {name} has no parent: it is the first of {stored.workflow}."
+        raise NotFound("RELEASE_FIRST", message, hint="Open it to see its parts.")
+    diff = diff_named(visit.reading, since, stored.digest)
+    return Page(
+        template="changes.html",
+        title=f"Changes in {stored.digest.removeprefix('sha256:')[:12]}",
+        values={"release": stored, "diff": diff, "words": {str(kind): word for kind, word in PART_WORDS.items()}},
+    )
+
+
+def show_verification(visit: Visit) -> Page:
+    """Recompute every digest, the signature and the ledger inclusion, and show each check."""
+    found = verify_release(visit.reading, visit.params["digest"])
+    return Page(template="verification.html", title="Verification of a release", values={"found": found})

@@ -1,0 +1,92 @@
+"""From a page's values to HTML: Jinja2 with autoescape, strict about names, and the filters of every template.
+
+Rule: each printed text has its invisible characters shown (`prose.show_invisible`); nothing is ever marked safe in a
+template. Fail mode: a name a template does not know is an error, not an empty place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pilotage.console.assets import Assets
+from pilotage.console.prose import show_invisible
+from pilotage.core.ids import PersonId
+from pilotage.workspace.records import Workspace
+
+_SHORT = 12
+
+
+class Renderer:
+    """All templates of the console for one workspace."""
+
+    def __init__(self, workspace: Workspace, assets: Assets) -> None:
+        self._zone = ZoneInfo(workspace.timezone)
+        self._people = workspace.people
+        self._environment = Environment(
+            loader=PackageLoader("pilotage.console"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            finalize=_finalized,
+            auto_reload=False,
+        )
+        self._environment.filters.update(
+            {"moment": self.moment, "day": self.day, "short": short, "person": self.person, "count": count}
+        )
+        self._environment.globals.update({"asset": assets.path, "organisation": workspace.organisation})
+
+    def render(self, template: str, values: Mapping[str, Any]) -> str:
+        """Return the page."""
+        return self._environment.get_template(template).render(values)
+
+    def part(self, template: str, name: str, *arguments: object) -> str:
+        """Return what one macro of a template prints: the same region a whole page shows."""
+        module = self._environment.get_template(template).module
+        return str(getattr(module, name)(*arguments))
+
+    def moment(self, at: datetime | None) -> Markup:
+        """Return a time in the workspace's zone, with UTC in its title."""
+        if at is None:
+            return Markup("-")
+        local = at.astimezone(self._zone)
+        utc = at.astimezone(UTC)
+        return Markup('<time datetime="{}" title="{}">{}</time>').format(
+            utc.isoformat(timespec="seconds"),
+            utc.strftime("%Y-%m-%d %H:%M:%S UTC"),
+            f"{local.day} {local:%b %Y, %H:%M}",
+        )
+
+    def day(self, on: date | str | None) -> str:
+        """Return a date as people write it."""
+        if on is None:
+            return "-"
+        found = date.fromisoformat(on) if isinstance(on, str) else on
+        return f"{found.day} {found:%b %Y}"
+
+    def person(self, identifier: str | None) -> str:
+        """Return a declared person's name; an id that names nobody stays as it is."""
+        if identifier is None:
+            return "-"
+        found = self._people.get(PersonId(identifier.removeprefix("local|")))
+        return identifier if found is None else found.name
+
+
+def short(digest: str | None) -> str:
+    """Return the first 12 hex digits of a digest."""
+    return "-" if digest is None else digest.removeprefix("sha256:")[:_SHORT]
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Return "1 document", "1,204 documents"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def _finalized(value: object) -> object:
+    return show_invisible(value) if isinstance(value, str) and not isinstance(value, Markup) else value

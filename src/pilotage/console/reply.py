@@ -1,0 +1,56 @@
+"""What a page answers with. Pages are values; the edge turns them into HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A whole page. `title` is its subject; `values` go to the template beside the frame's own."""
+
+    template: str
+    title: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redirect:
+    """303 to an address of ours."""
+
+    to: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """Bytes to keep: never shown inside a page."""
+
+    body: bytes
+    media: str
+    filename: str
+
+
+Send: TypeAlias = Callable[[str, str], Awaitable[None]]
+"""Sends one event: its name and its data."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """Server-sent events. `run` ends when it returns; it is cancelled when the browser leaves."""
+
+    run: Callable[[Send], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """A reply that needs the event loop first; `run` is awaited and returns the reply proper."""
+
+    run: Callable[[], Awaitable[Page | Redirect]]
+
+
+Reply: TypeAlias = "Page | Redirect | Download | Stream | Later"

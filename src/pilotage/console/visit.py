@@ -1,0 +1,90 @@
+"""One request as pages see it: who, where, with what; and what the console is joined with.
+
+Pages read through `reading`, whose statements end after 2 s, and change state only by control commands on `instance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from pilotage.control.console_session import SignedIn
+from pilotage.control.instance import Instance
+from pilotage.core.reason import Reason
+from pilotage.identity.principal import Principal
+from pilotage.serving.context import Asked, Peer
+from pilotage.serving.run import Finished, Sink
+
+
+class Rendering(Protocol):
+    """Renders a part of a page for a stream, exactly as the whole page would. Real: console/render.py."""
+
+    def part(self, template: str, name: str, *arguments: object) -> str:
+        """Return what one macro of a template prints."""
+        ...
+
+
+class Asking(Protocol):
+    """Answers questions through the serving path of this process. Real: console/asking.py."""
+
+    async def ask(self, asked: Asked, *, principal: Principal, peer: Peer, sink: Sink | None = None) -> Finished:
+        """Answer one question of a signed-in person."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What the console is joined with at start. `redact` cleans text for storage."""
+
+    instance: Instance
+    reading: Instance
+    redact: Callable[[str], str]
+    asking: Asking
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """One request. `problems` are why a form is shown again; `form` then holds what was typed.
+
+    `notice` is a sentence above the page; `query` keeps the first value of each name; `theme` is light, dark or auto.
+    """
+
+    services: Services
+    method: str
+    path: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    form: Mapping[str, str] = field(default_factory=dict)
+    signed_in: SignedIn | None = None
+    now: datetime
+    peer: Peer
+    theme: str = "auto"
+    is_secure: bool = False
+    wants_events: bool = False
+    renderer: Rendering | None = None
+    problems: tuple[Reason, ...] = ()
+    notice: str = ""
+
+    @property
+    def reading(self) -> Instance:
+        """The instance that pages read with."""
+        return self.services.reading
+
+    @property
+    def instance(self) -> Instance:
+        """The instance that commands run with."""
+        return self.services.instance
+
+    @property
+    def actor(self) -> Principal:
+        """Who is signed in; only pages for signed-in people may ask."""
+        if self.signed_in is None:
+            message = "This page was opened without a session."
+            raise RuntimeError(message)
+        return self.signed_in.principal
+
+    def typed(self, name: str) -> str:
+        """Return a form value, empty when it was not sent."""
+        return self.form.get(name, "")

@@ -1,0 +1,49 @@
+"""What each space serves of each workflow, for pages and reports.
+
+Rule: reads only; control writes through `store/routes.py`, the serving path has its own copy. Fail mode: a database
+error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from pilotage.core.digest import Digest
+from pilotage.core.ids import SpaceName, WorkflowName
+
+_ALL = text("""
+SELECT space, workflow, stable, candidate, fraction_ppm, paused, reason, changed_at FROM routing
+ORDER BY workflow, space
+""")
+_OF_CONTENT = text("""
+SELECT r.space, r.workflow, r.stable, r.candidate, r.fraction_ppm, r.paused, r.reason, r.changed_at
+FROM routing r JOIN release s ON s.digest IN (r.stable, r.candidate)
+WHERE s.parts_digest = :parts ORDER BY r.workflow, r.space
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """One space and workflow. `fraction_ppm` of the traffic goes to the candidate, in millionths."""
+
+    space: SpaceName
+    workflow: WorkflowName
+    stable: Digest | None
+    candidate: Digest | None
+    fraction_ppm: int
+    paused: bool
+    reason: str
+    changed_at: datetime
+
+
+def all_served(connection: Connection) -> tuple[Served, ...]:
+    """Return every routing row."""
+    return tuple(Served(**row) for row in connection.execute(_ALL).mappings())
+
+
+def served_content(connection: Connection, parts: Digest) -> tuple[Served, ...]:
+    """Return where releases of exactly this content take traffic, whatever their parent."""
+    return tuple(Served(**row) for row in connection.execute(_OF_CONTENT, {"parts": parts}).mappings())
