@@ -26,7 +26,7 @@ from pilotage.serving.context import Asker, Found, Guarded, Retrieval
 from pilotage.serving.indexes import Indexes
 from pilotage.serving.ports import Breach, Recheck
 from pilotage.serving.refusal import Code, Refusal
-from pilotage.store.passages import Reader, StoredPassage, fetch_generation, fetch_passages
+from pilotage.store.passages import Place, Reader, StoredPassage, fetch_generation, fetch_passages
 from pilotage.workspace.records import Workspace
 
 _NOT_READY = Refusal(
@@ -78,7 +78,7 @@ class StoreRetriever:
         )
 
     def _rank(self, context: Guarded, pin: CorpusPin, settings: CorpusSettings) -> _Ranked | None:
-        snapshot = self._indexes.snapshot(pin.name)
+        snapshot = self._snapshot(pin)
         if snapshot is None:
             return None
         rules = context.release.content.retrieval
@@ -90,13 +90,22 @@ class StoreRetriever:
         query = Query(terms=terms, rrf_k=rules.rrf_k, candidates=rules.candidates)
         return _Ranked(snapshot=snapshot, view=view, terms=terms, hits=search(snapshot, view, query, rules.top_k))
 
+    def _snapshot(self, pin: CorpusPin) -> Snapshot | None:
+        return self._indexes.snapshot(pin.name)
+
+    async def _fetch(
+        self, corpus: CorpusName, places: Sequence[Place], reader: Reader
+    ) -> tuple[dict[Place, StoredPassage], int | None]:
+        """Return the texts that the store shows to the reader now, and the corpus's generation."""
+        async with self._pool.connection() as connection:
+            texts = await fetch_passages(connection, corpus, places, reader)
+            return texts, await fetch_generation(connection, corpus)
+
     async def _read(self, context: Guarded, pin: CorpusPin, ranked: _Ranked) -> tuple[Found, ...] | Refusal | Breach:
         places = [(hit.rev, hit.ordinal) for hit in ranked.hits]
         if not places:
             return ()
-        async with self._pool.connection() as connection:
-            texts = await fetch_passages(connection, pin.name, places, _reader(context.asker, pin.version))
-            generation = await fetch_generation(connection, pin.name)
+        texts, generation = await self._fetch(pin.name, places, _reader(context.asker, pin.version))
         lost = sum(place not in texts for place in places)
         if lost:
             self._indexes.wake()
@@ -116,9 +125,7 @@ class StoreRetriever:
         """Read the store again and name the passages that the asker may no longer see."""
         corpus = CorpusName(retrieval.corpus or "")
         places = [(item.passage.rev, item.passage.ordinal) for item in retrieval.found]
-        async with self._pool.connection() as connection:
-            texts = await fetch_passages(connection, corpus, places, _reader(context.asker, retrieval.corpus_version))
-            generation = await fetch_generation(connection, corpus)
+        texts, generation = await self._fetch(corpus, places, _reader(context.asker, retrieval.corpus_version))
         lost = tuple(
             item.passage.marker for item in retrieval.found if (item.passage.rev, item.passage.ordinal) not in texts
         )

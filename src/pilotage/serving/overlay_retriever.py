@@ -1,0 +1,119 @@
+"""The real retriever over a corpus version with an evaluation's overlay laid on it.
+
+Rule: overlay documents live in this object only: their index is built in memory, their text never reaches the store, so
+they cannot be promoted and are gone with the run. They obey ACLs as every document does, before ranking and at the
+wall. Fail mode: the retriever's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Final
+
+from psycopg_pool import AsyncConnectionPool
+from pyroaring import BitMap
+
+from pilotage.core.ids import CorpusName
+from pilotage.corpus.analyser import analyse
+from pilotage.evaluation.overlay import Overlay, OverlayDocument
+from pilotage.release.assemble import CorpusPin
+from pilotage.retrieval.allowed import Visibility
+from pilotage.retrieval.build import IndexChunk, build_segment
+from pilotage.retrieval.segment import Segment
+from pilotage.retrieval.snapshot import Snapshot
+from pilotage.serving.indexes import Indexes
+from pilotage.serving.retriever import StoreRetriever
+from pilotage.store.passages import Place, Reader, StoredPassage
+from pilotage.workspace.records import Workspace
+
+FIRST_REV: Final = 2**31
+"""Revisions of an overlay are numbered from here; a corpus would need two thousand million to meet them."""
+
+_FOREVER: Final = date.max.toordinal()
+
+
+class OverlayRetriever(StoreRetriever):
+    """`serving.ports.Retriever` for one overlay."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        indexes: Indexes,
+        pool: AsyncConnectionPool,
+        overlay: Overlay,
+        *,
+        language: str = "en",
+    ) -> None:
+        super().__init__(workspace, indexes, pool)
+        self._laid = dict(enumerate(overlay.documents, FIRST_REV))
+        self._segment = _segment(self._laid, language)
+        self._made: tuple[Snapshot, int, Snapshot] | None = None
+
+    def _snapshot(self, pin: CorpusPin) -> Snapshot | None:
+        base = super()._snapshot(pin)
+        if base is None:
+            return None
+        if self._made is None or self._made[0] is not base or self._made[1] != pin.version:
+            visibility = laid_over(base.visibility, pin.version, self._laid)
+            self._made = (base, pin.version, Snapshot(segments=(*base.segments, self._segment), visibility=visibility))
+        return self._made[2]
+
+    async def _fetch(
+        self, corpus: CorpusName, places: Sequence[Place], reader: Reader
+    ) -> tuple[dict[Place, StoredPassage], int | None]:
+        stored, generation = await super()._fetch(corpus, [one for one in places if one[0] < FIRST_REV], reader)
+        own = {place: _passage(place[0], self._laid[place[0]]) for place in places if self._shows(place[0], reader)}
+        return stored | own, generation
+
+    def _shows(self, rev: int, reader: Reader) -> bool:
+        document = self._laid.get(rev)
+        if document is None or not document.acl & reader.names:
+            return False
+        return reader.also is None or bool(document.acl & reader.also)
+
+
+def laid_over(visibility: Visibility, version: int, documents: dict[int, OverlayDocument]) -> Visibility:
+    """Return the bitmaps with the overlay's revisions added to one version."""
+    revs = BitMap(documents)
+    principals = dict(visibility.principals)
+    for rev, document in documents.items():
+        for name in document.acl:
+            principals[name] = principals.get(name, BitMap()) | BitMap([rev])
+    return replace(
+        visibility,
+        principals=principals,
+        versions={**visibility.versions, version: visibility.versions.get(version, BitMap()) | revs},
+        live=visibility.live | revs,
+        spans={**visibility.spans, **dict.fromkeys(documents, (0, _FOREVER))},
+        documents={**visibility.documents, **{rev: one.id.encode() for rev, one in documents.items()}},
+        _days={},
+    )
+
+
+def _segment(documents: dict[int, OverlayDocument], language: str) -> Segment:
+    return build_segment(
+        IndexChunk(
+            rev=rev,
+            ordinal=0,
+            document=one.id,
+            effective_from="",
+            tokens=analyse(f"{one.title}\n{one.text}", language=language),
+        )
+        for rev, one in documents.items()
+    )
+
+
+def _passage(rev: int, document: OverlayDocument) -> StoredPassage:
+    return StoredPassage(
+        rev=rev,
+        ordinal=0,
+        document=document.id,
+        title=document.title,
+        uri=None,
+        section="",
+        heading=document.title,
+        text=document.text,
+        effective_from=None,
+    )
