@@ -1,0 +1,172 @@
+"""The risk register (gates.md 6.2): declared rows and generated ones, scored and rated.
+
+Rule: a generated row can be treated, never deleted. Fail mode: a row without a treatment counts as untreated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pilotage.core.canonical import Json
+from pilotage.gate.records import CriterionResult, RiskAcceptance
+
+_TREATMENTS = frozenset({"mitigate", "mitigated", "accept", "accepted", "avoid", "avoided", "transfer", "transferred"})
+_FLAGS: Mapping[str, tuple[str, int, int]] = {
+    "GUARD_WEAKENED": ("A guard rule is weaker than in the release before", 3, 4),
+    "EGRESS_ADDED": ("The release may reach a new host", 3, 4),
+    "TOOL_ADDED": ("The release may call a new tool", 3, 4),
+    "MODEL_CHANGED": ("Another model answers", 3, 3),
+    "MUST_PASS_REMOVED": ("A golden case that had to pass is gone", 3, 4),
+    "GOLDEN_SHRUNK": ("The golden set lost more than 5 % of its cases", 3, 4),
+    "ACL_WIDENED": ("More people may read a document than before", 3, 4),
+    "CORPUS_SHRUNK": ("The corpus lost more than 10 % of its documents", 2, 3),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Risk:
+    """One row. Likelihood and impact from 1 to 5; the score is their product."""
+
+    id: str
+    title: str
+    source: str
+    likelihood: int
+    impact: int
+    owner: str
+    treatment: str = ""
+    control: str = ""
+    residual: int | None = None
+    status: str = "open"
+    generated: bool = False
+
+    @property
+    def score(self) -> int:
+        """Return likelihood times impact, 1 to 25."""
+        return self.likelihood * self.impact
+
+    @property
+    def rating(self) -> str:
+        """Return low (1-4), medium (5-9), high (10-16) or critical (17-25)."""
+        if self.score >= 17:
+            return "critical"
+        if self.score >= 10:
+            return "high"
+        return "medium" if self.score >= 5 else "low"
+
+    @property
+    def is_treated(self) -> bool:
+        """Tell whether it is mitigated, accepted, avoided or transferred."""
+        return self.treatment.strip().lower() in _TREATMENTS and bool(self.control.strip())
+
+    def as_json(self) -> dict[str, Json]:
+        """Return the row as pack and page show it."""
+        return {
+            "id": self.id,
+            "title": self.title,
+            "source": self.source,
+            "likelihood": self.likelihood,
+            "impact": self.impact,
+            "score": self.score,
+            "rating": self.rating,
+            "owner": self.owner,
+            "treatment": self.treatment,
+            "control": self.control,
+            "residual": self.residual,
+            "status": self.status,
+            "generated": self.generated,
+        }
+
+
+def untreated(risks: Iterable[Risk]) -> tuple[Risk, ...]:
+    """Return the rows that block the board: no treatment, or no control that stands behind it."""
+    return tuple(risk for risk in risks if not risk.is_treated)
+
+
+def without_owner(risks: Iterable[Risk]) -> tuple[Risk, ...]:
+    """Return the rows that belong to nobody."""
+    return tuple(risk for risk in risks if not risk.owner)
+
+
+def declared_risks(notes: Mapping[str, Json], people: Iterable[str]) -> tuple[Risk, ...]:
+    """Return the rows of a risk assessment's front matter; an owner who is no declared person counts as none."""
+    known = set(people)
+    rows = notes.get("risks")
+    found = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, Sequence) else []
+    return tuple(_row(row, known) for row in found)
+
+
+def _row(row: Mapping[str, Json], known: set[str]) -> Risk:
+    owner = str(row.get("owner", ""))
+    residual = row.get("residual")
+    return Risk(
+        id=str(row.get("id", "?")),
+        title=str(row.get("title", "")),
+        source=str(row.get("source", "")),
+        likelihood=_level(row.get("likelihood")),
+        impact=_level(row.get("impact")),
+        owner=owner if owner in known else "",
+        treatment=str(row.get("treatment", "")),
+        control=str(row.get("control", "")),
+        residual=residual if isinstance(residual, int) else None,
+        status=str(row.get("status", "open")),
+    )
+
+
+def _level(value: Json) -> int:
+    """Return a level from 1 to 5; what is no level counts as the worst."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 5 else 5
+
+
+def generated_risks(
+    flags: Iterable[str],
+    criteria: Iterable[tuple[str, CriterionResult]],
+    acceptances: Iterable[RiskAcceptance],
+    *,
+    owner: str,
+    treated: Mapping[str, Risk],
+) -> tuple[Risk, ...]:
+    """Return rows for flags of the release diff, failed criteria and acceptances in force; `treated` by id."""
+    rows: list[Risk] = []
+    for flag in sorted(set(flags)):
+        title, likelihood, impact = _FLAGS.get(flag, (flag, 3, 3))
+        rows.append(_generated(f"flag:{flag}", title, likelihood, impact, owner, treated))
+    accepted = {name: risk for risk in acceptances for name in (*risk.criteria, *risk.findings)}
+    for gate, result in criteria:
+        if result.outcome == "ok":
+            continue
+        cover = accepted.get(result.id)
+        row = _generated(
+            f"criterion:{gate}/{result.id}", f"{gate}: {result.id} is {result.state}", 3, 3, owner, treated
+        )
+        if cover is not None:
+            row = Risk(
+                id=row.id,
+                title=row.title,
+                source=row.source,
+                likelihood=cover.likelihood,
+                impact=cover.impact,
+                owner=cover.owner,
+                treatment="accept",
+                control="; ".join(cover.controls),
+                status=f"accepted until {cover.expires:%Y-%m-%d}",
+                generated=True,
+            )
+        rows.append(row)
+    return tuple(rows)
+
+
+def _generated(name: str, title: str, likelihood: int, impact: int, owner: str, treated: Mapping[str, Risk]) -> Risk:
+    known = treated.get(name)
+    return Risk(
+        id=name,
+        title=title,
+        source="generated",
+        likelihood=likelihood,
+        impact=impact,
+        owner=owner if known is None else known.owner or owner,
+        treatment="" if known is None else known.treatment,
+        control="" if known is None else known.control,
+        status="open" if known is None else known.status,
+        generated=True,
+    )
