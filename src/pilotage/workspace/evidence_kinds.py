@@ -44,7 +44,7 @@ KINDS: Mapping[str, frozenset[str]] = MappingProxyType(
         "scan.secrets": _words("verified unverified files_scanned"),
         "quality": _words("gate_ok score ratings duplicated hotspots_to_review new_issues"),
         **{
-            kind: _words("components denied unknown_licence vulnerable_by_severity")
+            kind: _words("components denied unknown_licence vulnerable_by_severity critical high medium low unknown")
             for kind in ("sbom", "licences", "vex")
         },
         "review.code": _words("approvals_on_head changes_requested unmapped"),
