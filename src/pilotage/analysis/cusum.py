@@ -1,6 +1,6 @@
-"""E-CUSUM: catches a regression that starts late, after much clean traffic (rollouts.md 6.4; Shin, Ramdas, Rinaldo 2023).
+"""E-CUSUM: catches a regression that starts late, after much clean traffic (rollouts.md 6.4).
 
-Per alternative of `gt`, S_k = max(S_k, 0) + log-ratio; the statistic is logsumexp_k S_k - log 24. The chance of a false
+Method: Shin, Ramdas, Rinaldo 2023. Per alternative of `gt`, S_k = max(S_k, 0) + log-ratio; the statistic is logsumexp_k S_k - log 24. The chance of a false
 alarm within N requests is at most N / A. The state is exact: the same outcomes in the same order, in any batches, give
 the same bits, and `as_json` keeps them (hexadecimal floats). Fail mode: a state that does not decode raises ValueError.
 """
@@ -53,7 +53,7 @@ def advance(state: Cusum, outcomes: Iterable[bool]) -> Cusum:
     for failed in outcomes:
         seen += 1
         gains = [failure if failed else success for failure, success in terms]
-        sums = [(value if value > 0.0 else 0.0) + gain for value, gain in zip(sums, gains, strict=True)]
+        sums = [max(value, 0.0) + gain for value, gain in zip(sums, gains, strict=True)]
         if failed:  # a success never raises the statistic, so the peak can only move here
             peak = max(peak, log_sum_exp(sums) - math.log(len(sums)))
     return Cusum(limit=state.limit, sums=tuple(sums), seen=seen, peak=peak)

@@ -69,6 +69,17 @@ class Alphas:
         return self.hold_total / 10
 
 
+def go_alpha(alpha: float, attempt: int) -> float:
+    """Return the GO level of attempt k of a workflow in a space since its last completed rollout (rollouts.md 6.6).
+
+    The first has `alpha`, the k-th alpha * 6 / (pi^2 k^2): any number of attempts together stay below 1.393 alpha.
+    """
+    if attempt < 1:
+        message = f"Attempt {attempt} does not exist; the first is 1."
+        raise ValueError(message)
+    return alpha if attempt == 1 else alpha * 6.0 / (math.pi * attempt) ** 2
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """What a verdict must know besides counts; everything here is decided by the caller and recorded.
@@ -76,17 +87,21 @@ class Context:
     `latched`: guards that fired earlier and that no person has released. `hard_events`: section 8.1, each a reason.
     `blockers`: reasons the caller found itself (record_lag, clock_error, judge_error, internal_error ...).
     `planned_requests`: candidate requests at the plan's longest durations; `past_plan`: that many were seen or the
-    rollout is complete, so the e-CUSUM limit follows `requests_per_year`.
+    rollout is complete, so the e-CUSUM limit follows `requests_per_year`. `has_control`: both arms are possible now;
+    without it GO is refused unless the plan itself sends all traffic (`full_weight`). `incidents`: open SEV1 and SEV2
+    since the step began that name the candidate or its space.
     """
 
     subject: Subject
     bake_over: bool = False
     gate_holds: bool = False
     has_control: bool = True
+    full_weight: bool = False
     feedback_required: bool = False
     attempt: int = 1
     latched: tuple[str, ...] = ()
     hard_events: tuple[Reason, ...] = ()
+    incidents: tuple[Reason, ...] = ()
     blockers: tuple[Reason, ...] = ()
     planned_requests: int = 0
     past_plan: bool = False

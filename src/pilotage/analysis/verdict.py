@@ -59,7 +59,7 @@ class Standing(StrEnum):
 
 
 class Code(StrEnum):
-    """Why a verdict is not GO."""
+    """Why a verdict is what it is."""
 
     INSUFFICIENT_EVIDENCE = "insufficient_evidence"
     NO_TRAFFIC = "no_traffic"
@@ -72,7 +72,9 @@ class Code(StrEnum):
     SHADOW_LOSS = "shadow_loss"
     GATE_NOT_MET = "gate_not_met"
     INTERNAL_ERROR = "internal_error"
-    BAKE_NOT_OVER = "bake_not_over"
+    PROVED = "proved"
+    """Not against GO: a criterion of a GO verdict with its numbers."""
+    CRITICAL_INCIDENT = "critical_incident"
     GUARD_FIRED = "guard_fired"
     HARD_EVENT = "hard_event"
 
@@ -173,5 +175,5 @@ class Verdict:
 def _decimal(value: float | None) -> str | None:
     if value is None:
         return None
-    text = f"{value:.6f}"
+    text = f"{value:.6f}"  # an impossible sample ratio reads "inf"
     return "0.000000" if text == "-0.000000" else text
