@@ -68,12 +68,17 @@ def _author(author: Author) -> dict[str, Json]:
 def diff_named(instance: Instance, before: str, after: str) -> ReleaseDiff:
     """Compare two releases named by digest or prefix."""
     with instance.engine.connect() as connection:
-        one, two = _side(connection, before), _side(connection, after)
-        corpus = {
-            stage: _corpus_change(connection, pin, two.pins[stage])
-            for stage, pin in one.pins.items()
-            if stage in two.pins and two.pins[stage] != pin
-        }
+        return diff_on(connection, before, after)
+
+
+def diff_on(connection: Connection, before: str, after: str) -> ReleaseDiff:
+    """Compare two releases as they stand on this connection."""
+    one, two = _side(connection, before), _side(connection, after)
+    corpus = {
+        stage: _corpus_change(connection, pin, two.pins[stage])
+        for stage, pin in one.pins.items()
+        if stage in two.pins and two.pins[stage] != pin
+    }
     return diff_releases(one.side, two.side, corpus=corpus)
 
 

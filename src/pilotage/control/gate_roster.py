@@ -1,0 +1,90 @@
+"""Roster and policy as declared now, and noticing when they change.
+
+Rule: a change is attributed to who committed it; where Git does not know, to nobody, and tenure runs from when it was
+first seen. Fail mode: a roster never seen gives nobody tenure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from pilotage.adapters.git import read_history
+from pilotage.control.gate_entries import record
+from pilotage.control.instance import Instance
+from pilotage.core.canonical import Json
+from pilotage.core.digest import Digest, digest_of_json
+from pilotage.gate.binding import policy_digest
+from pilotage.ledger.entry import EntryKind
+from pilotage.store.gate_people import see_policy, see_roster
+from pilotage.workspace.records import Workspace
+from pilotage.workspace.workflow import Workflow
+
+EDITOR_SPAN = timedelta(days=30)
+_ROSTER_FILES = ("pilotage.yaml",)
+_POLICY_FILES = ("gates",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenRoster:
+    """The roster as stored: who holds which role and seat."""
+
+    digest: Digest
+    body: dict[str, Json]
+
+
+def seen_roster(workspace: Workspace) -> SeenRoster:
+    """Return the declared roster with its digest."""
+    body: dict[str, Json] = {
+        "roles": {role.value: sorted(people) for role, people in sorted(workspace.roster.items()) if people},
+        "seats": [
+            {"role": seat.role.value, "holder": seat.holder, "alternates": list(seat.alternates)}
+            for seat in workspace.seats
+        ],
+    }
+    return SeenRoster(digest=digest_of_json(body), body=body)
+
+
+def policy_extra(workflow: Workflow) -> dict[str, Json]:
+    """Return what of a workflow is policy: what decides beside the gate's own file."""
+    return {
+        "risk_tier": workflow.risk_tier.value,
+        "code": workflow.code,
+        "sla_p95_ms": workflow.sla_p95_ms,
+        "targets": {name: float(value) for name, value in sorted(workflow.targets.items())},
+        "critical_paths": [path.id for path in workflow.critical_paths],
+    }
+
+
+def notice_changes(connection: Connection, instance: Instance, now: datetime) -> None:
+    """Note roster and policy versions not seen before, in the caller's transaction, with their ledger entries."""
+    roster = seen_roster(instance.workspace)
+    by = _editor(instance, _ROSTER_FILES)
+    if see_roster(connection, roster.digest, roster.body, by=by, at=now):
+        _record(connection, "roster", roster.digest, now)
+    gates: dict[str, Json] = {name: policy_digest(gate) for name, gate in sorted(instance.workspace.gates.items())}
+    digest = digest_of_json(gates)
+    if see_policy(connection, digest, gates, by=_editor(instance, _POLICY_FILES), at=now):
+        _record(connection, "gates", digest, now)
+
+
+def _record(connection: Connection, what: str, digest: Digest, now: datetime) -> None:
+    record(
+        connection,
+        EntryKind.WORKSPACE_CHANGED,
+        actor=None,
+        at=now,
+        subject=f"workspace/{what}",
+        data={"what": what, "digest": digest},
+    )
+
+
+def _editor(instance: Instance, files: tuple[str, ...]) -> str:
+    history = read_history(instance.root, files)
+    if not history.commits or not history.is_clean:
+        return "system:workspace"
+    newest = max(history.commits, key=lambda commit: commit.at)
+    people = {email.lower(): person.id for person in instance.workspace.people.values() for email in person.emails}
+    return str(people.get(newest.author_email.lower(), "system:workspace"))

@@ -1,0 +1,85 @@
+"""`pilotage gate status`: where a release stands at one gate or all, what is missing, and who can bring it.
+
+Rule: computed from inputs and the time at every call, never stored. Fail mode: a gate that cannot be judged is blocked.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from pilotage.control.gate_chain import Chain, open_chain, report_of
+from pilotage.control.gate_roster import notice_changes
+from pilotage.control.instance import Instance
+from pilotage.core.digest import Digest
+from pilotage.core.errors import NotFound, UsageError
+from pilotage.core.ids import SpaceName
+from pilotage.gate.records import GateReport, Half
+from pilotage.store.releases import find_release, named_release
+from pilotage.workspace.gate import Gate
+
+
+def gate_status(
+    instance: Instance, release: str, *, gate: str | None = None, space: str | None = None, half: Half = Half.PRE
+) -> tuple[GateReport, ...]:
+    """Return the report of one gate, or of every gate in the order a release passes them."""
+    with instance.engine.begin() as connection:
+        now = instance.clock.now()
+        notice_changes(connection, instance, now)
+        chain = open_chain(connection, instance, named_release(connection, release), now)
+        names = ordered_gates(instance) if gate is None else (gate,)
+        return tuple(_report(chain, name, space=space, half=half) for name in names)
+
+
+def _report(chain: Chain, name: str, *, space: str | None, half: Half) -> GateReport:
+    return report_of(chain, name, half=half, space=space_for(chain.instance, name, space))
+
+
+def space_for(instance: Instance, gate: str, space: str | None) -> SpaceName | None:
+    """Return the space a gate per production space is asked for; the first of the order unless named."""
+    found = instance.workspace.gates.get(gate)
+    if found is None or found.guards != "production":
+        return None
+    production = [one for one in instance.workspace.order if instance.workspace.spaces[one].tier.value == "production"]
+    if space is None:
+        return production[0] if production else None
+    if SpaceName(space) not in production:
+        known = ", ".join(production) or "none"
+        raise UsageError("SPACE_UNKNOWN", f"{space!r} is no production space.", hint=f"Production spaces: {known}.")
+    return SpaceName(space)
+
+
+def ordered_gates(instance: Instance) -> tuple[str, ...]:
+    """Return every gate, each after those it comes after, then by name."""
+    gates = instance.workspace.gates
+    done: list[str] = []
+
+    def visit(gate: Gate) -> None:
+        for before in gate.after:
+            if before in gates and before not in done:
+                visit(gates[before])
+        if gate.name not in done:
+            done.append(gate.name)
+
+    for name in sorted(gates, key=lambda one: (len(gates[one].after), one)):
+        visit(gates[name])
+    return tuple(done)
+
+
+def gate_report(  # noqa: PLR0913 - what one report is asked for
+    connection: Connection,
+    instance: Instance,
+    *,
+    release: Digest,
+    gate: str,
+    now: datetime,
+    space: SpaceName | None = None,
+    half: Half = Half.PRE,
+) -> GateReport:
+    """Return one report on the caller's connection."""
+    stored = find_release(connection, release)
+    if stored is None:
+        raise NotFound("RELEASE_UNKNOWN", f"There is no release {release}.", hint="See `pilotage release list`.")
+    chain = open_chain(connection, instance, stored, now)
+    return report_of(chain, gate, half=half, space=space_for(instance, gate, space))

@@ -1,0 +1,278 @@
+"""`pilotage gate sign`: a person's decision in a role or seat, bound to what was shown.
+
+Rule: votes at a gate stand in one order behind the row of its attempt; a repeated nonce is the same vote. An approval is
+taken only when all criteria are met or covered, a reject at any time. Fail mode: a Refusal with every reason.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from pilotage.control.gate_chain import Chain, input_of, open_chain, report_of
+from pilotage.control.gate_entries import record
+from pilotage.control.gate_notices import notify_turns
+from pilotage.control.gate_roster import notice_changes
+from pilotage.control.gate_status import space_for
+from pilotage.control.instance import Instance
+from pilotage.core.digest import Digest
+from pilotage.core.errors import NotFound, UsageError
+from pilotage.core.ids import PersonId, new_ulid
+from pilotage.core.reason import Reason, Refusal
+from pilotage.gate.ballots import standing_votes
+from pilotage.gate.binding import bind_of, moved
+from pilotage.gate.eligibility import form_problem, separation_problem, standing_problem
+from pilotage.gate.records import Bound, GateInput, GateReport, Half, Login, Vote, VoteDecision
+from pilotage.identity.principal import Principal, PrincipalKind
+from pilotage.identity.roles import Action, Role, may
+from pilotage.ledger.entry import EntryKind
+from pilotage.store.gate_votes import Attempt, add_vote, lock_attempt, take_snapshot, vote_by_nonce
+from pilotage.store.releases import StoredRelease, named_release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ballot:
+    """What a person hands in. `bind` None: taken from what is there now, as the command line shows and sends it.
+
+    `seat` picks the board seat of that role; `nonce` makes a repeated request the same vote.
+    """
+
+    gate: str
+    role: str
+    decision: str
+    comment: str = ""
+    checklist: Mapping[str, str] = field(default_factory=dict)
+    bind: str | None = None
+    half: Half = Half.PRE
+    space: str | None = None
+    nonce: str | None = None
+    delegated_from: str | None = None
+    login: Login | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """The vote, and where the gate stands after it. `repeated`: the same nonce had been counted before."""
+
+    vote: Vote
+    report: GateReport
+    repeated: bool = False
+
+
+def sign_gate(instance: Instance, *, actor: Principal, release: str, ballot: Ballot) -> Signed | Refusal:
+    """Record a decision, or return every reason why it may not be taken."""
+    role, decision = _role(ballot.role), _decision(ballot.decision)
+    with instance.engine.begin() as connection:
+        now = instance.clock.now()
+        stored = named_release(connection, release)
+        attempt = _attempt(connection, instance, stored, ballot.gate, actor, now)
+        notice_changes(connection, instance, now)
+        chain = open_chain(connection, instance, stored, now)
+        space = space_for(instance, ballot.gate, ballot.space)
+        report = report_of(chain, ballot.gate, half=ballot.half, space=space)
+        given = input_of(chain, ballot.gate, half=ballot.half, space=space)
+        known = None if ballot.nonce is None else vote_by_nonce(connection, stored.digest, ballot.gate, ballot.nonce)
+        if known is not None:
+            return _repeated(known, actor, report)
+        vote = _vote(actor, ballot, report, given, role=role, decision=decision, now=now)
+        reasons = _reasons(vote, given, report, chain, actor, ballot)
+        if reasons:
+            return Refusal(reasons=reasons)
+        _snapshot(connection, attempt, given, now)
+        add_vote(connection, vote, stored.parts_digest)
+        _record(connection, vote, actor, now)
+        after = _after(connection, instance, stored, vote, now)
+        notify_turns(connection, instance, stored, after, now)
+    return Signed(vote=vote, report=after)
+
+
+def _role(text: str) -> Role:
+    try:
+        return Role(text)
+    except ValueError:
+        known = ", ".join(sorted(role.value for role in Role))
+        raise UsageError("ROLE_UNKNOWN", f"{text!r} is no role.", hint=f"Write one of: {known}.") from None
+
+
+def _decision(text: str) -> VoteDecision:
+    try:
+        return VoteDecision(text)
+    except ValueError:
+        raise UsageError("DECISION", f"{text!r} is no decision.", hint="Write approve, reject or abstain.") from None
+
+
+def _attempt(
+    connection: Connection, instance: Instance, stored: StoredRelease, gate: str, actor: Principal, now: datetime
+) -> Attempt:
+    if gate not in instance.workspace.gates:
+        known = ", ".join(sorted(instance.workspace.gates)) or "none"
+        raise NotFound("GATE_UNKNOWN", f"There is no gate {gate!r}.", hint=f"Declared in gates/: {known}.")
+    return lock_attempt(
+        connection,
+        Attempt(
+            release=stored.digest,
+            gate=gate,
+            number=1,
+            parts_digest=stored.parts_digest,
+            opened_at=now,
+            opened_by=str(actor.person or actor.id),
+        ),
+    )
+
+
+def _repeated(known: Vote, actor: Principal, report: GateReport) -> Signed | Refusal:
+    if known.person != (actor.person or actor.id):
+        text = "This request was sent by another person before; a vote cannot be sent again by somebody else."
+        return Refusal(reasons=(Reason(code="VOTE_REPLAY", text=text, where=known.id),))
+    return Signed(vote=known, report=report, repeated=True)
+
+
+def _vote(  # noqa: PLR0913 - what a vote is made of
+    actor: Principal,
+    ballot: Ballot,
+    report: GateReport,
+    given: GateInput,
+    *,
+    role: Role,
+    decision: VoteDecision,
+    now: datetime,
+) -> Vote:
+    board = given.rules.board
+    is_seat = board is not None and role in board.seats
+    late = any(one.after_board and one.role is role for one in given.rules.signoffs)
+    bound: Bound = report.after_board if late and report.after_board is not None else report.bound
+    return Vote(
+        id=new_ulid(now),
+        release=given.release.digest,
+        gate=ballot.gate,
+        half=ballot.half,
+        attempt=given.facts.attempt,
+        role=role,
+        is_seat=is_seat,
+        person=PersonId(str(actor.person or actor.id)),
+        is_person=actor.kind is PrincipalKind.PERSON,
+        decision=decision,
+        comment=ballot.comment.strip(),
+        checklist=dict(ballot.checklist),
+        bind=bind_of(bound),
+        bound=bound,
+        evidence=report.evidence,
+        login=ballot.login or Login(method=actor.via, at=now),
+        at=now,
+        nonce=ballot.nonce or secrets.token_hex(16),
+        delegated_from=None if ballot.delegated_from is None else PersonId(ballot.delegated_from),
+    )
+
+
+def _reasons(
+    vote: Vote, given: GateInput, report: GateReport, chain: Chain, actor: Principal, ballot: Ballot
+) -> tuple[Reason, ...]:
+    found: list[Reason] = []
+    if vote.is_person and vote.delegated_from is None:
+        refusal = may(actor.roles | _stand_in_roles(vote, given), Action.VOTE, within=_gate_name(chain, vote))
+        found += [] if refusal is None else refusal.reasons
+    if not _is_asked(vote, given):
+        text = f"Gate {vote.gate} asks for no {vote.role.value}."
+        found.append(Reason(code="ROLE_NOT_ASKED", text=text, where=vote.role.value))
+    standing = standing_problem(vote, given, vote.at)
+    separate = separation_problem(
+        vote.person, given, vote.at, [one for one in chain.evidence if one.id in report.evidence]
+    )
+    form = form_problem(vote, given, has_acceptances=bool(report.acceptances))
+    found += [one for one in (standing, separate, form) if one is not None]
+    found += _binding_reasons(vote, report, ballot)
+    found += _once_reasons(vote, given)
+    if vote.decision is VoteDecision.APPROVE:
+        found += _unmet_reasons(report)
+    if given.facts.pack_outdated and vote.decision is not VoteDecision.REJECT:
+        what = ", ".join(given.facts.pack_outdated)
+        text = f"The board's pack is outdated ({what} moved). Run `pilotage report cab DIGEST` and read it again."
+        found.append(Reason(code="PACK_OUTDATED", text=text, where=vote.gate, observed=what))
+    return tuple(found)
+
+
+def _gate_name(chain: Chain, vote: Vote) -> str:
+    """Return the name the table of roles knows the gate by; a gate of the workspace's own has none."""
+    known = {"code-review", "dev-exit", "qa", "compliance", "model-validation", "uat", "cab", "go-live"}
+    return vote.gate if vote.gate in known or vote.gate not in chain.instance.workspace.gates else "cab"
+
+
+def _stand_in_roles(vote: Vote, given: GateInput) -> frozenset[Role]:
+    return frozenset({vote.role}) if given.roster.recused.get(vote.role) == vote.person else frozenset()
+
+
+def _is_asked(vote: Vote, given: GateInput) -> bool:
+    return vote.is_seat or any(one.role is vote.role for one in given.rules.signoffs)
+
+
+def _binding_reasons(vote: Vote, report: GateReport, ballot: Ballot) -> list[Reason]:
+    if ballot.bind is None or ballot.bind == vote.bind:
+        return []
+    if not ballot.bind:
+        text = "Send the bind you were shown: `pilotage gate status` prints it."
+        return [Reason(code="VOTE_BIND_MISSING", text=text, where=vote.gate)]
+    names = ", ".join(moved(replace(report.bound, evidence_set=Digest("")), report.bound)) or "evidence_set"
+    text = f"What you were shown is no longer what is there ({names} or another binding moved). Look again, then sign."
+    return [Reason(code="VOTE_BIND_MISMATCH", text=text, where=vote.gate, observed=ballot.bind, limit=vote.bind)]
+
+
+def _once_reasons(vote: Vote, given: GateInput) -> list[Reason]:
+    found: list[Reason] = []
+    for before in standing_votes(given):
+        if before.person != vote.person:
+            continue
+        if before.role is not vote.role:
+            text = f"{vote.person} already voted as {before.role.value} here; one person fills one seat."
+            found.append(Reason(code="SEAT_DUPLICATE", text=text, where=before.role.value))
+        elif before.decision is VoteDecision.REJECT and vote.decision is not VoteDecision.REJECT:
+            text = "A reject is lifted only in a new attempt: `pilotage gate reopen`, with new evidence and a reason."
+            found.append(Reason(code="REVOTE_NO_NEW_EVIDENCE", text=text, where=before.id))
+    return found
+
+
+def _unmet_reasons(report: GateReport) -> list[Reason]:
+    blocked = [] if report.status.value != "blocked" else list(report.reasons)
+    for one in report.criteria:
+        if one.holds:
+            continue
+        bad = [check.reason for check in one.checks if check.outcome != "ok" and check.reason is not None]
+        blocked += bad[:1]
+    return blocked
+
+
+def _snapshot(connection: Connection, attempt: Attempt, given: GateInput, now: datetime) -> None:
+    if given.rules.board is not None and attempt.snapshot is None:
+        take_snapshot(connection, attempt, given.roster.seats, now)
+
+
+def _after(connection: Connection, instance: Instance, stored: StoredRelease, vote: Vote, now: datetime) -> GateReport:
+    chain = open_chain(connection, instance, stored, now)
+    return report_of(chain, vote.gate, half=vote.half, space=space_for(instance, vote.gate, vote.bound.space))
+
+
+def _record(connection: Connection, vote: Vote, actor: Principal, now: datetime) -> None:
+    record(
+        connection,
+        EntryKind.GATE_SIGNED_OFF,
+        actor=actor,
+        at=now,
+        subject=vote.id,
+        space=vote.bound.space or "",
+        data={
+            "release": vote.release,
+            "gate": vote.gate,
+            "half": vote.half.value,
+            "attempt": vote.attempt,
+            "role": vote.role.value,
+            "seat": vote.is_seat,
+            "decision": vote.decision.value,
+            "bind": vote.bind,
+            "evidence_set": vote.bound.evidence_set,
+            "policy": vote.bound.policy,
+        },
+        opened={"comment": vote.comment},
+    )
