@@ -1,8 +1,9 @@
 """E-CUSUM: catches a regression that starts late, after much clean traffic (rollouts.md 6.4).
 
-Method: Shin, Ramdas, Rinaldo 2023. Per alternative of `gt`, S_k = max(S_k, 0) + log-ratio; the statistic is logsumexp_k S_k - log 24. The chance of a false
-alarm within N requests is at most N / A. The state is exact: the same outcomes in the same order, in any batches, give
-the same bits, and `as_json` keeps them (hexadecimal floats). Fail mode: a state that does not decode raises ValueError.
+Method: Shin, Ramdas, Rinaldo 2023. Per alternative of `gt`, S_k = max(S_k, 0) + log-ratio; the statistic is
+logsumexp_k S_k - log 24. The chance of a false alarm within N requests is at most N / A. The state is exact: the same
+outcomes in the same order, in any batches, give the same bits, and `as_json` keeps them (hexadecimal floats). Fail
+mode: a state that does not decode raises ValueError.
 """
 
 from __future__ import annotations
