@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pilotage.evidence.axe import is_axe, read_axe
 from pilotage.evidence.cobertura import is_cobertura, read_cobertura
 from pilotage.evidence.jacoco import is_jacoco, read_jacoco
+from pilotage.evidence.jmeter import is_jmeter_csv, is_jmeter_xml, read_jmeter_csv, read_jmeter_xml
 from pilotage.evidence.junit import is_junit, read_junit
+from pilotage.evidence.k6 import is_k6, read_k6
 from pilotage.evidence.lcov import is_lcov, read_lcov
+from pilotage.evidence.locust import is_locust, read_locust
+from pilotage.evidence.own_load import is_own_load, read_own_load
 from pilotage.evidence.requirement_coverage import is_requirement_report, read_requirement_report
 from pilotage.evidence.source import Format
 
 _COVERAGE = ("coverage",)
+_LOAD = ("load.*",)
 
 
 REPORT_FORMATS: tuple[Format, ...] = (
@@ -23,5 +29,17 @@ REPORT_FORMATS: tuple[Format, ...] = (
         looks_like=is_requirement_report,
         read=read_requirement_report,
         detected_kind="coverage",
+    ),
+    Format(id="JMeter CSV", kinds=_LOAD, looks_like=is_jmeter_csv, read=read_jmeter_csv),
+    Format(id="JMeter XML", kinds=_LOAD, looks_like=is_jmeter_xml, read=read_jmeter_xml),
+    Format(id="Locust statistics", kinds=_LOAD, looks_like=is_locust, read=read_locust),
+    Format(id="k6 summary", kinds=_LOAD, looks_like=is_k6, read=read_k6),
+    Format(id="own load report", kinds=_LOAD, looks_like=is_own_load, read=read_own_load),
+    Format(
+        id="axe results",
+        kinds=("accessibility",),
+        looks_like=is_axe,
+        read=read_axe,
+        detected_kind="accessibility",
     ),
 )
