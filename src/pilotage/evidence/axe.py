@@ -1,7 +1,7 @@
 """axe-core results: reporters v1 and v2, and the list of pages the CLI writes (github.com/dequelabs/axe-core).
 
-Rule: a violation counts once per rule and page, by its impact; `rules_run` is the smallest number over the pages. Fail
-mode: fewer than 50 rules is EV_PARTIAL, the raw reporter is EV_UNSUPPORTED, an impact unknown to axe counts as critical.
+Rule: a violation counts once per rule and page, by its impact; `rules_run` is the smallest number of results over the
+pages. Fail mode: fewer than 50 is EV_PARTIAL, the raw reporter is EV_UNSUPPORTED, an unknown impact counts as critical.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def read_axe(source: Source, _context: ReadContext) -> Reading:
         raise Unreadable("EV_UNSUPPORTED", "This is axe's raw reporter; export with reporter v1 or v2.")
     if len(pages) != len(as_list(value) or [value]) or any(not set(_OUTCOMES) <= page.keys() for page in pages):
         raise Unreadable("EV_PARTIAL", "A page lacks one of violations, passes, incomplete and inapplicable.")
-    rules_run = min(len(_rules(page)) for page in pages)
+    rules_run = min(sum(len(as_list(page[outcome])) for outcome in _OUTCOMES) for page in pages)
     if rules_run < _FEWEST_RULES:
         text = f"Only {rules_run} rule(s) ran on a page; run axe with its full rule set."
         raise Unreadable("EV_PARTIAL", text, observed=f"{rules_run} rules", limit=f"{_FEWEST_RULES} rules")
@@ -71,10 +71,6 @@ def read_axe(source: Source, _context: ReadContext) -> Reading:
 
 def _is_raw(page: Mapping[str, Json]) -> bool:
     return "pageLevel" in page or "result" in page
-
-
-def _rules(page: Mapping[str, Json]) -> set[str]:
-    return {as_text(rule.get("id")) for outcome in _OUTCOMES for rule in maps_in(page[outcome])} - {""}
 
 
 def _finding(page: Mapping[str, Json], rule: Mapping[str, Json]) -> ToolFinding:

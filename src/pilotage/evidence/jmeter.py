@@ -69,7 +69,7 @@ def read_jmeter_xml(source: Source, context: ReadContext) -> Reading:
 
 
 def _is_transaction(row: Mapping[str, str]) -> bool:
-    """A transaction controller writes no data type and counts its samples in the message."""
+    """Tell a transaction controller's row: no data type, and its message counts its samples."""
     return not row.get("datatype", "text").strip() and _TRANSACTION in row.get("responsemessage", "").lower()
 
 

@@ -1,7 +1,7 @@
 """k6 summaries in both export forms: `--summary-export` and the data of `handleSummary` (grafana.com/docs/k6).
 
 Rule: the marks of thresholds mean `crossed` in one form and `ok` in the other, so they are ignored; `http_req_failed`
-is a rate whose `passes` are the failed requests. Fail mode: a metric the script does not report leaves its claim absent.
+is a rate whose `passes` are the failed requests. Fail mode: a metric the script does not report leaves its claim out.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import math
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from urllib.parse import urlsplit
 
 from pilotage.evidence.records import ReadContext, Reading
@@ -76,7 +77,7 @@ def totals_of(samples: Samples) -> Totals:
         errors=samples.errors,
         latency={name: nearest_rank(ordered, share) for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))},
         duration_s=duration,
-        max_gap_s=max((after - before for before, after in zip(starts, starts[1:], strict=False)), default=0) / 1000,
+        max_gap_s=max((after - before for before, after in pairwise(starts)), default=0) / 1000,
         drift_ratio=_drift(samples, starts[0], starts[-1]),
         started_ms=starts[0],
         urls=samples.urls,
@@ -121,9 +122,10 @@ def host_of(url: str) -> str:
     """Return the host of an http(s) URL in lower case, or an empty text."""
     try:
         parts = urlsplit(url.strip())
-        return (parts.hostname or "") if parts.scheme in {"http", "https"} else ""
+        host = parts.hostname or ""
     except ValueError:
         return ""
+    return host if parts.scheme in {"http", "https"} else ""
 
 
 def _check_size(requests: int, expected: int | None) -> None:
