@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pilotage.cli import answer, corpus, evaluate, key, ledger, release, run, workspace
+from pilotage.cli import answer, corpus, evaluate, evidence, gate, key, ledger, release, run, suite, workspace
 from pilotage.cli.runtime import Runtime
 
 
@@ -23,7 +23,10 @@ def make_app(runtime: Runtime) -> typer.Typer:
     corpus.register(app, runtime)
     release.register(app)
     answer.register(app, runtime)
+    evidence.register(app)
+    gate.register(app)
     evaluate.register(app, runtime)
+    suite.register(app, runtime)
     ledger.register(app)
     key.register(app)
     return app

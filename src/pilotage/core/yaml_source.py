@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 import yaml
 
+from pilotage.core.canonical import Json
+from pilotage.core.errors import InvalidFiles
 from pilotage.core.located import Located, Problems, Scalar, join_path
 
 MAX_VALUES = 50_000
@@ -35,6 +37,15 @@ def load_yaml(data: bytes, *, file: str, problems: Problems) -> Located | None:
     if len(documents) > 1:
         problems.add(documents[1], "A second YAML document starts here", "Keep one document in this file.")
     return documents[0] if documents else None
+
+
+def load_plain_yaml(data: bytes, *, file: str) -> Json:
+    """Return a file's one document as plain values; raise InvalidFiles with every mistake."""
+    problems = Problems()
+    at = load_yaml(data, file=file, problems=problems)
+    if at is None or problems.found:
+        raise InvalidFiles(tuple(problems.found))
+    return at.plain()
 
 
 def load_yaml_documents(data: bytes, *, file: str, problems: Problems, first_line: int = 1) -> tuple[Located, ...]:

@@ -1,7 +1,7 @@
-"""Deployments: what stands in which space since when, and the routing row that sends traffic there.
+"""Deployments: what stands in which space since when, and on which gate reports it rests.
 
-Rule: a deployment and its routing row are written in one transaction. Fail mode: a generation that moved under the
-caller changes no row, and the caller decides again.
+Rule: a deployment and its routing row (store/routes.py) are written in one transaction. Fail mode: history is only
+added to; a deployment that ended keeps its row with its state.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select, update
-from sqlalchemy.dialects.postgresql import insert
 
 from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName, WorkflowName
-from pilotage.store.tables.serving import deployment, routing
+from pilotage.store.tables.serving import deployment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,60 +75,6 @@ def retire_others(connection: Connection, one: Deployment) -> None:
 def confirm_deployment(connection: Connection, name: str, *, by: str, at: datetime) -> None:
     """Write that the post half of go-live was confirmed."""
     connection.execute(update(deployment).where(deployment.c.id == name).values(confirmed_at=at, confirmed_by=by))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """A routing row as promotion needs it."""
-
-    space: SpaceName
-    workflow: WorkflowName
-    generation: int
-    stable: Digest | None
-    candidate: Digest | None
-
-
-def route_of(connection: Connection, space: SpaceName, workflow: WorkflowName, *, lock: bool = False) -> Route | None:
-    """Return the routing row, locked when asked."""
-    query = select(routing).where(routing.c.space == space, routing.c.workflow == workflow)
-    row = connection.execute(query.with_for_update() if lock else query).mappings().first()
-    if row is None:
-        return None
-    return Route(
-        space=space,
-        workflow=workflow,
-        generation=row["generation"],
-        stable=None if row["stable"] is None else Digest(row["stable"]),
-        candidate=None if row["candidate"] is None else Digest(row["candidate"]),
-    )
-
-
-def route_to(connection: Connection, route: Route, *, reason: str, at: datetime) -> None:
-    """Write the routing row with its new generation: all traffic to `stable`, no candidate."""
-    values = {
-        "stable": route.stable,
-        "candidate": route.candidate,
-        "generation": route.generation,
-        "reason": reason,
-        "changed_at": at,
-    }
-    row = insert(routing).values(space=route.space, workflow=route.workflow, **values)
-    connection.execute(row.on_conflict_do_update(index_elements=["space", "workflow"], set_=values))
-
-
-def routes_of(connection: Connection, workflow: WorkflowName) -> tuple[Route, ...]:
-    """Return where a workflow is served."""
-    rows = connection.execute(select(routing).where(routing.c.workflow == workflow)).mappings()
-    return tuple(
-        Route(
-            space=SpaceName(row["space"]),
-            workflow=workflow,
-            generation=row["generation"],
-            stable=None if row["stable"] is None else Digest(row["stable"]),
-            candidate=None if row["candidate"] is None else Digest(row["candidate"]),
-        )
-        for row in rows
-    )
 
 
 def _deployment(row: RowMapping) -> Deployment:

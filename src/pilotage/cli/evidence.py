@@ -1,0 +1,115 @@
+"""`pilotage evidence add | list | show | withdraw`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pilotage.cli.options import NO, Options, command
+from pilotage.control.attach_evidence import Bringer, Upload, attach_evidence
+from pilotage.control.evidence_reports import list_evidence, show_evidence, withdraw_evidence
+from pilotage.control.evidence_text import text_of
+from pilotage.core.errors import UsageError
+from pilotage.core.reason import Refusal
+from pilotage.evidence.records import Evidence, EvidenceState
+
+Digest = Annotated[str, typer.Argument(metavar="DIGEST", help="Release, by digest or at least 8 of its hex digits.")]
+_MOST = 64 * 1024 * 1024
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True, help="Files and results bound to a release.")
+    for name, function in (("add", add), ("list", list_all), ("show", show), ("withdraw", withdraw)):
+        group.command(name)(command(function))
+    app.add_typer(group, name="evidence")
+
+
+def add(
+    options: Options,
+    digest: Digest,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="One file, or several that form one set.")],
+    kind: Annotated[
+        str | None, typer.Option(help="Evidence kind, such as tests.unit; detected where possible.")
+    ] = None,
+    space: Annotated[str | None, typer.Option(help="Space it was made in.")] = None,
+    suite: Annotated[list[str] | None, typer.Option(help="Suite of each file, in the order of the files.")] = None,
+) -> None:
+    """Read files, bind them to a release and store them; refused files are kept with their reason."""
+    suites = suite or []
+    uploads = [
+        Upload(name=path.name, data=_read(path), kind=kind, suite=suites[number] if number < len(suites) else "")
+        for number, path in enumerate(files)
+    ]
+    with options.open("pilotage evidence add") as instance:
+        bringer = Bringer(actor=options.actor(instance.workspace), space=space, text_of=text_of)
+        done = attach_evidence(instance, bringer=bringer, release=digest, uploads=uploads)
+    if isinstance(done, Refusal):
+        options.refuse(done)
+    shown = [_shown(item) for item in done]
+    options.show(shown[0] if len(shown) == 1 else {"evidence": shown}, lambda out: _render(out, done))
+    if any(item.state is EvidenceState.REJECTED for item in done):
+        raise SystemExit(NO)
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():
+        raise UsageError("FILE_UNKNOWN", f"There is no file {path}.", hint="Write the path of a file that exists.")
+    if path.stat().st_size > _MOST:
+        with path.open("rb") as file:
+            return file.read(_MOST + 1)
+    return path.read_bytes()
+
+
+def _shown(item: Evidence) -> dict[str, Any]:
+    found = item.as_json()
+    return {**found, "evidence": item.id, "digest": item.subject, "findings": len(item.findings)}
+
+
+def _render(out: Console, items: tuple[Evidence, ...]) -> None:
+    for item in items:
+        mark = "[green]accepted[/green]" if item.state is EvidenceState.ACCEPTED else "[red]rejected[/red]"
+        out.print(f"{item.id}  {item.kind}  {item.trust}  {mark}")
+        out.print(f"  {escape(item.summary)}")
+        if item.reason is not None:
+            out.print(f"  [red]{item.reason.code}[/red] {escape(item.reason.text)}")
+
+
+def list_all(options: Options, digest: Digest) -> None:
+    """List the evidence of a release, newest first."""
+    with options.open("pilotage evidence list") as instance:
+        found = list_evidence(instance, digest)
+
+    def render(out: Console) -> None:
+        table = Table("id", "kind", "space", "trust", "state", "age", "summary", box=None)
+        for one in found:
+            keys = ("id", "kind", "space", "trust", "state", "age", "summary")
+            table.add_row(*(escape(str(one[key] or "-")) for key in keys))
+        out.print(table)
+
+    options.show({"evidence": found}, render)
+
+
+def show(options: Options, evidence: Annotated[str, typer.Argument(metavar="EVIDENCE")]) -> None:
+    """Show one item: claims, findings, references."""
+    with options.open("pilotage evidence show") as instance:
+        found = show_evidence(instance, evidence)
+    options.show(found, lambda out: out.print_json(data=found))
+
+
+def withdraw(
+    options: Options,
+    evidence: Annotated[str, typer.Argument(metavar="EVIDENCE")],
+    reason: Annotated[str, typer.Option(help="Why it no longer stands.")],
+) -> None:
+    """Withdraw one's own evidence; its adverse results stay in the history."""
+    with options.open("pilotage evidence withdraw") as instance:
+        refusal = withdraw_evidence(instance, actor=options.actor(instance.workspace), evidence=evidence, reason=reason)
+    if refusal is not None:
+        options.refuse(refusal)
+    options.show({"evidence": evidence, "state": "withdrawn"}, lambda out: out.print(f"{evidence} is withdrawn."))

@@ -1,0 +1,168 @@
+"""`pilotage gate accept-risk`: a documented risk is accepted for a time, by whom its severity asks for.
+
+Rule: whoever holds the authority approves by handing in the same file; a high one takes two such people. Fail mode: a
+Refusal with every reason; nothing is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from pilotage.control.gate_chain import input_of, open_chain, report_of
+from pilotage.control.gate_entries import record
+from pilotage.control.gate_roster import notice_changes
+from pilotage.control.gate_status import space_for
+from pilotage.control.instance import Instance
+from pilotage.core.digest import digest_of
+from pilotage.core.ids import PersonId, new_ulid
+from pilotage.core.reason import Reason, Refusal
+from pilotage.gate.acceptance import acceptance_problems, approver_problem, file_problems, needed_level
+from pilotage.gate.records import Approver, GateInput, GateReport, RiskAcceptance
+from pilotage.gate.risk_file import RiskFile, read_risk_file
+from pilotage.identity.principal import Principal, PrincipalKind
+from pilotage.identity.roles import Action, Role, grant_for
+from pilotage.ledger.entry import EntryKind
+from pilotage.store.gate_people import acceptance_of_text, acceptances_of_risk, add_acceptance
+from pilotage.store.releases import StoredRelease, named_release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The acceptance as it stands, what still keeps it from holding, and the gate after it."""
+
+    risk: RiskAcceptance
+    open: tuple[Reason, ...]
+    report: GateReport
+
+
+def accept_risk(
+    instance: Instance, *, actor: Principal, release: str, gate: str, data: bytes, file: str
+) -> Accepted | Refusal:
+    """Approve a risk acceptance, or join the one written from the same file."""
+    written = read_risk_file(data, file=file)
+    role = _authority(actor, written)
+    if isinstance(role, Refusal):
+        return role
+    with instance.engine.begin() as connection:
+        now = instance.clock.now()
+        notice_changes(connection, instance, now)
+        stored = named_release(connection, release)
+        text = digest_of(data).removeprefix("sha256:")
+        known = acceptance_of_text(connection, stored.digest, gate, text)
+        chain = open_chain(connection, instance, stored, now)
+        space = space_for(instance, gate, None)
+        report = report_of(chain, gate, space=space)
+        given = input_of(chain, gate, space=space)
+        risk = known or _risk(connection, stored, gate, written, now)
+        approver = Approver(
+            person=PersonId(str(actor.person or actor.id)),
+            role=role,
+            at=now,
+            is_person=actor.kind is PrincipalKind.PERSON,
+        )
+        reasons = _reasons(risk, approver, given, report, now)
+        if reasons:
+            return Refusal(reasons=reasons)
+        others = tuple(one for one in risk.approvers if one.person != approver.person)
+        risk = replace(risk, approvers=(*others, approver))
+        add_acceptance(connection, risk, text)
+        _record(connection, risk, actor, now)
+        after = open_chain(connection, instance, stored, now)
+        return Accepted(
+            risk=risk,
+            open=acceptance_problems(risk, given, now, ()),
+            report=report_of(after, gate, space=space),
+        )
+
+
+def _authority(actor: Principal, written: RiskFile) -> Role | Refusal:
+    """Return the role in which the actor may accept a risk of this severity."""
+    for role in (Role.EXECUTIVE_SPONSOR, Role.RISK_MANAGEMENT, Role.BUSINESS_OWNER):
+        if role in actor.roles and grant_for((role,), Action.ACCEPT_RISK, within=written.severity.value) is not None:
+            return role
+    if written.severity.value == "critical":
+        text = "Nobody may accept a critical risk. Repair it, or withdraw the release."
+        return Refusal(reasons=(Reason(code="RISK_NOT_ACCEPTABLE", text=text, where=written.risk),))
+    text = f"Accepting a {written.severity} risk is not permitted to you; risk-management may, high with the sponsor."
+    return Refusal(reasons=(Reason(code="NOT_PERMITTED", text=text, where=written.risk),))
+
+
+def _risk(connection: Connection, stored: StoredRelease, gate: str, written: RiskFile, now: datetime) -> RiskAcceptance:
+    before = [one for one in acceptances_of_risk(connection, written.risk) if one.approvers]
+    return RiskAcceptance(
+        id=new_ulid(now),
+        risk=written.risk,
+        severity=written.severity,
+        gate=gate,
+        criteria=written.criteria,
+        seats=written.seats,
+        findings=written.findings,
+        rationale=written.rationale,
+        controls=written.controls,
+        likelihood=written.likelihood,
+        impact=written.impact,
+        owner=written.owner,
+        requester=written.requester or written.owner,
+        release=stored.digest,
+        spaces=written.spaces,
+        created=now,
+        expires=written.expires,
+        review_at=written.review_at,
+        revoke_when=written.revoke_when,
+        renewals=len(before),
+        first_created=before[0].created if before else None,
+        same_rationale=any(one.rationale == written.rationale for one in before),
+    )
+
+
+def _reasons(
+    risk: RiskAcceptance, approver: Approver, given: GateInput, report: GateReport, now: datetime
+) -> tuple[Reason, ...]:
+    found = list(file_problems(risk))
+    problem = approver_problem(risk, approver, given, now)
+    if problem is not None:
+        found.append(problem)
+    by_id = {one.id: one for one in report.criteria}
+    for name in risk.criteria:
+        result = by_id.get(name)
+        if result is None:
+            text = f"Gate {report.gate} has no criterion {name!r}."
+            found.append(Reason(code="RISK_BLANKET", text=text, where=name))
+            continue
+        needed = needed_level(result)
+        if needed is None:
+            text = f"{name} can never be accepted: it is marked never, or a critical finding is open."
+            found.append(Reason(code="RISK_NOT_ACCEPTABLE", text=text, where=name))
+        elif risk.severity.rank < needed.rank:
+            text = f"{name} needs an acceptance of severity {needed} or higher; the file says {risk.severity}."
+            found.append(Reason(code="RISK_AUTHORITY", text=text, where=name))
+    uncovered = [space for space in given.facts.spaces if space not in risk.spaces]
+    if uncovered:
+        text = f"The gate opens {', '.join(given.facts.spaces)}; the acceptance does not name {', '.join(uncovered)}."
+        found.append(Reason(code="RISK_BLANKET", text=text, where=risk.risk))
+    return tuple(found)
+
+
+def _record(connection: Connection, risk: RiskAcceptance, actor: Principal, now: datetime) -> None:
+    record(
+        connection,
+        EntryKind.GATE_RISK_ACCEPTED,
+        actor=actor,
+        at=now,
+        subject=risk.id,
+        data={
+            "release": risk.release,
+            "gate": risk.gate,
+            "severity": risk.severity.value,
+            "criteria": list(risk.criteria),
+            "seats": [seat.value for seat in risk.seats],
+            "findings": len(risk.findings),
+            "spaces": list(risk.spaces),
+            "expires": risk.expires.isoformat(),
+            "approvers": len(risk.approvers),
+        },
+        opened={"risk": risk.risk, "rationale": risk.rationale},
+    )

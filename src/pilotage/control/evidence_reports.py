@@ -1,0 +1,86 @@
+"""`pilotage evidence list | show | withdraw`."""
+
+from __future__ import annotations
+
+from pilotage.control.attach_evidence import subjects_of
+from pilotage.control.gate_entries import record
+from pilotage.control.instance import Instance
+from pilotage.core.canonical import Json
+from pilotage.core.reason import Reason, Refusal
+from pilotage.evidence.fresh import age_of, window_of
+from pilotage.evidence.records import Evidence, EvidenceState
+from pilotage.evidence.superseding import current_items
+from pilotage.identity.principal import Principal
+from pilotage.ledger.entry import EntryKind
+from pilotage.store.evidence import evidence_about, evidence_by_id, withdraw
+from pilotage.store.releases import named_release
+
+
+def list_evidence(instance: Instance, release: str) -> list[dict[str, Json]]:
+    """Return every item about a release, newest first, with its age and whether it is current."""
+    with instance.engine.connect() as connection:
+        items = evidence_about(connection, subjects_of(named_release(connection, release)))
+    now = instance.clock.now()
+    current = {item.id for item in current_items(items, now)}
+    found: list[dict[str, Json]] = []
+    for item in reversed(items):
+        days = age_of(item, now).total_seconds() / 86_400
+        state = item.state.value
+        if item.state is EvidenceState.ACCEPTED and item.id not in current:
+            state = EvidenceState.SUPERSEDED.value
+        found.append(
+            {
+                **item.as_json(),
+                "state": state,
+                "current": item.id in current,
+                "age": f"{days:.1f} d of {window_of(item.kind).days} d",
+            }
+        )
+    return found
+
+
+def show_evidence(instance: Instance, name: str) -> dict[str, Json]:
+    """Return one item with its findings and references."""
+    with instance.engine.connect() as connection:
+        item = evidence_by_id(connection, name)
+    return {**item.as_json(), **_detail(item)}
+
+
+def _detail(item: Evidence) -> dict[str, Json]:
+    return {
+        "refs": dict(item.refs),
+        "names": {purpose: list(listed[:200]) for purpose, listed in item.names.items()},
+        "open_findings": [
+            {
+                "rule": one.rule,
+                "severity": one.severity.value,
+                "title": one.title,
+                "component": one.component,
+                "version": one.version,
+                "location": one.location,
+                "suppressed": one.suppressed,
+            }
+            for one in item.findings[:500]
+        ],
+    }
+
+
+def withdraw_evidence(instance: Instance, *, actor: Principal, evidence: str, reason: str) -> Refusal | None:
+    """Withdraw an item; only who brought it may."""
+    with instance.engine.begin() as connection:
+        item = evidence_by_id(connection, evidence)
+        if item.producer != str(actor.person or actor.id):
+            text = f"{evidence} was brought by {item.producer}; only its producer withdraws it."
+            return Refusal(reasons=(Reason(code="NOT_PERMITTED", text=text, where=evidence),))
+        now = instance.clock.now()
+        withdraw(connection, evidence, Reason(code="WITHDRAWN", text=reason))
+        record(
+            connection,
+            EntryKind.EVIDENCE_WITHDRAWN,
+            actor=actor,
+            at=now,
+            subject=evidence,
+            data={"kind": item.kind, "sha256": item.sha256},
+            opened={"reason": reason},
+        )
+    return None

@@ -1,0 +1,239 @@
+"""`pilotage promote`: a release enters a space, when its gates, order, soak and everything else allow it.
+
+Rule: checks and writes stand in one transaction; the routing row, the deployment with the gate reports it rests on, and
+the ledger entry commit together. In production the release waits for its rollout, which brings the traffic. Fail mode:
+a Refusal with every reason; nothing changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from pilotage import __version__
+from pilotage.control.gate_chain import Chain, chain_problems, gates_into, open_chain, report_of
+from pilotage.control.gate_entries import record
+from pilotage.control.gate_facts import FactContext, residency_violations
+from pilotage.control.gate_roster import notice_changes
+from pilotage.control.instance import Instance
+from pilotage.core.canonical import Json
+from pilotage.core.clock import to_text
+from pilotage.core.digest import Digest
+from pilotage.core.errors import NotFound
+from pilotage.core.ids import PersonId, SpaceName, new_ulid
+from pilotage.core.reason import Reason, Refusal
+from pilotage.gate.promotion import PromotionInput, Stay, previous_space, promotion_problems
+from pilotage.gate.records import GateReport
+from pilotage.identity.principal import Principal, PrincipalKind
+from pilotage.identity.roles import Action, may
+from pilotage.ledger.entry import EntryKind
+from pilotage.rollout.freezes import frozen
+from pilotage.rollout.plan_form import plan_digest
+from pilotage.space.digest import space_digest
+from pilotage.space.settings import Space, Tier
+from pilotage.store.deployments import Deployment, add_deployment, deployments_of, retire_others
+from pilotage.store.gate_facts import answering
+from pilotage.store.incidents import list_incidents
+from pilotage.store.releases import StoredRelease, load_release, named_release
+from pilotage.store.rollouts import find_rollout, holder_of
+from pilotage.store.routes import read_route, write_route
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promoted:
+    """The release in its space. `status`: active (it serves there now) or waiting (for its rollout)."""
+
+    space: SpaceName
+    digest: Digest
+    deployment: str
+    status: str
+    created: bool = True
+
+    def as_json(self) -> dict[str, Json]:
+        """Return the documented result."""
+        return {
+            "space": self.space,
+            "digest": self.digest,
+            "deployment": self.deployment,
+            "status": self.status,
+            "created": self.created,
+        }
+
+
+def promote_release(instance: Instance, *, actor: Principal, release: str, space: str) -> Promoted | Refusal:
+    """Let a release into a space, or return every reason why it may not."""
+    target = instance.workspace.spaces.get(SpaceName(space))
+    if target is None:
+        known = ", ".join(instance.workspace.order)
+        raise NotFound("SPACE_UNKNOWN", f"There is no space {space!r}.", hint=f"Declared: {known}.")
+    refusal = may(actor.roles, Action.PROMOTE, within=target.tier.value)
+    if refusal is not None:
+        return refusal
+    with instance.engine.begin() as connection:
+        now = instance.clock.now()
+        notice_changes(connection, instance, now)
+        stored = named_release(connection, release)
+        route = read_route(connection, target.name, stored.workflow, lock=True)
+        chain = open_chain(connection, instance, stored, now)
+        held = _standing(chain, target)
+        if held is not None and route.stable == stored.digest:
+            return Promoted(
+                space=target.name, digest=stored.digest, deployment=held.id, status=held.state, created=False
+            )
+        reasons = promotion_problems(_input(chain, target, actor), now)
+        if reasons:
+            return Refusal(reasons=reasons)
+        return _write(chain, target, actor, now)
+
+
+def _standing(chain: Chain, target: Space) -> Deployment | None:
+    found = deployments_of(chain.connection, chain.stored.workflow, releases=[chain.stored.digest])
+    standing = [one for one in found if one.space == target.name and one.state in {"active", "waiting"}]
+    return standing[-1] if standing else None
+
+
+def _input(chain: Chain, target: Space, actor: Principal) -> PromotionInput:
+    instance, stored, now = chain.instance, chain.stored, chain.now
+    workspace = instance.workspace
+    previous = None if target.tier is Tier.SANDBOX else previous_space(workspace.order, workspace.spaces, target.name)
+    content = load_release(chain.connection, stored.digest)
+    voters = frozenset(vote.person for vote in chain.votes)
+    return PromotionInput(
+        release=stored.digest,
+        state=str(stored.state),
+        is_verified=chain.release.is_verified,
+        authors=frozenset(who for people in chain.release.authors.values() for who in people),
+        voters=voters,
+        sealer=chain.release.sealer,
+        promoter=PersonId(str(actor.person or actor.id)),
+        is_person=actor.kind is PrincipalKind.PERSON,
+        model_pin=content.model.pin_kind.value,
+        space=target,
+        previous=previous,
+        stays=stays(chain),
+        gates=chain_problems(chain, target),
+        freezes=frozen(workspace.freezes, target.name, now),
+        incidents=_incidents(chain, target),
+        residency=tuple(residency_violations(_facts(chain, target), [target])),
+        approved_config=_approved_config(chain, target),
+        live_config=space_digest(target),
+        rollout=_active_rollout(chain, target),
+    )
+
+
+def _facts(chain: Chain, target: Space) -> FactContext:
+    return FactContext(
+        connection=chain.connection,
+        instance=chain.instance,
+        release=chain.stored,
+        manifest=chain.manifest,
+        workflow=chain.workflow,
+        space=target,
+        now=chain.now,
+    )
+
+
+def _active_rollout(chain: Chain, target: Space) -> str | None:
+    holder = holder_of(chain.connection, chain.stored.workflow, target.name)
+    found = None if holder is None else find_rollout(chain.connection, holder)
+    return None if found is None or found.release == chain.stored.digest else found.id
+
+
+def _incidents(chain: Chain, target: Space) -> tuple[str, ...]:
+    listed = list_incidents(chain.connection, workflow=chain.stored.workflow, only_open=True)
+    return tuple(
+        one.id
+        for one in listed
+        if one.severity.pages and not one.is_drill and (target.name in one.spaces or one.space == target.name)
+    )
+
+
+def _approved_config(chain: Chain, target: Space) -> Digest | None:
+    """Return the space settings that the gates into the space bound, when one binds them."""
+    bound = [
+        vote
+        for name in gates_into(chain, target)
+        for vote in chain.votes
+        if vote.gate == name and chain.instance.workspace.gates[name].space is None and vote.decision == "approve"
+    ]
+    configs = [vote.bound.space_config for vote in bound if vote.bound.space in {None, target.name}]
+    return configs[-1] if configs and target.name in gate_targets(chain, target) else None
+
+
+def gate_targets(chain: Chain, target: Space) -> frozenset[str]:
+    """Return the spaces whose settings the gates into `target` bind: the ones those gates name as guarded."""
+    gates = chain.instance.workspace.gates
+    return frozenset(gates[name].guards for name in gates_into(chain, target))
+
+
+def stays(chain: Chain) -> tuple[Stay, ...]:
+    """Return where the release stood, and since when it answered there without more failures than answers."""
+    found: list[Stay] = []
+    for one in deployments_of(chain.connection, chain.stored.workflow, releases=[chain.stored.digest]):
+        if one.state == "rolled_back":
+            continue
+        seen = answering(chain.connection, one.space, one.workflow, one.release, since=one.at)
+        is_healthy = seen.failed <= seen.answered
+        found.append(Stay(space=one.space, at=one.at, healthy_since=one.at if is_healthy else None))
+    return tuple(found)
+
+
+def _write(chain: Chain, target: Space, actor: Principal, now: datetime) -> Promoted | Refusal:
+    connection, stored = chain.connection, chain.stored
+    route = read_route(connection, target.name, stored.workflow, lock=True)
+    waits = target.tier is Tier.PRODUCTION and chain.workflow.rollout is not None
+    rollout = chain.workflow.rollout
+    one = Deployment(
+        id=new_ulid(now),
+        workflow=stored.workflow,
+        space=target.name,
+        release=stored.digest,
+        basis="normal",
+        engine=__version__,
+        promoted_by=str(actor.person or actor.id),
+        at=now,
+        previous=route.stable,
+        state="waiting" if waits else "active",
+        plan=None if rollout is None else plan_digest(rollout.plans[rollout.default_plan]),
+        space_config=space_digest(target),
+        healthy_since=now,
+    )
+    reports = [report_of(chain, name, space=target.name) for name in gates_into(chain, target)]
+    add_deployment(connection, one, [_report_json(report) for report in reports])
+    if not waits:
+        retire_others(connection, one)
+        wanted = replace(route, stable=stored.digest, candidate=None, fraction_ppm=0, closed=None, reason="promoted")
+        if write_route(connection, route, wanted, fence=route.fence, at=now) is None:
+            text = f"The routing row of {target.name} moved at the same moment. Run the command again."
+            return Refusal(reasons=(Reason(code="ROUTE_MOVED", text=text, where=target.name),))
+    _record(connection, one, stored, actor, reports)
+    return Promoted(space=target.name, digest=stored.digest, deployment=one.id, status=one.state)
+
+
+def _report_json(report: GateReport) -> dict[str, Json]:
+    return {"gate": report.gate, "status": report.status.value, "input_digest": report.bind}
+
+
+def _record(
+    connection: Connection, one: Deployment, stored: StoredRelease, actor: Principal, reports: list[GateReport]
+) -> None:
+    record(
+        connection,
+        EntryKind.DEPLOYMENT_PROMOTED,
+        actor=actor,
+        at=one.at,
+        subject=one.id,
+        space=one.space,
+        data={
+            "workflow": stored.workflow,
+            "release": stored.digest,
+            "deployment": one.id,
+            "state": one.state,
+            "basis": one.basis,
+            "previous": one.previous,
+            "gates": [_report_json(report) for report in reports],
+            "at": to_text(one.at),
+        },
+    )
