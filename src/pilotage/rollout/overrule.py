@@ -48,10 +48,19 @@ class Signer:
 
 
 def overrule(
-    verdict: Verdict, acceptance: Acceptance, signers: tuple[Signer, ...], *, now: datetime, trip_counts: TripCounts
+    verdict: Verdict,
+    acceptance: Acceptance,
+    signers: tuple[Signer, ...],
+    *,
+    now: datetime,
+    fixed: Digest,
+    trip_counts: TripCounts,
 ) -> Refusal | None:
-    """Return None when the verdict may be overruled, else every reason why not."""
-    reasons = [*_scope(verdict, acceptance, now), *_people(signers), *_verdict(verdict, trip_counts)]
+    """Return None when the verdict may be overruled, else every reason why not.
+
+    `verdict` is as of now, `fixed` the digest that was fixed for signing.
+    """
+    reasons = [*_scope(verdict, acceptance, fixed, now), *_people(signers), *_verdict(verdict, trip_counts)]
     if verdict.effect is Effect.HOLD:
         reasons += _authority(acceptance, signers)
     return Refusal(reasons=tuple(reasons)) if reasons else None
@@ -81,13 +90,11 @@ class TripCounts:
         return tuple(found)
 
 
-def _scope(verdict: Verdict, acceptance: Acceptance, now: datetime) -> list[Reason]:
+def _scope(verdict: Verdict, acceptance: Acceptance, fixed: Digest, now: datetime) -> list[Reason]:
     found: list[Reason] = []
-    if acceptance.verdict != verdict.digest:
-        text = (
-            f"The acceptance is for verdict {acceptance.verdict}; it now is {verdict.digest}. Read it and sign again."
-        )
-        found.append(Reason(code="STALE_VERDICT", text=text, observed=acceptance.verdict, limit=verdict.digest))
+    if acceptance.verdict != fixed:
+        text = f"The acceptance is for verdict {acceptance.verdict}; it now is {fixed}. Read it and sign again."
+        found.append(Reason(code="STALE_VERDICT", text=text, observed=acceptance.verdict, limit=fixed))
     subject = verdict.subject
     named = (acceptance.release, acceptance.space, acceptance.step)
     if named != (subject.release, subject.space, subject.step):

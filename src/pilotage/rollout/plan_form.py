@@ -25,7 +25,7 @@ def plan_digest(plan: Plan) -> Digest:
 
 def plan_json(plan: Plan) -> dict[str, Json]:
     """Return the plan as JSON."""
-    value = _plain(asdict(plan))
+    value = plain(asdict(plan))
     if not isinstance(value, dict):
         message = "A plan is an object."
         raise TypeError(message)
@@ -65,14 +65,15 @@ def _step(value: dict[str, Any]) -> Step:
     )
 
 
-def _plain(value: object) -> Json:
+def plain(value: object) -> Json:
+    """Return records, enumerations and tuples as JSON; raise TypeError for what has no JSON form."""
     match value:
         case StrEnum():
             return value.value
         case Mapping():
-            return {str(key): _plain(item) for key, item in value.items()}
+            return {str(key): plain(item) for key, item in value.items()}
         case tuple() | list():
-            return [_plain(item) for item in value]
+            return [plain(item) for item in value]
         case None | bool() | int() | float() | str():
             return value
     message = f"{type(value).__name__} has no JSON form."

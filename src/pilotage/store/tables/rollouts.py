@@ -48,6 +48,19 @@ route_admission = Table(
     Column("earlier_at", TIMESTAMP(timezone=True), nullable=False),
 )
 
+route_probe = Table(
+    "route_probe",
+    metadata,
+    Column("process", Text, primary_key=True, nullable=False),
+    Column("space", Text, primary_key=True, nullable=False),
+    Column("workflow", Text, primary_key=True, nullable=False),
+    Column("generation", BigInteger, primary_key=True, autoincrement=False, nullable=False),
+    Column("asked", Integer, nullable=False),
+    Column("passed", Integer, nullable=False),
+    Column("right_release", Boolean, nullable=False),
+    Column("at", TIMESTAMP(timezone=True), nullable=False),
+)
+
 rollout = Table(
     "rollout",
     metadata,
@@ -73,7 +86,9 @@ rollout = Table(
     Column("started_by", Text, nullable=False),
     Column("preflight", JSONB, nullable=False, server_default=text("'{}'")),
     Column("flipped_at", TIMESTAMP(timezone=True)),
-    Column("flipped_space", Text),
+    Column("flipped", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    Column("target", Text),
+    Column("flipped_db", TIMESTAMP(timezone=True)),
     Column("zero_at", TIMESTAMP(timezone=True)),
     Column("zero_s", Double),
     Column("incident", Text),
@@ -121,9 +136,6 @@ rollout_principal = Table(
     metadata,
     Column("rollout", Text, primary_key=True, nullable=False),
     Column("wave", Integer, primary_key=True, autoincrement=False, nullable=False),
-    Column("step", Integer, primary_key=True, autoincrement=False, nullable=False),
-    Column("day", Integer, primary_key=True, autoincrement=False, nullable=False),
-    Column("arm", Text, primary_key=True, nullable=False),
     Column("principal", Text, primary_key=True, nullable=False),
     Column("counts", JSONB, nullable=False),
     ForeignKeyConstraint(["rollout", "wave"], ["rollout_wave.rollout", "rollout_wave.number"]),
@@ -151,7 +163,7 @@ rollout_signature = Table(
     Column("kind", Text, primary_key=True, nullable=False),
     Column("role", Text, nullable=False),
     Column("person", Text, primary_key=True, nullable=False),
-    Column("acceptance", JSONB),
+    Column("acceptance", JSONB(none_as_null=True)),
     Column("at", TIMESTAMP(timezone=True), nullable=False),
     CheckConstraint("kind IN ('go', 'overrule')"),
 )
@@ -194,7 +206,7 @@ incident = Table(
     Column("closed_at", TIMESTAMP(timezone=True)),
     Column("freezes", Boolean, nullable=False, server_default=text("false")),
     Column("freeze_lifted_at", TIMESTAMP(timezone=True)),
-    Column("postmortem", JSONB),
+    Column("postmortem", JSONB(none_as_null=True)),
     CheckConstraint("severity IN ('SEV1', 'SEV2', 'SEV3', 'SEV4')"),
     CheckConstraint("state IN ('open', 'acknowledged', 'mitigated', 'resolved', 'closed')"),
 )

@@ -33,6 +33,19 @@ CREATE TABLE route_admission (
     PRIMARY KEY (process, space, workflow, release)
 );
 
+-- What each process found when it asked its critical questions of the release it had gone back to.
+CREATE TABLE route_probe (
+    process         text NOT NULL,
+    space           text NOT NULL,
+    workflow        text NOT NULL,
+    generation      bigint NOT NULL,
+    asked           integer NOT NULL,
+    passed          integer NOT NULL,
+    right_release   boolean NOT NULL,
+    at              timestamptz NOT NULL,
+    PRIMARY KEY (process, space, workflow, generation)
+);
+
 -- rollouts ---------------------------------------------------------------------------------------------------------
 CREATE TABLE rollout (
     id              text PRIMARY KEY,
@@ -57,7 +70,9 @@ CREATE TABLE rollout (
     started_by      text NOT NULL,
     preflight       jsonb NOT NULL DEFAULT '{}',
     flipped_at      timestamptz,
-    flipped_space   text,
+    flipped         text[] NOT NULL DEFAULT '{}',       -- spaces that were taken back, which validation looks at
+    target          text,                               -- release they went back to; None for a closed door
+    flipped_db      timestamptz,                        -- the same moment on the database's clock
     zero_at         timestamptz,
     zero_s          double precision,                   -- seconds from the verdict's commit to the last admission
     incident        text,
@@ -100,16 +115,13 @@ CREATE TABLE rollout_step (
     FOREIGN KEY (rollout, wave) REFERENCES rollout_wave (rollout, number)
 );
 
--- Sums per principal and day of a step: what the verdict's counts and caps are made of. Pseudonyms only.
+-- Sums per principal: what the verdict's counts and caps are made of. Pseudonyms only.
 CREATE TABLE rollout_principal (
     rollout         text NOT NULL,
     wave            integer NOT NULL,
-    step            integer NOT NULL,
-    day             integer NOT NULL,
-    arm             text NOT NULL,
     principal       text NOT NULL,
-    counts          jsonb NOT NULL,                     -- metric: [requests, failures]
-    PRIMARY KEY (rollout, wave, step, day, arm, principal),
+    counts          jsonb NOT NULL,                     -- "<arm>/<step>/<day>": {metric: [requests, failures]}
+    PRIMARY KEY (rollout, wave, principal),
     FOREIGN KEY (rollout, wave) REFERENCES rollout_wave (rollout, number)
 );
 

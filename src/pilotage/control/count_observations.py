@@ -1,0 +1,207 @@
+"""Counting what the records say of a wave: new records in, running sums out, in the caller's transaction.
+
+Only user traffic of eligible principals counts, by the arm and step it was admitted in; pinned testers stay outside.
+Rule: the cursor moves with the sums, so a record counts once whatever dies in between. Fail mode: records that lag, or
+sums that do not read, are blockers, which make the verdict INCONCLUSIVE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection
+
+from pilotage.analysis.counters import Count, Counters, Metric
+from pilotage.control.instance import Instance
+from pilotage.control.rollout_ports import Observed
+from pilotage.core.reason import Reason
+from pilotage.rollout.assignment import Arm
+from pilotage.rollout.observation import LatencyLimits, Observation, is_observation
+from pilotage.rollout.tally import Caps, Totals, advance_cusums, counters, fold
+from pilotage.store.observation_rows import (
+    RecordRow,
+    carry_over,
+    feedback_of,
+    keep_books,
+    lag_seconds,
+    last_number,
+    read_books,
+    read_rows,
+)
+from pilotage.store.pseudonyms import pseudonym_of
+from pilotage.store.rollouts import StoredRollout, StoredStep, StoredWave, save_wave, steps_of
+from pilotage.store.routes import admissions_of, read_route
+from pilotage.workspace.plan import Step
+
+MOST_LAG_S: Final = 10.0
+_EARLIER = timedelta(hours=1)
+_DAY = timedelta(days=1)
+
+
+def count_observations(
+    connection: Connection, _instance: Instance, rollout: StoredRollout, wave: StoredWave, now: datetime
+) -> Observed:
+    """Count what is new in a wave and return its totals (`control.rollout_ports.Observations`)."""
+    steps = tuple(step for step in steps_of(connection, rollout.id) if step.wave == wave.number)
+    if not steps:
+        return Observed(counters=Counters())
+    try:
+        return _Count(connection=connection, rollout=rollout, wave=_opened(connection, rollout, wave), steps=steps).run(
+            now
+        )
+    except ValueError as error:
+        reason = Reason(code="internal_error", text=f"The sums of {wave.space} do not read: {error}", where=wave.space)
+        return Observed(counters=Counters(), blockers=(reason,))
+
+
+def _opened(connection: Connection, rollout: StoredRollout, wave: StoredWave) -> StoredWave:
+    """Begin counting at the ledger's end, with the sums of an earlier attempt of the same release."""
+    if wave.counted_from is not None:
+        return wave
+    totals = carry_over(
+        connection,
+        rollout=rollout.id,
+        wave=wave.number,
+        workflow=rollout.workflow,
+        space=wave.space,
+        release=rollout.release,
+    )
+    last = last_number(connection)
+    return replace(wave, cursor=last, counted_from=last + 1, totals=totals)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Count:
+    connection: Connection
+    rollout: StoredRollout
+    wave: StoredWave
+    steps: tuple[StoredStep, ...]
+
+    def run(self, now: datetime) -> Observed:
+        """Read on, fold, keep, and return the totals."""
+        totals = Totals.read(self.wave.totals)
+        since = self.steps[0].started_at - _EARLIER
+        rows, upto = read_rows(
+            self.connection, self.wave.space, self.rollout.workflow, after=self.wave.cursor, since=since
+        )
+        self._fold(totals, rows)
+        save_wave(self.connection, replace(self.wave, cursor=upto, totals=totals.as_json()))
+        return Observed(
+            counters=self._counters(totals, since),
+            ledger_from=self.wave.counted_from or 0,
+            ledger_to=max(upto, 0),
+            blockers=self._blockers(now),
+        )
+
+    def _fold(self, totals: Totals, rows: tuple[RecordRow, ...]) -> None:
+        pinned = self._pinned()
+        batch = [seen for row in rows if (seen := self._observation(row, pinned)) is not None]
+        if not batch:
+            return
+        step = self._step(self.steps[-1])
+        limits = LatencyLimits(go_ms=step.limits.latency_go_ms, trip_ms=step.limits.latency_trip_ms)
+        plan = self.rollout.plan
+        caps = Caps(failures=plan.failures_per_principal, successes=plan.successes_per_principal)
+        names = list(dict.fromkeys(seen.principal for seen in batch))
+        books = read_books(self.connection, self.rollout.id, self.wave.number, names)
+        fold(totals, books, batch, caps=caps, limits=limits)
+        advance_cusums(totals, batch, limits=limits, trips=_trips(step))
+        keep_books(self.connection, self.rollout.id, self.wave.number, {name: books[name] for name in names})
+
+    def _pinned(self) -> frozenset[str]:
+        route = read_route(self.connection, self.wave.space, self.rollout.workflow)
+        return frozenset(pseudonym_of(self.connection, principal) for principal in route.pins)
+
+    def _observation(self, row: RecordRow, pinned: frozenset[str]) -> Observation | None:
+        """Return what a record says, None when it says nothing of this rollout."""
+        began = self._admitted(row)
+        if began is None or row.kind != "user" or row.principal in pinned or not is_observation(row.outcome):
+            return None
+        expected = self.rollout.release if row.arm == Arm.CANDIDATE.value else self.wave.stable
+        if row.arm not in _COUNTED or row.release != expected:
+            return None
+        cohort = self._step(began).cohort
+        if cohort and row.arm == Arm.STABLE.value and not frozenset(cohort) & frozenset(row.groups or ()):
+            return None
+        return Observation(
+            seq=row.seq,
+            step=step_key(self.rollout, began),
+            day=max(0, (row.at - began.started_at) // _DAY),
+            arm=Arm(row.arm),
+            principal=row.principal,
+            outcome=row.outcome,
+            latency_ms=_latency_ms(row),
+            ungrounded=_ungrounded(row),
+            is_answer=row.outcome == "ok" and not row.refused,
+        )
+
+    def _admitted(self, row: RecordRow) -> StoredStep | None:
+        """Return the step whose routing row the request was admitted with."""
+        generation = row.detail.get("generation")
+        if not isinstance(generation, int):
+            return None
+        return next((step for step in reversed(self.steps) if generation >= step.generation), None)
+
+    def _step(self, began: StoredStep) -> Step:
+        return self.rollout.plan.waves[began.wave].steps[began.step]
+
+    def _counters(self, totals: Totals, since: datetime) -> Counters:
+        fractions = {step_key(self.rollout, step): step.fraction_ppm for step in self.steps}
+        routed = admissions_of(self.connection, self.wave.space, self.rollout.workflow, self.rollout.release)
+        rated, down = feedback_of(
+            self.connection, self.wave.space, self.rollout.workflow, release=self.rollout.release, since=since
+        )
+        # Requests are counted before they are recorded: those of two minutes ago must all have a record by now.
+        return counters(
+            totals,
+            step=step_key(self.rollout, self.steps[-1]),
+            fractions=fractions,
+            admitted=routed.earlier,
+            feedback=Count(n=rated, x=down),
+        )
+
+    def _blockers(self, _now: datetime) -> tuple[Reason, ...]:
+        lag = lag_seconds(self.connection)
+        if lag <= MOST_LAG_S:
+            return ()
+        text = f"A record has waited {lag:.1f} s for its number in the ledger; counts are behind."
+        return (Reason(code="record_lag", text=text, observed=f"{lag:.1f} s", limit=f"{MOST_LAG_S:g} s"),)
+
+
+_COUNTED = frozenset({Arm.STABLE.value, Arm.CANDIDATE.value})
+
+
+def step_key(rollout: StoredRollout, step: StoredStep) -> str:
+    """Return the name of a step in the sums; a later attempt's steps have names of their own."""
+    return f"{rollout.attempt}.{step.step}"
+
+
+def _trips(step: Step) -> Mapping[Metric, float]:
+    limits = step.limits
+    return {
+        Metric.ERROR: limits.error_trip,
+        Metric.STALLED: round(1.0 - limits.latency_quantile, 9),
+        Metric.UNGROUNDED: limits.ungrounded_trip,
+        Metric.POLICY: limits.policy_trip,
+    }
+
+
+def _latency_ms(row: RecordRow) -> float:
+    """Return time to the first byte of a stream, else to the last; NaN when none was recorded."""
+    value = row.detail.get("t_first_sent", row.detail.get("t_total"))
+    return value / 1000 if isinstance(value, int | float) else float("nan")
+
+
+def _ungrounded(row: RecordRow) -> bool | None:
+    """Return what the pinned grounding check said; None where it said nothing."""
+    findings = row.detail.get("findings") or []
+    flagged = [one for one in findings if isinstance(one, Mapping) and one.get("check") == "grounding"]
+    if any(one.get("type") == "check_failed" for one in flagged):
+        return None
+    if flagged or row.detail.get("refusal") == "grounding":
+        return True
+    checks = row.detail.get("checks")
+    return False if isinstance(checks, Mapping) and "grounding" in checks else None

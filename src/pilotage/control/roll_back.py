@@ -1,0 +1,211 @@
+"""`pilotage rollback`: back to the release before, at once, with or without a rollout under way (rollouts.md 8).
+
+Rule: a person in the role gives a reason and needs no approval; no freeze and no gate stands in the way. What is to be
+left is the candidate of a rollout, else the release that serves. Twice at once: the second finds it done. Fail mode: a
+Refusal, nothing changed; no release left to go back to closes the door and is a SEV1.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from pilotage.control.instance import Instance
+from pilotage.control.rollout_end import Ending, take_back
+from pilotage.control.rollout_moves import Deed, person_deed
+from pilotage.control.start_rollout import RUN_KIND
+from pilotage.core.digest import Digest, digest_of_json
+from pilotage.core.errors import NotFound
+from pilotage.core.ids import SpaceName, WorkflowName, new_ulid
+from pilotage.core.reason import Reason, Refusal
+from pilotage.identity.principal import Principal
+from pilotage.identity.roles import Action, may
+from pilotage.incident.records import HardKind, Severity
+from pilotage.rollout.machine import Place
+from pilotage.rollout.plan_form import plan_json
+from pilotage.rollout.states import BACKING_OUT, State, WaveState
+from pilotage.rollout.transitions import Actor, Event
+from pilotage.store.rollouts import (
+    StoredRollout,
+    StoredWave,
+    add_rollout,
+    find_rollout,
+    holder_of,
+    save_wave,
+    take_fence,
+    waves_of,
+)
+from pilotage.store.routes import Route, read_route
+from pilotage.store.runs import request_run
+from pilotage.workspace.plan import Plan, Step, Wave
+
+_LOCK: Final = text("SELECT pg_advisory_xact_lock(hashtext('pilotage rollback ' || :workflow))")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackRequest:
+    """What is asked. `space` None: every space that serves the release. `hard`: which hard event, if one."""
+
+    workflow: str
+    reason: str
+    space: str | None = None
+    hard: HardKind | None = None
+
+
+def roll_back(instance: Instance, *, actor: Principal, request: RollbackRequest) -> tuple[StoredRollout, ...] | Refusal:
+    """Take the release out and return the rollouts that carry it, in `rolling_back`; follow them by their status."""
+    refusal = may(actor.roles, Action.ROLL_BACK) if request.hard is None else None
+    if refusal is not None:
+        return refusal
+    if not request.reason.strip():
+        return Refusal(reasons=(Reason(code="REASON_NEEDED", text="A rollback needs a reason; it is kept."),))
+    _check_names(instance, request)
+    with instance.engine.begin() as connection:
+        connection.execute(_LOCK, {"workflow": request.workflow})
+        deed = person_deed(connection, actor, at=instance.clock.now(), kind=Actor.ON_CALL, note=request.reason)
+        return _Rollback(connection=connection, instance=instance, request=request, deed=deed).run()
+
+
+def _check_names(instance: Instance, request: RollbackRequest) -> None:
+    if WorkflowName(request.workflow) not in instance.workspace.workflows:
+        known = ", ".join(sorted(instance.workspace.workflows))
+        message = f"There is no workflow {request.workflow!r}."
+        raise NotFound("WORKFLOW_UNKNOWN", message, hint=f"Declared: {known}.")
+    if request.space is not None and SpaceName(request.space) not in instance.workspace.spaces:
+        known = ", ".join(sorted(instance.workspace.spaces))
+        raise NotFound("SPACE_UNKNOWN", f"There is no space {request.space!r}.", hint=f"Declared: {known}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rollback:
+    connection: Connection
+    instance: Instance
+    request: RollbackRequest
+    deed: Deed
+
+    def run(self) -> tuple[StoredRollout, ...] | Refusal:
+        """Take back every rollout under way in these spaces, then what serves there without one."""
+        routes = [
+            route
+            for space in self._spaces()
+            if (route := read_route(self.connection, space, self.request.workflow)).generation
+        ]
+        release = self._release(routes)
+        if release is None:
+            done = self._under_way(routes)
+            if done:
+                return done
+            text_ = f"Nothing of {self.request.workflow} is served there, so there is nothing to roll back."
+            return Refusal(reasons=(Reason(code="NOTHING_SERVED", text=text_),))
+        moved: list[StoredRollout] = []
+        for route in routes:
+            if release not in {route.candidate, route.stable} or any(route.space in one.flipped for one in moved):
+                continue
+            found = self._one(route, release)
+            if isinstance(found, Refusal):
+                return found
+            moved.append(found)
+        return tuple(moved)
+
+    def _spaces(self) -> Iterable[SpaceName]:
+        if self.request.space is not None and self.request.hard is None:
+            return (SpaceName(self.request.space),)
+        return tuple(self.instance.workspace.spaces)
+
+    def _release(self, routes: list[Route]) -> Digest | None:
+        """Return what is to be left: the candidate in the named space, else what serves there."""
+        named = [route for route in routes if self.request.space in {None, route.space}]
+        under_way = self._under_way(named)
+        if under_way and not any(route.candidate for route in named):
+            return None
+        names = [route.candidate for route in named if route.candidate] or [
+            route.stable for route in named if route.stable
+        ]
+        return names[0] if names else None
+
+    def _under_way(self, routes: list[Route]) -> tuple[StoredRollout, ...]:
+        """Return rollbacks that are running in these spaces already."""
+        query = text(
+            "SELECT id FROM rollout WHERE workflow = :workflow AND flipped && CAST(:spaces AS text[])"
+            " AND state = ANY(:states) ORDER BY created_at"
+        )
+        values = {
+            "workflow": self.request.workflow,
+            "spaces": [route.space for route in routes],
+            "states": [state.value for state in BACKING_OUT],
+        }
+        found = [find_rollout(self.connection, one) for one in self.connection.scalars(query, values)]
+        return tuple(one for one in found if one is not None)
+
+    def _one(self, route: Route, release: Digest) -> StoredRollout | Refusal:
+        holder = holder_of(self.connection, self.request.workflow, route.space)
+        stored = None if holder is None else self._taken(holder)
+        if stored is None or not stored.state.has_traffic:
+            stored = self._carrier(route, release)
+        moved = take_back(self.connection, self.instance, stored, self._ending(stored), self.deed)
+        if not isinstance(moved, Refusal):
+            request_run(self.connection, kind=RUN_KIND, key=moved.id, due_at=self.deed.at)
+        return moved
+
+    def _taken(self, identifier: str) -> StoredRollout | None:
+        take_fence(self.connection, identifier, f"rollback:{new_ulid(self.deed.at)}", steal=True)
+        return find_rollout(self.connection, identifier, lock=True)
+
+    def _ending(self, stored: StoredRollout) -> Ending:
+        hard = self.request.hard
+        cause = "rolled back by a person" if hard is None else hard.value
+        spaces = None
+        if self.request.space is not None and hard is None:
+            spaces = frozenset({SpaceName(self.request.space)})
+        text_ = f"{cause.capitalize()}: {stored.release[:19]} leaves."
+        return Ending(
+            event=Event.ROLL_BACK,
+            reasons=(Reason(code="HARD_EVENT" if hard else "ROLLED_BACK", text=text_, where=stored.release),),
+            spaces=spaces,
+            cause=cause,
+            severity=Severity.SEV2 if hard is None else hard.severity,
+        )
+
+    def _carrier(self, route: Route, release: Digest) -> StoredRollout:
+        """Make the row that carries a rollback of a release no rollout holds any more."""
+        self._let_go(route.space)
+        step = Step(name="full", weight=1.0, bake_s=0)
+        plan = Plan(name="rollback", waves=(Wave(space=route.space, steps=(step,)),))
+        stored = StoredRollout(
+            id=new_ulid(self.deed.at),
+            workflow=route.workflow,
+            release=release,
+            plan=plan,
+            plan_digest=digest_of_json(plan_json(plan)),
+            salt=secrets.token_hex(8),
+            state=State.WATCHING,
+            state_at=self.deed.at,
+            place=Place(),
+            started_by=self.deed.person,
+            created_at=self.deed.at,
+        )
+        wave = StoredWave(
+            rollout=stored.id,
+            number=0,
+            workflow=route.workflow,
+            space=route.space,
+            state=WaveState.LIVE,
+            stable=route.stable,
+            started_at=self.deed.at,
+        )
+        add_rollout(self.connection, stored, (wave,))
+        taken = self._taken(stored.id)
+        return stored if taken is None else taken
+
+    def _let_go(self, space: SpaceName) -> None:
+        """Free a space that an ended rollout left with its weight, or a planned one waits for."""
+        holder = holder_of(self.connection, self.request.workflow, space)
+        if holder is None:
+            return
+        for wave in waves_of(self.connection, holder):
+            if wave.space == space:
+                save_wave(self.connection, replace(wave, state=WaveState.ROLLED_BACK, ended_at=self.deed.at))

@@ -1,0 +1,45 @@
+"""Which rollback drills a rollout stands on: one of this release in staging, one in its production space.
+
+Rule: a drill counts while its time lasts, and for these settings of the space only. Fail mode: no drill, no rollout; a
+first release has nothing to go back to, so it needs none and says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from pilotage.control.instance import Instance
+from pilotage.core.digest import Digest, digest_of_json
+from pilotage.core.reason import Reason
+from pilotage.rollout.plan_form import plain
+from pilotage.space.settings import Space, Tier
+from pilotage.store.drills import valid_drills
+from pilotage.store.rollouts import StoredRollout
+
+
+def space_digest(space: Space) -> Digest:
+    """Return the digest of a space's settings that drills are bound to."""
+    return digest_of_json(plain(asdict(space)))
+
+
+def drill_reasons(
+    connection: Connection, instance: Instance, stored: StoredRollout, *, now: datetime
+) -> tuple[Reason, ...]:
+    """Return what is missing; only production asks for drills."""
+    space = instance.workspace.spaces[stored.space]
+    if space.tier is not Tier.PRODUCTION:
+        return ()
+    drills = valid_drills(connection, stored.workflow, now=now)
+    found: list[Reason] = []
+    tiers: dict[str, Tier] = {str(name): one.tier for name, one in instance.workspace.spaces.items()}
+    if not any(one.release == stored.release and tiers.get(one.space) is Tier.STAGING for one in drills):
+        text = f"No rollback drill of {stored.release} in staging is valid; run `pilotage drill rollback` there."
+        found.append(Reason(code="DRILL_MISSING", text=text, where="staging", limit="30 days"))
+    settings = space_digest(space)
+    if not any(one.space == stored.space and one.space_digest == settings for one in drills):
+        text = f"No rollback drill in {stored.space} is valid; run `pilotage drill rollback {stored.workflow}` there."
+        found.append(Reason(code="DRILL_MISSING", text=text, where=stored.space, limit="90 days"))
+    return tuple(found)

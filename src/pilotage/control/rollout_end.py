@@ -1,0 +1,170 @@
+"""How a rollout ends: taken back in some or all of its spaces, or complete.
+
+Rule: flip, quarantine, incident, freeze and state are one transaction; a statistical trip takes back its own space and
+leaves the others with their weight, everything else takes back all. Fail mode: Conflict or LeaseLost, nothing written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, update
+
+from pilotage import __version__
+from pilotage.control.flip_traffic import Flipped, Withdrawal, flip
+from pilotage.control.instance import Instance
+from pilotage.control.open_incident import Trouble, open_incident
+from pilotage.control.rollout_moves import Deed, Move, move_rollout
+from pilotage.control.rollout_traffic import written
+from pilotage.core.canonical import Json
+from pilotage.core.ids import SpaceName, new_ulid
+from pilotage.core.reason import Reason, Refusal
+from pilotage.incident.records import Severity
+from pilotage.ledger.entry import EntryKind, encode_entry
+from pilotage.rollout.states import WaveState
+from pilotage.rollout.target import TargetKind
+from pilotage.rollout.transitions import Event
+from pilotage.store.ledger_entries import append
+from pilotage.store.rollouts import StoredRollout, end_steps, mark_flip, save_wave, waves_of
+from pilotage.store.routes import read_route
+from pilotage.store.tables.serving import deployment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How it is taken out. `spaces` None: wherever it has traffic. `cause` None: no incident, no quarantine."""
+
+    event: Event
+    reasons: tuple[Reason, ...]
+    spaces: frozenset[SpaceName] | None = None
+    cause: str | None = None
+    severity: Severity = Severity.SEV2
+    is_drill: bool = False
+
+
+def take_back(
+    connection: Connection, instance: Instance, stored: StoredRollout, ending: Ending, deed: Deed
+) -> StoredRollout | Refusal:
+    """Redirect, open the incident, and move to rolling_back; the rollout's row is locked and its token the caller's."""
+    waves = [wave for wave in waves_of(connection, stored.id) if wave.state in {WaveState.LIVE, WaveState.LEFT}]
+    chosen = [wave for wave in waves if ending.spaces is None or wave.space in ending.spaces]
+    withdrawal = Withdrawal(
+        workflow=stored.workflow,
+        release=stored.release,
+        rollout=stored.id,
+        reason=_first(ending),
+        quarantine=ending.cause is not None,
+    )
+    flipped = [flip(connection, wave.space, withdrawal, fence=stored.fence, deed=deed) for wave in chosen]
+    for wave in waves:
+        end_steps(connection, stored.id, wave.number, deed.at)
+        state = WaveState.ROLLED_BACK if wave in chosen else WaveState.LEFT
+        save_wave(connection, replace(wave, state=state, ended_at=deed.at if wave in chosen else None))
+    _release_waiting(connection, stored)
+    incident = _incident(connection, instance, stored, ending, flipped, deed)
+    changes: dict[str, Any] = {
+        "flipped_at": deed.at,
+        "flipped": tuple(one.after.space for one in flipped),
+        "target": flipped[0].target.release if flipped else None,
+        "incident": incident,
+        "zero_at": None,
+        "zero_s": None,
+    }
+    data: dict[str, Json] = {
+        "spaces": [one.after.space for one in flipped],
+        "target": flipped[0].target.release if flipped else None,
+        "generations": [one.after.generation for one in flipped],
+        "incident": incident,
+    }
+    move = Move(event=ending.event, reasons=ending.reasons, changes=changes, data=data)
+    mark_flip(connection, stored.id)
+    return move_rollout(connection, instance, stored, move, deed)
+
+
+def _first(ending: Ending) -> str:
+    return ending.reasons[0].text if ending.reasons else ending.event.value
+
+
+def _release_waiting(connection: Connection, stored: StoredRollout) -> None:
+    """Let go of spaces that had not begun."""
+    for wave in waves_of(connection, stored.id):
+        if wave.state is WaveState.WAITING:
+            save_wave(connection, replace(wave, state=WaveState.DONE))
+
+
+def _incident(
+    connection: Connection,
+    instance: Instance,
+    stored: StoredRollout,
+    ending: Ending,
+    flipped: list[Flipped],
+    deed: Deed,
+) -> str | None:
+    if ending.cause is None or not flipped:
+        return None
+    is_closed = any(one.target.kind is TargetKind.MAINTENANCE for one in flipped)
+    spaces = tuple(one.after.space for one in flipped)
+    target = flipped[0].target
+    went = target.release or target.kind.value
+    trouble = Trouble(
+        workflow=stored.workflow,
+        space=spaces[0],
+        spaces=spaces,
+        release=stored.release,
+        cause=ending.cause,
+        severity=Severity.SEV1 if is_closed else ending.severity,
+        summary=f"{stored.release} was taken out of {', '.join(spaces)}; back on {went}. {_first(ending)}",
+        rollout=stored.id,
+        verdict=stored.decision,
+        started_at=stored.step_at,
+        freezes=True,
+        is_drill=ending.is_drill,
+    )
+    return open_incident(connection, instance, trouble, deed).id
+
+
+def complete(connection: Connection, instance: Instance, stored: StoredRollout, deed: Deed) -> StoredRollout | Refusal:
+    """Make the candidate the stable release of every space of the plan, with its deployment record."""
+    for wave in waves_of(connection, stored.id):
+        if wave.state is not WaveState.LIVE:
+            continue
+        before = read_route(connection, wave.space, stored.workflow, lock=True)
+        wish = before.without_candidate(stable=stored.release, closed=None)
+        written(connection, before, replace(wish, reason=f"rollout {stored.id} completed"), stored, deed)
+        _deploy(connection, stored, wave.space, previous=wave.stable, deed=deed)
+        end_steps(connection, stored.id, wave.number, deed.at)
+        save_wave(connection, replace(wave, state=WaveState.DONE, ended_at=deed.at))
+    return move_rollout(connection, instance, stored, Move(event=Event.COMPLETE), deed)
+
+
+def _deploy(
+    connection: Connection, stored: StoredRollout, space: SpaceName, *, previous: str | None, deed: Deed
+) -> None:
+    earlier = (deployment.c.space == space) & (deployment.c.workflow == stored.workflow)
+    connection.execute(update(deployment).where(earlier, deployment.c.state == "active").values(state="superseded"))
+    identifier = new_ulid(deed.at)
+    connection.execute(
+        deployment.insert().values(
+            id=identifier,
+            workflow=stored.workflow,
+            space=space,
+            release=stored.release,
+            basis="normal",
+            engine=__version__,
+            promoted_by=stored.started_by,
+            at=deed.at,
+            previous=previous,
+            state="active",
+        )
+    )
+    entry = encode_entry(
+        id=new_ulid(deed.at),
+        kind=EntryKind.DEPLOYMENT_PROMOTED,
+        at=deed.at,
+        actor=deed.actor,
+        subject=identifier,
+        space=space,
+        data={"workflow": stored.workflow, "release": stored.release, "rollout": stored.id, "previous": previous},
+    )
+    append(connection, entry)

@@ -1,0 +1,225 @@
+"""Everything a decision about a rollout looks at, read on one connection, so that what was seen is what is decided on.
+
+Rule: nothing here writes but the counting of new records. Fail mode: what cannot be read is unknown (None), which never
+lets traffic up; a gate that raises does not hold.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from pilotage.analysis.eprocess import log_gt, threshold
+from pilotage.analysis.verdict import Effect, Verdict
+from pilotage.control.instance import Instance
+from pilotage.control.rollout_ports import Observed, RolloutPorts
+from pilotage.control.rollout_verdict import judge_place
+from pilotage.core.errors import PilotageError
+from pilotage.core.ids import SpaceName
+from pilotage.core.reason import Reason
+from pilotage.identity.roles import Role
+from pilotage.rollout.freezes import frozen
+from pilotage.rollout.machine import Facts, Place
+from pilotage.rollout.states import State, WaveState
+from pilotage.rollout.validation import Facts as ValidationFacts
+from pilotage.rollout.validation import unmet
+from pilotage.store.incidents import incident_freezes, incidents_about
+from pilotage.store.rollout_records import answers_since, failures_since
+from pilotage.store.rollout_verdicts import signatures_of
+from pilotage.store.rollouts import StoredRollout, StoredStep, StoredWave, steps_of, waves_of
+from pilotage.store.routes import Ack, acks_of, read_route
+
+LOG = logging.getLogger("pilotage.rollout")
+_TRIP_ALPHA = 0.001
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """The facts, and the numbers behind them. `tripped` names the space whose verdict takes the candidate out."""
+
+    facts: Facts
+    observed: Observed | None = None
+    tripped: SpaceName | None = None
+    trip: Verdict | None = None
+
+
+def read_facts(
+    connection: Connection, instance: Instance, ports: RolloutPorts, stored: StoredRollout, now: datetime
+) -> Seen:
+    """Return what is known about a rollout now."""
+    following = stored.place.after(stored.plan)
+    next_space = stored.space
+    if stored.state is State.ADVANCING and following is not None:
+        next_space = stored.plan.waves[following.wave].space
+    gate = gate_reasons(connection, instance, ports, stored, next_space, now)
+    waves, steps = waves_of(connection, stored.id), steps_of(connection, stored.id)
+    judged = _judged(connection, instance, ports, stored, _Row(waves=waves, steps=steps, gate=gate), now)
+    here = judged.get(stored.place.wave)
+    tripped = next((wave for wave, (_, found) in judged.items() if found.effect is Effect.ROLLBACK), None)
+    facts = Facts(
+        state=stored.state,
+        plan=stored.plan,
+        place=stored.place,
+        state_at=stored.state_at,
+        step_at=stored.step_at,
+        extended_s=stored.extended_s,
+        is_loaded=_is_loaded(connection, stored),
+        shadow_done=True,
+        verdict=None if here is None else here[1],
+        decision=stored.decision_outcome,
+        gate=gate,
+        frozen=freezes_of(connection, instance, stored, next_space, now),
+        incidents=incidents_about(
+            connection,
+            workflow=stored.workflow,
+            release=stored.release,
+            space=stored.space,
+            since=stored.step_at or stored.created_at,
+        ),
+        trips=() if tripped is None else judged[tripped][1].reasons,
+        signed=_signed(connection, stored),
+        flipped_at=stored.flipped_at,
+        is_zero=is_zero(connection, stored),
+        unverified=_unverified(connection, instance, ports, stored, now),
+    )
+    return Seen(
+        facts=facts,
+        observed=None if here is None else here[0],
+        tripped=None if tripped is None else stored.plan.waves[tripped].space,
+        trip=None if tripped is None else judged[tripped][1],
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    waves: tuple[StoredWave, ...]
+    steps: tuple[StoredStep, ...]
+    gate: tuple[Reason, ...] | None
+
+
+def _judged(
+    connection: Connection,
+    instance: Instance,
+    ports: RolloutPorts,
+    stored: StoredRollout,
+    row: _Row,
+    now: datetime,
+) -> dict[int, tuple[Observed, Verdict]]:
+    """Count and judge every space with traffic; an earlier space is watched at its last step."""
+    if not stored.state.has_traffic:
+        return {}
+    found: dict[int, tuple[Observed, Verdict]] = {}
+    for wave in row.waves:
+        if wave.state is not WaveState.LIVE:
+            continue
+        is_here = wave.number == stored.place.wave
+        last = max((one.step for one in row.steps if one.wave == wave.number), default=0)
+        place = stored.place if is_here else Place(wave=wave.number, step=last)
+        observed = ports.observe(connection, instance, stored, wave, now)
+        verdict = judge_place(stored, place, observed, gate=row.gate, steps=row.steps, now=now)
+        found[wave.number] = (observed, verdict)
+    return found
+
+
+def gate_reasons(
+    connection: Connection,
+    instance: Instance,
+    ports: RolloutPorts,
+    stored: StoredRollout,
+    space: SpaceName,
+    now: datetime,
+) -> tuple[Reason, ...] | None:
+    """Return what stands against the gates of a space; None when they could not be evaluated."""
+    if stored.state.is_over or stored.state in {State.ROLLING_BACK, State.VALIDATING, State.ROLLBACK_FAILED}:
+        return ()
+    try:
+        with connection.begin_nested():
+            return ports.gate(connection, instance, release=stored.release, space=space, now=now)
+    except PilotageError as error:
+        LOG.warning("The gates of %s for %s cannot be evaluated: %s", space, stored.release, error.code)
+        return None
+
+
+def freezes_of(
+    connection: Connection, instance: Instance, stored: StoredRollout, space: SpaceName, now: datetime
+) -> tuple[Reason, ...]:
+    """Return the freeze windows and incident freezes that keep traffic from going up in a space."""
+    return (
+        *frozen(instance.workspace.freezes, space, now),
+        *incident_freezes(connection, stored.workflow),
+    )
+
+
+def _is_loaded(connection: Connection, stored: StoredRollout) -> bool:
+    """Tell whether every live process of the space has verified what the row names."""
+    if stored.state not in {State.PLANNED, State.SHADOWING}:
+        return True
+    route = read_route(connection, stored.space, stored.workflow)
+    wanted = {digest for digest in (route.stable, route.candidate) if digest is not None}
+    live = [ack for ack in acks_of(connection, stored.space, stored.workflow) if ack.is_alive]
+    return bool(live) and all(ack.generation >= route.generation and wanted <= ack.loaded for ack in live)
+
+
+def _signed(connection: Connection, stored: StoredRollout) -> frozenset[Role]:
+    if stored.decision is None:
+        return frozenset()
+    found = signatures_of(connection, stored.id, stored.decision, kind="go")
+    return frozenset(Role(signature.role) for signature in found)
+
+
+def is_zero(connection: Connection, stored: StoredRollout) -> bool:
+    """Tell whether no process can send anybody to the candidate any more: acknowledged, or fenced by itself."""
+    if stored.state is not State.ROLLING_BACK:
+        return False
+    return all(_left(connection, stored, space) for space in stored.flipped)
+
+
+def _left(connection: Connection, stored: StoredRollout, space: SpaceName) -> bool:
+    route = read_route(connection, space, stored.workflow)
+    acks = acks_of(connection, space, stored.workflow)
+    return all(ack.generation >= route.generation or ack.is_self_fenced for ack in acks)
+
+
+def _unverified(
+    connection: Connection, instance: Instance, ports: RolloutPorts, stored: StoredRollout, now: datetime
+) -> tuple[Reason, ...] | None:
+    if stored.state is not State.VALIDATING or stored.flipped_at is None:
+        return None
+    found: list[Reason] = []
+    for space in stored.flipped:
+        found += unmet(_validation(connection, instance, ports, stored, space), now)
+    return tuple(found)
+
+
+def _validation(
+    connection: Connection, instance: Instance, ports: RolloutPorts, stored: StoredRollout, space: SpaceName
+) -> ValidationFacts:
+    since = stored.flipped_at or stored.created_at
+    route = read_route(connection, space, stored.workflow)
+    live = [ack for ack in acks_of(connection, space, stored.workflow) if ack.is_alive]
+    count, last = answers_since(connection, space, stored.workflow, release=stored.release, since=since)
+    step = stored.place.of(stored.plan)
+    n, x = (0, 0)
+    if route.stable is not None:
+        n, x = failures_since(connection, space, stored.workflow, release=route.stable, since=since)
+    workflow = instance.workspace.workflows.get(stored.workflow)
+    golden = () if workflow is None else workflow.golden
+    return ValidationFacts(
+        flipped_at=since,
+        candidate_answers_since=count,
+        last_candidate_answer=last,
+        target_answers=route.stable is not None,
+        critical=sum(1 for file in golden for case in file.cases if case.must_pass),
+        processes=len(live),
+        probes=ports.probe(connection, space=space, workflow=stored.workflow, generation=route.generation),
+        is_healthy=_is_healthy(live, route.stable),
+        error_trip_silent=log_gt(n, x, step.limits.error_trip) < threshold(_TRIP_ALPHA) or x < 2,
+    )
+
+
+def _is_healthy(live: list[Ack], stable: str | None) -> bool | None:
+    """Tell whether every live process has the target loaded; None when no process lives."""
+    return all(stable in ack.loaded for ack in live) if live else None

@@ -1,0 +1,96 @@
+"""`pilotage rollout status`: where a rollout stands, with the verdict's numbers and what it waits for."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import Connection
+
+from pilotage.control.instance import Instance
+from pilotage.control.rollout_desk import find_named
+from pilotage.core.canonical import Json
+from pilotage.core.clock import to_text
+from pilotage.store.rollout_verdicts import latest_verdict, signatures_of
+from pilotage.store.rollouts import StoredRollout, list_rollouts, steps_of, waves_of
+from pilotage.store.routes import admissions_of, read_route
+
+
+def rollout_status(instance: Instance, identifier: str) -> dict[str, Json]:
+    """Return one rollout in full; raise NotFound for an unknown id."""
+    with instance.engine.connect() as connection:
+        stored = find_named(connection, identifier)
+        return {**summary(stored), **_detail(connection, stored)}
+
+
+def list_status(instance: Instance, *, workflow: str | None = None) -> list[Json]:
+    """Return rollouts, newest first."""
+    with instance.engine.connect() as connection:
+        return [summary(stored) for stored in list_rollouts(connection, workflow=workflow)]
+
+
+def summary(stored: StoredRollout) -> dict[str, Json]:
+    """Return what a list shows."""
+    step = stored.place.of(stored.plan)
+    return {
+        "rollout": stored.id,
+        "workflow": stored.workflow,
+        "release": stored.release,
+        "space": stored.space,
+        "plan": stored.plan.name,
+        "state": stored.state.value,
+        "since": to_text(stored.state_at),
+        "step": step.name,
+        "weight": "0%" if stored.zeroed else f"{100 * step.weight:g}%",
+        "decide": [role.value for role in step.decide] or "auto",
+        "attempt": stored.attempt,
+        "started_by": stored.started_by,
+        "incident": stored.incident,
+        "why": [dict(reason.as_json()) for reason in stored.why],
+    }
+
+
+def _detail(connection: Connection, stored: StoredRollout) -> dict[str, Json]:
+    newest = latest_verdict(connection, stored.id)
+    body: dict[str, Any] = {} if newest is None else json.loads(newest.body)
+    signed = () if stored.decision is None else signatures_of(connection, stored.id, stored.decision, kind="go")
+    steps = steps_of(connection, stored.id)
+    return {
+        "verdict": {
+            "digest": None if newest is None else newest.digest,
+            "decision": stored.decision,
+            "outcome": body.get("outcome"),
+            "effect": body.get("effect"),
+            "reasons": body.get("reasons", []),
+        },
+        "observed": body.get("tests", {}),
+        "signed": [{"role": one.role, "at": to_text(one.at)} for one in signed],
+        "waves": [
+            {
+                "space": wave.space,
+                "state": wave.state.value,
+                "stable": wave.stable,
+                "fraction_ppm": read_route(connection, wave.space, stored.workflow).fraction_ppm,
+                "admitted": admissions_of(connection, wave.space, stored.workflow, stored.release).admitted,
+                "steps": [
+                    {
+                        "step": stored.plan.waves[step.wave].steps[step.step].name,
+                        "fraction_ppm": step.fraction_ppm,
+                        "started_at": to_text(step.started_at),
+                        "ended_at": None if step.ended_at is None else to_text(step.ended_at),
+                    }
+                    for step in steps
+                    if step.wave == wave.number
+                ],
+            }
+            for wave in waves_of(connection, stored.id)
+        ],
+        "rollback": None
+        if stored.flipped_at is None
+        else {
+            "spaces": list(stored.flipped),
+            "to": stored.target,
+            "at": to_text(stored.flipped_at),
+            "seconds_to_zero_traffic": None if stored.zero_s is None else f"{stored.zero_s:.3f}",
+        },
+    }

@@ -1,0 +1,71 @@
+"""Messages to people, written with the decision they tell of and delivered by the outbox.
+
+A message holds names, numbers and links, never the text of a question or an answer. Rule: every channel of the
+workspace that takes this kind of message gets it once; without such a channel it goes to the worker's log, so that it
+is never silent. Fail mode: a dead channel delays nothing but itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection
+
+from pilotage.control.instance import Instance
+from pilotage.core.canonical import Json
+from pilotage.core.ids import new_ulid
+from pilotage.rollout.transitions import Notify
+from pilotage.store.outbox import add_message
+from pilotage.workspace.records import MessageKind
+
+KIND: Final = "notification"
+LOG: Final = "log"
+
+_CHANNEL_OF: Mapping[Notify, MessageKind] = {
+    Notify.PAGE: MessageKind.PAGE,
+    Notify.ON_CALL: MessageKind.PAGE,
+    Notify.WAR_ROOM: MessageKind.PAGE,
+    Notify.DECIDERS: MessageKind.APPROVAL,
+    Notify.BOARD: MessageKind.APPROVAL,
+    Notify.STARTER: MessageKind.TICKET,
+    Notify.OWNER: MessageKind.TICKET,
+    Notify.STAKEHOLDERS: MessageKind.REPORT,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What people are told. `is_drill` marks it, so that nobody runs."""
+
+    title: str
+    text: str
+    links: Mapping[str, Json] = field(default_factory=dict)
+    facts: Mapping[str, Json] = field(default_factory=dict)
+    is_drill: bool = False
+
+
+def send(connection: Connection, instance: Instance, to: Iterable[Notify], notice: Notice, *, at: datetime) -> int:
+    """Write the notice for everybody in `to`; return how many messages were written."""
+    audiences: dict[MessageKind, list[str]] = {}
+    for who in to:
+        kind = _CHANNEL_OF.get(who)
+        if kind is not None:
+            audiences.setdefault(kind, []).append(who.value)
+    written = 0
+    for kind, audience in audiences.items():
+        channels = [channel.name for channel in instance.workspace.channels.values() if kind in channel.kinds]
+        for target in channels or [LOG]:
+            payload = {
+                "kind": kind.value,
+                "audience": audience,
+                "title": f"[drill] {notice.title}" if notice.is_drill else notice.title,
+                "text": notice.text,
+                "links": dict(notice.links),
+                "facts": dict(notice.facts),
+            }
+            add_message(connection, message_id=new_ulid(at), kind=KIND, target=target, payload=payload, now=at)
+            written += 1
+    return written

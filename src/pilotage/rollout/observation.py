@@ -1,0 +1,78 @@
+"""What one recorded request says of the release that answered it (rollouts.md 5.1): which metrics it counts for.
+
+Rule: exactly one outcome per request; errors exceed every latency limit; a caller's mistake before routing is no
+observation. Fail mode: an outcome nobody knows, an arm nobody knows, a negative or NaN latency counts as `lost`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pilotage.analysis.counters import Metric
+from pilotage.rollout.assignment import Arm
+
+_ERRORS = frozenset(
+    {"error.server", "error.upstream", "error.guard", "error.record", "timeout", "stream_aborted", "lost", "shed"}
+)
+_ANSWERS = frozenset({"ok", "refused", "policy_blocked"})
+_GONE = frozenset({"client_gone", "slow_client"})
+_NO_OBSERVATION = "rejected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One request in ledger order. `day`: whole days since its step began. `step` names attempt and step.
+
+    `ungrounded` None: the answer has no grounding score. `rating`: `up`, `down` or None.
+    """
+
+    seq: int
+    step: str
+    day: int
+    arm: Arm
+    principal: str
+    outcome: str
+    latency_ms: float
+    ungrounded: bool | None = None
+    is_answer: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyLimits:
+    """Milliseconds."""
+
+    go_ms: float
+    trip_ms: float
+
+
+def is_observation(outcome: str) -> bool:
+    """Tell whether a recorded request says anything of a release."""
+    return outcome != _NO_OBSERVATION
+
+
+def sound_outcome(outcome: str, latency_ms: float) -> str:
+    """Return the outcome to count: `lost` for what cannot be true."""
+    known = outcome in _ERRORS or outcome in _ANSWERS or outcome in _GONE
+    return outcome if known and math.isfinite(latency_ms) and latency_ms >= 0 else "lost"
+
+
+def marks(seen: Observation, limits: LatencyLimits) -> Mapping[Metric, bool]:
+    """Return, for each metric the request counts for, whether it failed."""
+    outcome = sound_outcome(seen.outcome, seen.latency_ms)
+    is_error, is_gone, is_answer = outcome in _ERRORS, outcome in _GONE, outcome in _ANSWERS
+    found = {
+        Metric.SLOW: is_error or seen.latency_ms > limits.go_ms,
+        Metric.STALLED: is_error or seen.latency_ms > limits.trip_ms,
+        Metric.SHED: outcome == "shed",
+        Metric.CLIENT_GONE: is_gone,
+    }
+    if not is_gone:
+        found[Metric.ERROR] = is_error
+    if is_answer:
+        found[Metric.POLICY] = outcome == "policy_blocked"
+        found[Metric.REFUSED] = outcome == "refused"
+    if seen.ungrounded is not None:
+        found[Metric.UNGROUNDED] = seen.ungrounded
+    return found

@@ -1,0 +1,195 @@
+"""Sums of observations with their caps per principal, kept up to date batch by batch (rollouts.md 5.2, 6.6).
+
+A principal's book holds requests and failures per arm, step and day; the totals follow from the books alone, so the
+same records in any batches and any order give the same counts (the e-CUSUMs follow ledger order). Rule: caps only
+weaken a conclusion. Fail mode: totals that do not read raise ValueError; they are computed anew from the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pilotage.analysis import cusum
+from pilotage.analysis.counters import Count, Counters, FailureArms, Metric, MetricCount, Routed
+from pilotage.rollout.assignment import Arm
+from pilotage.rollout.observation import LatencyLimits, Observation, marks
+
+RELATIVE = (Metric.ERROR, Metric.SLOW, Metric.REFUSED, Metric.CLIENT_GONE)
+TRIPPING = (Metric.ERROR, Metric.STALLED, Metric.UNGROUNDED, Metric.POLICY)
+
+Book = dict[str, dict[str, list[int]]]
+"""`<arm>/<step>/<day>`: metric: [requests, failures]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caps:
+    """How much one principal counts per step and day."""
+
+    failures: int = 3
+    successes: int = 50
+
+
+@dataclass(slots=True, kw_only=True)
+class Totals:
+    """Running sums of one space. All numbers are integers but the exact e-CUSUM states."""
+
+    metrics: dict[str, list[int]] = field(default_factory=dict)
+    """metric: [go n, go x, guard n, guard x, failing principals]"""
+    principals: int = 0
+    relative: dict[str, list[int]] = field(default_factory=dict)
+    """`<metric>/<step>`: [candidate, stable] principals with a failure"""
+    routed: dict[str, list[int]] = field(default_factory=dict)
+    """step: [principals, of them on the candidate]"""
+    recorded: int = 0
+    answers: int = 0
+    unscored: int = 0
+    cusums: dict[str, Any] = field(default_factory=dict)
+
+    @staticmethod
+    def read(value: Mapping[str, Any]) -> Totals:
+        """Return the totals that `as_json` wrote."""
+        try:
+            return Totals(**value)
+        except TypeError as error:
+            message = "These totals are damaged: replay the ledger to compute them anew."
+            raise ValueError(message) from error
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the totals as JSON."""
+        return {name: getattr(self, name) for name in Totals.__dataclass_fields__}
+
+
+def fold(
+    totals: Totals,
+    books: dict[str, Book],
+    batch: Sequence[Observation],
+    *,
+    caps: Caps,
+    limits: LatencyLimits,
+) -> None:
+    """Count a batch, in ledger order, into `totals` and `books` (by principal); both are changed in place."""
+    touched = dict.fromkeys(seen.principal for seen in batch)
+    before = {name: _shares(books.get(name, {}), caps) for name in touched}
+    for seen in batch:
+        _enter(totals, books.setdefault(seen.principal, {}), seen, marks(seen, limits))
+    for name in touched:
+        _shift(totals, before[name], _shares(books[name], caps))
+
+
+def advance_cusums(
+    totals: Totals, batch: Sequence[Observation], *, limits: LatencyLimits, trips: Mapping[Metric, float]
+) -> None:
+    """Move the four e-CUSUMs on, in ledger order, with the candidate's outcomes; `trips` are their limits."""
+    outcomes: dict[Metric, list[bool]] = {metric: [] for metric in TRIPPING}
+    for seen in batch:
+        if seen.arm is not Arm.CANDIDATE:
+            continue
+        for metric, failed in marks(seen, limits).items():
+            if metric in outcomes:
+                outcomes[metric].append(failed)
+    for metric, found in outcomes.items():
+        kept = totals.cusums.get(metric.value)
+        state = cusum.start(trips[metric]) if kept is None else cusum.from_json(kept)
+        if found:
+            totals.cusums[metric.value] = cusum.advance(state, found).as_json()
+
+
+def _enter(totals: Totals, book: Book, seen: Observation, found: Mapping[Metric, bool]) -> None:
+    page = book.setdefault(f"{seen.arm.value}/{seen.step}/{seen.day}", {})
+    for metric, failed in found.items():
+        entry = page.setdefault(metric.value, [0, 0])
+        entry[0] += 1
+        entry[1] += failed
+    if seen.arm is Arm.CANDIDATE:
+        totals.recorded += 1
+        totals.answers += seen.is_answer
+        totals.unscored += seen.is_answer and seen.ungrounded is None
+
+
+@dataclass(slots=True)
+class _Shares:
+    """What one principal contributes."""
+
+    metrics: dict[str, list[int]] = field(default_factory=dict)
+    relative: set[tuple[str, bool]] = field(default_factory=set)
+    routed: dict[str, bool] = field(default_factory=dict)
+    on_candidate: bool = False
+
+
+def _shares(book: Book, caps: Caps) -> _Shares:
+    found = _Shares()
+    for place, page in book.items():
+        arm, step, _ = place.split("/")
+        is_candidate = arm == Arm.CANDIDATE.value
+        found.on_candidate |= is_candidate
+        found.routed[step] = found.routed.get(step, False) or is_candidate
+        for metric, (n, x) in page.items():
+            if x and metric in _RELATIVE:
+                found.relative.add((f"{metric}/{step}", is_candidate))
+            if is_candidate:
+                sums = found.metrics.setdefault(metric, [0, 0, 0, 0, 0])
+                sums[0] += min(n - x, caps.successes) + x
+                sums[1] += x
+                sums[2] += n
+                sums[3] += min(x, caps.failures)
+                sums[4] |= x > 0
+    return found
+
+
+_RELATIVE = frozenset(metric.value for metric in RELATIVE)
+
+
+def _shift(totals: Totals, before: _Shares, after: _Shares) -> None:
+    """Replace what a principal contributed."""
+    for metric, sums in after.metrics.items():
+        old = before.metrics.get(metric, [0, 0, 0, 0, 0])
+        kept = totals.metrics.setdefault(metric, [0, 0, 0, 0, 0])
+        totals.metrics[metric] = [value + new - was for value, new, was in zip(kept, sums, old, strict=True)]
+    totals.principals += after.on_candidate - before.on_candidate
+    for place, is_candidate in after.relative - before.relative:
+        totals.relative.setdefault(place, [0, 0])[0 if is_candidate else 1] += 1
+    for step, is_candidate in after.routed.items():
+        kept = totals.routed.setdefault(step, [0, 0])
+        kept[0] += step not in before.routed
+        kept[1] += is_candidate - before.routed.get(step, False)
+
+
+def counters(
+    totals: Totals, *, step: str, fractions: Mapping[str, int], admitted: int, feedback: Count | None = None
+) -> Counters:
+    """Return what the judge takes. `fractions`: the fraction in force per step; `step`: the one now."""
+    metrics = {Metric(name): _metric(name, sums, totals) for name, sums in totals.metrics.items()}
+    if feedback is not None and feedback.n:
+        metrics[Metric.FEEDBACK] = MetricCount(go=feedback, guard=feedback, failing=feedback.x)
+    arms, fraction = totals.routed.get(step), fractions.get(step)
+    return Counters(
+        metrics=metrics,
+        principals=totals.principals,
+        relative={metric: tuple(_arms(totals, metric, fractions)) for metric in RELATIVE},
+        routed=()
+        if arms is None or fraction is None
+        else (Routed(fraction_ppm=fraction, principals=arms[0], candidate=arms[1]),),
+        admitted=max(admitted, totals.recorded),
+        recorded=totals.recorded,
+        answers=totals.answers,
+        unscored=totals.unscored,
+    )
+
+
+def _metric(name: str, sums: Sequence[int], totals: Totals) -> MetricCount:
+    kept = totals.cusums.get(name)
+    return MetricCount(
+        go=Count(n=sums[0], x=sums[1]),
+        guard=Count(n=sums[2], x=sums[3]),
+        failing=sums[4],
+        cusum=None if kept is None else cusum.from_json(kept).peak,
+    )
+
+
+def _arms(totals: Totals, metric: Metric, fractions: Mapping[str, int]) -> Iterable[FailureArms]:
+    for step, fraction in fractions.items():
+        found = totals.relative.get(f"{metric.value}/{step}")
+        if found is not None:
+            yield FailureArms(fraction_ppm=fraction, candidate=found[0], stable=found[1])

@@ -1,0 +1,76 @@
+"""Drill rows: what was rehearsed, when, and how long it counts. Fail mode: None for an id that names nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from pilotage.core.digest import Digest
+from pilotage.store.tables.rollouts import drill
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDrill:
+    """One drill. `state`: running, passed or failed; `space_digest`: the settings it is bound to."""
+
+    id: str
+    kind: str
+    workflow: str
+    space: str
+    release: Digest
+    space_digest: str
+    state: str
+    started_by: str
+    started_at: datetime
+    finished_at: datetime | None = None
+    valid_until: datetime | None = None
+    incident: str | None = None
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+
+def add_drill(connection: Connection, stored: StoredDrill) -> None:
+    """Insert a drill."""
+    connection.execute(drill.insert().values(_values(stored)))
+
+
+def save_drill(connection: Connection, stored: StoredDrill) -> None:
+    """Write how a drill went."""
+    connection.execute(update(drill).where(drill.c.id == stored.id).values(_values(stored)))
+
+
+def find_drill(connection: Connection, identifier: str, *, lock: bool = False) -> StoredDrill | None:
+    """Return a drill by its id."""
+    query = select(drill).where(drill.c.id == identifier)
+    row = connection.execute(query.with_for_update() if lock else query).mappings().one_or_none()
+    return None if row is None else StoredDrill(**row)
+
+
+def valid_drills(
+    connection: Connection, workflow: str, *, now: datetime, kind: str = "rollback"
+) -> tuple[StoredDrill, ...]:
+    """Return the passed drills of a workflow whose time has not run out, newest first."""
+    query = select(drill).where(
+        drill.c.workflow == workflow,
+        drill.c.kind == kind,
+        drill.c.state == "passed",
+        drill.c.valid_until > now,
+    )
+    rows = connection.execute(query.order_by(drill.c.started_at.desc())).mappings()
+    return tuple(StoredDrill(**row) for row in rows)
+
+
+def list_drills(connection: Connection, *, workflow: str | None = None, most: int = 100) -> tuple[StoredDrill, ...]:
+    """Return drills, newest first."""
+    query = select(drill).order_by(drill.c.started_at.desc()).limit(most)
+    if workflow is not None:
+        query = query.where(drill.c.workflow == workflow)
+    return tuple(StoredDrill(**row) for row in connection.execute(query).mappings())
+
+
+def _values(stored: StoredDrill) -> dict[str, Any]:
+    values = {name: getattr(stored, name) for name in StoredDrill.__dataclass_fields__}
+    return {**values, "report": dict(stored.report)}

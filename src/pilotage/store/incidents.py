@@ -1,0 +1,179 @@
+"""Incident rows with their timeline.
+
+Rule: one open incident per (workflow, space, release, cause), drills apart; a further trigger joins it. Lines are only
+added. Fail mode: None for an id that names nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from pilotage.core.reason import Reason
+from pilotage.incident.records import UNRESOLVED, IncidentState, Severity
+from pilotage.store.tables.rollouts import incident, incident_line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredIncident:
+    """One row. People stand in it by their person id; lines and ledger entries hold pseudonyms."""
+
+    id: str
+    workflow: str
+    space: str
+    spaces: tuple[str, ...]
+    release: str | None
+    cause: str
+    severity: Severity
+    state: IncidentState
+    summary: str
+    rollout: str | None = None
+    verdict: str | None = None
+    is_drill: bool = False
+    commander: str | None = None
+    responders: tuple[str, ...] = ()
+    detected_by: str
+    started_at: datetime
+    detected_at: datetime
+    acknowledged_at: datetime | None = None
+    mitigated_at: datetime | None = None
+    resolved_at: datetime | None = None
+    closed_at: datetime | None = None
+    freezes: bool = False
+    freeze_lifted_at: datetime | None = None
+    postmortem: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of a timeline; `actor` is a pseudonym or `system:<job>`."""
+
+    number: int
+    at: datetime
+    actor: str
+    text: str
+
+
+def open_or_join(connection: Connection, wanted: StoredIncident) -> tuple[StoredIncident, bool]:
+    """Insert an incident, or find the open one it belongs to; tell whether it is new."""
+    row = insert(incident).values(_values(wanted)).on_conflict_do_nothing().returning(incident.c.id)
+    if connection.execute(row).first() is not None:
+        return wanted, True
+    found = _open_like(connection, wanted)
+    if found is None:  # it was resolved between the two statements: try once more
+        connection.execute(incident.insert().values(_values(wanted)))
+        return wanted, True
+    return found, False
+
+
+def _open_like(connection: Connection, wanted: StoredIncident) -> StoredIncident | None:
+    query = select(incident).where(
+        incident.c.workflow == wanted.workflow,
+        incident.c.space == wanted.space,
+        func.coalesce(incident.c.release, "") == (wanted.release or ""),
+        incident.c.cause == wanted.cause,
+        incident.c.is_drill == wanted.is_drill,
+        incident.c.state.in_([state.value for state in UNRESOLVED]),
+    )
+    row = connection.execute(query.with_for_update()).mappings().first()
+    return None if row is None else _stored(row)
+
+
+def find_incident(connection: Connection, identifier: str, *, lock: bool = False) -> StoredIncident | None:
+    """Return an incident by its id, locked when asked."""
+    query = select(incident).where(incident.c.id == identifier)
+    row = connection.execute(query.with_for_update() if lock else query).mappings().one_or_none()
+    return None if row is None else _stored(row)
+
+
+def list_incidents(
+    connection: Connection, *, workflow: str | None = None, only_open: bool = False, most: int = 200
+) -> tuple[StoredIncident, ...]:
+    """Return incidents, newest first."""
+    query = select(incident).order_by(incident.c.detected_at.desc(), incident.c.id.desc()).limit(most)
+    if workflow is not None:
+        query = query.where(incident.c.workflow == workflow)
+    if only_open:
+        query = query.where(incident.c.state.in_([state.value for state in UNRESOLVED]))
+    return tuple(_stored(row) for row in connection.execute(query).mappings())
+
+
+def save_incident(connection: Connection, stored: StoredIncident) -> None:
+    """Write a row that the caller has locked."""
+    connection.execute(update(incident).where(incident.c.id == stored.id).values(_values(stored)))
+
+
+def add_line(connection: Connection, identifier: str, *, at: datetime, actor: str, text: str) -> int:
+    """Append a line to the timeline and return its number."""
+    last = connection.scalar(select(func.max(incident_line.c.number)).where(incident_line.c.incident == identifier))
+    number = 1 if last is None else int(last) + 1
+    connection.execute(incident_line.insert().values(incident=identifier, number=number, at=at, actor=actor, text=text))
+    return number
+
+
+def lines_of(connection: Connection, identifier: str) -> tuple[Line, ...]:
+    """Return the timeline in order."""
+    query = select(incident_line.c.number, incident_line.c.at, incident_line.c.actor, incident_line.c.text)
+    query = query.where(incident_line.c.incident == identifier).order_by(incident_line.c.number)
+    return tuple(Line(**row) for row in connection.execute(query).mappings())
+
+
+def incident_freezes(connection: Connection, workflow: str) -> tuple[Reason, ...]:
+    """Return a reason for every incident that keeps the workflow's traffic from going up, in all its spaces."""
+    query = select(incident.c.id, incident.c.cause).where(
+        incident.c.workflow == workflow,
+        incident.c.freezes,
+        incident.c.freeze_lifted_at.is_(None),
+        incident.c.state.in_([state.value for state in UNRESOLVED]),
+    )
+    return tuple(
+        Reason(code="FREEZE", text=f"Incident {row.id} ({row.cause}) freezes {workflow}.", where=row.id)
+        for row in connection.execute(query)
+    )
+
+
+def incidents_about(
+    connection: Connection, *, workflow: str, release: str, space: str, since: datetime
+) -> tuple[Reason, ...]:
+    """Return open SEV1 and SEV2 incidents since then that name the release or the space; drills do not count."""
+    query = select(incident.c.id, incident.c.severity, incident.c.cause).where(
+        incident.c.workflow == workflow,
+        incident.c.severity.in_([Severity.SEV1.value, Severity.SEV2.value]),
+        incident.c.state.in_([state.value for state in UNRESOLVED]),
+        incident.c.detected_at >= since,
+        ~incident.c.is_drill,
+        (incident.c.release == release) | incident.c.spaces.contains([space]),
+    )
+    return tuple(
+        Reason(code="INCIDENT_OPEN", text=f"{row.severity} incident {row.id} is open: {row.cause}.", where=row.id)
+        for row in connection.execute(query)
+    )
+
+
+def _values(stored: StoredIncident) -> dict[str, Any]:
+    values = {name: getattr(stored, name) for name in StoredIncident.__dataclass_fields__}
+    return {
+        **values,
+        "spaces": list(stored.spaces),
+        "responders": list(stored.responders),
+        "severity": stored.severity.value,
+        "state": stored.state.value,
+        "postmortem": None if stored.postmortem is None else dict(stored.postmortem),
+    }
+
+
+def _stored(row: RowMapping) -> StoredIncident:
+    return StoredIncident(
+        **{
+            **row,
+            "spaces": tuple(row["spaces"]),
+            "responders": tuple(row["responders"]),
+            "severity": Severity(row["severity"]),
+            "state": IncidentState(row["state"]),
+        }
+    )

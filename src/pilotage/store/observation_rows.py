@@ -1,0 +1,150 @@
+"""Recorded requests in ledger order: what verdicts are counted from (rollouts.md 5.2).
+
+A request is read when its final record has a number in the ledger; one that was only opened comes when it is closed.
+Rule: each record is read once, by its number; who was eligible stands in the record's own groups. Fail mode: a database
+error; nothing is skipped, because the number of the last record read is kept with the sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from pilotage.rollout.tally import Book
+
+BATCH = 5_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordRow:
+    """One record. `groups` are the asker's, None when no text was stored; `detail` as recorded."""
+
+    seq: int
+    id: str
+    at: datetime
+    arm: str
+    release: str | None
+    principal: str
+    kind: str
+    outcome: str
+    refused: bool
+    groups: tuple[str, ...] | None
+    detail: Mapping[str, Any]
+
+
+_ROWS = text(
+    "SELECT e.seq, i.id, i.at, i.arm, i.release, i.principal, i.kind, coalesce(c.outcome, i.outcome) AS outcome,"
+    " coalesce(c.refused, i.refused) AS refused, t.groups,"
+    " CASE WHEN c.interaction IS NULL OR c.detail = '{}' THEN i.detail ELSE c.detail END AS detail"
+    " FROM ledger_entry e JOIN interaction i ON i.id = e.subject AND i.at >= :since"
+    " LEFT JOIN interaction_closing c ON c.interaction = i.id LEFT JOIN interaction_text t ON t.id = i.id"
+    " WHERE e.seq > :after AND e.seq <= :upto AND e.kind IN ('interaction.recorded', 'interaction.closed')"
+    " AND i.space = :space AND i.workflow = :workflow ORDER BY e.seq"
+)
+_UPTO = text("SELECT max(seq) FROM (SELECT seq FROM ledger_entry WHERE seq > :after ORDER BY seq LIMIT :most) AS page")
+
+
+def read_rows(
+    connection: Connection, space: str, workflow: str, *, after: int, since: datetime
+) -> tuple[tuple[RecordRow, ...], int]:
+    """Return the next records of a workflow in a space, and the ledger number up to which there are no others."""
+    upto = connection.execute(_UPTO, {"after": after, "most": BATCH}).scalar_one_or_none()
+    if upto is None:
+        return (), after
+    values = {"space": space, "workflow": workflow, "after": after, "upto": upto, "since": since}
+    rows = connection.execute(_ROWS, values).mappings()
+    return tuple(RecordRow(**{**row, "groups": _groups(row["groups"])}) for row in rows), int(upto)
+
+
+def _groups(value: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(value)
+
+
+_LAST = text("SELECT coalesce(max(seq), -1) FROM ledger_entry")
+
+
+def last_number(connection: Connection) -> int:
+    """Return the number of the newest numbered ledger entry, -1 in an empty ledger."""
+    found: int = connection.execute(_LAST).scalar_one()
+    return found
+
+
+_WAITING = text(
+    "SELECT extract(epoch FROM clock_timestamp() - min(inserted_at))::float8 FROM ledger_entry WHERE seq IS NULL"
+)
+
+
+def lag_seconds(connection: Connection) -> float:
+    """Return how long the oldest entry has waited for its number."""
+    found: float | None = connection.execute(_WAITING).scalar_one_or_none()
+    return 0.0 if found is None else found
+
+
+_BOOKS = text(
+    "SELECT principal, counts FROM rollout_principal WHERE rollout = :rollout AND wave = :wave"
+    " AND principal = ANY(:principals)"
+)
+_KEEP = text(
+    "INSERT INTO rollout_principal (rollout, wave, principal, counts)"
+    " SELECT :rollout, :wave, b.key, b.value FROM jsonb_each(:books) AS b"
+    " ON CONFLICT (rollout, wave, principal) DO UPDATE SET counts = EXCLUDED.counts"
+).bindparams(bindparam("books", type_=JSONB))
+
+
+def read_books(connection: Connection, rollout: str, wave: int, principals: Sequence[str]) -> dict[str, Book]:
+    """Return the books of these principals that exist."""
+    values = {"rollout": rollout, "wave": wave, "principals": list(principals)}
+    return {row.principal: row.counts for row in connection.execute(_BOOKS, values)}
+
+
+def keep_books(connection: Connection, rollout: str, wave: int, books: Mapping[str, Book]) -> None:
+    """Write books back."""
+    if books:
+        connection.execute(_KEEP, {"rollout": rollout, "wave": wave, "books": dict(books)})
+
+
+_CARRY = text(
+    "INSERT INTO rollout_principal (rollout, wave, principal, counts)"
+    " SELECT :rollout, :wave, p.principal, p.counts FROM rollout_principal p"
+    " WHERE p.rollout = :earlier AND p.wave = :earlier_wave ON CONFLICT DO NOTHING"
+)
+_EARLIER = text(
+    "SELECT w.rollout, w.number, w.totals FROM rollout_wave w JOIN rollout r ON r.id = w.rollout"
+    " WHERE w.workflow = :workflow AND w.space = :space AND r.release = :release AND w.rollout <> :rollout"
+    " AND w.started_at IS NOT NULL ORDER BY w.started_at DESC LIMIT 1"
+)
+
+
+def carry_over(
+    connection: Connection, *, rollout: str, wave: int, workflow: str, space: str, release: str
+) -> Mapping[str, Any]:
+    """Copy the sums of an earlier attempt with the same release in the same space; return its totals, or nothing."""
+    values = {"rollout": rollout, "workflow": workflow, "space": space, "release": release}
+    found = connection.execute(_EARLIER, values).one_or_none()
+    if found is None:
+        return {}
+    copy = {"rollout": rollout, "wave": wave, "earlier": found.rollout, "earlier_wave": found.number}
+    connection.execute(_CARRY, copy)
+    totals: Mapping[str, Any] = found.totals
+    return totals
+
+
+_FEEDBACK = text(
+    "SELECT count(*) AS rated, count(*) FILTER (WHERE last.rating = 'down') AS down FROM ("
+    " SELECT DISTINCT ON (f.interaction) f.interaction, f.rating FROM feedback f"
+    " JOIN interaction i ON i.id = f.interaction AND i.at >= :since"
+    " WHERE i.space = :space AND i.workflow = :workflow AND i.release = :release AND i.kind = 'user'"
+    " AND f.at <= i.at + interval '7 days' ORDER BY f.interaction, f.at DESC) AS last"
+)
+
+
+def feedback_of(connection: Connection, space: str, workflow: str, *, release: str, since: datetime) -> tuple[int, int]:
+    """Return rated answers of a release, and how many were rated down last."""
+    values = {"space": space, "workflow": workflow, "release": release, "since": since}
+    row = connection.execute(_FEEDBACK, values).one()
+    return int(row.rated), int(row.down)

@@ -1,0 +1,42 @@
+"""What interaction records say about a release since a moment; read from records, never from the routing table.
+
+Fail mode: a database error. Only user traffic is looked at.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+_ANSWERS = text(
+    "SELECT count(*), max(i.at + make_interval(secs => coalesce((i.detail->>'t_total')::float8, 0) / 1e6))"
+    " FROM interaction i WHERE i.space = :space AND i.workflow = :workflow AND i.release = :release"
+    " AND i.kind = 'user' AND i.arm <> 'shadow' AND i.outcome IN ('ok', 'refused', 'policy_blocked')"
+    " AND i.at + make_interval(secs => coalesce((i.detail->>'t_total')::float8, 0) / 1e6) > :since"
+    " AND i.at > CAST(:since AS timestamptz) - interval '1 hour'"
+)
+_FAILURES = text(
+    "SELECT count(*), count(*) FILTER (WHERE i.outcome LIKE 'error.%' OR i.outcome IN"
+    " ('timeout', 'stream_aborted', 'lost', 'shed'))"
+    " FROM interaction i WHERE i.space = :space AND i.workflow = :workflow AND i.release = :release"
+    " AND i.kind = 'user' AND i.at >= :since"
+)
+
+
+def answers_since(
+    connection: Connection, space: str, workflow: str, *, release: str, since: datetime
+) -> tuple[int, datetime | None]:
+    """Return how many user answers a release gave after a moment, and when the last one ended."""
+    values = {"space": space, "workflow": workflow, "release": release, "since": since}
+    count, last = connection.execute(_ANSWERS, values).one()
+    return int(count), last
+
+
+def failures_since(
+    connection: Connection, space: str, workflow: str, *, release: str, since: datetime
+) -> tuple[int, int]:
+    """Return requests and errors of a release since a moment."""
+    values = {"space": space, "workflow": workflow, "release": release, "since": since}
+    n, x = connection.execute(_FAILURES, values).one()
+    return int(n), int(x)

@@ -1,0 +1,107 @@
+"""Verdicts of a rollout, kept as the bytes people sign, and the signatures under them.
+
+Rule: a verdict is written once under its digest; a person signs a verdict in one role. Fail mode: bytes that are not
+their digest's raise IntegrityError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.postgresql import insert
+
+from pilotage.analysis.verdict import Verdict
+from pilotage.core.digest import Digest, digest_of
+from pilotage.core.errors import IntegrityError
+from pilotage.rollout.machine import Place
+from pilotage.store.tables.rollouts import rollout_signature, rollout_verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredVerdict:
+    """One verdict. `body` is its canonical JSON."""
+
+    rollout: str
+    digest: Digest
+    wave: int
+    step: int
+    outcome: str
+    effect: str
+    body: bytes
+    at: datetime
+    is_decision: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """One person's yes to a verdict: `go`, or `overrule` with the risk acceptance that was signed."""
+
+    rollout: str
+    verdict: Digest
+    kind: str
+    role: str
+    person: str
+    acceptance: Mapping[str, Any] | None
+    at: datetime
+
+
+def add_verdict(
+    connection: Connection, rollout: str, verdict: Verdict, *, place: Place, at: datetime, is_decision: bool = False
+) -> None:
+    """Keep a verdict; the same one again changes nothing but that it may become the decision."""
+    row = insert(rollout_verdict).values(
+        rollout=rollout,
+        digest=verdict.digest,
+        wave=place.wave,
+        step=place.step,
+        outcome=verdict.outcome.value,
+        effect=verdict.effect.value,
+        body=verdict.canonical(),
+        at=at,
+        is_decision=is_decision,
+    )
+    keep = {"is_decision": rollout_verdict.c.is_decision | row.excluded.is_decision}
+    connection.execute(row.on_conflict_do_update(index_elements=["rollout", "digest"], set_=keep))
+
+
+def verdict_by_digest(connection: Connection, rollout: str, digest: str) -> StoredVerdict | None:
+    """Return a verdict, or None; raise IntegrityError when its bytes were altered."""
+    query = select(rollout_verdict).where(rollout_verdict.c.rollout == rollout, rollout_verdict.c.digest == digest)
+    row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else _verdict(row)
+
+
+def latest_verdict(connection: Connection, rollout: str) -> StoredVerdict | None:
+    """Return the newest verdict that was kept."""
+    query = select(rollout_verdict).where(rollout_verdict.c.rollout == rollout)
+    row = connection.execute(query.order_by(rollout_verdict.c.at.desc()).limit(1)).mappings().one_or_none()
+    return None if row is None else _verdict(row)
+
+
+def _verdict(row: Any) -> StoredVerdict:  # noqa: ANN401 - a row of the table
+    stored = StoredVerdict(**{**row, "body": bytes(row["body"])})
+    if digest_of(stored.body) != stored.digest:
+        message = f"Verdict {stored.digest} of rollout {stored.rollout} was altered in the store."
+        raise IntegrityError("VERIFY_BYTES", message, hint="Restore a backup.")
+    return stored
+
+
+def add_signature(connection: Connection, signature: Signature) -> bool:
+    """Keep a signature; False when this person, or this role, signed the verdict already."""
+    values = {name: getattr(signature, name) for name in Signature.__dataclass_fields__}
+    return connection.execute(insert(rollout_signature).values(values).on_conflict_do_nothing()).rowcount == 1
+
+
+def signatures_of(connection: Connection, rollout: str, verdict: str, *, kind: str) -> tuple[Signature, ...]:
+    """Return the signatures under a verdict, oldest first."""
+    query = select(rollout_signature).where(
+        rollout_signature.c.rollout == rollout,
+        rollout_signature.c.verdict == verdict,
+        rollout_signature.c.kind == kind,
+    )
+    rows = connection.execute(query.order_by(rollout_signature.c.at, rollout_signature.c.person)).mappings()
+    return tuple(Signature(**row) for row in rows)

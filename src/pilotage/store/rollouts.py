@@ -1,0 +1,313 @@
+"""Rollout rows: state with its fencing token, the spaces of a plan, and the steps that were taken.
+
+Rule: a row is written only with the token that was taken last (`take_fence`), so a writer that was overtaken changes
+nothing; one rollout at a time holds a (workflow, space). Fail mode: LeaseLost for an old token, None or an empty tuple
+for what does not exist; a plan that does not read raises ValueError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, RowMapping, select, text, update
+from sqlalchemy.exc import IntegrityError
+
+from pilotage.analysis.verdict import Judgement
+from pilotage.core.digest import Digest
+from pilotage.core.ids import SpaceName, WorkflowName
+from pilotage.core.reason import Reason
+from pilotage.rollout.machine import Place
+from pilotage.rollout.plan_form import plan_json, read_plan
+from pilotage.rollout.states import ACTIVE, State, WaveState
+from pilotage.store.runs import LeaseLost
+from pilotage.store.tables.rollouts import rollout, rollout_step, rollout_wave
+from pilotage.workspace.plan import Plan
+
+LEASE: Final = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRollout:
+    """One row. Times are UTC; `decision` is the digest that deciders sign; `why` the reasons of the last move."""
+
+    id: str
+    workflow: WorkflowName
+    release: Digest
+    plan: Plan
+    plan_digest: Digest
+    salt: str
+    state: State
+    state_at: datetime
+    state_before: State | None = None
+    place: Place = field(default_factory=Place)
+    step_at: datetime | None = None
+    extended_s: int = 0
+    decision: Digest | None = None
+    decision_outcome: Judgement | None = None
+    latched: tuple[str, ...] = ()
+    attempt: int = 1
+    zeroed: bool = False
+    why: tuple[Reason, ...] = ()
+    started_by: str
+    preflight: Mapping[str, Any] = field(default_factory=dict)
+    flipped_at: datetime | None = None
+    flipped: tuple[SpaceName, ...] = ()
+    target: Digest | None = None
+    zero_at: datetime | None = None
+    zero_s: float | None = None
+    incident: str | None = None
+    reminded: int = 0
+    fence: int = 0
+    created_at: datetime
+    ended_at: datetime | None = None
+
+    @property
+    def space(self) -> SpaceName:
+        """The space of the wave it stands in."""
+        return self.plan.waves[self.place.wave].space
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredWave:
+    """One space of a rollout. `stable` is what served there before; `cursor` the last ledger number counted."""
+
+    rollout: str
+    number: int
+    workflow: WorkflowName
+    space: SpaceName
+    state: WaveState
+    stable: Digest | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    cursor: int = -1
+    counted_from: int | None = None
+    totals: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredStep:
+    """A step that began. Requests admitted from `generation` on belong to it."""
+
+    rollout: str
+    wave: int
+    step: int
+    generation: int
+    fraction_ppm: int
+    cohort_share: float
+    started_at: datetime
+    ended_at: datetime | None = None
+
+
+def add_rollout(connection: Connection, stored: StoredRollout, waves: tuple[StoredWave, ...]) -> bool:
+    """Insert a rollout with its spaces; False, and nothing written, when another holds one of them."""
+    try:
+        with connection.begin_nested():
+            connection.execute(rollout.insert().values({"id": stored.id, **_values(stored)}))
+            connection.execute(rollout_wave.insert(), [_wave_values(wave) for wave in waves])
+    except IntegrityError as error:
+        if "rollout_one_active" in str(error.orig):
+            return False
+        raise
+    return True
+
+
+def find_rollout(connection: Connection, identifier: str, *, lock: bool = False) -> StoredRollout | None:
+    """Return a rollout by its id, locked until the caller's transaction ends when asked."""
+    query = select(rollout).where(rollout.c.id == identifier)
+    row = connection.execute(query.with_for_update() if lock else query).mappings().one_or_none()
+    return None if row is None else _stored(row)
+
+
+def holder_of(connection: Connection, workflow: str, space: str) -> str | None:
+    """Return the id of the rollout that holds a workflow's space, or None."""
+    held = rollout_wave.c.state.in_([WaveState.WAITING, WaveState.LIVE, WaveState.LEFT])
+    found: str | None = connection.scalar(
+        select(rollout_wave.c.rollout).where(rollout_wave.c.workflow == workflow, rollout_wave.c.space == space, held)
+    )
+    return found
+
+
+def list_rollouts(connection: Connection, *, workflow: str | None = None, most: int = 100) -> tuple[StoredRollout, ...]:
+    """Return rollouts, newest first."""
+    query = select(rollout).order_by(rollout.c.created_at.desc(), rollout.c.id.desc()).limit(most)
+    if workflow is not None:
+        query = query.where(rollout.c.workflow == workflow)
+    return tuple(_stored(row) for row in connection.execute(query).mappings())
+
+
+def active_ids(connection: Connection) -> tuple[str, ...]:
+    """Return the ids of rollouts that are not over, oldest first."""
+    query = select(rollout.c.id).where(rollout.c.state.in_([state.value for state in ACTIVE]))
+    return tuple(connection.scalars(query.order_by(rollout.c.created_at, rollout.c.id)))
+
+
+_TAKE = text(
+    "UPDATE rollout SET lease_owner = :owner, lease_until = clock_timestamp() + :lease,"
+    " fence = CASE WHEN lease_owner = :owner THEN fence ELSE fence + 1 END"
+    " WHERE id = :id AND (:steal OR lease_owner IS NULL OR lease_owner = :owner OR lease_until < clock_timestamp())"
+    " RETURNING fence"
+)
+
+
+def take_fence(connection: Connection, identifier: str, owner: str, *, steal: bool = False) -> int | None:
+    """Take or renew the lease for 10 s and return its token; None while another holds it.
+
+    A person's command steals it: whoever reconciled before is refused at the next write.
+    """
+    values = {"id": identifier, "owner": owner, "lease": LEASE, "steal": steal}
+    token: int | None = connection.execute(_TAKE, values).scalar_one_or_none()
+    return token
+
+
+def save_rollout(connection: Connection, stored: StoredRollout) -> None:
+    """Write the row under its token; LeaseLost when a newer one was taken."""
+    statement = update(rollout).where(rollout.c.id == stored.id, rollout.c.fence == stored.fence)
+    if connection.execute(statement.values(_values(stored))).rowcount != 1:
+        message = f"Rollout {stored.id} was taken over (token {stored.fence} is old); nothing was written."
+        raise LeaseLost("LEASE_LOST", message, hint="The other writer goes on with it.")
+
+
+def waves_of(connection: Connection, identifier: str) -> tuple[StoredWave, ...]:
+    """Return the spaces of a rollout in their order."""
+    query = select(rollout_wave).where(rollout_wave.c.rollout == identifier).order_by(rollout_wave.c.number)
+    return tuple(_wave(row) for row in connection.execute(query).mappings())
+
+
+def save_wave(connection: Connection, wave: StoredWave) -> None:
+    """Write a wave's row; its rollout's row is locked by the caller."""
+    key = (rollout_wave.c.rollout == wave.rollout) & (rollout_wave.c.number == wave.number)
+    connection.execute(update(rollout_wave).where(key).values(_wave_values(wave)))
+
+
+def add_step(connection: Connection, step: StoredStep) -> None:
+    """Record that a step began."""
+    connection.execute(
+        rollout_step.insert().values({name: getattr(step, name) for name in StoredStep.__dataclass_fields__})
+    )
+
+
+def end_steps(connection: Connection, identifier: str, wave: int, at: datetime) -> None:
+    """Close the open step of a wave."""
+    key = (rollout_step.c.rollout == identifier) & (rollout_step.c.wave == wave) & rollout_step.c.ended_at.is_(None)
+    connection.execute(update(rollout_step).where(key).values(ended_at=at))
+
+
+def steps_of(connection: Connection, identifier: str) -> tuple[StoredStep, ...]:
+    """Return the steps that began, in order."""
+    query = select(rollout_step).where(rollout_step.c.rollout == identifier)
+    query = query.order_by(rollout_step.c.wave, rollout_step.c.step)
+    return tuple(StoredStep(**row) for row in connection.execute(query).mappings())
+
+
+def attempts_before(connection: Connection, workflow: str, space: str) -> int:
+    """Return how many rollouts this space has seen since its last completed one (rollouts.md 6.6)."""
+    joined = rollout_wave.join(rollout, rollout.c.id == rollout_wave.c.rollout)
+    query = (
+        select(rollout.c.state)
+        .select_from(joined)
+        .where(
+            rollout_wave.c.workflow == workflow,
+            rollout_wave.c.space == space,
+            rollout_wave.c.started_at.is_not(None),
+        )
+        .order_by(rollout_wave.c.started_at.desc())
+    )
+    count = 0
+    for state in connection.scalars(query):
+        if state == State.COMPLETED:
+            break
+        count += 1
+    return count
+
+
+def _values(stored: StoredRollout) -> dict[str, Any]:
+    return {
+        "workflow": stored.workflow,
+        "release": stored.release,
+        "plan": plan_json(stored.plan),
+        "plan_digest": stored.plan_digest,
+        "salt": stored.salt,
+        "state": stored.state.value,
+        "state_at": stored.state_at,
+        "state_before": None if stored.state_before is None else stored.state_before.value,
+        "wave": stored.place.wave,
+        "step": stored.place.step,
+        "step_at": stored.step_at,
+        "extended_s": stored.extended_s,
+        "decision": stored.decision,
+        "decision_outcome": None if stored.decision_outcome is None else stored.decision_outcome.value,
+        "latched": list(stored.latched),
+        "attempt": stored.attempt,
+        "zeroed": stored.zeroed,
+        "why": [reason.as_json() for reason in stored.why],
+        "started_by": stored.started_by,
+        "preflight": dict(stored.preflight),
+        "flipped_at": stored.flipped_at,
+        "flipped": list(stored.flipped),
+        "target": stored.target,
+        "zero_at": stored.zero_at,
+        "zero_s": stored.zero_s,
+        "incident": stored.incident,
+        "reminded": stored.reminded,
+        "created_at": stored.created_at,
+        "ended_at": stored.ended_at,
+    }
+
+
+def _stored(row: RowMapping) -> StoredRollout:
+    plain = {name: row[name] for name in StoredRollout.__dataclass_fields__ if name in row and name not in _TYPED}
+    return StoredRollout(
+        workflow=WorkflowName(row["workflow"]),
+        release=Digest(row["release"]),
+        plan=read_plan(row["plan"]),
+        plan_digest=Digest(row["plan_digest"]),
+        state=State(row["state"]),
+        state_before=None if row["state_before"] is None else State(row["state_before"]),
+        place=Place(wave=row["wave"], step=row["step"]),
+        decision=None if row["decision"] is None else Digest(row["decision"]),
+        decision_outcome=None if row["decision_outcome"] is None else Judgement(row["decision_outcome"]),
+        latched=tuple(row["latched"]),
+        why=tuple(Reason(**reason) for reason in row["why"]),
+        flipped=tuple(map(SpaceName, row["flipped"])),
+        target=None if row["target"] is None else Digest(row["target"]),
+        **plain,
+    )
+
+
+_TYPED = frozenset(
+    {
+        *("workflow", "release", "plan", "plan_digest", "state", "state_before", "place", "decision"),
+        *("decision_outcome", "latched", "why", "flipped", "target"),
+    }
+)
+
+
+def _wave_values(wave: StoredWave) -> dict[str, Any]:
+    values = {name: getattr(wave, name) for name in StoredWave.__dataclass_fields__}
+    return {**values, "state": wave.state.value, "totals": dict(wave.totals)}
+
+
+def _wave(row: RowMapping) -> StoredWave:
+    return StoredWave(**{**row, "state": WaveState(row["state"])})
+
+
+_FLIPPED = text("UPDATE rollout SET flipped_db = clock_timestamp() WHERE id = :id")
+_ZERO = text(
+    "SELECT greatest(0, extract(epoch FROM max(a.last_at) - r.flipped_db))::float8 FROM rollout r"
+    " LEFT JOIN route_admission a ON a.workflow = r.workflow AND a.release = r.release AND a.space = ANY(r.flipped)"
+    " WHERE r.id = :id GROUP BY r.flipped_db"
+)
+
+
+def mark_flip(connection: Connection, identifier: str) -> None:
+    """Note the database's time of a flip: what the time to zero traffic is measured from."""
+    connection.execute(_FLIPPED, {"id": identifier})
+
+
+def seconds_to_zero(connection: Connection, identifier: str) -> float:
+    """Return the seconds from the flip to the last admission to the candidate in any process, at least 0."""
+    found: float | None = connection.execute(_ZERO, {"id": identifier}).scalar_one_or_none()
+    return 0.0 if found is None else found
