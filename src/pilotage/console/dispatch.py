@@ -86,6 +86,8 @@ def _posted(entry: Entry, visit: Visit) -> Reply:
     if visit.signed_in is not None and not is_form_token(visit.signed_in.token, visit.typed("token")):
         text = "The form was not sent by a page of this session. Nothing was recorded."
         return problem_page(403, (Reason(code="FORM_TOKEN", text=text),))
+    if visit.signed_in is not None:
+        visit.services.waiting.forget(visit.actor.id)
     if entry.is_grave and visit.signed_in is not None and not visit.signed_in.is_recent(visit.now):
         return login_page(visit, kept=entry)
     try:
@@ -117,8 +119,9 @@ def _once(entry: Entry, visit: Visit) -> Reply | Refusal:
 
 def _again(back: Callable[[Visit], Reply], visit: Visit, problems: tuple[Reason, ...], status: int) -> Reply:
     """Show the form's page again with what was typed and why it was not carried out."""
-    reply = back(replace(visit, problems=problems))
-    return replace(reply, status=status) if isinstance(reply, Page) else reply
+    visit = replace(visit, problems=problems)
+    reply = back(visit)
+    return replace(reply, status=status, values={**reply.values, "visit": visit}) if isinstance(reply, Page) else reply
 
 
 def status_of(error: PilotageError) -> int:

@@ -31,21 +31,26 @@ class Frame:
 
 
 def frame_values(visit: Visit, page: Page) -> Mapping[str, Any]:
-    """Return every value a template has: the page's own and the frame's."""
+    """Return every value a template has: the page's own and the frame's. A page may bring a visit of its own."""
+    visit = page.values.get("visit", visit)
     frame = _read(visit)
     session = visit.signed_in
-    return {
+    values: dict[str, Any] = {
         "visit": visit,
         "person": None if session is None else session.principal,
         "token": "" if session is None else form_token(session.token),
         "form_key": secrets.token_urlsafe(_FORM_KEY_BYTES),
         "title": page.title,
         "frame": frame,
-        "version": __version__,
+        "pilotage_version": __version__,
         "problems": visit.problems,
         "notice": visit.notice,
-        **page.values,
     }
+    taken = values.keys() & page.values.keys() - {"visit"}
+    if taken:
+        message = f"The page {page.template} takes names of the frame: {', '.join(sorted(taken))}."
+        raise ValueError(message)
+    return {**values, **page.values}
 
 
 def _read(visit: Visit) -> Frame:
@@ -53,7 +58,10 @@ def _read(visit: Visit) -> Frame:
         return Frame(waiting=None, signed=None)
     try:
         with visit.reading.engine.connect() as connection:
-            waiting = len(tasks_of(connection, visit.reading, visit.actor))
+            waiting = visit.services.waiting.get(visit.actor.id, visit.now)
+            if waiting is None:
+                waiting = len(tasks_of(connection, visit.reading, visit.actor))
+                visit.services.waiting.put(visit.actor.id, waiting, visit.now)
             return Frame(waiting=waiting, signed=signed_size(connection))
     except SQLAlchemyError:
         return Frame(waiting=None, signed=None)

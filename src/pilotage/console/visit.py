@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from pilotage.console.waiting import WaitingCounts
 from pilotage.control.console_session import SignedIn
 from pilotage.control.instance import Instance
 from pilotage.core.reason import Reason
@@ -42,6 +43,7 @@ class Services:
     reading: Instance
     redact: Callable[[str], str]
     asking: Asking
+    waiting: WaitingCounts = field(default_factory=WaitingCounts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

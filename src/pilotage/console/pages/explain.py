@@ -7,14 +7,14 @@ only for auditors. Fail mode: a text that retention removed says so; a proof tha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from pilotage.console.prose import render_answer
 from pilotage.console.reply import Download, Page, Redirect, Reply
 from pilotage.console.visit import Visit
 from pilotage.control.explain_interaction import EntryProof, Explanation, explain_interaction
 from pilotage.control.give_feedback import Rating, give_feedback
-from pilotage.core.canonical import Form, canonical_bytes
+from pilotage.core.canonical import Form, Json, canonical_bytes
 from pilotage.core.errors import UsageError
 from pilotage.core.ids import CorpusName
 from pilotage.identity.principal import acl_names
@@ -40,9 +40,29 @@ def show_interaction(visit: Visit) -> Page:
             "hidden": len(found.passages) - len(shown) if is_auditor else None,
             "is_auditor": is_auditor,
             "proof": proof_line(found.proof),
+            "checks": check_words(found.guards.get("checks")),
             "release_digest": found.release.get("digest"),
         },
     )
+
+
+_CHECKS: Final = {
+    "citations": "Citations that lead to a passage with these words",
+    "grounding": "Lowest share of a sentence found in its source",
+    "numbers": "Numbers without a source",
+}
+
+
+def check_words(checks: Json) -> list[tuple[str, str]]:
+    """Return the recorded results of the output checks in words; shares become percentages."""
+    found = checks if isinstance(checks, Mapping) else {}
+    return [(_CHECKS.get(name, name), _percent(str(value))) for name, value in found.items()]
+
+
+def _percent(value: str) -> str:
+    if "." not in value or not value.replace(".", "", 1).isdigit():
+        return value
+    return f"{float(value) * 100:.4g} %"
 
 
 def passage_path(found: Explanation, one: PassageOrigin) -> str:

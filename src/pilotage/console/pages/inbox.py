@@ -11,4 +11,5 @@ def show_inbox(visit: Visit) -> Page:
     """Show the person's tasks, oldest first."""
     with visit.reading.engine.connect() as connection:
         tasks = tasks_of(connection, visit.reading, visit.actor)
+    visit.services.waiting.put(visit.actor.id, len(tasks), visit.now)
     return Page(template="inbox.html", title="Inbox", values={"tasks": tasks})

@@ -50,11 +50,12 @@ def login_page(visit: Visit, *, kept: Entry | None = None) -> Page:
     )
 
 
-def sign_in(visit: Visit) -> Reply | Refusal:
+def sign_in(visit: Visit) -> Reply:
     """Check the key and begin a session."""
     done = open_session(visit.instance, key=visit.typed("local_key"))
     if isinstance(done, Refusal):
-        return done
+        page = login_page(visit)
+        return replace(page, status=401, values={**page.values, "visit": replace(visit, problems=done.reasons)})
     if visit.signed_in is not None:
         close_session(visit.instance, visit.signed_in.token)
     headers = (("set-cookie", cookies.set_session(done.token, is_secure=visit.is_secure)),)

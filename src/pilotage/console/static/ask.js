@@ -4,9 +4,6 @@
   const form = document.querySelector("form[data-stream]");
   const talk = document.getElementById("talk");
   if (!form || !talk || !window.ReadableStream) return;
-  const policy = window.trustedTypes
-    ? trustedTypes.createPolicy("pilotage", { createHTML: (text) => text })
-    : { createHTML: (text) => text };
   const question = form.elements.question;
   const stop = form.querySelector("[data-stop]");
   const send = form.querySelector("[data-send]");
@@ -20,22 +17,6 @@
     return made;
   };
   const busy = (is) => { stop.hidden = !is; send.hidden = is; };
-
-  async function* events(body) {
-    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-    let rest = "";
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) return;
-      const blocks = (rest + value).split("\n\n");
-      rest = blocks.pop();
-      for (const block of blocks) {
-        const lines = block.split("\n");
-        const event = lines.find((line) => line.startsWith("event: "));
-        if (event) yield [event.slice(7), lines.filter((l) => l.startsWith("data: ")).map((l) => l.slice(6)).join("\n")];
-      }
-    }
-  }
 
   async function ask(text) {
     running = new AbortController();
@@ -58,10 +39,10 @@
       });
       if (!reply.ok || !reply.headers.get("content-type").startsWith("text/event-stream")) throw new Error("refused");
       let ended = false;
-      for await (const [event, data] of events(reply.body)) {
+      for await (const [event, data] of pilotage.events(reply.body)) {
         if (event === "text") words.append(JSON.parse(data));
         if (event === "answer") {
-          told.innerHTML = policy.createHTML(data);
+          told.innerHTML = pilotage.html(data);
           ended = true;
         }
         if (event === "failed") break;

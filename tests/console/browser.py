@@ -1,0 +1,112 @@
+"""A browser for tests: sends requests to the console's ASGI application, keeps cookies, reads forms."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+Application = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
+HOST = "127.0.0.1:8080"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One answer, decoded."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
+    def page(self) -> LexborHTMLParser:
+        return LexborHTMLParser(self.text)
+
+    def header(self, name: str) -> str:
+        return next((value for key, value in self.headers if key == name), "")
+
+    @property
+    def words(self) -> str:
+        """What a person reads in <main>."""
+        main = self.page.css_first("main")
+        assert main is not None
+        return " ".join(main.text(separator=" ").split())
+
+    def fields(self, action: str) -> dict[str, str]:
+        """The hidden fields of the form that posts to `action`."""
+        form = self.page.css_first(f'form[action="{action}"]')
+        assert form is not None, f"no form posts to {action}"
+        return {_name(one): one.attributes.get("value") or "" for one in form.css("input[type=hidden]")}
+
+
+def _name(node: LexborNode) -> str:
+    return node.attributes.get("name") or ""
+
+
+@dataclass(kw_only=True)
+class Browser:
+    """Cookies and an application. `origin` None sends none, as an old or a foreign page might."""
+
+    application: Application
+    cookies: dict[str, str] = field(default_factory=dict)
+    origin: str | None = f"http://{HOST}"
+
+    def get(self, path: str, **headers: str) -> Answer:
+        return self.send("GET", path, headers=headers)
+
+    def post(self, path: str, fields: dict[str, str], **headers: str) -> Answer:
+        body = urlencode(fields).encode()
+        given = {"content-type": "application/x-www-form-urlencoded", **headers}
+        if self.origin is not None:
+            given.setdefault("origin", self.origin)
+        return self.send("POST", path, headers=given, body=body)
+
+    def send(self, method: str, path: str, *, headers: dict[str, str] | None = None, body: bytes = b"") -> Answer:
+        found = asyncio.run(self._send(method, path, headers or {}, body))
+        for name, value in found.headers:
+            if name == "set-cookie":
+                key, _, rest = value.partition("=")
+                self.cookies[key] = rest.partition(";")[0]
+        return found
+
+    async def _send(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
+        route, _, query = path.partition("?")
+        given = {"host": HOST, **headers}
+        if self.cookies:
+            given["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items() if value)
+        scope = {
+            "type": "http",
+            "method": method,
+            "scheme": "http",
+            "path": route,
+            "query_string": query.encode(),
+            "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in given.items()],
+            "client": ("127.0.0.1", 40_000),
+        }
+        requests = [{"type": "http.request", "body": body, "more_body": False}]
+        sent: list[MutableMapping[str, Any]] = []
+
+        async def receive() -> MutableMapping[str, Any]:
+            if requests:
+                return requests.pop(0)
+            await asyncio.sleep(3600)
+            return {"type": "http.disconnect"}
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            sent.append(message)
+
+        await self.application(scope, receive, send)
+        heads = [(name.decode(), value.decode()) for name, value in sent[0]["headers"]]
+        whole = b"".join(message.get("body", b"") for message in sent[1:])
+        if ("content-encoding", "gzip") in heads:
+            whole = gzip.decompress(whole)
+        return Answer(status=sent[0]["status"], headers=heads, body=whole)

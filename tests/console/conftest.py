@@ -1,0 +1,159 @@
+"""The sample bank on a real database, with the console in front of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+from tests.console.asking import FakeAsking
+from tests.console.browser import Browser
+
+from pilotage.adapters.keyring import Keyring
+from pilotage.app import Joined
+from pilotage.console.app import Console
+from pilotage.console.visit import Services
+from pilotage.control.create_key import IssuedKey, KeyRequest, create_key
+from pilotage.control.instance import Instance
+from pilotage.control.ledger_checkpoint import prepare_ledger_key, sequence_now
+from pilotage.control.load_workspace import load_workspace
+from pilotage.control.refresh_corpus import RefreshResult, refresh_corpus
+from pilotage.control.review_version import accept_version
+from pilotage.control.seal_release import Sealed, seal_release
+from pilotage.core.ids import CorpusName, PersonId, new_ulid
+from pilotage.core.reason import Refusal
+from pilotage.identity.principal import Principal
+from pilotage.identity.service_key import KeyKind
+from pilotage.ledger.commitment import commitment
+from pilotage.ledger.entry import EntryKind, encode_entry
+from pilotage.store.ledger_entries import append
+from pilotage.store.pseudonyms import pseudonym_of
+from pilotage.testing.clock import SimulatedClock
+from pilotage.workspace.principals import local_principal
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+_INTERACTION = text("""
+INSERT INTO interaction (id, at, space, workflow, arm, release, corpus, corpus_version, principal, kind, state, outcome,
+  refused, detail)
+VALUES (:id, :at, 'sandbox', 'policy-assistant', 'stable', :release, 'policies', 1, :who, 'user', 'final', 'ok', false,
+  CAST(:detail AS jsonb))
+""")
+_TEXT = text("""
+INSERT INTO interaction_text (id, question, answer, salt, at) VALUES (:id, :question, :answer, :salt, :at)
+""")
+_CITATION = text("""
+INSERT INTO interaction_citation (interaction, corpus, document, rev, ordinal, marker)
+SELECT :id, 'policies', document, 0, 0, 1 FROM revision WHERE corpus = 'policies' AND rev = 0
+""")
+
+
+@dataclass
+class Bank:
+    """The instance and its console."""
+
+    instance: Instance
+    clock: SimulatedClock
+    asking: FakeAsking
+    console: Console
+    keys: dict[str, IssuedKey] = field(default_factory=dict)
+    release: str = ""
+
+    def person(self, name: str) -> Principal:
+        return local_principal(self.instance.workspace, PersonId(name))
+
+    def key(self, name: str) -> IssuedKey:
+        if name not in self.keys:
+            request = KeyRequest(kind=KeyKind.LOCAL, name=name, owner=PersonId(name), days=365)
+            issued = create_key(self.instance, actor=self.person(name), request=request)
+            assert isinstance(issued, IssuedKey)
+            self.keys[name] = issued
+        return self.keys[name]
+
+    def browser(self, name: str | None = None) -> Browser:
+        found = Browser(application=self.console)
+        if name is not None:
+            answer = found.post("/login", {"local_key": self.key(name).text, "next": "/workflows"})
+            assert (answer.status, answer.header("location")) == (303, "/workflows")
+        return found
+
+    def refresh(self, corpus: str, *, by: str = "maria.chen") -> RefreshResult:
+        tools = Joined().refresh_tools(self.instance, lambda _done, _total: None)
+        done = refresh_corpus(self.instance, actor=self.person(by), corpus=CorpusName(corpus), tools=tools)
+        assert isinstance(done, RefreshResult)
+        return done
+
+    def publish(self, corpus: str) -> int:
+        number = self.refresh(corpus).version
+        assert number is not None
+        done = accept_version(
+            self.instance, actor=self.person("grace.okafor"), corpus=CorpusName(corpus), version=number
+        )
+        assert not isinstance(done, Refusal)
+        return number
+
+    def answered(self, name: str, question: str, answer: str) -> str:
+        """Record one answered question as serving would, citing the first passage; return the interaction."""
+        interaction = new_ulid(self.clock.now())
+        salt = bytes(range(64))
+        with self.instance.engine.begin() as connection:
+            who = pseudonym_of(connection, f"local|{name}")
+            passages = [{"rev": 0, "chunk": 0, "rank": 1, "score": "1.2"}]
+            detail = {"via": "local", "passages": passages, "findings": [], "allowed_count": 12}
+            values = {"id": interaction, "at": self.clock.now(), "who": who, "release": self.release, "salt": salt}
+            connection.execute(_INTERACTION, values | {"detail": json.dumps(detail)})
+            connection.execute(_TEXT, values | {"question": question, "answer": answer})
+            connection.execute(_CITATION, values)
+            commit = {
+                "question": commitment(salt[:32], question),
+                "answer": commitment(salt[32:], answer),
+            }
+            entry = encode_entry(
+                id=new_ulid(self.clock.now()),
+                kind=EntryKind.INTERACTION_RECORDED,
+                at=self.clock.now(),
+                actor=who,
+                subject=interaction,
+                space="sandbox",
+                data={"release": self.release},
+                commit=commit,
+            )
+            append(connection, entry)
+        return interaction
+
+    def seal(self) -> Sealed:
+        done = seal_release(self.instance, actor=self.person("maria.chen"), workflow="policy-assistant", note="First")
+        assert isinstance(done, Sealed)
+        return done
+
+
+@pytest.fixture(scope="module")
+def bank(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bank]:
+    """The sample bank with its policies published and one release sealed."""
+    folder = tmp_path_factory.mktemp("bank")
+    root, home = folder / "workspace", folder / "home"
+    shutil.copytree(ROOT / "examples" / "northlake-bank", root)
+    clock = SimulatedClock()
+    instance = Instance(
+        workspace=load_workspace(root),
+        root=root,
+        home=home,
+        engine=engine,
+        clock=clock,
+        keyring=Keyring.open(home, {}, create=True),
+        embedded=True,
+    )
+    assert prepare_ledger_key(instance) is None
+    asking = FakeAsking(clock)
+    services = Services(instance=instance, reading=instance, redact=Joined().redact(instance), asking=asking)
+    made = Bank(instance=instance, clock=clock, asking=asking, console=Console(services))
+    made.publish("policies")
+    made.publish("policies-uat")
+    made.release = made.seal().digest
+    assert isinstance(sequence_now(instance), int)
+    yield made

@@ -1,0 +1,227 @@
+"""What holds for every address: headers, nothing inline, roles, commands, statements, escaped text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import typer
+from sqlalchemy import event
+from tests.console.browser import Answer, Browser
+from tests.console.conftest import Bank
+
+from pilotage.app import Joined
+from pilotage.cli.main import make_app
+from pilotage.console.app import Console
+from pilotage.console.route import Entry
+from pilotage.console.site import ENTRIES
+from pilotage.console.visit import Services
+from pilotage.identity.roles import DERIVED_ROLES, Action, Role, may
+from pilotage.workspace.people import Person
+
+pytestmark = pytest.mark.store
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script';"
+    " trusted-types pilotage"
+)
+HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'\u202e{{7*7}} javascript:alert(3)"
+PAGES = [entry for entry in ENTRIES if entry.method == "GET"]
+FORMS = [entry for entry in ENTRIES if entry.method == "POST"]
+
+
+@pytest.fixture(scope="module")
+def filled(bank: Bank) -> dict[str, str]:
+    """Values for the names in addresses: things that exist."""
+    interaction = bank.answered("omar.haddad", f"Limit? {HOSTILE}", f"It is 5. [1] {HOSTILE}")
+    with bank.instance.engine.connect() as connection:
+        entry = connection.exec_driver_sql("SELECT id FROM ledger_entry ORDER BY id LIMIT 1").scalar_one()
+    return {
+        "digest": bank.release.removeprefix("sha256:")[:12],
+        "workflow": "policy-assistant",
+        "interaction": interaction,
+        "name": "policies",
+        "version": "1",
+        "rev": "0",
+        "chunk": "0",
+        "entry": str(entry),
+    }
+
+
+def address(entry: Entry, filled: dict[str, str]) -> str:
+    return re.sub(r"\{(\w+)\}", lambda match: filled[match[1]], entry.path)
+
+
+def viewer(entry: Entry) -> str:
+    """Somebody who may open the page and sees it filled."""
+    return "anita.rao" if entry.needs is Action.AUDIT or "passages" in entry.path else "omar.haddad"
+
+
+def test_every_answer_carries_the_strict_headers(bank: Bank, filled: dict[str, str]) -> None:
+    signed, unsigned = bank.browser("anita.rao"), bank.browser()
+    stylesheet = re.search(r'href="(/static/pilotage[^"]+)"', unsigned.get("/login").text)
+    assert stylesheet is not None
+    answers = [browser.get(address(entry, filled)) for entry in PAGES for browser in (signed, unsigned)]
+    answers += [browser.post(address(entry, filled), {}) for entry in FORMS for browser in (signed, unsigned)]
+    answers += [signed.get("/nothing"), signed.send("PUT", "/"), unsigned.get(stylesheet[1]), signed.get("/static/x")]
+    answers += [signed.send("POST", "/ledger", headers={"content-type": "text/plain"}, body=b"x")]
+    answers += [signed.send("POST", "/ledger", body=b"x" * 300_000), signed.get("/?" + "&".join(["a=1"] * 300))]
+    for answer in answers:
+        assert answer.header("content-security-policy") == POLICY
+        assert answer.header("x-content-type-options") == "nosniff"
+        assert answer.header("referrer-policy") == "same-origin"
+        assert answer.header("cross-origin-opener-policy") == "same-origin"
+        assert "camera=()" in answer.header("permissions-policy")
+        assert answer.header("cache-control") in {"no-store", "public, max-age=31536000, immutable"}
+    assert {200, 303, 400, 403, 404, 405, 413, 415} <= {answer.status for answer in answers}
+
+
+def test_pages_hold_nothing_inline_and_nothing_foreign(bank: Bank, filled: dict[str, str]) -> None:
+    for entry in PAGES:
+        answer = bank.browser(viewer(entry)).get(address(entry, filled))
+        if answer.header("content-type").startswith("text/html"):
+            assert_plain(answer)
+
+
+def assert_plain(answer: Answer) -> None:
+    for node in answer.page.css("*"):
+        for name, value in node.attributes.items():
+            assert name != "style", node.html
+            assert not name.startswith(("on", "hx-on")), node.html
+            if name in {"src", "href", "action"}:
+                assert (value or "").startswith(("/", "#")), node.html
+                assert not (value or "").startswith("//"), node.html
+    for script in answer.page.css("script"):
+        assert script.attributes.get("src")
+        assert not script.text().strip()
+
+
+def test_hostile_text_is_shown_and_never_runs(bank: Bank, filled: dict[str, str]) -> None:
+    answer = bank.browser("omar.haddad").get(f"/interactions/{filled['interaction']}")
+    assert "<script>alert" not in answer.text
+    assert "<img" not in answer.text
+    assert "\u202e" not in answer.text
+    assert "[U+202E]" in answer.words
+    assert "{{7*7}}" in answer.words
+
+
+@pytest.mark.parametrize("entry", PAGES, ids=lambda entry: entry.path)
+def test_a_page_opens(bank: Bank, filled: dict[str, str], entry: Entry) -> None:
+    answer = bank.browser("anita.rao" if entry.needs is Action.AUDIT else "omar.haddad").get(address(entry, filled))
+    expected = {"/ask": 303, "/login": 303, "/releases/{digest}/changes": 404}
+    assert answer.status == expected.get(entry.path, 200), answer.words
+
+
+@pytest.fixture(scope="module")
+def cast(bank: Bank) -> Console:
+    """The console of a bank with one person for each role, and one without any."""
+    people = dict(bank.instance.workspace.people)
+    roster = dict(bank.instance.workspace.roster)
+    for role in Role:
+        name = f"only.{role.value}"
+        people[name] = Person(id=name, name=name, roles=frozenset({role}))  # type: ignore[index, arg-type]
+        roster[role] = (*roster.get(role, ()), name)  # type: ignore[arg-type]
+    people["only.nothing"] = Person(id="only.nothing", name="nobody")  # type: ignore[index, arg-type]
+    workspace = replace(bank.instance.workspace, people=people, roster=roster)
+    bank.instance = replace(bank.instance, workspace=workspace)
+    services = Services(
+        instance=bank.instance, reading=bank.instance, redact=Joined().redact(bank.instance), asking=bank.asking
+    )
+    return Console(services)
+
+
+AUDITORS_ONLY = {"/ledger", "/ledger/{entry}"}
+"""Every other page opens for every signed-in person; what it shows is decided inside."""
+
+
+@pytest.mark.parametrize("role", [*(role for role in Role if role not in DERIVED_ROLES), None], ids=str)
+def test_pages_and_forms_open_for_the_roles_of_the_table(
+    bank: Bank, cast: Console, filled: dict[str, str], role: Role | None
+) -> None:
+    name = f"only.{role.value}" if role is not None else "only.nothing"
+    browser = Browser(application=cast)
+    assert browser.post("/login", {"local_key": bank.key(name).text}).status == 303
+    token = browser.get("/workflows").fields("/logout")["token"]
+    for entry in ENTRIES:
+        if entry.needs is None or entry.path == "/logout":
+            continue
+        is_open = entry.path not in AUDITORS_ONLY or role is Role.AUDITOR
+        if entry.method == "GET":
+            answer = browser.get(address(entry, filled))
+        else:
+            answer = browser.post(address(entry, filled), {"token": token, "key": "k" * 20})
+        refused = answer.status == 403 and "NOT_PERMITTED" in answer.words and "not permitted to you" in answer.words
+        decided_inside = entry.path.startswith("/corpora/") and entry.method == "POST"
+        assert refused is not is_open or decided_inside, (entry.path, answer.status)
+
+
+def test_every_form_carries_out_a_command_that_the_command_line_has_too() -> None:
+    known = set(_commands(typer.main.get_command(make_app(Joined()))))
+    for entry in FORMS:
+        assert entry.command, entry.path
+        assert entry.command == "-" or entry.command in known, (entry.path, entry.command)
+        assert entry.needs is None or may((Role.AUDITOR,), entry.needs) is None or entry.needs is not Action.AUDIT
+
+
+def _commands(command: Any, *above: str) -> Iterator[str]:
+    for name, inner in getattr(command, "commands", {}).items():
+        yield " ".join((*above, name))
+        yield from _commands(inner, *above, name)
+
+
+@contextmanager
+def counted(bank: Bank) -> Iterator[list[str]]:
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        statements.append(statement)
+
+    event.listen(bank.instance.engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(bank.instance.engine, "before_cursor_execute", note)
+
+
+@pytest.mark.parametrize("entry", PAGES, ids=lambda entry: entry.path)
+def test_a_page_takes_at_most_twelve_statements(bank: Bank, filled: dict[str, str], entry: Entry) -> None:
+    browser = bank.browser(viewer(entry))
+    browser.get("/")  # counts what waits for this person, as whoever comes through the inbox has it
+    with counted(bank) as statements:
+        answer = browser.get(address(entry, filled))
+    assert len(statements) <= 12, "\n".join(statements)
+    assert len(answer.body) < 250_000
+
+
+def test_a_form_sent_twice_is_recorded_once(bank: Bank, filled: dict[str, str]) -> None:
+    browser = bank.browser("omar.haddad")
+    path = f"/interactions/{filled['interaction']}/feedback"
+    fields = browser.get(f"/interactions/{filled['interaction']}").fields(path) | {"rating": "down", "comment": "No."}
+    answers = [browser.post(path, fields) for _ in range(3)]
+    assert [answer.status for answer in answers] == [303, 303, 303]
+    assert len({answer.header("location") for answer in answers}) == 1
+    with bank.instance.engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT count(*) FROM feedback WHERE comment = 'No.'").scalar_one()
+    assert found == 1
+
+
+def test_a_refused_form_may_be_sent_again_and_keeps_what_was_typed(bank: Bank) -> None:
+    browser = bank.browser("grace.okafor")
+    path = "/corpora/policies-uat/versions/1"
+    fields = {"token": browser.get(path).fields("/logout")["token"], "key": "again-and-again-1"}
+    for _ in range(2):
+        answer = browser.post(path, fields | {"decision": "reject", "note": ""})
+        assert answer.status == 422
+        assert "A rejection needs its reason." in answer.words
+        assert "Nothing was recorded." in answer.words
+
+
+def test_no_cache_and_no_robot_learns_what_a_page_says(bank: Bank) -> None:
+    answer = bank.browser("omar.haddad").get("/workflows")
+    assert answer.header("cache-control") == "no-store"
+    assert answer.header("content-type") == "text/html; charset=utf-8"
