@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -133,7 +132,7 @@ class Bank:
 
 
 @pytest.fixture(scope="module")
-def bank(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bank]:
+def bank(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Bank:
     """The sample bank with its policies published and one release sealed."""
     folder = tmp_path_factory.mktemp("bank")
     root, home = folder / "workspace", folder / "home"
@@ -156,4 +155,4 @@ def bank(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[B
     made.publish("policies-uat")
     made.release = made.seal().digest
     assert isinstance(sequence_now(instance), int)
-    yield made
+    return made

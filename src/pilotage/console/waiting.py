@@ -1,6 +1,6 @@
 """How many tasks wait for a person, remembered for a few seconds so that not every page counts them anew.
 
-Rule: whoever acts has their own count forgotten at once. Fail mode: a count is at most 15 s old, the inbox itself never.
+Rule: whoever acts has their own count forgotten at once. Fail mode: a count may be 15 s old, the inbox itself never is.
 """
 
 from __future__ import annotations
