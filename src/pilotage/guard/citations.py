@@ -41,7 +41,7 @@ def check_citations(text: str, known: Collection[int], *, analyse: Analyse) -> C
     """Resolve the markers of an answer. Without a factual sentence the share is 0: nothing was supported."""
     unknown = sum(int(found[1]) not in known for found in MARKER.finditer(text))
     kept = MARKER.sub(lambda found: found.group() if int(found[1]) in known else "", text)
-    statements = tuple(_statements(kept))
+    statements = tuple(statements_of(kept))
     factual = [one for one in statements if _is_factual(one, analyse)]
     share = sum(bool(one.markers) for one in factual) / len(factual) if factual else float(bool(statements))
     if not any(one.markers for one in statements):
@@ -49,8 +49,8 @@ def check_citations(text: str, known: Collection[int], *, analyse: Analyse) -> C
     return Citations(text=kept, statements=statements, unknown=unknown, share=share)
 
 
-def _statements(text: str) -> list[Statement]:
-    """Sentences with the markers that stand in or right behind them."""
+def statements_of(text: str) -> list[Statement]:
+    """Return the sentences of an answer with the markers that stand in or right behind them."""
     found: list[Statement] = []
     for sentence in split_sentences(text):
         markers = tuple(int(one[1]) for one in MARKER.finditer(" " + sentence.text))

@@ -1,41 +1,91 @@
-"""Numbers of an answer must stand in what it cites, or in the question (serving.md 5.6).
+"""Numbers and dates of an answer must stand in what it cites, or in the question (serving.md 5.6).
 
-Thousands separators, `%`, currency signs and spelled one to twelve are normalised on both sides.
+The one reading of numbers is `values.py`: separators, scale words, currencies and percent are normalised on both sides,
+so `$43 million` supports `43,000,000` and not `44 million`. A date supports every coarser way to say it. Fail mode: a
+figure that cannot be read (`07/08/2026`) is supported only by the same figures.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
 
-NUMBERS_VERSION = "pilotage-numbers/1"
-_NUMBER = re.compile(r"\d[\d,'\u2019 ]*(?:\.\d+)?")
-_WORDS = {
-    word: str(number)
-    for number, word in enumerate(
-        ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"), start=1
-    )
-}
-_WORD = re.compile(r"\b(" + "|".join(_WORDS) + r")\b", re.IGNORECASE)
+from pilotage.guard.dates_text import DateValue
+from pilotage.guard.normalise import normalise
+from pilotage.guard.units import PERCENT
+from pilotage.guard.values import VALUES_VERSION, Number, Values, read_values
+
+NUMBERS_VERSION = f"pilotage-numbers/2+{VALUES_VERSION}"
+_HIGHEST_WORD = 12
+_AMBIGUOUS = re.compile(r"\d{1,2}/\d{1,2}/\d{4}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """The values of a text, and its normal form."""
+
+    text: str
+    values: Values
+    amounts: frozenset[tuple[str, str]]
+
+
+@lru_cache(maxsize=4096)
+def read_figures(text: str, locale: str = "en") -> Figures:
+    """Read a text once; passages come back with many answers."""
+    normal = normalise(text)
+    values = read_values(normal, locale=locale)
+    amounts = frozenset((_plain(one), one.unit) for one in (*values.numbers, *_words(values)))
+    return Figures(text=normal, values=values, amounts=amounts)
 
 
 def numbers_in(text: str) -> frozenset[str]:
-    """Return the numbers of a text without separators, as plain decimals."""
-    plain = _WORD.sub(lambda found: _WORDS[found[1].lower()], text)
-    found: set[str] = set()
-    for match in _NUMBER.finditer(plain):
-        for piece in _pieces(match.group()):
-            whole, _, fraction = piece.partition(".")
-            fraction = fraction.rstrip("0")
-            found.add((whole.lstrip("0") or "0") + (f".{fraction}" if fraction else ""))
-    return frozenset(found)
+    """Return the numbers of a text as plain decimals, scale words multiplied out; dates are not numbers, years are."""
+    return frozenset(amount for amount, _ in read_figures(text).amounts)
 
 
-def _pieces(text: str) -> list[str]:
-    """`1 000` and `25,000` are one number; `2013 12` and `1, 2` are two."""
-    joined = re.sub(r"(?<=\d)[,'\u2019 ](?=\d{3}(?!\d))", "", text)
-    return [piece for piece in re.split(r"[,'\u2019 ]+", joined) if piece and piece[0].isdigit()]
+def _words(values: Values) -> Iterable[Number]:
+    """Spelled numbers up to twelve; beyond, only with a scale or a unit, where they already are numbers."""
+    return (one for one in values.bare_words if one.amount <= _HIGHEST_WORD)
+
+
+def _plain(number: Number) -> str:
+    text = f"{number.amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def number_anchors(figures: Figures) -> tuple[Number, ...]:
+    """Return the numbers a statement has to answer for: not years, not list marks, not the word `one`."""
+    years = {one.start for one in figures.values.dates if one.is_bare_year}
+    words = (one for one in _words(figures.values) if one.amount > 1)
+    return tuple(one for one in (*figures.values.numbers, *words) if one.start not in years and not one.bracketed)
+
+
+def is_number_supported(number: Number, sources: Iterable[Figures]) -> bool:
+    """Tell whether a source holds the amount with a compatible unit. Percent must be shown on both sides."""
+    amount = _plain(number)
+    return any(held == amount and _fits(number.unit, unit) for source in sources for held, unit in source.amounts)
+
+
+def _fits(mine: str, theirs: str) -> bool:
+    return mine == theirs or (PERCENT not in (mine, theirs) and not (mine and theirs))
+
+
+def is_date_supported(wanted: DateValue, sources: Iterable[Figures]) -> bool:
+    """Tell whether a source holds the date at least as finely."""
+    return any(wanted.covers(one) for source in sources for one in source.values.dates)
+
+
+def ambiguous_in(figures: Figures) -> tuple[str, ...]:
+    """Return dates that read two ways, as written."""
+    return tuple(_AMBIGUOUS.findall(figures.text)) if figures.values.notes else ()
 
 
 def unsupported_numbers(statement: str, sources: str) -> tuple[str, ...]:
-    """Return the numbers of a statement that stand nowhere in its sources, in order of their text."""
-    return tuple(sorted(numbers_in(statement) - numbers_in(sources)))
+    """Return the numbers and dates of a statement that stand nowhere in its sources, in order of their text."""
+    mine, theirs = read_figures(statement), (read_figures(sources),)
+    missing = {_plain(one) for one in number_anchors(mine) if not is_number_supported(one, theirs)}
+    missing |= {mine.text[one.start : one.end] for one in mine.values.dates if not is_date_supported(one, theirs)}
+    missing |= {written for written in ambiguous_in(mine) if written not in theirs[0].text}
+    return tuple(sorted(missing))

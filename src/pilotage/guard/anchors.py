@@ -1,0 +1,133 @@
+"""What a statement has to answer for: its numbers, dates, names and quotes (evaluation.md 3.4, 3.5).
+
+Each anchor is supported when it stands in one of the texts a statement relies on. Names are runs of capitalised words
+and abbreviations that no sentence start explains. Fail mode: an anchor nobody could read is unsupported.
+"""
+
+from __future__ import annotations
+
+import calendar
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pilotage.guard.normalise import normalise
+from pilotage.guard.numbers import (
+    Figures,
+    ambiguous_in,
+    is_date_supported,
+    is_number_supported,
+    number_anchors,
+    read_figures,
+)
+from pilotage.guard.tokens import Tokens, tokens_of
+
+ANCHORS_VERSION = "pilotage-anchors/1"
+_NAME = re.compile(
+    r"(?<![\w'])(?:[A-Z][A-Za-z]*[a-z][A-Za-z]*|[A-Z]{2,}s?)"
+    r"(?:(?: of| and| for|,)? (?:[A-Z][A-Za-z]+|[A-Z]{2,}))*(?!\w)"
+)
+_QUOTE = re.compile('["\u201c]([^"\u201c\u201d]{3,400})["\u201d]')
+_MONTHS = frozenset(calendar.month_name[1:]) | {"Q"}
+_PLAIN = _MONTHS | {"The", "This", "That", "These", "Those", "A", "An", "It", "In", "For", "If", "When", "Yes", "No"}
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One text that may support anchors, read once."""
+
+    figures: Figures
+    tokens: Tokens
+
+
+@lru_cache(maxsize=4096)
+def read_source(text: str, locale: str = "en") -> Held:
+    """Read a passage for support."""
+    figures = read_figures(text, locale)
+    return Held(figures, tokens_of(figures.text))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Support:
+    """How many anchors of each kind there are and how many are supported; `missing` are the others, as read."""
+
+    numbers: tuple[int, int]
+    dates: tuple[int, int]
+    names: tuple[int, int]
+    quotes: tuple[int, int]
+    missing: tuple[str, ...]
+
+    @property
+    def present(self) -> int:
+        """How many anchors the statement has."""
+        return self.numbers[1] + self.dates[1] + self.names[1] + self.quotes[1]
+
+
+def share(counts: tuple[int, int]) -> float:
+    """Return supported / present, 1 when there is none."""
+    return counts[0] / counts[1] if counts[1] else 1.0
+
+
+@lru_cache(maxsize=4096)
+def names_in(statement: str) -> tuple[str, ...]:
+    """Return the names of a statement. A single capitalised word at its start is no name; an abbreviation is."""
+    found: list[str] = []
+    for match in _NAME.finditer(statement):
+        words = match[0].split()
+        if match.start() == _first_word(statement) and words[0].istitle():
+            words = words[1:]
+            while words and words[0] in ("of", "and", "for", ","):
+                words = words[1:]
+        while words and words[0].strip(",") in _PLAIN:
+            words = words[1:]
+        if words and any(char.isupper() for char in " ".join(words)):
+            found.append(" ".join(words))
+    return tuple(dict.fromkeys(found))
+
+
+def _first_word(statement: str) -> int:
+    match = re.search(r"\w", statement)
+    return match.start() if match else 0
+
+
+def quotes_in(statement: str) -> tuple[str, ...]:
+    """Return what a statement puts in quotation marks."""
+    return tuple(_QUOTE.findall(statement))
+
+
+def support_of(statement: str, sources: Sequence[str], *, locale: str = "en") -> Support:
+    """Compare the anchors of a statement with the texts it relies on. Markers `[n]` are not part of the statement."""
+    mine = read_figures(statement, locale)
+    held = [read_source(source, locale) for source in sources]
+    figures = [one.figures for one in held]
+    missing: list[str] = []
+    numbers = number_anchors(mine)
+    lost = [mine.text[one.start : one.end] for one in numbers if not is_number_supported(one, figures)]
+    ambiguous = ambiguous_in(mine)
+    dates = [mine.text[one.start : one.end] for one in mine.values.dates if not is_date_supported(one, figures)]
+    dates += [one for one in ambiguous if not any(one in source.text for source in figures)]
+    names, quotes = names_in(statement), quotes_in(statement)
+    unnamed, unquoted = _absent(names, held), _absent(quotes, held)
+    missing += [*lost, *dates, *unnamed, *unquoted]
+    return Support(
+        numbers=(len(numbers) - len(lost), len(numbers)),
+        dates=(len(mine.values.dates) + len(ambiguous) - len(dates), len(mine.values.dates) + len(ambiguous)),
+        names=(len(names) - len(unnamed), len(names)),
+        quotes=(len(quotes) - len(unquoted), len(quotes)),
+        missing=tuple(missing),
+    )
+
+
+def _absent(forms: Iterable[str], held: Sequence[Held]) -> list[str]:
+    absent = []
+    for form in forms:
+        wanted = _tokens(form).joined
+        if not any(wanted in source.tokens.joined for source in held):
+            absent.append(form)
+    return absent
+
+
+@lru_cache(maxsize=4096)
+def _tokens(form: str) -> Tokens:
+    return tokens_of(normalise(form))
