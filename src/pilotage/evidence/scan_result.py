@@ -1,8 +1,8 @@
 """From what a scanner found to a reading: findings made distinct, counted by severity, nothing hidden (gates.md 2.6).
 
 Rule: a finding suppressed by the tool stays counted and is added to `suppressed`; two findings are one only when rule,
-component, version, location and message agree, and then the graver one stands. Fail mode: a number the tool does not
-give is an absent claim; a clean result that nothing proves is marked `unproven_clean` in `refs`.
+component, version, location, message and severity agree. Fail mode: a number the tool does not give is an absent
+claim; a clean result that nothing proves is marked `unproven_clean` in `refs`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from datetime import datetime
 
 from pilotage.core.digest import digest_of
 from pilotage.evidence.records import Reading, Severity, ToolFinding
-from pilotage.evidence.severity import worse
 from pilotage.evidence.source import Unreadable
 
 UNPROVEN = "unproven_clean"
@@ -68,14 +67,15 @@ def scan_reading(kind: str, reader: str, result: ScanResult) -> Reading:
 def distinct(findings: Iterable[ToolFinding]) -> tuple[ToolFinding, ...]:
     """Return the findings without repetitions, in order of first appearance.
 
-    Findings that share a key but not their message are several; each then carries a mark of its message in `location`,
-    so keys are unique and do not depend on the order in the file.
+    Findings that share a key but not message and severity are several, so one more never lowers a count; each then
+    carries a mark of both in `location`, so keys are unique and do not depend on the order in the file.
     """
-    groups: dict[tuple[str, str, str, str], dict[str, ToolFinding]] = {}
+    groups: dict[tuple[str, str, str, str], dict[tuple[str, Severity], ToolFinding]] = {}
     for finding in findings:
         group = groups.setdefault(finding.key, {})
-        known = group.get(finding.title)
-        group[finding.title] = finding if known is None else _merged(known, finding)
+        said = (finding.title, finding.severity)
+        known = group.get(said)
+        group[said] = finding if known is None else replace(known, suppressed=known.suppressed or finding.suppressed)
     kept: list[ToolFinding] = []
     for group in groups.values():
         kept += group.values() if len(group) == 1 else (_marked(finding) for finding in group.values())
@@ -93,12 +93,9 @@ def nothing_scanned(reader: str, what: str) -> Unreadable:
     return Unreadable("EV_EMPTY", f"This {reader} report holds no {what}: nothing was scanned.", observed="0")
 
 
-def _merged(one: ToolFinding, other: ToolFinding) -> ToolFinding:
-    return replace(one, severity=worse(one.severity, other.severity), suppressed=one.suppressed or other.suppressed)
-
-
 def _marked(finding: ToolFinding) -> ToolFinding:
-    mark = digest_of(finding.title.encode("utf-8", "surrogatepass")).removeprefix("sha256:")[:8]
+    said = f"{finding.severity.value} {finding.title}"
+    mark = digest_of(said.encode("utf-8", "surrogatepass")).removeprefix("sha256:")[:8]
     return replace(finding, location=f"{finding.location} ({mark})".lstrip())
 
 
