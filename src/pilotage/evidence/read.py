@@ -14,12 +14,12 @@ from pilotage.core.reason import Reason
 from pilotage.evidence.limits import MAX_FINDINGS, MAX_NAMES
 from pilotage.evidence.opening import open_bytes
 from pilotage.evidence.records import ReadContext, Reading, ReadRefusal
-from pilotage.evidence.report_table import REPORT_FORMATS
+from pilotage.evidence.report_table import LAST_FORMATS, REPORT_FORMATS
 from pilotage.evidence.scan_table import SCAN_FORMATS
 from pilotage.evidence.source import Content, Format, Source, TextOf, Unreadable, no_text
 from pilotage.workspace.evidence_kinds import KINDS
 
-FORMATS: tuple[Format, ...] = (*REPORT_FORMATS, *SCAN_FORMATS)
+FORMATS: tuple[Format, ...] = (*REPORT_FORMATS, *SCAN_FORMATS, *LAST_FORMATS)
 """Every format, first match wins."""
 
 DOCUMENT_CLAIMS = frozenset({"complete", "missing_sections", "placeholders", "words", "valid_days"})
