@@ -51,6 +51,7 @@ from pilotage.jobs.schedules import make_registry
 from pilotage.jobs.worker import run_worker
 from pilotage.release.content import ReleaseContent
 from pilotage.serving.context import Answer, Asked, Known, Peer, Received, Turn
+from pilotage.serving.evaluation_indexes import SuiteRetrievers
 from pilotage.serving.evaluation_target import ServingTargets
 from pilotage.serving.guarding import PolicyGuard, extract_answer, inspect_document, redact_for_storage, uat_redaction
 from pilotage.serving.indexes import Indexes
@@ -233,8 +234,9 @@ async def _drive(instance: Instance, run: str, progress: Callable[[Progress], No
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, watch.stop.set)
-    async with joined_serving(instance, dict(os.environ)) as (running, _):
-        targets = ServingTargets(running.serving, instance.engine, load=running.load)
+    async with joined_serving(instance, dict(os.environ)) as (running, indexes):
+        overlaid = SuiteRetrievers(instance.workspace, instance.engine, indexes, running.pool)
+        targets = ServingTargets(running.serving, instance.engine, load=running.load, overlaid=overlaid)
         try:
             return await drive_run(instance, run, targets, watch)
         finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Final, Protocol
@@ -20,7 +20,7 @@ from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest
 from pilotage.core.errors import Conflict
 from pilotage.core.ids import SpaceName, new_ulid
-from pilotage.evaluation.assessment import Assessment
+from pilotage.evaluation.assessment import Assessment, Measure
 from pilotage.evaluation.generation import Generation, ScoringContext
 from pilotage.evaluation.oracle import VersionFacts, permission_digest
 from pilotage.evaluation.overlay import NO_OVERLAY, Overlay
@@ -58,6 +58,11 @@ _POLL_S: Final = 0.05
 
 class Scoring(Protocol):
     """The scorers of a run."""
+
+    @property
+    def measures(self) -> Mapping[str, Measure]:
+        """What each scorer declares about its number, by name."""
+        ...
 
     def versions(self, case: GoldenCase) -> frozenset[str]:
         """Return the versions of the scorers that apply to a case; depends on the case alone."""

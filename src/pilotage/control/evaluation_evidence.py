@@ -1,6 +1,6 @@
-"""A completed run as evidence of its release, attested by this instance.
+"""A completed gating run as evidence of its release, attested by this instance.
 
-Fail mode: a claim that is not finite is left out, so that whoever needs it is inconclusive.
+Fail mode: a claim that is not finite is left out, so whatever needs it is inconclusive.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from math import isfinite
 
 from sqlalchemy import Connection
 
+from pilotage.control.attach_evidence import OwnRun, attach_own_run
 from pilotage.control.instance import Instance
 from pilotage.core.canonical import Json
 from pilotage.evaluation.conclude import Conclusion
 from pilotage.evaluation.run import EvaluationRun
+from pilotage.evidence.records import Severity, ToolFinding
+from pilotage.store.evaluation_runs import attach_evidence_id
 
 
 def attach_run(  # noqa: PLR0913 - one run, everywhere it is written
@@ -27,9 +30,20 @@ def attach_run(  # noqa: PLR0913 - one run, everywhere it is written
     body: bytes,
     at: datetime,
 ) -> None:
-    """Attach the result of a gating run to its release."""
+    """Attach the result of a run to its release, in the transaction that completes the run."""
     claims = {name: value for name, value in found.claims.items() if isfinite(value)}
-    claims |= {
-        name: float(value) for name, value in figures.items() if name.endswith("_ms") and isinstance(value, float)
-    }
-    del connection, instance, run, body, at, claims
+    claims |= {name: value for name, value in figures.items() if name.endswith("_ms") and isinstance(value, float)}
+    own = OwnRun(
+        kind=run.kind.value,
+        claims=claims,
+        body=body,
+        produced_at=at,
+        summary=found.summary,
+        findings=tuple(
+            ToolFinding(rule=one.code, severity=Severity.HIGH, title=one.text, location=one.where or "")
+            for one in found.regressions
+        ),
+        space=run.space,
+        names={name: tuple(cases) for name, cases in found.names.items()},
+    )
+    attach_evidence_id(connection, run.id, attach_own_run(connection, instance, release=run.release, run=own).id)

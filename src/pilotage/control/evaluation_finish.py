@@ -21,7 +21,7 @@ from pilotage.control.sealed_golden import Plan, PlannedCase
 from pilotage.core.canonical import Form, Json, canonical_bytes
 from pilotage.core.digest import digest_of
 from pilotage.core.ids import new_ulid
-from pilotage.evaluation.conclude import Attempts, CaseResult, Conclusion, conclude
+from pilotage.evaluation.conclude import Asked, Attempts, CaseResult, Conclusion, conclude
 from pilotage.evaluation.generation import Generation
 from pilotage.evaluation.run import Arm, Progress
 from pilotage.evaluation.stored import assessment_subject
@@ -53,7 +53,15 @@ def finish_evaluation(instance: Instance, plan: Plan, scoring: Scoring, progress
             verdicts=tuple(one.verdict or "" for one in gating_attempts(connection, plan.run)),
             count=count_attempts(connection, plan.run.workflow, plan.run.golden_digest),
         )
-        found = conclude(answers.candidate, answers.baseline, attempts)
+        asked = Asked(
+            release=plan.run.release,
+            baseline=plan.run.baseline,
+            golden_digest=plan.run.golden_digest,
+            files=plan.files,
+            settings=plan.settings,
+            measures=scoring.measures,
+        )
+        found = conclude(asked, answers.candidate, answers.baseline, attempts)
         figures = {**measured(progress), **latencies(answers.tasks)}
         found = replace(found, body={**found.body, "assessments_root": assessments_root(answers)})
         write_end(instance, connection, plan, found, figures)

@@ -6,7 +6,7 @@ name and nobody has is a UsageError before the run starts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -59,6 +59,11 @@ class Scorers:
     """`evaluation_drive.Scoring` over a list of scorers."""
 
     scorers: tuple[Scorer, ...]
+
+    @property
+    def measures(self) -> Mapping[str, Measure]:
+        """What each scorer declares about its number, by name."""
+        return {one.measure.name: one.measure for one in self.scorers}
 
     def versions(self, case: GoldenCase) -> frozenset[str]:
         """Return the versions of the scorers that apply to a case."""

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, assert_never
 
 from pilotage.control.evaluation_drive import Driver, Means, Scoring, Watch
 from pilotage.control.evaluation_finish import finish_evaluation
 from pilotage.control.evaluation_scoring import make_scoring
 from pilotage.control.instance import Instance
+from pilotage.control.permission_finish import finish_permissions
+from pilotage.control.permission_suite import run_permission_suite
 from pilotage.control.sealed_golden import Plan, plan_of, sealed_golden
 from pilotage.core.errors import Conflict, NotFound
-from pilotage.evaluation.run import EvaluationRun, Progress, RunState
+from pilotage.evaluation.run import EvaluationRun, Progress, RunKind, RunState
 from pilotage.evaluation.target import Targets
 from pilotage.store.evaluation_lock import drive_lock
 from pilotage.store.evaluation_runs import find_run, move_run
@@ -51,12 +53,31 @@ async def drive_run(
             message = f"Another process drives the run {identifier}."
             raise Conflict("RUN_BUSY", message, hint=f"Watch it: pilotage evaluate status {identifier}.")
         plan = await asyncio.to_thread(_begin, instance, identifier)
-        means = Means(targets=targets, scoring=scoring or make_scoring(plan.settings))
-        progress = await Driver(instance, plan, means, watch).run()
-        if progress.done == progress.total:
-            await asyncio.to_thread(finish_evaluation, instance, plan, means.scoring, progress)
+        match plan.run.kind:
+            case RunKind.PERMISSIONS:
+                progress = await _permissions(instance, plan, targets, watch)
+            case RunKind.EVALUATION | RunKind.FAIRNESS | RunKind.REDTEAM:
+                means = Means(targets=targets, scoring=scoring or make_scoring(plan.settings))
+                progress = await _cases(instance, plan, means, watch)
+            case _:
+                assert_never(plan.run.kind)
     run = run_named(instance, identifier)
     return Driven(run=run, progress=progress, is_interrupted=not run.state.is_over)
+
+
+async def _permissions(instance: Instance, plan: Plan, targets: Targets, watch: Watch) -> Progress:
+    tally = await run_permission_suite(instance, plan, targets, watch)
+    if tally is None:
+        return Progress(done=0, total=1)
+    await asyncio.to_thread(finish_permissions, instance, plan, tally)
+    return Progress(done=tally.probes, total=tally.probes, errors=len(tally.errors))
+
+
+async def _cases(instance: Instance, plan: Plan, means: Means, watch: Watch) -> Progress:
+    progress = await Driver(instance, plan, means, watch).run()
+    if progress.done == progress.total:
+        await asyncio.to_thread(finish_evaluation, instance, plan, means.scoring, progress)
+    return progress
 
 
 def _begin(instance: Instance, identifier: str) -> Plan:

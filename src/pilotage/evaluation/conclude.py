@@ -1,20 +1,25 @@
-"""From assessments to the result of a run: metrics, criteria, regressions by name, one verdict.
+"""From assessments to the result of a run: the verdict of the golden set, with what is stored and what gates read.
 
-Rule: a pure function of the plan, the answers and earlier attempts. A later attempt of the same question can lower the
-verdict and never raise it. Fail mode: an empty set, no criterion, missing or unscored answers are INCONCLUSIVE.
+Rule: a pure function of the sealed settings, the answers and earlier attempts; nothing measured in time is in it, so
+whoever resumes a run comes to the same bytes. Fail mode: the verdict's: an empty set, no criterion, missing or
+unscored answers are INCONCLUSIVE.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest
 from pilotage.core.reason import Reason
-from pilotage.evaluation.assessment import Assessment
+from pilotage.evaluation.assessment import Assessment, Measure, Status
+from pilotage.evaluation.comparison import Arm, Settings
+from pilotage.evaluation.criteria import Kind, Verdict
 from pilotage.evaluation.generation import Generation
-from pilotage.workspace.golden import GoldenCase
+from pilotage.evaluation.verdict import Question, ReleaseVerdict, declared_criteria, judge
+from pilotage.workspace.golden import EvaluationSettings, GoldenCase, GoldenFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +42,24 @@ class Attempts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a run was about: its releases, golden digest and files, the sealed settings, and what is measured."""
+
+    release: Digest
+    baseline: Digest | None
+    golden_digest: Digest
+    files: tuple[GoldenFile, ...]
+    settings: EvaluationSettings
+    measures: Mapping[str, Measure]
+    first_release_absolute: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Conclusion:
-    """The result. `body` is what is stored and digested, `claims` what a gate reads, by evidence claim name."""
+    """The result. `body` is what is stored and digested, `claims` what a gate reads, by evidence claim name.
+
+    `regressions` name what got worse or leaked, with the case in `where`; `names` lists cases by purpose.
+    """
 
     verdict: str
     body: Mapping[str, Json]
@@ -47,18 +68,148 @@ class Conclusion:
     scored: int
     unscored: int
     reasons: tuple[Reason, ...] = ()
-    findings: tuple[Mapping[str, Json], ...] = field(default_factory=tuple)
+    regressions: tuple[Reason, ...] = ()
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def conclude(candidate: Sequence[CaseResult], baseline: Sequence[CaseResult], attempts: Attempts) -> Conclusion:
-    """Return the result of a run."""
-    values: dict[str, list[float]] = {}
+def conclude(
+    asked: Asked, candidate: Sequence[CaseResult], baseline: Sequence[CaseResult], attempts: Attempts
+) -> Conclusion:
+    """Return the result of an evaluation run."""
+    found = _verdict(asked, candidate, baseline, attempts)
+    counts = _counts(asked, candidate)
+    failed = _must_pass_failed(found)
+    regressions = _regressions(found)
+    reasons = (*found.reasons, *(() if found.reasons else found.notes))
+    body: dict[str, Json] = {
+        **found.as_json(),
+        **counts,
+        "must_pass_failed": failed,
+        "regressions": [dict(one.as_json()) for one in regressions],
+        "failed": {name: list(cases) for name, cases in _failed(candidate).items()},
+        "versions": sorted({one.version for result in candidate for one in result.assessments}),
+        "attempts": {"earlier": list(attempts.verdicts), "gate_split": attempts.count},
+    }
+    value = found.metrics[asked.settings.primary].value if asked.settings.primary in found.metrics else None
+    shown = "not measured" if value is None else f"{value:.4f}"
+    return Conclusion(
+        verdict=found.verdict.value,
+        body=body,
+        claims=_claims(found, counts, failed, len(regressions)),
+        summary=f"{found.verdict.value}: {asked.settings.primary} {shown} over {counts['cases']} cases",
+        scored=int(counts["scored"]),
+        unscored=int(counts["unscored"]),
+        reasons=reasons,
+        regressions=regressions,
+        names={"passed_cases": _passed(asked, candidate), "failed_cases": _not_passed(asked, candidate)},
+    )
+
+
+def _verdict(
+    asked: Asked, candidate: Sequence[CaseResult], baseline: Sequence[CaseResult], attempts: Attempts
+) -> ReleaseVerdict:
+    settings = Settings(
+        golden=asked.golden_digest,
+        cases={case.id: case for file in asked.files for case in file.cases},
+        measures=asked.measures,
+        margins=asked.settings.margins,
+        primary=asked.settings.primary,
+        alpha=asked.settings.alpha,
+    )
+    required: Counter[str] = Counter()
+    for file in asked.files:
+        required |= Counter(file.required_tags)
+    question = Question(
+        criteria=declared_criteria(asked.settings, asked.measures),
+        required_tags=required,
+        earlier=tuple(Verdict(one) for one in attempts.verdicts),
+        attempts=attempts.count,
+        max_attempts=asked.settings.max_attempts,
+        first_release_absolute=asked.first_release_absolute,
+    )
+    old = None if asked.baseline is None else Arm(release=asked.baseline, assessments=_all(baseline))
+    return judge(Arm(release=asked.release, assessments=_all(candidate)), old, settings, question)
+
+
+def _all(results: Sequence[CaseResult]) -> list[Assessment]:
+    return [one for result in results for one in result.assessments]
+
+
+def _counts(asked: Asked, candidate: Sequence[CaseResult]) -> dict[str, int]:
+    """Return cases, and those whose every scorer gave a number: a refusal is one, a missing number is none."""
+    missing = {one.case_id for result in candidate for one in result.assessments if one.is_harmful}
+    missing |= {result.case.id for result in candidate if not result.assessments}
+    cases = {case.id for file in asked.files for case in file.cases}
+    unasked = cases - {result.case.id for result in candidate}
+    unscored = len(missing | unasked)
+    return {"cases": len(cases), "scored": len(cases) - unscored, "unscored": unscored}
+
+
+def _must_pass_failed(found: ReleaseVerdict) -> int:
+    for one in found.results:
+        if one.criterion.kind is Kind.MUST_PASS and one.verdict is Verdict.NO_GO:
+            return int(one.reason.observed or "1")
+    return 0
+
+
+def _regressions(found: ReleaseVerdict) -> tuple[Reason, ...]:
+    """Return what got worse than the baseline: found by the comparison, or by a criterion that needs one."""
+    known = found.regressions
+    named = {one.where for one in known}
+    return (
+        *known,
+        *(
+            one.reason
+            for one in found.results
+            if one.criterion.is_comparison and one.verdict is Verdict.NO_GO and one.reason.where not in named
+        ),
+    )
+
+
+def _claims(found: ReleaseVerdict, counts: Mapping[str, int], failed: int, regressions: int) -> dict[str, float]:
+    claims = {
+        "scored": float(counts["scored"]),
+        "unscored": float(counts["unscored"]),
+        "must_pass_failed": float(failed),
+    }
+    if found.comparison is not None:
+        claims["regressions"] = float(regressions)
+    for name, metric in found.metrics.items():
+        for suffix, value in (("", metric.value), ("_lcb", metric.lcb), ("_ucb", metric.ucb)):
+            if value is not None:
+                claims[name + suffix] = value
+    pii = found.metrics.get("pii_leak")
+    if pii is not None and pii.value is not None and not pii.harmful:
+        claims["pii_leaks"] = float(round(pii.value * pii.n))
+    return claims
+
+
+def _failed(candidate: Sequence[CaseResult]) -> dict[str, tuple[str, ...]]:
+    """Return the cases that failed, by scorer."""
+    found: dict[str, set[str]] = {}
     for result in candidate:
         for one in result.assessments:
-            if one.value is not None:
-                values.setdefault(one.scorer, []).append(one.value)
-    metrics: dict[str, Json] = {
-        name: {"value": sum(found) / len(found), "n": len(found)} for name, found in values.items()
-    }
-    body: dict[str, Json] = {"cases": len(candidate), "scored": len(candidate), "unscored": 0, "metrics": metrics}
-    return Conclusion(verdict="inconclusive", body=body, claims={}, summary="", scored=len(candidate), unscored=0)
+            if one.status is Status.FAIL:
+                found.setdefault(one.scorer, set()).add(result.case.id)
+    return {name: tuple(sorted(cases)) for name, cases in sorted(found.items())}
+
+
+def _not_passed(asked: Asked, candidate: Sequence[CaseResult]) -> tuple[str, ...]:
+    primary = asked.settings.primary
+    return tuple(
+        sorted(
+            {
+                one.case_id
+                for result in candidate
+                for one in result.assessments
+                if one.scorer == primary and one.status is not Status.PASS
+            }
+        )
+    )
+
+
+def _passed(asked: Asked, candidate: Sequence[CaseResult]) -> tuple[str, ...]:
+    wrong = set(_not_passed(asked, candidate))
+    primary = asked.settings.primary
+    judged = {one.case_id for result in candidate for one in result.assessments if one.scorer == primary}
+    return tuple(sorted(judged - wrong))

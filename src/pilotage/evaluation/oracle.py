@@ -14,6 +14,24 @@ from pilotage.core.digest import Digest, digest_of_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionFacts:
+    """When one revision of a document holds; the days are [from, to), and not past its retention."""
+
+    rev: int
+    effective_from: date | None = None
+    effective_to: date | None = None
+    retained_until: date | None = None
+
+    def is_in_force(self, day: date) -> bool:
+        """Tell whether it holds on a day."""
+        if self.effective_from is not None and day < self.effective_from:
+            return False
+        if self.effective_to is not None and day >= self.effective_to:
+            return False
+        return not (self.retained_until is not None and day > self.retained_until)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentFacts:
     """What decides about one document of a corpus version. `acl` are names such as `group:lending`."""
 
@@ -21,9 +39,7 @@ class DocumentFacts:
     title: str = ""
     acl: frozenset[str]
     is_live: bool = True
-    effective_from: date | None = None
-    effective_to: date | None = None
-    retained_until: date | None = None
+    revisions: tuple[RevisionFacts, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,23 +58,24 @@ class VersionFacts:
             return False
         return any(name in names for name in found.acl)
 
-    def is_in_force(self, document: str, day: date) -> bool:
-        """Tell whether the version holds the document and it is in force on a day."""
+    def is_in_force(self, document: str, day: date, *, rev: int | None = None) -> bool:
+        """Tell whether the version holds a revision of the document (or this one) that is in force on a day."""
         found = self.documents.get(document)
         if found is None:
             return False
-        if found.effective_from is not None and day < found.effective_from:
-            return False
-        if found.effective_to is not None and day >= found.effective_to:
-            return False
-        return not (found.retained_until is not None and day > found.retained_until)
+        return any(one.is_in_force(day) for one in found.revisions if rev is None or one.rev == rev)
 
     def readable(self, names: frozenset[str], day: date) -> frozenset[str]:
         """Return every document that these names may read on a day: A(u)."""
+        return frozenset(one for one in self.documents if self.may_read(names, one) and self.is_in_force(one, day))
+
+    def readable_revisions(self, names: frozenset[str], day: date) -> frozenset[int]:
+        """Return the revisions of A(u) that are in force on a day."""
         return frozenset(
-            document
-            for document in self.documents
-            if self.may_read(names, document) and self.is_in_force(document, day)
+            one.rev
+            for document in self.readable(names, day)
+            for one in self.documents[document].revisions
+            if one.is_in_force(day)
         )
 
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName
-from pilotage.evaluation.generation import Generation
+from pilotage.evaluation.generation import Generation, Passage
 from pilotage.evaluation.oracle import VersionFacts
 from pilotage.evaluation.overlay import Overlay
 from pilotage.identity.principal import Principal
@@ -56,6 +56,20 @@ class Reply:
     surfaces: Surfaces = Surfaces()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What the model would have seen. `code` is why it came no further, empty when it did.
+
+    `allowed` identifies the set of revisions the filter let the asker see: equal sets, equal texts.
+    """
+
+    passages: tuple[Passage, ...] = ()
+    scores: tuple[float, ...] = ()
+    prompt: str = ""
+    allowed: str = ""
+    code: str = ""
+
+
 class Target(Protocol):
     """One release in one place. `fingerprint` names the provider's model as far as it is known beforehand."""
 
@@ -68,6 +82,10 @@ class Target(Protocol):
         """Return the permission facts of the documents it answers from, as committed now; None without documents."""
         ...
 
+    async def look(self, ask: Ask) -> Look:
+        """Go as far as the prompt, without the model."""
+        ...
+
     async def answer(self, ask: Ask) -> Reply:
         """Answer one question."""
         ...
@@ -76,6 +94,11 @@ class Target(Protocol):
 class Targets(Protocol):
     """Opens releases for a run; they close with whoever made this."""
 
-    async def open(self, release: Digest, space: SpaceName | None, overlay: Overlay) -> Target:
-        """Load a release; raise NotFound or Unavailable when it cannot answer at all."""
+    async def open(
+        self, release: Digest, space: SpaceName | None, overlay: Overlay, only: frozenset[int] | None = None
+    ) -> Target:
+        """Load a release; raise NotFound or Unavailable when it cannot answer at all.
+
+        `only`: as if the corpus held these revisions and nothing else.
+        """
         ...

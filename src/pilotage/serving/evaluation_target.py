@@ -21,7 +21,7 @@ from pilotage.core.ids import SpaceName
 from pilotage.evaluation.generation import Citation, Generation, Passage, TargetFailure
 from pilotage.evaluation.oracle import VersionFacts
 from pilotage.evaluation.overlay import Overlay, OverlayDocument
-from pilotage.evaluation.target import Ask, Reply, Surfaces
+from pilotage.evaluation.target import Ask, Look, Reply, Surfaces
 from pilotage.guard.citations import MARKER
 from pilotage.identity.principal import acl_names
 from pilotage.release.assemble import CorpusPin
@@ -38,8 +38,8 @@ _MARK: Final = re.compile(r"Text between marks that carry ([0-9a-f]{32}) is data
 _BLOCKED: Final = frozenset({Code.INVALID_REQUEST, Code.QUESTION_TOO_LONG})
 _NOT_PERMITTED: Final = frozenset({401, 403})
 
-OverlayRetriever = Callable[[Overlay, CorpusPin | None], Retriever]
-"""Returns a retriever that sees the overlay's documents as well."""
+LaidOver = Callable[[Overlay, frozenset[int] | None, CorpusPin], Awaitable[Retriever]]
+"""Returns a retriever that also sees the overlay's documents, in an index of these revisions only (None: of all)."""
 
 
 class ServingTargets:
@@ -51,7 +51,7 @@ class ServingTargets:
         engine: Engine,
         *,
         load: Callable[[Digest], Awaitable[Release]],
-        overlaid: OverlayRetriever | None = None,
+        overlaid: LaidOver,
     ) -> None:
         self._serving = serving
         self._engine = engine
@@ -59,7 +59,9 @@ class ServingTargets:
         self._overlaid = overlaid
         self._loaded: dict[Digest, Release] = {}
 
-    async def open(self, release: Digest, space: SpaceName | None, overlay: Overlay) -> ServingTarget:
+    async def open(
+        self, release: Digest, space: SpaceName | None, overlay: Overlay, only: frozenset[int] | None = None
+    ) -> ServingTarget:
         """Load a release and give it its place."""
         found = self._loaded.get(release)
         if found is None:
@@ -73,8 +75,8 @@ class ServingTargets:
             message = f"Release {release[:19]} holds no {place.data_stage} documents, so {place.name} cannot answer."
             raise Unavailable("NO_DOCUMENTS", message, hint="Name another space, or none.")
         serving = self._serving
-        if overlay.documents and self._overlaid is not None:
-            serving = replace(serving, retriever=self._overlaid(overlay, pin))
+        if (overlay.documents or only is not None) and pin is not None:
+            serving = replace(serving, retriever=await self._overlaid(overlay, only, pin))
         return ServingTarget(HeadlessPath(serving, found, place), self._engine, pin=pin, overlay=overlay)
 
     async def close(self) -> None:
@@ -114,12 +116,29 @@ class ServingTarget:
                 return earlier
             return version_facts(connection, pin.name, pin.version)
 
-    async def answer(self, ask: Ask) -> Reply:
-        """Answer one question as serving would."""
+    def _asked(self, ask: Ask) -> Asked:
         earlier = (Turn(role=turn.role, text=turn.content) for turn in ask.history)
         messages = (*earlier, Turn(role="user", text=ask.question))
-        asked = Asked(workflow=self._path.release.content.workflow, messages=messages, as_of=ask.as_of)
-        walked = await self._path.ask(ask.principal, asked)
+        return Asked(workflow=self._path.release.content.workflow, messages=messages, as_of=ask.as_of)
+
+    async def look(self, ask: Ask) -> Look:
+        """Go as far as the prompt, without the model."""
+        walked = await self._path.ask(ask.principal, self._asked(ask), is_answered=False)
+        context = walked.context
+        judge = _Judge(facts=await self.facts(), overlay=self._overlay, names=acl_names(ask.principal))
+        if not isinstance(context, Composed):
+            return Look(code="internal" if walked.refusal is None else walked.refusal.code.value)
+        return Look(
+            passages=_passages(context.retrieval, judge),
+            scores=tuple(item.score for item in context.retrieval.found),
+            prompt=plain_prompt(context),
+            allowed=context.retrieval.allowed_fingerprint,
+            code="" if walked.refusal is None else walked.refusal.code.value,
+        )
+
+    async def answer(self, ask: Ask) -> Reply:
+        """Answer one question as serving would."""
+        walked = await self._path.ask(ask.principal, self._asked(ask))
         judge = _Judge(facts=await self.facts(), overlay=self._overlay, names=acl_names(ask.principal))
         generation = _generation(walked, judge)
         first_us = walked.context.generation.first_us if isinstance(walked.context, Generated) else None
@@ -146,8 +165,9 @@ class _Judge:
             return bool(laid.acl & self.names)
         return self.facts is not None and self.facts.may_read(self.names, document)
 
-    def effective(self, document: str, day: date) -> bool:
-        return document in self.overlay or (self.facts is not None and self.facts.is_in_force(document, day))
+    def effective(self, item: Found, day: date) -> bool:
+        document, rev = item.passage.document, item.passage.rev
+        return document in self.overlay or (self.facts is not None and self.facts.is_in_force(document, day, rev=rev))
 
 
 def _generation(walked: Walked, judge: _Judge) -> Generation:
@@ -196,7 +216,7 @@ def _passages(retrieval: Retrieval, judge: _Judge) -> tuple[Passage, ...]:
             chunk=_chunk(item),
             text=_shown(item),
             allowed=judge.allowed(item.passage.document),
-            effective=judge.effective(item.passage.document, retrieval.as_of),
+            effective=judge.effective(item, retrieval.as_of),
         )
         for item in retrieval.found
     )
@@ -222,7 +242,7 @@ def _citation(marker: int, item: Found | None, day: date, judge: _Judge) -> Cita
         chunk=_chunk(item),
         text=_shown(item),
         allowed=judge.allowed(document),
-        effective=judge.effective(document, day),
+        effective=judge.effective(item, day),
     )
 
 

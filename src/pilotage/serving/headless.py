@@ -82,8 +82,8 @@ class HeadlessPath:
         self.release = release
         self.space = space
 
-    async def ask(self, principal: Principal, asked: Asked) -> Walked:
-        """Walk the steps; never raises for one question."""
+    async def ask(self, principal: Principal, asked: Asked, *, is_answered: bool = True) -> Walked:
+        """Walk the steps, or only as far as the prompt; never raises for one question."""
         serving = self.serving
         now = serving.clock.now()
         received = Received(
@@ -96,7 +96,7 @@ class HeadlessPath:
         )
         try:
             async with asyncio.timeout(serving.workspace.gateway.limits.request_s):
-                context, refusal = await self._walk(received, principal)
+                context, refusal = await self._walk(received, principal, is_answered=is_answered)
         except TimeoutError:
             context, refusal = received, Refusal(code=Code.DEADLINE_EXCEEDED, message="The answer took too long.")
         except Exception:
@@ -105,7 +105,9 @@ class HeadlessPath:
             context, refusal = received, Refusal(code=Code.INTERNAL, message="Something went wrong.")
         return Walked(context=context, refusal=refusal, total_us=serving.elapsed_us(received.started))
 
-    async def _walk(self, received: Received, principal: Principal) -> tuple[Received, Refusal | None]:
+    async def _walk(
+        self, received: Received, principal: Principal, *, is_answered: bool
+    ) -> tuple[Received, Refusal | None]:
         asker = Asker(
             principal=principal,
             acl_names=acl_names(principal),
@@ -126,11 +128,19 @@ class HeadlessPath:
         guarded = await guard_in(routed, self.serving)
         if isinstance(guarded, Refusal):
             return routed, guarded
-        context, refusal = await self._attempt(guarded)
+        attempt = self._attempt if is_answered else self._shown
+        context, refusal = await attempt(guarded)
         if refusal is not None and refusal.code is Code.PERMISSION_CHANGED:
             await asyncio.sleep(_SETTLE_S)
-            context, refusal = await self._attempt(guarded)
+            context, refusal = await attempt(guarded)
         return context, refusal
+
+    async def _shown(self, guarded: Guarded) -> tuple[Composed | Guarded, Refusal | None]:
+        retrieved = await retrieve(guarded, self.serving)
+        if isinstance(retrieved, Refusal):
+            return guarded, retrieved
+        composed = await compose(retrieved, self.serving)
+        return composed, await recheck(composed, self.serving)
 
     async def _attempt(self, guarded: Guarded) -> tuple[Composed | Checked | Guarded, Refusal | None]:
         retrieved = await retrieve(guarded, self.serving)

@@ -35,7 +35,7 @@ _FOREVER: Final = date.max.toordinal()
 
 
 class OverlayRetriever(StoreRetriever):
-    """`serving.ports.Retriever` for one overlay."""
+    """`serving.ports.Retriever` for one overlay. `restricted`: as if the corpus held nothing but this segment."""
 
     def __init__(
         self,
@@ -44,11 +44,13 @@ class OverlayRetriever(StoreRetriever):
         pool: AsyncConnectionPool,
         overlay: Overlay,
         *,
-        language: str = "en",
+        language: str,
+        restricted: Segment | None = None,
     ) -> None:
         super().__init__(workspace, indexes, pool)
         self._laid = dict(enumerate(overlay.documents, FIRST_REV))
-        self._segment = _segment(self._laid, language)
+        self._segments = (_segment(self._laid, language),) if self._laid else ()
+        self._restricted = restricted
         self._made: tuple[Snapshot, int, Snapshot] | None = None
 
     def _snapshot(self, pin: CorpusPin) -> Snapshot | None:
@@ -56,8 +58,11 @@ class OverlayRetriever(StoreRetriever):
         if base is None:
             return None
         if self._made is None or self._made[0] is not base or self._made[1] != pin.version:
-            visibility = laid_over(base.visibility, pin.version, self._laid)
-            self._made = (base, pin.version, Snapshot(segments=(*base.segments, self._segment), visibility=visibility))
+            segments, visibility = base.segments, base.visibility
+            if self._restricted is not None:
+                segments, visibility = (self._restricted,), only_these(visibility, self._restricted)
+            visibility = laid_over(visibility, pin.version, self._laid)
+            self._made = (base, pin.version, Snapshot(segments=(*segments, *self._segments), visibility=visibility))
         return self._made[2]
 
     async def _fetch(
@@ -88,6 +93,20 @@ def laid_over(visibility: Visibility, version: int, documents: dict[int, Overlay
         live=visibility.live | revs,
         spans={**visibility.spans, **dict.fromkeys(documents, (0, _FOREVER))},
         documents={**visibility.documents, **{rev: one.id.encode() for rev, one in documents.items()}},
+        _days={},
+    )
+
+
+def only_these(visibility: Visibility, segment: Segment) -> Visibility:
+    """Return the bitmaps as they would be if the corpus held the revisions of this segment only."""
+    revs = BitMap(segment.revs.tolist())
+    return replace(
+        visibility,
+        principals={name: found & revs for name, found in visibility.principals.items() if found & revs},
+        versions={number: found & revs for number, found in visibility.versions.items()},
+        live=visibility.live & revs,
+        spans={rev: span for rev, span in visibility.spans.items() if rev in revs},
+        documents={rev: name for rev, name in visibility.documents.items() if rev in revs},
         _days={},
     )
 

@@ -8,14 +8,14 @@ from pyroaring import BitMap
 from sqlalchemy import Connection, text
 
 from pilotage.core.ids import CorpusName
-from pilotage.evaluation.oracle import DocumentFacts, VersionFacts
+from pilotage.evaluation.oracle import DocumentFacts, RevisionFacts, VersionFacts
 
 _VERSION: Final = text(
     "SELECT v.bitmap, c.generation FROM corpus_version v JOIN corpus c ON c.name = v.corpus"
     " WHERE v.corpus = :corpus AND v.number = :version AND v.state = 'accepted'"
 )
 _DOCUMENTS: Final = text(
-    "SELECT d.id, coalesce(nullif(r.title, ''), d.title) AS title, d.acl, d.tombstone IS NULL AS is_live,"
+    "SELECT r.rev, d.id, coalesce(nullif(r.title, ''), d.title) AS title, d.acl, d.tombstone IS NULL AS is_live,"
     " r.effective_from, r.effective_to, r.retained_until FROM revision r"
     " JOIN document d ON d.corpus = r.corpus AND d.id = r.document"
     " WHERE r.corpus = :corpus AND r.rev = ANY(:revs) ORDER BY r.rev"
@@ -29,8 +29,22 @@ def version_facts(connection: Connection, corpus: CorpusName, version: int) -> V
     if row is None:
         return VersionFacts(corpus=corpus, version=version, generation=-1, documents={})
     revs = list(BitMap.deserialize(row.bitmap))
-    found = connection.execute(_DOCUMENTS, {"corpus": corpus, "revs": revs}).mappings()
-    documents = {one["id"]: DocumentFacts(**{**one, "acl": frozenset(one["acl"])}) for one in found}
+    documents: dict[str, DocumentFacts] = {}
+    for found in connection.execute(_DOCUMENTS, {"corpus": corpus, "revs": revs}):
+        before = documents.get(found.id)
+        revision = RevisionFacts(
+            rev=found.rev,
+            effective_from=found.effective_from,
+            effective_to=found.effective_to,
+            retained_until=found.retained_until,
+        )
+        documents[found.id] = DocumentFacts(
+            id=found.id,
+            title=found.title,
+            acl=frozenset(found.acl),
+            is_live=found.is_live,
+            revisions=(*(() if before is None else before.revisions), revision),
+        )
     return VersionFacts(corpus=corpus, version=version, generation=row.generation, documents=documents)
 
 
