@@ -10,10 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pilotage.cli.caller import caller_of
 from pilotage.cli.options import NO, Options, command
 from pilotage.control.attach_evidence import Bringer, Upload, attach_evidence
 from pilotage.control.evidence_reports import list_evidence, show_evidence, withdraw_evidence
 from pilotage.control.evidence_text import text_of
+from pilotage.control.own_evidence import attach_own
 from pilotage.core.errors import UsageError
 from pilotage.core.reason import Refusal
 from pilotage.evidence.records import Evidence, EvidenceState
@@ -25,7 +27,13 @@ _MOST = 64 * 1024 * 1024
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(no_args_is_help=True, help="Files and results bound to a release.")
-    for name, function in (("add", add), ("list", list_all), ("show", show), ("withdraw", withdraw)):
+    for name, function in (
+        ("add", add),
+        ("own", own),
+        ("list", list_all),
+        ("show", show),
+        ("withdraw", withdraw),
+    ):
         group.command(name)(command(function))
     app.add_typer(group, name="evidence")
 
@@ -47,7 +55,8 @@ def add(
         for number, path in enumerate(files)
     ]
     with options.open("pilotage evidence add") as instance:
-        bringer = Bringer(actor=options.actor(instance.workspace), space=space, text_of=text_of)
+        caller = caller_of(instance, options)
+        bringer = Bringer(actor=caller.principal, pushed_kinds=caller.evidence_kinds, space=space, text_of=text_of)
         done = attach_evidence(instance, bringer=bringer, release=digest, uploads=uploads)
     if isinstance(done, Refusal):
         options.refuse(done)
@@ -78,6 +87,15 @@ def _render(out: Console, items: tuple[Evidence, ...]) -> None:
         out.print(f"  {escape(item.summary)}")
         if item.reason is not None:
             out.print(f"  [red]{item.reason.code}[/red] {escape(item.reason.text)}")
+
+
+def own(options: Options, digest: Digest) -> None:
+    """Compute lineage, classification and the secrets scan of a release again, and attach them."""
+    with options.open("pilotage evidence own") as instance:
+        done = attach_own(instance, actor=options.actor(instance.workspace), release=digest)
+    if isinstance(done, Refusal):
+        options.refuse(done)
+    options.show({"evidence": [_shown(item) for item in done]}, lambda out: _render(out, done))
 
 
 def list_all(options: Options, digest: Digest) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pilotage.cli.caller import caller_of
 from pilotage.cli.options import NO, Options, command
 from pilotage.control.accept_risk import accept_risk
 from pilotage.control.gate_duties import Handing, StandAside, confirm_fact, delegate_role, recuse, reopen_gate
@@ -109,10 +110,10 @@ def render_report(out: Console, report: GateReport) -> None:
         )
         for person, why in signoff.not_counted:
             out.print(f"    [yellow]{person}: {why.code} {escape(why.text)}[/yellow]")
-    for reason in report.reasons:
-        out.print(f"[red]{reason.code}[/red] {escape(reason.text)}")
-    for reason in report.missing:
-        out.print(f"[yellow]{reason.code}[/yellow] {escape(reason.text)}")
+    for found in report.reasons:
+        out.print(f"[red]{found.code}[/red] {escape(found.text)}")
+    for found in report.missing:
+        out.print(f"[yellow]{found.code}[/yellow] {escape(found.text)}")
     out.print(f"[dim]bind {report.bind}[/dim]")
 
 
@@ -298,7 +299,7 @@ def promote(
 ) -> None:
     """Let a release into a space, when everything allows it."""
     with options.open("pilotage promote") as instance:
-        done = promote_release(instance, actor=options.actor(instance.workspace), release=digest, space=space)
+        done = promote_release(instance, actor=caller_of(instance, options).principal, release=digest, space=space)
     if isinstance(done, Refusal):
         options.refuse(done)
     text = "serves there now" if done.status == "active" else "waits for its rollout"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from fnmatch import fnmatchcase
 
 from sqlalchemy import Connection
 
@@ -172,8 +173,8 @@ def _not_yours(kind: str, bringer: Bringer) -> Reason | None:
     if kind in OWN_KINDS:
         text = f"{kind} evidence comes from Pilotage's own run only; nobody can upload it."
         return Reason(code="EV_TRUST", text=text, where=kind)
-    if bringer.actor.kind is PrincipalKind.SERVICE and kind not in bringer.pushed_kinds:
-        text = f"The key of {bringer.actor.label} does not list {kind}."
+    if bringer.actor.kind is PrincipalKind.SERVICE and not any(fnmatchcase(kind, one) for one in bringer.pushed_kinds):
+        text = f"The key of {bringer.actor.label} does not list {kind}: its scopes need evidence:{kind}."
         return Reason(code="EV_TRUST", text=text, where=kind)
     return None
 

@@ -156,7 +156,7 @@ def _check_values(request: KeyRequest) -> None:
         raise UsageError("KEY_REQUEST", "A key without scopes is of no use.", hint="Give --scope ask or the like.")
     for scope in request.scopes:
         if not is_scope(scope):
-            hint = "Scopes: ask, feedback, read, evaluate, control:<command>."
+            hint = "Scopes: ask, feedback, read, evaluate, control:<command>, evidence:<kind or tests.*>."
             raise UsageError("KEY_REQUEST", f"{scope[:60]!r} is not a scope.", hint=hint)
     for address in request.ips:
         try:

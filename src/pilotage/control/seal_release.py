@@ -17,7 +17,9 @@ from sqlalchemy import Connection, text
 
 from pilotage import __version__
 from pilotage.adapters.git import read_history, read_source
+from pilotage.control.attach_evidence import attach_documents
 from pilotage.control.instance import Instance
+from pilotage.control.own_evidence import attach_reports
 from pilotage.control.sandbox_routes import Newcomer, serve_in_sandboxes
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest, digest_of
@@ -264,8 +266,12 @@ class _Sealing:
         for kind, found in authors.items():
             add_authors(connection, manifest.parts[kind], found)
         pseudonym = pseudonym_of(connection, self.actor.id)
-        add_release(connection, self._stored(manifest, pseudonym))
+        stored = self._stored(manifest, pseudonym)
+        add_release(connection, stored)
         self._record(connection, manifest, pseudonym)
+        workflow = self.instance.workspace.workflows[manifest.workflow]
+        attach_documents(connection, self.instance, workflow, actor=self.actor, at=self.at)
+        attach_reports(connection, self.instance, stored)
         served = serve_in_sandboxes(
             connection,
             self.instance.workspace.spaces.values(),

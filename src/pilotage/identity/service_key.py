@@ -28,7 +28,7 @@ MAX_DAYS = 365
 DEFAULT_DAYS = 90
 DEFAULT_OVERLAP_DAYS = 7
 LIVE_KEYS = 2
-_SCOPE = re.compile(r"ask|feedback|read|evaluate|control:[a-z][a-z-]{1,39}")
+_SCOPE = re.compile(r"ask|feedback|read|evaluate|control:[a-z][a-z-]{1,39}|evidence:[a-z*][a-z.*-]{0,39}")
 LOCAL_SCOPES = ("ask", "feedback", "read", "evaluate")
 
 
@@ -73,7 +73,7 @@ class ServiceKey:
 
 
 def is_scope(text: str) -> bool:
-    """Tell whether `text` is a scope: ask, feedback, read, evaluate or control:<command>."""
+    """Tell whether `text` is a scope: ask, feedback, read, evaluate, control:<command> or evidence:<kind or glob>."""
     return _SCOPE.fullmatch(text) is not None
 
 
