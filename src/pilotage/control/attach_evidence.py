@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 
 from sqlalchemy import Connection
 
-from pilotage.control.evidence_context import read_context
+from pilotage.control.evidence_context import About, read_context
 from pilotage.control.gate_entries import fixed, record
 from pilotage.control.instance import Instance
 from pilotage.core.digest import Digest, digest_of
@@ -28,9 +28,10 @@ from pilotage.evidence.source import TextOf, no_text
 from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.identity.roles import Action, may
 from pilotage.ledger.entry import EntryKind
+from pilotage.release.manifest import read_manifest
 from pilotage.space.digest import space_digest
 from pilotage.store.evidence import add_evidence, evidence_about, same_evidence
-from pilotage.store.releases import StoredRelease, find_release, named_release
+from pilotage.store.releases import StoredRelease, authors_of_parts, find_release, named_release
 from pilotage.workspace.gate import Trust
 from pilotage.workspace.workflow import Workflow
 
@@ -73,11 +74,17 @@ def attach_evidence(
         stored = named_release(connection, release)
         workflow = workflow_of(instance, stored.workflow)
         now = instance.clock.now()
-        about = evidence_about(connection, subjects_of(stored))
-        items = [
-            _item(instance, workflow, stored, bringer, upload, space=space, now=now, current=about)
-            for upload in uploads
-        ]
+        judging = _Judging(
+            instance=instance,
+            workflow=workflow,
+            stored=stored,
+            bringer=bringer,
+            space=space,
+            now=now,
+            current=evidence_about(connection, subjects_of(stored)),
+            authors=_authors(connection, stored),
+        )
+        items = [judging.item(upload) for upload in uploads]
         kept = tuple(_known(connection, item) for item in _as_set(items))
         for item, upload in zip(kept, uploads, strict=True):
             if item.received_at == now:
@@ -112,47 +119,70 @@ def _space(instance: Instance, name: str | None) -> SpaceName | None:
     return SpaceName(name)
 
 
-def _item(  # noqa: PLR0913 - what one item is made of
-    instance: Instance,
-    workflow: Workflow,
-    stored: StoredRelease,
-    bringer: Bringer,
-    upload: Upload,
-    *,
-    space: SpaceName | None,
-    now: datetime,
-    current: Sequence[Evidence],
-) -> Evidence:
-    context = read_context(instance.workspace, workflow, upload.kind or "", current)
-    read = read_evidence(upload.data, kind=upload.kind, name=upload.name, context=context, text_of=bringer.text_of)
-    kind = upload.kind or (read.kind if isinstance(read, Reading) else "unknown")
-    is_workflow = kind.startswith("document.") or kind == "training"
-    subject = SubjectKind.WORKFLOW if is_workflow else SubjectKind.RELEASE
-    is_pushed = bringer.actor.kind is PrincipalKind.SERVICE
-    item = Evidence(
-        id=new_ulid(now),
-        sha256=digest_of(upload.data),
-        kind=kind,
-        subject_kind=subject,
-        subject=stored.workflow if is_workflow else stored.digest,
-        space=space,
-        space_config=None if space is None else space_digest(instance.workspace.spaces[space]),
-        suite=upload.suite,
-        producer=str(bringer.actor.person or bringer.actor.id),
-        trust=Trust.PUSHED if is_pushed else Trust.CLAIMED,
-        produced_at=now,
-        received_at=now,
-        claims={},
-        reader="",
-        size=len(upload.data),
-    )
-    problem = _not_yours(kind, bringer) if isinstance(read, Reading) else read.reason
-    if isinstance(read, Reading):
-        problem = problem or time_problem(subject, stated=read.produced_at, received_at=now, sealed_at=stored.sealed_at)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judging:
+    """One upload being judged: about which release, by whom, beside what."""
+
+    instance: Instance
+    workflow: Workflow
+    stored: StoredRelease
+    bringer: Bringer
+    space: SpaceName | None
+    now: datetime
+    current: tuple[Evidence, ...]
+    authors: frozenset[str]
+
+    def item(self, upload: Upload) -> Evidence:
+        """Return the file as evidence, accepted or rejected."""
+        about = About(kind=upload.kind or "", received_at=self.now, authors=self.authors, current=self.current)
+        context = read_context(self.instance.workspace, self.workflow, about)
+        read = read_evidence(
+            upload.data, kind=upload.kind, name=upload.name, context=context, text_of=self.bringer.text_of
+        )
+        kind = upload.kind or (read.kind if isinstance(read, Reading) else "unknown")
+        item = self._bare(upload, kind)
+        if isinstance(read, ReadRefusal):
+            return replace(item, state=EvidenceState.REJECTED, reason=read.reason)
         item = with_reading(item, read)
-    if problem is not None:
-        return replace(item, state=EvidenceState.REJECTED, reason=problem)
-    return item
+        problem = self._problem(item, read)
+        return item if problem is None else replace(item, state=EvidenceState.REJECTED, reason=problem)
+
+    def _bare(self, upload: Upload, kind: str) -> Evidence:
+        is_workflow = kind.startswith("document.") or kind == "training"
+        is_pushed = self.bringer.actor.kind is PrincipalKind.SERVICE
+        space = self.space
+        return Evidence(
+            id=new_ulid(self.now),
+            sha256=digest_of(upload.data),
+            kind=kind,
+            subject_kind=SubjectKind.WORKFLOW if is_workflow else SubjectKind.RELEASE,
+            subject=self.stored.workflow if is_workflow else self.stored.digest,
+            space=space,
+            space_config=None if space is None else space_digest(self.instance.workspace.spaces[space]),
+            suite=upload.suite,
+            producer=str(self.bringer.actor.person or self.bringer.actor.id),
+            trust=Trust.PUSHED if is_pushed else Trust.CLAIMED,
+            produced_at=self.now,
+            received_at=self.now,
+            claims={},
+            reader="",
+            size=len(upload.data),
+        )
+
+    def _problem(self, item: Evidence, read: Reading) -> Reason | None:
+        tested = read.refs.get("tested_digest")
+        if tested is not None and tested != self.stored.digest:
+            text = f"The file is about {tested}, not about {self.stored.digest}."
+            return Reason(code="EV_WRONG_SUBJECT", text=text, observed=tested, limit=self.stored.digest)
+        return _not_yours(item.kind, self.bringer) or time_problem(
+            item.subject_kind, stated=read.produced_at, received_at=self.now, sealed_at=self.stored.sealed_at
+        )
+
+
+def _authors(connection: Connection, stored: StoredRelease) -> frozenset[str]:
+    manifest = read_manifest(stored.manifest, digest=stored.digest)
+    found = authors_of_parts(connection, manifest.parts.values())
+    return frozenset(str(author.person) for authors in found.values() for author in authors)
 
 
 def with_reading(item: Evidence, read: Reading) -> Evidence:
@@ -281,7 +311,12 @@ def attach_documents(
     kept: list[Evidence] = []
     for file, data in sorted(workflow.sources.documents.items()):
         kind = f"document.{file.rsplit('/', 1)[-1].rsplit('.', 1)[0]}"
-        read = read_evidence(data, kind=kind, name=file, context=read_context(instance.workspace, workflow, kind))
+        read = read_evidence(
+            data,
+            kind=kind,
+            name=file,
+            context=read_context(instance.workspace, workflow, About(kind=kind, received_at=at)),
+        )
         item = Evidence(
             id=new_ulid(at),
             sha256=digest_of(data),

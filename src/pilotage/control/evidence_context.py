@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 
 from pilotage.evidence.records import Evidence, ReadContext
 from pilotage.incident.duty import rota_people
@@ -11,18 +12,25 @@ from pilotage.workspace.records import Workspace
 from pilotage.workspace.workflow import Workflow
 
 REQUIRED_SECTIONS: dict[str, tuple[str, ...]] = {
-    "architecture": ("Overview", "Data flow"),
-    "security-considerations": ("Threats",),
-    "model-card": ("Limits",),
+    "architecture": ("Purpose", "Components", "Data flow"),
+    "model-card": ("Owners", "Intended use", "Metrics", "Limitations"),
     "risk-assessment": ("Scope", "Method", "Result"),
-    "validation-report": ("Scope",),
-    "runbook": (),
-    "rollback-procedure": (),
 }
 
 
-def read_context(workspace: Workspace, workflow: Workflow, kind: str, current: Iterable[Evidence] = ()) -> ReadContext:
-    """Return the context for one file; `current` gives critical paths their passed and failed tests."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What a file is about: its kind, who made the release, when the file came, and the evidence that is there."""
+
+    kind: str
+    received_at: datetime
+    authors: frozenset[str] = frozenset()
+    current: tuple[Evidence, ...] = ()
+
+
+def read_context(workspace: Workspace, workflow: Workflow, about: About) -> ReadContext:
+    """Return the context for one file; current tests give critical paths their passed and failed ones."""
+    kind, current = about.kind, about.current
     people = {email.lower(): str(person.id) for person in workspace.people.values() for email in person.emails}
     people |= {str(person): str(person) for person in workspace.people}
     tests = [item for item in current if item.kind.startswith("tests.")]
@@ -41,6 +49,8 @@ def read_context(workspace: Workspace, workflow: Workflow, kind: str, current: I
         required_people=required,
         passed_tests=tuple(name for item in tests for name in item.names.get("passed_tests", ())),
         failed_tests=tuple(name for item in tests for name in item.names.get("failed_tests", ())),
+        authors=about.authors,
+        received_at=about.received_at,
     )
 
 
