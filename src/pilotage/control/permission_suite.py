@@ -56,6 +56,13 @@ async def run_permission_suite(instance: Instance, plan: Plan, targets: Targets,
     return await suite.run()
 
 
+def fingerprint_of(revisions: frozenset[int]) -> str:
+    """Return how the filter names a set of revisions (serving.md 6.1)."""
+    bitmap = BitMap(revisions)
+    bitmap.run_optimize()
+    return digest_of(b"pilotage/allowed/v1\0" + bitmap.serialize())
+
+
 class _Suite:
     def __init__(self, instance: Instance, plan: Plan, targets: Targets, watch: Watch) -> None:
         self._instance = instance
@@ -77,19 +84,20 @@ class _Suite:
         probes = await asyncio.to_thread(self._probes, facts)
         questions = sorted({planned.case.question for planned in self._plan.cases.values()})
         askers = self._askers(facts)
-        self._total = len(askers) * (len(probes) + len(questions))
+        self._total = sum(len(probes) + (len(questions) if is_declared else 0) for _, is_declared in askers)
         with _listening(list(canaries.values())) as heard:
-            for principal in askers:
+            for principal, is_declared in askers:
                 persona = await self._persona(principal, facts, canaries)
-                await self._ask_all(persona, probes, questions)
+                await self._ask_all(persona, probes, questions if is_declared else ())
                 if self._watch.stop.is_set():
                     return None
         self._tally.leaks += [Leak(surface="log", persona="", document=word, probe="") for word in sorted(heard)]
         return self._tally
 
-    def _askers(self, facts: VersionFacts) -> list[Principal]:
+    def _askers(self, facts: VersionFacts) -> list[tuple[Principal, bool]]:
+        """Return who asks: declared personas every question, those made for a set of readers the probes."""
         declared = [principal_for(self._instance, self._plan, name) for name in sorted(self._plan.settings.personas)]
-        return [*declared, *group_personas(facts)]
+        return [*((one, True) for one in declared), *((one, False) for one in group_personas(facts))]
 
     def _probes(self, facts: VersionFacts) -> dict[str, str]:
         settings = self._instance.workspace.corpora.get(CorpusName(facts.corpus))
@@ -120,7 +128,7 @@ class _Suite:
             names=names,
             readable=readable,
             hidden=hidden,
-            allowed=digest_of(b"pilotage/allowed/v1\0" + BitMap(revisions).serialize()),
+            allowed=fingerprint_of(revisions),
             laid=await self._targets.open(run.release, run.space, Overlay(documents=tuple(hidden))),
             alone=alone,
         )

@@ -210,6 +210,8 @@ def allow(visibility: Visibility, asking: Asking) -> Allowed:
         seen &= _union(visibility.regions, asking.regions)
     if asking.classifications is not None:
         seen &= _union(visibility.classifications, asking.classifications)
+    # One form for one set, however it came about: the fingerprint is taken of the serialised bitmap.
+    seen.run_optimize()
     return Allowed(revisions=seen, generation=visibility.generation, maker=_MAKER)
 
 

@@ -139,8 +139,7 @@ class HeadlessPath:
         retrieved = await retrieve(guarded, self.serving)
         if isinstance(retrieved, Refusal):
             return guarded, retrieved
-        composed = await compose(retrieved, self.serving)
-        return composed, await recheck(composed, self.serving)
+        return await compose(retrieved, self.serving), None
 
     async def _attempt(self, guarded: Guarded) -> tuple[Composed | Checked | Guarded, Refusal | None]:
         retrieved = await retrieve(guarded, self.serving)
