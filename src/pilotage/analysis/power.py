@@ -16,7 +16,7 @@ from pilotage.analysis.counters import MOST
 from pilotage.analysis.eprocess import log_gt, log_lt, threshold
 
 LONGEST_WALK = 20_000
-SETTLED = 1e-9
+SETTLED = 1e-6
 
 
 def most_failures(n: int, limit: float, alpha: float) -> int:
