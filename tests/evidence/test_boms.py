@@ -131,3 +131,19 @@ def test_broken_tag_value_is_malformed(tail: str) -> None:
 def test_spdx_without_a_package_is_empty_and_version_three_unsupported() -> None:
     assert code(spdx()) == "EV_EMPTY"
     assert code({"@context": "https://spdx.org/rdf/3.0.1/spdx-context.jsonld", "@graph": []}) == "EV_UNSUPPORTED"
+
+
+def test_a_false_positive_may_be_justified_in_its_detail_and_not_affected_may_not() -> None:
+    def still_open(state: str) -> float:
+        analysis: Json = {"state": state, "detail": "The parser is compiled out."}
+        return claims(cyclonedx(vulnerabilities=[{"id": "CVE-1", "analysis": analysis}]), "vex")["unknown"]
+
+    assert (still_open("false_positive"), still_open("not_affected")) == (0, 1)
+
+
+def test_an_element_of_xml_that_is_no_licence_is_none() -> None:
+    xml = (
+        '<bom xmlns="http://cyclonedx.org/schema/bom/1.4"><components><component><name>a</name>'
+        "<licenses><other>MIT</other></licenses></component></components></bom>"
+    )
+    assert claims(xml)["unknown_licence"] == 1

@@ -145,6 +145,38 @@ def test_a_snyk_project_with_an_error_has_failed() -> None:
     assert code([snyk(), {"ok": False, "error": "no lock file", "path": "x"}], "scan.deps") == "EV_TOOL_FAILED"
 
 
+def snyk_issue(**over: Json) -> Json:
+    dependency: Json = {"package_name": "p", "package_version": "1"}
+    attributes: dict[str, Json] = {
+        "key": "SNYK-1",
+        "status": "open",
+        "effective_severity_level": "low",
+        "coordinates": [{"representations": [{"dependency": dependency}]}],
+        **over,
+    }
+    return {"type": "issue", "attributes": attributes}
+
+
+def test_the_snyk_api_keeps_the_ignored_drops_the_resolved_and_takes_the_highest_rating() -> None:
+    data: list[Json] = [
+        snyk_issue(severities=[{"score": 9.8}], problems=[{"source": "SNYK", "id": "SNYK-JS-P-1"}]),
+        snyk_issue(ignored=True, coordinates=[{"representations": [{"sourceLocation": {"file": "f"}}]}]),
+        snyk_issue(status="resolved", key="SNYK-2"),
+        snyk_issue(coordinates=[]),
+    ]
+    reading = outcome({"jsonapi": {}, "data": data, "links": {}}, "scan.deps")
+    assert isinstance(reading, Reading)
+    assert (reading.claims["critical"], reading.claims["low"], reading.claims["suppressed"]) == (1, 2, 1)
+    assert (reading.findings[0].rule, reading.findings[0].component) == ("SNYK-JS-P-1", "p")
+
+
+def test_a_page_of_the_snyk_api_is_partial_and_an_empty_answer_unproven() -> None:
+    assert code({"jsonapi": {}, "data": [], "links": {"next": "/orgs/x"}}, "scan.deps") == "EV_PARTIAL"
+    reading = outcome({"jsonapi": {}, "data": []}, "scan.deps")
+    assert isinstance(reading, Reading)
+    assert reading.refs["unproven_clean"]
+
+
 def test_trivy_keeps_what_it_set_aside_and_the_highest_of_its_ratings() -> None:
     one: Json = {"VulnerabilityID": "CVE-1", "PkgName": "p", "InstalledVersion": "1", "Severity": "LOW"}
     hidden: Json = {"Type": "vulnerability", "Status": "ignored", "Finding": {**one, "CVSS": {"nvd": {"V3Score": 9.9}}}}  # type: ignore[dict-item]

@@ -15,6 +15,7 @@ from pilotage.evidence.quality import is_quality, read_quality
 from pilotage.evidence.sarif import is_sarif, read_sarif
 from pilotage.evidence.semgrep import is_semgrep, read_semgrep
 from pilotage.evidence.snyk import is_snyk, read_snyk
+from pilotage.evidence.snyk_api import is_snyk_api, read_snyk_api
 from pilotage.evidence.sonarqube import is_issues, read_issues
 from pilotage.evidence.source import Format
 from pilotage.evidence.spdx import is_spdx, read_spdx
@@ -38,6 +39,7 @@ SCAN_FORMATS: tuple[Format, ...] = (
     Format(id="CycloneDX", kinds=(*_BOM, *_PACKAGES), looks_like=is_cyclonedx, read=read_cyclonedx),
     Format(id="SPDX", kinds=("sbom", "licences"), looks_like=is_spdx, read=read_spdx, detected_kind="sbom"),
     Format(id="Snyk", kinds=_ANY_SCAN, looks_like=is_snyk, read=read_snyk),
+    Format(id="Snyk API", kinds=_ANY_SCAN, looks_like=is_snyk_api, read=read_snyk_api),
     Format(id="Trivy", kinds=("scan.*",), looks_like=is_trivy, read=read_trivy),
     Format(id="npm audit", kinds=_PACKAGES, looks_like=is_npm_audit, read=read_npm_audit, detected_kind="scan.deps"),
     Format(id="pip-audit", kinds=_PACKAGES, looks_like=is_pip_audit, read=read_pip_audit, detected_kind="scan.deps"),
