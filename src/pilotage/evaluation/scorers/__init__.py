@@ -1,0 +1,1 @@
+"""The deterministic scorers, one family a file."""

@@ -1,0 +1,101 @@
+"""How much of a statement stands in its evidence: the features of the grounding score (evaluation.md 3.5).
+
+`k_precision` after Adlakha et al. 2024 (clipped content tokens), `trigram_precision` over all tokens, the supported
+shares of numbers, dates and names, and the best idf-weighted overlap with one evidence sentence. All in [0, 1]. Fail
+mode: a statement without content tokens has nothing to be wrong about: its shares are 1.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
+
+from pilotage.guard.anchors import Support, share
+from pilotage.guard.extractive import STOP_WORDS
+from pilotage.guard.normalise import normalise
+from pilotage.guard.sentences import split_sentences
+
+T = TypeVar("T", bound=Hashable)
+
+FEATURES = (
+    "k_precision",
+    "trigram_precision",
+    "number_support",
+    "date_support",
+    "name_support",
+    "min_sentence_overlap",
+)
+FEATURES_VERSION = "pilotage-grounding-features/1"
+_TOKEN = re.compile(r"[a-z0-9]+(?:[.,][0-9]+)*%?")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A text statements may rely on, read once: token and trigram counts, and the content tokens of each sentence."""
+
+    tokens: Counter[str]
+    trigrams: Counter[tuple[str, str, str]]
+    sentences: tuple[frozenset[str], ...]
+
+
+def grounding_tokens(text: str) -> tuple[str, ...]:
+    """Return every token of a text; a token is a word or a number with its percent sign."""
+    return tuple(_TOKEN.findall(normalise(text)))
+
+
+def content_tokens(tokens: Sequence[str]) -> tuple[str, ...]:
+    """Return the tokens that are no stop words."""
+    return tuple(token for token in tokens if token not in STOP_WORDS)
+
+
+@lru_cache(maxsize=4096)
+def read_evidence(text: str) -> Evidence:
+    """Read a passage for comparison."""
+    tokens = grounding_tokens(text)
+    return Evidence(
+        Counter(tokens),
+        Counter(zip(tokens, tokens[1:], tokens[2:], strict=False)),
+        tuple(frozenset(content_tokens(grounding_tokens(one.text))) for one in split_sentences(text)),
+    )
+
+
+def features_of(tokens: Sequence[str], evidence: Sequence[Evidence], support: Support) -> tuple[float, ...]:
+    """Return the features of one statement in the order of `FEATURES`."""
+    content = content_tokens(tokens)
+    trigrams = list(zip(tokens, tokens[1:], tokens[2:], strict=False))
+    return (
+        _clipped(content, [one.tokens for one in evidence]),
+        _clipped(trigrams, [one.trigrams for one in evidence]),
+        share(support.numbers),
+        share(support.dates),
+        share(support.names),
+        _best_sentence(frozenset(content), evidence),
+    )
+
+
+def _clipped(wanted: Sequence[T], held: Sequence[Counter[T]]) -> float:
+    """Return the share of items that occur in the evidence at least as often as in the statement."""
+    if not wanted:
+        return 1.0
+    counts = Counter(wanted)
+    return sum(min(counts[item], sum(one[item] for one in held)) for item in counts) / len(wanted)
+
+
+def _best_sentence(content: frozenset[str], evidence: Sequence[Evidence]) -> float:
+    if not content:
+        return 1.0
+    sentences = [sentence for one in evidence for sentence in one.sentences]
+    seen: Counter[str] = Counter()
+    for sentence in sentences:
+        seen.update(sentence & content)
+    weights = {token: math.log((len(sentences) + 1) / (seen[token] + 0.5)) for token in sorted(content)}
+    total = math.fsum(weights.values())
+    if total <= 0:
+        return 1.0
+    best = max((math.fsum(weights[token] for token in sentence & content) for sentence in sentences), default=0.0)
+    return min(1.0, max(0.0, best / total))
