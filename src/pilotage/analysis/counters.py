@@ -17,7 +17,7 @@ MOST = 10**9
 
 
 class Metric(StrEnum):
-    """What is counted of one request. Each has its own denominator (see `outcome.py`)."""
+    """What is counted of one request. Each has its own denominator (rollouts.md 5.1)."""
 
     ERROR = "error"
     SLOW = "slow"
@@ -64,7 +64,7 @@ class MetricCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureArms:
-    """Distinct principals by the arm of their first failure, while `fraction_ppm` was in force (rollouts.md 6.3)."""
+    """Eligible principals by the arm of their first failure, while `fraction_ppm` was in force (rollouts.md 6.3)."""
 
     fraction_ppm: int
     candidate: int = 0
@@ -73,7 +73,7 @@ class FailureArms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routed:
-    """Distinct principals routed in the step and how many met the candidate, under one fraction (sample ratio)."""
+    """Eligible principals routed in the step and how many met the candidate, under one fraction (sample ratio)."""
 
     fraction_ppm: int
     principals: int = 0

@@ -1,0 +1,147 @@
+"""From requests to counters: caps that only weaken a conclusion, sums that commute (rollouts.md 5)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pilotage.analysis.counters import Counters, Metric
+from pilotage.analysis.judge import judge
+from pilotage.analysis.limits import Alphas, Context, Limits
+from pilotage.analysis.verdict import Judgement, Subject
+from pilotage.rollout.assignment import Arm
+from pilotage.rollout.observation import LatencyLimits, Observation, marks, sound_outcome
+from pilotage.rollout.tally import Book, Caps, Totals, advance_cusums, counters, fold
+
+LIMIT = LatencyLimits(go_ms=2000.0, trip_ms=5000.0)
+TRIPS = {Metric.ERROR: 0.01, Metric.STALLED: 0.05, Metric.UNGROUNDED: 0.05, Metric.POLICY: 0.01}
+ERRORS = ["error.server", "error.upstream", "error.guard", "error.record", "timeout", "stream_aborted", "lost", "shed"]
+SEEN = Observation(
+    seq=1, step="canary", day=0, arm=Arm.CANDIDATE, principal="a", outcome="ok", latency_ms=100.0, is_answer=True
+)
+READY = Context(
+    subject=Subject(plan="p", release="r", space="s", step="canary", ledger_from=1, ledger_to=2),
+    bake_over=True,
+    gate_holds=True,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What a sequence of batches counts to."""
+
+    totals: Totals
+    books: dict[str, Book]
+
+    def counters(self) -> Counters:
+        return counters(self.totals, step="canary", fractions={"canary": 50_000}, admitted=self.totals.recorded)
+
+
+def _count(*batches: list[Observation], caps: Caps | None = None) -> Counted:
+    found = Counted(totals=Totals(), books={})
+    for batch in batches:
+        fold(found.totals, found.books, batch, caps=caps or Caps(), limits=LIMIT)
+    return found
+
+
+@pytest.mark.parametrize("outcome", ERRORS)
+def test_an_error_exceeds_every_latency_limit_and_counts_as_an_error(outcome: str) -> None:
+    found = marks(replace(SEEN, outcome=outcome, latency_ms=0.0, is_answer=False), LIMIT)
+    assert found[Metric.ERROR]
+    assert found[Metric.SLOW]
+    assert found[Metric.STALLED]
+    assert found[Metric.SHED] is (outcome == "shed")
+    assert Metric.POLICY not in found
+
+
+def test_an_answer_counts_in_what_was_measured_of_it() -> None:
+    found = marks(replace(SEEN, latency_ms=2500.0, ungrounded=True), LIMIT)
+    assert {metric for metric, failed in found.items() if failed} == {Metric.SLOW, Metric.UNGROUNDED}
+    plain = marks(replace(SEEN, latency_ms=2000.0), LIMIT)
+    assert not any(plain.values())
+    assert Metric.UNGROUNDED not in plain
+
+
+def test_a_policy_block_is_no_error_and_a_refusal_is_honest() -> None:
+    blocked = marks(replace(SEEN, outcome="policy_blocked"), LIMIT)
+    assert (blocked[Metric.ERROR], blocked[Metric.POLICY]) == (False, True)
+    refused = marks(replace(SEEN, outcome="refused"), LIMIT)
+    assert (refused[Metric.ERROR], refused[Metric.REFUSED], refused[Metric.POLICY]) == (False, True, False)
+
+
+def test_a_client_that_left_is_in_no_error_count_and_slow_only_if_it_waited() -> None:
+    waited = marks(replace(SEEN, outcome="client_gone", latency_ms=6000.0), LIMIT)
+    assert Metric.ERROR not in waited
+    assert waited[Metric.SLOW]
+    assert waited[Metric.STALLED]
+    assert not marks(replace(SEEN, outcome="client_gone"), LIMIT)[Metric.SLOW]
+
+
+@pytest.mark.parametrize("latency", [math.nan, math.inf, -1.0])
+def test_an_impossible_latency_or_unknown_outcome_counts_as_lost(latency: float) -> None:
+    assert sound_outcome("ok", latency) == "lost"
+    assert sound_outcome("splendid", 1.0) == "lost"
+    assert marks(replace(SEEN, latency_ms=latency), LIMIT)[Metric.ERROR]
+
+
+observed = st.lists(
+    st.builds(
+        lambda principal, outcome, day, arm: replace(SEEN, principal=principal, outcome=outcome, day=day, arm=arm),
+        st.sampled_from("abcdef"),
+        st.sampled_from(["ok", "ok", "ok", "refused", "error.server", "client_gone", "policy_blocked"]),
+        st.integers(0, 2),
+        st.sampled_from([Arm.STABLE, Arm.CANDIDATE]),
+    ),
+    max_size=60,
+)
+
+
+@given(observed, st.randoms(use_true_random=False), st.integers(0, 60))
+def test_permuted_and_rebatched_requests_give_equal_counters(
+    requests: list[Observation], order: object, cut: int
+) -> None:
+    shuffled = list(requests)
+    order.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis declares no type for its generator
+    assert _count(shuffled[:cut], shuffled[cut:]).counters() == _count(requests).counters()
+
+
+@given(observed)
+def test_caps_only_weaken_a_conclusion(requests: list[Observation]) -> None:
+    loose = _count(requests, caps=Caps(failures=10**6, successes=10**6)).counters()
+    tight = _count(requests, caps=Caps(failures=1, successes=2)).counters()
+    for metric in Metric:
+        free, held = loose.metric(metric), tight.metric(metric)
+        assert held.go.x == free.go.x
+        assert held.go.n <= free.go.n
+        assert held.guard.n == free.guard.n
+        assert held.guard.x <= free.guard.x
+
+
+def test_one_principal_alone_creates_neither_go_nor_trip() -> None:
+    busy = [replace(SEEN, day=day, ungrounded=False) for day in range(7) for _ in range(2_000)]
+    angry = [replace(SEEN, outcome="error.server", is_answer=False)] * 1_000
+    others = [replace(SEEN, principal=f"b{index}", ungrounded=False) for index in range(20) for _ in range(5)]
+    proud = judge(_count(busy, others).counters(), Limits(), Alphas(), READY)
+    assert proud.outcome is Judgement.INCONCLUSIVE
+    assert judge(_count(angry, others).counters(), Limits(), Alphas(), READY).outcome is not Judgement.NO_GO
+    without_cap = _count(angry, others, caps=Caps(failures=10**6)).counters()
+    assert without_cap.metric(Metric.ERROR).guard.x == 1_000
+
+
+@given(observed, st.integers(0, 60))
+def test_late_regression_states_do_not_depend_on_batches(requests: list[Observation], cut: int) -> None:
+    whole, parts = Totals(), Totals()
+    advance_cusums(whole, requests, limits=LIMIT, trips=TRIPS)
+    for batch in (requests[:cut], requests[cut:]):
+        advance_cusums(parts, batch, limits=LIMIT, trips=TRIPS)
+        parts = Totals.read(parts.as_json())
+    assert whole.cusums == parts.cusums
+
+
+def test_damaged_totals_are_an_error() -> None:
+    with pytest.raises(ValueError, match="replay"):
+        Totals.read({"surplus": 1})
