@@ -20,7 +20,7 @@ from pilotage.evidence.records import (
     SubjectKind,
     ToolFinding,
 )
-from pilotage.evidence.vex import VexStatement, component_names, open_findings
+from pilotage.evidence.vex import VexStatement, component_names, open_claims, open_findings
 from pilotage.workspace.gate import Trust
 
 PURL = "pkg:pypi/jinja2@3.1.2"
@@ -141,6 +141,16 @@ def test_a_scan_in_the_same_format_clears_nothing_by_its_own_analysis() -> None:
     found = evidence({**SBOM, "vulnerabilities": [one]}, "scan.deps")  # type: ignore[dict-item]
     assert (found.claims["critical"], found.claims["suppressed"]) == (1, 1)
     assert found.findings[0].component == "jinja2"
+
+
+def test_claims_lose_exactly_the_cleared_findings() -> None:
+    other = replace(FINDING, rule="CVE-2026-9")
+    unlisted = {"critical": 5.0, "high": 1.0, "suppressed": 2.0}
+    found = replace(scan(), findings=(FINDING, other), claims=unlisted)
+    boms = [evidence(SBOM, "sbom")]
+    assert open_claims(found, [vex()], boms) == {**unlisted, "critical": 4.0}
+    assert open_claims(found, [vex(trust=Trust.CLAIMED)], boms) == unlisted
+    assert open_claims(found, [], boms) == unlisted
 
 
 def test_a_statement_survives_its_text_form() -> None:

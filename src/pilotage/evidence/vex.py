@@ -75,6 +75,20 @@ def open_findings(scan: Evidence, vex: Iterable[Evidence], boms: Iterable[Eviden
     return still_open(scan.findings, statements, components)
 
 
+def open_claims(scan: Evidence, vex: Iterable[Evidence], boms: Iterable[Evidence]) -> dict[str, float]:
+    """Return a scan's claims as a criterion should see them: each cleared finding is taken off its severity.
+
+    `suppressed` and the rest stay as the scanner said. Counts beyond the listed findings stay too: what is not listed
+    cannot be cleared.
+    """
+    claims = dict(scan.claims)
+    still = set(open_findings(scan, vex, boms))
+    for finding in scan.findings:
+        if finding not in still and finding.severity.value in claims:
+            claims[finding.severity.value] = max(0.0, claims[finding.severity.value] - 1)
+    return claims
+
+
 def _clears(statement: VexStatement, finding: ToolFinding, components: frozenset[str]) -> bool:
     if finding.rule.lower() not in {one.lower() for one in statement.advisories}:
         return False
