@@ -50,6 +50,7 @@ def filled(bank: Bank) -> dict[str, str]:
         "rev": "0",
         "chunk": "0",
         "entry": str(entry),
+        "gate": "qa",
     }
 
 

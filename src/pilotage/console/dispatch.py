@@ -88,7 +88,8 @@ def _posted(entry: Entry, visit: Visit) -> Reply:
         return problem_page(403, (Reason(code="FORM_TOKEN", text=text),))
     if visit.signed_in is not None:
         visit.services.waiting.forget(visit.actor.id)
-    if entry.is_grave and visit.signed_in is not None and not visit.signed_in.is_recent(visit.now):
+    is_grave = entry.is_grave is not None and entry.is_grave(visit)
+    if is_grave and visit.signed_in is not None and not visit.signed_in.is_recent(visit.now):
         return login_page(visit, kept=entry)
     try:
         result = _once(entry, visit) if entry.is_decision else entry.handle(visit)

@@ -26,7 +26,8 @@ class Entry:
 
     `command` names the control command a POST carries out, as CLI and API call it ("-": it only concerns the browser's
     own session). `needs` is the action without which the page does not open; None: no sign-in is needed. `back` shows
-    the form again. `is_decision`: the form has a key of its own and acts once. `is_grave`: the login must be recent.
+    the form again. `is_decision`: the form has a key of its own and acts once. `is_grave` tells whether the
+    login must be recent.
     """
 
     method: str
@@ -37,7 +38,7 @@ class Entry:
     command: str = ""
     back: Callable[[Visit], Reply] | None = None
     is_decision: bool = False
-    is_grave: bool = False
+    is_grave: Callable[[Visit], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

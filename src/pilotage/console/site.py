@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pilotage.console.pages import ask, corpus, explain, inbox, ledger, login, passage, release, workflows
+from pilotage.console.pages import ask, corpus, explain, gate, inbox, ledger, login, passage, release, workflows
 from pilotage.console.route import Entry, Table
 from pilotage.identity.roles import Action
 
@@ -25,6 +25,36 @@ ENTRIES: Final = (
         name="Release",
         handle=release.show_verification,
         command="release verify",
+    ),
+    Entry(
+        method="POST",
+        path="/releases/{digest}/promotions",
+        name="Release",
+        handle=release.promote,
+        command="promote",
+        back=release.show_release,
+        is_decision=True,
+    ),
+    Entry(method="GET", path="/releases/{digest}/gates/{gate}", name="Gate", handle=gate.show_gate),
+    Entry(
+        method="POST",
+        path="/releases/{digest}/gates/{gate}",
+        name="Gate",
+        handle=gate.vote,
+        command="gate sign",
+        back=gate.show_gate,
+        is_decision=True,
+        is_grave=gate.is_grave,
+    ),
+    Entry(
+        method="POST",
+        path="/releases/{digest}/gates/{gate}/risks",
+        name="Gate",
+        handle=gate.accept,
+        command="gate accept-risk",
+        back=gate.show_gate,
+        is_decision=True,
+        is_grave=lambda _visit: True,
     ),
     Entry(method="GET", path="/ask", name="Assistant", handle=ask.show_first_workflow, needs=Action.ASK),
     Entry(method="GET", path="/ask/{workflow}", name="Assistant", handle=ask.show_assistant, needs=Action.ASK),

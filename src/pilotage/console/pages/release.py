@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pilotage.console.reply import Page
+from pilotage.console.reply import Page, Redirect, Reply
 from pilotage.console.visit import Visit
+from pilotage.console.words import gate_status as gate_word
+from pilotage.control.attach_evidence import subjects_of
+from pilotage.control.gate_status import gate_status
+from pilotage.control.promote_release import promote_release
 from pilotage.control.release_reports import diff_named
 from pilotage.control.verify_release import verify_release
 from pilotage.core.digest import Digest
 from pilotage.core.errors import NotFound
+from pilotage.core.reason import Reason, Refusal
+from pilotage.identity.roles import Action, may
 from pilotage.release.authorship import Author
 from pilotage.release.manifest import PartKind, read_manifest
+from pilotage.space.settings import Tier
+from pilotage.store.evidence import evidence_about
 from pilotage.store.lineage import Ancestor, lineage_of
 from pilotage.store.releases import authors_of_parts, named_release
 from pilotage.store.served import served_content
@@ -57,6 +65,8 @@ def show_release(visit: Visit) -> Page:
         authors = authors_of_parts(connection, manifest.parts.values())
         line = lineage_of(connection, stored.digest)
         routes = served_content(connection, stored.parts_digest)
+        evidence = evidence_about(connection, subjects_of(stored))
+    reports = gate_status(visit.reading, stored.digest) if stored.workflow in visit.instance.workspace.workflows else ()
     workspace = visit.instance.workspace
     served = {route.space: route for route in routes if route.workflow == stored.workflow}
     return Page(
@@ -67,9 +77,26 @@ def show_release(visit: Visit) -> Page:
             "workflow": workspace.workflows.get(stored.workflow),
             "parts": _parts(line, authors),
             "steps": _steps(line),
+            "gates": [(report, gate_word(report.status.value)) for report in reports],
+            "evidence": sorted(evidence, key=lambda item: item.received_at, reverse=True),
+            "may_not_promote": _may_not_promote(visit),
             "spaces": [(workspace.spaces[name], served.get(name)) for name in workspace.order],
         },
     )
+
+
+def _may_not_promote(visit: Visit) -> tuple[Reason, ...]:
+    """Return why the person may promote nowhere; () when some tier is open to them."""
+    refusals = [may(visit.actor.roles, Action.PROMOTE, within=tier.value) for tier in Tier]
+    missing = [refusal for refusal in refusals if refusal is not None]
+    return missing[-1].reasons if len(missing) == len(refusals) else ()
+
+
+def promote(visit: Visit) -> Reply | Refusal:
+    """Let the release into a space."""
+    digest = visit.params["digest"]
+    done = promote_release(visit.instance, actor=visit.actor, release=digest, space=visit.typed("space"))
+    return done if isinstance(done, Refusal) else Redirect(to=f"/releases/{digest}")
 
 
 def _parts(line: Sequence[Ancestor], authors: dict[Digest, tuple[Author, ...]]) -> list[PartRow]:

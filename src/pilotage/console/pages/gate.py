@@ -1,0 +1,148 @@
+"""Gate: do I sign? The result, the criteria, the evidence and the votes, in that order; then one decision form.
+
+Rule: the form carries the bind of everything that is shown, and is refused (409) when any of it moved since. What may
+not be done is printed with its reason. Fail mode: a gate that cannot be judged is NOT MET, and says what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from pilotage.console.reply import Page, Redirect, Reply
+from pilotage.console.visit import Visit
+from pilotage.console.words import Status, criterion_status, gate_status
+from pilotage.control.accept_risk import accept_risk
+from pilotage.control.preview_vote import GateView, view_gate
+from pilotage.control.sign_gate import Ballot, sign_gate
+from pilotage.core.errors import UsageError
+from pilotage.core.reason import Outcome, Reason, Refusal
+from pilotage.gate.records import CriterionResult, GateReport, Half, Login
+from pilotage.identity.roles import Action, may
+
+GRAVE_GATES: Final = frozenset({"cab", "go-live"})
+"""Gates whose votes ask for a fresh sign-in and the first eight digits of the release, typed."""
+
+
+def show_gate(visit: Visit) -> Page:
+    """Show one gate of one release to the person who may sign it."""
+    view = _view(visit)
+    report = view.report
+    values: Mapping[str, object] = {
+        "view": view,
+        "report": report,
+        "gate_word": gate_status(report.status.value),
+        "rows": [(one, word_of(one), _shown(one)) for one in report.criteria],
+        "names": {item.id: item for item in view.evidence},
+        "is_grave": report.gate in GRAVE_GATES,
+        "may_not_accept": _may_not_accept(visit),
+        "risk_template": _risk_template(view),
+        "seats": [one for one in report.signoffs if one.is_seat],
+        "signoffs": [one for one in report.signoffs if not one.is_seat],
+        "space": visit.query.get("space", ""),
+    }
+    title = f"Gate {report.gate} for {view.release.digest.removeprefix('sha256:')[:12]}"
+    return Page(template="gate.html", title=title, values=values)
+
+
+def _view(visit: Visit) -> GateView:
+    return view_gate(
+        visit.reading,
+        actor=visit.actor,
+        release=visit.params["digest"],
+        gate=visit.params["gate"],
+        space=visit.query.get("space") or visit.typed("space") or None,
+    )
+
+
+def word_of(one: CriterionResult) -> Status:
+    """Return a criterion's word: met also when an acceptance covers it, which is printed beside it."""
+    if one.accepted_by is not None:
+        return Status.MET
+    if one.is_only_expired:
+        return Status.EXPIRED
+    return Status.MET if one.state == "n/a" else criterion_status(one.outcome)
+
+
+def _shown(one: CriterionResult) -> Mapping[str, str]:
+    """Return what the row prints: the first condition that does not hold, else the first."""
+    bad = [check for check in one.checks if check.outcome is not Outcome.OK]
+    check = bad[0] if bad else (one.checks[0] if one.checks else None)
+    if check is None:
+        why = "does not apply" if one.state == "n/a" else f"missing: {', '.join(one.missing) or 'evidence'}"
+        return {"observed": "", "limit": "", "why": why}
+    why = "" if check.reason is None else check.reason.text
+    return {"observed": check.observed or "", "limit": check.limit or check.condition, "why": why}
+
+
+def vote(visit: Visit) -> Reply | Refusal:
+    """Record a decision, bound to what the page showed."""
+    gate, digest = visit.params["gate"], visit.params["digest"]
+    if not visit.typed("role"):
+        raise UsageError("ROLE_MISSING", "Choose the role in which you decide.")
+    if not visit.typed("decision"):
+        raise UsageError("DECISION_MISSING", "Choose approve, reject or abstain.")
+    if gate in GRAVE_GATES:
+        _check_typed(visit, digest)
+    signed_in = visit.signed_in
+    ballot = Ballot(
+        gate=gate,
+        role=visit.typed("role"),
+        decision=visit.typed("decision"),
+        comment=visit.typed("comment"),
+        checklist={
+            name.removeprefix("check."): value for name, value in visit.form.items() if name.startswith("check.")
+        },
+        bind=visit.typed("bind"),
+        half=Half.PRE,
+        space=visit.typed("space") or None,
+        nonce=visit.typed("key"),
+        login=None if signed_in is None else Login(method="console", at=signed_in.authenticated_at),
+    )
+    done = sign_gate(visit.instance, actor=visit.actor, release=digest, ballot=ballot)
+    return done if isinstance(done, Refusal) else Redirect(to=f"/releases/{digest}/gates/{gate}{_query(visit)}#votes")
+
+
+def is_grave(visit: Visit) -> bool:
+    """Tell whether a vote at this gate asks for a fresh sign-in."""
+    return visit.params["gate"] in GRAVE_GATES
+
+
+def accept(visit: Visit) -> Reply | Refusal:
+    """Accept a documented risk, from the text the form holds."""
+    gate, digest = visit.params["gate"], visit.params["digest"]
+    _check_typed(visit, digest)
+    data = visit.typed("risk").encode()
+    done = accept_risk(visit.instance, actor=visit.actor, release=digest, gate=gate, data=data, file="risk.yaml")
+    return done if isinstance(done, Refusal) else Redirect(to=f"/releases/{digest}/gates/{gate}{_query(visit)}#risks")
+
+
+def _query(visit: Visit) -> str:
+    return f"?space={visit.typed('space')}" if visit.typed("space") else ""
+
+
+def _check_typed(visit: Visit, digest: str) -> None:
+    typed = visit.typed("confirmed").strip().lower()
+    wanted = digest.removeprefix("sha256:")[:8]
+    if typed != wanted:
+        message = f"Type {wanted}, the first eight digits of the release, to confirm."
+        raise UsageError("CONFIRMATION", message)
+
+
+def _may_not_accept(visit: Visit) -> tuple[Reason, ...]:
+    refusals = [may(visit.actor.roles, Action.ACCEPT_RISK, within=level) for level in ("low", "medium", "high")]
+    missing = [refusal for refusal in refusals if refusal is not None]
+    return missing[-1].reasons if len(missing) == len(refusals) else ()
+
+
+def _risk_template(view: GateView) -> str:
+    """Return a risk file to fill in: the criteria and seats that stand open."""
+    report: GateReport = view.report
+    open_ = [one.id for one in report.criteria if not one.holds and one.accept != "never"]
+    seats = [one.role.value for one in report.signoffs if one.is_seat and not one.is_complete]
+    return (
+        "risk: \nseverity: medium\n"
+        f"criteria: [{', '.join(open_)}]\nseats: [{', '.join(seats)}]\n"
+        "rationale: \ncompensating_controls: [ ]\nresidual: {likelihood: 2, impact: 2}\n"
+        f"owner: \nspaces: [{', '.join(view.spaces)}]\nexpires: \n"
+    )

@@ -1,0 +1,127 @@
+"""What a person could sign at a gate, and why not: for pages that print a control with its reason.
+
+Rule: the same checks as `sign_gate`, on the same inputs; signing checks again. Fail mode: a role that may not be used
+comes with every reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pilotage.control.gate_chain import Chain, input_of, open_chain, report_of
+from pilotage.control.gate_roster import notice_changes
+from pilotage.control.gate_status import space_for
+from pilotage.control.instance import Instance
+from pilotage.core.ids import PersonId, new_ulid
+from pilotage.core.reason import Reason
+from pilotage.evidence.records import Evidence
+from pilotage.gate.binding import bind_of
+from pilotage.gate.eligibility import separation_problem, standing_problem
+from pilotage.gate.records import GateInput, GateReport, Half, Login, RiskAcceptance, Vote, VoteDecision
+from pilotage.identity.principal import Principal, PrincipalKind
+from pilotage.identity.roles import Role
+from pilotage.store.releases import StoredRelease, named_release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One role the person holds and the gate asks for. `problems`: why it may not be used; `unmet`: why not approve."""
+
+    role: Role
+    is_seat: bool
+    checklist: tuple[str, ...]
+    problems: tuple[Reason, ...]
+    unmet: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateView:
+    """A gate as a page shows it to one person: report, evidence, votes in order, acceptances, and the choices."""
+
+    release: StoredRelease
+    report: GateReport
+    evidence: tuple[Evidence, ...]
+    votes: tuple[Vote, ...]
+    acceptances: tuple[RiskAcceptance, ...]
+    choices: tuple[Choice, ...]
+    asked: tuple[Role, ...]
+    documents: tuple[str, ...]
+    spaces: tuple[str, ...]
+
+    @property
+    def last_of(self) -> dict[PersonId, Vote]:
+        """Return each person's last vote."""
+        return {vote.person: vote for vote in self.votes}
+
+
+def view_gate(
+    instance: Instance, *, actor: Principal, release: str, gate: str, space: str | None = None, half: Half = Half.PRE
+) -> GateView:
+    """Return everything a decision page shows; raise NotFound for an unknown release or gate."""
+    with instance.engine.begin() as connection:
+        now = instance.clock.now()
+        notice_changes(connection, instance, now)
+        stored = named_release(connection, release)
+        chain = open_chain(connection, instance, stored, now)
+        where = space_for(instance, gate, space)
+        report = report_of(chain, gate, half=half, space=where)
+        given = input_of(chain, gate, half=half, space=where)
+    current = tuple(item for item in chain.evidence if item.id in report.evidence)
+    asked = tuple(dict.fromkeys((*(one.role for one in given.rules.signoffs), *_seats(given))))
+    return GateView(
+        release=stored,
+        report=report,
+        evidence=current,
+        votes=given.votes,
+        acceptances=given.acceptances,
+        choices=tuple(_choice(role, actor, given, report, chain) for role in asked if role in actor.roles),
+        asked=asked,
+        documents=given.rules.documents,
+        spaces=given.facts.spaces,
+    )
+
+
+def _seats(given: GateInput) -> tuple[Role, ...]:
+    return () if given.rules.board is None else given.rules.board.seats
+
+
+def _choice(role: Role, actor: Principal, given: GateInput, report: GateReport, chain: Chain) -> Choice:
+    late = any(one.after_board and one.role is role for one in given.rules.signoffs)
+    bound = report.after_board if late and report.after_board is not None else report.bound
+    vote = Vote(
+        id=new_ulid(chain.now),
+        release=given.release.digest,
+        gate=report.gate,
+        half=report.half,
+        attempt=report.attempt,
+        role=role,
+        is_seat=role in _seats(given),
+        person=PersonId(str(actor.person or actor.id)),
+        is_person=actor.kind is PrincipalKind.PERSON,
+        decision=VoteDecision.APPROVE,
+        bind=bind_of(bound),
+        bound=bound,
+        evidence=report.evidence,
+        login=Login(method=actor.via, at=chain.now),
+        at=chain.now,
+        nonce="preview",
+    )
+    current = [item for item in chain.evidence if item.id in report.evidence]
+    found = (standing_problem(vote, given, chain.now), separation_problem(vote.person, given, chain.now, current))
+    return Choice(
+        role=role,
+        is_seat=vote.is_seat,
+        checklist=next((one.checklist for one in given.rules.signoffs if one.role is role), ()),
+        problems=tuple(one for one in found if one is not None),
+        unmet=_unmet(report),
+    )
+
+
+def _unmet(report: GateReport) -> tuple[Reason, ...]:
+    blocked = list(report.reasons) if report.status.value == "blocked" else []
+    for one in report.criteria:
+        if not one.holds:
+            bad = [check.reason for check in one.checks if check.outcome != "ok" and check.reason is not None]
+            text = f"Criterion {one.id} is {one.state}."
+            blocked += bad[:1] or [Reason(code="CRITERION_NOT_MET", text=text, where=one.id)]
+    return tuple(blocked)
