@@ -59,7 +59,15 @@ def still_open(
     findings: Iterable[ToolFinding], statements: Sequence[VexStatement], components: frozenset[str]
 ) -> tuple[ToolFinding, ...]:
     """Return the findings that no statement clears. `components` are all names of the subject's bill of material."""
-    return tuple(one for one in findings if not any(_clears(statement, one, components) for statement in statements))
+    by_advisory: dict[str, list[VexStatement]] = {}
+    for statement in statements:
+        for advisory in statement.advisories:
+            by_advisory.setdefault(advisory.lower(), []).append(statement)
+    return tuple(
+        one
+        for one in findings
+        if not any(_clears(statement, one, components) for statement in by_advisory.get(one.rule.lower(), ()))
+    )
 
 
 def open_findings(scan: Evidence, vex: Iterable[Evidence], boms: Iterable[Evidence]) -> tuple[ToolFinding, ...]:
@@ -90,8 +98,7 @@ def open_claims(scan: Evidence, vex: Iterable[Evidence], boms: Iterable[Evidence
 
 
 def _clears(statement: VexStatement, finding: ToolFinding, components: frozenset[str]) -> bool:
-    if finding.rule.lower() not in {one.lower() for one in statement.advisories}:
-        return False
+    """Tell whether a statement about the finding's advisory is about its component too, and that is one of ours."""
     if not components.intersection(statement.components):
         return False
     own = component_names(name=finding.component, version=finding.version, ref=finding.component)
