@@ -35,8 +35,8 @@ from pilotage.store.rollouts import (
     add_rollout,
     find_rollout,
     holder_of,
+    overtake,
     save_wave,
-    take_fence,
     waves_of,
 )
 from pilotage.store.routes import Route, read_route
@@ -152,7 +152,7 @@ class _Rollback:
         return moved
 
     def _taken(self, identifier: str) -> StoredRollout | None:
-        take_fence(self.connection, identifier, f"rollback:{new_ulid(self.deed.at)}", steal=True)
+        overtake(self.connection, identifier)
         return find_rollout(self.connection, identifier, lock=True)
 
     def _ending(self, stored: StoredRollout) -> Ending:

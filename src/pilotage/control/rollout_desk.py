@@ -15,11 +15,10 @@ from sqlalchemy import Connection
 from pilotage.control.instance import Instance
 from pilotage.control.rollout_moves import Deed, Move, move_rollout, person_deed
 from pilotage.core.errors import NotFound
-from pilotage.core.ids import new_ulid
 from pilotage.core.reason import Refusal
 from pilotage.identity.principal import Principal
 from pilotage.rollout.transitions import Actor
-from pilotage.store.rollouts import StoredRollout, find_rollout, take_fence
+from pilotage.store.rollouts import StoredRollout, find_rollout, overtake
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +58,7 @@ def at_desk(
     with instance.engine.begin() as connection:
         find_named(connection, identifier)
         now = instance.clock.now()
-        take_fence(connection, identifier, f"command:{new_ulid(now)}", steal=True)
+        overtake(connection, identifier)
         locked = find_rollout(connection, identifier, lock=True)
         if locked is None:
             message = f"Rollout {identifier} is gone."

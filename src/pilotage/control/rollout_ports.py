@@ -46,7 +46,7 @@ class Observations(Protocol):
     """Counts what the records say about a wave of a rollout."""
 
     def __call__(
-        self, connection: Connection, instance: Instance, rollout: StoredRollout, wave: StoredWave, now: datetime
+        self, connection: Connection, instance: Instance, rollout: StoredRollout, wave: StoredWave, now: datetime, /
     ) -> Observed:
         """Count what is new, write the sums on `connection`, and return the totals."""
         ...

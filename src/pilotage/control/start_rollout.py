@@ -20,7 +20,7 @@ from pilotage.control.rollout_facts import freezes_of
 from pilotage.control.rollout_moves import Deed, Move, machine_deed, move_rollout, person_deed, record_entry
 from pilotage.control.rollout_people import author_conflict
 from pilotage.control.rollout_ports import RolloutPorts
-from pilotage.control.rollout_preflight import Foresight, foresee
+from pilotage.control.rollout_preflight import Asked, Foresight, foresee
 from pilotage.control.rollout_traffic import place_candidate
 from pilotage.core.digest import Digest
 from pilotage.core.errors import NotFound
@@ -42,8 +42,8 @@ from pilotage.store.rollouts import (
     attempts_before,
     find_rollout,
     holder_of,
+    overtake,
     save_wave,
-    take_fence,
     waves_of,
 )
 from pilotage.store.routes import read_route
@@ -55,12 +55,16 @@ RUN_KIND = "rollout"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartRequest:
-    """What is asked: the release (digest or prefix), its first space, the plan, and `accepted` for `--yes`."""
+    """What is asked: the release (digest or prefix), its first space, the plan, `accepted` for `--yes`.
+
+    `per_day`: requests per day expected in each space, for a space without history.
+    """
 
     release: str
     space: str
     plan: str | None = None
     accepted: bool = False
+    per_day: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,10 +181,15 @@ class _Start:
     def run(self, request: StartRequest) -> Started | Refusal:
         """Write the row, then either refuse it or give it to the reconciler."""
         space = self.plan.waves[0].space
-        foresight = foresee(
-            self.connection, self.instance, self.release, self.plan, now=self.deed.at, accepted=request.accepted
+        attempt = 1 + attempts_before(self.connection, self.release.workflow, space)
+        asked = Asked(
+            workflow=self.release.workflow,
+            attempt=attempt,
+            accepted=request.accepted,
+            expected=request.per_day or self.instance.workspace.workflows[self.release.workflow].expected_per_day,
         )
-        stored = self._row(foresight)
+        foresight = foresee(self.connection, self.plan, asked, now=self.deed.at)
+        stored = self._row(foresight, attempt)
         waves = tuple(
             StoredWave(
                 rollout=stored.id,
@@ -218,7 +227,7 @@ class _Start:
         request_run(self.connection, kind=RUN_KIND, key=stored.id, due_at=self.deed.at)
         return Started(rollout=stored, foresight=foresight)
 
-    def _row(self, foresight: Foresight) -> StoredRollout:
+    def _row(self, foresight: Foresight, attempt: int) -> StoredRollout:
         preflight: dict[str, Any] = foresight.as_json()
         return StoredRollout(
             id=new_ulid(self.deed.at),
@@ -229,14 +238,14 @@ class _Start:
             salt=secrets.token_hex(8),
             state=State.PLANNED,
             state_at=self.deed.at,
-            attempt=1 + attempts_before(self.connection, self.release.workflow, self.plan.waves[0].space),
+            attempt=attempt,
             started_by=self.deed.person,
             preflight=preflight,
             created_at=self.deed.at,
         )
 
     def _held(self, stored: StoredRollout) -> StoredRollout:
-        take_fence(self.connection, stored.id, f"start:{stored.id}", steal=True)
+        overtake(self.connection, stored.id)
         found = find_rollout(self.connection, stored.id, lock=True)
         return stored if found is None else found
 

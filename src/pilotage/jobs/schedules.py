@@ -25,6 +25,8 @@ from pilotage.jobs.handlers import Registry, Work
 from pilotage.jobs.lease import Lease
 from pilotage.jobs.partitions import KIND as PARTITIONS
 from pilotage.jobs.partitions import make_partitions, schedule_partitions
+from pilotage.jobs.rollout_reconciler import KIND as ROLLOUT
+from pilotage.jobs.rollout_reconciler import RolloutStep, rollout_ports, schedule_rollouts
 from pilotage.store.runs import Again, Done, Outcome, Run, find_run, request_run
 
 REFRESH: Final = "corpus_refresh"
@@ -38,7 +40,7 @@ ToolsOf = Callable[[Instance], RefreshTools]
 def make_registry(tools_of: ToolsOf) -> Registry:
     """Return every kind of run this version knows."""
     return Registry(
-        steps={PARTITIONS: make_partitions, CLOSING: _close},
+        steps={PARTITIONS: make_partitions, CLOSING: _close, ROLLOUT: RolloutStep(rollout_ports())},
         works={
             TAKEDOWN: Work(act=_purge, lock=lambda _run: TAKEDOWN),
             REFRESH: Work(act=_Refresh(tools_of), lock=lambda run: f"{REFRESH}:{run.key}"),
@@ -49,6 +51,7 @@ def make_registry(tools_of: ToolsOf) -> Registry:
 def schedule_all(instance: Instance) -> None:
     """Ask for every recurring run at start-up; asking again changes nothing."""
     schedule_partitions(instance)
+    schedule_rollouts(instance)
     now = instance.clock.now()
     with instance.engine.begin() as connection:
         request_run(connection, kind=CLOSING, key="interaction", due_at=now)

@@ -1,4 +1,4 @@
-"""Which part of a space's requests came from a cohort, and how many there are a day (rollouts.md 3.1, 4.1).
+"""Which part of a space's requests came from a cohort, and how many there are a day.
 
 Only user traffic of the last 14 days counts. Rule: who is eligible is decided at admission and stands in the record.
 Fail mode: None without history, which never makes a candidate's share larger than planned.
@@ -20,7 +20,9 @@ _SHARE = text(
 )
 _DAYS = text(
     "SELECT count(*) AS requests FROM interaction WHERE space = :space AND workflow = :workflow AND kind = 'user'"
-    " AND at >= :since AND at < :now GROUP BY date_trunc('day', at)"
+    " AND at >= date_trunc('day', CAST(:since AS timestamptz)) + interval '1 day'"
+    " AND at < date_trunc('day', CAST(:now AS timestamptz)) GROUP BY date_trunc('day', at)"
+    " ORDER BY date_trunc('day', at)"
 )
 
 
@@ -33,12 +35,7 @@ def cohort_share(
     return row.cohort / row.all_requests if row.cohort else None
 
 
-def requests_per_day(connection: Connection, space: str, workflow: str, *, now: datetime) -> float | None:
-    """Return the 10th percentile of the last 14 days' requests; None without 14 days of history."""
+def daily_requests(connection: Connection, space: str, workflow: str, *, now: datetime) -> tuple[int, ...]:
+    """Return user requests per whole day of the last 14 days, oldest first; days without any are not listed."""
     values = {"space": space, "workflow": workflow, "now": now, "since": now - HISTORY}
-    days = sorted(connection.scalars(_DAYS, values))
-    if len(days) < HISTORY.days:
-        return None
-    place = 0.1 * (len(days) - 1)
-    low = int(place)
-    return float(days[low] + (place - low) * (days[low + 1] - days[low]))
+    return tuple(int(count) for count in connection.scalars(_DAYS, values))

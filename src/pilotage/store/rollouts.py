@@ -147,18 +147,24 @@ def active_ids(connection: Connection) -> tuple[str, ...]:
 _TAKE = text(
     "UPDATE rollout SET lease_owner = :owner, lease_until = clock_timestamp() + :lease,"
     " fence = CASE WHEN lease_owner = :owner THEN fence ELSE fence + 1 END"
-    " WHERE id = :id AND (:steal OR lease_owner IS NULL OR lease_owner = :owner OR lease_until < clock_timestamp())"
+    " WHERE id = :id AND (lease_owner IS NULL OR lease_owner = :owner OR lease_until < clock_timestamp())"
     " RETURNING fence"
+)
+_OVERTAKE = text(
+    "UPDATE rollout SET lease_owner = NULL, lease_until = NULL, fence = fence + 1 WHERE id = :id RETURNING fence"
 )
 
 
-def take_fence(connection: Connection, identifier: str, owner: str, *, steal: bool = False) -> int | None:
-    """Take or renew the lease for 10 s and return its token; None while another holds it.
-
-    A person's command steals it: whoever reconciled before is refused at the next write.
-    """
-    values = {"id": identifier, "owner": owner, "lease": LEASE, "steal": steal}
+def take_fence(connection: Connection, identifier: str, owner: str) -> int | None:
+    """Take or renew a reconciler's lease for 10 s and return its token; None while another holds it."""
+    values = {"id": identifier, "owner": owner, "lease": LEASE}
     token: int | None = connection.execute(_TAKE, values).scalar_one_or_none()
+    return token
+
+
+def overtake(connection: Connection, identifier: str) -> int | None:
+    """Take a newer token for a person's command: whoever reconciled before is refused at its next write."""
+    token: int | None = connection.execute(_OVERTAKE, {"id": identifier}).scalar_one_or_none()
     return token
 
 

@@ -199,6 +199,7 @@ class Workflow:
     requirements: tuple[str, ...] = ()
     integrations: tuple[Integration, ...] = ()
     operating_cycle_days: int = 28
+    expected_per_day: int | None = None
     rollout: Rollout | None = None
     rollback_triggers: tuple[RollbackTrigger, ...] = ()
     prompt: Prompt

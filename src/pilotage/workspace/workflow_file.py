@@ -61,6 +61,7 @@ class Declaration:
     requirements: tuple[str, ...]
     integrations: tuple[Integration, ...]
     operating_cycle_days: int
+    expected_per_day: int | None
     rollout: Rollout | None
     rollback_triggers: tuple[RollbackTrigger, ...]
 
@@ -93,6 +94,7 @@ def parse_declaration(fields: Fields) -> Declaration:
         requirements=fields.get("requirements", _NAMES, ()),
         integrations=fields.get("integrations", list_of(record(_integration)), ()),
         operating_cycle_days=cycle,
+        expected_per_day=fields.get("expected_requests_per_day", integer(1), None),
         rollout=fields.get("rollout", record(parse_rollout), None),
         rollback_triggers=fields.get("rollback_triggers", list_of(record(_trigger)), ()),
     )

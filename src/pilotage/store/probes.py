@@ -1,0 +1,26 @@
+"""What each serving process found when it asked its critical questions of the release it went back to.
+
+Fail mode: None when no process has answered for this generation, which never counts as passed.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, text
+
+from pilotage.rollout.validation import ProbeResult
+
+_FOUND = text(
+    "SELECT p.process, p.asked, p.passed, p.right_release FROM route_probe p"
+    " JOIN route_ack a ON a.process = p.process AND a.space = p.space AND a.workflow = p.workflow"
+    " WHERE p.space = :space AND p.workflow = :workflow AND p.generation >= :generation"
+    " AND a.at > clock_timestamp() - interval '30 s' ORDER BY p.process"
+)
+
+
+def read_probes(
+    connection: Connection, *, space: str, workflow: str, generation: int
+) -> tuple[ProbeResult, ...] | None:
+    """Return the results of live processes since a generation (`control.rollout_ports.Prober`)."""
+    values = {"space": space, "workflow": workflow, "generation": generation}
+    found = tuple(ProbeResult(**row) for row in connection.execute(_FOUND, values).mappings())
+    return found or None

@@ -1,0 +1,218 @@
+"""A bank with sealed releases, serving processes and traffic, for rollouts in simulated time.
+
+The control code, the reconciler and the store are the real ones; only the people's clock, the gates' answer, the
+processes and the askers are played. Fail mode: none; what is not played does not happen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import Connection, Engine, text
+
+from pilotage.control.instance import Instance
+from pilotage.control.reconcile_rollout import reconcile_rollout
+from pilotage.control.rollout_ports import RolloutPorts
+from pilotage.core.digest import Digest, digest_of
+from pilotage.core.ids import CorpusName, PersonId, SpaceName, WorkflowName
+from pilotage.core.reason import Reason
+from pilotage.corpus.settings import DataStage
+from pilotage.identity.principal import Principal
+from pilotage.release.assemble import CorpusPin, Sources, assemble
+from pilotage.release.authorship import Author, How
+from pilotage.release.manifest import Manifest, part_bytes, part_digest
+from pilotage.release.seal import ReleaseState
+from pilotage.rollout.validation import ProbeResult
+from pilotage.store.releases import StoredRelease, add_authors, add_release, put_blobs, put_parts
+from pilotage.store.rollouts import StoredRollout
+from pilotage.testing.clock import SimulatedClock
+from pilotage.workspace.principals import local_principal
+from pilotage.workspace.records import Workspace
+
+WORKFLOW = WorkflowName("policy-assistant")
+EAST, WEST, EU = (SpaceName(f"production-{name}-space") for name in ("us-east", "us-west", "eu"))
+_CORPUS = CorpusName("policies")
+
+
+def uniform(seed: int, purpose: str, index: int) -> float:
+    """Return the simulator's random number in [0, 1) (rollouts.md 12)."""
+    digest = hashlib.sha256(f"pilotage-sim-v1\n{seed}\n{purpose}\n{index}".encode()).digest()
+    return float((int.from_bytes(digest[:8], "big") >> 11) / 2**53)
+
+
+@dataclass(slots=True)
+class FakeGate:
+    """Gates that hold until `reasons` says otherwise."""
+
+    reasons: tuple[Reason, ...] = ()
+    asked: int = 0
+
+    def __call__(self, *_: object, **__: object) -> tuple[Reason, ...]:
+        """Return what stands against the gates."""
+        self.asked += 1
+        return self.reasons
+
+
+@dataclass(slots=True)
+class FakeProber:
+    """Critical questions that pass in every process unless told otherwise."""
+
+    processes: Iterable[str] = ()
+    passed: bool = True
+    right_release: bool = True
+    most: int = 10
+
+    def __call__(self, *_: object, **__: object) -> tuple[ProbeResult, ...] | None:
+        """Return one result per process."""
+        good = self.most if self.passed else self.most - 1
+        return tuple(
+            ProbeResult(process=name, asked=self.most, passed=good, right_release=self.right_release)
+            for name in self.processes
+        )
+
+
+@dataclass(slots=True)
+class FakeProcesses:
+    """Serving processes that take over the routing table when told, as `serving/acknowledge.py` does."""
+
+    names: tuple[str, ...] = ("gateway-1", "gateway-2")
+
+    def follow(self, connection: Connection, *, cut_off: frozenset[str] = frozenset()) -> None:
+        """Every process but the ones cut off acknowledges the newest rows, with every release of theirs loaded."""
+        for name in self.names:
+            if name not in cut_off:
+                connection.execute(_FOLLOW, {"process": name})
+
+
+_FOLLOW = text(
+    "INSERT INTO route_ack (process, space, workflow, generation, loaded, at)"
+    " SELECT :process, space, workflow, generation, array_remove(ARRAY[stable, candidate], NULL), clock_timestamp()"
+    " FROM routing ON CONFLICT (process, space, workflow) DO UPDATE SET generation = EXCLUDED.generation,"
+    " loaded = EXCLUDED.loaded, at = EXCLUDED.at"
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class RolloutWorld:
+    """Everything together. `step(by)` lets time pass, the processes follow, and the reconciler look."""
+
+    engine: Engine
+    workspace: Workspace
+    ports: RolloutPorts
+    processes: FakeProcesses
+    clock: SimulatedClock = field(default_factory=SimulatedClock)
+
+    @property
+    def instance(self) -> Instance:
+        """The instance use cases take; keys and folders are not touched by rollouts."""
+        return Instance(
+            workspace=self.workspace,
+            root=Path("/nonexistent"),
+            home=Path("/nonexistent"),
+            engine=self.engine,
+            clock=self.clock,
+            keyring=cast(Any, None),
+            embedded=False,
+        )
+
+    def person(self, name: str) -> Principal:
+        """Return a declared person."""
+        return local_principal(self.workspace, PersonId(name))
+
+    def seal(self, prompt: str, *, author: str = "maria.chen", state: ReleaseState = ReleaseState.SEALED) -> Digest:
+        """Store a release as sealing does; return its digest."""
+        made = assemble(_sources(prompt))
+        parts = {part.kind: part_digest(part) for part in made.parts}
+        manifest = Manifest(workflow=WORKFLOW, parent=None, parts=parts)
+        now = self.clock.now()
+        stored = StoredRelease(
+            digest=manifest.digest,
+            workflow=WORKFLOW,
+            parent=None,
+            parts_digest=manifest.parts_digest,
+            manifest=manifest.to_bytes(),
+            state=state,
+            seal=b"{}",
+            signature="",
+            key_name="k",
+            note="",
+            sealed_by=author,
+            sealed_at=now,
+        )
+        with self.engine.begin() as connection:
+            put_blobs(connection, made.files, media="text/markdown")
+            put_parts(connection, {part.kind: part_bytes(part) for part in made.parts})
+            for digest in parts.values():
+                add_authors(connection, digest, [Author(person=PersonId(author), how=How.SEALED, ref="", at=now)])
+            add_release(connection, stored)
+        return manifest.digest
+
+    def serve(self, release: Digest, spaces: Iterable[SpaceName] = (EAST, WEST, EU)) -> None:
+        """Make a release the stable one of these spaces, as a completed rollout does."""
+        with self.engine.begin() as connection:
+            for space in spaces:
+                values = {"space": space, "workflow": WORKFLOW, "release": release, "at": self.clock.now()}
+                connection.execute(_SERVE, values)
+                connection.execute(_DEPLOY, {**values, "id": f"{space}:{release}"})
+            self.processes.follow(connection)
+
+    def follow(self, *, cut_off: frozenset[str] = frozenset()) -> None:
+        """Let the processes take over the newest rows."""
+        with self.engine.begin() as connection:
+            self.processes.follow(connection, cut_off=cut_off)
+
+    def look(self, rollout: str) -> StoredRollout:
+        """Let the reconciler look once."""
+        with self.engine.begin() as connection:
+            stored = reconcile_rollout(connection, self.instance, self.ports, rollout)
+        if stored is None:
+            message = f"Another process holds rollout {rollout}."
+            raise RuntimeError(message)
+        return stored
+
+    def step(self, rollout: str, by: timedelta = timedelta()) -> StoredRollout:
+        """Let time pass, the processes follow, and the reconciler look."""
+        self.clock.advance(by)
+        self.follow()
+        return self.look(rollout)
+
+
+_SERVE = text(
+    "INSERT INTO routing (space, workflow, generation, stable, reason, changed_at)"
+    " VALUES (:space, :workflow, 1, :release, 'test', :at)"
+    " ON CONFLICT (space, workflow) DO UPDATE SET stable = :release, generation = routing.generation + 1"
+)
+_DEPLOY = text(
+    "INSERT INTO deployment (id, workflow, space, release, basis, engine, promoted_by, at, previous, state)"
+    " VALUES (:id, :workflow, :space, :release, 'normal', 'test', 'p', :at, NULL, 'active') ON CONFLICT DO NOTHING"
+)
+
+
+def _sources(prompt: str) -> Sources:
+    checks: list[Mapping[str, Any]] = [
+        {"id": name, "stage": stage, "action": action, "fail": "closed"}
+        for name, stage, action in (
+            ("secrets", "input", "redact"),
+            ("pii_in", "input", "redact"),
+            ("pii_out", "output", "redact"),
+            ("canary", "output", "block"),
+            ("citation", "output", "block"),
+        )
+    ]
+    return Sources(
+        prompt=f"{prompt}\n{{passages}}\n{{question}}\n".encode(),
+        model={"provider": "extractive", "model": "extractive"},
+        retrieval={"corpus": {"production": "policies"}},
+        guard={"version": 1, "checks": cast(Any, checks)},
+        golden={},
+        corpora={
+            DataStage.PRODUCTION: CorpusPin(name=_CORPUS, version=1, digest=digest_of(b"1"), documents=1, chunks=1)
+        },
+        detectors={},
+        scorers={},
+    )
