@@ -27,7 +27,7 @@ from pilotage.evaluation.overlay import NO_OVERLAY, Overlay
 from pilotage.evaluation.run import CACHE_DAYS, MAX_FAILURES, MAX_LEASES, Arm, Cause, Progress, RunState, Task, backoff
 from pilotage.evaluation.stored import GenerationKey, assessment_subject
 from pilotage.evaluation.target import Ask, Reply, Target, Targets
-from pilotage.identity.principal import acl_names
+from pilotage.identity.principal import Principal, acl_names
 from pilotage.store.evaluation_answers import (
     assessments_of,
     cached_generation,
@@ -69,9 +69,12 @@ class Scoring(Protocol):
         ...
 
     def assess(
-        self, planned: PlannedCase, generation: Generation, context: ScoringContext, *, only: frozenset[str]
+        self, planned: PlannedCase, reply: Reply, context: ScoringContext, *, only: frozenset[str]
     ) -> Sequence[Assessment]:
-        """Score one generation with the scorers of these versions; a scorer never raises."""
+        """Score one answer with the scorers of these versions; a scorer never raises.
+
+        A reply read back from the store has no surfaces.
+        """
         ...
 
 
@@ -83,13 +86,25 @@ class Watch:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+Stage = Callable[[PlannedCase, Principal, date | None], Ask]
+"""Turns a case, its asker and its day into what is asked."""
+
+
+def as_written(planned: PlannedCase, principal: Principal, day: date | None) -> Ask:
+    """Ask the case as the golden file says."""
+    case = planned.case
+    return Ask(principal=principal, question=case.question, history=case.history, as_of=day)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What a run is driven with."""
+    """What a run is driven with. `stage` makes a case a question; `may_reuse`: answers of earlier runs count."""
 
     targets: Targets
     scoring: Scoring
     overlay: Overlay = NO_OVERLAY
+    stage: Stage = as_written
+    may_reuse: bool = True
     concurrency: int = CONCURRENCY
 
 
@@ -179,9 +194,7 @@ class Driver:
             return
         known = await asyncio.to_thread(self._known, reply.generation.digest, question.subject)
         missing = self._means.scoring.versions(planned.case) - known.keys()
-        found = await asyncio.to_thread(
-            self._means.scoring.assess, planned, reply.generation, question.context, only=missing
-        )
+        found = await asyncio.to_thread(self._means.scoring.assess, planned, reply, question.context, only=missing)
         await asyncio.to_thread(self._commit, task, question, reply, found)
 
     async def _target(self, arm: Arm, space: SpaceName | None) -> Target:
@@ -213,14 +226,14 @@ class Driver:
         )
         context = ScoringContext(as_of=day, locale=planned.locale, readable=_gold_readable(case, names, facts))
         return _Question(
-            ask=Ask(principal=principal, question=case.question, history=case.history, as_of=_past(day, run.as_of)),
+            ask=self._means.stage(planned, principal, _past(day, run.as_of)),
             key=key.digest,
             context=context,
             subject=assessment_subject(planned.case_digest, context),
         )
 
     def _cached(self, question: _Question) -> Generation | None:
-        if self._plan.run.cause is Cause.SCHEDULE:
+        if self._plan.run.cause is Cause.SCHEDULE or not self._means.may_reuse:
             return None
         with self._instance.engine.connect() as connection:
             return cached_generation(connection, question.key, not_before=self._plan.run.requested_at - CACHE_DAYS)

@@ -10,21 +10,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Final
+from typing import Final, assert_never
 
 from sqlalchemy import Connection
 
 from pilotage.control.evaluation_drive import Scoring, measured
 from pilotage.control.evaluation_evidence import attach_run
+from pilotage.control.fairness_finish import conclude_fairness
 from pilotage.control.instance import Instance
+from pilotage.control.own_coverage import Scored, attach_coverage
+from pilotage.control.redteam_suite import conclude_attacks
 from pilotage.control.sealed_golden import Plan, PlannedCase
 from pilotage.core.canonical import Form, Json, canonical_bytes
 from pilotage.core.digest import digest_of
 from pilotage.core.ids import new_ulid
 from pilotage.evaluation.conclude import Asked, Attempts, CaseResult, Conclusion, conclude
 from pilotage.evaluation.generation import Generation
-from pilotage.evaluation.run import Arm, Progress
+from pilotage.evaluation.run import Arm, Progress, RunKind
 from pilotage.evaluation.stored import assessment_subject
+from pilotage.evaluation.target import Reply
 from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.ledger.tree import leaf_hash, root_of
 from pilotage.store.evaluation_answers import assessments_of, generations_of, put_assessments
@@ -45,27 +49,39 @@ class Answers:
     tasks: tuple[DoneTask, ...]
 
 
-def finish_evaluation(instance: Instance, plan: Plan, scoring: Scoring, progress: Progress) -> Conclusion:
+def finish_cases(instance: Instance, plan: Plan, scoring: Scoring, progress: Progress) -> Conclusion:
     """Conclude a run whose tasks are all done, and write the end of it."""
     with instance.engine.begin() as connection:
         answers = read_answers(connection, plan, scoring)
-        attempts = Attempts(
-            verdicts=tuple(one.verdict or "" for one in gating_attempts(connection, plan.run)),
-            count=count_attempts(connection, plan.run.workflow, plan.run.golden_digest),
-        )
-        asked = Asked(
-            release=plan.run.release,
-            baseline=plan.run.baseline,
-            golden_digest=plan.run.golden_digest,
-            files=plan.files,
-            settings=plan.settings,
-            measures=scoring.measures,
-        )
-        found = conclude(asked, answers.candidate, answers.baseline, attempts)
+        found = _conclude(connection, plan, scoring, answers)
         figures = {**measured(progress), **latencies(answers.tasks)}
         found = replace(found, body={**found.body, "assessments_root": assessments_root(answers)})
         write_end(instance, connection, plan, found, figures)
     return found
+
+
+def _conclude(connection: Connection, plan: Plan, scoring: Scoring, answers: Answers) -> Conclusion:
+    match plan.run.kind:
+        case RunKind.FAIRNESS:
+            return conclude_fairness(plan.settings, answers.candidate)
+        case RunKind.REDTEAM:
+            return conclude_attacks(answers.candidate)
+        case RunKind.EVALUATION | RunKind.PERMISSIONS:
+            earlier = gating_attempts(connection, plan.run) if plan.run.is_gating else ()
+            attempts = Attempts(
+                verdicts=tuple(one.verdict or "" for one in earlier),
+                count=count_attempts(connection, plan.run.workflow, plan.run.golden_digest),
+            )
+            asked = Asked(
+                release=plan.run.release,
+                baseline=plan.run.baseline,
+                golden_digest=plan.run.golden_digest,
+                files=plan.files,
+                settings=plan.settings,
+                measures=scoring.measures,
+            )
+            return conclude(asked, answers.candidate, answers.baseline, attempts)
+    assert_never(plan.run.kind)
 
 
 def assessments_root(answers: Answers) -> str:
@@ -102,7 +118,7 @@ def _result(
     subject = assessment_subject(planned.case_digest, context)
     wanted = scoring.versions(planned.case)
     known = assessments_of(connection, generation.digest, subject)
-    found = scoring.assess(planned, generation, context, only=wanted - known.keys())
+    found = scoring.assess(planned, Reply(generation=generation), context, only=wanted - known.keys())
     put_assessments(connection, subject, found)
     known |= {one.version: one for one in found}
     return CaseResult(
@@ -161,3 +177,12 @@ def write_end(
     append(connection, entry)
     if plan.run.is_gating:
         attach_run(connection, instance, plan.run, found, figures, body=body, at=now)
+        if plan.run.kind is RunKind.EVALUATION:
+            scored = Scored(
+                release=plan.run.release,
+                cases=tuple(planned.case for planned in plan.cases.values()),
+                passed=frozenset(found.names.get("passed_cases", ())),
+                failed=frozenset(found.names.get("failed_cases", ())),
+                at=now,
+            )
+            attach_coverage(connection, instance, scored)

@@ -7,15 +7,17 @@ resuming is the same attempt. Fail mode: Conflict when another process drives it
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from pilotage.control.evaluation_drive import Driver, Means, Scoring, Watch
-from pilotage.control.evaluation_finish import finish_evaluation
+from pilotage.control.evaluation_finish import finish_cases
 from pilotage.control.evaluation_scoring import make_scoring
+from pilotage.control.fairness_finish import SCORERS as FAIRNESS
 from pilotage.control.instance import Instance
 from pilotage.control.permission_finish import finish_permissions
 from pilotage.control.permission_suite import run_permission_suite
+from pilotage.control.redteam_suite import RedTeamScoring, stage_attacks
 from pilotage.control.sealed_golden import Plan, plan_of, sealed_golden
 from pilotage.core.errors import Conflict, NotFound
 from pilotage.evaluation.run import EvaluationRun, Progress, RunKind, RunState
@@ -57,12 +59,29 @@ async def drive_run(
             case RunKind.PERMISSIONS:
                 progress = await _permissions(instance, plan, targets, watch)
             case RunKind.EVALUATION | RunKind.FAIRNESS | RunKind.REDTEAM:
-                means = Means(targets=targets, scoring=scoring or make_scoring(plan.settings))
-                progress = await _cases(instance, plan, means, watch)
+                progress = await _cases(instance, plan, _means(instance, plan, targets, scoring), watch)
             case _:
                 assert_never(plan.run.kind)
     run = run_named(instance, identifier)
     return Driven(run=run, progress=progress, is_interrupted=not run.state.is_over)
+
+
+def _means(instance: Instance, plan: Plan, targets: Targets, scoring: Scoring | None) -> Means:
+    match plan.run.kind:
+        case RunKind.REDTEAM:
+            stage = stage_attacks(instance, plan)
+            return Means(
+                targets=targets,
+                scoring=scoring or RedTeamScoring(stage=stage),
+                overlay=stage.overlay,
+                stage=stage.ask,
+                may_reuse=False,
+            )
+        case RunKind.FAIRNESS:
+            return Means(targets=targets, scoring=scoring or make_scoring(replace(plan.settings, scorers=FAIRNESS)))
+        case RunKind.EVALUATION | RunKind.PERMISSIONS:
+            return Means(targets=targets, scoring=scoring or make_scoring(plan.settings))
+    assert_never(plan.run.kind)
 
 
 async def _permissions(instance: Instance, plan: Plan, targets: Targets, watch: Watch) -> Progress:
@@ -76,7 +95,7 @@ async def _permissions(instance: Instance, plan: Plan, targets: Targets, watch: 
 async def _cases(instance: Instance, plan: Plan, means: Means, watch: Watch) -> Progress:
     progress = await Driver(instance, plan, means, watch).run()
     if progress.done == progress.total:
-        await asyncio.to_thread(finish_evaluation, instance, plan, means.scoring, progress)
+        await asyncio.to_thread(finish_cases, instance, plan, means.scoring, progress)
     return progress
 
 

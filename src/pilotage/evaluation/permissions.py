@@ -15,6 +15,7 @@ from datetime import date
 from pilotage.core.canonical import Json
 from pilotage.core.ids import PrincipalId
 from pilotage.evaluation.canary import canary
+from pilotage.evaluation.leakrate import leak_rate, upper_bound
 from pilotage.evaluation.oracle import VersionFacts
 from pilotage.evaluation.overlay import OverlayDocument
 from pilotage.identity.principal import Principal, PrincipalKind
@@ -95,41 +96,6 @@ def probe_of(title: str, terms: Counter[str], document_frequency: Mapping[str, i
     return " ".join([title, *sorted(terms, key=weight)[:_TERMS]]).strip()
 
 
-def upper_bound(leaks: int, pairs: int) -> float:
-    """Return the exact one-sided 95 % upper bound of the leak rate: 1 - 0.05^(1/n) at zero leaks.
-
-    With leaks the verdict is NO-GO whatever the bound; the smallest p with P(X <= leaks) <= 0.05 is found by bisection.
-    """
-    if pairs == 0:
-        return 1.0
-    low, high = leaks / pairs, 1.0
-    for _ in range(100):
-        middle = (low + high) / 2
-        if _at_most(leaks, pairs, middle) > 0.05:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-def _at_most(successes: int, trials: int, share: float) -> float:
-    """Return P(X <= successes) of a binomial, in log space."""
-    if share >= 1.0:
-        return 1.0 if successes >= trials else 0.0
-    if share <= 0.0:
-        return 1.0
-    terms = [
-        math.lgamma(trials + 1)
-        - math.lgamma(k + 1)
-        - math.lgamma(trials - k + 1)
-        + k * math.log(share)
-        + (trials - k) * math.log1p(-share)
-        for k in range(successes + 1)
-    ]
-    top = max(terms)
-    return min(1.0, math.exp(top) * sum(math.exp(term - top) for term in terms))
-
-
 def verdict_of(tally: Tally) -> tuple[str, list[str]]:
     """Return the verdict and its reasons, the worst first."""
     wrong: list[str] = []
@@ -167,9 +133,12 @@ def report(tally: Tally, day: date) -> dict[str, Json]:
         "answers": tally.answers,
         "leaks": len(tally.leaks),
         "leaks_by_surface": dict(sorted(by_surface.items())),
-        "leak_rate_ucb": upper_bound(len(tally.leaks), tally.probes),
-        "clusters": len(tally.clusters),
-        "leak_rate_ucb_clusters": upper_bound(min(len(tally.leaks), len(tally.clusters)), len(tally.clusters)),
+        "leak_rate": leak_rate(
+            leaks=min(len(tally.leaks), tally.probes),
+            pairs=tally.probes,
+            leaking_clusters=min(len({one.document for one in tally.leaks}), len(tally.clusters)),
+            clusters=len(tally.clusters),
+        ).as_json(),
         "compared": tally.compared,
         "differences": _listed(tally.differences),
         "over_restriction": len(tally.withheld) / tally.allowed if tally.allowed else None,

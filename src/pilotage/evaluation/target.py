@@ -34,11 +34,12 @@ class Surfaces:
     """What left the retrieval and entered the prompt; only suites read it. Never stored.
 
     `prompt` is every message to the model with the random marks of the request replaced by fixed ones, `said` what it
-    answered before the output checks, `scores` each passage's chunk and score in rank order.
+    answered before the output checks, `scores` each passage's chunk and score in rank order, `canary` the prompt's own.
     """
 
     prompt: str = ""
     said: str = ""
+    canary: str = ""
     scores: tuple[tuple[str, float], ...] = ()
 
 

@@ -269,6 +269,7 @@ def _surfaces(walked: Walked) -> Surfaces:
         return Surfaces()
     return Surfaces(
         prompt=plain_prompt(context),
+        canary=context.canary,
         scores=tuple((_chunk(item), item.score) for item in context.retrieval.found),
         said=context.generation.text if isinstance(context, Generated) else "",
     )
