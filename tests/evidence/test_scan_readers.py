@@ -89,6 +89,12 @@ def test_a_sarif_run_with_success_or_artifacts_proves_a_clean_result() -> None:
         assert "unproven_clean" not in reading.refs
 
 
+def test_an_invocation_that_says_nothing_of_success_proves_nothing() -> None:
+    reading = outcome(sarif(invocations=[{}]), "scan.sast")
+    assert isinstance(reading, Reading)
+    assert reading.refs["unproven_clean"]
+
+
 def test_one_empty_run_beside_a_full_one_refuses_the_file() -> None:
     full: Json = {"tool": {"driver": {"name": "a"}}, "results": []}
     assert code({"version": "2.1.0", "runs": [full, {"tool": {"driver": {"name": "b"}}}]}) == "EV_EMPTY"

@@ -88,7 +88,7 @@ def _read_run(run: Mapping[str, Json], number: int) -> ScanResult:
         targets=len(artifacts) or None,
         unaudited=notices + sum(kind in _UNDECIDED for kind, _ in judged),
         verified=frozenset(finding.key for one, finding in found if _is_verified(one)),
-        is_proven=bool(invocations or artifacts),
+        is_proven=bool(artifacts) or any(each.get("executionSuccessful") is True for each in invocations),
         produced_at=earliest(file_time(as_text(each.get("endTimeUtc"))) for each in invocations),
     )
 
