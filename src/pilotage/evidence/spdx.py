@@ -86,7 +86,7 @@ def _advisories(package: Mapping[str, Json]) -> Iterator[Vulnerability]:
     for one in objects(package.get("externalRefs"), "externalRefs"):
         if one.get("referenceType") == "advisory":
             locator = as_text(one.get("referenceLocator"))
-            found = _ADVISORY.search(locator)
+            found = _ADVISORY.search(locator[-2000:])
             yield Vulnerability(
                 ids=(found[0] if found else locator or "no advisory",),
                 severity=Severity.UNKNOWN,

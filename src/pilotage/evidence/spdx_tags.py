@@ -13,7 +13,8 @@ from pilotage.core.canonical import Json
 from pilotage.evidence.source import Unreadable
 
 _LINE = re.compile(r"([A-Za-z][A-Za-z0-9]*):[ \t]*(.*)\Z")
-_START = re.compile(r"(?:\s*#[^\n]*\n|\s+)*SPDXVersion:")
+# Possessive, so that a long run of white space that leads nowhere is tried once.
+_START = re.compile(r"(?:\s++|#[^\n]*+\n)*+SPDXVersion:")
 _PACKAGE = {
     "SPDXID": "SPDXID",
     "PackageVersion": "versionInfo",

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from pilotage.evidence.records import Evidence, EvidenceState, ToolFinding
 from pilotage.workspace.gate import Trust
 
-_BOM_LINK = re.compile(r"urn:cdx:[^#]+#", re.IGNORECASE)
+_BOM_LINK = re.compile(r"\Aurn:cdx:[^#]+#", re.IGNORECASE)
 _STATEMENTS = "vex_statements"
 _COMPONENTS = "components"
 
