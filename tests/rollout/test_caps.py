@@ -132,6 +132,21 @@ def test_one_principal_alone_creates_neither_go_nor_trip() -> None:
     assert without_cap.metric(Metric.ERROR).guard.x == 1_000
 
 
+def test_a_cap_holds_for_each_principal_day_and_step_anew() -> None:
+    failed = replace(SEEN, outcome="error.server", is_answer=False)
+    requests = [
+        *[SEEN] * 60,
+        *[failed] * 10,
+        *[replace(SEEN, day=1)] * 60,
+        *[replace(failed, step="expanded")] * 5,
+        *[replace(failed, principal="b")] * 2,
+    ]
+    error = _count(requests).counters().metric(Metric.ERROR)
+    assert (error.go.n, error.go.x) == (50 + 10 + 50 + 5 + 2, 17)
+    assert (error.guard.n, error.guard.x) == (137, 3 + 3 + 2)
+    assert error.failing == 2
+
+
 @given(observed, st.integers(0, 60))
 def test_late_regression_states_do_not_depend_on_batches(requests: list[Observation], cut: int) -> None:
     whole, parts = Totals(), Totals()
