@@ -22,7 +22,7 @@ def gate_forecast(connection: Connection, workflow: Workflow, now: datetime) -> 
     if rollout is None:
         return None
     plan = rollout.plans[rollout.default_plan]
-    asked = Asked(workflow=workflow.name, attempt=1, accepted=True, expected=rollout.expected_per_day)
+    asked = Asked(workflow=workflow.name, attempt=1, accepted=True, expected=workflow.expected_per_day)
     return foresee(connection, plan, asked, now=now)
 
 
