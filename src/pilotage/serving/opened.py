@@ -24,6 +24,8 @@ from pilotage.core.clock import Clock
 from pilotage.core.digest import Digest
 from pilotage.core.reason import Reason
 from pilotage.release.content import ReleaseContent
+from pilotage.serving.acknowledge import Acknowledger, process_name
+from pilotage.serving.admissions import Admissions
 from pilotage.serving.authenticator import BearerAuthenticator, TokenVerifier
 from pilotage.serving.context import Answer
 from pilotage.serving.ports import Guard, Retriever
@@ -35,6 +37,7 @@ from pilotage.serving.slots import StreamSlots
 from pilotage.store.engine import psycopg_url
 from pilotage.store.notify import Channel, Heard, Listener
 from pilotage.store.releases import load_release
+from pilotage.store.serving_acks import AckWriter
 from pilotage.store.serving_idempotency import IdempotencyStore
 from pilotage.store.serving_keys import PooledKeys
 from pilotage.store.serving_pool import Pool, PooledPseudonyms, make_pool
@@ -81,7 +84,16 @@ class OpenServing:
         self.pool: Pool = make_pool(conninfo)
         self.keys = PooledKeys(self.pool, monotonic=parts.monotonic)
         self.recorder = Recorder(lambda: RecordWriter.connect(conninfo), flush_s=gateway.record_flush_ms / 1000)
-        self.routing = RoutingWatch(RouteReader(self.pool), load=self.load, monotonic=parts.monotonic)
+        self.admissions = Admissions()
+        self.acknowledger = Acknowledger(
+            AckWriter(self.pool, process=process_name(parts.clock.now())),
+            table=lambda: self.routing.current,
+            admissions=self.admissions,
+            monotonic=parts.monotonic,
+        )
+        self.routing = RoutingWatch(
+            RouteReader(self.pool), load=self.load, monotonic=parts.monotonic, swapped=self.acknowledger.wake
+        )
         self.serving = Serving(
             workspace=parts.workspace,
             clock=parts.clock,
@@ -96,6 +108,7 @@ class OpenServing:
             slots=StreamSlots(process=gateway.limits.streams, principal=gateway.limits.streams_per_principal),
             request_hash=lambda data: hmac.new(secret, data, hashlib.sha256).hexdigest(),
             reply_body=parts.reply_body,
+            admissions=self.admissions,
         )
 
     async def against(self) -> Sequence[Reason]:
@@ -168,10 +181,12 @@ async def open_serving(parts: ServingParts) -> AsyncIterator[OpenServing]:
     listening = asyncio.create_task(listener.run(), name="listener")
     try:
         await running.routing.start()
+        running.acknowledger.start()
         yield running
     finally:
         listening.cancel()
         await asyncio.wait({listening})
+        await running.acknowledger.stop()
         await running.routing.stop()
         await running.recorder.stop()
         await running.pool.close()

@@ -64,6 +64,7 @@ class Code(StrEnum):
     RELEASE_WITHDRAWN = "release_withdrawn"
     PERMISSION_CHANGED = "permission_changed"
     NO_RELEASE_LOADED = "no_release_loaded"
+    NO_AUTHORISED_RELEASE = "no_authorised_release"
 
 
 _BY_STATUS: Mapping[int, tuple[Code, ...]] = {
@@ -115,6 +116,7 @@ _BY_STATUS: Mapping[int, tuple[Code, ...]] = {
         Code.RELEASE_WITHDRAWN,
         Code.PERMISSION_CHANGED,
         Code.NO_RELEASE_LOADED,
+        Code.NO_AUTHORISED_RELEASE,
     ),
     504: (Code.UPSTREAM_TIMEOUT, Code.DEADLINE_EXCEEDED),
 }

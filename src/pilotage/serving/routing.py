@@ -36,7 +36,10 @@ class Release:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingRow:
-    """One row of table `routing`; `split` says who meets the candidate."""
+    """One row of table `routing`; `split` says who meets the candidate.
+
+    `closed`: no release answers for stable, because none was ever authorised (`not_released`) or none is left.
+    """
 
     space: SpaceName
     workflow: WorkflowName
@@ -45,6 +48,7 @@ class RoutingRow:
     candidate: Digest | None = None
     split: Split = field(default_factory=Split)
     paused: bool = False
+    closed: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,14 +35,23 @@ class RouteSource(Protocol):
 
 
 class RoutingWatch:
-    """The routing source of a process. `load` loads and verifies one release; `wake` is called on a notification."""
+    """The routing source of a process. `load` loads and verifies one release; `wake` is called on a notification.
+
+    `swapped` is told after every change of the table, so that it can be acknowledged at once.
+    """
 
     def __init__(
-        self, source: RouteSource, *, load: Callable[[Digest], Awaitable[Release]], monotonic: Callable[[], float]
+        self,
+        source: RouteSource,
+        *,
+        load: Callable[[Digest], Awaitable[Release]],
+        monotonic: Callable[[], float],
+        swapped: Callable[[], None] | None = None,
     ) -> None:
         self._source = source
         self._load = load
         self._monotonic = monotonic
+        self._swapped = swapped
         self._table = RoutingTable()
         self._failed: dict[Digest, float] = {}
         self._retired: list[tuple[float, Release]] = []
@@ -85,6 +94,7 @@ class RoutingWatch:
         # still to be loaded is served as before until it is.
         at_once = {place: self._meanwhile(row, before, withdrawn) for place, row in rows.items()}
         self._table = RoutingTable(rows=at_once, releases=before.releases, withdrawn=withdrawn, confirmed_at=confirmed)
+        self._tell(before)
         missing = sorted(wanted - before.releases.keys() - withdrawn)
         loaded = [release for release in [await self._loaded(digest) for digest in missing] if release is not None]
         kept = {digest: release for digest, release in before.releases.items() if digest in wanted}
@@ -93,7 +103,13 @@ class RoutingWatch:
                 self._retired.append((confirmed, release))
         releases = kept | {release.digest: release for release in loaded}
         self._table = RoutingTable(rows=rows, releases=releases, withdrawn=withdrawn, confirmed_at=confirmed)
+        self._tell(before)
         await self._close_retired(confirmed - _RETIRED_S)
+
+    def _tell(self, before: RoutingTable) -> None:
+        table = self._table
+        if self._swapped is not None and (table.rows != before.rows or table.releases.keys() != before.releases.keys()):
+            self._swapped()
 
     @staticmethod
     def _meanwhile(row: RoutingRow, before: RoutingTable, withdrawn: frozenset[Digest]) -> RoutingRow:
@@ -123,6 +139,7 @@ class RoutingWatch:
                 candidate=None if stored.candidate is None else parse_digest(stored.candidate),
                 split=read_split(stored.split),
                 paused=stored.paused,
+                closed=stored.closed,
             )
         except (ValueError, PilotageError) as error:
             logger.error("The routing row of %s in %s does not decode: %s", place[1], place[0], error)  # noqa: TRY400

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from pilotage.core.clock import Clock
 from pilotage.core.ids import WorkflowName
 from pilotage.release.generation import Usage
+from pilotage.serving.admissions import Admissions
 from pilotage.serving.context import Answer
 from pilotage.serving.ports import Authenticator, Guard, IdempotencyKeys, Pseudonyms, Retriever, RoutingSource
 from pilotage.serving.recorder import Recorder
@@ -39,6 +40,7 @@ class Serving:
     slots: StreamSlots
     request_hash: Callable[[bytes], str]
     reply_body: Callable[[Answer], bytes]
+    admissions: Admissions = field(default_factory=Admissions)
 
     @property
     def routing(self) -> RoutingTable:

@@ -15,7 +15,7 @@ from pilotage.store.serving_pool import Pool
 
 _ROWS: Final[LiteralString] = """
 SELECT r.space, r.workflow, r.generation, r.stable, r.candidate, r.fraction_ppm, r.cohort, r.pins, r.salt, r.paused,
-  coalesce(s.state, '') AS stable_state, coalesce(c.state, '') AS candidate_state
+  r.closed,  coalesce(s.state, '') AS stable_state, coalesce(c.state, '') AS candidate_state
 FROM routing r
 LEFT JOIN release s ON s.digest = r.stable
 LEFT JOIN release c ON c.digest = r.candidate
@@ -35,6 +35,7 @@ class StoredRoute:
     stable: str | None
     candidate: str | None
     paused: bool
+    closed: str | None = None
     split: Mapping[str, object]
     withdrawn: frozenset[str]
 
@@ -62,6 +63,7 @@ def _route(row: Mapping[str, object]) -> StoredRoute:
         stable=None if stable is None else str(stable),
         candidate=None if candidate is None else str(candidate),
         paused=bool(row["paused"]),
+        closed=None if row["closed"] is None else str(row["closed"]),
         split={name: row[name] for name in ("salt", "fraction_ppm", "cohort", "pins")},
         withdrawn=frozenset(str(digest) for digest, state in states if digest and state in WITHDRAWN_STATES),
     )

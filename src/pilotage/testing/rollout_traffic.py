@@ -111,7 +111,7 @@ class CountedTraffic:
         total = self.per_day[wave.space] * seconds / _DAY_S
         eligible = total * began.cohort_share
         mine, theirs = round(eligible * fraction / PPM), round(eligible * (PPM - fraction) / PPM)
-        dice = random.Random(f"{self.seed} {rollout.id} {wave.number} {now.isoformat()}")
+        dice = random.Random(f"{self.seed} {rollout.id} {wave.number} {now.isoformat()}")  # noqa: S311 - a simulation
         sums.requests += mine
         for metric, share in self._behaviour(wave, now).shares().items():
             failed = _binomial(dice, mine, share)
@@ -162,7 +162,7 @@ def _binomial(dice: random.Random, n: int, p: float) -> int:
         return 0
     if p >= 1:
         return n
-    if n * min(p, 1 - p) > 5000:  # noqa: PLR2004 - a normal draw is exact enough for a routing count
+    if n * min(p, 1 - p) > 5000:  # a normal draw is exact enough for a routing count
         draw = round(dice.gauss(n * p, (n * p * (1 - p)) ** 0.5))
         return min(max(draw, 0), n)
     count, place = 0, 0

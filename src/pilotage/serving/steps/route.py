@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from pilotage.rollout.assignment import assign
 from pilotage.serving.context import Admitted, Routed
+from pilotage.serving.outcome import TrafficKind
 from pilotage.serving.refusal import Code, Refusal
 from pilotage.serving.residency import fits, fits_model
-from pilotage.serving.routing import Arm, Release, effective_split
+from pilotage.serving.routing import Arm, Release, RoutingRow, effective_split
 from pilotage.serving.service import Serving
 from pilotage.serving.steps.extend import extend
 
@@ -28,12 +29,31 @@ async def route(context: Admitted, serving: Serving) -> Routed | Refusal:
         return Refusal(
             code=Code.RELEASE_WITHDRAWN, message="The release that served this model was withdrawn.", retry_after_s=30
         )
+    if digest is None and row.closed is not None:
+        return _closed(row, serving)
     if digest is None or digest not in table.releases:
         return Refusal(
             code=Code.NO_RELEASE_LOADED, message="No release of this model is loaded here yet.", retry_after_s=5
         )
     release = table.releases[digest]
-    return _residency(context, release, serving) or extend(context, Routed, release=release, arm=arm)
+    refusal = _residency(context, release, serving)
+    if refusal is not None:
+        return refusal
+    if arm is Arm.CANDIDATE and context.asker.kind is TrafficKind.USER and principal.id not in row.split.pins:
+        serving.admissions.count(row.space, row.workflow, digest)
+    return extend(context, Routed, release=release, arm=arm)
+
+
+def _closed(row: RoutingRow, serving: Serving) -> Refusal:
+    workflow = serving.workspace.workflows.get(row.workflow)
+    owner = None if workflow is None else serving.workspace.people.get(workflow.owner)
+    whom = "its owner" if owner is None else f"its owner {owner.name}"
+    why = "is not released here yet" if row.closed == "not_released" else "is closed for maintenance"
+    return Refusal(
+        code=Code.NO_AUTHORISED_RELEASE,
+        message=f"{row.workflow} {why}; ask {whom}.",
+        retry_after_s=30,
+    )
 
 
 def _residency(context: Admitted, release: Release, serving: Serving) -> Refusal | None:

@@ -1,0 +1,81 @@
+"""Acknowledgements and admission counts of a serving process, in one statement on the database's clock.
+
+Fail mode: a database error; the process is then as one that said nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Final, LiteralString
+
+import msgspec
+
+from pilotage.store.serving_pool import Pool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AckRow:
+    """The generation a process serves by, and the releases of the row it has verified."""
+
+    space: str
+    workflow: str
+    generation: int
+    loaded: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdmissionRow:
+    """Requests sent to a candidate since the process started."""
+
+    space: str
+    workflow: str
+    release: str
+    admitted: int
+
+
+# The time of the last admission moves only when the count does; the earlier count is at least two minutes old.
+_WRITE: Final[LiteralString] = """
+WITH acked AS (
+  INSERT INTO route_ack (process, space, workflow, generation, loaded, at)
+  SELECT %(process)s, space, workflow, generation, loaded, clock_timestamp()
+  FROM json_to_recordset(%(acks)s::json) AS r (space text, workflow text, generation bigint, loaded text[])
+  ON CONFLICT (process, space, workflow) DO UPDATE SET generation = EXCLUDED.generation, loaded = EXCLUDED.loaded,
+    at = EXCLUDED.at
+)
+INSERT INTO route_admission AS a (process, space, workflow, release, admitted, last_at, earlier, earlier_at)
+SELECT %(process)s, space, workflow, release, admitted, clock_timestamp(), 0, clock_timestamp()
+FROM json_to_recordset(%(admissions)s::json) AS r (space text, workflow text, release text, admitted bigint)
+ON CONFLICT (process, space, workflow, release) DO UPDATE SET
+  last_at = CASE WHEN EXCLUDED.admitted > a.admitted THEN EXCLUDED.last_at ELSE a.last_at END,
+  earlier = CASE WHEN EXCLUDED.last_at - a.earlier_at > interval '2 minutes' THEN a.admitted ELSE a.earlier END,
+  earlier_at = CASE WHEN EXCLUDED.last_at - a.earlier_at > interval '2 minutes' THEN EXCLUDED.last_at
+    ELSE a.earlier_at END,
+  admitted = EXCLUDED.admitted
+"""
+_FORGET: Final[LiteralString] = "DELETE FROM route_ack WHERE process = %(process)s"
+
+_encoder = msgspec.json.Encoder()
+
+
+class AckWriter:
+    """Writes for one process."""
+
+    def __init__(self, pool: Pool, *, process: str) -> None:
+        self._pool = pool
+        self.process = process
+
+    async def write(self, acks: Sequence[AckRow], admissions: Sequence[AdmissionRow]) -> None:
+        """Write acknowledgements and counts."""
+        values = {
+            "process": self.process,
+            "acks": _encoder.encode([asdict(row) for row in acks]).decode(),
+            "admissions": _encoder.encode([asdict(row) for row in admissions]).decode(),
+        }
+        async with self._pool.connection() as connection:
+            await connection.execute(_WRITE, values)
+
+    async def forget(self) -> None:
+        """Remove the acknowledgements of this process; its counts stay."""
+        async with self._pool.connection() as connection:
+            await connection.execute(_FORGET, {"process": self.process})
