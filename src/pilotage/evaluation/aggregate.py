@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pilotage.core.draws import seed_of
 from pilotage.evaluation.assessment import Assessment, Measure, MetricResult, Status
-from pilotage.evaluation.intervals import Floats, Interval, clopper_pearson, clustered, mean_interval
+from pilotage.evaluation.intervals import Floats, Interval, clopper_pearson, clustered, mean_intervals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +117,8 @@ def bounds(
     seed = seed_of(measure.name, *sorted(values))
     span = measure.high - measure.low
     spread = span if math.isfinite(span) else float(np.ptp(found))
-    one = _clipped(mean_interval(found, groups, tail=alpha, seed=seed, span=spread), measure)
-    two = _clipped(mean_interval(found, groups, tail=0.025, seed=seed, span=spread), measure)
+    drawn = mean_intervals(found, groups, tails=(alpha, 0.025), seed=seed, span=spread)
+    one, two = (_clipped(interval, measure) for interval in drawn)
     return Bounds(mean=facts.mean, one_sided=one, two_sided=two, clusters=facts.clusters, deff=facts.deff)
 
 

@@ -20,7 +20,15 @@ from pilotage.core.reason import Reason
 from pilotage.evaluation.aggregate import Sample, sample
 from pilotage.evaluation.assessment import Assessment, Direction, Measure
 from pilotage.evaluation.intervals import Interval, log_ratio_interval
-from pilotage.evaluation.paired import Pair, Pairs, difference_interval, mcnemar, pair_up, sign_flip
+from pilotage.evaluation.paired import (
+    Pair,
+    Pairs,
+    difference_interval,
+    difference_intervals,
+    mcnemar,
+    pair_up,
+    sign_flip,
+)
 from pilotage.workspace.golden import GoldenCase
 
 PAIRS_NEEDED = 0.90
@@ -190,8 +198,7 @@ def _difference(candidate: Arm, baseline: Arm, settings: Settings, metric: str) 
     if math.isinf(measure.high):
         return _relative(new, old, pairs, settings, **shared)
     span = measure.high - measure.low
-    one, deff = difference_interval(pairs, tail=settings.alpha, seed=seed, span=span)
-    two, _ = difference_interval(pairs, tail=0.025, seed=seed, span=span)
+    (one, two), deff = difference_intervals(pairs, tails=(settings.alpha, 0.025), seed=seed, span=span)
     test = (
         mcnemar(len(pairs.gains), len(pairs.losses)) if _is_mcnemar(pairs) else sign_flip(pairs.cluster_sums, seed=seed)
     )

@@ -15,7 +15,7 @@ from itertools import combinations
 import numpy as np
 
 from pilotage.core.canonical import Json
-from pilotage.core.draws import indices, seed_of
+from pilotage.core.draws import index_blocks, seed_of
 from pilotage.core.reason import Reason
 from pilotage.core.tails import normal_quantile
 from pilotage.evaluation.criteria import Verdict, worst_verdict
@@ -213,8 +213,11 @@ def _paired_ratio(first: Floats, second: Floats, seed: int) -> tuple[Estimate, .
         z = normal_quantile(1.0 - TAIL)
         slack = z * z / (small.size + z * z) / float(large.mean())
         return (Estimate(value=1.0, interval=Interval(lower=max(0.0, 1.0 - slack), upper=1.0 + slack)),)
-    picks = indices(seed, rows=BOOTSTRAPS, size=small.size)
-    tops, bottoms = small[picks].mean(axis=1), large[picks].mean(axis=1)
+    rates = [
+        (small.take(picks).mean(axis=1), large.take(picks).mean(axis=1))
+        for picks in index_blocks(seed, rows=BOOTSTRAPS, size=small.size)
+    ]
+    tops, bottoms = (np.concatenate(parts) for parts in zip(*rates, strict=True))
     ratios = np.divide(tops, bottoms, out=np.full_like(tops, np.inf), where=bottoms > 0)
     lower, upper = np.quantile(ratios, [TAIL, 1.0 - TAIL], method="inverted_cdf")
     return (Estimate(value=value, interval=Interval(lower=float(lower), upper=float(upper))),)

@@ -8,19 +8,18 @@ observation gives the whole range, never a point; impossible counts raise ValueE
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pilotage.core.draws import indices
+from pilotage.core.draws import index_blocks, indices
 from pilotage.core.tails import beta_quantile, bisect, normal_cdf, normal_quantile, t_quantile
 
 Floats = NDArray[np.float64]
 BOOTSTRAPS = 10_000
 FEW_CLUSTERS = 50
-_CHUNK = 4_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,12 +175,14 @@ def bootstrap(values: Floats, groups: NDArray[np.int64], *, seed: int, draws: in
     count = int(groups.max()) + 1
     sums = np.bincount(groups, weights=values, minlength=count).astype(np.float64)
     sizes = np.bincount(groups, minlength=count).astype(np.float64)
-    picks = indices(seed, rows=draws, size=count)
     means = np.empty(draws)
-    step = max(1, _CHUNK // count)
-    for start in range(0, draws, step):
-        part = picks[start : start + step]
-        means[start : start + step] = sums[part].sum(axis=1) / sizes[part].sum(axis=1)
+    even = bool((sizes == sizes[0]).all())
+    done = 0
+    for picks in index_blocks(seed, rows=draws, size=count):
+        totals = sums.take(picks).sum(axis=1)
+        # Equal clusters always hold as many cases as the sample; asking the draw would double the work.
+        means[done : done + len(picks)] = totals / (sizes.sum() if even else sizes.take(picks).sum(axis=1))
+        done += len(picks)
     # Added up exactly as each draw is, so the sample itself compares equal to its own mean.
     mean = float(sums.sum() / sizes.sum())
     below = (int((means < mean).sum()) + 0.5 * int((means == mean).sum())) / draws
@@ -199,15 +200,25 @@ def _acceleration(sums: Floats, sizes: Floats) -> float:
 
 
 def mean_interval(values: Floats, groups: NDArray[np.int64], *, tail: float, seed: int, span: float) -> Interval:
-    """Return the interval of a mean of clustered fractions, `span` being the width of their range.
+    """Return the interval of a mean of clustered fractions at one tail; see `mean_intervals`."""
+    return mean_intervals(values, groups, tails=(tail,), seed=seed, span=span)[0]
+
+
+def mean_intervals(
+    values: Floats, groups: NDArray[np.int64], *, tails: Sequence[float], seed: int, span: float
+) -> tuple[Interval, ...]:
+    """Return the intervals of a mean of clustered fractions, one per tail, from one set of draws.
 
     BCa; below 50 clusters each bound is the wider one of BCa and clustered t; where the bootstrap has nothing to say
-    (equal values, or all draws on one side) mean +- z^2/(C + z^2) of the range.
+    (equal values, or all draws on one side) mean +- z^2/(C + z^2) of the range, whose width is `span`.
     """
     found = clustered(values, groups)
-    if np.ptp(values) == 0 or found.clusters < 2:
-        return _ruled(found, tail=tail, span=span)
-    bound = bootstrap(values, groups, seed=seed).bound(tail)
+    drawn = bootstrap(values, groups, seed=seed) if np.ptp(values) > 0 and found.clusters > 1 else None
+    return tuple(_mean_interval(found, drawn, tail=tail, span=span) for tail in tails)
+
+
+def _mean_interval(found: Clustered, drawn: Bootstrap | None, *, tail: float, span: float) -> Interval:
+    bound = drawn.bound(tail) if drawn is not None else None
     if bound is None:
         return _ruled(found, tail=tail, span=span)
     return bound.union(clustered_t(found, tail=tail)) if found.clusters < FEW_CLUSTERS else bound

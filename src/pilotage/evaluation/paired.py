@@ -7,7 +7,7 @@ can be enumerated and otherwise drawn with (hits + 1)/(draws + 1), so p is never
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pilotage.core.draws import signs
 from pilotage.core.tails import binomial_sf
-from pilotage.evaluation.intervals import Clustered, Floats, Interval, clustered, mean_interval, tango
+from pilotage.evaluation.intervals import Clustered, Floats, Interval, clustered, mean_intervals, tango
 
 EXACT_CLUSTERS = 20
 DRAWS = 99_999
@@ -89,14 +89,26 @@ def design_effect(pairs: Pairs, found: Clustered) -> float:
 
 
 def difference_interval(pairs: Pairs, *, tail: float, seed: int, span: float = 1.0) -> tuple[Interval, float]:
-    """Return the interval of the mean difference and the design effect; the whole range without pairs."""
+    """Return the interval of the mean difference at one tail, and the design effect; see `difference_intervals`."""
+    found, deff = difference_intervals(pairs, tails=(tail,), seed=seed, span=span)
+    return found[0], deff
+
+
+def difference_intervals(
+    pairs: Pairs, *, tails: Sequence[float], seed: int, span: float = 1.0
+) -> tuple[tuple[Interval, ...], float]:
+    """Return the intervals of the mean difference, one per tail, and the design effect; the whole range without pairs.
+
+    Tango for binary pairs, else the bootstrap over clusters; `span` is the width of a value's range.
+    """
     if pairs.n == 0:
-        return Interval(lower=-span, upper=span), 1.0
+        return tuple(Interval(lower=-span, upper=span) for _ in tails), 1.0
     found = clustered(pairs.d, pairs.groups)
     if pairs.is_binary:
         deff = design_effect(pairs, found)
-        return tango(len(pairs.gains), len(pairs.losses), pairs.n, tail=tail, deff=deff), deff
-    return mean_interval(pairs.d, pairs.groups, tail=tail, seed=seed, span=span), found.deff
+        gains, losses = len(pairs.gains), len(pairs.losses)
+        return tuple(tango(gains, losses, pairs.n, tail=tail, deff=deff) for tail in tails), deff
+    return mean_intervals(pairs.d, pairs.groups, tails=tails, seed=seed, span=span), found.deff
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
