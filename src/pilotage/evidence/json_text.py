@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
 
 from pilotage.core.canonical import Json
 from pilotage.evidence.limits import MAX_DEPTH, MAX_ELEMENTS, MAX_VALUE
@@ -74,8 +73,8 @@ def _check_shape(value: Json) -> None:
                 raise Unreadable(
                     "EV_TOO_LARGE", "A JSON string is too long.", observed=f"{len(item)}", limit=f"{MAX_VALUE}"
                 )
-        elif isinstance(item, Mapping | Sequence):
+        elif isinstance(item, dict | list):
             if room <= 0:
                 raise Unreadable("EV_TOO_LARGE", "The JSON is nested too deeply.", limit=f"depth {MAX_DEPTH}")
-            children = item.values() if isinstance(item, Mapping) else item
-            stack.extend((child, room - 1) for child in children if isinstance(child, str | Mapping | Sequence))
+            children = item.values() if isinstance(item, dict) else item
+            stack.extend((child, room - 1) for child in children if isinstance(child, str | dict | list))

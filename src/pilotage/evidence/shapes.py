@@ -17,6 +17,8 @@ def listed(value: Json, where: str) -> Sequence[Json]:
     """Return an array; an empty one for null or nothing."""
     if value is None:
         return ()
+    if isinstance(value, list):
+        return value
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise Unreadable("EV_MALFORMED", f"{where} is no array.", observed=type(value).__name__, limit="array")
     return value
@@ -31,6 +33,8 @@ def mapped(value: Json, where: str, *, needed: bool = False) -> Mapping[str, Jso
     """Return an object; an empty one for null or nothing, unless it is needed."""
     if value is None and not needed:
         return {}
+    if isinstance(value, dict):
+        return value
     if not isinstance(value, Mapping):
         raise Unreadable("EV_MALFORMED", f"{where} is no object.", observed=type(value).__name__, limit="object")
     return value
