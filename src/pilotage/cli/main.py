@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import typer
 
-from pilotage.cli import answer, corpus, evaluate, evidence, gate, key, ledger, release, run, suite, workspace
+from pilotage.cli import (
+    answer,
+    corpus,
+    evaluate,
+    evidence,
+    gate,
+    incident,
+    key,
+    ledger,
+    release,
+    rollback,
+    rollout,
+    run,
+    suite,
+    workspace,
+)
 from pilotage.cli.runtime import Runtime
 
 
@@ -27,6 +42,9 @@ def make_app(runtime: Runtime) -> typer.Typer:
     gate.register(app)
     evaluate.register(app, runtime)
     suite.register(app, runtime)
+    rollout.register(app)
+    rollback.register(app)
+    incident.register(app)
     ledger.register(app)
     key.register(app)
     return app

@@ -1,0 +1,239 @@
+"""`pilotage rollout start | status | pause | resume | go | abort | extend | overrule | release`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pilotage.cli.options import NO, Options, command
+from pilotage.control.abort_rollout import abort_rollout
+from pilotage.control.decide_rollout import extend_step, release_hold, sign_go
+from pilotage.control.overrule_rollout import overrule_rollout
+from pilotage.control.pause_rollout import pause_rollout, resume_rollout
+from pilotage.control.rollout_status import list_status, rollout_status, summary
+from pilotage.control.start_rollout import Started, StartRequest, start_rollout
+from pilotage.core.durations import parse_duration
+from pilotage.core.errors import UsageError
+from pilotage.core.reason import Refusal
+from pilotage.core.yaml_source import load_plain_yaml
+from pilotage.jobs.rollout_reconciler import rollout_ports
+from pilotage.store.rollouts import StoredRollout
+
+Identifier = Annotated[str, typer.Argument(metavar="ID", help="Rollout, as `rollout status` lists it.")]
+Note = Annotated[str, typer.Option("--reason", help="Why; kept with the decision.")]
+_COLOURS = {"completed": "green", "watching": "green", "held": "red", "rolling_back": "red", "rollback_failed": "red"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True, help="Traffic to a release, step by step, as far as it proves itself.")
+    for name, function in (
+        ("start", start),
+        ("status", status),
+        ("pause", pause),
+        ("resume", resume),
+        ("go", go),
+        ("abort", abort),
+        ("extend", extend),
+        ("overrule", overrule),
+        ("release", release),
+    ):
+        group.command(name)(command(function))
+    app.add_typer(group, name="rollout")
+
+
+def start(
+    options: Options,
+    digest: Annotated[str, typer.Argument(metavar="DIGEST", help="Release, by digest or 8 of its hex digits.")],
+    space: Annotated[str, typer.Option("--space", help="The first space; the plan's later ones follow by themselves.")],
+    plan: Annotated[
+        str | None, typer.Option("--plan", help="Plan of workflow.yaml (default: its default_plan).")
+    ] = None,
+    per_day: Annotated[
+        float | None, typer.Option("--per-day", min=0, help="Requests per day expected in each space without history.")
+    ] = None,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Start although a step is unlikely to prove its limits.")] = False,
+) -> None:
+    """Say what the traffic can and cannot prove, then start."""
+    request = StartRequest(release=digest, space=space, plan=plan, accepted=yes, per_day=per_day)
+    with options.open("pilotage rollout start") as instance:
+        done = start_rollout(instance, rollout_ports(), actor=options.actor(instance.workspace), request=request)
+    if isinstance(done, Refusal):
+        options.refuse(done)
+    body = {**summary(done.rollout), "preflight": done.foresight.as_json()}
+    options.show(body, lambda out: _render_started(out, done))
+    if done.against:
+        raise SystemExit(NO)
+
+
+def _render_started(out: Console, done: Started) -> None:
+    for step in done.foresight.forecast.steps:
+        for criterion in step.criteria:
+            chance = "unknown" if criterion.chance is None else f"{100 * criterion.chance:.1f} %"
+            out.print(
+                f"  {step.space} {step.step:10} {criterion.name:11} {criterion.decidability.value:12} "
+                f"{step.requests if step.requests is not None else '?'} requests, chance of GO {chance}"
+            )
+    if not done.against:
+        out.print(f"[green]Rollout {done.rollout.id} is {done.rollout.state}.[/green]")
+        return
+    out.print(f"[red]Rollout {done.rollout.id} is refused.[/red]")
+    for reason in done.against:
+        out.print(f"[red]{escape(reason.code)}[/red] {escape(reason.text)}")
+    for number, choice in enumerate(done.foresight.ways_out, start=1):
+        out.print(f"  ({'abcde'[number - 1]}) {escape(choice)}")
+
+
+def status(
+    options: Options,
+    identifier: Annotated[str | None, typer.Argument(metavar="[ID]", help="One rollout; all of them without.")] = None,
+    workflow: Annotated[str | None, typer.Option("--workflow", help="Only this workflow's.")] = None,
+) -> None:
+    """Show where rollouts stand, with the verdict's numbers."""
+    with options.open("pilotage rollout status") as instance:
+        if identifier is None:
+            found = list_status(instance, workflow=workflow)
+            options.show({"rollouts": found}, lambda out: _render_list(out, found))
+            return
+        one = rollout_status(instance, identifier)
+    options.show(one, lambda out: _render_one(out, one))
+
+
+def _render_list(out: Console, found: list[Any]) -> None:
+    table = Table("rollout", "workflow", "space", "state", "step", "weight", "release", box=None)
+    for one in found:
+        colour = _COLOURS.get(one["state"], "yellow")
+        table.add_row(
+            one["rollout"],
+            escape(one["workflow"]),
+            escape(one["space"]),
+            f"[{colour}]{one['state']}[/{colour}]",
+            escape(one["step"]),
+            one["weight"],
+            one["release"][:19],
+        )
+    out.print(table)
+
+
+def _render_one(out: Console, one: dict[str, Any]) -> None:
+    colour = _COLOURS.get(one["state"], "yellow")
+    out.print(f"[bold]{one['rollout']}[/bold] {escape(one['workflow'])} {one['release'][:19]}")
+    out.print(
+        f"  [{colour}]{one['state']}[/{colour}] in {escape(one['space'])}, "
+        f"step {escape(one['step'])} at {one['weight']}"
+    )
+    verdict = one["verdict"]
+    out.print(f"  verdict {verdict['outcome'] or 'none yet'} {verdict['digest'] or ''}")
+    for reason in [*one["why"], *verdict["reasons"]]:
+        out.print(f"    {escape(reason['code'])}: {escape(reason['text'])}")
+    for wave in one["waves"]:
+        out.print(
+            f"  {escape(wave['space'])}: {wave['state']}, {wave['fraction_ppm']:,} ppm, {wave['admitted']:,} admitted"
+        )
+    if one["rollback"] is not None:
+        back = one["rollback"]
+        out.print(f"  back on {back['to'] or 'a closed door'}; zero traffic after {back['seconds_to_zero_traffic']} s")
+
+
+def _moved(options: Options, done: StoredRollout | Refusal) -> None:
+    if isinstance(done, Refusal):
+        options.refuse(done)
+    body = summary(done)
+    options.show(
+        body, lambda out: out.print(f"Rollout {done.id} is {done.state}, step {body['step']} at {body['weight']}.")
+    )
+
+
+def pause(
+    options: Options,
+    identifier: Identifier,
+    reason: Note = "",
+    *,
+    zero: Annotated[bool, typer.Option("--zero", help="Send everybody back to stable until it is resumed.")] = False,
+) -> None:
+    """Stop where it stands; triggers stay armed."""
+    with options.open("pilotage rollout pause") as instance:
+        actor = options.actor(instance.workspace)
+        done = pause_rollout(instance, actor=actor, rollout=identifier, zero=zero, note=reason)
+    _moved(options, done)
+
+
+def resume(options: Options, identifier: Identifier, reason: Note = "") -> None:
+    """Go on where the pause began; gate and freeze are asked again."""
+    with options.open("pilotage rollout resume") as instance:
+        actor = options.actor(instance.workspace)
+        done = resume_rollout(instance, rollout_ports(), actor=actor, rollout=identifier, note=reason)
+    _moved(options, done)
+
+
+def go(
+    options: Options,
+    identifier: Identifier,
+    verdict: Annotated[str | None, typer.Option("--verdict", help="Digest of the verdict you read.")] = None,
+) -> None:
+    """Sign the verdict of the step, in a role that the plan names."""
+    with options.open("pilotage rollout go") as instance:
+        actor = options.actor(instance.workspace)
+        done = sign_go(instance, rollout_ports(), actor=actor, rollout=identifier, verdict=verdict)
+    _moved(options, done)
+
+
+def abort(options: Options, identifier: Identifier, reason: Note = "") -> None:
+    """Give the rollout up; with user traffic it is taken back and validated."""
+    with options.open("pilotage rollout abort") as instance:
+        actor = options.actor(instance.workspace)
+        done = abort_rollout(instance, actor=actor, rollout=identifier, note=reason)
+    _moved(options, done)
+
+
+def extend(
+    options: Options,
+    identifier: Identifier,
+    duration: Annotated[str, typer.Option("--by", help="How much longer: 12h, 2d.")],
+    reason: Note = "",
+) -> None:
+    """Give the step more time, up to twice its `max`."""
+    try:
+        seconds = int(parse_duration(duration).total_seconds())
+    except ValueError as error:
+        raise UsageError("DURATION", str(error)) from error
+    with options.open("pilotage rollout extend") as instance:
+        actor = options.actor(instance.workspace)
+        done = extend_step(instance, actor=actor, rollout=identifier, seconds=seconds, note=reason)
+    _moved(options, done)
+
+
+def overrule(
+    options: Options,
+    identifier: Identifier,
+    file: Annotated[Path, typer.Option("--file", exists=True, dir_okay=False, help="Risk acceptance, YAML.")],
+) -> None:
+    """Accept a risk the statistic did not clear; it takes two persons, each with the same file."""
+    value = load_plain_yaml(file.read_bytes(), file=str(file))
+    if not isinstance(value, dict):
+        message = f"{file} holds no risk acceptance."
+        raise UsageError("ACCEPTANCE", message)
+    with options.open("pilotage rollout overrule") as instance:
+        actor = options.actor(instance.workspace)
+        done = overrule_rollout(instance, rollout_ports(), actor=actor, rollout=identifier, acceptance=value)
+    if isinstance(done, Refusal):
+        options.refuse(done)
+    if done.waits:
+        body = {**summary(done.rollout), "waits_for": "a second person"}
+        options.show(body, lambda out: out.print("Signed; a second person has to sign the same file."))
+        return
+    _moved(options, done.rollout)
+
+
+def release(options: Options, identifier: Identifier, reason: Note = "") -> None:
+    """Let a held rollout observe again, once its cause is gone."""
+    with options.open("pilotage rollout release") as instance:
+        actor = options.actor(instance.workspace)
+        done = release_hold(instance, rollout_ports(), actor=actor, rollout=identifier, note=reason)
+    _moved(options, done)

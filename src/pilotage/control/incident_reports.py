@@ -1,0 +1,79 @@
+"""`pilotage incident list|show`: incidents with their times, and one with its timeline."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pilotage.control.instance import Instance
+from pilotage.core.canonical import Json
+from pilotage.core.clock import to_text
+from pilotage.core.errors import NotFound
+from pilotage.incident.records import Times, recovery
+from pilotage.store.incidents import StoredIncident, find_incident, lines_of, list_incidents
+
+
+def incident_list(instance: Instance, *, workflow: str | None = None, only_open: bool = False) -> dict[str, Json]:
+    """Return incidents, newest first, and the time to recover over them; drills are shown and not counted."""
+    with instance.engine.connect() as connection:
+        found = list_incidents(connection, workflow=workflow, only_open=only_open)
+    real = [one for one in found if not one.is_drill]
+    figures = recovery(
+        Times(started_at=one.started_at, detected_at=one.detected_at, resolved_at=one.resolved_at) for one in real
+    )
+    return {
+        "incidents": [incident_json(one) for one in found],
+        "mttr_minutes": _minutes(figures.mttr_minutes),
+        "mttd_minutes": _minutes(figures.mttd_minutes),
+        "open": figures.open,
+    }
+
+
+def incident_detail(instance: Instance, identifier: str) -> dict[str, Json]:
+    """Return one incident with its timeline and post-mortem; raise NotFound."""
+    with instance.engine.connect() as connection:
+        found = find_incident(connection, identifier)
+        if found is None:
+            message = f"There is no incident {identifier!r}."
+            raise NotFound("INCIDENT_UNKNOWN", message, hint="See `pilotage incident list`.")
+        lines = lines_of(connection, identifier)
+    written: dict[str, Json] = {} if found.postmortem is None else dict(found.postmortem)
+    return {
+        **incident_json(found),
+        "timeline": [
+            {"number": line.number, "at": to_text(line.at), "actor": line.actor, "text": line.text} for line in lines
+        ],
+        "postmortem": written or None,
+    }
+
+
+def incident_json(one: StoredIncident) -> dict[str, Json]:
+    """Return the fields of an incident."""
+    return {
+        "incident": one.id,
+        "workflow": one.workflow,
+        "spaces": list(one.spaces),
+        "release": one.release,
+        "cause": one.cause,
+        "severity": one.severity.value,
+        "state": one.state.value,
+        "summary": one.summary,
+        "rollout": one.rollout,
+        "drill": one.is_drill,
+        "commander": one.commander,
+        "responders": list(one.responders),
+        "started_at": to_text(one.started_at),
+        "detected_at": to_text(one.detected_at),
+        "acknowledged_at": _time(one.acknowledged_at),
+        "mitigated_at": _time(one.mitigated_at),
+        "resolved_at": _time(one.resolved_at),
+        "closed_at": _time(one.closed_at),
+        "freezes": one.freezes and one.freeze_lifted_at is None,
+    }
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else to_text(moment)
+
+
+def _minutes(value: float | None) -> str | None:
+    return None if value is None else f"{value:.1f}"

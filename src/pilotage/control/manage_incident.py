@@ -1,0 +1,209 @@
+"""`pilotage incident open|update|close`: what people do with an incident (rollouts.md 11, operations.md 5).
+
+Rule: every change is a line of the timeline and a ledger entry; people's words go in as commitments. Only a person
+lowers a severity. Fail mode: a Refusal with everything that is missing; nothing changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection
+
+from pilotage.control.instance import Instance
+from pilotage.control.open_incident import Trouble, open_incident, record_incident
+from pilotage.control.rollout_moves import Deed, person_deed
+from pilotage.core.errors import NotFound, UsageError
+from pilotage.core.reason import Reason, Refusal
+from pilotage.identity.principal import Principal
+from pilotage.identity.roles import Action, may
+from pilotage.incident.records import (
+    ActionItem,
+    Incident,
+    IncidentState,
+    PostMortem,
+    Severity,
+    lower,
+    move,
+)
+from pilotage.ledger.entry import EntryKind
+from pilotage.rollout.states import BACKING_OUT
+from pilotage.store.incidents import StoredIncident, add_line, find_incident, save_incident
+from pilotage.store.rollouts import find_rollout
+
+_AT = {
+    IncidentState.ACKNOWLEDGED: "acknowledged_at",
+    IncidentState.MITIGATED: "mitigated_at",
+    IncidentState.RESOLVED: "resolved_at",
+    IncidentState.CLOSED: "closed_at",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What to change; None keeps it. `post_mortem` as its file says; `approve`: the actor approves the post-mortem."""
+
+    state: IncidentState | None = None
+    severity: Severity | None = None
+    commander: str | None = None
+    lift_freeze: bool = False
+    post_mortem: Mapping[str, Any] | None = None
+    approve: bool = False
+    note: str = ""
+
+
+def open_by_person(
+    instance: Instance, *, actor: Principal, workflow: str, space: str, severity: Severity, summary: str
+) -> StoredIncident | Refusal:
+    """Open an incident that a person noticed; the same one again joins it."""
+    refusal = may(actor.roles, Action.MANAGE_INCIDENT)
+    if refusal is not None:
+        return refusal
+    known = instance.workspace.workflows
+    if workflow not in known or space not in instance.workspace.spaces:
+        message = f"There is no workflow {workflow!r} or no space {space!r}."
+        raise NotFound("INCIDENT_PLACE", message, hint=f"Workflows: {', '.join(sorted(known))}.")
+    with instance.engine.begin() as connection:
+        deed = person_deed(connection, actor, at=instance.clock.now())
+        trouble = Trouble(
+            workflow=workflow,
+            space=space,
+            spaces=(space,),
+            release=None,
+            cause="reported by a person",
+            severity=severity,
+            summary=summary,
+        )
+        return open_incident(connection, instance, trouble, deed)
+
+
+def update_incident(instance: Instance, *, actor: Principal, incident: str, change: Change) -> StoredIncident | Refusal:
+    """Change an incident; a repeated command changes nothing more."""
+    refusal = may(actor.roles, Action.MANAGE_INCIDENT)
+    if refusal is not None and not change.approve:
+        return refusal
+    with _locked(instance, actor, incident) as (connection, found, deed):
+        after = _applied(connection, found, change, deed)
+        if isinstance(after, Refusal):
+            return after
+        save_incident(connection, after)
+        add_line(connection, after.id, at=deed.at, actor=deed.actor, text=_line(change))
+        closed = after.state is IncidentState.CLOSED and found.state is not IncidentState.CLOSED
+        kind = EntryKind.INCIDENT_CLOSED if closed else EntryKind.INCIDENT_UPDATED
+        record_incident(connection, after, kind, deed)
+        return after
+
+
+@contextmanager
+def _locked(instance: Instance, actor: Principal, identifier: str) -> Iterator[tuple[Connection, StoredIncident, Deed]]:
+    with instance.engine.begin() as connection:
+        found = find_incident(connection, identifier, lock=True)
+        if found is None:
+            message = f"There is no incident {identifier!r}."
+            raise NotFound("INCIDENT_UNKNOWN", message, hint="See `pilotage incident list`.")
+        yield connection, found, person_deed(connection, actor, at=instance.clock.now())
+
+
+def _applied(connection: Connection, found: StoredIncident, change: Change, deed: Deed) -> StoredIncident | Refusal:
+    after = found
+    if change.severity is not None and change.severity is not found.severity:
+        refusal = lower(facts_of(connection, found), change.severity, reason=change.note)
+        if refusal is not None:
+            return refusal
+        after = replace(after, severity=change.severity)
+    if change.commander is not None:
+        after = replace(after, commander=change.commander)
+    if change.lift_freeze and after.freeze_lifted_at is None:
+        if after.commander not in {None, deed.person}:
+            text = f"The commander of {found.id} lifts its freeze."
+            return Refusal(reasons=(Reason(code="NOT_PERMITTED", text=text, limit=after.commander),))
+        after = replace(after, freeze_lifted_at=deed.at)
+    if change.post_mortem is not None:
+        after = replace(after, postmortem=_written(change.post_mortem, deed.person))
+    if change.approve:
+        approved = _approved(after, deed.person)
+        if isinstance(approved, Refusal):
+            return approved
+        after = approved
+    return _moved(connection, after, change.state, deed)
+
+
+def _approved(after: StoredIncident, person: str) -> StoredIncident | Refusal:
+    written = after.postmortem
+    if written is None:
+        return Refusal(reasons=(Reason(code="POST_MORTEM_MISSING", text="There is no post-mortem to approve."),))
+    if person in {written["author"], after.commander}:
+        text = "Somebody other than its author and the commander approves a post-mortem."
+        return Refusal(reasons=(Reason(code="SECOND_PERSON_NEEDED", text=text),))
+    return replace(after, postmortem={**written, "approved_by": person})
+
+
+def _moved(
+    connection: Connection, after: StoredIncident, state: IncidentState | None, deed: Deed
+) -> StoredIncident | Refusal:
+    if state is None or state is after.state:
+        return after
+    refusal = move(facts_of(connection, after), state)
+    if refusal is not None:
+        return refusal
+    times: dict[str, Any] = {_AT[state]: deed.at} if state in _AT else {}
+    if state is IncidentState.CLOSED and after.resolved_at is None:
+        times["resolved_at"] = deed.at
+    commander = after.commander or (deed.person if state is IncidentState.ACKNOWLEDGED else None)
+    return replace(after, state=state, commander=commander, **times)
+
+
+def facts_of(connection: Connection, stored: StoredIncident) -> Incident:
+    """Return what moves of an incident are decided from."""
+    rollout = None if stored.rollout is None else find_rollout(connection, stored.rollout)
+    written = stored.postmortem
+    return Incident(
+        id=stored.id,
+        severity=stored.severity,
+        state=stored.state,
+        commander=stored.commander,
+        freezes=stored.freezes,
+        freeze_lifted=stored.freeze_lifted_at is not None,
+        is_verified=rollout is None or rollout.state not in BACKING_OUT,
+        post_mortem=None if written is None else read_post_mortem(written),
+    )
+
+
+def _written(value: Mapping[str, Any], author: str) -> dict[str, Any]:
+    """Return a post-mortem as it is kept: what its file says, by its author, not approved."""
+    plain = {"author": author, "approved_by": None, **{name: value.get(name) for name in ("cause", "informed")}}
+    written = {**plain, "actions": list(value.get("actions") or [])}
+    read_post_mortem(written)
+    return written
+
+
+def read_post_mortem(value: Mapping[str, Any]) -> PostMortem:
+    """Return a post-mortem; raise UsageError that says what its file has to hold."""
+    try:
+        return PostMortem(
+            author=value["author"],
+            cause=value.get("cause") or "",
+            informed=value.get("informed") or "",
+            approved_by=value.get("approved_by"),
+            actions=tuple(ActionItem(**action) for action in value.get("actions", ())),
+        )
+    except TypeError as error:
+        message = "A post-mortem holds cause, informed and actions: [{text, owner, due, aim}]."
+        raise UsageError("POST_MORTEM", message) from error
+
+
+def _line(change: Change) -> str:
+    """Return what the timeline says: the fields that changed, never a person's free text but the note itself."""
+    named = {
+        "state": change.state,
+        "severity": change.severity,
+        "commander": change.commander,
+        "freeze": "lifted" if change.lift_freeze else None,
+        "post-mortem": "written" if change.post_mortem is not None else None,
+        "approval": "given" if change.approve else None,
+    }
+    parts = [f"{name}: {value}" for name, value in named.items() if value is not None]
+    return "; ".join([*parts, *([change.note] if change.note else [])]) or "looked at"

@@ -1,0 +1,57 @@
+"""Every transition of the table is legal for its actors, and every other one is refused for everybody."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from pilotage.core.reason import Refusal
+from pilotage.ledger.kinds import EntryKind
+from pilotage.rollout.states import ACTIVE, OVER, PAUSABLE, WITH_TRAFFIC, State
+from pilotage.rollout.transitions import TABLE, Actor, Event, target_of, transition
+
+LEGAL = {(source, row.event, actor): row for row in TABLE for source in row.sources for actor in row.actors}
+
+
+def test_the_table_has_a_row_for_each_number_of_the_specification_but_the_first() -> None:
+    assert [row.number for row in TABLE] == list(range(2, 24))
+    assert {row.event for row in TABLE} == set(Event)
+
+
+@pytest.mark.parametrize(("state", "event", "actor"), list(product(State, Event, Actor)))
+def test_what_is_not_in_the_table_is_refused_whoever_asks(state: State, event: Event, actor: Actor) -> None:
+    found = transition(state, event, actor)
+    if (state, event, actor) in LEGAL:
+        assert found == LEGAL[state, event, actor]
+    else:
+        assert isinstance(found, Refusal)
+        assert [reason.code for reason in found.reasons] == ["ILLEGAL_TRANSITION"]
+
+
+def test_each_row_writes_a_kind_of_entry_the_ledger_knows() -> None:
+    assert {row.entry for row in TABLE} <= {kind.value for kind in EntryKind}
+
+
+def test_nothing_leaves_a_state_that_is_over() -> None:
+    assert not {source for row in TABLE for source in row.sources} & OVER
+    assert set(State) == ACTIVE | OVER
+
+
+def test_every_state_with_traffic_can_be_taken_back_by_anybody() -> None:
+    for state, actor in product(WITH_TRAFFIC, Actor):
+        assert not isinstance(transition(state, Event.ROLL_BACK, actor), Refusal)
+
+
+def test_a_person_never_decides_what_only_the_machine_may() -> None:
+    for event in (Event.CONCLUDE, Event.STEP, Event.FILL, Event.VERIFY, Event.TRAFFIC_ZERO, Event.COMPLETE):
+        (row,) = [row for row in TABLE if row.event is event]
+        assert row.actors == {Actor.MACHINE}
+
+
+def test_a_resume_goes_back_to_where_the_pause_began() -> None:
+    row = transition(State.PAUSED, Event.RESUME, Actor.PERSON)
+    assert not isinstance(row, Refusal)
+    assert {target_of(row, before) for before in PAUSABLE} == PAUSABLE
+    with pytest.raises(ValueError, match="cannot be resumed"):
+        target_of(row, None)
