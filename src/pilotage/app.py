@@ -47,6 +47,7 @@ from pilotage.gateway.health import Health
 from pilotage.gateway.metrics import GatewayMetrics
 from pilotage.gateway.server import make_server
 from pilotage.identity.principal import Principal
+from pilotage.jobs.rollout_reconciler import rollout_ports
 from pilotage.jobs.schedules import make_registry
 from pilotage.jobs.worker import run_worker
 from pilotage.release.content import ReleaseContent
@@ -128,6 +129,7 @@ def make_console(instance: Instance, running: OpenServing, pipeline: Pipeline) -
         reading=replace(instance, engine=reading),
         redact=redact_for_storage(instance.keyring),
         asking=PipelineAsking(serving=running.serving, pipeline=pipeline),
+        ports=rollout_ports(),
     )
     return Console(services)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -23,14 +24,18 @@ from pilotage.control.load_workspace import load_workspace
 from pilotage.control.refresh_corpus import RefreshResult, refresh_corpus
 from pilotage.control.review_version import accept_version
 from pilotage.control.seal_release import Sealed, seal_release
-from pilotage.core.ids import CorpusName, PersonId, new_ulid
+from pilotage.core.digest import Digest, digest_of
+from pilotage.core.ids import CorpusName, PersonId, WorkflowName, new_ulid
 from pilotage.core.reason import Refusal
 from pilotage.identity.principal import Principal
 from pilotage.identity.service_key import KeyKind
+from pilotage.jobs.rollout_reconciler import rollout_ports
 from pilotage.ledger.commitment import commitment
 from pilotage.ledger.entry import EntryKind, encode_entry
+from pilotage.rollout.states import State, WaveState
 from pilotage.store.ledger_entries import append
 from pilotage.store.pseudonyms import pseudonym_of
+from pilotage.store.rollouts import StoredRollout, StoredWave, add_rollout
 from pilotage.testing.clock import SimulatedClock
 from pilotage.workspace.principals import local_principal
 
@@ -49,6 +54,12 @@ INSERT INTO interaction_text (id, question, answer, salt, at) VALUES (:id, :ques
 _CITATION = text("""
 INSERT INTO interaction_citation (interaction, corpus, document, rev, ordinal, marker)
 SELECT :id, 'policies', document, 0, 0, 1 FROM revision WHERE corpus = 'policies' AND rev = 0
+""")
+
+
+_VERDICT = text("""
+INSERT INTO rollout_verdict (rollout, digest, wave, step, outcome, effect, body, at)
+VALUES (:rollout, :digest, 0, 0, 'inconclusive', 'none', :body, :at)
 """)
 
 
@@ -125,6 +136,50 @@ class Bank:
             append(connection, entry)
         return interaction
 
+    def roll_out(self) -> str:
+        """Place a rollout of the release that is being observed, with two verdicts; return its id."""
+        workflow = self.instance.workspace.workflows[WorkflowName("policy-assistant")]
+        assert workflow.rollout is not None
+        plan = workflow.rollout.plans[workflow.rollout.default_plan]
+        now = self.clock.now()
+        stored = StoredRollout(
+            id=new_ulid(now),
+            workflow=workflow.name,
+            release=Digest(self.release),
+            plan=plan,
+            plan_digest=digest_of(b"plan"),
+            salt="00",
+            state=State.OBSERVING,
+            state_at=now,
+            started_by="luis.ortega",
+            created_at=now,
+        )
+        waves = tuple(
+            StoredWave(
+                rollout=stored.id, number=number, workflow=workflow.name, space=wave.space, state=WaveState.WAITING
+            )
+            for number, wave in enumerate(plan.waves)
+        )
+        with self.instance.engine.begin() as connection:
+            assert add_rollout(connection, stored, waves)
+        self.judge(stored.id, x=1, n=1000)
+        self.judge(stored.id, x=3, n=2000)
+        return stored.id
+
+    def judge(self, rollout: str, *, x: int, n: int) -> None:
+        """Give a verdict over these counts, an hour later."""
+        self.clock.advance(timedelta(minutes=5))
+        tests = {
+            "error_rate.go": {"purpose": "go", "standing": "open", "n": n, "x": x, "limit": "< 0.1%"},
+            "latency.trip": {"purpose": "trip", "standing": "quiet", "n": n, "x": 0, "limit": "5 s"},
+            "feedback.hold": {"purpose": "hold", "standing": "absent", "n": 0, "x": 0, "limit": ""},
+        }
+        reasons = [{"code": "insufficient_evidence", "text": f"{x} of {n} requests failed; 2,800 more are needed."}]
+        body = json.dumps({"outcome": "inconclusive", "effect": "none", "reasons": reasons, "tests": tests}).encode()
+        values = {"rollout": rollout, "digest": digest_of(body), "body": body, "at": self.clock.now()}
+        with self.instance.engine.begin() as connection:
+            connection.execute(_VERDICT, values)
+
     def seal(self) -> Sealed:
         done = seal_release(self.instance, actor=self.person("maria.chen"), workflow="policy-assistant", note="First")
         assert isinstance(done, Sealed)
@@ -149,7 +204,9 @@ def bank(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Bank:
     )
     assert prepare_ledger_key(instance) is None
     asking = FakeAsking(clock)
-    services = Services(instance=instance, reading=instance, redact=Joined().redact(instance), asking=asking)
+    services = Services(
+        instance=instance, reading=instance, redact=Joined().redact(instance), asking=asking, ports=rollout_ports()
+    )
     made = Bank(instance=instance, clock=clock, asking=asking, console=Console(services))
     made.publish("policies")
     made.publish("policies-uat")

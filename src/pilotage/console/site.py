@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from pilotage.console.pages import ask, corpus, explain, gate, inbox, ledger, login, passage, release, workflows
+from pilotage.console.pages import (
+    ask,
+    corpus,
+    explain,
+    gate,
+    inbox,
+    ledger,
+    live,
+    login,
+    passage,
+    release,
+    rollout,
+    workflows,
+)
 from pilotage.console.route import Entry, Table
 from pilotage.identity.roles import Action
 
@@ -56,6 +69,27 @@ ENTRIES: Final = (
         is_decision=True,
         is_grave=lambda _visit: True,
     ),
+    Entry(
+        method="POST",
+        path="/releases/{digest}/rollouts",
+        name="Rollout",
+        handle=rollout.start,
+        command="rollout start",
+        back=release.show_release,
+        is_decision=True,
+    ),
+    Entry(method="GET", path="/rollouts", name="Rollout", handle=rollout.show_rollouts),
+    Entry(method="GET", path="/rollouts/{rollout}", name="Rollout", handle=rollout.show_rollout),
+    Entry(
+        method="POST",
+        path="/rollouts/{rollout}",
+        name="Rollout",
+        handle=rollout.command,
+        command="rollout go",
+        back=rollout.show_rollout,
+        is_decision=True,
+    ),
+    Entry(method="GET", path="/live/rollouts/{rollout}", name="Rollout", handle=live.follow_rollout),
     Entry(method="GET", path="/ask", name="Assistant", handle=ask.show_first_workflow, needs=Action.ASK),
     Entry(method="GET", path="/ask/{workflow}", name="Assistant", handle=ask.show_assistant, needs=Action.ASK),
     Entry(

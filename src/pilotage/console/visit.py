@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from pilotage.console.live import LiveBoard
 from pilotage.console.waiting import WaitingCounts
 from pilotage.control.console_session import SignedIn
 from pilotage.control.instance import Instance
+from pilotage.control.rollout_ports import RolloutPorts
 from pilotage.core.reason import Reason
 from pilotage.identity.principal import Principal
 from pilotage.serving.context import Asked, Peer
@@ -43,6 +45,8 @@ class Services:
     reading: Instance
     redact: Callable[[str], str]
     asking: Asking
+    ports: RolloutPorts
+    live: LiveBoard = field(default_factory=LiveBoard)
     waiting: WaitingCounts = field(default_factory=WaitingCounts)
 
 

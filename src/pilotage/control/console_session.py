@@ -89,14 +89,17 @@ def open_session(
     return SignedIn(token=token, principal=principal, authenticated_at=now)
 
 
-def find_session(instance: Instance, token: str) -> SignedIn | None:
-    """Return who is signed in with this token, or None; roles and groups are those declared now."""
+def find_session(instance: Instance, token: str, *, touch: bool = True) -> SignedIn | None:
+    """Return who is signed in with this token, or None; roles and groups are those declared now.
+
+    Without `touch` looking does not count as use: a page left open ends its session too.
+    """
     now = instance.clock.now()
     with instance.engine.begin() as connection:
         found = live_session(connection, _hash(token), now=now, idle_since=now - IDLE)
         if found is None or found.person not in instance.workspace.people:
             return None
-        if now - found.seen_at > _TOUCH_AFTER:
+        if touch and now - found.seen_at > _TOUCH_AFTER:
             touch_session(connection, found.id, now)
     principal = local_principal(instance.workspace, PersonId(found.person), via=found.via)
     return SignedIn(token=token, principal=principal, authenticated_at=found.authenticated_at)

@@ -79,15 +79,16 @@ def show_release(visit: Visit) -> Page:
             "steps": _steps(line),
             "gates": [(report, gate_word(report.status.value)) for report in reports],
             "evidence": sorted(evidence, key=lambda item: item.received_at, reverse=True),
-            "may_not_promote": _may_not_promote(visit),
+            "may_not_promote": _may_nowhere(visit, Action.PROMOTE),
+            "may_not_roll_out": _may_nowhere(visit, Action.ROLLOUT_UP),
             "spaces": [(workspace.spaces[name], served.get(name)) for name in workspace.order],
         },
     )
 
 
-def _may_not_promote(visit: Visit) -> tuple[Reason, ...]:
-    """Return why the person may promote nowhere; () when some tier is open to them."""
-    refusals = [may(visit.actor.roles, Action.PROMOTE, within=tier.value) for tier in Tier]
+def _may_nowhere(visit: Visit, action: Action) -> tuple[Reason, ...]:
+    """Return why the person may do this in no tier at all; () when some tier is open to them."""
+    refusals = [may(visit.actor.roles, action, within=tier.value) for tier in Tier]
     missing = [refusal for refusal in refusals if refusal is not None]
     return missing[-1].reasons if len(missing) == len(refusals) else ()
 

@@ -1,0 +1,120 @@
+"""Live pages: one watcher per thing that is looked at, whoever looks (console.md 5).
+
+A watcher asks the database once a second for a version text, and wakes its streams when it changed; each stream then
+renders for its own person, so permissions hold. Rule: at most five streams a person and 500 a process; a lost
+permission ends the stream with `gone`. Fail mode: a database that does not answer is a pause, not an end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from anyio import CapacityLimiter, to_thread
+from sqlalchemy.exc import SQLAlchemyError
+
+from pilotage.console.reply import Send
+
+logger = logging.getLogger(__name__)
+
+LOOK_S: Final = 1.0
+CHECK_S: Final = 60.0
+PER_PERSON: Final = 5
+PER_PROCESS: Final = 500
+
+
+@dataclass(slots=True, kw_only=True)
+class _Watched:
+    """One thing under watch: its last version, who is woken, and the task that looks."""
+
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    version: str | None = None
+    viewers: int = 0
+    task: asyncio.Task[None] | None = None
+
+
+class LiveBoard:
+    """The streams of this process."""
+
+    def __init__(self, *, look_s: float = LOOK_S) -> None:
+        self._watched: dict[str, _Watched] = {}
+        self._people: Counter[str] = Counter()
+        self._limiter = CapacityLimiter(2)
+        self._look_s = look_s
+
+    def has_room(self, person: str) -> bool:
+        """Tell whether this person may open one more stream."""
+        return self._people[person] < PER_PERSON and self._people.total() < PER_PROCESS
+
+    async def follow(
+        self,
+        send: Send,
+        *,
+        key: str,
+        person: str,
+        version: Callable[[], str | None],
+        render: Callable[[], str | None],
+    ) -> None:
+        """Send the region now and whenever its version changed, until `render` returns None: then `gone`."""
+        self._people[person] += 1
+        watched = self._watch(key, version)
+        try:
+            await self._send_changes(send, watched, render)
+        finally:
+            self._people[person] -= 1
+            self._leave(key, watched)
+
+    async def _send_changes(self, send: Send, watched: _Watched, render: Callable[[], str | None]) -> None:
+        last = ""
+        while True:
+            seen = watched.version
+            html = await to_thread.run_sync(render, limiter=self._limiter)
+            if html is None:
+                await send("gone", "")
+                return
+            name = hashlib.sha256(html.encode()).hexdigest()[:16]
+            if name != last:
+                await send("region", html)
+                last = name
+            await self._change(watched, seen)
+
+    async def _change(self, watched: _Watched, seen: str | None) -> None:
+        """Wait until the version is another, at most a minute: then permissions are looked at again."""
+        async with watched.changed:
+            try:
+                async with asyncio.timeout(CHECK_S):
+                    await watched.changed.wait_for(lambda: watched.version != seen)
+            except TimeoutError:
+                return
+
+    def _watch(self, key: str, version: Callable[[], str | None]) -> _Watched:
+        watched = self._watched.setdefault(key, _Watched())
+        watched.viewers += 1
+        if watched.task is None:
+            watched.task = asyncio.ensure_future(self._look(watched, version))
+        return watched
+
+    def _leave(self, key: str, watched: _Watched) -> None:
+        watched.viewers -= 1
+        if watched.viewers == 0:
+            if watched.task is not None:
+                watched.task.cancel()
+            self._watched.pop(key, None)
+
+    async def _look(self, watched: _Watched, version: Callable[[], str | None]) -> None:
+        while True:
+            try:
+                found = await to_thread.run_sync(version, limiter=self._limiter)
+            except SQLAlchemyError:
+                logger.warning("A live page could not look at the database; it looks again.")
+            else:
+                if found != watched.version:
+                    async with watched.changed:
+                        watched.version = found
+                        watched.changed.notify_all()
+            await asyncio.sleep(self._look_s)

@@ -1,0 +1,210 @@
+"""Rollout: go, pause or abort? State, verdict with its numbers, charts, and the commands with their reasons.
+
+The live region is one macro: the whole page shows it, and the stream sends it again when something changed. Fail mode:
+no verdict yet is UNKNOWN, and says what is waited for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from markupsafe import Markup
+
+from pilotage.console.charts.lines import line_chart
+from pilotage.console.charts.series import Labels, Limit, Point, Series
+from pilotage.console.reply import Page, Redirect, Reply
+from pilotage.console.visit import Visit
+from pilotage.console.words import Status
+from pilotage.control.abort_rollout import abort_rollout
+from pilotage.control.decide_rollout import sign_go
+from pilotage.control.pause_rollout import pause_rollout, resume_rollout
+from pilotage.control.start_rollout import Started, StartRequest, start_rollout
+from pilotage.control.view_rollout import RolloutView, view_rollout
+from pilotage.core.errors import UsageError
+from pilotage.core.reason import Refusal
+from pilotage.store.rollout_history import PastVerdict
+from pilotage.store.rollouts import StoredRollout, list_rollouts
+
+_OUTCOMES: Final = {"go": Status.GO, "no_go": Status.NO_GO, "inconclusive": Status.INCONCLUSIVE}
+_STANDINGS: Final = {
+    "proved": Status.MET,
+    "open": Status.INCONCLUSIVE,
+    "quiet": Status.MET,
+    "fired": Status.NOT_MET,
+    "absent": Status.UNKNOWN,
+    "broken": Status.UNKNOWN,
+}
+_PURPOSES: Final = {"go": "to go on", "hold": "holds", "trip": "takes back at once", "check": "of the router"}
+_CHARTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestRow:
+    """One test of a verdict. `seen` are its counts, `share` the observed share where it is one."""
+
+    name: str
+    purpose: str
+    status: Status
+    seen: str
+    limit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """What the live region shows."""
+
+    view: RolloutView
+    word: Status
+    reasons: Sequence[Mapping[str, Any]]
+    tests: Sequence[TestRow]
+    stages: Sequence[tuple[str, str, str, bool]]
+    weight: str
+    as_of: datetime
+
+
+def show_rollouts(visit: Visit) -> Page:
+    """Show every rollout, newest first."""
+    with visit.reading.engine.connect() as connection:
+        found = list_rollouts(connection)
+    rows = [(one, *_step_of(one)) for one in found]
+    return Page(template="rollouts.html", title="Rollouts", values={"rows": rows})
+
+
+def show_rollout(visit: Visit) -> Page:
+    """Show one rollout."""
+    live = live_of(visit)
+    stored = live.view.stored
+    return Page(
+        template="rollout.html",
+        title=f"Rollout of {stored.workflow}",
+        values={"live": live, "view": live.view, "charts": charts_of(live.view.history)},
+    )
+
+
+def live_of(visit: Visit) -> Live:
+    """Return what the live region shows now."""
+    view = view_rollout(visit.reading, actor=visit.actor, identifier=visit.params["rollout"])
+    body = {} if view.verdict is None else json.loads(view.verdict.body)
+    return Live(
+        view=view,
+        word=Status.UNKNOWN if view.verdict is None else _OUTCOMES.get(view.verdict.outcome, Status.UNKNOWN),
+        reasons=body.get("reasons", ()),
+        tests=[_row(name, test) for name, test in sorted(body.get("tests", {}).items())],
+        stages=_stages(view),
+        weight=_step_of(view.stored)[1],
+        as_of=visit.now if view.verdict is None else view.verdict.at,
+    )
+
+
+def _row(name: str, test: Mapping[str, Any]) -> TestRow:
+    n, x = int(test.get("n", 0)), int(test.get("x", 0))
+    return TestRow(
+        name=name.replace("_", " ").replace(".", " "),
+        purpose=_PURPOSES.get(str(test.get("purpose")), str(test.get("purpose"))),
+        status=_STANDINGS.get(str(test.get("standing")), Status.UNKNOWN),
+        seen=f"{x:,} of {n:,}" if n else "nothing yet",
+        limit=str(test.get("limit", "")),
+    )
+
+
+def _step_of(stored: StoredRollout) -> tuple[str, str]:
+    step = stored.place.of(stored.plan)
+    return step.name, "0 %" if stored.zeroed else f"{100 * step.weight:g} %"
+
+
+def _stages(view: RolloutView) -> list[tuple[str, str, str, bool]]:
+    """Return each step of each wave: space, name, state in words, and whether it is the current one."""
+    plan, place = view.stored.plan, view.stored.place
+    begun = {(step.wave, step.step): step for step in view.steps}
+    found: list[tuple[str, str, str, bool]] = []
+    for number, wave in enumerate(plan.waves):
+        for index, step in enumerate(wave.steps):
+            stored = begun.get((number, index))
+            is_here = (number, index) == (place.wave, place.step) and not view.stored.state.is_over
+            words = "done" if stored is not None and stored.ended_at is not None else "now" if stored else "later"
+            hours = f"{step.bake_s / 3600:g} h" if step.bake_s >= 3600 else f"{step.bake_s // 60} min"
+            found.append((str(wave.space), f"{step.name}: {100 * step.weight:g} %, {hours}", words, is_here))
+    return found
+
+
+def charts_of(history: Sequence[PastVerdict]) -> list[Markup]:
+    """Return a chart for each test that counts something, over the time of the verdicts."""
+    if len(history) < 2:
+        return []
+    start = history[0].at
+    series: dict[str, list[Point]] = {}
+    limits: dict[str, str] = {}
+    for verdict in history:
+        hours = (verdict.at - start).total_seconds() / 3600
+        for name, test in json.loads(verdict.body).get("tests", {}).items():
+            n = int(test.get("n", 0))
+            share = 100 * int(test.get("x", 0)) / n if n else None
+            series.setdefault(name, []).append(Point(x=hours, y=share))
+            limits[name] = str(test.get("limit", ""))
+    counted = [name for name, points in series.items() if any(point.y is not None for point in points)]
+    chosen = sorted(counted, key=lambda name: (not name.endswith("go"), name))[:_CHARTS]
+    return [_chart(name, series[name], limits[name]) for name in chosen]
+
+
+def _chart(name: str, points: Sequence[Point], limit: str) -> Markup:
+    words = name.replace("_", " ").replace(".", " ")
+    last = next((point.y for point in reversed(points) if point.y is not None), None)
+    shown = "unknown" if last is None else f"{last:.3g} %"
+    finding = f"{words.capitalize()} of the candidate stands at {shown}{f', limit {limit}' if limit else ''}."
+    labels = Labels(title=words.capitalize(), finding=finding, x="hours since the first verdict", y="share in %")
+    number = _percent(limit)
+    lines = [] if number is None else [Limit(value=number, word=f"limit {limit}")]
+    return line_chart(
+        labels,
+        [Series(name=words, points=tuple(points))],
+        lines,
+        steps=True,
+        x_text=lambda hours: f"{hours:.3g} h",
+        y_text=lambda share: f"{share:.3g} %",
+    )
+
+
+def _percent(limit: str) -> float | None:
+    text = limit.strip().lstrip("<>= ").removesuffix("%").strip()
+    try:
+        return float(text) * (1 if "%" in limit else 100)
+    except ValueError:
+        return None
+
+
+def start(visit: Visit) -> Reply | Refusal:
+    """Start a rollout of a release into a space: preflight first."""
+    request = StartRequest(
+        release=visit.params["digest"],
+        space=visit.typed("space"),
+        plan=visit.typed("plan") or None,
+        accepted=visit.typed("accepted") == "yes",
+    )
+    done = start_rollout(visit.instance, visit.services.ports, actor=visit.actor, request=request)
+    if not isinstance(done, Started):
+        return done
+    return Redirect(to=f"/rollouts/{done.rollout.id}")
+
+
+def command(visit: Visit) -> Reply | Refusal:
+    """Go on, pause, resume or abort, as the form says."""
+    instance, ports, actor = visit.instance, visit.services.ports, visit.actor
+    rollout, note = visit.params["rollout"], visit.typed("note").strip()
+    done: StoredRollout | Refusal
+    match visit.typed("command"):
+        case "go":
+            done = sign_go(instance, ports, actor=actor, rollout=rollout, verdict=visit.typed("verdict") or None)
+        case "pause":
+            zero = visit.typed("zero") == "yes"
+            done = pause_rollout(instance, actor=actor, rollout=rollout, zero=zero, note=note)
+        case "resume":
+            done = resume_rollout(instance, ports, actor=actor, rollout=rollout, note=note)
+        case "abort":
+            done = abort_rollout(instance, actor=actor, rollout=rollout, note=note)
+        case _:
+            raise UsageError("COMMAND_MISSING", "Choose go on, pause, resume or abort.")
+    return done if isinstance(done, Refusal) else Redirect(to=f"/rollouts/{rollout}")

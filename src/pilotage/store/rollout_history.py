@@ -1,0 +1,53 @@
+"""The verdicts of a rollout in order of time, for pages: what was known when.
+
+Rule: reads only. Fail mode: a database error; at most the newest `most` are returned, oldest first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from pilotage.core.digest import Digest
+
+_HISTORY = text("""
+SELECT digest, wave, step, outcome, effect, body, at, is_decision FROM (
+  SELECT digest, wave, step, outcome, effect, body, at, is_decision FROM rollout_verdict
+  WHERE rollout = :rollout ORDER BY at DESC, digest LIMIT :most
+) AS newest ORDER BY at, digest
+""")
+_VERSION = text("""
+SELECT concat_ws('/', r.state, r.state_at, r.wave, r.step, r.decision, r.zeroed, r.latched, r.zero_s, r.incident,
+  (SELECT max(v.at) FROM rollout_verdict v WHERE v.rollout = r.id),
+  (SELECT count(*) FROM rollout_signature s WHERE s.rollout = r.id),
+  (SELECT i.state FROM incident i WHERE i.id = r.incident))
+FROM rollout r WHERE r.id = :rollout
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastVerdict:
+    """One verdict as it was given; `body` is its canonical JSON."""
+
+    digest: Digest
+    wave: int
+    step: int
+    outcome: str
+    effect: str
+    body: bytes
+    at: datetime
+    is_decision: bool
+
+
+def verdict_history(connection: Connection, rollout: str, *, most: int = 400) -> tuple[PastVerdict, ...]:
+    """Return the newest verdicts, oldest first."""
+    rows = connection.execute(_HISTORY, {"rollout": rollout, "most": most}).mappings()
+    return tuple(PastVerdict(**{**row, "body": bytes(row["body"])}) for row in rows)
+
+
+def rollout_version(connection: Connection, rollout: str) -> str | None:
+    """Return a text that changes whenever a page about the rollout would; None for an unknown id."""
+    found: str | None = connection.execute(_VERSION, {"rollout": rollout}).scalar_one_or_none()
+    return found
