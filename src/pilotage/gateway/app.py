@@ -1,7 +1,7 @@
 """The OpenAI-compatible gateway: one bare ASGI application (serving.md 1).
 
 `POST /v1/chat/completions`, `GET /v1/models`, `POST /v1/feedback`, the same under `/spaces/{space}`, and `/healthz`,
-`/readyz`, `/metrics` for loopback and `health_peers`. Paths outside `/v1/` and `/spaces/` go to `fallback`, when there is
+`/readyz`, `/metrics` for loopback and `health_peers`. Paths outside `/v1/` and `/spaces/` go to `fallback`, if there is
 one: the console and the control API. Fail mode: every error has the OpenAI error body with a stable code; an exception
 is `internal` without detail.
 """
