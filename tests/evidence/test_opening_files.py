@@ -61,6 +61,11 @@ def code(data: bytes, kind: str | None = "tests.unit") -> str:
         (LAUGHS.encode(), "EV_XML_ENTITY"),
         (XXE.encode(), "EV_XML_ENTITY"),
         (PARAMETER.encode(), "EV_XML_ENTITY"),
+        (
+            b"<!DOCTYPE testsuite [<!ATTLIST testcase name CDATA 'x'>]><testsuite><testcase/></testsuite>",
+            "EV_XML_ENTITY",
+        ),
+        (b"<!DOCTYPE testsuite []><testsuite><testcase/></testsuite>", "EV_XML_ENTITY"),
         (b'<!DOCTYPE a SYSTEM "http://127.0.0.1:1/a.dtd"><testsuite>&other;</testsuite>', "EV_XML_ENTITY"),
         (JUNIT.encode()[:-20], "EV_MALFORMED"),
         (b"<testsuite>\xff</testsuite>", "EV_MALFORMED"),
