@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol, TypeAlias
 
@@ -115,19 +115,22 @@ class Scorer:
     def score(self, planned: Planned, generation: Generation, context: ScoringContext) -> Assessment:
         """Score one generation of one case. Never raises."""
         found = self.found(Subject(planned.case, planned.case_digest, generation, context))
-        blank = Assessment(
+        return Assessment(
             case_id=planned.case.id,
             case_digest=planned.case_digest,
             generation_digest=generation.digest,
             scorer=self.measure.name,
             version=self.measure.version,
-            status=Status.UNSCORED,
-            reason=found.reason.value if isinstance(found, Missing) else Unscored.SCORER_ERROR.value,
+            status=self._status(found),
+            value=None if isinstance(found, Missing) else found.value,
+            reason=found.reason.value if isinstance(found, Missing) else "",
+            details={} if isinstance(found, Missing) else found.details,
         )
+
+    def _status(self, found: Found) -> Status:
         if isinstance(found, Missing):
-            return blank
-        status = Status.PASS if self.measure.passes(found.value) else Status.FAIL
-        return replace(blank, status=status, value=found.value, reason="", details=dict(found.details))
+            return Status.UNSCORED
+        return Status.PASS if self.measure.passes(found.value) else Status.FAIL
 
     def found(self, subject: Subject) -> Found:
         """Return the value, or why there is none. Never raises, never out of range."""

@@ -14,7 +14,6 @@ from functools import lru_cache
 
 from pilotage.guard.normalise import normalise
 from pilotage.guard.numbers import (
-    Figures,
     ambiguous_in,
     is_date_supported,
     is_number_supported,
@@ -33,19 +32,10 @@ _MONTHS = frozenset(calendar.month_name[1:]) | {"Q"}
 _PLAIN = _MONTHS | {"The", "This", "That", "These", "Those", "A", "An", "It", "In", "For", "If", "When", "Yes", "No"}
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """One text that may support anchors, read once."""
-
-    figures: Figures
-    tokens: Tokens
-
-
 @lru_cache(maxsize=4096)
-def read_source(text: str, locale: str = "en") -> Held:
-    """Read a passage for support."""
-    figures = read_figures(text, locale)
-    return Held(figures, tokens_of(figures.text))
+def _source_tokens(text: str) -> Tokens:
+    """Cut a passage into tokens; only names and quotes are looked for there."""
+    return tokens_of(normalise(text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +89,7 @@ def quotes_in(statement: str) -> tuple[str, ...]:
 def support_of(statement: str, sources: Sequence[str], *, locale: str = "en") -> Support:
     """Compare the anchors of a statement with the texts it relies on. Markers `[n]` are not part of the statement."""
     mine = read_figures(statement, locale)
-    held = [read_source(source, locale) for source in sources]
-    figures = [one.figures for one in held]
+    figures = [read_figures(source, locale) for source in sources]
     missing: list[str] = []
     numbers = number_anchors(mine)
     lost = [mine.text[one.start : one.end] for one in numbers if not is_number_supported(one, figures)]
@@ -108,7 +97,7 @@ def support_of(statement: str, sources: Sequence[str], *, locale: str = "en") ->
     dates = [mine.text[one.start : one.end] for one in mine.values.dates if not is_date_supported(one, figures)]
     dates += [one for one in ambiguous if not any(one in source.text for source in figures)]
     names, quotes = names_in(statement), quotes_in(statement)
-    unnamed, unquoted = _absent(names, held), _absent(quotes, held)
+    unnamed, unquoted = _absent(names, sources), _absent(quotes, sources)
     missing += [*lost, *dates, *unnamed, *unquoted]
     return Support(
         numbers=(len(numbers) - len(lost), len(numbers)),
@@ -119,11 +108,11 @@ def support_of(statement: str, sources: Sequence[str], *, locale: str = "en") ->
     )
 
 
-def _absent(forms: Iterable[str], held: Sequence[Held]) -> list[str]:
+def _absent(forms: Iterable[str], sources: Sequence[str]) -> list[str]:
     absent = []
     for form in forms:
         wanted = _tokens(form).joined
-        if not any(wanted in source.tokens.joined for source in held):
+        if not any(wanted in _source_tokens(source).joined for source in sources):
             absent.append(form)
     return absent
 

@@ -126,6 +126,7 @@ def _forms(locale: str) -> tuple[_Form, ...]:
     )
 
 
+_HAS_YEAR = re.compile(r"\d{4}")  # no form goes without
 _FIGURES = re.compile(r"(?<![\w./])(\d{1,2})([/.])(\d{1,2})\2(\d{4})(?![\w/])")
 _YEAR = re.compile(
     r"(?<![\w.,'$\u20ac\u00a3\u00a5-])(?:19|20)\d{2}(?![\w%']|[.,]\d)|(?<=\d{4}-)(?:19|20)\d{2}(?![\w%]|[.,]\d)"
@@ -134,7 +135,7 @@ _YEAR = re.compile(
 
 def read_dates(text: str, *, locale: str = "en") -> Dates:
     """Read every date of a text in normal form, left to right; earlier forms win where two overlap."""
-    if not any(char.isdigit() for char in text):
+    if _HAS_YEAR.search(text) is None:
         return Dates(found=(), rest=text)
     found: list[DateValue] = []
     months = _months(locale)

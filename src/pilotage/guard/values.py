@@ -19,7 +19,6 @@ from pilotage.guard.units import (
     BASIS_POINT,
     BASIS_POINT_WORDS,
     CURRENCIES,
-    ISO_CODES,
     ORDINAL,
     PERCENT,
     PERCENT_WORDS,
@@ -32,8 +31,8 @@ VALUES_VERSION = "pilotage-values/1"
 
 _LONGEST_DIGITS: Final = 40
 _LONGEST_LEAD: Final = 20
-_CODE_BEFORE = "|".join(f"(?<={code})" for code in sorted(ISO_CODES))
-_CHUNK = re.compile(rf"(?:(?<![\w.])|{_CODE_BEFORE})(?:\d+(?:[.,' ]\d+)*|[.,]\d+)")
+# Each branch starts with what it looks for, so the engine jumps from figure to figure.
+_CHUNK = re.compile(r"\d(?<![\d.].)\d*(?:[.,' ]\d+)*|[.,](?<![\w.].)\d+")
 _BEFORE = re.compile(
     rf"(?P<open>\()?(?:(?<![\w)\x01])(?P<sign>[-+]))? ?(?<![a-z])(?P<unit>{alternatives(CURRENCIES)}) ?"
     r"(?P<inner>[-+])?$"
@@ -142,7 +141,7 @@ def _figure(text: str, start: int, piece: str, grammar: _Grammar) -> Number | No
     if scale is not None:
         power, end = grammar.powers[scale[1]], scale.end()
     lead = _before(text, start)
-    if not lead.unit and start and text[start - 1].isalpha():
+    if not lead.unit and start and (text[start - 1].isalnum() or text[start - 1] == "_"):
         return None
     after, end = _after(text, end, has_currency=bool(lead.unit))
     if after == "" and end < len(text) and (text[end].isalnum() or text[end] == "_"):
