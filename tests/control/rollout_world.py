@@ -58,7 +58,7 @@ def make_world(
             text(
                 "TRUNCATE rollout, rollout_wave, rollout_step, rollout_principal, rollout_verdict, rollout_signature,"
                 " space_quarantine, incident, incident_line, drill, route_ack, route_admission, route_probe, routing,"
-                " deployment, release, run, outbox, interaction, interaction_closing, interaction_text CASCADE"
+                " deployment, release, authorship, part, blob, run, outbox, interaction, interaction_closing, interaction_text CASCADE"
             )
         )
     processes = FakeProcesses()
