@@ -80,6 +80,8 @@ def _months(locale: str) -> dict[str, int]:
 class _Form:
     pattern: re.Pattern[str]
     read: Callable[[re.Match[str], dict[str, int]], DateValue | None]
+    hints: tuple[str, ...]
+    """One of these stands in every text the form reads; a look at them is much cheaper than the pattern."""
 
 
 def _day(year: int, month: int, day: int) -> DateValue | None:
@@ -115,14 +117,15 @@ def _forms(locale: str) -> tuple[_Form, ...]:
     day = r"(?P<d>\d{1,2})(?:st|nd|rd|th|er|\.)?"
     year = r"(?P<y>(?:1[6-9]|2\d)\d{2})(?!\d)"
     words = alternatives(dict(_ORDINAL_QUARTERS))
+    named = tuple(dict.fromkeys(name[:3] for name in _months(locale)))
     return (
-        _Form(re.compile(r"(?<![\w.])(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})(?:t[\d:.]+z?)?(?!\w)"), _read_iso),
-        _Form(re.compile(rf"(?<![\w.]){day}(?: of)?[ -]{month}[ -]?,? ?{year}"), _read_named),
-        _Form(re.compile(rf"(?<!\w){month} {day},? {year}"), _read_named),
-        _Form(re.compile(rf"(?<!\w){month}(?: of)?[ -]?,? ?{year}"), _read_month),
-        _Form(re.compile(rf"(?<!\w)q(?P<q>[1-4])[ -/]? ?(?:of )?{year}"), _read_quarter),
-        _Form(re.compile(r"(?<!\w)(?P<y>(?:19|20)\d{2})[ -]?q(?P<q>[1-4])(?!\w)"), _read_quarter),
-        _Form(re.compile(rf"(?<!\w)(?P<q>{words}) quarter(?: of)?,? {year}"), _read_quarter),
+        _Form(re.compile(r"(?<![\w.])(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})(?:t[\d:.]+z?)?(?!\w)"), _read_iso, ("-",)),
+        _Form(re.compile(rf"(?<![\w.]){day}(?: of)?[ -]{month}[ -]?,? ?{year}"), _read_named, named),
+        _Form(re.compile(rf"(?<!\w){month} {day},? {year}"), _read_named, named),
+        _Form(re.compile(rf"(?<!\w){month}(?: of)?[ -]?,? ?{year}"), _read_month, named),
+        _Form(re.compile(rf"(?<!\w)q(?P<q>[1-4])[ -/]? ?(?:of )?{year}"), _read_quarter, ("q",)),
+        _Form(re.compile(r"(?<!\w)(?P<y>(?:19|20)\d{2})[ -]?q(?P<q>[1-4])(?!\w)"), _read_quarter, ("q",)),
+        _Form(re.compile(rf"(?<!\w)(?P<q>{words}) quarter(?: of)?,? {year}"), _read_quarter, ("q",)),
     )
 
 
@@ -140,6 +143,8 @@ def read_dates(text: str, *, locale: str = "en") -> Dates:
     found: list[DateValue] = []
     months = _months(locale)
     for form in _forms(locale):
+        if not any(hint in text for hint in form.hints):
+            continue
         hits = [(match, form.read(match, months)) for match in form.pattern.finditer(text)]
         text = _take(text, hits, found)
     notes: tuple[str, ...] = ()

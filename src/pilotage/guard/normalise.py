@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 NORMALISER_VERSION = "pilotage-normaliser/1"
 
@@ -29,10 +30,14 @@ _CITATION = re.compile(r" ?\[\d{1,3}\](?!\()")
 _EMPHASIS = re.compile(r"\*+|`+|~~|(?<!\w)_+(?=\w)|(?<=[\w.,;:!?)%])_+(?!\w)")
 
 
+@lru_cache(maxsize=8192)
 def normalise(text: str) -> str:
     """Return the normal form of a text."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text.translate(_BEFORE)).translate(_TABLE)
-    text = _EMPHASIS.sub("", _CITATION.sub("", text))
+    if "[" in text:
+        text = _CITATION.sub("", text)
+    if any(mark in text for mark in "*`~_"):
+        text = _EMPHASIS.sub("", text)
     folded = " ".join(text.casefold().split())
     return folded if folded.isascii() else unicodedata.normalize("NFKC", folded)
