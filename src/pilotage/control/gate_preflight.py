@@ -1,34 +1,54 @@
 """How many go-criteria of the workflow's plan its traffic cannot decide: a fact of the board's gate.
 
-Fail mode: None where there is no plan or no figure of the traffic; the fact is then absent.
+Rule: the arithmetic depends on plan and traffic alone, so it is done once for each. Fail mode: None where there is no
+plan or no figure of the traffic; the fact is then absent.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 
 from sqlalchemy import Connection
 
-from pilotage.control.rollout_preflight import Asked, Foresight, foresee
-from pilotage.rollout.preflight import Decidability
+from pilotage.control.rollout_preflight import Asked, traffic_of
+from pilotage.core.canonical import Form, canonical_bytes, parse_json
+from pilotage.rollout.plan_form import plan_json, read_plan
+from pilotage.rollout.preflight import Decidability, Preflight, Traffic, preflight
 from pilotage.workspace.workflow import Workflow
 
 _OPEN = frozenset({Decidability.UNDECIDABLE, Decidability.UNKNOWN})
+_Figures = tuple[tuple[str, float | None, tuple[tuple[str, float], ...]], ...]
 
 
-def gate_forecast(connection: Connection, workflow: Workflow, now: datetime) -> Foresight | None:
-    """Return what the default plan can prove with the traffic there is."""
+def gate_forecast(connection: Connection, workflow: Workflow, now: datetime) -> Preflight | None:
+    """Return what the default plan can prove with the traffic there is; None without a plan or a figure."""
     rollout = workflow.rollout
     if rollout is None:
         return None
     plan = rollout.plans[rollout.default_plan]
     asked = Asked(workflow=workflow.name, attempt=1, accepted=True, expected=workflow.expected_per_day)
-    return foresee(connection, plan, asked, now=now)
+    traffic = traffic_of(connection, plan, asked, now)
+    if any(one.per_day is None for one in traffic.values()):
+        return None
+    figures: _Figures = tuple(
+        (str(space), one.per_day, tuple(sorted((one.cohort_share or {}).items())))
+        for space, one in sorted(traffic.items())
+    )
+    return _forecast(canonical_bytes(plan_json(plan), form=Form.PLAIN), figures)
+
+
+@lru_cache(maxsize=64)
+def _forecast(plan: bytes, figures: _Figures) -> Preflight:
+    """Return the forecast of a plan's JSON with these figures of traffic per space."""
+    value = parse_json(plan)
+    traffic = {space: Traffic(per_day=per_day, cohort_share=dict(shares)) for space, per_day, shares in figures}
+    return preflight(read_plan(value), traffic)  # type: ignore[arg-type]
 
 
 def undecidable_metrics(connection: Connection, workflow: Workflow, now: datetime) -> int | None:
     """Return the number of undecidable go-criteria over all steps of the default plan."""
     found = gate_forecast(connection, workflow, now)
-    if found is None or found.per_day is None:
+    if found is None:
         return None
-    return sum(1 for step in found.forecast.steps for criterion in step.criteria if criterion.decidability in _OPEN)
+    return sum(1 for step in found.steps for criterion in step.criteria if criterion.decidability in _OPEN)

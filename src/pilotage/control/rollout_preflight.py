@@ -59,7 +59,7 @@ class Asked:
 
 def foresee(connection: Connection, plan: Plan, asked: Asked, *, now: datetime) -> Foresight:
     """Return what the plan's steps can prove in their spaces."""
-    traffic = _traffic(connection, plan, asked, now)
+    traffic = traffic_of(connection, plan, asked, now)
     forecast = preflight(plan, traffic, attempt=asked.attempt)
     doubts = () if asked.accepted else tuple(_unconfirmed(reason) for reason in forecast.doubts())
     against = (*forecast.refusals(), *doubts)
@@ -71,7 +71,8 @@ def foresee(connection: Connection, plan: Plan, asked: Asked, *, now: datetime) 
     )
 
 
-def _traffic(connection: Connection, plan: Plan, asked: Asked, now: datetime) -> Mapping[SpaceName, Traffic]:
+def traffic_of(connection: Connection, plan: Plan, asked: Asked, now: datetime) -> Mapping[SpaceName, Traffic]:
+    """Return the traffic of each space of the plan, from history or from the expected figure."""
     found: dict[SpaceName, Traffic] = {}
     for wave in plan.waves:
         history = daily_requests(connection, wave.space, asked.workflow, now=now)
