@@ -88,6 +88,11 @@ def quotes_in(statement: str) -> tuple[str, ...]:
 
 def support_of(statement: str, sources: Sequence[str], *, locale: str = "en") -> Support:
     """Compare the anchors of a statement with the texts it relies on. Markers `[n]` are not part of the statement."""
+    return _support(statement, tuple(sources), locale)
+
+
+@lru_cache(maxsize=4096)
+def _support(statement: str, sources: tuple[str, ...], locale: str) -> Support:
     mine = read_figures(statement, locale)
     figures = [read_figures(source, locale) for source in sources]
     missing: list[str] = []
