@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import hyperscan
 import re2
@@ -52,8 +52,25 @@ def _present(text: str) -> list[int]:
     def seen(identifier: int, _start: int, _end: int, _flags: int, _context: object) -> None:
         found.add(identifier)
 
-    _first_pass().scan(text.encode("utf-8", errors="replace"), match_event_handler=seen)
+    database = _first_pass()
+    # A scratch serves one scan at a time. Scans run in several threads at once (scoring beside serving): each takes a
+    # free one, or makes one; taking from and giving back to a list are single steps of the interpreter.
+    scratch = _free_scratch() or hyperscan.Scratch(database)
+    try:
+        database.scan(text.encode("utf-8", errors="replace"), match_event_handler=seen, scratch=scratch)
+    finally:
+        _FREE.append(scratch)
     return sorted(found)
+
+
+_FREE: Final[list[Any]] = []
+
+
+def _free_scratch() -> Any:  # noqa: ANN401 - the library has no types
+    try:
+        return _FREE.pop()
+    except IndexError:
+        return None
 
 
 def recognise(text: str, *, regions: frozenset[str] = frozenset({"us", "uk"})) -> tuple[Match, ...]:
