@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 
 from pilotage.control.instance import Instance
 from pilotage.control.rollout_end import Ending, take_back
-from pilotage.control.rollout_moves import Deed, person_deed
+from pilotage.control.rollout_moves import Deed, Move, move_rollout, person_deed
 from pilotage.control.start_rollout import RUN_KIND
 from pilotage.core.digest import Digest, digest_of_json
 from pilotage.core.errors import NotFound
@@ -98,7 +98,7 @@ class _Rollback:
         if release is None:
             done = self._under_way(routes)
             if done:
-                return done
+                return self._tried_again(done)
             text_ = f"Nothing of {self.request.workflow} is served there, so there is nothing to roll back."
             return Refusal(reasons=(Reason(code="NOTHING_SERVED", text=text_),))
         moved: list[StoredRollout] = []
@@ -140,6 +140,21 @@ class _Rollback:
         }
         found = [find_rollout(self.connection, one) for one in self.connection.scalars(query, values)]
         return tuple(one for one in found if one is not None)
+
+    def _tried_again(self, found: tuple[StoredRollout, ...]) -> tuple[StoredRollout, ...] | Refusal:
+        """Validate again what had failed; what is still running is left to run."""
+        moved: list[StoredRollout] = []
+        for one in found:
+            stored = self._taken(one.id) if one.state is State.ROLLBACK_FAILED else None
+            if stored is None:
+                moved.append(one)
+                continue
+            again = move_rollout(self.connection, self.instance, stored, Move(event=Event.RETRY), self.deed)
+            if isinstance(again, Refusal):
+                return again
+            request_run(self.connection, kind=RUN_KIND, key=again.id, due_at=self.deed.at)
+            moved.append(again)
+        return tuple(moved)
 
     def _one(self, route: Route, release: Digest) -> StoredRollout | Refusal:
         holder = holder_of(self.connection, self.request.workflow, route.space)

@@ -21,6 +21,7 @@ from pilotage.core.errors import PilotageError
 from pilotage.core.ids import SpaceName
 from pilotage.core.reason import Reason
 from pilotage.identity.roles import Role
+from pilotage.rollout.critical import critical_cases
 from pilotage.rollout.freezes import frozen
 from pilotage.rollout.machine import Facts, Place
 from pilotage.rollout.states import State, WaveState
@@ -206,13 +207,12 @@ def _validation(
     if route.stable is not None:
         n, x = failures_since(connection, space, stored.workflow, release=route.stable, since=since)
     workflow = instance.workspace.workflows.get(stored.workflow)
-    golden = () if workflow is None else workflow.golden
     return ValidationFacts(
         flipped_at=since,
         candidate_answers_since=count,
         last_candidate_answer=last,
         target_answers=route.stable is not None,
-        critical=sum(1 for file in golden for case in file.cases if case.must_pass),
+        critical=0 if workflow is None else len(critical_cases(workflow)),
         processes=len(live),
         probes=ports.probe(connection, space=space, workflow=stored.workflow, generation=route.generation),
         is_healthy=_is_healthy(live, route.stable),

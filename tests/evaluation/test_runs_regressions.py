@@ -1,0 +1,209 @@
+"""Three planted regressions are found and named, a neutral change passes, and no rerun makes a verdict better."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+from tests.evaluation.world import Bent, World, facts, make_world, quoting
+
+from pilotage.control.evaluation_status import describe_run, void_run
+from pilotage.core.digest import Digest
+from pilotage.core.reason import Refusal
+from pilotage.evaluation.run import RunState
+from pilotage.ledger.entry import EntryKind, decode_entry
+from pilotage.release.model import Provider
+from pilotage.serving.routing import Release
+from pilotage.store.evaluation_facts import version_facts
+from pilotage.testing.clock import SimulatedClock
+from pilotage.testing.models import FakeModel
+
+pytestmark = [pytest.mark.anyio, pytest.mark.store]
+
+DOCUMENTS = list(facts())[:40]
+
+
+@pytest.fixture(scope="module")
+def world(engine: Engine, open_folder: Path) -> World:
+    folder = open_folder / "regressions"
+    folder.mkdir()
+    return make_world(engine, folder)
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def good(world: World) -> Digest:
+    """A first release with a GO of its own."""
+    world.restore()
+    release = world.seal()
+    driven = await world.evaluate(release)
+    assert driven.run.verdict == "go", world.result(driven.run.id)["reasons"]
+    return release
+
+
+def texts(result: Mapping[str, Any], part: str) -> str:
+    return " ".join(str(one["text"]) for one in result[part])
+
+
+async def test_a_first_release_is_judged_absolutely_and_becomes_evidence(world: World, good: Digest) -> None:
+    with world.instance.engine.connect() as connection:
+        row = connection.execute(
+            text("SELECT kind, trust, producer, claims FROM evidence WHERE subject = :r AND kind = 'evaluation'"),
+            {"r": good},
+        ).one()
+        kinds = [
+            decode_entry(bytes(one)).kind
+            for one in connection.execute(
+                text("SELECT bytes FROM ledger_entry ORDER BY id"),
+            ).scalars()
+        ]
+        recorded = connection.execute(text("SELECT count(*) FROM interaction")).scalar_one()
+    assert (row.trust, row.producer) == ("attested", "instance")
+    assert row.claims["scored"] == 40.0
+    assert row.claims["answer_accuracy"] == 1.0
+    assert row.claims["answer_accuracy_lcb"] < 1.0
+    assert row.claims["p95_ms"] > 0
+    assert "regressions" not in row.claims
+    assert {EntryKind.EVALUATION_STARTED, EntryKind.EVALUATION_FINISHED} <= set(kinds)
+    assert recorded == 0, "evaluation stands apart from interactions"
+
+
+async def test_a_neutral_change_passes(world: World, good: Digest) -> None:
+    world.restore(max_tokens=500)
+    release = world.seal()
+    world.clock.advance(timedelta(minutes=1))
+    driven = await world.evaluate(release)
+    result = world.result(driven.run.id)
+    assert driven.run.baseline == good
+    assert (driven.run.verdict, result["regressions"]) == ("go", [])
+
+
+async def test_a_wrong_fact_in_the_corpus_is_found_and_its_cases_are_named(world: World, good: Digest) -> None:
+    world.restore()
+    world.write("workflows/assistant/retrieval.yaml", "corpus: {uat: handbook}\ntop_k: 5\n")
+    wrong = DOCUMENTS[:12]
+    for document in wrong:
+        name, amount = facts()[document]
+        world.write_fact(document, name, amount + 7)
+    world.publish()
+    world.clock.advance(timedelta(minutes=1))
+    driven = await world.evaluate(world.seal(), baseline=good)
+    result: Mapping[str, Any] = world.result(driven.run.id)
+    [accuracy] = [one for one in result["comparison"]["differences"] if one["metric"] == "answer_accuracy"]
+    assert driven.run.verdict == "no_go"
+    assert set(accuracy["losses"]) == {document.removesuffix(".md") for document in wrong}
+    assert "answer_accuracy is worse" in texts(result, "regressions")
+
+
+async def test_retrieval_that_loses_documents_is_found_by_its_citations(world: World, good: Digest) -> None:
+    lost = set(DOCUMENTS[20:30])
+    with world.instance.engine.connect() as connection:
+        held = version_facts(connection, "handbook", 1)  # type: ignore[arg-type]
+    kept = frozenset(one.rev for name, found in held.documents.items() if name not in lost for one in found.revisions)
+    world.restore(max_tokens=400)
+    release = world.seal()
+    world.clock.advance(timedelta(minutes=1))
+    bent = Bent(only=lambda digest: kept if digest == release else None)
+    driven = await world.evaluate(release, bent, baseline=good)
+    result: Mapping[str, Any] = world.result(driven.run.id)
+    assert driven.run.verdict == "no_go"
+    assert "citation_recall_gold is worse" in texts(result, "regressions")
+    [recall] = [one for one in result["comparison"]["differences"] if one["metric"] == "citation_recall_gold"]
+    assert {document.removesuffix(".md") for document in lost} == set(recall["losses"])
+
+
+async def test_a_worse_prompt_is_found(world: World, good: Digest) -> None:
+    world.restore()
+    prompt = (world.root / "workflows/assistant/prompt.md").read_text()
+    world.write("workflows/assistant/prompt.md", prompt.replace("Cite each passage you use as [n].", "Be brief."))
+    release = world.seal()
+    world.forget_answers()
+    world.clock.advance(timedelta(minutes=1))
+    bent = Bent(model=lambda _release: FakeModel(reply=quoting))
+    driven = await world.evaluate(release, bent, baseline=good, repeats=1)
+    result: Mapping[str, Any] = world.result(driven.run.id)
+    assert driven.run.verdict == "no_go"
+    assert "answer_accuracy is worse" in texts(result, "regressions")
+
+
+async def test_a_target_that_is_down_never_passes(world: World, good: Digest) -> None:
+    del good
+    world.restore(max_tokens=300)
+    release = world.seal()
+    world.clock.advance(timedelta(minutes=1))
+
+    def broken(_release: Release) -> FakeModel:
+        def fail(_request: object) -> str:
+            message = "the provider is away"
+            raise RuntimeError(message)
+
+        return FakeModel(reply=fail)
+
+    world.forget_answers()
+    run = world.start(release)
+    tick = _Ticking(world)
+    driven = await tick.drive(run.id, Bent(model=broken))
+    result = world.result(driven.run.id)
+    assert driven.run.verdict == "inconclusive"
+    assert driven.progress.errors == driven.progress.total
+    assert result["scored"] == 0
+    world.clock.advance(timedelta(minutes=1))
+    again = await world.evaluate(release)
+    assert again.run.verdict == "inconclusive", "a rerun cannot raise a verdict"
+    assert "EARLIER_ATTEMPT" in {one["code"] for one in world.result(again.run.id)["reasons"]}  # type: ignore[attr-defined]
+    await _void(world, run.id)
+    world.clock.advance(timedelta(minutes=1))
+    third = await world.evaluate(release)
+    assert describe_run(world.instance, third.run.id)["verdict"] == "inconclusive", "the second attempt still counts"
+    assert third.run.state is RunState.COMPLETED
+
+
+async def _void(world: World, run: str) -> None:
+    ada, ben = world.person("ada"), world.person("ben")
+    first = void_run(world.instance, actor=ada, identifier=run, reason="The provider was away.")
+    same = void_run(world.instance, actor=ada, identifier=run, reason="Again.")
+    assert not isinstance(first, Refusal)
+    assert not isinstance(same, Refusal)
+    assert (first.is_voided, same.is_voided) == (False, False), "voiding takes two people"
+    second = void_run(world.instance, actor=ben, identifier=run, reason="I saw it too.")
+    assert not isinstance(second, Refusal)
+    assert second.is_voided
+
+
+class _Moving:
+    """A clock that moves a second whenever somebody looks at it."""
+
+    def __init__(self, clock: SimulatedClock) -> None:
+        self._clock = clock
+
+    def now(self) -> datetime:
+        self._clock.advance(timedelta(seconds=1))
+        return self._clock.now()
+
+
+class _Ticking:
+    """Drives a run while the clock moves with every look at it, so that retries come due."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def drive(self, run: str, bent: Bent) -> Any:
+        still = self._world.instance
+        self._world.instance = replace(still, clock=_Moving(self._world.clock))
+        try:
+            return await self._world.drive(run, bent)
+        finally:
+            self._world.instance = still
+
+
+def test_the_builtin_model_is_the_one_under_test(world: World) -> None:
+    assert world.instance.workspace.workflows["assistant"].model.provider is Provider.EXTRACTIVE  # type: ignore[index]
