@@ -116,15 +116,24 @@ def _cases(element: Element, points: frozenset[str]) -> Iterator[_Case]:
 
 def _case(element: Element, points: frozenset[str]) -> _Case:
     parts = [local(child.tag) for child in element]
-    result = max((_ELEMENTS[part] for part in parts if part in _ELEMENTS), default=CaseResult.PASSED)
-    for attribute in ("status", "result"):
-        result = max(result, _STATUSES.get(element.get(attribute, "").lower(), CaseResult.PASSED))
     return _Case(
         key=(element.get("classname", ""), element.get("name", ""), element.get("file", "")),
-        result=result,
+        result=_result(element, parts),
         was_rerun=not _RERUNS.isdisjoint(parts),
         points=points,
     )
+
+
+def _result(element: Element, parts: list[str]) -> CaseResult:
+    """Return the worst of what a case's elements and attributes say."""
+    result = CaseResult.PASSED
+    for part in parts:
+        result = max(result, _ELEMENTS.get(part, CaseResult.PASSED))
+    for attribute in ("status", "result"):
+        stated = element.get(attribute)
+        if stated:
+            result = max(result, _STATUSES.get(stated.lower(), CaseResult.PASSED))
+    return result
 
 
 def _points(element: Element) -> frozenset[str]:
@@ -174,8 +183,9 @@ def _check_totals(element: Element) -> tuple[int, int]:
         name = local(child.tag)
         if name == "testcase":
             direct += 1
-            marks = sum(local(mark.tag) in {"failure", "error"} for mark in child)
-            bad += max(marks, _case(child, frozenset()).result >= CaseResult.FAILED)
+            parts = [local(mark.tag) for mark in child]
+            marks = parts.count("failure") + parts.count("error")
+            bad += max(marks, _result(child, parts) >= CaseResult.FAILED)
         elif name in _SUITES:
             inner, inner_bad = _check_totals(child)
             total, bad = total + inner, bad + inner_bad

@@ -21,6 +21,7 @@ from pilotage.evidence.times import from_epoch_ms
 _ENOUGH = 1000
 _PROFILE_SHARE = 0.9
 _MAX_HOSTS = 1000
+_MAX_SEEN = 10_000
 
 
 @dataclass(slots=True)
@@ -31,6 +32,7 @@ class Samples:
     elapsed: array[float] = field(default_factory=lambda: array("d"))
     errors: int = 0
     urls: dict[str, str] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
 
     def add(self, *, start_ms: float, elapsed_ms: float, is_ok: bool, url: str = "") -> None:
         """Count one request; a time below zero is EV_MALFORMED."""
@@ -39,9 +41,13 @@ class Samples:
         self.starts.append(start_ms)
         self.elapsed.append(elapsed_ms)
         self.errors += not is_ok
-        host = host_of(url)
-        if host and len(self.urls) < _MAX_HOSTS:
-            self.urls.setdefault(host, url[:2000])
+        # Most rows repeat an address; taking one apart costs more than all the rest of a row.
+        if url and url not in self.seen and len(self.urls) < _MAX_HOSTS:
+            if len(self.seen) < _MAX_SEEN:
+                self.seen.add(url)
+            host = host_of(url)
+            if host:
+                self.urls.setdefault(host, url[:2000])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
