@@ -49,6 +49,7 @@ from pilotage.rollout.plan_form import plan_digest
 from pilotage.space.digest import space_digest
 from pilotage.space.settings import Space, Tier
 from pilotage.store.evidence import evidence_about
+from pilotage.store.gate_facts import first_traffic
 from pilotage.store.gate_people import acceptances_of, delegations, editors, tenures
 from pilotage.store.gate_votes import Attempt, attempts_of, recusals_of, rejections_elsewhere, votes_of
 from pilotage.store.releases import StoredRelease, authors_of_parts, find_release
@@ -366,15 +367,41 @@ def gates_into(chain: Chain, space: Space) -> tuple[str, ...]:
 
 def chain_problems(chain: Chain, space: Space, *, with_go_live: bool = False) -> tuple[Reason, ...]:
     """Return a reason for every gate into the space that is not approved now."""
-    names: list[tuple[str, Half]] = [(name, Half.PRE) for name in gates_into(chain, space)]
-    if with_go_live and space.tier is Tier.PRODUCTION:
-        names += [
-            (gate.name, Half.PRE) for gate in chain.instance.workspace.gates.values() if gate.guards == "production"
-        ]
+    names = gates_into(chain, space)
     if not names and space.tier is not Tier.SANDBOX:
         text = f"No gate guards {space.name}. Declare one in gates/; an unguarded space lets nobody in."
         return (Reason(code="GATE_NOT_MET", text=text, where=space.name),)
-    return tuple(_problems(report_of(chain, name, half=half, space=space.name) for name, half in names))
+    found = _problems(report_of(chain, name, space=space.name) for name in names)
+    return tuple(found + _go_live(chain, space)) if with_go_live else tuple(found)
+
+
+def _go_live(chain: Chain, space: Space) -> list[Reason]:
+    """Return what go-live lacks: its pre half before the first traffic of the space, its post half from then on."""
+    if space.tier is not Tier.PRODUCTION:
+        return []
+    names = [gate.name for gate in chain.instance.workspace.gates.values() if gate.guards == "production"]
+    since = first_traffic(chain.connection, space.name, chain.stored.workflow, chain.stored.digest)
+    if since is None:
+        return _problems(report_of(chain, name, space=space.name) for name in names)
+    return [reason for name in names for reason in _post_problems(chain, name, space.name, since)]
+
+
+def _post_problems(chain: Chain, name: str, space: SpaceName, since: datetime) -> list[Reason]:
+    rules = chain.instance.workspace.gates[name].post
+    if rules is None:
+        return []
+    report = report_of(chain, name, half=Half.POST, space=space)
+    elapsed = (chain.now - since).total_seconds()
+    found: list[Reason] = []
+    unmet = [one.id for one in report.criteria if not one.holds]
+    if unmet and elapsed > (rules.machine_within_s or 0):
+        text = f"After the first traffic in {space} {name} still lacks {', '.join(unmet)}."
+        found.append(Reason(code="GATE_NOT_MET", text=text, where=name, observed=f"{elapsed:.0f} s"))
+    unsigned = [one.role.value for one in report.signoffs if not one.is_complete]
+    if unsigned and elapsed > (rules.confirm_within_s or 0):
+        text = f"Nobody confirmed {name} in {space} in time: {', '.join(unsigned)}."
+        found.append(Reason(code="POST_UNCONFIRMED", text=text, where=name, observed=f"{elapsed:.0f} s"))
+    return found
 
 
 def _problems(reports: Iterable[GateReport]) -> list[Reason]:

@@ -91,3 +91,16 @@ def newest_fact(connection: Connection, kind: str, *, workflow: str) -> StatedFa
     if row is None:
         return None
     return StatedFact(kind=row["kind"], by_person=row["by_person"], at=row["at"], detail=row["detail"])
+
+
+_FIRST_TRAFFIC = text(
+    "SELECT min(s.started_at) FROM rollout_step s JOIN rollout_wave w ON w.rollout = s.rollout AND w.number = s.wave"
+    " JOIN rollout r ON r.id = s.rollout WHERE r.release = :release AND r.workflow = :workflow AND w.space = :space"
+    " AND s.ended_at IS NULL"
+)
+
+
+def first_traffic(connection: Connection, space: str, workflow: str, release: str) -> datetime | None:
+    """Return since when a release has had traffic in a space by a rollout that is under way; None: it has none."""
+    found = connection.scalar(_FIRST_TRAFFIC, {"space": space, "workflow": workflow, "release": release})
+    return found if isinstance(found, datetime) else None
