@@ -74,7 +74,7 @@ def test_everything_that_makes_a_set_easier_is_listed() -> None:
         ({"forbid": ()}, WeakeningKind.FORBIDDEN_REMOVED),
         ({"forbid_documents": ()}, WeakeningKind.FORBIDDEN_REMOVED),
     ):
-        new = replace(old, expect=replace(old.expect, **changed))  # type: ignore[arg-type]
+        new = replace(old, expect=replace(old.expect, **changed))
         assert kinds(old, new) == {kind}, changed
     assert kinds(old, replace(old, expect=replace(old.expect, facts=(number(rounding=0), FACT)))) == set()
 
