@@ -28,8 +28,10 @@ from pilotage.serving.acknowledge import Acknowledger, process_name
 from pilotage.serving.admissions import Admissions
 from pilotage.serving.authenticator import BearerAuthenticator, TokenVerifier
 from pilotage.serving.context import Answer
+from pilotage.serving.pipeline import Pipeline
 from pilotage.serving.ports import Guard, Retriever
 from pilotage.serving.recorder import Recorder
+from pilotage.serving.rollback_probes import RollbackProbes
 from pilotage.serving.routing import Release
 from pilotage.serving.routing_watch import RoutingWatch
 from pilotage.serving.service import Serving
@@ -41,6 +43,7 @@ from pilotage.store.serving_acks import AckWriter
 from pilotage.store.serving_idempotency import IdempotencyStore
 from pilotage.store.serving_keys import PooledKeys
 from pilotage.store.serving_pool import Pool, PooledPseudonyms, make_pool
+from pilotage.store.serving_probes import ProbeWriter
 from pilotage.store.serving_records import RecordWriter
 from pilotage.store.serving_routes import RouteReader
 from pilotage.workspace.records import Workspace
@@ -85,8 +88,9 @@ class OpenServing:
         self.keys = PooledKeys(self.pool, monotonic=parts.monotonic)
         self.recorder = Recorder(lambda: RecordWriter.connect(conninfo), flush_s=gateway.record_flush_ms / 1000)
         self.admissions = Admissions()
+        name = process_name(parts.clock.now())
         self.acknowledger = Acknowledger(
-            AckWriter(self.pool, process=process_name(parts.clock.now())),
+            AckWriter(self.pool, process=name),
             table=lambda: self.routing.current,
             admissions=self.admissions,
             monotonic=parts.monotonic,
@@ -109,6 +113,12 @@ class OpenServing:
             request_hash=lambda data: hmac.new(secret, data, hashlib.sha256).hexdigest(),
             reply_body=parts.reply_body,
             admissions=self.admissions,
+        )
+        self.probes = RollbackProbes(
+            self.serving,
+            ProbeWriter(self.pool, process=name),
+            table=lambda: self.routing.current,
+            answer=Pipeline(self.serving).answer,
         )
 
     async def against(self) -> Sequence[Reason]:
@@ -182,10 +192,12 @@ async def open_serving(parts: ServingParts) -> AsyncIterator[OpenServing]:
     try:
         await running.routing.start()
         running.acknowledger.start()
+        running.probes.start()
         yield running
     finally:
         listening.cancel()
         await asyncio.wait({listening})
+        await running.probes.stop()
         await running.acknowledger.stop()
         await running.routing.stop()
         await running.recorder.stop()

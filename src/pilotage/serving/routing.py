@@ -39,6 +39,7 @@ class RoutingRow:
     """One row of table `routing`; `split` says who meets the candidate.
 
     `closed`: no release answers for stable, because none was ever authorised (`not_released`) or none is left.
+    `is_probed`: a rollback of it is being validated, so this process asks its critical questions.
     """
 
     space: SpaceName
@@ -49,6 +50,7 @@ class RoutingRow:
     split: Split = field(default_factory=Split)
     paused: bool = False
     closed: str | None = None
+    is_probed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

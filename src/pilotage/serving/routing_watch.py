@@ -140,6 +140,7 @@ class RoutingWatch:
                 split=read_split(stored.split),
                 paused=stored.paused,
                 closed=stored.closed,
+                is_probed=stored.is_probed,
             )
         except (ValueError, PilotageError) as error:
             logger.error("The routing row of %s in %s does not decode: %s", place[1], place[0], error)  # noqa: TRY400

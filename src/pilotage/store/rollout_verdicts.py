@@ -93,7 +93,8 @@ def _verdict(row: Any) -> StoredVerdict:  # noqa: ANN401 - a row of the table
 def add_signature(connection: Connection, signature: Signature) -> bool:
     """Keep a signature; False when this person, or this role, signed the verdict already."""
     values = {name: getattr(signature, name) for name in Signature.__dataclass_fields__}
-    return connection.execute(insert(rollout_signature).values(values).on_conflict_do_nothing()).rowcount == 1
+    row = insert(rollout_signature).values(values).on_conflict_do_nothing().returning(rollout_signature.c.person)
+    return connection.execute(row).first() is not None
 
 
 def signatures_of(connection: Connection, rollout: str, verdict: str, *, kind: str) -> tuple[Signature, ...]:

@@ -98,7 +98,7 @@ def write_route(connection: Connection, seen: Route, wanted: Route, *, fence: in
     values["changed_at"] = at
     if seen.generation == 0:
         row = insert(routing).values(space=seen.space, workflow=seen.workflow, **values).on_conflict_do_nothing()
-        written = connection.execute(row).rowcount
+        written = len(connection.execute(row.returning(routing.c.space)).all())
     else:
         statement = update(routing).where(
             routing.c.space == seen.space,

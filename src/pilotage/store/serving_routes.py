@@ -15,7 +15,10 @@ from pilotage.store.serving_pool import Pool
 
 _ROWS: Final[LiteralString] = """
 SELECT r.space, r.workflow, r.generation, r.stable, r.candidate, r.fraction_ppm, r.cohort, r.pins, r.salt, r.paused,
-  r.closed,  coalesce(s.state, '') AS stable_state, coalesce(c.state, '') AS candidate_state
+  r.closed,
+  EXISTS (SELECT FROM rollout x WHERE x.workflow = r.workflow AND r.space = ANY(x.flipped)
+    AND x.state IN ('rolling_back', 'validating')) AS is_probed,
+  coalesce(s.state, '') AS stable_state, coalesce(c.state, '') AS candidate_state
 FROM routing r
 LEFT JOIN release s ON s.digest = r.stable
 LEFT JOIN release c ON c.digest = r.candidate
@@ -36,6 +39,7 @@ class StoredRoute:
     candidate: str | None
     paused: bool
     closed: str | None = None
+    is_probed: bool = False
     split: Mapping[str, object]
     withdrawn: frozenset[str]
 
@@ -63,6 +67,7 @@ def _route(row: Mapping[str, object]) -> StoredRoute:
         stable=None if stable is None else str(stable),
         candidate=None if candidate is None else str(candidate),
         paused=bool(row["paused"]),
+        is_probed=bool(row["is_probed"]),
         closed=None if row["closed"] is None else str(row["closed"]),
         split={name: row[name] for name in ("salt", "fraction_ppm", "cohort", "pins")},
         withdrawn=frozenset(str(digest) for digest, state in states if digest and state in WITHDRAWN_STATES),

@@ -1,0 +1,272 @@
+"""Rollback: at once, to the right release, once, and verified or said to be not."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+from tests.control.rollout_world import DECIDER, PER_DAY, STARTER, bank, make_world, small_plan, with_plan
+
+from pilotage.control.declare_hard_event import declare_hard_event
+from pilotage.control.reconcile_rollout import reconcile_rollout
+from pilotage.control.roll_back import RollbackRequest, roll_back
+from pilotage.control.start_rollout import Started, StartRequest, start_rollout
+from pilotage.core.digest import Digest
+from pilotage.core.reason import Refusal
+from pilotage.incident.records import HardKind
+from pilotage.release.seal import ReleaseState
+from pilotage.rollout.states import State
+from pilotage.store.releases import set_state
+from pilotage.store.rollouts import StoredRollout, find_rollout, overtake, save_rollout, take_fence
+from pilotage.store.routes import Route, read_route, write_route
+from pilotage.store.runs import LeaseLost
+from pilotage.testing.rollout_drills import pass_drills
+from pilotage.testing.rollout_traffic import Behaviour, CountedTraffic
+from pilotage.testing.rollouts import EAST, EU, WORKFLOW, FakeProber, RolloutWorld
+
+pytestmark = pytest.mark.store
+HOUR = timedelta(hours=1)
+
+
+def running(engine: Engine, *, spaces: Any = (EAST,), **traffic: Any) -> tuple[RolloutWorld, StoredRollout, Digest]:
+    world = make_world(
+        engine,
+        with_plan(bank(), small_plan()),
+        observe=CountedTraffic(per_day=dict.fromkeys(PER_DAY, 4_800_000.0), **traffic),
+    )
+    old, new = world.seal("Old."), world.seal("New.")
+    world.serve(old, spaces)
+    pass_drills(world, new)
+    request = StartRequest(release=new, space=EAST, per_day=4_800_000, accepted=True)
+    done = start_rollout(world.instance, world.ports, actor=world.person(STARTER), request=request)
+    assert isinstance(done, Started), done
+    stored = world.step(done.rollout.id)
+    assert stored.state is State.OBSERVING, done.against
+    return world, stored, old
+
+
+def back(world: RolloutWorld, **fields: Any) -> tuple[StoredRollout, ...]:
+    request = RollbackRequest(workflow=WORKFLOW, reason="wrong rates", **fields)
+    done = roll_back(world.instance, actor=world.person(DECIDER), request=request)
+    assert not isinstance(done, Refusal), done
+    return done
+
+
+def route(world: RolloutWorld, space: Any = EAST) -> Route:
+    with world.engine.connect() as connection:
+        return read_route(connection, space, WORKFLOW)
+
+
+def count(engine: Engine, query: str) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(text(query)).scalar_one())
+
+
+def test_a_person_takes_a_release_out_at_once_without_approval(engine: Engine) -> None:
+    world, stored, old = running(engine)
+    (moved,) = back(world)
+    assert (moved.id, moved.state, moved.target) == (stored.id, State.ROLLING_BACK, old)
+    assert (route(world).stable, route(world).candidate, route(world).fraction_ppm) == (old, None, 0)
+    assert count(engine, "SELECT count(*) FROM incident WHERE freezes AND severity = 'SEV2'") == 1
+    assert count(engine, "SELECT count(*) FROM outbox WHERE payload->>'kind' = 'page'") >= 1
+
+
+def test_it_is_verified_only_after_a_quiet_minute_with_right_answers_everywhere(engine: Engine) -> None:
+    world, stored, _old = running(engine)
+    back(world)
+    assert world.step(stored.id).state is State.VALIDATING
+    early = world.step(stored.id, timedelta(seconds=59))
+    assert early.state is State.VALIDATING
+    done = world.step(stored.id, timedelta(seconds=1))
+    assert done.state is State.ROLLED_BACK
+    assert done.zero_s == 0.0
+
+
+@pytest.mark.parametrize(
+    "prober",
+    [
+        FakeProber(processes=("gateway-1", "gateway-2"), passed=False),
+        FakeProber(processes=("gateway-1", "gateway-2"), right_release=False),
+        FakeProber(processes=("gateway-1",)),
+    ],
+)
+def test_a_rollback_that_is_not_proven_fails_and_pages(engine: Engine, prober: FakeProber) -> None:
+    world, stored, _old = running(engine)
+    world.ports = replace(world.ports, probe=prober)
+    back(world)
+    world.step(stored.id)
+    done = world.step(stored.id, timedelta(seconds=121))
+    assert done.state is State.ROLLBACK_FAILED
+    assert count(engine, "SELECT count(*) FROM incident WHERE severity = 'SEV1' AND cause = 'rollback failed'") == 1
+
+
+def test_a_process_that_neither_acknowledges_nor_is_silent_keeps_it_from_zero(engine: Engine) -> None:
+    world, stored, _old = running(engine)
+    back(world)
+    with engine.begin() as connection:  # gateway-2 goes on confirming the old generation
+        connection.execute(text("UPDATE route_ack SET at = clock_timestamp()"))
+    world.follow(cut_off=frozenset({"gateway-2"}))
+    assert world.look(stored.id).state is State.ROLLING_BACK
+    with engine.begin() as connection:  # silent for more than 3 s: it has fenced itself
+        connection.execute(
+            text("UPDATE route_ack SET at = clock_timestamp() - interval '4 s' WHERE process = 'gateway-2'")
+        )
+    assert world.look(stored.id).state is State.VALIDATING
+
+
+def test_twice_at_once_is_one_rollback(engine: Engine) -> None:
+    world, stored, _old = running(engine)
+    found: list[Any] = []
+    threads = [threading.Thread(target=lambda: found.append(back(world))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [one.id for (one,) in found] == [stored.id, stored.id]
+    query = "SELECT count(*) FROM ledger_entry WHERE kind = 'rollback.started' AND subject = '{}'"
+    assert count(engine, query.format(stored.id)) == 1
+    assert count(engine, "SELECT count(*) FROM incident") == 1
+
+
+def test_a_stable_release_goes_back_to_the_one_before_without_any_rollout(engine: Engine) -> None:
+    world = make_world(engine)
+    first, second = world.seal("First."), world.seal("Second.")
+    world.serve(first, [EAST])
+    world.clock.advance(HOUR)
+    world.serve(second, [EAST])
+    (moved,) = back(world, space=EAST)
+    assert (moved.release, moved.target, route(world).stable) == (second, first, first)
+    world.step(moved.id)
+    assert world.step(moved.id, timedelta(seconds=61)).state is State.ROLLED_BACK
+
+
+def test_withdrawn_releases_are_passed_over_and_none_left_closes_the_door(engine: Engine) -> None:
+    world = make_world(engine)
+    releases = [world.seal(f"Number {number}.") for number in range(3)]
+    for release in releases:
+        world.serve(release, [EAST])
+        world.clock.advance(HOUR)
+    with engine.begin() as connection:
+        set_state(connection, releases[1], ReleaseState.REVOKED, note="x")
+    (moved,) = back(world, space=EAST)
+    assert moved.target == releases[0]
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM rollout_signature"))
+        set_state(connection, releases[0], ReleaseState.REVOKED, note="x")
+        connection.execute(text("UPDATE rollout_wave SET state = 'rolled_back'"))
+        connection.execute(text("UPDATE rollout SET state = 'rolled_back'"))
+    (closed,) = back(world, space=EAST)
+    assert closed.target is None
+    assert (route(world).stable, route(world).closed) == (None, "maintenance")
+    assert count(engine, "SELECT count(*) FROM incident WHERE severity = 'SEV1'") == 1
+
+
+def test_a_first_release_goes_back_to_not_released(engine: Engine) -> None:
+    world = make_world(engine, with_plan(bank(), small_plan()))
+    new = world.seal("New.")
+    pass_drills(world, new)
+    request = StartRequest(release=new, space=EAST, per_day=4_800_000, accepted=True)
+    done = start_rollout(world.instance, world.ports, actor=world.person(STARTER), request=request)
+    assert isinstance(done, Started)
+    stored = world.step(done.rollout.id)
+    assert stored.state is State.OBSERVING
+    back(world)
+    assert route(world).closed == "not_released"
+    world.step(stored.id)
+    assert world.step(stored.id, timedelta(seconds=61)).state is State.ROLLED_BACK
+
+
+def test_a_trip_quarantines_the_release_in_its_space(engine: Engine) -> None:
+    world, stored, _old = running(engine, candidate=Behaviour(ungrounded=0.2))
+    done = world.step(stored.id, HOUR / 4)
+    assert done.state in {State.ROLLING_BACK, State.VALIDATING}
+    assert done.incident is not None
+    request = StartRequest(release=stored.release, space=EAST, per_day=4_800_000, accepted=True)
+    again = start_rollout(world.instance, world.ports, actor=world.person(STARTER), request=request)
+    assert isinstance(again, Refusal)
+    assert "RELEASE_QUARANTINED" in [reason.code for reason in again.reasons]
+
+
+def test_a_hard_event_takes_the_release_out_of_every_space(engine: Engine) -> None:
+    world, stored, old = running(engine, spaces=(EAST, EU))
+    world.serve(stored.release, [EU])
+    security, nobody = world.person("tomas.berg"), world.person(DECIDER)
+    refused = declare_hard_event(
+        world.instance, actor=nobody, kind=HardKind.SECURITY_BREACH, workflow=WORKFLOW, reason="leak"
+    )
+    assert isinstance(refused, Refusal)
+    done = declare_hard_event(
+        world.instance, actor=security, kind=HardKind.SECURITY_BREACH, workflow=WORKFLOW, reason="leak"
+    )
+    assert not isinstance(done, Refusal)
+    assert {space for one in done for space in one.flipped} == {EAST, EU}
+    assert route(world).stable == route(world, EU).stable == old
+    assert count(engine, "SELECT count(*) FROM incident WHERE severity = 'SEV1'") == 2
+
+
+def test_two_starts_at_once_give_one_rollout(engine: Engine) -> None:
+    world = make_world(engine, with_plan(bank(), small_plan()))
+    old, new = world.seal("Old."), world.seal("New.")
+    world.serve(old, [EAST])
+    pass_drills(world, new)
+    found: list[Any] = []
+
+    def begin() -> None:
+        request = StartRequest(release=new, space=EAST, per_day=4_800_000, accepted=True)
+        found.append(start_rollout(world.instance, world.ports, actor=world.person(STARTER), request=request))
+
+    threads = [threading.Thread(target=begin) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sum(isinstance(one, Started) for one in found) == 1
+    assert {one.reasons[0].code for one in found if isinstance(one, Refusal)} == {"ROLLOUT_ACTIVE"}
+
+
+def test_an_overtaken_writer_changes_nothing(engine: Engine) -> None:
+    world, stored, _old = running(engine)
+    before = route(world)
+    with engine.begin() as connection:
+        token = take_fence(connection, stored.id, world.ports.owner)
+        mine = find_rollout(connection, stored.id)
+    assert mine is not None
+    with engine.begin() as connection:
+        newer = overtake(connection, stored.id)
+        assert newer is not None
+        seen = read_route(connection, EAST, WORKFLOW, lock=True)
+        assert write_route(connection, seen, replace(seen, fraction_ppm=0), fence=newer, at=world.clock.now())
+    with pytest.raises(LeaseLost), engine.begin() as connection:
+        save_rollout(connection, replace(mine, state=State.HELD))
+    with engine.begin() as connection:
+        assert token is not None
+        now = read_route(connection, EAST, WORKFLOW, lock=True)
+        assert write_route(connection, before, before, fence=token, at=world.clock.now()) is None
+        assert write_route(connection, now, replace(now, fraction_ppm=9), fence=token, at=world.clock.now()) is None
+    assert route(world).fraction_ppm == 0
+
+
+def test_a_second_reconciler_waits_while_the_lease_lasts(engine: Engine) -> None:
+    world, stored, _old = running(engine)
+    with engine.begin() as connection:
+        other = replace(world.ports, owner="worker-2")
+        assert reconcile_rollout(connection, world.instance, other, stored.id) is None
+        connection.execute(text("UPDATE rollout SET lease_until = clock_timestamp() - interval '1 s'"))
+        assert reconcile_rollout(connection, world.instance, other, stored.id) is not None
+
+
+def test_a_failed_rollback_is_validated_again_by_the_same_command(engine: Engine) -> None:
+    world, stored, _old = running(engine)
+    prober = FakeProber(processes=world.processes.names, passed=False)
+    world.ports = replace(world.ports, probe=prober)
+    back(world)
+    world.step(stored.id)
+    assert world.step(stored.id, timedelta(seconds=121)).state is State.ROLLBACK_FAILED
+    prober.passed = True
+    (again,) = back(world)
+    assert (again.id, again.state) == (stored.id, State.VALIDATING)
+    assert world.step(stored.id).state is State.ROLLED_BACK
