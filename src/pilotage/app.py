@@ -24,6 +24,8 @@ import uvloop
 
 from pilotage.adapters.identity_providers.open_oidc import open_verifier
 from pilotage.adapters.models.registry import ModelParts
+from pilotage.api.app import Api
+from pilotage.api.operation import Services as ApiServices
 from pilotage.cli.main import make_app
 from pilotage.cli.runtime import Question
 from pilotage.console.app import CONCURRENT as PAGES_AT_ONCE
@@ -40,7 +42,7 @@ from pilotage.core.errors import Conflict, NotFound, NotPermitted, PilotageError
 from pilotage.core.ids import InteractionId, SpaceName, WorkflowName, new_ulid
 from pilotage.evaluation.run import Progress
 from pilotage.gateway.answers import complete_body
-from pilotage.gateway.app import Gateway
+from pilotage.gateway.app import Application, Gateway, Receive, Scope, Send
 from pilotage.gateway.chat import Chat
 from pilotage.gateway.feedback import Feedback
 from pilotage.gateway.health import Health
@@ -134,6 +136,25 @@ def make_console(instance: Instance, running: OpenServing, pipeline: Pipeline) -
     return Console(services)
 
 
+def make_api_services(instance: Instance) -> ApiServices:
+    """Join what the control API's operations need."""
+    return ApiServices(
+        instance=instance,
+        redact=redact_for_storage(instance.keyring),
+        refresh_tools=lambda one: Joined().refresh_tools(one, lambda _done, _total: None),
+        ports=rollout_ports(),
+    )
+
+
+def beside(console: Application, api: Application) -> Application:
+    """Return an application that gives `/api/` to the API and everything else to the console."""
+
+    async def chosen(scope: Scope, receive: Receive, send: Send) -> None:
+        await (api if scope["path"].startswith("/api/") else console)(scope, receive, send)
+
+    return chosen
+
+
 def make_gateway(instance: Instance, running: OpenServing, metrics: GatewayMetrics, pipeline: Pipeline) -> Gateway:
     """Join the gateway over a running serving path, with the console behind it."""
     serving = running.serving
@@ -146,7 +167,10 @@ def make_gateway(instance: Instance, running: OpenServing, metrics: GatewayMetri
         health=Health(
             metrics=metrics, peers=instance.workspace.gateway.health_peers, checks={"serving": running.against}
         ),
-        fallback=make_console(instance, running, pipeline),
+        fallback=beside(
+            make_console(instance, running, pipeline),
+            Api(make_api_services(instance), serving.authenticator, instance.clock),
+        ),
     )
 
 

@@ -1,0 +1,187 @@
+"""The control plane as one ASGI application under `/api` (INTERFACE 4).
+
+Bearer keys and tokens only: no cookie is ever read, so no foreign page can act. A service's key needs the operation's
+scope; a person acts with the authority of their roles, as on the command line. At most eight requests run at a time.
+Fail mode: the command's own reasons; an unexpected exception is `INTERNAL` with a reference.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any, Final, TypeAlias
+from urllib.parse import parse_qsl
+
+import msgspec
+from anyio import CapacityLimiter, to_thread
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.routing import compile_path
+
+from pilotage.api.errors import Answer, of_error, of_refusal, of_serving, problem
+from pilotage.api.openapi import document_text
+from pilotage.api.operation import Call, Operation, Services
+from pilotage.api.table import OPERATIONS
+from pilotage.core.clock import Clock
+from pilotage.core.errors import PilotageError
+from pilotage.core.ids import new_ulid
+from pilotage.core.reason import Refusal
+from pilotage.identity.principal import Principal, PrincipalKind
+from pilotage.serving.addresses import client_address, may_enter
+from pilotage.serving.context import Asker, Bearer
+from pilotage.serving.ports import Authenticator
+from pilotage.serving.refusal import Refusal as ServingRefusal
+from pilotage.workspace.people import IdentityMode
+
+logger = logging.getLogger(__name__)
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+CONCURRENT: Final = 8
+PREFIX: Final = "/api/v1"
+DOCUMENT: Final = "/api/openapi.json"
+MAX_BODY: Final = 1024 * 1024
+MAX_UPLOAD: Final = 64 * 1024 * 1024
+_HEADERS: Final = (
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+
+
+class Api:
+    """The application. One instance per process."""
+
+    def __init__(self, services: Services, authenticator: Authenticator, clock: Clock) -> None:
+        self._services = services
+        self._authenticator = authenticator
+        self._clock = clock
+        self._routes = [(operation, compile_path(PREFIX + operation.path)[0]) for operation in OPERATIONS]
+        self._document = document_text(OPERATIONS).encode()
+        self._limiter: CapacityLimiter | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request."""
+        method, path = scope["method"], scope["path"]
+        if path == DOCUMENT and method in {"GET", "HEAD"}:
+            await _send(send, 200, self._document)
+            return
+        answer = await self._answer(method, path, scope, receive)
+        body = json.dumps(answer.body, ensure_ascii=False, default=str).encode("utf-8", "replace")
+        await _send(send, answer.status, body, answer.headers)
+
+    async def _answer(self, method: str, path: str, scope: Scope, receive: Receive) -> Answer:
+        matched = self._match(method, path)
+        if isinstance(matched, Answer):
+            return matched
+        operation, params = matched
+        actor = await self._actor(scope, operation)
+        if isinstance(actor, Answer):
+            return actor
+        body = await _read(receive, MAX_UPLOAD if operation.uploads else MAX_BODY)
+        if body is None:
+            return problem(413, "BODY_TOO_LARGE", "The body is larger than this operation reads.")
+        call = Call(services=self._services, actor=actor, params=params, data=body)
+        if self._limiter is None:
+            self._limiter = CapacityLimiter(CONCURRENT)
+        return await to_thread.run_sync(self._run, operation, call, scope["query_string"], limiter=self._limiter)
+
+    def _match(self, method: str, path: str) -> tuple[Operation, dict[str, str]] | Answer:
+        allowed: list[str] = []
+        for operation, pattern in self._routes:
+            found = pattern.match(path)
+            if found is None:
+                continue
+            if operation.method == method:
+                return operation, found.groupdict()
+            allowed.append(operation.method)
+        if allowed:
+            names = ", ".join(sorted(set(allowed)))
+            answer = problem(405, "METHOD_NOT_ALLOWED", f"Use {names} at this address.")
+            return Answer(status=405, body=answer.body, headers=((b"allow", names.encode()),))
+        return problem(404, "NOT_FOUND", "There is nothing at this address.", hint=f"See {DOCUMENT}.")
+
+    async def _actor(self, scope: Scope, operation: Operation) -> Principal | Answer:
+        tokens = [value for name, value in scope["headers"] if name == b"authorization"]
+        scheme, _, token = tokens[0].decode("latin-1").partition(" ") if len(tokens) == 1 else ("", "", "")
+        if scheme.lower() != "bearer" or not token.strip():
+            text = "Send Authorization: Bearer with a token or a key of this service."
+            return problem(401, "MISSING_CREDENTIALS", text)
+        asker = await self._authenticator.authenticate(Bearer(token=token.strip()), at=self._clock.now())
+        if isinstance(asker, ServingRefusal):
+            return of_serving(asker)
+        return self._limited(asker, scope, operation) or asker.principal
+
+    def _limited(self, asker: Asker, scope: Scope, operation: Operation) -> Answer | None:
+        """Return why the key may not be used for this, or None."""
+        key = asker.key
+        if key is None:
+            return None
+        if key.ips:
+            workspace = self._services.instance.workspace
+            forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+            peer = scope["client"][0] if scope.get("client") else ""
+            client = client_address(peer, forwarded, workspace.gateway.trusted_proxies)
+            is_local = workspace.identity.mode is IdentityMode.LOCAL
+            rule = client if isinstance(client, ServingRefusal) else may_enter(client, key.ips, local_mode=is_local)
+            if isinstance(rule, ServingRefusal):
+                return of_serving(rule)
+        # A person's own key proves the person; what they may do is their roles' matter. It must at least read.
+        needed = operation.scope if asker.principal.kind is PrincipalKind.SERVICE else "read"
+        if key.scopes and needed not in key.scopes:
+            return problem(403, "SCOPE_MISSING", f"This key may not do that: it lacks the scope {needed}.")
+        return None
+
+    def _run(self, operation: Operation, call: Call, query: bytes) -> Answer:
+        try:
+            fields = _fields(operation, call.data, query)
+            filled = Call(services=call.services, actor=call.actor, params=call.params, fields=fields, data=call.data)
+            result = operation.run(filled)
+        except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+            status = 422 if isinstance(error, msgspec.ValidationError) else 400
+            return problem(status, "FIELDS_INVALID", str(error))
+        except PilotageError as error:
+            return of_error(error)
+        except SQLAlchemyError:
+            logger.exception("The API could not carry out %s.", operation.command)
+            return problem(503, "STORE_UNAVAILABLE", "The database does not answer in time. Try again.")
+        except Exception:
+            # The edge of the process: the caller gets a reference, the log gets the trace.
+            reference = new_ulid(self._clock.now())
+            logger.exception("The API failed at %s, reference %s.", operation.command, reference)
+            return problem(500, "INTERNAL", f"Something went wrong here. Give support the reference {reference}.")
+        return of_refusal(result) if isinstance(result, Refusal) else Answer(status=200, body=result)
+
+
+def _fields(operation: Operation, data: bytes, query: bytes) -> Any:  # noqa: ANN401 - an instance of `takes`
+    if operation.takes is None:
+        return None
+    if operation.method == "GET" or operation.uploads:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=50)
+        return msgspec.convert(dict(pairs), operation.takes, strict=False)
+    return msgspec.json.decode(data or b"{}", type=operation.takes)
+
+
+async def _read(receive: Receive, most: int) -> bytes | None:
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size > most:
+            return None
+        pieces.append(piece)
+        if message["type"] == "http.disconnect" or not message.get("more_body"):
+            return b"".join(pieces)
+
+
+async def _send(send: Send, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [*_HEADERS, *headers, length]})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

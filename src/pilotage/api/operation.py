@@ -1,0 +1,81 @@
+"""One command of the control plane as data: its address, what it takes, and the use case that carries it out.
+
+Rule: an operation decides nothing; it reads fields, calls one control command and returns its documented record. Fail
+mode: a field that does not fit is a 422 that names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import msgspec
+
+from pilotage.control.instance import Instance
+from pilotage.control.refresh_corpus import RefreshTools
+from pilotage.control.rollout_ports import RolloutPorts
+from pilotage.core.reason import Refusal
+from pilotage.identity.principal import Principal
+
+
+class Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Fields of a request; a name nobody knows is refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What operations are joined with at start. `redact` cleans text for storage."""
+
+    instance: Instance
+    redact: Callable[[str], str]
+    refresh_tools: Callable[[Instance], RefreshTools]
+    ports: RolloutPorts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One authenticated request. `fields` are of the operation's `takes`; `data` are the bytes of an upload."""
+
+    services: Services
+    actor: Principal
+    params: Mapping[str, str]
+    fields: Any = None
+    data: bytes = b""
+
+    @property
+    def instance(self) -> Instance:
+        """The instance that commands run with."""
+        return self.services.instance
+
+
+Result: TypeAlias = "Mapping[str, Any] | Refusal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One method and address. `command` is the command line's name for it; `takes` the fields of body or query.
+
+    `gives` says in a sentence what comes back. `uploads`: the body is a file, the fields stand in the query.
+    `variant` tells two operations of one command apart.
+    """
+
+    method: str
+    path: str
+    command: str
+    summary: str
+    gives: str
+    run: Callable[[Call], Result]
+    takes: type[Body] | None = None
+    uploads: bool = False
+    variant: str = ""
+
+    @property
+    def id(self) -> str:
+        """Return a stable name for clients: `gate_sign`, `release_show`."""
+        return "_".join((*self.command.replace("-", "_").split(), *self.variant.split()))
+
+    @property
+    def scope(self) -> str:
+        """Return what a service's key must be allowed."""
+        return "read" if self.method == "GET" else f"control:{self.command.replace(' ', '-')}"

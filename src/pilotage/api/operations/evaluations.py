@@ -1,0 +1,125 @@
+"""`/api/v1/evaluations`: start a run, follow it, read it, stop it, set it aside."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pilotage.api.operation import Body, Call, Operation, Result
+from pilotage.control.evaluate_release import EvaluationRequest, start_evaluation
+from pilotage.control.evaluation_status import cancel_run, compare_releases, describe_run, list_runs, void_run
+from pilotage.core.reason import Refusal
+
+
+class Evaluating(Body):
+    """The release, and what to ask it: every gate file unless named."""
+
+    release: str
+    golden: list[str] = msgspec.field(default_factory=list)
+    baseline: str | None = None
+    repeats: int | None = None
+    space: str | None = None
+
+
+class Voiding(Body):
+    """Why the run does not count."""
+
+    reason: str
+
+
+class Comparing(Body):
+    """Two releases that answered the same golden set."""
+
+    a: str
+    b: str
+
+
+def _start(call: Call) -> Result:
+    asked: Evaluating = call.fields
+    request = EvaluationRequest(
+        release=asked.release,
+        golden=tuple(asked.golden),
+        baseline=asked.baseline,
+        repeats=asked.repeats,
+        space=asked.space,
+    )
+    done = start_evaluation(call.instance, actor=call.actor, request=request)
+    return done if isinstance(done, Refusal) else describe_run(call.instance, done.id)
+
+
+def _list(call: Call) -> Result:
+    return {"runs": list_runs(call.instance)}
+
+
+def _show(call: Call) -> Result:
+    return describe_run(call.instance, call.params["run"])
+
+
+def _cancel(call: Call) -> Result:
+    done = cancel_run(call.instance, actor=call.actor, identifier=call.params["run"])
+    return done if isinstance(done, Refusal) else describe_run(call.instance, done.id)
+
+
+def _void(call: Call) -> Result:
+    run = call.params["run"]
+    done = void_run(call.instance, actor=call.actor, identifier=run, reason=call.fields.reason)
+    return done if isinstance(done, Refusal) else describe_run(call.instance, run)
+
+
+def _compare(call: Call) -> Result:
+    return compare_releases(call.instance, call.fields.a, call.fields.b)
+
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/evaluations",
+        command="evaluate status",
+        variant="all",
+        summary="List runs",
+        gives="Runs, newest first.",
+        run=_list,
+    ),
+    Operation(
+        method="POST",
+        path="/evaluations",
+        command="evaluate run",
+        summary="Start a run; the worker drives it",
+        gives="The run.",
+        run=_start,
+        takes=Evaluating,
+    ),
+    Operation(
+        method="GET",
+        path="/evaluations/{run}",
+        command="evaluate status",
+        summary="Show one run",
+        gives="Progress, metrics and verdict.",
+        run=_show,
+    ),
+    Operation(
+        method="POST",
+        path="/evaluations/{run}/cancellation",
+        command="evaluate cancel",
+        summary="Stop a run; what is answered is kept",
+        gives="The run.",
+        run=_cancel,
+    ),
+    Operation(
+        method="POST",
+        path="/evaluations/{run}/void",
+        command="evaluate void",
+        summary="Say why a run does not count",
+        gives="The run.",
+        run=_void,
+        takes=Voiding,
+    ),
+    Operation(
+        method="GET",
+        path="/comparison",
+        command="compare",
+        summary="Compare two releases on the same golden set",
+        gives="Paired differences with intervals.",
+        run=_compare,
+        takes=Comparing,
+    ),
+)

@@ -1,0 +1,124 @@
+"""`/api/v1/ledger`."""
+
+from __future__ import annotations
+
+from pilotage.api.operation import Body, Call, Operation, Result
+from pilotage.control.ledger_checkpoint import write_checkpoint
+from pilotage.control.ledger_fsck import fsck_ledger
+from pilotage.control.ledger_verify import NotProven, prove_entry, verify_ledger
+from pilotage.core.reason import Refusal
+from pilotage.identity.roles import Action, may
+from pilotage.ledger.entry import decode_entry
+from pilotage.store.ledger_browse import LedgerFilter, browse_entries
+
+_MOST = 200
+
+
+class Browsing(Body):
+    """Kind or noun, subject, and the number to start below; at most 200 entries."""
+
+    kind: str = ""
+    subject: str = ""
+    before: int | None = None
+    most: int = 50
+
+
+def _entries(call: Call) -> Result:
+    refusal = may(call.actor.roles, Action.AUDIT)
+    if refusal is not None:
+        return refusal
+    asked: Browsing = call.fields
+    wanted = LedgerFilter(kind=asked.kind, subject=asked.subject, before=asked.before)
+    with call.instance.engine.connect() as connection:
+        rows = browse_entries(connection, wanted, most=max(1, min(asked.most, _MOST)))
+    entries = [(row.seq, decode_entry(bytes(row.bytes))) for row in rows]
+    return {
+        "entries": [
+            {
+                "seq": seq,
+                "id": one.id,
+                "kind": one.kind,
+                "at": one.at.isoformat(),
+                "actor": one.actor,
+                "subject": one.subject,
+                "space": one.space,
+                "data": dict(one.data),
+                "commit": dict(one.commit),
+            }
+            for seq, one in entries
+        ]
+    }
+
+
+def _proof(call: Call) -> Result:
+    refusal = may(call.actor.roles, Action.AUDIT)
+    if refusal is not None:
+        return refusal
+    found = prove_entry(call.instance, call.params["entry"])
+    if isinstance(found, NotProven):
+        return {"entry": found.entry, "proof": None, "why": found.why}
+    return {"entry": call.params["entry"], "proof": found.as_json()}
+
+
+def _verify(call: Call) -> Result:
+    refusal = may(call.actor.roles, Action.AUDIT)
+    found = refusal or verify_ledger(call.instance)
+    return found if isinstance(found, Refusal) else found.as_json()
+
+
+def _checkpoint(call: Call) -> Result:
+    refusal = may(call.actor.roles, Action.AUDIT)
+    done = refusal or write_checkpoint(call.instance)
+    return done if isinstance(done, Refusal) else done.as_json()
+
+
+def _fsck(call: Call) -> Result:
+    refusal = may(call.actor.roles, Action.AUDIT)
+    return refusal or fsck_ledger(call.instance).as_json()
+
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/ledger/entries",
+        command="ledger export",
+        variant="entries",
+        summary="Look through the ledger (auditor)",
+        gives="Entries, newest first.",
+        run=_entries,
+        takes=Browsing,
+    ),
+    Operation(
+        method="GET",
+        path="/ledger/entries/{entry}/proof",
+        command="ledger export",
+        variant="proof",
+        summary="Prove one entry (auditor)",
+        gives="Bytes, path and signed checkpoint, for anybody to check.",
+        run=_proof,
+    ),
+    Operation(
+        method="POST",
+        path="/ledger/verification",
+        command="ledger verify",
+        summary="Sign the tree as it is and verify everything (auditor)",
+        gives="Verdict, entries, root, and the first failure.",
+        run=_verify,
+    ),
+    Operation(
+        method="POST",
+        path="/ledger/checkpoints",
+        command="ledger checkpoint",
+        summary="Sign and publish the tree as it is now (auditor)",
+        gives="The checkpoint.",
+        run=_checkpoint,
+    ),
+    Operation(
+        method="POST",
+        path="/ledger/fsck",
+        command="ledger fsck",
+        summary="Compare everything stored with everything signed (auditor)",
+        gives="The report.",
+        run=_fsck,
+    ),
+)

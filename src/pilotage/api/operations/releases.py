@@ -1,0 +1,185 @@
+"""`/api/v1/releases`: seal, look, compare, verify, bring evidence, promote."""
+
+from __future__ import annotations
+
+from pilotage.api.operation import Body, Call, Operation, Result
+from pilotage.control.attach_evidence import Bringer, Upload, attach_evidence
+from pilotage.control.evidence_reports import list_evidence, show_evidence, withdraw_evidence
+from pilotage.control.evidence_text import text_of
+from pilotage.control.promote_release import promote_release
+from pilotage.control.release_reports import diff_named, list_releases, show_release
+from pilotage.control.seal_release import seal_release
+from pilotage.control.verify_release import verify_release
+from pilotage.core.reason import Refusal
+
+
+class Sealing(Body):
+    """The workflow to seal as it is declared now."""
+
+    workflow: str
+    note: str = ""
+
+
+class ListingReleases(Body):
+    """Only this workflow's."""
+
+    workflow: str | None = None
+
+
+class Adding(Body):
+    """What the file is. `kind` is detected where possible."""
+
+    name: str
+    kind: str | None = None
+    space: str | None = None
+    suite: str = ""
+
+
+class Why(Body):
+    """The reason, kept with the decision."""
+
+    reason: str
+
+
+class Promoting(Body):
+    """The space it enters."""
+
+    space: str
+
+
+def _seal(call: Call) -> Result:
+    done = seal_release(call.instance, actor=call.actor, workflow=call.fields.workflow, note=call.fields.note)
+    return done if isinstance(done, Refusal) else done.as_json()
+
+
+def _list(call: Call) -> Result:
+    return {"releases": list_releases(call.instance, workflow=call.fields.workflow)}
+
+
+def _show(call: Call) -> Result:
+    return show_release(call.instance, call.params["digest"])
+
+
+def _diff(call: Call) -> Result:
+    return diff_named(call.instance, call.params["digest"], call.params["other"]).as_json()
+
+
+def _verify(call: Call) -> Result:
+    return verify_release(call.instance, call.params["digest"]).as_json()
+
+
+def _evidence(call: Call) -> Result:
+    return {"evidence": list_evidence(call.instance, call.params["digest"])}
+
+
+def _add(call: Call) -> Result:
+    asked: Adding = call.fields
+    bringer = Bringer(actor=call.actor, space=asked.space, text_of=text_of)
+    upload = Upload(name=asked.name, data=call.data, kind=asked.kind, suite=asked.suite)
+    done = attach_evidence(call.instance, bringer=bringer, release=call.params["digest"], uploads=[upload])
+    return done if isinstance(done, Refusal) else done[0].as_json()
+
+
+def _show_evidence(call: Call) -> Result:
+    return show_evidence(call.instance, call.params["evidence"])
+
+
+def _withdraw(call: Call) -> Result:
+    name = call.params["evidence"]
+    refusal = withdraw_evidence(call.instance, actor=call.actor, evidence=name, reason=call.fields.reason)
+    return refusal or {"evidence": name, "state": "withdrawn"}
+
+
+def _promote(call: Call) -> Result:
+    done = promote_release(call.instance, actor=call.actor, release=call.params["digest"], space=call.fields.space)
+    return done if isinstance(done, Refusal) else done.as_json()
+
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/releases",
+        command="release list",
+        summary="List releases",
+        gives="Releases, newest first.",
+        run=_list,
+        takes=ListingReleases,
+    ),
+    Operation(
+        method="POST",
+        path="/releases",
+        command="release seal",
+        summary="Seal a workflow as declared now",
+        gives="The digest, its parts and where it is served.",
+        run=_seal,
+        takes=Sealing,
+    ),
+    Operation(
+        method="GET",
+        path="/releases/{digest}",
+        command="release show",
+        summary="Show a release",
+        gives="Parts with their authors, and the seal.",
+        run=_show,
+    ),
+    Operation(
+        method="GET",
+        path="/releases/{digest}/diff/{other}",
+        command="release diff",
+        summary="Compare two releases part by part",
+        gives="What changed, with flags somebody must look at.",
+        run=_diff,
+    ),
+    Operation(
+        method="POST",
+        path="/releases/{digest}/verification",
+        command="release verify",
+        summary="Recompute every digest, the signature and the ledger entry",
+        gives="Each check; a release that fails is quarantined.",
+        run=_verify,
+    ),
+    Operation(
+        method="GET",
+        path="/releases/{digest}/evidence",
+        command="evidence list",
+        summary="List the evidence of a release",
+        gives="Evidence, newest first.",
+        run=_evidence,
+    ),
+    Operation(
+        method="POST",
+        path="/releases/{digest}/evidence",
+        command="evidence add",
+        summary="Bind a file to a release",
+        gives="What the reader made of it, accepted or rejected with the reason.",
+        run=_add,
+        takes=Adding,
+        uploads=True,
+    ),
+    Operation(
+        method="GET",
+        path="/evidence/{evidence}",
+        command="evidence show",
+        summary="Show one item of evidence",
+        gives="Claims, findings and references.",
+        run=_show_evidence,
+    ),
+    Operation(
+        method="POST",
+        path="/evidence/{evidence}/withdrawal",
+        command="evidence withdraw",
+        summary="Withdraw one's own evidence",
+        gives="Its state.",
+        run=_withdraw,
+        takes=Why,
+    ),
+    Operation(
+        method="POST",
+        path="/releases/{digest}/promotions",
+        command="promote",
+        summary="Let a release into a space",
+        gives="The deployment, or every reason why not.",
+        run=_promote,
+        takes=Promoting,
+    ),
+)

@@ -1,0 +1,257 @@
+"""`/api/v1/rollouts`, `/api/v1/rollbacks` and `/api/v1/incidents`."""
+
+from __future__ import annotations
+
+from pilotage.api.operation import Body, Call, Operation, Result
+from pilotage.control.abort_rollout import abort_rollout
+from pilotage.control.decide_rollout import extend_step, release_hold, sign_go
+from pilotage.control.follow_rollback import rollback_json
+from pilotage.control.incident_reports import incident_detail, incident_list
+from pilotage.control.pause_rollout import pause_rollout, resume_rollout
+from pilotage.control.roll_back import RollbackRequest, roll_back
+from pilotage.control.rollout_status import list_status, rollout_status, summary
+from pilotage.control.start_rollout import StartRequest, start_rollout
+from pilotage.core.reason import Refusal
+from pilotage.store.rollouts import StoredRollout
+
+
+class Starting(Body):
+    """What starts where. `accepted`: start although a step is unlikely to prove its limits."""
+
+    release: str
+    space: str
+    plan: str | None = None
+    accepted: bool = False
+    per_day: float | None = None
+
+
+class ListingRollouts(Body):
+    """Only this workflow's."""
+
+    workflow: str | None = None
+
+
+class Noting(Body):
+    """Why; kept with the decision."""
+
+    note: str = ""
+
+
+class Pausing(Body):
+    """`zero` also sends everybody back to stable until it is resumed."""
+
+    zero: bool = False
+    note: str = ""
+
+
+class Going(Body):
+    """`verdict` is the digest the signer read; refused when another is to be decided about."""
+
+    verdict: str
+
+
+class Extending(Body):
+    """How many seconds more, and why."""
+
+    seconds: int
+    note: str
+
+
+class RollingBack(Body):
+    """The workflow, one space or every one, and why."""
+
+    workflow: str
+    reason: str
+    space: str | None = None
+
+
+class Finding(Body):
+    """Only this workflow's; only those that are not resolved."""
+
+    workflow: str | None = None
+    only_open: bool = False
+
+
+def _start(call: Call) -> Result:
+    asked: Starting = call.fields
+    request = StartRequest(
+        release=asked.release, space=asked.space, plan=asked.plan, accepted=asked.accepted, per_day=asked.per_day
+    )
+    done = start_rollout(call.instance, call.services.ports, actor=call.actor, request=request)
+    if isinstance(done, Refusal):
+        return done
+    return {**summary(done.rollout), "preflight": done.foresight.as_json()}
+
+
+def _list(call: Call) -> Result:
+    return {"rollouts": list_status(call.instance, workflow=call.fields.workflow)}
+
+
+def _show(call: Call) -> Result:
+    return rollout_status(call.instance, call.params["rollout"])
+
+
+def _moved(done: StoredRollout | Refusal) -> Result:
+    return done if isinstance(done, Refusal) else summary(done)
+
+
+def _pause(call: Call) -> Result:
+    rollout, asked = call.params["rollout"], call.fields
+    return _moved(pause_rollout(call.instance, actor=call.actor, rollout=rollout, zero=asked.zero, note=asked.note))
+
+
+def _resume(call: Call) -> Result:
+    rollout = call.params["rollout"]
+    return _moved(
+        resume_rollout(call.instance, call.services.ports, actor=call.actor, rollout=rollout, note=call.fields.note)
+    )
+
+
+def _go(call: Call) -> Result:
+    rollout = call.params["rollout"]
+    return _moved(
+        sign_go(call.instance, call.services.ports, actor=call.actor, rollout=rollout, verdict=call.fields.verdict)
+    )
+
+
+def _abort(call: Call) -> Result:
+    return _moved(abort_rollout(call.instance, actor=call.actor, rollout=call.params["rollout"], note=call.fields.note))
+
+
+def _extend(call: Call) -> Result:
+    rollout, asked = call.params["rollout"], call.fields
+    return _moved(extend_step(call.instance, actor=call.actor, rollout=rollout, seconds=asked.seconds, note=asked.note))
+
+
+def _release(call: Call) -> Result:
+    rollout = call.params["rollout"]
+    return _moved(
+        release_hold(call.instance, call.services.ports, actor=call.actor, rollout=rollout, note=call.fields.note)
+    )
+
+
+def _roll_back(call: Call) -> Result:
+    asked: RollingBack = call.fields
+    request = RollbackRequest(workflow=asked.workflow, reason=asked.reason, space=asked.space)
+    done = roll_back(call.instance, actor=call.actor, request=request)
+    return done if isinstance(done, Refusal) else {"rollbacks": [rollback_json(one) for one in done]}
+
+
+def _incidents(call: Call) -> Result:
+    return incident_list(call.instance, workflow=call.fields.workflow, only_open=call.fields.only_open)
+
+
+def _incident(call: Call) -> Result:
+    return incident_detail(call.instance, call.params["incident"])
+
+
+_ROLLOUT = "/rollouts/{rollout}"
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/rollouts",
+        command="rollout status",
+        variant="all",
+        summary="List rollouts",
+        gives="Rollouts, newest first.",
+        run=_list,
+        takes=ListingRollouts,
+    ),
+    Operation(
+        method="POST",
+        path="/rollouts",
+        command="rollout start",
+        summary="Say what the traffic can prove, then start",
+        gives="The rollout with its preflight.",
+        run=_start,
+        takes=Starting,
+    ),
+    Operation(
+        method="GET",
+        path=_ROLLOUT,
+        command="rollout status",
+        summary="Show one rollout with the verdict's numbers",
+        gives="State, verdict, waves and, after a rollback, its measured seconds.",
+        run=_show,
+    ),
+    Operation(
+        method="POST",
+        path=f"{_ROLLOUT}/pause",
+        command="rollout pause",
+        summary="Stop a rollout where it stands",
+        gives="The rollout.",
+        run=_pause,
+        takes=Pausing,
+    ),
+    Operation(
+        method="POST",
+        path=f"{_ROLLOUT}/resumption",
+        command="rollout resume",
+        summary="Go on where the pause began",
+        gives="The rollout.",
+        run=_resume,
+        takes=Noting,
+    ),
+    Operation(
+        method="POST",
+        path=f"{_ROLLOUT}/signatures",
+        command="rollout go",
+        summary="Sign the verdict of a step",
+        gives="The rollout.",
+        run=_go,
+        takes=Going,
+    ),
+    Operation(
+        method="POST",
+        path=f"{_ROLLOUT}/abort",
+        command="rollout abort",
+        summary="Abort, and take the release back when askers may have met it",
+        gives="The rollout.",
+        run=_abort,
+        takes=Noting,
+    ),
+    Operation(
+        method="POST",
+        path=f"{_ROLLOUT}/extensions",
+        command="rollout extend",
+        summary="Give a step more time",
+        gives="The rollout.",
+        run=_extend,
+        takes=Extending,
+    ),
+    Operation(
+        method="POST",
+        path=f"{_ROLLOUT}/release",
+        command="rollout release",
+        summary="Let a held rollout observe again",
+        gives="The rollout.",
+        run=_release,
+        takes=Noting,
+    ),
+    Operation(
+        method="POST",
+        path="/rollbacks",
+        command="rollback",
+        summary="Go back to the release before",
+        gives="One rollback per space, under way; follow them with their rollout.",
+        run=_roll_back,
+        takes=RollingBack,
+    ),
+    Operation(
+        method="GET",
+        path="/incidents",
+        command="incident list",
+        summary="List incidents",
+        gives="Incidents, newest first, with the time to recover.",
+        run=_incidents,
+        takes=Finding,
+    ),
+    Operation(
+        method="GET",
+        path="/incidents/{incident}",
+        command="incident show",
+        summary="Show one incident with its timeline",
+        gives="The incident.",
+        run=_incident,
+    ),
+)

@@ -1,0 +1,19 @@
+"""Every operation of the control plane, in the order of its document."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pilotage.api.operation import Operation
+from pilotage.api.operations import answers, corpora, evaluations, gates, keys, ledger, releases, rollouts
+
+OPERATIONS: Final[tuple[Operation, ...]] = (
+    *corpora.OPERATIONS,
+    *releases.OPERATIONS,
+    *gates.OPERATIONS,
+    *evaluations.OPERATIONS,
+    *rollouts.OPERATIONS,
+    *answers.OPERATIONS,
+    *ledger.OPERATIONS,
+    *keys.OPERATIONS,
+)

@@ -1,0 +1,51 @@
+"""A client for tests: sends JSON to the API's ASGI application with a key."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from pilotage.api.app import Api
+
+
+@dataclass(frozen=True, kw_only=True)
+class Client:
+    """One caller. `key` None sends no credential."""
+
+    api: Api
+    key: str | None
+
+    def get(self, path: str) -> tuple[int, Any]:
+        return self.send("GET", path)
+
+    def post(self, path: str, body: object = None) -> tuple[int, Any]:
+        return self.send("POST", path, json.dumps(body).encode() if body is not None else b"")
+
+    def send(self, method: str, path: str, body: bytes = b"") -> tuple[int, Any]:
+        status, _, found = asyncio.run(self.raw(method, path, body))
+        return status, json.loads(found)
+
+    async def raw(self, method: str, path: str, body: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        route, _, query = path.partition("?")
+        headers = [] if self.key is None else [(b"authorization", f"Bearer {self.key}".encode())]
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": route,
+            "query_string": query.encode(),
+            "headers": headers,
+            "client": ("127.0.0.1", 40_000),
+        }
+        sent: list[MutableMapping[str, Any]] = []
+
+        async def receive() -> MutableMapping[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            sent.append(message)
+
+        await self.api(scope, receive, send)
+        return sent[0]["status"], sent[0]["headers"], b"".join(one.get("body", b"") for one in sent[1:])

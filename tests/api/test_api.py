@@ -1,0 +1,168 @@
+"""The control plane over HTTP: the command line's commands, with the same reasons."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from tests.api.client import Client
+from tests.console.conftest import Bank, bank
+
+from pilotage.api.app import Api
+from pilotage.api.openapi import document, document_text
+from pilotage.api.table import OPERATIONS
+from pilotage.app import Joined, make_api_services
+from pilotage.cli.main import make_app
+from pilotage.console.site import ENTRIES
+from pilotage.control.create_key import IssuedKey, KeyRequest, create_key
+from pilotage.core.ids import PersonId
+from pilotage.identity.service_key import KeyKind, ServiceKey
+from pilotage.serving.authenticator import BearerAuthenticator
+from pilotage.store.service_keys import find_key
+
+__all__ = ["bank"]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class _Keys:
+    def __init__(self, found: Bank) -> None:
+        self._bank = found
+
+    async def find(self, key: str) -> ServiceKey | None:
+        with self._bank.instance.engine.connect() as connection:
+            return find_key(connection, key)
+
+
+@pytest.fixture(scope="module")
+def api(bank: Bank) -> Api:
+    authenticator = BearerAuthenticator(bank.instance.workspace, keys=_Keys(bank))
+    return Api(make_api_services(bank.instance), authenticator, bank.instance.clock)
+
+
+def client(bank: Bank, api: Api, name: str) -> Client:
+    return Client(api=api, key=bank.key(name).text)
+
+
+def test_the_checked_in_document_is_the_one_that_is_served() -> None:
+    text = (ROOT / "docs" / "reference" / "openapi.json").read_text()
+    assert text == document_text(OPERATIONS), (
+        'run: python -c "from pilotage.api.openapi import document_text; from pilotage.api.table import OPERATIONS;'
+        " open('docs/reference/openapi.json', 'w').write(document_text(OPERATIONS))\""
+    )
+
+
+def test_every_operation_is_a_command_of_the_command_line() -> None:
+    known = set(_commands(typer.main.get_command(make_app(Joined()))))
+    assert {one.command for one in OPERATIONS} <= known
+    assert len({one.id for one in OPERATIONS}) == len(OPERATIONS)
+
+
+def _commands(command: Any, *above: str) -> Iterator[str]:
+    for name, inner in getattr(command, "commands", {}).items():
+        yield " ".join((*above, name))
+        yield from _commands(inner, *above, name)
+
+
+def test_everything_the_console_does_can_be_done_here() -> None:
+    here = {one.command for one in OPERATIONS} | {"ask"}  # asking is the gateway's
+    assert {one.command for one in ENTRIES if one.command not in {"", "-"}} <= here
+
+
+def test_the_document_refers_to_nothing_that_it_does_not_hold() -> None:
+    found = document(OPERATIONS)
+    references = {one for one in json.dumps(found).split('"') if one.startswith("#/components/schemas/")}
+    assert {one.rpartition("/")[2] for one in references} <= set(found["components"]["schemas"])
+    assert all(path.startswith("/api/v1/") for path in found["paths"])
+
+
+@pytest.mark.store
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.id)
+def test_nothing_is_open_without_a_key(api: Api, operation: Any) -> None:
+    path = "/api/v1" + operation.path.replace("{", "x").replace("}", "")
+    for key, code in ((None, "MISSING_CREDENTIALS"), ("plt_sk_nonsense", "INVALID_KEY")):
+        status, body = Client(api=api, key=key).send(operation.method, path)
+        assert (status, body["error"]["code"]) == (401, code)
+
+
+@pytest.mark.store
+def test_a_release_is_listed_shown_and_verified(bank: Bank, api: Api) -> None:
+    caller = client(bank, api, "maria.chen")
+    status, listed = caller.get("/api/v1/releases?workflow=policy-assistant")
+    assert (status, [one["digest"] for one in listed["releases"]]) == (200, [bank.release])
+    status, shown = caller.get(f"/api/v1/releases/{bank.release[7:20]}")
+    assert (status, shown["digest"]) == (200, bank.release)
+    status, verified = caller.post(f"/api/v1/releases/{bank.release[7:20]}/verification")
+    assert (status, verified["verified"]) == (200, True)
+    status, gates = caller.get(f"/api/v1/releases/{bank.release[7:20]}/gates")
+    assert status == 200
+    assert {one["gate"] for one in gates["gates"]} == set(bank.instance.workspace.gates)
+
+
+@pytest.mark.store
+def test_the_wrong_role_is_refused_with_the_roles_that_may(bank: Bank, api: Api) -> None:
+    status, body = client(bank, api, "tess.murray").post("/api/v1/releases", {"workflow": "policy-assistant"})
+    assert (status, body["error"]["code"]) == (403, "NOT_PERMITTED")
+    assert "ml-engineer" in body["error"]["message"]
+    status, body = client(bank, api, "maria.chen").get("/api/v1/ledger/entries")
+    assert (status, body["error"]["code"]) == (403, "NOT_PERMITTED")
+    assert client(bank, api, "anita.rao").get("/api/v1/ledger/entries?most=3")[0] == 200
+
+
+@pytest.mark.store
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "word"),
+    [
+        ("POST", "/api/v1/releases", b'{"workflow": 5}', 422, "workflow"),
+        ("POST", "/api/v1/releases", b'{"work', 400, "truncated"),
+        ("POST", "/api/v1/releases", b'{"workflow": "policy-assistant", "nottes": "x"}', 422, "nottes"),
+        ("GET", "/api/v1/corpora/policies/diff?a=one", b"", 422, "a"),
+        ("GET", "/api/v1/corpora/nothing/versions", b"", 404, "policies"),
+        ("POST", "/api/v1/corpora/policies/versions/x/acceptance", b"{}", 404, "version"),
+        ("DELETE", "/api/v1/releases", b"", 405, "GET"),
+        ("GET", "/api/v1/nothing", b"", 404, "openapi.json"),
+        ("POST", "/api/v1/rollouts/none/pause", b"{}", 404, "rollout"),
+    ],
+)
+def test_a_mistake_is_answered_with_what_to_write(  # noqa: PLR0917 - the columns of the table
+    bank: Bank,
+    api: Api,
+    method: str,
+    path: str,
+    body: bytes,
+    status: int,
+    word: str,
+) -> None:
+    found, answer = client(bank, api, "maria.chen").send(method, path, body)
+    assert found == status, answer
+    assert word in json.dumps(answer)
+
+
+@pytest.mark.store
+def test_a_service_needs_the_scope_of_the_command(bank: Bank, api: Api) -> None:
+    request = KeyRequest(
+        kind=KeyKind.SERVICE, name="ci", owner=PersonId("maria.chen"), scopes=("read", "control:evidence-add")
+    )
+    issued = create_key(bank.instance, actor=bank.person("kwame.asante"), request=request)
+    assert isinstance(issued, IssuedKey)
+    caller = Client(api=api, key=issued.text)
+    assert caller.get("/api/v1/releases")[0] == 200
+    status, body = caller.post("/api/v1/releases", {"workflow": "policy-assistant"})
+    assert (status, body["error"]["code"]) == (403, "SCOPE_MISSING")
+    assert "control:release-seal" in body["error"]["message"]
+    digest = bank.release[7:20]
+    status, body = caller.send("POST", f"/api/v1/releases/{digest}/evidence?name=x.bin", b"nothing known")
+    assert status in {200, 409}, body
+
+
+@pytest.mark.store
+def test_a_key_of_ones_own_is_made_and_revoked(bank: Bank, api: Api) -> None:
+    caller = client(bank, api, "wei.zhang")
+    status, made = caller.post("/api/v1/keys", {})
+    assert (status, made["for"]) == (200, "wei.zhang")
+    assert {one["name"] for one in caller.get("/api/v1/keys")[1]["keys"]} == {"wei.zhang"}
+    assert caller.post(f"/api/v1/keys/{made['id']}/revocation")[0] == 200
+    assert Client(api=api, key=made["key"]).get("/api/v1/keys")[0] == 401
