@@ -11,6 +11,8 @@ from pilotage.workspace.operations import TrainingKind
 from pilotage.workspace.records import Workspace
 from pilotage.workspace.workflow import Workflow
 
+_GITHUB = "github|"
+
 REQUIRED_SECTIONS: dict[str, tuple[str, ...]] = {
     "architecture": ("Purpose", "Components", "Data flow"),
     "model-card": ("Owners", "Intended use", "Metrics", "Limitations"),
@@ -33,6 +35,12 @@ def read_context(workspace: Workspace, workflow: Workflow, about: About) -> Read
     kind, current = about.kind, about.current
     people = {email.lower(): str(person.id) for person in workspace.people.values() for email in person.emails}
     people |= {str(person): str(person) for person in workspace.people}
+    people |= {
+        account.removeprefix(_GITHUB).lower(): str(person.id)
+        for person in workspace.people.values()
+        for account in person.accounts
+        if account.startswith(_GITHUB)
+    }
     tests = [item for item in current if item.kind.startswith("tests.")]
     expected = [item for item in current if item.kind == "load.expected"]
     rota = workspace.operations.rotas.get(workflow.on_call)
