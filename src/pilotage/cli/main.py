@@ -7,6 +7,7 @@ import typer
 from pilotage.cli import (
     answer,
     corpus,
+    drill,
     evaluate,
     evidence,
     gate,
@@ -45,6 +46,7 @@ def make_app(runtime: Runtime) -> typer.Typer:
     rollout.register(app)
     rollback.register(app)
     incident.register(app)
+    drill.register(app)
     ledger.register(app)
     key.register(app)
     return app

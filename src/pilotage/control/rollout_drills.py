@@ -6,23 +6,16 @@ first release has nothing to go back to, so it needs none and says so.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from pilotage.control.instance import Instance
-from pilotage.core.digest import Digest, digest_of_json
 from pilotage.core.reason import Reason
-from pilotage.rollout.plan_form import plain
-from pilotage.space.settings import Space, Tier
+from pilotage.space.digest import space_digest
+from pilotage.space.settings import Tier
 from pilotage.store.drills import valid_drills
 from pilotage.store.rollouts import StoredRollout
-
-
-def space_digest(space: Space) -> Digest:
-    """Return the digest of a space's settings that drills are bound to."""
-    return digest_of_json(plain(asdict(space)))
 
 
 def drill_reasons(

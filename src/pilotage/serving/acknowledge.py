@@ -93,7 +93,7 @@ class Acknowledger:
                 space=row.space,
                 workflow=row.workflow,
                 generation=row.generation,
-                loaded=[digest for digest in (row.stable, row.candidate) if digest is not None and digest in loaded],
+                loaded=[digest for digest in row.named if digest in loaded],
             )
             for row in table.rows.values()
         ]

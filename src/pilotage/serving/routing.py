@@ -40,6 +40,7 @@ class RoutingRow:
 
     `closed`: no release answers for stable, because none was ever authorised (`not_released`) or none is left.
     `is_probed`: a rollback of it is being validated, so this process asks its critical questions.
+    `drill`: a release that a drill has every process load beside what serves; no asker meets it.
     """
 
     space: SpaceName
@@ -51,6 +52,12 @@ class RoutingRow:
     paused: bool = False
     closed: str | None = None
     is_probed: bool = False
+    drill: Digest | None = None
+
+    @property
+    def named(self) -> tuple[Digest, ...]:
+        """Every release that must be loaded for this row."""
+        return tuple(digest for digest in (self.stable, self.candidate, self.drill) if digest is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

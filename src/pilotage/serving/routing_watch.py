@@ -89,7 +89,7 @@ class RoutingWatch:
         before = self._table
         rows = {(row.space, row.workflow): row for row in map(self._row, stored) if row is not None}
         withdrawn = frozenset(Digest(digest) for route in stored for digest in route.withdrawn)
-        wanted = {digest for row in rows.values() for digest in (row.stable, row.candidate) if digest is not None}
+        wanted = {digest for row in rows.values() for digest in row.named}
         # At once: everything that needs only what is loaded, rollbacks and withdrawals among it. A row whose stable has
         # still to be loaded is served as before until it is.
         at_once = {place: self._meanwhile(row, before, withdrawn) for place, row in rows.items()}
@@ -141,6 +141,7 @@ class RoutingWatch:
                 paused=stored.paused,
                 closed=stored.closed,
                 is_probed=stored.is_probed,
+                drill=None if stored.drill is None else parse_digest(stored.drill),
             )
         except (ValueError, PilotageError) as error:
             logger.error("The routing row of %s in %s does not decode: %s", place[1], place[0], error)  # noqa: TRY400

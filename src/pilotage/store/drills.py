@@ -74,3 +74,9 @@ def list_drills(connection: Connection, *, workflow: str | None = None, most: in
 def _values(stored: StoredDrill) -> dict[str, Any]:
     values = {name: getattr(stored, name) for name in StoredDrill.__dataclass_fields__}
     return {**values, "report": dict(stored.report)}
+
+
+def find_drill_incident(connection: Connection, identifier: str) -> str | None:
+    """Return the incident a drill opened, or None."""
+    found: str | None = connection.scalar(select(drill.c.incident).where(drill.c.id == identifier))
+    return found

@@ -158,3 +158,31 @@ def served_before(connection: Connection, space: str, workflow: str) -> tuple[Di
         .order_by(deployment.c.at.desc(), deployment.c.id.desc())
     )
     return tuple(dict.fromkeys(Digest(found) for found in connection.scalars(query)))
+
+
+def database_time(connection: Connection) -> datetime:
+    """Return the database's clock, the one that times of several processes are measured on."""
+    found: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return found
+
+
+_FOLLOWED = text(
+    "SELECT process, generation >= :generation AS is_done,"
+    " greatest(0, extract(epoch FROM at - :since))::float8 AS seconds FROM route_ack"
+    " WHERE space = :space AND workflow = :workflow AND at > clock_timestamp() - interval '30 s'"
+)
+
+
+def followed_within(
+    connection: Connection, space: str, workflow: str, *, generation: int, since: datetime
+) -> Mapping[str, float] | None:
+    """Return how long each live process took at most to acknowledge a generation.
+
+    None while one has not, or when none lives. The acknowledgement may be a later one than the first: the true time is
+    never longer than what is returned.
+    """
+    values = {"space": space, "workflow": workflow, "generation": generation, "since": since}
+    rows = connection.execute(_FOLLOWED, values).all()
+    if not rows or not all(row.is_done for row in rows):
+        return None
+    return {row.process: row.seconds for row in rows}

@@ -17,7 +17,10 @@ _ROWS: Final[LiteralString] = """
 SELECT r.space, r.workflow, r.generation, r.stable, r.candidate, r.fraction_ppm, r.cohort, r.pins, r.salt, r.paused,
   r.closed,
   EXISTS (SELECT FROM rollout x WHERE x.workflow = r.workflow AND r.space = ANY(x.flipped)
-    AND x.state IN ('rolling_back', 'validating')) AS is_probed,
+    AND x.state IN ('rolling_back', 'validating'))
+  OR EXISTS (SELECT FROM drill d WHERE d.workflow = r.workflow AND d.space = r.space AND d.state = 'running'
+    AND d.report->>'phase' = 'validating') AS is_probed,
+  r.drill->>'release' AS drill,
   coalesce(s.state, '') AS stable_state, coalesce(c.state, '') AS candidate_state
 FROM routing r
 LEFT JOIN release s ON s.digest = r.stable
@@ -40,6 +43,7 @@ class StoredRoute:
     paused: bool
     closed: str | None = None
     is_probed: bool = False
+    drill: str | None = None
     split: Mapping[str, object]
     withdrawn: frozenset[str]
 
@@ -68,6 +72,7 @@ def _route(row: Mapping[str, object]) -> StoredRoute:
         candidate=None if candidate is None else str(candidate),
         paused=bool(row["paused"]),
         is_probed=bool(row["is_probed"]),
+        drill=None if row["drill"] is None else str(row["drill"]),
         closed=None if row["closed"] is None else str(row["closed"]),
         split={name: row[name] for name in ("salt", "fraction_ppm", "cohort", "pins")},
         withdrawn=frozenset(str(digest) for digest, state in states if digest and state in WITHDRAWN_STATES),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pilotage.control.rollout_drills import space_digest
 from pilotage.core.digest import Digest
 from pilotage.core.ids import new_ulid
+from pilotage.space.digest import space_digest
 from pilotage.space.settings import Tier
 from pilotage.store.drills import StoredDrill, add_drill
 from pilotage.testing.rollouts import WORKFLOW, RolloutWorld

@@ -91,7 +91,8 @@ class FakeProcesses:
 
 _FOLLOW = text(
     "INSERT INTO route_ack (process, space, workflow, generation, loaded, at)"
-    " SELECT :process, space, workflow, generation, array_remove(ARRAY[stable, candidate], NULL), clock_timestamp()"
+    " SELECT :process, space, workflow, generation, array_remove(ARRAY[stable, candidate, drill->>'release'], NULL),"
+    " clock_timestamp()"
     " FROM routing ON CONFLICT (process, space, workflow) DO UPDATE SET generation = EXCLUDED.generation,"
     " loaded = EXCLUDED.loaded, at = EXCLUDED.at"
 )

@@ -1,0 +1,64 @@
+"""`pilotage drill rollback`: a rehearsal with measured times."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from pilotage.cli.options import NO, Options, command
+from pilotage.control.drill_rollback import DrillRequest, drill_rollback
+from pilotage.core.reason import Refusal
+from pilotage.jobs.rollout_reconciler import rollout_ports
+from pilotage.store.drills import StoredDrill
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True, help="Rehearsals on real processes, as evidence.")
+    group.command("rollback")(command(rollback))
+    app.add_typer(group, name="drill")
+
+
+def rollback(
+    options: Options,
+    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW")],
+    space: Annotated[str, typer.Option("--space", help="Space to rehearse in; users' traffic stays where it is.")],
+    release: Annotated[
+        str | None, typer.Option("--release", help="Release to rehearse with (default: the newest sealed one).")
+    ] = None,
+) -> None:
+    """Rehearse a rollback in every serving process, and attach the measured times as evidence."""
+    with options.open("pilotage drill rollback") as instance:
+        done = drill_rollback(
+            instance,
+            rollout_ports(),
+            actor=options.actor(instance.workspace),
+            request=DrillRequest(workflow=workflow, space=space, release=release),
+            sleep=time.sleep,
+        )
+    if isinstance(done, Refusal):
+        options.refuse(done)
+    body = {
+        "drill": done.id,
+        "state": done.state,
+        "workflow": done.workflow,
+        "space": done.space,
+        "incident": done.incident,
+        **done.report,
+    }
+    options.show(body, lambda out: _render(out, done, body))
+    if done.state != "passed":
+        raise SystemExit(NO)
+
+
+def _render(out: Console, done: StoredDrill, body: dict[str, Any]) -> None:
+    colour = "green" if done.state == "passed" else "red"
+    out.print(f"[{colour}]Drill {done.id}: {done.state}[/{colour}]")
+    for name in ("seconds_to_load", "seconds_to_zero_traffic", "seconds_to_validation"):
+        value = body[name]
+        out.print(f"  {name.replace('_', ' ')}: {'never' if value is None else f'{value:.3f}'}")
+    for reason in body["against"]:
+        out.print(f"  [red]{reason}[/red]")
