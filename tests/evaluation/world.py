@@ -120,6 +120,7 @@ class World:
 
     def publish(self) -> None:
         """Refresh the handbook and accept what changed."""
+        self.reload()
         done = refresh_corpus(
             self.instance, actor=self.person("ben"), corpus=HANDBOOK, source=None, accept=True, tools=RefreshTools()
         )

@@ -1,0 +1,199 @@
+"""The permission suite is silent on the honest system and names each planted defect."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+from tests.evaluation.world import Bent, World, make_world
+
+from pilotage.core.digest import Digest
+from pilotage.evaluation.overlay import Overlay
+from pilotage.evaluation.run import RunKind
+from pilotage.release.assemble import CorpusPin
+from pilotage.serving.context import Guarded, Retrieval
+from pilotage.serving.evaluation_target import LaidOver
+from pilotage.serving.overlay_retriever import OverlayRetriever
+from pilotage.serving.ports import Breach, Retriever
+from pilotage.serving.refusal import Refusal
+
+pytestmark = [pytest.mark.anyio, pytest.mark.store]
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def world(engine: Engine, open_folder: Path) -> World:
+    folder = open_folder / "permissions"
+    folder.mkdir()
+    world = make_world(engine, folder, cases=6)
+    acl = world.root / "corpora/handbook/documents/acl.yaml"
+    acl.write_text(acl.read_text().replace('"*-locker.md": [group:staff]', '"*-locker.md": [group:lending]'))
+    world.publish()
+    return world
+
+
+@pytest.fixture(scope="module")
+def release(world: World) -> Digest:
+    return world.seal()
+
+
+Plant = Callable[[OverlayRetriever], None]
+
+
+def planted(plant: Plant) -> Callable[[LaidOver], LaidOver]:
+    """Return retrievers with a defect, for what is laid over the corpus; the visible part alone stays honest."""
+
+    def over(honest: LaidOver) -> LaidOver:
+        async def make(overlay: Overlay, only: frozenset[int] | None, pin: CorpusPin) -> Retriever:
+            retriever = await honest(overlay, only, pin)
+            assert isinstance(retriever, OverlayRetriever)
+            if only is None:
+                plant(retriever)
+            return retriever
+
+        return make
+
+    return over
+
+
+async def suite(world: World, release: Digest, plant: Plant | None = None) -> tuple[str, Mapping[str, Any]]:
+    world.clock.advance(timedelta(minutes=1))
+    bent = Bent() if plant is None else Bent(overlaid=planted(plant))
+    driven = await world.evaluate(release, bent, kind=RunKind.PERMISSIONS)
+    return driven.run.verdict or "", world.result(driven.run.id)
+
+
+def surfaces(result: Mapping[str, Any]) -> set[str]:
+    return {one["surface"] for part in ("leaked", "differences", "withheld") for one in result[part]}
+
+
+async def test_the_honest_system_leaks_nothing_and_its_bound_is_exact(world: World, release: Digest) -> None:
+    verdict, result = await suite(world, release)
+    assert (verdict, result["leaks"], surfaces(result)) == ("go", 0, set())
+    assert result["over_restriction"] == 0
+    assert result["pairs_hidden"] > 0
+    assert result["compared"] > 0
+    assert result["answers"] > 0
+    assert result["leak_rate"]["upper"] == pytest.approx(1 - 0.05 ** (1 / result["cases"]), abs=1e-9)
+    with world.instance.engine.connect() as connection:
+        claims = connection.execute(
+            text("SELECT e.claims FROM evidence e JOIN evaluation_run r ON r.evidence = e.id WHERE r.verdict = 'go'")
+        ).scalar_one()
+        held = connection.execute(
+            text("SELECT count(*) FROM document WHERE id LIKE 'overlay/%' OR title LIKE 'Vault register%'")
+        ).scalar_one()
+    assert claims["leaks"] == 0
+    assert claims["scored"] == result["scored"]
+    assert held == 0, "an overlay never reaches the corpus"
+
+
+def ranks_before_it_filters(retriever: OverlayRetriever) -> None:
+    """The classic: rank everything, then drop what the asker may not see."""
+    honest = retriever._rank
+
+    def rank(context: Guarded, pin: CorpusPin, settings: Any) -> Any:
+        ranked = honest(context, pin, settings)
+        assert ranked is not None
+        everybody = frozenset(ranked.snapshot.visibility.principals)
+        wide = replace(context.asker, acl_names=everybody)
+        loose = honest(_with_asker(context, wide), pin, settings)
+        assert loose is not None
+        visible = {(hit.rev, hit.ordinal) for hit in ranked.hits}
+        return replace(ranked, hits=tuple(hit for hit in loose.hits if (hit.rev, hit.ordinal) in visible))
+
+    retriever._rank = rank  # type: ignore[method-assign]
+
+
+def _with_asker(context: Guarded, asker: Any) -> Guarded:
+    return replace(context, asker=asker)
+
+
+def counts_hidden_documents(retriever: OverlayRetriever) -> None:
+    """Scores with the number of all documents, the hidden ones too."""
+    honest = retriever.retrieve
+
+    async def retrieve(context: Guarded) -> Retrieval | Refusal | Breach:
+        found = await honest(context)
+        if not isinstance(found, Retrieval):
+            return found
+        snapshot = retriever._indexes.snapshot(found.corpus)  # type: ignore[arg-type]
+        assert snapshot is not None
+        everything = len(snapshot.visibility.documents) + len(retriever._laid)
+        scored = tuple(replace(one, score=one.score * (1 + everything / 1000)) for one in found.found)
+        return replace(found, found=scored)
+
+    retriever.retrieve = retrieve  # type: ignore[method-assign]
+
+
+def shares_a_cache(retriever: OverlayRetriever) -> None:
+    """Remembers what a question found, and forgets who had asked."""
+    honest = retriever.retrieve
+
+    async def retrieve(context: Guarded) -> Retrieval | Refusal | Breach:
+        key = context.question.text
+        if key not in _SHARED:
+            _SHARED[key] = await honest(context)
+        return _SHARED[key]
+
+    retriever.retrieve = retrieve  # type: ignore[method-assign]
+
+
+_SHARED: dict[str, Retrieval | Refusal | Breach] = {}
+
+
+def logs_what_it_laid(retriever: OverlayRetriever) -> None:
+    """Writes hidden text into an attribute of a log line."""
+    honest = retriever.retrieve
+
+    async def retrieve(context: Guarded) -> Retrieval | Refusal | Breach:
+        text_ = " ".join(document.text for document in retriever._laid.values())
+        logging.getLogger("pilotage.test").warning("retrieving", extra={"laid": text_})
+        return await honest(context)
+
+    retriever.retrieve = retrieve  # type: ignore[method-assign]
+
+
+def withholds(retriever: OverlayRetriever) -> None:
+    """Denies everybody one document that they may read."""
+    honest = retriever._rank
+
+    def rank(context: Guarded, pin: CorpusPin, settings: Any) -> Any:
+        asker = replace(context.asker, acl_names=context.asker.acl_names - {"group:staff"})
+        return honest(_with_asker(context, asker), pin, settings)
+
+    retriever._rank = rank  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    ("plant", "surface"),
+    [
+        (ranks_before_it_filters, "non-interference"),
+        (counts_hidden_documents, "non-interference"),
+        (shares_a_cache, "passage"),
+        (logs_what_it_laid, "log"),
+        (withholds, "filter"),
+    ],
+)
+async def test_a_planted_defect_is_a_no_go_and_is_named(
+    world: World, release: Digest, plant: Plant, surface: str
+) -> None:
+    _SHARED.clear()
+    verdict, result = await suite(world, release, plant)
+    assert verdict == "no_go"
+    assert surface in surfaces(result)
+    if result["leaks"]:
+        with world.instance.engine.connect() as connection:
+            found = connection.execute(
+                text("SELECT count(*) FROM ledger_entry WHERE kind = 'incident.opened'")
+            ).scalar_one()
+        assert found > 0, "a leak opens an incident"
