@@ -23,6 +23,8 @@ from pilotage.corpus.cadence import next_due, parse_cadence
 from pilotage.corpus.settings import CorpusSettings
 from pilotage.jobs.handlers import Registry, Work
 from pilotage.jobs.lease import Lease
+from pilotage.jobs.notifications import KIND as NOTIFICATION
+from pilotage.jobs.notifications import deliver_notification
 from pilotage.jobs.partitions import KIND as PARTITIONS
 from pilotage.jobs.partitions import make_partitions, schedule_partitions
 from pilotage.jobs.rollout_reconciler import KIND as ROLLOUT
@@ -41,6 +43,7 @@ def make_registry(tools_of: ToolsOf) -> Registry:
     """Return every kind of run this version knows."""
     return Registry(
         steps={PARTITIONS: make_partitions, CLOSING: _close, ROLLOUT: RolloutStep(rollout_ports())},
+        deliverers={NOTIFICATION: deliver_notification},
         works={
             TAKEDOWN: Work(act=_purge, lock=lambda _run: TAKEDOWN),
             REFRESH: Work(act=_Refresh(tools_of), lock=lambda run: f"{REFRESH}:{run.key}"),

@@ -1,0 +1,44 @@
+"""Sends one JSON message to an address, with its idempotency key.
+
+Rule: https, or http on this machine only; no redirect is followed, and the answer is not read. Fail mode: Unavailable
+without the address, which may carry a secret.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from pilotage.core.errors import Unavailable, UsageError
+
+TIMEOUT_S: Final = 10.0
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def send_webhook(address: str, message: Mapping[str, Any], *, key: str) -> None:
+    """Send; return when the other side has accepted it with a 2xx status."""
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    if parts.scheme == "https":
+        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+            host, parts.port or 443, timeout=TIMEOUT_S, context=ssl.create_default_context()
+        )
+    elif parts.scheme == "http" and host in _LOOPBACK:
+        connection = http.client.HTTPConnection(host, parts.port or 80, timeout=TIMEOUT_S)
+    else:
+        raise UsageError("CHANNEL_ADDRESS", "A channel's address must be https.", hint="Plain http only on localhost.")
+    path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+    headers = {"Content-Type": "application/json", "Idempotency-Key": key}
+    try:
+        connection.request("POST", path, body=json.dumps(message, ensure_ascii=False).encode(), headers=headers)
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        raise Unavailable("CHANNEL_DOWN", f"The channel does not answer ({type(error).__name__}).") from error
+    finally:
+        connection.close()
+    if not 200 <= status < 300:
+        raise Unavailable("CHANNEL_REFUSED", f"The channel answered {status}.", hint="Check its address and its token.")
