@@ -12,7 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pilotage.console.assets import Assets
 from pilotage.console.prose import show_invisible
@@ -38,7 +38,14 @@ class Renderer:
             auto_reload=False,
         )
         self._environment.filters.update(
-            {"moment": self.moment, "day": self.day, "short": short, "person": self.person, "count": count}
+            {
+                "moment": self.moment,
+                "day": self.day,
+                "short": short,
+                "person": self.person,
+                "count": count,
+                "coded": coded,
+            }
         )
         self._environment.globals.update({"asset": assets.path, "organisation": workspace.organisation})
 
@@ -86,6 +93,16 @@ def short(digest: str | None) -> str:
 def count(number: int, one: str, many: str | None = None) -> str:
     """Return "1 document", "1,204 documents"."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def coded(text: str) -> Markup:
+    """Return a sentence of ours with its `commands` as code."""
+    pieces = show_invisible(text).split("`")
+    if len(pieces) % 2 == 0:
+        return escape(show_invisible(text))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if place % 2 else escape(piece) for place, piece in enumerate(pieces)
+    )
 
 
 def _finalized(value: object) -> object:

@@ -12,9 +12,18 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from pilotage.control.corpus_duties import may_accept
+from pilotage.control.gate_chain import open_chain, report_of
+from pilotage.control.gate_status import ordered_gates, space_for
 from pilotage.control.instance import Instance
+from pilotage.core.ids import PersonId, WorkflowName
+from pilotage.gate.records import GateStatus, SignoffResult
 from pilotage.identity.principal import Principal
+from pilotage.identity.roles import Role
+from pilotage.store.releases import head_of
 from pilotage.store.waiting_versions import WaitingVersion, waiting_versions
+from pilotage.workspace.gate import Gate
+
+_OPEN = frozenset({GateStatus.READY, GateStatus.IN_REVIEW, GateStatus.STALE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +40,53 @@ class Task:
 def tasks_of(connection: Connection, instance: Instance, actor: Principal) -> tuple[Task, ...]:
     """Return the person's tasks, oldest first."""
     found = [_review(instance, version, actor) for version in waiting_versions(connection)]
-    return tuple(sorted((task for task in found if task is not None), key=lambda task: task.since))
+    tasks = [task for task in found if task is not None]
+    tasks += [
+        task for workflow in _signed_by(instance, actor) for task in _votes(connection, instance, workflow, actor)
+    ]
+    return tuple(sorted(tasks, key=lambda task: task.since))
+
+
+def _signed_by(instance: Instance, actor: Principal) -> list[WorkflowName]:
+    """Return the workflows whose gates ask for a role this person holds; for everybody else nothing is read."""
+    asked = {role for gate in instance.workspace.gates.values() for role in _roles_of(gate)}
+    return sorted(instance.workspace.workflows) if asked & actor.roles else []
+
+
+def _roles_of(gate: Gate) -> set[Role]:
+    halves = [half for half in (gate.pre, gate.post) if half is not None]
+    seats = {role for half in halves if half.board is not None for role in half.board.seats}
+    return seats | {one.role for half in halves for one in half.signoffs}
+
+
+def _votes(connection: Connection, instance: Instance, workflow: WorkflowName, actor: Principal) -> list[Task]:
+    """Return the gates of the workflow's newest release that wait for this person's decision."""
+    stored = head_of(connection, workflow)
+    if stored is None or actor.person is None:
+        return []
+    chain = open_chain(connection, instance, stored, instance.clock.now())
+    found: list[Task] = []
+    for gate in ordered_gates(instance):
+        report = report_of(chain, gate, space=space_for(instance, gate, None))
+        roles = [one.role for one in report.signoffs if _waits_for(one, actor.person)]
+        if report.status not in _OPEN or not roles:
+            continue
+        digest = stored.digest.removeprefix("sha256:")[:12]
+        found.append(
+            Task(
+                sentence=f"Decide about release {digest} at gate {gate}",
+                path=f"/releases/{digest}/gates/{gate}",
+                since=stored.sealed_at,
+                why=f"Its criteria hold, and it waits for you as {roles[0].value}.",
+                minutes=15,
+            )
+        )
+    return found
+
+
+def _waits_for(one: SignoffResult, person: PersonId) -> bool:
+    voted = {*one.approved_by, *one.rejected_by, *one.abstained_by}
+    return not one.is_complete and person in one.eligible and person not in voted
 
 
 def _review(instance: Instance, version: WaitingVersion, actor: Principal) -> Task | None:

@@ -78,6 +78,7 @@ def show_release(visit: Visit) -> Page:
             "parts": _parts(line, authors),
             "steps": _steps(line),
             "gates": [(report, gate_word(report.status.value)) for report in reports],
+            "stopping": next((report for report in reports if not report.status.is_approved), None),
             "evidence": sorted(evidence, key=lambda item: item.received_at, reverse=True),
             "may_not_promote": _may_nowhere(visit, Action.PROMOTE),
             "may_not_roll_out": _may_nowhere(visit, Action.ROLLOUT_UP),
