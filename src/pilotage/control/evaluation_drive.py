@@ -8,10 +8,9 @@ error, which counts against the release; an error of our own stops the run as it
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from typing import Final, Protocol
 
 from pilotage.control.instance import Instance
@@ -41,7 +40,6 @@ from pilotage.store.evaluation_tasks import (
     ask_again,
     finish_task,
     free_leases,
-    give_back,
     next_due,
     progress_of,
     retry_task,
@@ -121,8 +119,6 @@ class Driver:
         self._open: dict[tuple[Arm, SpaceName | None], Target] = {}
         self._opening = asyncio.Lock()
         self._taking = asyncio.Lock()
-        self._taken: deque[Task] = deque()
-        self._is_over = False
 
     async def run(self) -> Progress:
         """Ask until nothing is left, or until the watch stops it; return how far the run is."""
@@ -130,18 +126,12 @@ class Driver:
         async with asyncio.TaskGroup() as group:
             for _ in range(self._means.concurrency + _SCORING):
                 group.create_task(self._work())
-        await asyncio.to_thread(self._give_back)
         return await self._report()
 
     def _prepare(self) -> None:
         with self._instance.engine.begin() as connection:
             free_leases(connection, self._plan.run.id)
             ask_again(connection, self._plan.run.id)
-
-    def _give_back(self) -> None:
-        with self._instance.engine.begin() as connection:
-            give_back(connection, self._taken)
-        self._taken.clear()
 
     async def _work(self) -> None:
         while not self._watch.stop.is_set():
@@ -154,27 +144,22 @@ class Driver:
     async def _next(self) -> Task | None:
         """Return the next task; wait while others may come back for another attempt."""
         while not self._watch.stop.is_set():
+            # One at a time: what is leased and not yet asked would count as asked twice after a kill.
             async with self._taking:
-                if self._taken:
-                    return self._taken.popleft()
-                if self._is_over:
-                    return None
-                found, due = await asyncio.to_thread(self._take)
-                self._taken.extend(found)
-                if due is None:
-                    self._is_over = True
-            if not found:
-                await asyncio.sleep(_POLL_S)
+                found, is_over = await asyncio.to_thread(self._take)
+            if found or is_over:
+                return found[0] if found else None
+            await asyncio.sleep(_POLL_S)
         return None
 
-    def _take(self) -> tuple[Sequence[Task], datetime | None]:
+    def _take(self) -> tuple[Sequence[Task], bool]:
         run, now = self._plan.run.id, self._instance.clock.now()
         with self._instance.engine.begin() as connection:
             current = find_run(connection, run)
             if current is None or current.state is not RunState.RUNNING:  # cancelled meanwhile
-                return (), None
-            found = take_tasks(connection, run, owner=self._owner, now=now, most=self._means.concurrency)
-            return found, now if found else next_due(connection, run)
+                return (), True
+            found = take_tasks(connection, run, owner=self._owner, now=now, most=1)
+            return found, not found and next_due(connection, run) is None
 
     async def _report(self) -> Progress:
         def read() -> Progress:

@@ -6,7 +6,7 @@ dead one held (`free_leases`) and goes on at once; the lease is the fence. Fail 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -43,10 +43,6 @@ _FINISH: Final = text(
 _RETRY: Final = text(
     "UPDATE evaluation_task SET lease_owner = NULL, lease_until = NULL, due_at = :due_at, error = :error,"  # noqa: S608 - constants
     f" failures = failures + 1 WHERE {_HELD}"
-)
-_GIVE_BACK: Final = text(
-    "UPDATE evaluation_task SET lease_owner = NULL, lease_until = NULL, attempt = attempt - 1"  # noqa: S608 - constants
-    f" WHERE {_HELD}"
 )
 _FREE: Final = text(
     "UPDATE evaluation_task SET lease_owner = NULL, lease_until = NULL"
@@ -134,12 +130,6 @@ def finish_task(connection: Connection, task: Task, answered: Answered) -> bool:
 def retry_task(connection: Connection, task: Task, *, due_at: datetime, error: str) -> bool:
     """Give a leased task back for another attempt later; False when the lease was lost."""
     return connection.execute(_RETRY, {**_token(task), "due_at": due_at, "error": error}).rowcount == 1
-
-
-def give_back(connection: Connection, tasks: Iterable[Task]) -> None:
-    """Give leased tasks back unasked; the attempt does not count."""
-    for task in tasks:
-        connection.execute(_GIVE_BACK, _token(task))
 
 
 def free_leases(connection: Connection, run: str) -> int:
