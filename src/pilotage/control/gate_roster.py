@@ -53,6 +53,8 @@ def policy_extra(workflow: Workflow) -> dict[str, Json]:
         "risk_tier": workflow.risk_tier.value,
         "code": workflow.code,
         "sla_p95_ms": workflow.sla_p95_ms,
+        "latency_p95_ms": workflow.budgets.latency_p95_ms,
+        "integrations": len(workflow.integrations),
         "targets": {name: float(value) for name, value in sorted(workflow.targets.items())},
         "critical_paths": [path.id for path in workflow.critical_paths],
     }

@@ -1,7 +1,7 @@
 """`pilotage gate sign`: a person's decision in a role or seat, bound to what was shown.
 
-Rule: votes at a gate stand in one order behind the row of its attempt; a repeated nonce is the same vote. An approval is
-taken only when all criteria are met or covered, a reject at any time. Fail mode: a Refusal with every reason.
+Rule: votes at a gate stand in one order behind the row of its attempt; a repeated nonce is the same vote. An approval
+is taken only when all criteria are met or covered, a reject at any time. Fail mode: a Refusal with every reason.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pilotage.core.reason import Reason, Refusal
 from pilotage.gate.ballots import standing_votes
 from pilotage.gate.binding import bind_of, moved
 from pilotage.gate.eligibility import form_problem, separation_problem, standing_problem
-from pilotage.gate.records import Bound, GateInput, GateReport, Half, Login, Vote, VoteDecision
+from pilotage.gate.records import Bound, GateInput, GateReport, GateStatus, Half, Login, Vote, VoteDecision
 from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.identity.roles import Action, Role, may
 from pilotage.ledger.entry import EntryKind
@@ -187,7 +187,7 @@ def _reasons(
     found += _binding_reasons(vote, report, ballot)
     found += _once_reasons(vote, given)
     if vote.decision is VoteDecision.APPROVE:
-        found += _unmet_reasons(report)
+        found += _unmet_reasons(report, vote)
     if given.facts.pack_outdated and vote.decision is not VoteDecision.REJECT:
         what = ", ".join(given.facts.pack_outdated)
         text = f"The board's pack is outdated ({what} moved). Run `pilotage report cab DIGEST` and read it again."
@@ -234,8 +234,11 @@ def _once_reasons(vote: Vote, given: GateInput) -> list[Reason]:
     return found
 
 
-def _unmet_reasons(report: GateReport) -> list[Reason]:
-    blocked = [] if report.status.value != "blocked" else list(report.reasons)
+def _unmet_reasons(report: GateReport, vote: Vote) -> list[Reason]:
+    blocked = [] if report.status is not GateStatus.BLOCKED else list(report.reasons)
+    if report.status is GateStatus.REJECTED and not vote.is_seat:
+        blocked += report.reasons  # in a role sign-off a reject ends the attempt
+    blocked += [one for one in report.reasons if one.code == "REJECTED_PARTS" and one not in blocked]
     for one in report.criteria:
         if one.holds:
             continue
@@ -245,8 +248,10 @@ def _unmet_reasons(report: GateReport) -> list[Reason]:
 
 
 def _snapshot(connection: Connection, attempt: Attempt, given: GateInput, now: datetime) -> None:
-    if given.rules.board is not None and attempt.snapshot is None:
-        take_snapshot(connection, attempt, given.roster.seats, now)
+    board = given.rules.board
+    if board is not None and attempt.snapshot is None:
+        seats = tuple(seat for seat in given.roster.seats if seat.role in board.seats)
+        take_snapshot(connection, attempt, seats, now)
 
 
 def _after(connection: Connection, instance: Instance, stored: StoredRelease, vote: Vote, now: datetime) -> GateReport:

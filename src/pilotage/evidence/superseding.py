@@ -41,21 +41,25 @@ def is_lower_better(claim: str) -> bool:
 
 
 def current_items(items: Iterable[Evidence], now: datetime) -> tuple[Evidence, ...]:
-    """Return what counts now, sorted by kind, suite and time; own runs all, as long as they are fresh."""
+    """Return what counts now, sorted by kind, suite and time; own runs all, as long as they are fresh.
+
+    A withdrawn item still supersedes what was before it, so taking back a failure does not bring an old pass to life.
+    """
     newest: dict[tuple[str, str, str, str | None, str], Evidence] = {}
     runs: list[Evidence] = []
     for item in items:
-        if item.state is not EvidenceState.ACCEPTED:
+        if item.state not in {EvidenceState.ACCEPTED, EvidenceState.WITHDRAWN}:
             continue
         if item.kind in OWN_RUNS:
-            runs.append(item)
+            runs += [item] if item.state is EvidenceState.ACCEPTED else []
             continue
         key = (item.kind, item.subject_kind.value, item.subject, item.space, item.suite)
         held = newest.get(key)
         if held is None or _is_newer(item, held):
             newest[key] = item
     kept = _fresh_runs(runs, now)
-    return tuple(sorted((*newest.values(), *kept), key=lambda one: (one.kind, one.suite, one.received_at, one.id)))
+    held_now = [item for item in newest.values() if item.state is EvidenceState.ACCEPTED]
+    return tuple(sorted((*held_now, *kept), key=lambda one: (one.kind, one.suite, one.received_at, one.id)))
 
 
 def _is_newer(item: Evidence, held: Evidence) -> bool:

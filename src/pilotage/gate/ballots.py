@@ -7,7 +7,7 @@ before completion asks for confirmation again. Fail mode: the vote is listed wit
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pilotage.core.ids import PersonId
@@ -25,13 +25,17 @@ Refused = dict[Role, tuple[tuple[PersonId, Reason], ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ballots:
-    """`counting` counts now; `ageless` would if age were no matter; `stale` were given on something else."""
+    """`counting` counts now; `ageless` would if age were no matter; `stale` were given on something else.
+
+    `benign` are in time and differ from today by better evidence alone, whether or not the approval was complete.
+    """
 
     counting: Ballot
     ageless: Ballot
     aged: tuple[Vote, ...]
     stale: tuple[Vote, ...]
     rejects: tuple[Vote, ...]
+    benign: tuple[Vote, ...] = ()
 
 
 def standing_votes(given: GateInput) -> tuple[Vote, ...]:
@@ -102,12 +106,16 @@ def ballots_of(
         aged=tuple(aged),
         stale=tuple(stale),
         rejects=tuple(rejects),
+        benign=tuple(_by_age(benign, given, now)[0]),
     )
 
 
 def _problem(
     vote: Vote, given: GateInput, now: datetime, current: Sequence[Evidence], *, has_acceptances: bool
 ) -> Reason | None:
+    facts = given.facts
+    if vote.decision is VoteDecision.REJECT:  # nothing a dissenter does later takes the dissent away
+        given, current = replace(given, facts=replace(facts, editors={})), ()
     return (
         standing_problem(vote, given, now)
         or separation_problem(vote.person, given, now, current)

@@ -14,6 +14,7 @@ from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest, digest_of_json
 from pilotage.core.ids import PersonId
 from pilotage.core.reason import Reason
+from pilotage.evidence.fresh import age_of, window_of
 from pilotage.evidence.records import Evidence
 from pilotage.gate.acceptance import seat_cover
 from pilotage.gate.eligibility import holders, seat_of, separation_problem
@@ -85,14 +86,20 @@ def _one_role_each(
     votes: Sequence[Vote],
 ) -> tuple[dict[Role, tuple[Vote, ...]], dict[Role, tuple[tuple[PersonId, Reason], ...]]]:
     taken: dict[PersonId, Vote] = {}
+    spoken: dict[tuple[Role, PersonId], PersonId] = {}
     by_role: dict[Role, list[Vote]] = {}
     duplicates: dict[Role, list[tuple[PersonId, Reason]]] = {}
     for vote in sorted(votes, key=lambda one: (one.at, one.id)):
         first = taken.setdefault(vote.person, vote)
-        if first.role is vote.role:
+        holder = vote.delegated_from or vote.person
+        speaker = spoken.setdefault((vote.role, holder), vote.person)
+        is_reject = vote.decision is VoteDecision.REJECT
+        if first.role is vote.role and (speaker == vote.person or is_reject):
             by_role.setdefault(vote.role, []).append(vote)
             continue
         text = f"{vote.person} already counts as {first.role.value} at this gate; one person fills one seat."
+        if first.role is vote.role:
+            text = f"{speaker} already voted on behalf of {holder}; one holder has one vote."
         reason = Reason(code="SEAT_DUPLICATE", text=text, where=vote.role.value)
         duplicates.setdefault(vote.role, []).append((vote.person, reason))
     return (
@@ -185,6 +192,8 @@ def _reviewers(signoff: Signoff, given: GateInput, current: Sequence[Evidence], 
     found: set[PersonId] = set()
     for item in current:
         if item.kind != "review.code" or tree is None or item.refs.get("head_tree") != tree:
+            continue
+        if item.trust.rank < given.gate.trust.rank or age_of(item, now) > window_of(item.kind):
             continue
         found |= {PersonId(name) for name in item.names.get("approvers", ())}
     held = holders(given.roster, signoff.role, now)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pilotage.core.reason import Outcome, Reason, worst
 from pilotage.evidence.fresh import age_of, window_of
 from pilotage.evidence.records import Evidence, Severity
+from pilotage.evidence.scan_result import UNPROVEN
 from pilotage.evidence.superseding import OWN_RUNS, is_lower_better, pooled
+from pilotage.evidence.vex import open_claims, open_findings
 from pilotage.gate.records import Check, CriterionResult, GateInput
 from pilotage.workspace.gate import Condition, Criterion, Operator, Trust
 
@@ -22,6 +24,7 @@ _SPACE_BOUND = ("tests.integration", "tests.api", "tests.smoke", "tests.function
 _SPACE_BOUND_ROOMS = frozenset({"load", "failover", "recovery", "accessibility", "uat"})
 _SUMMED = frozenset({"tests", "scan"})
 _RANK = {Severity.LOW: 0, Severity.MEDIUM: 1, Severity.HIGH: 2, Severity.CRITICAL: 3, Severity.UNKNOWN: 4}
+CLEARING = frozenset({"vex", "sbom"})
 NOT_APPLICABLE = "n/a"
 MISSING = "missing"
 
@@ -43,7 +46,7 @@ def check_criterion(
         if kind.startswith("fact."):
             checks += _fact_checks(kind, criterion, given)
             continue
-        items = [item for item in current if item.kind == kind]
+        items = [_cleared(item, current, now) for item in current if item.kind == kind]
         if not items:
             missing.append(kind)
             checks.append(_none(kind, criterion))
@@ -62,6 +65,16 @@ def check_criterion(
         severity=None if outcome is Outcome.OK else worst_finding(used),
         is_fact=all(kind.startswith("fact.") for kind in criterion.of),
     )
+
+
+def _cleared(item: Evidence, current: Sequence[Evidence], now: datetime) -> Evidence:
+    """Return a scan without the findings that fresh VEX statements clear; anything else as it is."""
+    if not item.kind.startswith("scan."):
+        return item
+    fresh = [one for one in current if one.kind in CLEARING and age_of(one, now) <= window_of(one.kind)]
+    if not any(one.kind == "vex" for one in fresh):
+        return item
+    return replace(item, claims=open_claims(item, fresh, fresh), findings=open_findings(item, fresh, fresh))
 
 
 def worst_finding(items: Iterable[Evidence]) -> Severity | None:
@@ -162,7 +175,7 @@ def _unusable(item: Evidence, criterion: Criterion, given: GateInput, now: datet
 
 
 def _is_unproven_clean(item: Evidence) -> bool:
-    return item.kind.startswith("scan.") and item.trust is Trust.CLAIMED and not item.findings
+    return item.trust is Trust.CLAIMED and not item.findings and UNPROVEN in item.refs
 
 
 def _trust_reason(item: Evidence, criterion: Criterion) -> Reason | None:

@@ -7,32 +7,34 @@ never stored. Fail mode: input that cannot be judged gives `blocked` with GATE_I
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pilotage.core.digest import Digest
 from pilotage.core.reason import Reason
-from pilotage.evidence.records import Evidence
+from pilotage.evidence.records import Evidence, SubjectKind
 from pilotage.evidence.superseding import current_items
 from pilotage.gate.acceptance import acceptance_problems, cover_criteria
 from pilotage.gate.ballots import Ballots, ballots_of, standing_votes
 from pilotage.gate.binding import bind_of, evidence_set_of
-from pilotage.gate.counting import Tally, board_digest, board_seats, tally
-from pilotage.gate.criteria import check_criterion
+from pilotage.gate.counting import Ballot, Tally, board_digest, board_seats, tally
+from pilotage.gate.criteria import CLEARING, check_criterion
 from pilotage.gate.eligibility import author_problem, seat_of
 from pilotage.gate.missing import missing_of
 from pilotage.gate.records import (
     Bound,
     CriterionResult,
+    Facts,
     GateInput,
     GateReport,
     GateStatus,
+    ReleaseFacts,
     RiskAcceptance,
     SignoffResult,
     Vote,
     VoteDecision,
 )
-from pilotage.workspace.gate import Accept, Binding, Condition, Criterion, Operator, Trust
+from pilotage.workspace.gate import Accept, Binding, Condition, Criterion, Gate, Operator, Trust
 
 DISSENT_PERIOD = timedelta(days=5)
 _EMPTY = Digest("sha256:" + "0" * 64)
@@ -43,40 +45,71 @@ def decide(given: GateInput, now: datetime) -> GateReport:
     try:
         return _decide(given, now)
     except Exception as error:  # noqa: BLE001 - what cannot be judged is never a pass: this is where it ends
-        text = f"The gate's input cannot be judged ({type(error).__name__}: {error})."
-        bound = _bound(given, _EMPTY)
-        return GateReport(
-            gate=given.gate.name,
-            half=given.half,
-            status=GateStatus.BLOCKED,
-            reasons=(Reason(code="GATE_INPUT", text=text, where=given.gate.name),),
-            missing=(),
-            criteria=(),
-            signoffs=(),
-            bind=_EMPTY,
-            bound=bound,
-            evidence=(),
-            attempt=given.facts.attempt,
-        )
+        return _unjudged(given, f"The gate's input cannot be judged ({type(error).__name__}: {error}).")
 
 
-def _decide(given: GateInput, now: datetime) -> GateReport:
-    wanted = criteria_of(given)
-    kinds = {kind for criterion in wanted for kind in criterion.of} | _review_kinds(given)
-    current = tuple(item for item in current_items(given.evidence, now) if item.kind in kinds)
-    results = tuple(check_criterion(criterion, given, current, now) for criterion in wanted)
-    risks = tuple(risk for risk in given.acceptances if not acceptance_problems(risk, given, now, current))
+def _unjudged(given: GateInput, text: str) -> GateReport:
+    """Return `blocked` for input that has any shape at all: nothing but its own kind is looked at."""
+    gate = given.gate.name if isinstance(given.gate, Gate) else ""
+    attempt = given.facts.attempt if isinstance(given.facts, Facts) else 0
+    release = given.release.digest if isinstance(given.release, ReleaseFacts) else _EMPTY
+    bound = Bound(
+        instance="", gate=gate, half=given.half, attempt=attempt, release=release, evidence_set=_EMPTY, policy=_EMPTY
+    )
+    return GateReport(
+        gate=gate,
+        half=given.half,
+        status=GateStatus.BLOCKED,
+        reasons=(Reason(code="GATE_INPUT", text=text, where=gate),),
+        missing=(),
+        criteria=(),
+        signoffs=(),
+        bind=_EMPTY,
+        bound=bound,
+        evidence=(),
+        attempt=attempt,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Weighed:
+    """What a status is read from. `lapsed`: acceptances that only time took away; `renewed`: criteria with them."""
+
+    given: GateInput
+    now: datetime
+    current: tuple[Evidence, ...]
+    criteria: tuple[CriterionResult, ...]
+    renewed: tuple[CriterionResult, ...]
+    lapsed: tuple[RiskAcceptance, ...]
+    ballots: Ballots
+    count: Tally
+
+
+def _decide(asked: GateInput, now: datetime) -> GateReport:
+    current = _current(asked, now)
+    results = tuple(check_criterion(criterion, asked, current, now) for criterion in criteria_of(asked))
+    problems = {risk.id: acceptance_problems(risk, asked, now, current) for risk in asked.acceptances}
+    risks = tuple(risk for risk in asked.acceptances if not problems[risk.id])
+    lapsed = tuple(risk for risk in asked.acceptances if {one.code for one in problems[risk.id]} == {"RISK_EXPIRY"})
+    given = replace(asked, acceptances=risks)
     criteria, covering = cover_criteria(results, risks)
     bound = _bound(given, evidence_set_of(current))
-    first = ballots_of(given, bound, current, now, has_acceptances=bool(covering))
-    board = _board_bound(given, first, bound, risks, current, now)
-    ballots = (
-        first
-        if board is None
-        else ballots_of(given, bound, current, now, has_acceptances=bool(covering), after_board=board)
-    )
+    ballots = ballots_of(given, bound, current, now, has_acceptances=bool(covering))
+    board = _board_bound(given, ballots, bound, current, now)
+    if board is not None:
+        ballots = ballots_of(given, bound, current, now, has_acceptances=bool(covering), after_board=board)
     count = tally(given, ballots.counting, risks, current, now)
-    status, reasons = _status(given, criteria, ballots, count, risks, current, now)
+    weighed = _Weighed(
+        given=given,
+        now=now,
+        current=current,
+        criteria=criteria,
+        renewed=cover_criteria(results, (*risks, *lapsed))[0],
+        lapsed=lapsed,
+        ballots=ballots,
+        count=count,
+    )
+    status, reasons = _status(weighed)
     used = covering | count.covers
     if status is GateStatus.APPROVED and used:
         status = GateStatus.APPROVED_WITH_RISK_ACCEPTANCE
@@ -96,6 +129,27 @@ def _decide(given: GateInput, now: datetime) -> GateReport:
         board_ok=count.board_ok,
         after_board=board,
     )
+
+
+def _current(given: GateInput, now: datetime) -> tuple[Evidence, ...]:
+    """Return the current evidence about this release that the gate looks at, with the VEX that clears its scans."""
+    kinds = {kind for criterion in criteria_of(given) for kind in criterion.of} | _review_kinds(given)
+    items = current_items((one for one in given.evidence if _is_about(one, given.release)), now)
+    if any(kind.startswith("scan.") for kind in kinds) and any(item.kind == "vex" for item in items):
+        kinds |= CLEARING
+    return tuple(item for item in items if item.kind in kinds)
+
+
+def _is_about(item: Evidence, release: ReleaseFacts) -> bool:
+    match item.subject_kind:
+        case SubjectKind.RELEASE | SubjectKind.SPACE:
+            return item.subject == release.digest
+        case SubjectKind.PART:
+            return item.subject in release.parts.values()
+        case SubjectKind.WORKFLOW:
+            return item.subject == release.workflow
+        case SubjectKind.SOURCE:
+            return item.subject == release.source_tree
 
 
 def criteria_of(given: GateInput) -> tuple[Criterion, ...]:
@@ -137,53 +191,59 @@ def _bound(given: GateInput, evidence: Digest) -> Bound:
 
 
 def _board_bound(
-    given: GateInput,
-    ballots: Ballots,
-    bound: Bound,
-    risks: Sequence[RiskAcceptance],
-    current: Sequence[Evidence],
-    now: datetime,
+    given: GateInput, ballots: Ballots, bound: Bound, current: Sequence[Evidence], now: datetime
 ) -> Bound | None:
-    """Return what a vote after the board binds: everything, and the board's result."""
+    """Return what a vote after the board binds: everything, and the board's result.
+
+    Aged votes, and those whose evidence was only refreshed for the better, count here: the board still said it.
+    """
     if given.rules.board is None or not any(one.after_board for one in given.rules.signoffs):
         return None
-    count = tally(given, ballots.counting, risks, current, now)
+    held = ballots.ageless.votes
+    votes = (*held, *(vote for vote in ballots.benign if vote not in held))
+    count = tally(given, Ballot(votes=votes, refused={}), given.acceptances, current, now)
     seats = [one for one in count.signoffs if one.is_seat]
     return replace(bound, board=board_digest(seats, count.covers))
 
 
-def _status(  # noqa: PLR0913, PLR0917 - the values of one decision
-    given: GateInput,
-    criteria: Sequence[CriterionResult],
-    ballots: Ballots,
-    count: Tally,
-    risks: Sequence[RiskAcceptance],
-    current: Sequence[Evidence],
-    now: datetime,
-) -> tuple[GateStatus, tuple[Reason, ...]]:
+def _status(seen: _Weighed) -> tuple[GateStatus, tuple[Reason, ...]]:
+    given, ballots, count = seen.given, seen.ballots, seen.count
     blocked = _blocked(given)
     if blocked:
         return GateStatus.BLOCKED, blocked
     rejected = _rejected(given, ballots, count.signoffs)
     if rejected:
         return GateStatus.REJECTED, rejected
-    unmet = [one for one in criteria if not one.holds]
-    if unmet:
-        reasons = tuple(
-            check.reason for one in unmet for check in one.checks if check.reason is not None and check.outcome != "ok"
-        )
-        if all(one.is_only_expired for one in unmet):
-            return GateStatus.EXPIRED, reasons
-        has_votes = any(vote.decision is VoteDecision.APPROVE for vote in standing_votes(given))
-        return (GateStatus.STALE if has_votes else GateStatus.COLLECTING), reasons
+    if not all(one.holds for one in seen.criteria):
+        return _unmet(seen)
     if count.is_complete:
         return GateStatus.APPROVED, ()
     problems = tuple(reason for one in count.signoffs for _, reason in one.not_counted)
-    if ballots.aged and tally(given, ballots.ageless, risks, current, now).is_complete:
+    if _was_complete(seen):
         return GateStatus.EXPIRED, problems
     if ballots.stale:
         return GateStatus.STALE, problems
     return (GateStatus.IN_REVIEW if ballots.counting.votes else GateStatus.READY), problems
+
+
+def _unmet(seen: _Weighed) -> tuple[GateStatus, tuple[Reason, ...]]:
+    unmet = [one for one in seen.criteria if not one.holds]
+    reasons = tuple(
+        check.reason for one in unmet for check in one.checks if check.reason is not None and check.outcome != "ok"
+    )
+    renewed = {one.id for one in seen.renewed if one.holds}
+    if all(one.is_only_expired or one.id in renewed for one in unmet):
+        return GateStatus.EXPIRED, reasons
+    has_votes = any(vote.decision is VoteDecision.APPROVE for vote in standing_votes(seen.given))
+    return (GateStatus.STALE if has_votes else GateStatus.COLLECTING), reasons
+
+
+def _was_complete(seen: _Weighed) -> bool:
+    """Tell whether nothing but time is missing: the age of votes, or the end of an acceptance that covered a seat."""
+    if not seen.ballots.aged and not seen.lapsed:
+        return False
+    risks = (*seen.given.acceptances, *seen.lapsed)
+    return tally(seen.given, seen.ballots.ageless, risks, seen.current, seen.now).is_complete
 
 
 def _blocked(given: GateInput) -> tuple[Reason, ...]:

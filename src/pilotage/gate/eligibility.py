@@ -76,7 +76,11 @@ def seat_of(roster: Roster, role: Role) -> SeatAt | None:
 
 
 def standing_problem(vote: Vote, given: GateInput, now: datetime) -> Reason | None:
-    """Return why the voter does not hold the role or seat, directly or by a delegation."""
+    """Return why the voter does not hold the role or seat, directly or by a delegation.
+
+    A reject is judged as of the vote alone: whoever loses a role, is recused or leaves afterwards still dissents.
+    """
+    now = vote.at if vote.decision is VoteDecision.REJECT else now
     if not vote.is_person:
         return Reason(code="SOD_SERVICE", text="A service never votes, accepts or confirms.", where=vote.person)
     if vote.delegated_from is not None:
@@ -133,15 +137,13 @@ def _holding_problem(person: PersonId, vote: Vote, given: GateInput, now: dateti
     roster = given.roster
     if vote.is_seat:
         seat = seat_of(roster, vote.role)
-        stand_in = roster.recused.get(vote.role) == person
-        if seat is None or (person != seat.holder and not stand_in):
-            text = f"{person} does not hold the seat {vote.role.value}."
-            return Reason(code="VOTER_INELIGIBLE", text=text, where=vote.role.value)
-        if person == seat.holder and vote.role in roster.recused and roster.recused[vote.role] != person:
+        if seat is None or person not in {seat.holder, *_stand_in(seat, roster)}:
+            return _not_seated(person, vote, roster)
+        if person != seat.holder:
+            return None
+        if vote.role in roster.recused and vote.decision is not VoteDecision.REJECT:
             text = f"{person} recused from {vote.role.value}; {roster.recused[vote.role]} stands in."
             return Reason(code="VOTER_INELIGIBLE", text=text, where=vote.role.value)
-        if stand_in:
-            return None
     then = holders(roster, vote.role, vote.at)
     if person not in then:
         text = f"{person} did not hold {vote.role.value} when voting."
@@ -157,6 +159,20 @@ def _holding_problem(person: PersonId, vote: Vote, given: GateInput, now: dateti
             code="ROLE_TENURE", text=text, where=vote.role.value, observed=str(held), limit=f"{needed.days} d"
         )
     return None
+
+
+def _stand_in(seat: SeatAt, roster: Roster) -> tuple[PersonId, ...]:
+    named = roster.recused.get(seat.role)
+    return (named,) if named in seat.alternates and named is not None else ()
+
+
+def _not_seated(person: PersonId, vote: Vote, roster: Roster) -> Reason:
+    if roster.snapshot is not None and any(one.role is vote.role and one.holder == person for one in roster.seats):
+        text = f"{person} came to the seat {vote.role.value} after voting began; who held it then still votes."
+        return Reason(code="ROSTER_CHANGED", text=text, where=vote.role.value)
+    return Reason(
+        code="VOTER_INELIGIBLE", text=f"{person} does not hold the seat {vote.role.value}.", where=vote.role.value
+    )
 
 
 def form_problem(vote: Vote, given: GateInput, *, has_acceptances: bool) -> Reason | None:
@@ -189,7 +205,7 @@ def _login_problem(vote: Vote, given: GateInput) -> Reason | None:
     if not given.facts.guards_production:
         return None
     age = vote.at - vote.login.at
-    if age > LOGIN_AGE:
+    if not timedelta() <= age <= LOGIN_AGE:
         text = "This gate guards production: log in again, at most 15 minutes before the vote."
         return Reason(code="LOGIN_OLD", text=text, observed=str(age), limit="15 min")
     if vote.login.second_factor or (vote.login.second_factor is None and given.facts.is_local_demo):
