@@ -7,7 +7,7 @@ a step that is refused stops the demo with its reasons.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from pilotage.core.clock import to_text
 from pilotage.core.ids import PersonId
 from pilotage.core.reason import Refusal
 from pilotage.evaluation.run import RunKind
-from pilotage.gate.records import GateStatus
+from pilotage.gate.records import GateStatus, Half
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Role
 from pilotage.identity.service_key import KeyKind
@@ -35,6 +35,7 @@ from pilotage.workspace.principals import local_principal
 DEV, QA, STAGING = "dev-deployment-space", "qa-deployment-space", "staging-deployment-space"
 EAST = "production-us-east-space"
 WORKFLOW = "policy-assistant"
+QUESTION = "What is the daily wire transfer limit for a retail customer?"
 PROMOTER = Role.PLATFORM_ENGINEER
 _SUITES = (RunKind.EVALUATION, RunKind.PERMISSIONS, RunKind.FAIRNESS, RunKind.REDTEAM)
 _ANY = (
@@ -43,6 +44,7 @@ _ANY = (
     ("any/deps.pip-audit.json", "scan.deps"),
     ("any/sbom.cdx.json", "sbom"),
     ("any/quality.sonar.json", "quality"),
+    ("dev/load-expected.k6.json", "load.expected"),
     ("any/load-stress.k6.json", "load.stress"),
     ("any/security.junit.xml", "tests.security"),
     ("any/encryption.junit.xml", "tests.encryption"),
@@ -86,26 +88,26 @@ class ReleasePath:
     release: str
     say: Callable[[str, str], None]
     ci: Caller | None = None
+    spaces: list[str] = field(default_factory=list)
 
     def walk(self) -> None:
         """Take the release from the evaluation runner to staging."""
         self.evaluate()
         self._push(None, _ANY)
-        self._push(DEV, _BY_SPACE[DEV][:1])
         self._expect("development", GateStatus.APPROVED)
-        self._sign("code-review", Role.SENIOR_ENGINEER, count=2)
-        self._sign("model-validation", Role.MODEL_RISK)
+        self.sign("code-review", Role.SENIOR_ENGINEER, count=2)
+        self.sign("model-validation", Role.MODEL_RISK)
         for role in (Role.DATA_GOVERNANCE_LEAD, Role.PRIVACY_OFFICER, Role.COMPLIANCE_OFFICER, Role.LEGAL):
-            self._sign("compliance", role)
-        self._enter(DEV, "into the first space")
-        self._push(DEV, _BY_SPACE[DEV][1:])
-        self._sign("dev-exit", Role.DEVOPS_LEAD)
-        self._soak(DEV)
-        self._enter(QA, "into QA")
+            self.sign("compliance", role)
+        self.enter(DEV, "into the first space")
+        self._push(DEV, _BY_SPACE[DEV])
+        self.sign("dev-exit", Role.DEVOPS_LEAD)
+        self.soak(DEV)
+        self.enter(QA, "into QA")
         self._push(QA, _BY_SPACE[QA])
-        self._sign("qa", Role.QA_LEAD)
-        self._soak(QA)
-        self._enter(STAGING, "into staging")
+        self.sign("qa", Role.QA_LEAD)
+        self.soak(QA)
+        self.enter(STAGING, "into staging")
         self._push(STAGING, _BY_SPACE[STAGING])
 
     def person(self, role: Role, number: int = 0) -> Principal:
@@ -161,27 +163,64 @@ class ReleasePath:
             raise SceneError(message)
         self.say(f"Gate {gate}", f"{report.status.value}: {len(report.criteria)} criteria met by evidence alone.")
 
-    def _sign(self, gate: str, role: Role, *, count: int = 1) -> None:
-        for number in range(count):
-            half = self.instance.workspace.gates[gate].pre
-            answers = {item: "yes" for one in half.signoffs if one.role is role for item in one.checklist}
-            ballot = Ballot(gate=gate, role=role.value, decision="approve", checklist=answers)
-            who = self.person(role, number)
-            done = agreed(sign_gate(self.instance, actor=who, release=self.release, ballot=ballot))
-            self.say(f"Gate {gate}", f"{who.label} approves as {role.value}; the gate is {done.report.status.value}.")
+    def sign(self, gate: str, role: Role, *, count: int = 1, space: str | None = None, half: Half = Half.PRE) -> None:
+        """Let as many people as are asked for approve in a role, of those who may."""
+        for _ in range(count):
+            (report,) = gate_status(self.instance, self.release, gate=gate, space=space, half=half)
+            asked = next(one for one in report.signoffs if one.role is role)
+            free = [who for who in asked.eligible if who not in asked.approved_by]
+            if not free:
+                message = f"Nobody may sign {gate} as {role.value}."
+                raise SceneError(message)
+            who = local_principal(self.instance.workspace, free[0])
+            self.cast(gate, role, who, "approve", space=space, half=half)
 
-    def _enter(self, space: str, what: str) -> Promoted:
+    def cast(
+        self,
+        gate: str,
+        role: Role,
+        who: Principal,
+        decision: str,
+        *,
+        comment: str = "",
+        space: str | None = None,
+        half: Half = Half.PRE,
+    ) -> None:
+        """Let one person decide at a gate, and tell it."""
+        rules = self.instance.workspace.gates[gate]
+        asked = rules.post if half is Half.POST and rules.post is not None else rules.pre
+        answers = {item: "yes" for one in asked.signoffs if one.role is role for item in one.checklist}
+        ballot = Ballot(
+            gate=gate, role=role.value, decision=decision, checklist=answers, comment=comment, space=space, half=half
+        )
+        done = agreed(sign_gate(self.instance, actor=who, release=self.release, ballot=ballot))
+        said = f" ({comment})" if comment else ""
+        self.say(
+            f"Gate {gate}",
+            f"{who.label} {decision}s as {role.value}{said}; the gate is {done.report.status.value}.",
+        )
+
+    def enter(self, space: str, what: str) -> Promoted:
+        """Promote the release into a space and ask it a question there."""
         who = self.person(PROMOTER)
         done = agreed(promote_release(self.instance, actor=who, release=self.release, space=space))
         self.say(f"Promotion {what}", f"{who.label} brings the release into {space}: {done.status}.")
-        asker = local_principal(self.instance.workspace, PersonId("omar.haddad"))
-        text = "What is the daily wire transfer limit for a retail customer?"
-        self.runtime.ask(self.instance, asker, Question(workflow=WORKFLOW, text=text, space=space))
+        if done.status == "active":
+            self.spaces.append(space)
+            self.ask_everywhere()
         return done
 
-    def _soak(self, space: str) -> None:
+    def ask_everywhere(self) -> None:
+        """Ask one question in every space the release serves: what stands there must answer, not only once."""
+        asker = local_principal(self.instance.workspace, PersonId("omar.haddad"))
+        for space in self.spaces:
+            self.runtime.ask(self.instance, asker, Question(workflow=WORKFLOW, text=QUESTION, space=space))
+
+    def soak(self, space: str) -> None:
+        """Let the time pass that a release must be healthy in a space."""
         found = next(one for name, one in self.instance.workspace.spaces.items() if name == space)
         self.clock.advance(timedelta(seconds=found.soak_s + 60))
+        self.ask_everywhere()
         self.say("Time passes", f"{found.soak_s // 3600} h of healthy answers in {space}.")
 
     def try_shortcut(self, space: str) -> Refusal:
