@@ -102,10 +102,13 @@ def live_of(visit: Visit) -> Live:
 
 def _row(name: str, test: Mapping[str, Any]) -> TestRow:
     n, x = int(test.get("n", 0)), int(test.get("x", 0))
+    status = _STANDINGS.get(str(test.get("standing")), Status.UNKNOWN)
+    if not n and status is Status.MET:
+        status = Status.UNKNOWN  # a guard that has seen nothing is quiet, which says nothing
     return TestRow(
         name=name.replace("_", " ").replace(".", " "),
         purpose=_PURPOSES.get(str(test.get("purpose")), str(test.get("purpose"))),
-        status=_STANDINGS.get(str(test.get("standing")), Status.UNKNOWN),
+        status=status,
         seen=f"{x:,} of {n:,}" if n else "nothing yet",
         limit=str(test.get("limit", "")),
     )
@@ -126,8 +129,8 @@ def _stages(view: RolloutView) -> list[tuple[str, str, str, bool]]:
             stored = begun.get((number, index))
             is_here = (number, index) == (place.wave, place.step) and not view.stored.state.is_over
             words = "done" if stored is not None and stored.ended_at is not None else "now" if stored else "later"
-            hours = f"{step.bake_s / 3600:g} h" if step.bake_s >= 3600 else f"{step.bake_s // 60} min"
-            found.append((str(wave.space), f"{step.name}: {100 * step.weight:g} %, {hours}", words, is_here))
+            hours = f"{step.bake_s / 3600:g}\u00a0h" if step.bake_s >= 3600 else f"{step.bake_s // 60}\u00a0min"
+            found.append((str(wave.space), f"{step.name} {100 * step.weight:g}\u00a0%, {hours}", words, is_here))
     return found
 
 
