@@ -1,0 +1,174 @@
+"""Two persons over an inconclusive step, and an incident from its opening to its end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+from tests.control.rollout_world import DECIDER, PER_DAY, STARTER, bank, make_world, small_plan, with_plan
+
+from pilotage.control.incident_reports import incident_detail, incident_list
+from pilotage.control.manage_incident import Change, open_by_person, update_incident
+from pilotage.control.overrule_rollout import Overruled, overrule_rollout
+from pilotage.control.roll_back import RollbackRequest, roll_back
+from pilotage.control.start_rollout import Started, StartRequest, start_rollout
+from pilotage.core.errors import NotFound, UsageError
+from pilotage.core.reason import Refusal
+from pilotage.incident.records import IncidentState, Severity
+from pilotage.rollout.states import State
+from pilotage.store.incidents import StoredIncident, incident_freezes
+from pilotage.store.rollouts import StoredRollout
+from pilotage.testing.rollout_drills import pass_drills
+from pilotage.testing.rollout_traffic import CountedTraffic
+from pilotage.testing.rollouts import EAST, WORKFLOW, RolloutWorld
+from pilotage.workspace.plan import Undecidable
+
+pytestmark = pytest.mark.store
+SUPPORT, OTHER = "dina.kowalski", "joseph.mbeki"
+HOUR = timedelta(hours=1)
+
+
+def deciding(engine: Engine, per_day: float) -> tuple[RolloutWorld, StoredRollout]:
+    plan = replace(small_plan(), undecidable=Undecidable.HOLD)
+    world = make_world(engine, with_plan(bank(), plan), observe=CountedTraffic(per_day=dict.fromkeys(PER_DAY, per_day)))
+    world.serve(world.seal("Old."), [EAST])
+    new = world.seal("New.")
+    pass_drills(world, new)
+    request = StartRequest(release=new, space=EAST, per_day=per_day, accepted=True)
+    done = start_rollout(world.instance, world.ports, actor=world.person(STARTER), request=request)
+    assert isinstance(done, Started), done
+    stored = world.step(done.rollout.id)
+    return world, world.step(stored.id, 2 * HOUR)
+
+
+def acceptance(world: RolloutWorld, stored: StoredRollout, **changes: str) -> dict[str, str]:
+    base = {
+        "verdict": str(stored.decision),
+        "release": stored.release,
+        "space": EAST,
+        "step": "canary",
+        "bound": "errors < 0.2 %",
+        "owner": "nadia.brooks",
+        "severity": "medium",
+        "reason": "month end",
+        "expires_at": (world.clock.now() + timedelta(days=10)).isoformat(),
+    }
+    return {**base, **changes}
+
+
+def sign(world: RolloutWorld, stored: StoredRollout, who: str, **changes: str) -> Overruled | Refusal:
+    return overrule_rollout(
+        world.instance,
+        world.ports,
+        actor=world.person(who),
+        rollout=stored.id,
+        acceptance=acceptance(world, stored, **changes),
+    )
+
+
+def test_two_persons_take_an_undecided_step_on_when_the_harm_is_bounded(engine: Engine) -> None:
+    world, stored = deciding(engine, 400_000.0)
+    assert (stored.state, stored.decision_outcome) == (State.DECIDING, "inconclusive")
+    first = sign(world, stored, DECIDER)
+    assert isinstance(first, Overruled), first
+    assert first.waits
+    again = sign(world, stored, DECIDER)
+    assert isinstance(again, Overruled)
+    assert again.waits
+    starter = sign(world, stored, STARTER)
+    assert isinstance(starter, Refusal)
+    assert [reason.code for reason in starter.reasons] == ["SOD_CONFLICT"]
+    second = sign(world, stored, "bruno.silva")
+    assert isinstance(second, Overruled), second
+    assert second.rollout.state is State.ADVANCING
+    assert world.step(stored.id).place.step == 1
+
+
+def test_unbounded_harm_and_stale_verdicts_are_not_overruled(engine: Engine) -> None:
+    world, stored = deciding(engine, 20_000.0)
+    refused = sign(world, stored, DECIDER)
+    assert isinstance(refused, Refusal)
+    assert {reason.code for reason in refused.reasons} == {"TRIP_UNPROVEN"}
+    stale = sign(world, stored, DECIDER, verdict="sha256:0")
+    assert isinstance(stale, Refusal)
+    assert [reason.code for reason in stale.reasons] == ["STALE_VERDICT"]
+    with pytest.raises(UsageError):
+        sign(world, stored, DECIDER, expires_at="tomorrow")
+    with pytest.raises(UsageError):
+        overrule_rollout(world.instance, world.ports, actor=world.person(DECIDER), rollout=stored.id, acceptance={})
+
+
+def change(world: RolloutWorld, found: str, who: str, **fields: Any) -> StoredIncident | Refusal:
+    return update_incident(world.instance, actor=world.person(who), incident=found, change=Change(**fields))
+
+
+def codes(found: object) -> list[str]:
+    assert isinstance(found, Refusal), found
+    return [reason.code for reason in found.reasons]
+
+
+def test_an_incident_goes_from_page_to_post_mortem(engine: Engine) -> None:
+    world, stored = deciding(engine, 400_000.0)
+    request = RollbackRequest(workflow=WORKFLOW, reason="wrong rates")
+    assert not isinstance(roll_back(world.instance, actor=world.person(DECIDER), request=request), Refusal)
+    world.step(stored.id)
+    ((identifier, _),) = [
+        (str(one["incident"]), one)
+        for one in incident_list(world.instance, only_open=True)["incidents"]  # type: ignore[union-attr]
+        if one["severity"] == "SEV2"  # type: ignore[index, call-overload]
+    ]
+    taken = change(world, identifier, SUPPORT, state=IncidentState.ACKNOWLEDGED)
+    assert isinstance(taken, StoredIncident)
+    assert taken.commander == SUPPORT
+    assert codes(change(world, identifier, SUPPORT, state=IncidentState.RESOLVED)) == ["NOT_VERIFIED", "FREEZE"]
+    assert world.step(stored.id, timedelta(seconds=61)).state is State.ROLLED_BACK
+    assert codes(change(world, identifier, OTHER, lift_freeze=True)) == ["NOT_PERMITTED"]
+    assert codes(change(world, identifier, SUPPORT, severity=Severity.SEV4)) == ["REASON_NEEDED"]
+    change(world, identifier, SUPPORT, lift_freeze=True, state=IncidentState.RESOLVED)
+    with engine.connect() as connection:
+        assert incident_freezes(connection, WORKFLOW) == ()
+    assert codes(change(world, identifier, SUPPORT, state=IncidentState.CLOSED)) == ["POST_MORTEM_MISSING"]
+    account = {
+        "cause": "A prompt that named old rates.",
+        "informed": "Nobody had acted on it.",
+        "actions": [{"text": "Golden case", "owner": "maria.chen", "due": "2026-04-01", "aim": "prevent"}],
+    }
+    change(world, identifier, SUPPORT, post_mortem=account)
+    assert codes(change(world, identifier, SUPPORT, approve=True)) == ["SECOND_PERSON_NEEDED"]
+    assert codes(change(world, identifier, SUPPORT, state=IncidentState.CLOSED)) == ["SECOND_PERSON_NEEDED"]
+    change(world, identifier, OTHER, approve=True)
+    closed = change(world, identifier, SUPPORT, state=IncidentState.CLOSED, note="learned")
+    assert isinstance(closed, StoredIncident)
+    shown: Any = incident_detail(world.instance, identifier)
+    assert (shown["state"], shown["freezes"]) == ("closed", False)
+    assert [line["number"] for line in shown["timeline"]] == list(range(1, len(shown["timeline"]) + 1))
+    assert float(str(incident_list(world.instance)["mttr_minutes"])) > 0
+
+
+def test_a_person_opens_an_incident_and_the_same_one_again_joins_it(engine: Engine) -> None:
+    world = make_world(engine)
+
+    def opened(who: str = SUPPORT, workflow: str = WORKFLOW) -> StoredIncident | Refusal:
+        return open_by_person(
+            world.instance,
+            actor=world.person(who),
+            workflow=workflow,
+            space=EAST,
+            severity=Severity.SEV3,
+            summary="Slow",
+        )
+
+    first, again = opened(), opened()
+    assert isinstance(first, StoredIncident)
+    assert isinstance(again, StoredIncident)
+    assert first.id == again.id
+    assert codes(opened("maria.chen")) == ["NOT_PERMITTED"]
+    with pytest.raises(NotFound):
+        opened(workflow="nothing")
+    with pytest.raises(NotFound):
+        change(world, "nothing", SUPPORT, note="x")
+    with pytest.raises(NotFound):
+        incident_detail(world.instance, "nothing")

@@ -1,0 +1,89 @@
+"""What an incident needs to move on, and the times that are reported."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pilotage.incident.records import (
+    ActionItem,
+    HardKind,
+    Incident,
+    IncidentState,
+    PostMortem,
+    Severity,
+    Times,
+    lower,
+    move,
+    recovery,
+)
+
+ITEM = ActionItem(text="Alarm on it", owner="anna", due="2026-04-01", aim="detect")
+WRITTEN = PostMortem(author="anna", cause="a bad prompt", actions=(ITEM,), informed="all told", approved_by="carl")
+READY = Incident(id="i", severity=Severity.SEV1, state=IncidentState.RESOLVED, commander="ben", post_mortem=WRITTEN)
+
+
+def codes(incident: Incident, to: IncidentState) -> list[str]:
+    refusal = move(incident, to)
+    return [] if refusal is None else [reason.code for reason in refusal.reasons]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, []),
+        ({"post_mortem": None}, ["POST_MORTEM_MISSING"]),
+        ({"post_mortem": replace(WRITTEN, cause="")}, ["CAUSE_MISSING"]),
+        ({"post_mortem": replace(WRITTEN, actions=())}, ["ACTION_MISSING"]),
+        ({"post_mortem": replace(WRITTEN, informed="")}, ["ASKERS_UNINFORMED"]),
+        ({"post_mortem": replace(WRITTEN, approved_by=None)}, ["SECOND_PERSON_NEEDED"]),
+        ({"post_mortem": replace(WRITTEN, approved_by="anna")}, ["SECOND_PERSON_NEEDED"]),
+        ({"post_mortem": replace(WRITTEN, approved_by="ben")}, ["SECOND_PERSON_NEEDED"]),
+        ({"is_verified": False}, ["NOT_VERIFIED"]),
+        ({"freezes": True}, ["FREEZE"]),
+        ({"freezes": True, "freeze_lifted": True}, []),
+        ({"severity": Severity.SEV3, "post_mortem": None}, []),
+    ],
+)
+def test_an_incident_closes_only_when_everything_is_there(changes: dict[str, Any], expected: list[str]) -> None:
+    assert codes(replace(READY, **changes), IncidentState.CLOSED) == expected
+
+
+def test_a_state_never_goes_back() -> None:
+    for before in IncidentState:
+        for after in IncidentState:
+            is_back = list(IncidentState).index(after) <= list(IncidentState).index(before)
+            assert ("ILLEGAL_TRANSITION" in codes(replace(READY, state=before), after)) == is_back
+
+
+def test_only_a_reason_lowers_a_severity() -> None:
+    assert lower(READY, Severity.SEV3, reason=" ") is not None
+    assert lower(READY, Severity.SEV3, reason="nobody saw it") is None
+    assert lower(replace(READY, severity=Severity.SEV3), Severity.SEV1, reason="") is None
+
+
+def test_hard_events_are_the_worst_but_an_impaired_function() -> None:
+    assert {kind: kind.severity for kind in HardKind if kind.severity is not Severity.SEV1} == {
+        HardKind.BUSINESS_FUNCTION: Severity.SEV2
+    }
+
+
+def test_the_time_to_recover_counts_what_is_resolved_and_shows_what_is_open() -> None:
+    day = datetime(2026, 3, 2, tzinfo=UTC)
+
+    def at(hours: int, minutes: int = 0) -> datetime:
+        return day + timedelta(hours=hours, minutes=minutes)
+
+    found = recovery(
+        [
+            Times(started_at=at(9, 50), detected_at=at(10), resolved_at=at(10, 42)),
+            Times(started_at=at(11), detected_at=at(11), resolved_at=at(13)),
+            Times(started_at=at(9), detected_at=at(9)),
+        ]
+    )
+    assert (found.mttr_minutes, found.median_minutes, found.longest_minutes, found.open) == (81, 81, 120, 1)
+    nothing = recovery([])
+    assert (nothing.mttr_minutes, nothing.mttd_minutes, nothing.open) == (None, None, 0)

@@ -1,0 +1,163 @@
+"""Sums of observations: the same records in any batches give the same counts, and caps only weaken a conclusion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pilotage.analysis.counters import Count, Counters, Metric
+from pilotage.rollout.assignment import Arm
+from pilotage.rollout.observation import LatencyLimits, Observation, is_observation, marks, sound_outcome
+from pilotage.rollout.tally import Book, Caps, Totals, advance_cusums, counters, fold
+
+LIMITS = LatencyLimits(go_ms=2000, trip_ms=5000)
+TRIPS = {Metric.ERROR: 0.01, Metric.STALLED: 0.05, Metric.UNGROUNDED: 0.05, Metric.POLICY: 0.01}
+OUTCOMES = (
+    "ok",
+    "refused",
+    "error.server",
+    "timeout",
+    "lost",
+    "policy_blocked",
+    "client_gone",
+    "slow_client",
+    "shed",
+    "nonsense",
+)
+
+
+def seen(index: int = 0, **fields: Any) -> Observation:
+    base = {
+        "seq": index,
+        "step": "1.0",
+        "day": 0,
+        "arm": Arm.CANDIDATE,
+        "principal": "p1",
+        "outcome": "ok",
+        "latency_ms": 100.0,
+    }
+    return Observation(ungrounded=False, is_answer=True, **{**base, **fields})
+
+
+observations = st.lists(
+    st.builds(
+        Observation,
+        seq=st.integers(0, 1000),
+        step=st.sampled_from(["1.0", "1.1"]),
+        day=st.integers(0, 2),
+        arm=st.sampled_from([Arm.STABLE, Arm.CANDIDATE]),
+        principal=st.sampled_from(["a", "b", "c"]),
+        outcome=st.sampled_from(OUTCOMES),
+        latency_ms=st.sampled_from([1.0, 3000.0, 6000.0, -1.0, float("nan")]),
+        ungrounded=st.sampled_from([None, True, False]),
+        is_answer=st.booleans(),
+    ),
+    max_size=60,
+)
+
+
+def counted(batches: list[list[Observation]], caps: Caps | None = None) -> Totals:
+    totals, books = Totals(), dict[str, Book]()
+    for batch in batches:
+        fold(totals, books, batch, caps=caps or Caps(), limits=LIMITS)
+        advance_cusums(totals, batch, limits=LIMITS, trips=TRIPS)
+    return totals
+
+
+def read(totals: Totals) -> Counters:
+    return counters(totals, step="1.0", fractions={"1.0": 50_000, "1.1": 250_000}, admitted=0)
+
+
+@given(observations, st.integers(1, 7))
+def test_any_batching_gives_the_same_totals_bit_for_bit(batch: list[Observation], size: int) -> None:
+    pieces = [batch[start : start + size] for start in range(0, len(batch), size)]
+    assert counted(pieces).as_json() == counted([batch]).as_json()
+
+
+@given(observations, st.randoms())
+def test_the_order_of_records_changes_no_count(batch: list[Observation], dice: Any) -> None:
+    shuffled = list(batch)
+    dice.shuffle(shuffled)
+    one, other = counted([batch]), counted([shuffled])
+    one.cusums, other.cusums = {}, {}  # e-CUSUMs follow ledger order by design
+    assert read(one) == read(other)
+
+
+@given(observations)
+def test_caps_only_weaken_a_conclusion(batch: list[Observation]) -> None:
+    capped = read(counted([batch], Caps(failures=1, successes=1)))
+    free = read(counted([batch], Caps(failures=10**6, successes=10**6)))
+    for metric, count in capped.metrics.items():
+        everything = free.metric(metric)
+        assert count.go.x == everything.go.x
+        assert count.go.n <= everything.go.n
+        assert count.guard.n == everything.guard.n
+        assert count.guard.x <= everything.guard.x
+
+
+@given(observations)
+def test_totals_read_back_as_they_were_written(batch: list[Observation]) -> None:
+    totals = counted([batch])
+    assert Totals.read(totals.as_json()).as_json() == totals.as_json()
+
+
+def test_damaged_totals_are_an_error() -> None:
+    with pytest.raises(ValueError, match="damaged"):
+        Totals.read({"unknown": 1})
+
+
+def test_one_principal_alone_creates_neither_go_nor_trip() -> None:
+    batch = [seen(index, outcome="error.server" if index % 2 else "ok") for index in range(1000)]
+    error = read(counted([batch])).metric(Metric.ERROR)
+    assert (error.go, error.guard, error.failing) == (Count(n=550, x=500), Count(n=1000, x=3), 1)
+
+
+def test_relative_counts_are_distinct_principals_by_arm_and_fraction() -> None:
+    batch = [
+        seen(0, principal="a", outcome="timeout"),
+        seen(1, principal="a", outcome="timeout"),
+        seen(2, principal="b", outcome="timeout", arm=Arm.STABLE),
+        seen(3, principal="c", outcome="timeout", arm=Arm.STABLE, step="1.1"),
+    ]
+    found = read(counted([batch]))
+    arms = {one.fraction_ppm: (one.candidate, one.stable) for one in found.relative[Metric.ERROR]}
+    assert arms == {50_000: (1, 1), 250_000: (0, 1)}
+    assert (found.routed[0].principals, found.routed[0].candidate) == (2, 1)
+    assert found.principals == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "latency", "expected"),
+    [
+        ("ok", 100.0, {"slow": False, "stalled": False, "error": False, "policy": False, "refused": False}),
+        ("ok", 2500.0, {"slow": True, "stalled": False, "error": False}),
+        ("refused", 100.0, {"refused": True, "error": False}),
+        ("policy_blocked", 100.0, {"policy": True, "error": False}),
+        ("timeout", 1.0, {"error": True, "slow": True, "stalled": True}),
+        ("shed", 1.0, {"shed": True, "error": True, "slow": True, "stalled": True}),
+        ("client_gone", 100.0, {"client_gone": True, "slow": False}),
+        ("client_gone", 6000.0, {"client_gone": True, "slow": True, "stalled": True}),
+        ("ok", float("nan"), {"error": True, "slow": True, "stalled": True}),
+        ("what", 1.0, {"error": True}),
+    ],
+)
+def test_what_an_outcome_counts_for(outcome: str, latency: float, expected: dict[str, bool]) -> None:
+    one = seen(outcome=outcome, latency_ms=latency)
+    found = {metric.value: failed for metric, failed in marks(one, LIMITS).items()}
+    assert {name: found[name] for name in expected} == expected
+    assert ("error" in found) == (outcome != "client_gone")
+
+
+def test_a_mistake_before_routing_is_no_observation_and_nonsense_is_lost() -> None:
+    assert not is_observation("rejected")
+    assert is_observation("ok")
+    assert sound_outcome("ok", -1.0) == "lost"
+    assert sound_outcome("ok", 1.0) == "ok"
+
+
+def test_feedback_and_admissions_are_passed_on() -> None:
+    found = counters(Totals(), step="1.0", fractions={}, admitted=7, feedback=Count(n=3, x=1))
+    assert (found.admitted, found.metric(Metric.FEEDBACK).go, found.routed) == (7, Count(n=3, x=1), ())
