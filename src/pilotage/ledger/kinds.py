@@ -61,6 +61,7 @@ class EntryKind(StrEnum):
     GATE_DECIDED = "gate.decided"
     GATE_EMERGENCY_OPENED = "gate.emergency_opened"
     GATE_CONFIRMED = "gate.confirmed"
+    GATE_PACK_FROZEN = "gate.pack_frozen"
 
     DEPLOYMENT_PROMOTED = "deployment.promoted"
     DEPLOYMENT_ROLLED_BACK = "deployment.rolled_back"
