@@ -23,11 +23,12 @@ from pilotage.control.rollout_moves import Deed, Move, machine_deed, move_rollou
 from pilotage.control.rollout_ports import RolloutPorts
 from pilotage.control.rollout_traffic import begin_step, place_candidate
 from pilotage.control.send_messages import Notice, send
+from pilotage.control.watch_left_spaces import watch_left_spaces
 from pilotage.core.canonical import Json
 from pilotage.core.reason import Reason, Refusal
 from pilotage.incident.records import IncidentState, Severity
 from pilotage.rollout.machine import Action, Place, next_action
-from pilotage.rollout.states import State
+from pilotage.rollout.states import BACKING_OUT, State, WaveState
 from pilotage.rollout.transitions import Event, Notify
 from pilotage.store.incidents import add_line, find_incident, save_incident
 from pilotage.store.rollout_verdicts import add_verdict
@@ -37,6 +38,7 @@ from pilotage.store.rollouts import (
     save_rollout,
     seconds_to_zero,
     take_fence,
+    waves_of,
 )
 
 MOST_MOVES: Final = 4
@@ -62,6 +64,8 @@ def reconcile_rollout(
     if stored is None:
         return None
     turn = _Turn(connection=connection, instance=instance, ports=ports, deed=machine_deed(instance.clock.now()))
+    if stored.state.is_over or stored.state in BACKING_OUT:
+        watch_left_spaces(connection, instance, ports, stored, turn.deed)
     for _ in range(MOST_MOVES):
         if stored.state.is_over:
             break
@@ -263,8 +267,9 @@ _PERFORM: Mapping[Event, _Perform] = {
 }
 
 
-def next_look(stored: StoredRollout | None, now: datetime) -> datetime | None:
-    """Return when to look again, None when the rollout is over."""
+def next_look(connection: Connection, stored: StoredRollout | None, now: datetime) -> datetime | None:
+    """Return when to look again; None when the rollout is over and no space still has its candidate."""
     if stored is not None and stored.state.is_over:
-        return None
+        left = any(wave.state is WaveState.LEFT for wave in waves_of(connection, stored.id))
+        return now + TICK if left else None
     return now + TICK

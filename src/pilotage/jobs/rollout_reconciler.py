@@ -47,7 +47,7 @@ class RolloutStep:
         stored = reconcile_rollout(connection, instance, self._ports, run.key)
         if stored is None and find_rollout(connection, run.key) is None:
             return Done()
-        again = next_look(stored, instance.clock.now())
+        again = next_look(connection, stored, instance.clock.now())
         return Done() if again is None else Again(at=again)
 
 

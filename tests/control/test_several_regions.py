@@ -1,0 +1,108 @@
+"""One plan over several spaces: a failed one goes back alone, the others keep their weight and stay watched."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine, text
+from tests.control.rollout_world import DECIDER, PER_DAY, STARTER, bank, make_world, with_plan
+
+from pilotage.control.roll_back import RollbackRequest, roll_back
+from pilotage.control.start_rollout import Started, StartRequest, start_rollout
+from pilotage.core.reason import Refusal
+from pilotage.rollout.states import State, WaveState
+from pilotage.store.rollouts import StoredRollout, waves_of
+from pilotage.store.routes import read_route
+from pilotage.testing.clock import SimulatedClock
+from pilotage.testing.rollout_drills import pass_drills
+from pilotage.testing.rollout_traffic import Behaviour, CountedTraffic
+from pilotage.testing.rollouts import EAST, EU, WEST, WORKFLOW, RolloutWorld
+from pilotage.workspace.plan import Plan, Step, Wave
+
+pytestmark = pytest.mark.store
+HOUR = timedelta(hours=1)
+STEPS = (Step(name="all", weight=1.0, bake_s=3600),)
+PLAN = Plan(
+    name="regions",
+    waves=(Wave(space=EAST, steps=STEPS), Wave(space=WEST, steps=STEPS), Wave(space=EU, steps=STEPS, isolated=True)),
+    plain={"regions": 3},
+)
+
+
+def failing_in(engine: Engine, space: str, hours: int) -> tuple[RolloutWorld, StoredRollout, CountedTraffic]:
+    traffic = CountedTraffic(
+        per_day=dict.fromkeys(PER_DAY, 480_000.0),
+        bad=Behaviour(error=0.2),
+        bad_space=space,  # type: ignore[arg-type]
+        bad_from=SimulatedClock().now() + hours * HOUR,
+    )
+    world = make_world(engine, with_plan(bank(), PLAN), observe=traffic)
+    world.serve(world.seal("Old."))
+    new = world.seal("New.")
+    pass_drills(world, new)
+    request = StartRequest(release=new, space=EAST, per_day=480_000, accepted=True)
+    done = start_rollout(world.instance, world.ports, actor=world.person(STARTER), request=request)
+    assert isinstance(done, Started), done
+    stored = world.step(done.rollout.id)
+    for _ in range(8):
+        stored = world.step(stored.id, HOUR)
+        if stored.state not in {State.OBSERVING, State.DECIDING, State.ADVANCING}:
+            break
+    return world, stored, traffic
+
+
+def shape(world: RolloutWorld, stored: StoredRollout) -> dict[str, tuple[WaveState, int]]:
+    with world.engine.connect() as connection:
+        return {
+            wave.space: (wave.state, read_route(connection, wave.space, WORKFLOW).fraction_ppm)
+            for wave in waves_of(connection, stored.id)
+        }
+
+
+def test_a_trip_in_the_second_region_leaves_the_first_with_its_weight_and_armed(engine: Engine) -> None:
+    world, stored, traffic = failing_in(engine, WEST, 0)
+    assert stored.flipped == (WEST,)
+    assert shape(world, stored) == {
+        EAST: (WaveState.LEFT, 1_000_000),
+        WEST: (WaveState.ROLLED_BACK, 0),
+        EU: (WaveState.DONE, 0),
+    }
+    world.step(stored.id)
+    done = world.step(stored.id, timedelta(seconds=61))
+    assert done.state is State.ROLLED_BACK
+    traffic.bad_space = EAST
+    world.step(stored.id, HOUR)
+    assert shape(world, stored)[EAST] == (WaveState.ROLLED_BACK, 0)
+    with engine.connect() as connection:
+        query = "SELECT count(*) FROM incident WHERE cause = 'statistical trip' AND NOT is_drill"
+        assert connection.scalar(text(query)) == 2
+
+
+def test_a_late_trip_in_an_earlier_region_takes_back_that_region(engine: Engine) -> None:
+    world, stored, _traffic = failing_in(engine, EAST, 2)
+    assert stored.flipped == (EAST,)
+    assert shape(world, stored)[EAST] == (WaveState.ROLLED_BACK, 0)
+
+
+def test_a_person_can_take_back_a_space_that_was_left(engine: Engine) -> None:
+    world, stored, _traffic = failing_in(engine, WEST, 0)
+    world.step(stored.id)
+    world.step(stored.id, timedelta(seconds=61))
+    request = RollbackRequest(workflow=WORKFLOW, space=EAST, reason="same release")
+    moved = roll_back(world.instance, actor=world.person(DECIDER), request=request)
+    assert not isinstance(moved, Refusal)
+    assert shape(world, stored)[EAST] == (WaveState.ROLLED_BACK, 0)
+    assert moved[0].flipped == (EAST,)
+
+
+def test_a_later_region_cannot_start_before_the_first_one_serves_the_release(engine: Engine) -> None:
+    world = make_world(engine, with_plan(bank(), replace(PLAN)))
+    world.serve(world.seal("Old."))
+    new = world.seal("New.")
+    pass_drills(world, new)
+    request = StartRequest(release=new, space=WEST, per_day=480_000, accepted=True)
+    done = start_rollout(world.instance, world.ports, actor=world.person(STARTER), request=request)
+    assert isinstance(done, Refusal)
+    assert [reason.code for reason in done.reasons] == ["WAVE_ORDER"]
