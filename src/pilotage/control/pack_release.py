@@ -20,6 +20,7 @@ from pilotage.workspace.workflow import Kpi, WorkflowDocument
 
 FIRST_RELEASE = "none: this is the first release"
 _HOUR_S = 3600
+_MOST_LINES = 40
 
 
 def overview(chain: Chain) -> Json:
@@ -140,10 +141,15 @@ def changes(chain: Chain) -> Json:
         return {"before": parent, "flags": MISSING, "parts": MISSING}
     found = diff_on(chain.connection, parent, chain.stored.digest)
     parts: list[Json] = [
-        {"part": str(one.kind), "state": "same" if one.is_same else "changed", "detail": list(one.detail)[:40]}
+        {"part": str(one.kind), "state": "same" if one.is_same else "changed", "detail": _shortened(one.detail)}
         for one in found.parts
     ]
     return {"before": parent, "flags": [str(flag) for flag in found.flags], "parts": parts}
+
+
+def _shortened(detail: tuple[str, ...]) -> list[Json]:
+    rest = len(detail) - _MOST_LINES
+    return [*detail[:_MOST_LINES], *([f"and {rest} more lines"] if rest > 0 else [])]
 
 
 def gates(chain: Chain, names: tuple[str, ...]) -> Json:
