@@ -213,7 +213,10 @@ class Joined:
             signal.signal(number, lambda *_: stop.set())
         with open_instance(opening) as instance:
             require_ledger_key(instance)
-            registry = make_registry(lambda one: self.refresh_tools(one, lambda _done, _total: None))
+            registry = make_registry(
+                lambda one: self.refresh_tools(one, lambda _done, _total: None),
+                drive=lambda one, run: asyncio.run(_drive_job(one, run, stop)),
+            )
             run_worker(instance, registry, stop, listen_url=opening.environ.get("DATABASE_LISTEN_URL"))
 
     def refresh_tools(self, instance: Instance, progress: Callable[[int, int | None], None]) -> RefreshTools:
@@ -260,6 +263,26 @@ async def _drive(instance: Instance, run: str, progress: Callable[[Progress], No
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, watch.stop.set)
+    return await _drive_watched(instance, run, watch)
+
+
+async def _drive_job(instance: Instance, run: str, stop: threading.Event) -> Driven:
+    """Drive a run in a worker's thread until the worker ends."""
+    watch = Watch(by_person=False)
+
+    async def follow() -> None:
+        while not stop.is_set():  # noqa: ASYNC110 - an event of threads, looked at from a loop
+            await asyncio.sleep(0.2)
+        watch.stop.set()
+
+    following = asyncio.create_task(follow())
+    try:
+        return await _drive_watched(instance, run, watch)
+    finally:
+        following.cancel()
+
+
+async def _drive_watched(instance: Instance, run: str, watch: Watch) -> Driven:
     async with joined_serving(instance, dict(os.environ)) as (running, indexes):
         overlaid = SuiteRetrievers(instance.workspace, instance.engine, indexes, running.pool)
         targets = ServingTargets(running.serving, instance.engine, load=running.load, overlaid=overlaid)

@@ -11,10 +11,12 @@ from pilotage.cli import (
     evaluate,
     evidence,
     gate,
+    golden,
     incident,
     key,
     ledger,
     release,
+    report,
     rollback,
     rollout,
     run,
@@ -41,8 +43,10 @@ def make_app(runtime: Runtime) -> typer.Typer:
     answer.register(app, runtime)
     evidence.register(app)
     gate.register(app)
+    report.register(app)
     evaluate.register(app, runtime)
     suite.register(app, runtime)
+    golden.register(app)
     rollout.register(app)
     rollback.register(app)
     incident.register(app)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -30,9 +31,16 @@ from pilotage.store.evaluation_tasks import add_tasks
 from pilotage.store.ledger_entries import append
 from pilotage.store.pseudonyms import pseudonym_of
 from pilotage.store.releases import StoredRelease, find_release, load_release, named_release
+from pilotage.store.runs import request_run
 from pilotage.workspace.golden import Split
 
 _ACTOR: Final = "system:evaluation"
+DRIVE: Final = "evaluation"
+"""The kind of job that drives a run nobody drives."""
+
+_WATCHED: Final = timedelta(minutes=1)
+"""How long a run asked for by a person is left to their own command."""
+
 _WITHDRAWN: Final = frozenset({ReleaseState.REVOKED, ReleaseState.QUARANTINED})
 
 
@@ -66,6 +74,8 @@ def start_evaluation(
         _check_askers(instance, plan)
         add_run(connection, plan.run)
         add_tasks(connection, _tasks(plan), due_at=plan.run.requested_at)
+        due_at = plan.run.requested_at + (_WATCHED if request.cause is Cause.COMMAND else timedelta())
+        request_run(connection, kind=DRIVE, key=plan.run.id, due_at=due_at)
         _record(connection, plan, actor)
     return plan.run
 

@@ -78,10 +78,14 @@ class Scoring(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Watch:
-    """How a driver is watched and stopped: `stop` lets calls in flight end and takes no others."""
+    """How a driver is watched and stopped: `stop` lets calls in flight end and takes no others.
+
+    `by_person`: who stops it goes on with it themselves; a job that ends leaves the run to the next worker.
+    """
 
     progress: Callable[[Progress], None] = lambda _progress: None
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    by_person: bool = True
 
 
 Stage = Callable[[PlannedCase, Principal, date | None], Ask]

@@ -17,10 +17,11 @@ from sqlalchemy import Connection
 from pilotage.control.evaluation_drive import Scoring, measured
 from pilotage.control.evaluation_evidence import attach_run
 from pilotage.control.fairness_finish import conclude_fairness
+from pilotage.control.golden_sets import leaks_of
 from pilotage.control.instance import Instance
 from pilotage.control.own_coverage import Scored, attach_coverage
 from pilotage.control.redteam_suite import conclude_attacks
-from pilotage.control.sealed_golden import Plan, PlannedCase
+from pilotage.control.sealed_golden import Plan, PlannedCase, sealed_golden
 from pilotage.core.canonical import Form, Json, canonical_bytes
 from pilotage.core.digest import digest_of
 from pilotage.core.ids import new_ulid
@@ -79,6 +80,7 @@ def _conclude(connection: Connection, plan: Plan, scoring: Scoring, answers: Ans
                 files=plan.files,
                 settings=plan.settings,
                 measures=scoring.measures,
+                leaks=leaks_of(connection, sealed_golden(connection, plan.run.release), plan.files),
             )
             return conclude(asked, answers.candidate, answers.baseline, attempts)
     assert_never(plan.run.kind)

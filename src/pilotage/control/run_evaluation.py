@@ -63,7 +63,20 @@ async def drive_run(
             case _:
                 assert_never(plan.run.kind)
     run = run_named(instance, identifier)
-    return Driven(run=run, progress=progress, is_interrupted=not run.state.is_over)
+    is_interrupted = watch.stop.is_set() and run.state is not RunState.COMPLETED
+    if is_interrupted and watch.by_person:
+        # Whoever stopped it goes on with it; a job must not do so behind their back.
+        with instance.engine.begin() as connection:
+            move_run(
+                connection,
+                identifier,
+                RunState.CANCELLED,
+                expected=(RunState.RUNNING,),
+                at=instance.clock.now(),
+                note="Interrupted; it can be resumed.",
+            )
+        run = run_named(instance, identifier)
+    return Driven(run=run, progress=progress, is_interrupted=is_interrupted)
 
 
 def _means(instance: Instance, plan: Plan, targets: Targets, scoring: Scoring | None) -> Means:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest
 from pilotage.core.reason import Reason
 from pilotage.evaluation.assessment import Assessment, Measure, Status
 from pilotage.evaluation.comparison import Arm, Settings
-from pilotage.evaluation.criteria import Kind, Verdict
+from pilotage.evaluation.criteria import Kind, Verdict, worst_verdict
 from pilotage.evaluation.generation import Generation
+from pilotage.evaluation.leakage import Leak, blocks_gating
 from pilotage.evaluation.verdict import Question, ReleaseVerdict, declared_criteria, judge
 from pilotage.workspace.golden import EvaluationSettings, GoldenCase, GoldenFile
 
@@ -51,7 +52,19 @@ class Asked:
     files: tuple[GoldenFile, ...]
     settings: EvaluationSettings
     measures: Mapping[str, Measure]
+    leaks: tuple[Leak, ...] = ()
     first_release_absolute: bool = True
+
+    @property
+    def cases(self) -> dict[str, GoldenCase]:
+        """Every case of the run, by id."""
+        return {case.id: case for file in self.files for case in file.cases}
+
+    @property
+    def gating(self) -> dict[str, GoldenCase]:
+        """The cases that decide: all but the leaked ones, which are scored and shown apart."""
+        leaked = {one.case_id for one in self.leaks}
+        return {name: case for name, case in self.cases.items() if name not in leaked}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +89,7 @@ def conclude(
     asked: Asked, candidate: Sequence[CaseResult], baseline: Sequence[CaseResult], attempts: Attempts
 ) -> Conclusion:
     """Return the result of an evaluation run."""
-    found = _verdict(asked, candidate, baseline, attempts)
+    found = _without_leaks(asked, _verdict(asked, candidate, baseline, attempts))
     counts = _counts(asked, candidate)
     failed = _must_pass_failed(found)
     regressions = _regressions(found)
@@ -86,6 +99,9 @@ def conclude(
         **counts,
         "must_pass_failed": failed,
         "regressions": [dict(one.as_json()) for one in regressions],
+        "leaked": [
+            {"case": one.case_id, "code": one.code.value, "where": one.where, "share": one.share} for one in asked.leaks
+        ],
         "failed": {name: list(cases) for name, cases in _failed(candidate).items()},
         "versions": sorted({one.version for result in candidate for one in result.assessments}),
         "attempts": {"earlier": list(attempts.verdicts), "gate_split": attempts.count},
@@ -110,7 +126,7 @@ def _verdict(
 ) -> ReleaseVerdict:
     settings = Settings(
         golden=asked.golden_digest,
-        cases={case.id: case for file in asked.files for case in file.cases},
+        cases=asked.gating,
         measures=asked.measures,
         margins=asked.settings.margins,
         primary=asked.settings.primary,
@@ -131,6 +147,17 @@ def _verdict(
     return judge(Arm(release=asked.release, assessments=_all(candidate)), old, settings, question)
 
 
+def _without_leaks(asked: Asked, found: ReleaseVerdict) -> ReleaseVerdict:
+    """Return the verdict, inconclusive at best where a must-pass case or more than 5 % leaked."""
+    if not blocks_gating(asked.leaks, list(asked.cases.values())):
+        return found
+    leaked = sorted({one.case_id for one in asked.leaks})
+    text = f"{len(leaked)} of {len(asked.cases)} cases leaked into the release: {', '.join(leaked[:5])}."
+    reason = Reason(code="GOLDEN_LEAKED", text=text, where=leaked[0], observed=str(len(leaked)), limit="5 %")
+    verdict = worst_verdict(found.verdict, Verdict.INCONCLUSIVE)
+    return replace(found, verdict=verdict, reasons=(*found.reasons, reason))
+
+
 def _all(results: Sequence[CaseResult]) -> list[Assessment]:
     return [one for result in results for one in result.assessments]
 
@@ -139,7 +166,7 @@ def _counts(asked: Asked, candidate: Sequence[CaseResult]) -> dict[str, int]:
     """Return cases, and those whose every scorer gave a number: a refusal is one, a missing number is none."""
     missing = {one.case_id for result in candidate for one in result.assessments if one.is_harmful}
     missing |= {result.case.id for result in candidate if not result.assessments}
-    cases = {case.id for file in asked.files for case in file.cases}
+    cases = asked.cases.keys()
     unasked = cases - {result.case.id for result in candidate}
     unscored = len(missing | unasked)
     return {"cases": len(cases), "scored": len(cases) - unscored, "unscored": unscored}

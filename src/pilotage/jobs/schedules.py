@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from pilotage.control.close_interactions import close_lost_interactions
+from pilotage.control.evaluate_release import DRIVE
 from pilotage.control.instance import Instance
 from pilotage.control.purge_document import purge_document
 from pilotage.control.refresh_corpus import RefreshTools, refresh_corpus
@@ -21,6 +22,15 @@ from pilotage.control.take_down import RUN_KIND as TAKEDOWN
 from pilotage.core.ids import CorpusName
 from pilotage.corpus.cadence import next_due, parse_cadence
 from pilotage.corpus.settings import CorpusSettings
+from pilotage.jobs.evaluations import (
+    ON_SEAL,
+    WEEKLY,
+    Drive,
+    DriveEvaluation,
+    evaluate_sealed,
+    evaluate_weekly,
+    schedule_evaluations,
+)
 from pilotage.jobs.handlers import Registry, Work
 from pilotage.jobs.lease import Lease
 from pilotage.jobs.notifications import KIND as NOTIFICATION
@@ -39,12 +49,20 @@ ToolsOf = Callable[[Instance], RefreshTools]
 """What a scheduled refresh looks documents over with."""
 
 
-def make_registry(tools_of: ToolsOf) -> Registry:
-    """Return every kind of run this version knows."""
+def make_registry(tools_of: ToolsOf, drive: Drive | None = None) -> Registry:
+    """Return every kind of run this version knows; `drive` takes evaluation runs to their end."""
+    evaluations = {} if drive is None else {DRIVE: Work(act=DriveEvaluation(drive))}
     return Registry(
-        steps={PARTITIONS: make_partitions, CLOSING: _close, ROLLOUT: RolloutStep(rollout_ports())},
+        steps={
+            WEEKLY: evaluate_weekly,
+            ON_SEAL: evaluate_sealed,
+            PARTITIONS: make_partitions,
+            CLOSING: _close,
+            ROLLOUT: RolloutStep(rollout_ports()),
+        },
         deliverers={NOTIFICATION: deliver_notification},
         works={
+            **evaluations,
             TAKEDOWN: Work(act=_purge, lock=lambda _run: TAKEDOWN),
             REFRESH: Work(act=_Refresh(tools_of), lock=lambda run: f"{REFRESH}:{run.key}"),
         },
@@ -55,6 +73,7 @@ def schedule_all(instance: Instance) -> None:
     """Ask for every recurring run at start-up; asking again changes nothing."""
     schedule_partitions(instance)
     schedule_rollouts(instance)
+    schedule_evaluations(instance)
     now = instance.clock.now()
     with instance.engine.begin() as connection:
         request_run(connection, kind=CLOSING, key="interaction", due_at=now)
