@@ -115,11 +115,8 @@ def test_an_incident_goes_from_page_to_post_mortem(engine: Engine) -> None:
     request = RollbackRequest(workflow=WORKFLOW, reason="wrong rates")
     assert not isinstance(roll_back(world.instance, actor=world.person(DECIDER), request=request), Refusal)
     world.step(stored.id)
-    ((identifier, _),) = [
-        (str(one["incident"]), one)
-        for one in incident_list(world.instance, only_open=True)["incidents"]  # type: ignore[union-attr]
-        if one["severity"] == "SEV2"  # type: ignore[index, call-overload]
-    ]
+    listed: Any = incident_list(world.instance, only_open=True)
+    (identifier,) = [str(one["incident"]) for one in listed["incidents"] if one["severity"] == "SEV2"]
     taken = change(world, identifier, SUPPORT, state=IncidentState.ACKNOWLEDGED)
     assert isinstance(taken, StoredIncident)
     assert taken.commander == SUPPORT

@@ -51,10 +51,7 @@ def read_facts(
     connection: Connection, instance: Instance, ports: RolloutPorts, stored: StoredRollout, now: datetime
 ) -> Seen:
     """Return what is known about a rollout now."""
-    following = stored.place.after(stored.plan)
-    next_space = stored.space
-    if stored.state is State.ADVANCING and following is not None:
-        next_space = stored.plan.waves[following.wave].space
+    next_space = _next_space(stored)
     gate = gate_reasons(connection, instance, ports, stored, next_space, now)
     waves, steps = waves_of(connection, stored.id), steps_of(connection, stored.id)
     judged = _judged(connection, instance, ports, stored, _Row(waves=waves, steps=steps, gate=gate), now)
@@ -92,6 +89,14 @@ def read_facts(
         tripped=None if tripped is None else stored.plan.waves[tripped].space,
         trip=None if tripped is None else judged[tripped][1],
     )
+
+
+def _next_space(stored: StoredRollout) -> SpaceName:
+    """Return the space whose gate and calendar decide what comes next."""
+    following = stored.place.after(stored.plan)
+    if stored.state is State.ADVANCING and following is not None:
+        return stored.plan.waves[following.wave].space
+    return stored.space
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

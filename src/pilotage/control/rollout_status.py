@@ -54,7 +54,6 @@ def _detail(connection: Connection, stored: StoredRollout) -> dict[str, Json]:
     newest = latest_verdict(connection, stored.id)
     body: dict[str, Any] = {} if newest is None else json.loads(newest.body)
     signed = () if stored.decision is None else signatures_of(connection, stored.id, stored.decision, kind="go")
-    steps = steps_of(connection, stored.id)
     return {
         "verdict": {
             "digest": None if newest is None else newest.digest,
@@ -65,26 +64,7 @@ def _detail(connection: Connection, stored: StoredRollout) -> dict[str, Json]:
         },
         "observed": body.get("tests", {}),
         "signed": [{"role": one.role, "at": to_text(one.at)} for one in signed],
-        "waves": [
-            {
-                "space": wave.space,
-                "state": wave.state.value,
-                "stable": wave.stable,
-                "fraction_ppm": read_route(connection, wave.space, stored.workflow).fraction_ppm,
-                "admitted": admissions_of(connection, wave.space, stored.workflow, stored.release).admitted,
-                "steps": [
-                    {
-                        "step": stored.plan.waves[step.wave].steps[step.step].name,
-                        "fraction_ppm": step.fraction_ppm,
-                        "started_at": to_text(step.started_at),
-                        "ended_at": None if step.ended_at is None else to_text(step.ended_at),
-                    }
-                    for step in steps
-                    if step.wave == wave.number
-                ],
-            }
-            for wave in waves_of(connection, stored.id)
-        ],
+        "waves": _waves(connection, stored),
         "rollback": None
         if stored.flipped_at is None
         else {
@@ -94,3 +74,27 @@ def _detail(connection: Connection, stored: StoredRollout) -> dict[str, Json]:
             "seconds_to_zero_traffic": None if stored.zero_s is None else f"{stored.zero_s:.3f}",
         },
     }
+
+
+def _waves(connection: Connection, stored: StoredRollout) -> list[Json]:
+    steps = steps_of(connection, stored.id)
+    return [
+        {
+            "space": wave.space,
+            "state": wave.state.value,
+            "stable": wave.stable,
+            "fraction_ppm": read_route(connection, wave.space, stored.workflow).fraction_ppm,
+            "admitted": admissions_of(connection, wave.space, stored.workflow, stored.release).admitted,
+            "steps": [
+                {
+                    "step": stored.plan.waves[step.wave].steps[step.step].name,
+                    "fraction_ppm": step.fraction_ppm,
+                    "started_at": to_text(step.started_at),
+                    "ended_at": None if step.ended_at is None else to_text(step.ended_at),
+                }
+                for step in steps
+                if step.wave == wave.number
+            ],
+        }
+        for wave in waves_of(connection, stored.id)
+    ]

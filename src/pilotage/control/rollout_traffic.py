@@ -61,14 +61,7 @@ def begin_step(
     )
     after = written(connection, before, wish, stored, deed)
     _enter(connection, stored, place, traffic, after, deed)
-    data: dict[str, Json] = {
-        "space": space,
-        "weight_ppm": round(1_000_000 * step.weight),
-        "fraction_ppm": traffic.fraction_ppm,
-        "cohort_share_ppm": round(1_000_000 * traffic.cohort_share),
-        "salt": stored.salt,
-        "generation": after.generation,
-    }
+    data = _entry_data(stored, place, traffic, after)
     changes: dict[str, Any] = {
         "place": place,
         "step_at": deed.at,
@@ -79,6 +72,17 @@ def begin_step(
     }
     move = Move(event=event, reasons=traffic.warnings, changes=changes, data=data)
     return move_rollout(connection, instance, stored, move, deed)
+
+
+def _entry_data(stored: StoredRollout, place: Place, traffic: StepTraffic, route: Route) -> dict[str, Json]:
+    return {
+        "space": route.space,
+        "weight_ppm": round(1_000_000 * place.of(stored.plan).weight),
+        "fraction_ppm": traffic.fraction_ppm,
+        "cohort_share_ppm": round(1_000_000 * traffic.cohort_share),
+        "salt": stored.salt,
+        "generation": route.generation,
+    }
 
 
 def _members(instance: Instance, cohort: tuple[str, ...]) -> int | None:

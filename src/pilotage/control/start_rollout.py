@@ -204,6 +204,17 @@ class _Start:
             text = f"Another rollout of {stored.workflow} was started in {space} a moment ago."
             return Refusal(reasons=(Reason(code="ROLLOUT_ACTIVE", text=text, where=space),))
         stored = self._held(stored)
+        self._planned(stored, waves, foresight, request)
+        against = (*foresight.against, *self._not_ready(stored, space))
+        if against:
+            return self._refused(stored, foresight, against)
+        place_candidate(self.connection, stored, space, machine_deed(self.deed.at))
+        request_run(self.connection, kind=RUN_KIND, key=stored.id, due_at=self.deed.at)
+        return Started(rollout=stored, foresight=foresight)
+
+    def _planned(
+        self, stored: StoredRollout, waves: tuple[StoredWave, ...], foresight: Foresight, request: StartRequest
+    ) -> None:
         record_entry(
             self.connection,
             stored,
@@ -220,12 +231,6 @@ class _Start:
                 "accepted": request.accepted,
             },
         )
-        against = (*foresight.against, *self._not_ready(stored, space))
-        if against:
-            return self._refused(stored, foresight, against)
-        place_candidate(self.connection, stored, space, machine_deed(self.deed.at))
-        request_run(self.connection, kind=RUN_KIND, key=stored.id, due_at=self.deed.at)
-        return Started(rollout=stored, foresight=foresight)
 
     def _row(self, foresight: Foresight, attempt: int) -> StoredRollout:
         preflight: dict[str, Any] = foresight.as_json()

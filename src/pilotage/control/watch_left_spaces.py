@@ -78,18 +78,7 @@ def _take_back(
     flipped = flip(connection, wave.space, withdrawal, fence=stored.fence, deed=deed)
     (current,) = [one for one in waves_of(connection, stored.id) if one.number == wave.number]
     save_wave(connection, replace(current, state=WaveState.ROLLED_BACK, ended_at=deed.at))
-    trouble = Trouble(
-        workflow=stored.workflow,
-        space=wave.space,
-        spaces=(wave.space,),
-        release=stored.release,
-        cause="statistical trip",
-        severity=Severity.SEV2,
-        summary=f"{stored.release} was taken out of {wave.space} too. {why}",
-        rollout=stored.id,
-        verdict=verdict.digest,
-        freezes=True,
-    )
+    trouble = _trouble(stored, wave, verdict)
     incident = open_incident(connection, instance, trouble, deed)
     record_entry(
         connection,
@@ -105,4 +94,19 @@ def _take_back(
             "incident": incident.id,
             "reasons": reasons_json(verdict.reasons),
         },
+    )
+
+
+def _trouble(stored: StoredRollout, wave: StoredWave, verdict: Verdict) -> Trouble:
+    return Trouble(
+        workflow=stored.workflow,
+        space=wave.space,
+        spaces=(wave.space,),
+        release=stored.release,
+        cause="statistical trip",
+        severity=Severity.SEV2,
+        summary=f"{stored.release} was taken out of {wave.space} too. {verdict.reasons[0].text}",
+        rollout=stored.id,
+        verdict=verdict.digest,
+        freezes=True,
     )

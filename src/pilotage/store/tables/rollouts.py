@@ -244,10 +244,10 @@ drill = Table(
 Index("rollout_workflow", rollout.c.workflow, rollout.c.created_at)
 Index(
     "rollout_one_active",
-    text("workflow, space) WHERE state IN ('waiting'"),
-    text("'live'"),
-    text("'left'"),
+    rollout_wave.c.workflow,
+    rollout_wave.c.space,
     unique=True,
+    postgresql_where=text("state IN ('waiting', 'live', 'left')"),
 )
 Index("rollout_verdict_at", rollout_verdict.c.rollout, rollout_verdict.c.at)
 Index(
