@@ -142,7 +142,7 @@ def _widths(columns: tuple[str, ...], rows: tuple[tuple[str, ...], ...]) -> list
         texts = [column, *(row[at] for row in rows)]
         longest = max((len(word) for text in texts for word in text.split()), default=1)
         mean = sum(len(text) for text in texts) / len(texts)
-        weights.append(min(30.0, max(4.0, longest, mean / 2)))
+        weights.append(min(30.0, max(5.0, 1.25 * longest + 1, mean / 2)))
     whole = sum(weights)
     return [_WIDTH * weight / whole for weight in weights]
 

@@ -6,7 +6,7 @@ of its own a part with a heading. Fail mode: `MISSING` is printed as such and ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias
@@ -33,6 +33,25 @@ TITLES: Mapping[Section, str] = MappingProxyType(
     }
 )
 _UNITS: Mapping[str, str] = MappingProxyType({"h": "hours", "ms": "ms", "s": "s"})
+_ORDER: Mapping[str, int] = MappingProxyType(
+    {
+        key: at
+        for at, key in enumerate(
+            (
+                *("title", "workflow", "description", "owner", "data_owner", "security_owner", "risk_tier"),
+                *("release", "parent", "sealed_by", "sealed_at", "before", "seat", "holder", "alternates", "conflict"),
+                *("plan", "approach", "gate", "criterion", "space", "step", "share", "per_day", "requests", "weight"),
+                *("id", "part", "name", "channel", "what", "stage", "corpus", "kind", "condition", "observed"),
+                *("limit", "status", "state", "role", "needed", "person", "people", "decision", "comment", "risk"),
+                *("source", "likelihood", "impact", "score", "rating", "severity", "treatment", "control", "residual"),
+                *("kpis", "targets", "objectives", "criteria", "signoffs", "evidence", "accepted_by", "register"),
+                *("steps", "preflight", "triggers", "drills", "procedure", "board", "signers", "accepted", "dissent"),
+                *("unit", "direction", "baseline", "baseline_date", "target", "metric", "objective", "days"),
+                *("rota", "primary", "secondary", "days_covered", "currency", "monthly_limit", "digest", "authors"),
+            )
+        )
+    }
+)
 _NAMES = ("gate", "step", "name", "id", "part")
 
 
@@ -113,25 +132,31 @@ def _blocks(value: Json, *, level: int) -> Iterator[Block]:
 
 
 def _of_mapping(value: Mapping[str, Json], *, level: int) -> Iterator[Block]:
-    plain = tuple((label_of(key), text_of(one)) for key, one in value.items() if _is_plain(one))
+    keys = _in_order(value)
+    plain = tuple((label_of(key), text_of(value[key])) for key in keys if _is_plain(value[key]))
     if plain:
         yield Pairs(rows=plain)
-    for key, one in value.items():
-        if not _is_plain(one):
+    for key in keys:
+        if not _is_plain(value[key]):
             yield Heading(level=min(level, 3), text=label_of(key))
-            yield from _blocks(one, level=level + 1)
+            yield from _blocks(value[key], level=level + 1)
 
 
 def _of_rows(rows: Sequence[Json], *, level: int) -> Iterator[Block]:
     found = [row for row in rows if isinstance(row, Mapping)]
     if all(_is_plain(cell) for row in found for cell in row.values()):
-        keys = tuple(dict.fromkeys(key for row in found for key in row))
+        keys = _in_order({key for row in found for key in row})
         cells = tuple(tuple(text_of(row.get(key)) for key in keys) for row in found)
         yield Grid(columns=tuple(label_of(key) for key in keys), rows=cells)
         return
     for row in found:
         yield Heading(level=min(level, 3), text=_name(row))
         yield from _of_mapping(row, level=level + 1)
+
+
+def _in_order(keys: Iterable[str]) -> tuple[str, ...]:
+    """Return keys as people expect them, whatever order the record has; unknown ones last, by name."""
+    return tuple(sorted(keys, key=lambda key: (_ORDER.get(key, len(_ORDER)), key)))
 
 
 def _name(row: Mapping[str, Json]) -> str:
