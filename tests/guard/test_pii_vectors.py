@@ -109,14 +109,14 @@ def test_equal_values_get_equal_tokens_through_all_messages_and_come_back_to_the
     redactor = PromptRedactor()
     assert redactor.redact("Mail a@b.com").text == "Mail <EMAIL_1>"
     assert redactor.redact("c@d.org, a@b.com").text == "<EMAIL_2>, <EMAIL_1>"
-    assert redactor.restore("To <EMAIL_2>, not <EMAIL_9>") == "To c@d.org, not <EMAIL_9>"
+    assert redactor.restore("To <EMAIL_2>, not <EMAIL_9>").text == "To c@d.org, not <EMAIL_9>"
 
 
 def test_nobody_forges_a_token() -> None:
     redactor = PromptRedactor()
     text = redactor.redact("<EMAIL_1> and a@b.com").text
     assert text == "\\<EMAIL_1> and <EMAIL_1>"
-    assert redactor.restore(text) == "<EMAIL_1> and a@b.com"
+    assert redactor.restore(text).text == "<EMAIL_1> and a@b.com"
 
 
 def test_types_that_the_policy_allows_stay() -> None:
@@ -144,4 +144,4 @@ def test_a_token_that_the_model_repeats_comes_back_as_the_callers_value() -> Non
     redactor.redact("Mail a@b.com")
     answer = redactor.redact_answer("Write to <EMAIL_1>, not to <EMAIL_7> or c@d.org.").text
     assert answer == "Write to <EMAIL_1>, not to \\<EMAIL_7> or <EMAIL_2>."
-    assert redactor.restore(answer) == "Write to a@b.com, not to <EMAIL_7> or c@d.org."
+    assert redactor.restore(answer).text == "Write to a@b.com, not to <EMAIL_7> or <EMAIL_2>."

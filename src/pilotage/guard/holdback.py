@@ -2,13 +2,16 @@
 
 Text leaves at a white-space boundary once every hot word before it ends at least 128 code points before the end of the
 buffer; cold words leave at the next white space. The last 48 released code points stay as context. A key block holds
-from its opening marker on. Fail mode: text is held longer, never released sooner.
+from its opening marker on. Once `stops` sees what must not leave, nothing more does. Fail mode: text is held longer,
+never released sooner.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
+from pilotage.guard.clean import visible
 from pilotage.guard.redact import PromptRedactor, Redacted, redact_from
 
 SETTLED = 128
@@ -27,17 +30,32 @@ def is_hot(word: str) -> bool:
 
 
 class HoldBack:
-    """Redacts one stream. `feed` returns what may leave now, `finish` the rest."""
+    """Redacts one stream. `feed` returns what may leave now, `finish` the rest.
 
-    def __init__(self, redactor: PromptRedactor | None = None) -> None:
+    `restores` gives the asker's own values back, `cleans` drops what no reader sees, `stops` looks at text before it
+    leaves.
+    """
+
+    def __init__(
+        self,
+        redactor: PromptRedactor | None = None,
+        *,
+        restores: bool = False,
+        cleans: bool = False,
+        stops: Callable[[str], bool] | None = None,
+    ) -> None:
         self._redactor = redactor or PromptRedactor()
+        self._restores = restores
+        self._cleans = cleans
+        self._stops = stops
+        self._is_stopped = False
         self._before = ""
         self._held = ""
         self.counts: dict[str, int] = {}
 
     def feed(self, text: str) -> str:
         """Take the next piece; return what may leave now."""
-        self._held += text
+        self._held += visible(text).text if self._cleans else text
         return self._release(self._boundary())
 
     def finish(self) -> str:
@@ -68,7 +86,10 @@ class HoldBack:
         return boundary
 
     def _release(self, boundary: int) -> str:
-        if not boundary:
+        if not boundary or self._is_stopped:
+            return ""
+        if self._stops is not None and self._stops(self._before + self._held):
+            self._is_stopped = True
             return ""
         redacted: Redacted = redact_from(
             self._redactor, self._before + self._held, start=len(self._before), end=len(self._before) + boundary
@@ -77,4 +98,4 @@ class HoldBack:
             self.counts[kind] = self.counts.get(kind, 0) + count
         self._before = (self._before + self._held[:boundary])[-CONTEXT:]
         self._held = self._held[boundary:]
-        return redacted.text
+        return self._redactor.restore(redacted.text).text if self._restores else redacted.text

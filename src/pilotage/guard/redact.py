@@ -1,7 +1,8 @@
 """Replaces personal data by tokens: `<TYPE_n>` in a prompt, `<TYPE#12hex>` in stored text (serving.md 5.4).
 
-Rule: n counts by first appearance of (type, value) through the messages in order, so the same value is the same token;
-text that already looks like a token gets a backslash, so nobody can forge one. Values are kept in memory only.
+Rule: n counts by first appearance of (type, value) through the messages, then the passages, in order, so the same value
+is the same token; text that already looks like a token gets a backslash, so nobody can forge one. Only what the asker
+wrote is ever given back. Values are kept in memory only.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import sys
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -17,8 +20,10 @@ from pilotage.guard.pii_recognise import recognise, select
 from pilotage.guard.pii_types import Match, PiiType
 from pilotage.guard.policy import Action
 
-_LOOKS_LIKE_TOKEN = re.compile(r"<(?=[A-Z][A-Z_]{1,20}(?:_\d+|#[0-9a-f]{12})>)")
-_TOKEN = re.compile(r"(?<!\\)<([A-Z][A-Z_]{1,20})_(\d+)>")
+_NOT_ESCAPED = r"(?<!\\)"
+_LOOKS_LIKE_TOKEN = re.compile(_NOT_ESCAPED + r"<(?=[A-Z][A-Z_]{1,20}(?:_\d+|#[0-9a-f]{12})>)")
+_TOKEN = re.compile(r"(?<!\\)<([A-Z][A-Z_]{1,20})_(\d{1,9})>")
+_BACK = re.compile(rf"{_TOKEN.pattern}|\\(?={_LOOKS_LIKE_TOKEN.pattern.removeprefix(_NOT_ESCAPED)})")
 _HEX = 12
 
 
@@ -43,39 +48,93 @@ class Rules:
         return select(recognise(text, regions=self.regions), threshold=self.threshold, types=self.types or {})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """A text with the asker's values back in it. `marks` pairs ends of replaced places with how much longer it got."""
+
+    text: str
+    marks: tuple[tuple[int, int], ...] = ()
+
+    def place(self, offset: int) -> int:
+        """Return where a code point of the text before now stands. No sentence begins or ends inside a token."""
+        at = bisect_right(self.marks, (offset, sys.maxsize))
+        return offset + (self.marks[at - 1][1] if at else 0)
+
+
 class PromptRedactor:
-    """Redacts the messages of one request, in order, and can give the caller's own values back."""
+    """Redacts the texts of one request, in order, and can give the asker's own values back."""
 
     def __init__(self, rules: Rules | None = None) -> None:
         self.rules = rules or Rules()
-        self._numbers: dict[tuple[PiiType, str], int] = {}
-        self._values: dict[str, str] = {}
+        self._tokens: dict[tuple[PiiType, str], str] = {}
+        self._last: dict[str, int] = {}
+        self._own: dict[str, str] = {}
+        self._known: set[str] = set()
 
     def redact(self, text: str) -> Redacted:
-        """Return the text with tokens; equal values get equal tokens in every text of this request."""
-        return _replace(text, self.rules.find(text), self.token)
+        """Return the asker's text with tokens; equal values get equal tokens in every text of this request."""
+        redacted = _replace(text, self.rules.find(text), self._own_token)
+        self._known.update(self._own)
+        return redacted
+
+    def redact_passage(self, text: str) -> Redacted:
+        """Return a text of others with tokens. Its values are counted on from the asker's and never given back."""
+        redacted = _replace(text, self.rules.find(text), self.token)
+        self.expect(redacted.text)
+        return redacted
 
     def redact_answer(self, text: str) -> Redacted:
         """Return an answer with tokens; those the model repeats from its prompt stay what they are."""
-        return _replace(text, self.rules.find(text), self.token, known=frozenset(self._values))
+        return _replace(text, self.rules.find(text), self.token, known=self.known)
+
+    def expect(self, text: str) -> None:
+        """Take the tokens of a redacted text of the prompt as given away: a model may repeat them."""
+        for found in _TOKEN.finditer(text):
+            self._known.add(found[0])
+            self._last[found[1]] = max(self._last.get(found[1], 0), int(found[2]))
 
     @property
     def known(self) -> frozenset[str]:
-        """The tokens given so far."""
-        return frozenset(self._values)
+        """The tokens of the prompt."""
+        return frozenset(self._known)
 
     def token(self, match: Match, value: str) -> str:
-        """Return the token of a value, remembering it."""
+        """Return the token of a value that the asker did not write, unless it is one of the asker's."""
+        del value
         key = (match.type, match.normalised)
-        number = self._numbers.setdefault(key, 1 + sum(kind is match.type for kind, _ in self._numbers))
-        written = f"<{match.type}_{number}>"
-        self._values.setdefault(written, value)
+        if key not in self._tokens:
+            self._last[match.type] = 1 + self._last.get(match.type, 0)
+            self._tokens[key] = f"<{match.type}_{self._last[match.type]}>"
+        return self._tokens[key]
+
+    def _own_token(self, match: Match, value: str) -> str:
+        written = self.token(match, value)
+        self._own.setdefault(written, value)
         return written
 
-    def restore(self, text: str) -> str:
-        """Return the text with the caller's own values in place of their tokens, and escapes undone."""
-        restored = _TOKEN.sub(lambda found: self._values.get(found.group(), found.group()), text)
-        return restored.replace("\\<", "<")
+    def stored(self, text: str, key: bytes) -> str:
+        """Return a redacted answer as it may be stored: one-way tokens, also for values that the policy lets leave."""
+        rest = _replace(
+            text,
+            Rules().find(text),
+            lambda match, _value: stored_token(match.type, match.normalised, key),
+            known=self.known | frozenset(self._tokens.values()),
+        )
+        one_way = {token: stored_token(kind, value, key) for (kind, value), token in self._tokens.items()}
+        return _TOKEN.sub(lambda found: one_way.get(found[0], found[0]), rest.text)
+
+    def restore(self, text: str) -> Restored:
+        """Return the text with the asker's own values in place of their tokens, and escapes undone."""
+        pieces: list[str] = []
+        marks: list[tuple[int, int]] = []
+        at = longer = 0
+        for found in _BACK.finditer(text):
+            given = "" if found[1] is None else self._own.get(found[0], found[0])
+            pieces += [text[at : found.start()], given]
+            at = found.end()
+            longer += len(given) - (at - found.start())
+            marks.append((at, longer))
+        return Restored(text="".join([*pieces, text[at:]]), marks=tuple(marks))
 
 
 def without_tokens(text: str) -> str:

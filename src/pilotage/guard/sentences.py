@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_END = re.compile(r"(?<![.!?])[.!?]+[\"')\]]*(?=\s|$)|\n+")
+# It starts with what it looks for, so the engine jumps from mark to mark.
+_END = re.compile(r"[.!?\n](?:(?<=\n)\n*|(?<!\n)(?<![.!?].)[.!?]*[\"')\]]*(?=\s|$))")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:e\.g|i\.e|etc|cf|vs|no|nos|sec|art|fig|par|approx|dept|inc|ltd|co|corp|mr|mrs|ms|dr|st|u\.s|[A-Za-z])$",
     re.IGNORECASE,
@@ -56,14 +57,15 @@ def _ends(text: str, match: re.Match[str], start: int) -> bool:
 
 
 def _is_break(text: str, match: re.Match[str], start: int) -> bool:
-    line = text[start : match.start()].rsplit("\n", 1)[-1]
+    # Only this line is looked at: a long paragraph of short lines would be read again at each of its breaks.
+    line = text[max(start, text.rfind("\n", start, match.start()) + 1) : match.start()]
     following = text[match.end() : match.end() + 12]
     return _ITEM.match(following) is not None or len(line.split()) < 8 or "|" in line
 
 
 def _add(found: list[Sentence], text: str, start: int, end: int) -> None:
-    piece = text[start:end]
-    stripped = piece.strip()
+    piece = text[start:end].lstrip()
+    stripped = piece.rstrip()
     if stripped:
-        begin = start + len(piece) - len(piece.lstrip())
+        begin = end - len(piece)
         found.append(Sentence(text=stripped, start=begin, end=begin + len(stripped)))

@@ -1,25 +1,30 @@
 """The output checks of one answer, in their order: canary, PII, URLs, citations, numbers, grounding (serving.md 5.6).
 
-Rule: a blocked answer becomes a fixed text with its reason; nothing of it leaves or is stored. In stream modes other
-than `buffer` text that has left is not changed any more: links and unknown markers are then only reported.
+Rule: a blocked answer becomes a fixed text with its reason; nothing of it leaves or is stored. The canary, redaction
+and URLs are checked whether or not the policy lists them. In stream modes other than `buffer` text that has left is not
+changed any more: links and unknown markers are then only reported. Citations point into the text the asker gets. Fail
+mode: the policy's, per line; redaction always blocks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from pilotage.guard.canary import shows_canary
-from pilotage.guard.citations import Citations, Statement, check_citations
+from pilotage.guard.citations import MARKER, Citations, Statement, check_citations
+from pilotage.guard.clean import visible
 from pilotage.guard.finding import Finding
 from pilotage.guard.grounding import grounding_of
 from pilotage.guard.numbers import unsupported_numbers
+from pilotage.guard.pii_types import PiiType
 from pilotage.guard.policy import Action, Check, FailMode, Restore, Stage, StreamMode
-from pilotage.guard.redact import PromptRedactor, stored_form
+from pilotage.guard.redact import PromptRedactor, Restored
 from pilotage.guard.urls import strip_urls
 from pilotage.release.generation import FinishReason
 from pilotage.serving.context import Cited, Found, Generated, Verdict
+from pilotage.serving.policy_lines import check_of, failed, finding, line_of
 
 TEXTS: Final[Mapping[str, str]] = {
     "not_found": "I did not find an answer to that in the documents you may read.",
@@ -62,59 +67,93 @@ class AnswerChecks:
 
     def _judged(self, text: str) -> Verdict:
         known = {item.passage.marker: item for item in self.context.retrieval.found}
-        may_change = self.context.release.content.guard.stream is StreamMode.BUFFER
-        self._guarded("canary", lambda line: self._canary(line, text))
-        redacted = self.redactor.redact_answer(text)
-        for kind, count in redacted.counts.items():
-            self._report(self._line("pii_out"), kind, count, check="pii_out", refusal="guard")
-        text = redacted.text
-        stripped = strip_urls(text, allowed=self._allowed_urls(known))
-        if stripped.removed:
-            self._report(self._line("urls"), "URL", stripped.removed, check="urls", refusal="guard")
-            text = stripped.text if may_change else text
-        citations = check_citations(text, known, analyse=self.analyse)
-        self._guarded("citation", lambda line: self._citation(line, citations))
-        self._guarded("numbers", lambda line: self._numbers(line, citations.statements, known))
-        self._guarded("grounding", lambda line: self._grounding(line, citations.statements, known))
-        text = citations.text if may_change else text
-        shown = self.redactor.restore(text) if self._restores() else text
+        policy = self.context.release.content.guard
+        may_change = policy.stream is StreamMode.BUFFER
+        self._guarded(self._line("canary", Action.BLOCK), lambda line: self._canary(line, text))
+        text = self._redacted(self._cleaned(text))
+        stripped = self._stripped(text, known)
+        text = stripped if may_change else text
+        citations = check_citations(text, known, analyse=self.analyse, is_fixed=not may_change)
+        statements = citations.statements
+        self._guarded(self._listed("citation"), lambda line: self._citation(line, citations))
+        self._guarded(self._listed("numbers"), lambda line: self._numbers(line, statements, known))
+        self._guarded(self._listed("grounding"), lambda line: self._grounding(line, statements, known))
+        text = citations.text
+        shown = self.redactor.restore(text) if policy.restore is Restore.CALLER else Restored(text=text)
         return Verdict(
-            text=shown,
-            stored=stored_form(text, self.key).text,
+            text=shown.text,
+            stored=self.redactor.stored(text, self.key),
             refusal=None,
             findings=tuple(self.findings),
-            cited=tuple(_cited(citations.statements, known)),
+            cited=tuple(_cited(statements, known, shown)),
             scores=dict(self.scores),
         )
 
-    def _line(self, identifier: str) -> Check | None:
-        checks = self.context.release.content.guard.checks
-        return next((one for one in checks if one.id == identifier and one.stage is Stage.OUTPUT), None)
+    def _listed(self, identifier: str) -> Check | None:
+        return check_of(self.context.release.content.guard, identifier, Stage.OUTPUT)
 
-    def _guarded(self, identifier: str, run: Callable[[Check], None]) -> None:
-        """Run a check the policy asks for, under its fail mode."""
-        line = self._line(identifier)
+    def _line(self, identifier: str, otherwise: Action) -> Check:
+        return line_of(self.context.release.content.guard, identifier, Stage.OUTPUT, otherwise=otherwise)
+
+    def _guarded(self, line: Check | None, run: Callable[[Check], None]) -> None:
+        """Run a check under its fail mode; without a line there is none."""
         if line is None:
             return
         try:
             run(line)
         except _BlockedError:
             raise
-        except Exception as error:
-            # A check that breaks must not let an answer through that the policy wants blocked.
-            if line.fail is FailMode.CLOSED:
-                raise _BlockedError("guard") from error
-            self.findings.append(Finding(check=identifier, type="check_failed", count=1, action=Action.FLAG))
+        except Exception as error:  # noqa: BLE001 - the edge of foreign matchers: the policy's fail mode decides
+            self._broke(line, error)
 
-    def _report(self, line: Check | None, kind: str, count: int, *, check: str, refusal: str) -> None:
-        action = Action.REDACT if line is None else line.types.get(kind, line.action)
-        self.findings.append(Finding(check=check, type=kind, count=count, action=action))
-        if action is Action.BLOCK:
+    def _broke(self, line: Check, error: Exception) -> None:
+        found = failed(line, error)
+        self.findings.append(found)
+        if found.action is Action.BLOCK:
+            raise _BlockedError("guard") from error
+
+    def _report(self, line: Check, kind: str, count: int, *, refusal: str = "guard") -> None:
+        found = finding(line, kind, count)
+        self.findings.append(found)
+        if found.action is Action.BLOCK:
             raise _BlockedError(refusal)
+
+    def _cleaned(self, text: str) -> str:
+        """Return the text as a reader sees it, where the policy's `unicode` line takes out what hides."""
+        line = self._listed("unicode")
+        if line is None:
+            return text
+        seen = visible(text)
+        if seen.removed:
+            self._report(line, "INVISIBLE", seen.removed)
+        return seen.text if line.action is Action.REDACT else text
+
+    def _redacted(self, text: str) -> str:
+        line, secrets = self._line("pii_out", Action.REDACT), self._line("secrets", Action.REDACT)
+        try:
+            redacted = self.redactor.redact_answer(text)
+        except Exception as error:
+            # A broken recogniser cannot say what the text holds: it is not shown, whatever the lines say.
+            self._broke(replace(line, fail=FailMode.CLOSED), error)
+            raise
+        for kind, count in redacted.counts.items():
+            self._report(secrets if kind == PiiType.SECRET else line, kind, count)
+        return redacted.text
+
+    def _stripped(self, text: str, known: Mapping[int, Found]) -> str:
+        line = self._line("urls", Action.REDACT)
+        try:
+            stripped = strip_urls(text, allowed=self._allowed_urls(text, known))
+        except Exception as error:  # noqa: BLE001 - as in `_guarded`; failing open lets the text go on as it is
+            self._broke(line, error)
+            return text
+        if stripped.removed:
+            self._report(line, "URL", stripped.removed)
+        return stripped.text
 
     def _canary(self, line: Check, text: str) -> None:
         if shows_canary(text, self.context.canary):
-            self._report(line, "CANARY", 1, check="canary", refusal="guard")
+            self._report(line, "CANARY", 1)
 
     def _citation(self, line: Check, citations: Citations) -> None:
         self.scores["citations"] = f"{citations.share:.4f}"
@@ -122,7 +161,7 @@ class AnswerChecks:
             flag = Finding(check="citation", type="UNKNOWN_MARKER", count=citations.unknown, action=Action.REDACT)
             self.findings.append(flag)
         if citations.share < (1.0 if line.threshold is None else line.threshold):
-            self._report(line, "UNCITED", 1, check="citation", refusal="citation")
+            self._report(line, "UNCITED", 1, refusal="citation")
 
     def _numbers(self, line: Check, statements: tuple[Statement, ...], known: Mapping[int, Found]) -> None:
         wrong = 0
@@ -132,7 +171,7 @@ class AnswerChecks:
             wrong += len(unsupported_numbers(statement.text, sources))
         self.scores["numbers"] = str(wrong)
         if wrong:
-            self._report(line, "NUMBER", wrong, check="numbers", refusal="grounding")
+            self._report(line, "NUMBER", wrong, refusal="grounding")
 
     def _grounding(self, line: Check, statements: tuple[Statement, ...], known: Mapping[int, Found]) -> None:
         idf = dict(self.context.retrieval.idf)
@@ -148,14 +187,13 @@ class AnswerChecks:
         lowest = min(scores, default=0.0)
         self.scores["grounding"] = f"{lowest:.4f}"
         if lowest < (0.5 if line.threshold is None else line.threshold):
-            self._report(line, "UNGROUNDED", 1, check="grounding", refusal="grounding")
+            self._report(line, "UNGROUNDED", 1, refusal="grounding")
 
-    def _allowed_urls(self, known: Mapping[int, Found]) -> tuple[str, ...]:
-        own = [item.passage.uri for item in known.values() if item.passage.uri is not None]
-        return (*self.context.release.content.guard.allowed_urls, *own)
-
-    def _restores(self) -> bool:
-        return self.context.release.content.guard.restore is Restore.CALLER
+    def _allowed_urls(self, text: str, known: Mapping[int, Found]) -> tuple[str, ...]:
+        """Return the allow-list and the addresses of the documents that this answer cites."""
+        cited = {int(marker[1]) for marker in MARKER.finditer(text)} & known.keys()
+        own = [known[marker].passage.uri for marker in sorted(cited)]
+        return (*self.context.release.content.guard.allowed_urls, *(uri for uri in own if uri is not None))
 
     def _refused(self, refusal: str) -> Verdict:
         text = TEXTS[refusal]
@@ -169,7 +207,7 @@ class AnswerChecks:
         )
 
 
-def _cited(statements: tuple[Statement, ...], known: Mapping[int, Found]) -> list[Cited]:
+def _cited(statements: tuple[Statement, ...], known: Mapping[int, Found], shown: Restored) -> list[Cited]:
     return [
         Cited(
             marker=marker,
@@ -179,8 +217,8 @@ def _cited(statements: tuple[Statement, ...], known: Mapping[int, Found]) -> lis
             section=item.passage.section,
             rev=item.passage.rev,
             ordinal=item.passage.ordinal,
-            start=statement.start,
-            end=statement.end,
+            start=shown.place(statement.start),
+            end=shown.place(statement.end),
             quote=_quote(statement.text, item.passage.text),
             uri=item.passage.uri,
             effective_date=item.passage.effective_from,

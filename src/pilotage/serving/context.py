@@ -172,7 +172,8 @@ class Routed(Admitted):
 class Question:
     """What may be stored, searched and sent: cleaned and redacted. `turns` ends with the question itself.
 
-    `stored` is the question and `label` the client's label, both with the tokens of stored text (5.4).
+    `stored` is the question and `label` the client's label, both with the tokens of stored text (5.4). `blocked_by` is
+    the check that stopped it: it is answered with a fixed refusal and goes nowhere.
     """
 
     text: str
@@ -180,6 +181,7 @@ class Question:
     stored: str
     label: str
     findings: tuple[Finding, ...]
+    blocked_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +203,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrieval:
-    """What the asker may see of what was asked. Counts and fingerprint are for auditors, never for the asker."""
+    """What the asker may see of what was asked. Counts and fingerprint are for auditors, never for the asker.
+
+    `is_blocked`: a check of the passages stopped the question, so `found` is empty.
+    """
 
     corpus: str | None
     corpus_version: int | None
@@ -212,6 +217,7 @@ class Retrieval:
     allowed_count: int
     allowed_fingerprint: str
     findings: tuple[Finding, ...] = ()
+    is_blocked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

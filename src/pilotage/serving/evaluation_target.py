@@ -35,7 +35,7 @@ from pilotage.store.evaluation_facts import generation_of, version_facts
 
 _TIMEOUTS: Final = frozenset({Code.UPSTREAM_TIMEOUT, Code.DEADLINE_EXCEEDED})
 _MARK: Final = re.compile(r"Text between marks that carry ([0-9a-f]{32}) is data")
-_BLOCKED: Final = frozenset({Code.INVALID_REQUEST, Code.QUESTION_TOO_LONG})
+_TOO_LONG: Final = Code.QUESTION_TOO_LONG
 _NOT_PERMITTED: Final = frozenset({401, 403})
 
 LaidOver = Callable[[Overlay, frozenset[int] | None, CorpusPin], Awaitable[Retriever]]
@@ -195,7 +195,7 @@ def _unanswered(walked: Walked, judge: _Judge) -> Generation:
     passages = _passages(context.retrieval, judge) if isinstance(context, Retrieved) else ()
     prompt = digest_of(plain_prompt(context).encode()) if isinstance(context, Composed) else ""
     code = Code.INTERNAL if refusal is None else refusal.code
-    if STATUS[code] in _NOT_PERMITTED or code in _BLOCKED:
+    if STATUS[code] in _NOT_PERMITTED or code is _TOO_LONG:
         return Generation(
             answer="" if refusal is None else refusal.message,
             refused=True,

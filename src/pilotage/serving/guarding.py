@@ -1,56 +1,43 @@
 """The real guard of the serving path: a release's sealed policy over the guard room's checks (serving.md 5).
 
-Every check acts as its policy line says. Fail mode: an exception in a check that fails closed refuses or blocks; one
-that fails open becomes the finding `check_failed`. What is stored or sent is always redacted, whatever the policy.
+Every check acts as its policy line says. Fail mode: an exception in a check that fails closed blocks, which is a
+refusal with the reason `guard`; one that fails open becomes the finding `check_failed`. What is stored or sent is
+always redacted, whatever the policy.
 """
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from pilotage.adapters.keyring import Keyring
 from pilotage.corpus.analyser import analyse
 from pilotage.corpus.quality import Inspected
-from pilotage.guard.clean import clean
+from pilotage.guard.canary import shows_canary
+from pilotage.guard.clean import Cleaned, clean
 from pilotage.guard.extractive import Source, extract
 from pilotage.guard.finding import Finding
 from pilotage.guard.holdback import HoldBack
 from pilotage.guard.pii_recognise import recognise, select
 from pilotage.guard.pii_types import PiiType
-from pilotage.guard.policy import Action, Check, FailMode, GuardPolicy, Stage
-from pilotage.guard.redact import PromptRedactor, Rules, stored_form, without_tokens
+from pilotage.guard.policy import Action, Check, GuardPolicy, Restore, Stage
+from pilotage.guard.redact import PromptRedactor, stored_form, without_tokens
 from pilotage.guard.tripwire import count_tripwires
 from pilotage.release.generation import GenerationRequest
 from pilotage.retrieval.settings import MinimumCoverage
 from pilotage.serving.answer_checks import AnswerChecks
-from pilotage.serving.context import Composed, Found, Generated, Guarded, Question, Retrieval, Routed, Turn, Verdict
+from pilotage.serving.context import Composed, Generated, Guarded, Question, Retrieval, Routed, Turn, Verdict
+from pilotage.serving.passage_checks import PassageChecks
+from pilotage.serving.policy_lines import THRESHOLD, check_of, failed, findings_of, line_of, rules_of
 from pilotage.serving.refusal import Code, Refusal
 from pilotage.workspace.records import Workspace
 
-logger = logging.getLogger(__name__)
-
 STORED_KEY: Final = "pii-token/stored/v1"
 UAT_KEY: Final = "pii-token/uat/v1"
-_THRESHOLD: Final = 0.5
-_BROKEN: Final = Refusal(code=Code.INTERNAL, message="A check of this question failed. The interaction id names it.")
-
-
-def check_of(policy: GuardPolicy, identifier: str, stage: Stage) -> Check | None:
-    """Return the policy's line for a check at a stage."""
-    return next((one for one in policy.checks if one.id == identifier and one.stage is stage), None)
-
-
-def rules_of(policy: GuardPolicy, identifier: str, stage: Stage) -> Rules:
-    """Return what is replaced at a stage: the PII line's threshold and allowed types; secrets always."""
-    line = check_of(policy, identifier, stage)
-    if line is None:
-        return Rules(threshold=_THRESHOLD)
-    allowed = {kind: action for kind, action in line.types.items() if kind != PiiType.SECRET}
-    return Rules(threshold=_THRESHOLD if line.threshold is None else line.threshold, types=allowed)
+_TOO_LONG: Final = "TOO_LONG"
 
 
 class PolicyGuard:
@@ -62,89 +49,83 @@ class PolicyGuard:
         recognise("0")  # compile the forms now, not in somebody's first question
 
     def check_question(self, context: Routed) -> Question | Refusal:
-        """Clean up, redact and judge the asker's words."""
+        """Clean up, redact and judge the asker's words. A blocked question is a value: it gets a fixed answer."""
         policy = context.release.content.guard
+        try:
+            return self._question(context, policy)
+        except Exception as error:  # noqa: BLE001 - redaction always fails closed: nothing of the text is kept
+            broken = failed(line_of(policy, "pii_in", Stage.INPUT, otherwise=Action.REDACT), error)
+            nothing = (Turn(role="user", text=""),)
+            return Question(text="", turns=nothing, stored="", label="", findings=(broken,), blocked_by=broken.check)
+
+    def _question(self, context: Routed, policy: GuardPolicy) -> Question | Refusal:
         redactor = PromptRedactor(rules_of(policy, "pii_in", Stage.INPUT))
         findings: list[Finding] = []
         turns: list[Turn] = []
-        stored = ""
+        cleaned = clean("")
         for number, turn in enumerate(context.asked.messages):
             cleaned = clean(turn.text)
             redacted = redactor.redact(cleaned.text)
-            stored = stored_form(cleaned.text, self._key).text  # whatever the policy allows in a prompt
             turns.append(replace(turn, text=redacted.text))
-            found = self._input_findings(policy, cleaned.text, redacted.counts, is_abuse=cleaned.is_abuse)
-            if isinstance(found, Refusal):
-                return found
-            findings += [replace(one, where=f"messages[{number}]") for one in found]
-        label = stored_form(clean(context.asked.label).text, self._key).text
-        return Question(text=turns[-1].text, turns=tuple(turns), stored=stored, label=label, findings=tuple(findings))
-
-    def _input_findings(
-        self, policy: GuardPolicy, text: str, counts: Mapping[str, int], *, is_abuse: bool
-    ) -> list[Finding] | Refusal:
-        found: list[Finding] = []
-        for line in policy.checks:
-            if line.stage is not Stage.INPUT:
-                continue
-            try:
-                seen = _seen(line, text, counts, is_abuse=is_abuse)
-            except Exception:
-                # The edge of foreign matchers: the policy's fail mode decides, and the text stays out of the log.
-                logger.exception("check %s failed", line.id)
-                if line.fail is FailMode.CLOSED:
-                    return _BROKEN
-                seen = {"check_failed": 1}
-            found += [
-                Finding(check=line.id, type=kind, count=count, action=line.types.get(kind, line.action))
-                for kind, count in seen.items()
-            ]
-        blocking = next((one for one in found if one.action is Action.BLOCK), None)
-        if blocking is not None:
-            message = f"The question is blocked by the check {blocking.check}."
-            return Refusal(code=Code.INVALID_REQUEST, message=message, param="messages")
-        return found
+            for line in policy.checks:
+                if line.stage is Stage.INPUT:
+                    found = findings_of(line, partial(_seen, line, cleaned, redacted.counts))
+                    findings += [replace(one, where=f"messages[{number}]") for one in found]
+        blocking = next((one for one in findings if one.action is Action.BLOCK), None)
+        if blocking is not None and blocking.type == _TOO_LONG:
+            message = "This message is longer than the release reads."
+            return Refusal(code=Code.QUESTION_TOO_LONG, message=message, param=f"{blocking.where}.content")
+        return Question(
+            text=turns[-1].text,
+            turns=tuple(turns),
+            stored=stored_form(cleaned.text, self._key).text,  # whatever the policy allows in a prompt
+            label=stored_form(clean(context.asked.label).text, self._key).text,
+            findings=tuple(findings),
+            blocked_by=None if blocking is None else blocking.check,
+        )
 
     def check_passages(self, context: Guarded, retrieval: Retrieval) -> Retrieval:
         """Redact passages before a model sees them; drop or flag those that try to instruct it."""
         policy = context.release.content.guard
-        redactor = PromptRedactor(rules_of(policy, "pii_in", Stage.INPUT))
-        line = check_of(policy, "tripwire", Stage.RETRIEVAL)
-        findings: list[Finding] = list(retrieval.findings)
-        kept: list[Found] = []
-        for item in retrieval.found:
-            alarms = count_tripwires(item.passage.text) if line is not None else 0
-            if line is not None and alarms:
-                findings.append(
-                    Finding(check=line.id, type="INSTRUCTION", count=alarms, action=line.action, where="passage")
-                )
-                if line.action in {Action.QUARANTINE, Action.BLOCK}:
-                    continue
-            text = redactor.redact(item.passage.text).text
-            kept.append(replace(item, passage=replace(item.passage, text=text)))
-        return replace(retrieval, found=tuple(kept), findings=tuple(findings))
+        return PassageChecks(policy=policy, redactor=self._asking(context)).run(retrieval)
 
     def check_answer(self, context: Generated) -> Verdict:
         """Judge the whole answer."""
         language = self._language(context)
         return AnswerChecks(
             context=context,
-            redactor=self._redactor(context),
+            redactor=self._answering(context),
             key=self._key,
             analyse=lambda text: analyse(text, language=language),
         ).run()
 
     def hold_back(self, context: Composed) -> HoldBack:
-        """Return the redactor of one stream."""
-        return HoldBack(self._redactor(context))
-
-    def _redactor(self, context: Guarded) -> PromptRedactor:
-        """Return a redactor that already knows the asker's values, so that equal values keep their tokens."""
+        """Return the redactor of one stream. Nothing leaves any more once the canary shows."""
         policy = context.release.content.guard
-        redactor = PromptRedactor(rules_of(policy, "pii_in", Stage.INPUT))
+        line = check_of(policy, "unicode", Stage.OUTPUT)
+        return HoldBack(
+            self._answering(context),
+            restores=policy.restore is Restore.CALLER,
+            cleans=line is not None and line.action is Action.REDACT,
+            stops=lambda text: shows_canary(text, context.canary),
+        )
+
+    def _asking(self, context: Guarded) -> PromptRedactor:
+        """Return a redactor that knows the asker's values, so that equal values keep their tokens."""
+        redactor = PromptRedactor(rules_of(context.release.content.guard, "pii_in", Stage.INPUT))
         for turn in context.asked.messages:
             redactor.redact(clean(turn.text).text)
-        redactor.rules = rules_of(policy, "pii_out", Stage.OUTPUT)
+        return redactor
+
+    def _answering(self, context: Composed) -> PromptRedactor:
+        """Return a redactor that also knows which tokens the passages have, and the asker's values by output rules."""
+        redactor = self._asking(context)
+        for passage in context.prompt.passages:
+            for part in (passage.title, passage.section, passage.heading, passage.text):
+                redactor.expect(part)
+        redactor.rules = rules_of(context.release.content.guard, "pii_out", Stage.OUTPUT)
+        for turn in context.asked.messages:
+            redactor.redact(clean(turn.text).text)
         return redactor
 
     def _language(self, context: Guarded) -> str:
@@ -153,21 +134,21 @@ class PolicyGuard:
         return "en" if settings is None else settings.language
 
 
-def _seen(line: Check, text: str, counts: Mapping[str, int], *, is_abuse: bool) -> dict[str, int]:
-    """Return what one input check sees: kind to count. Sizes are the pipeline's own limit."""
+def _seen(line: Check, cleaned: Cleaned, counts: Mapping[str, int]) -> dict[str, int]:
+    """Return what one input check sees: kind to count."""
     match line.id:
         case "pii_in":
             return {kind: count for kind, count in counts.items() if kind != PiiType.SECRET}
         case "secrets":
             return {kind: count for kind, count in counts.items() if kind == PiiType.SECRET}
         case "unicode":
-            return {"unicode_abuse": 1} if is_abuse else {}
+            return {"unicode_abuse": 1} if cleaned.is_abuse else {}
         case "tripwire":
-            alarms = count_tripwires(text)
+            alarms = count_tripwires(cleaned.text)
             return {"INSTRUCTION": alarms} if alarms else {}
         case "size":
             limit = line.threshold or float("inf")
-            return {"TOO_LONG": 1} if len(text) > limit else {}
+            return {_TOO_LONG: 1} if len(cleaned.text) > limit else {}
         case _:
             return {}
 
@@ -186,7 +167,7 @@ def extract_answer(request: GenerationRequest, coverage: MinimumCoverage, langua
 
 def inspect_document(text: str) -> Inspected:
     """Count structured PII and tripwire alarms of a document for the quality report."""
-    found = select(recognise(text), threshold=_THRESHOLD, types={})
+    found = select(recognise(text), threshold=THRESHOLD, types={})
     return Inspected(pii=dict(Counter(one.type.value for one in found)), tripwires=count_tripwires(text))
 
 

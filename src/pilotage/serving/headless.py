@@ -29,6 +29,7 @@ from pilotage.serving.steps.locate import locate
 from pilotage.serving.steps.recheck import recheck
 from pilotage.serving.steps.retrieve import retrieve
 from pilotage.serving.steps.route import route
+from pilotage.serving.steps.stop import is_stopped, stop
 from pilotage.space.settings import Hardware, RecordMode, Scaling, Space, Tier
 
 logger = logging.getLogger(__name__)
@@ -128,6 +129,8 @@ class HeadlessPath:
         guarded = await guard_in(routed, self.serving)
         if isinstance(guarded, Refusal):
             return routed, guarded
+        if is_stopped(guarded):
+            return stop(guarded, self.serving), None
         attempt = self._attempt if is_answered else self._shown
         context, refusal = await attempt(guarded)
         if refusal is not None and refusal.code is Code.PERMISSION_CHANGED:
@@ -139,12 +142,16 @@ class HeadlessPath:
         retrieved = await retrieve(guarded, self.serving)
         if isinstance(retrieved, Refusal):
             return guarded, retrieved
+        if is_stopped(retrieved):
+            return stop(retrieved, self.serving), None
         return await compose(retrieved, self.serving), None
 
     async def _attempt(self, guarded: Guarded) -> tuple[Composed | Checked | Guarded, Refusal | None]:
         retrieved = await retrieve(guarded, self.serving)
         if isinstance(retrieved, Refusal):
             return guarded, retrieved
+        if is_stopped(retrieved):
+            return stop(retrieved, self.serving), None
         composed = await compose(retrieved, self.serving)
         generated = await generate(composed, self.serving)
         if isinstance(generated, Refusal):

@@ -6,8 +6,11 @@ an error of the server, never "ok".
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
+from pilotage.guard.finding import Finding
+from pilotage.guard.policy import Action
 from pilotage.serving.refusal import STATUS, Code
 
 
@@ -73,3 +76,19 @@ def outcome_of(code: Code, *, routed: bool, started: bool = False) -> RequestOut
     if not routed or STATUS[code] < 429:
         return RequestOutcome.REJECTED
     return RequestOutcome.SHED
+
+
+CHECK_FAILED = "check_failed"
+"""The type of a finding that says that a check itself broke."""
+
+_BLOCKED = frozenset({"guard", "grounding", "citation"})
+
+
+def outcome_of_content(refusal: str | None, findings: Iterable[Finding]) -> RequestOutcome:
+    """Return the outcome of an answer; a guard that broke is our error, not the policy at work."""
+    if refusal is None:
+        return RequestOutcome.OK
+    if refusal not in _BLOCKED:
+        return RequestOutcome.REFUSED
+    is_broken = any(one.type == CHECK_FAILED and one.action is Action.BLOCK for one in findings)
+    return RequestOutcome.ERROR_GUARD if is_broken else RequestOutcome.POLICY_BLOCKED

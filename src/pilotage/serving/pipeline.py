@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 
 from pilotage.serving.context import Admitted, Answer, Authenticated, Checked, Guarded, Received
-from pilotage.serving.outcome import RequestOutcome, outcome_of
+from pilotage.serving.outcome import RequestOutcome, outcome_of, outcome_of_content
 from pilotage.serving.outlet import StreamOutlet, is_held_until_checked
 from pilotage.serving.refusal import STATUS, Code, Refusal, RefusedError
 from pilotage.serving.refusal_tally import RefusalTally
@@ -30,6 +30,7 @@ from pilotage.serving.steps.recheck import recheck
 from pilotage.serving.steps.record import record, record_end
 from pilotage.serving.steps.retrieve import retrieve
 from pilotage.serving.steps.route import route
+from pilotage.serving.steps.stop import is_stopped, stop
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ class Pipeline:
         if isinstance(guarded, Refusal):
             return guarded
         run.context = guarded
-        checked = await self._checked(run, guarded)
+        checked = await (self._stopped if is_stopped(guarded) else self._checked)(run, guarded)
         return checked if isinstance(checked, Refusal) else await self._deliver(run, checked)
 
     async def _checked(self, run: Run, guarded: Guarded) -> Checked | Refusal:
@@ -127,6 +128,8 @@ class Pipeline:
         retrieved = await retrieve(guarded, serving)
         if isinstance(retrieved, Refusal):
             return retrieved
+        if is_stopped(retrieved):
+            return await self._stopped(run, retrieved)
         composed = await compose(retrieved, serving)
         run.context = composed
         outlet = None
@@ -139,6 +142,12 @@ class Pipeline:
         run.context = generated
         refusal = await outlet.finish() if outlet is not None else None
         return refusal or await guard_out(generated, serving)
+
+    async def _stopped(self, run: Run, context: Guarded) -> Checked:
+        """Answer a question that a check stopped, without the model."""
+        if run.sink is not None:
+            await run.sink.begin(context.release.digest)
+        return stop(context, self._serving)
 
     async def _deliver(self, run: Run, checked: Checked) -> Answer | Refusal:
         answer = await record(checked, run, self._serving)
@@ -157,7 +166,7 @@ class Pipeline:
             outcome = outcome_of(result.code, routed=run.release is not None, started=run.has_started)
             self._record_refusal(run, result, outcome)
         elif isinstance(result, Answer) and result.refusal is not None:
-            outcome = RequestOutcome.REFUSED if result.refusal == "not_found" else RequestOutcome.POLICY_BLOCKED
+            outcome = outcome_of_content(result.refusal, result.findings)
         return self._told(run, result, outcome)
 
     def _record_refusal(self, run: Run, refusal: Refusal, outcome: RequestOutcome) -> None:

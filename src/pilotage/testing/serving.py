@@ -104,6 +104,8 @@ class Document:
     id: str
     text: str
     acl: frozenset[str] = frozenset({"group:everyone"})
+    title: str = ""
+    uri: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -168,11 +170,12 @@ class FakeRetriever:
         return Passage(
             marker=marker,
             document=document.id,
-            title=document.id.title(),
+            title=document.title or document.id.title(),
             section="1",
             ordinal=0,
             rev=rev,
             text=document.text,
+            uri=document.uri,
         )
 
 

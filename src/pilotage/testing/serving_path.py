@@ -19,6 +19,7 @@ from pilotage.release.generation import Model
 from pilotage.release.model import ModelSettings, PinKind, Provider
 from pilotage.release.prompt import Prompt
 from pilotage.retrieval.settings import CorpusRef, RetrievalSettings
+from pilotage.serving.ports import Guard
 from pilotage.serving.recorder import Recorder
 from pilotage.serving.routing import Release, RoutingRow, RoutingTable
 from pilotage.serving.service import Serving
@@ -102,7 +103,7 @@ class Path:
     serving: Serving
     model: Model
     sink: FakeSink
-    guard: FakeGuard
+    guard: Guard
     retriever: FakeRetriever
     authenticator: FakeAuthenticator
     idempotency: FakeIdempotency
@@ -118,7 +119,7 @@ class Plan:
     spaces: Sequence[Space] = ()
     content: ReleaseContent = field(default_factory=content)
     documents: Sequence[Document] = (Document(id="errors", text="Errors are resolved within ten business days."),)
-    guard: FakeGuard = field(default_factory=FakeGuard)
+    guard: Guard = field(default_factory=FakeGuard)
     limits: GatewayLimits = field(default_factory=GatewayLimits)
     trusted_proxies: tuple[str, ...] = ()
     default_space: SpaceName | None = None

@@ -1,6 +1,7 @@
 """Step 4, guard in: the asker's words become a question that may be stored, searched and sent (serving.md 5).
 
-Size limits count code points after clean-up. Fail mode: the policy's; a check that fails closed refuses.
+Size limits count code points after clean-up. Fail mode: the policy's; a check that fails closed blocks the question,
+which then is answered by the fixed refusal of step `stop`.
 """
 
 from __future__ import annotations

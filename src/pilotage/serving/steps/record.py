@@ -8,14 +8,12 @@ answer, and a correction of the record if that had become durable after all.
 from __future__ import annotations
 
 from pilotage.serving.context import Answer, Checked, Composed, Located, Received
-from pilotage.serving.outcome import RequestOutcome, State
+from pilotage.serving.outcome import RequestOutcome, State, outcome_of_content
 from pilotage.serving.record_rows import Ending, interaction_rows
 from pilotage.serving.refusal import Code, Refusal
 from pilotage.serving.run import Run
 from pilotage.serving.service import Serving
 from pilotage.space.settings import RecordMode
-
-_BLOCKED = {"guard", "grounding", "citation"}
 
 
 async def open_record(context: Composed, run: Run, serving: Serving) -> Refusal | None:
@@ -31,9 +29,9 @@ async def open_record(context: Composed, run: Run, serving: Serving) -> Refusal 
 
 async def record(context: Checked, run: Run, serving: Serving) -> Answer | Refusal:
     """Record the answer, then hand it over."""
-    verdict, outcome = context.verdict, RequestOutcome.OK
-    if verdict.refusal is not None:
-        outcome = RequestOutcome.POLICY_BLOCKED if verdict.refusal in _BLOCKED else RequestOutcome.REFUSED
+    verdict = context.verdict
+    findings = (*context.question.findings, *context.retrieval.findings, *verdict.findings)
+    outcome = outcome_of_content(verdict.refusal, findings)
     ending = _ending(context, serving, outcome=outcome, refused=verdict.refusal is not None)
     rows = interaction_rows(
         context, ending, salts=run.salts, workflow=context.asked.workflow, is_recorded=run.is_recorded
@@ -57,7 +55,7 @@ async def record(context: Checked, run: Run, serving: Serving) -> Answer | Refus
         finish=context.generation.finish,
         refusal=verdict.refusal,
         cited=verdict.cited,
-        findings=(*context.question.findings, *context.retrieval.findings, *verdict.findings),
+        findings=findings,
         warnings=context.warnings,
         usage=context.generation.usage,
         cost_nano=context.generation.cost_nano,

@@ -22,7 +22,7 @@ async def retrieve(context: Guarded, serving: Serving) -> Retrieved | Refusal:
     if not context.release.content.corpora:
         # A release sealed without documents: a plain assistant, with nothing to see and nothing to cite.
         return extend(
-            context, Retrieved, retrieval=_nothing(context, serving), retrieved_us=serving.elapsed_us(context.started)
+            context, Retrieved, retrieval=nothing(context, serving), retrieved_us=serving.elapsed_us(context.started)
         )
     try:
         retrieval = await serving.retriever.retrieve(context)
@@ -38,7 +38,8 @@ async def retrieve(context: Guarded, serving: Serving) -> Retrieved | Refusal:
     return extend(context, Retrieved, retrieval=retrieval, retrieved_us=serving.elapsed_us(context.started))
 
 
-def _nothing(context: Guarded, serving: Serving) -> Retrieval:
+def nothing(context: Guarded, serving: Serving) -> Retrieval:
+    """Return the retrieval of a question that sees no documents."""
     return Retrieval(
         corpus=None,
         corpus_version=None,
