@@ -11,7 +11,7 @@ import pytest
 import typer
 from sqlalchemy import event
 from tests.console.browser import Answer
-from tests.console.conftest import Bank
+from tests.console.conftest import ROOT, Bank
 
 from pilotage.app import Joined
 from pilotage.cli.main import make_app
@@ -215,3 +215,9 @@ def test_no_cache_and_no_robot_learns_what_a_page_says(bank: Bank) -> None:
     answer = bank.browser("omar.haddad").get("/workflows")
     assert answer.header("cache-control") == "no-store"
     assert answer.header("content-type") == "text/html; charset=utf-8"
+
+
+def test_the_guide_names_every_page() -> None:
+    guide = (ROOT / "docs" / "guide" / "console.md").read_text()
+    for entry in ENTRIES:
+        assert f"| {entry.name} |" in guide, entry.name
