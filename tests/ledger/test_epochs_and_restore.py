@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -32,7 +34,7 @@ from pilotage.ledger.entry import EncodedEntry
 from pilotage.ledger.verify import Verdict, Verification
 from pilotage.store.ledger_checkpoints import add_checkpoint
 from pilotage.store.ledger_entries import append_many
-from pilotage.testing.ledger import LedgerHome
+from pilotage.testing.ledger import LedgerHome, NamedWorkspace
 
 pytestmark = pytest.mark.store
 EntryOf = Callable[..., EncodedEntry]
@@ -280,7 +282,39 @@ def test_an_older_checkpoint_published_late_does_not_replace_the_newest(
     assert list(folder.every("ledger.sample-bank")) == [older, newer]
 
 
+def test_the_declared_name_is_the_origin_in_every_epoch(ledger: LedgerHome, entry_of: EntryOf) -> None:
+    named = replace(ledger, workspace=NamedWorkspace(declared="ledger.bank.example"))
+    add(named, entry_of, 1)
+    note = write(named).note
+    assert note.checkpoint.origin == "ledger.bank.example"
+    assert publication_of(named).origins() == ("ledger.bank.example",)
+    assert isinstance(verify_ledger(named), Verification)
+    assert fsck_ledger(named).findings == ()
+
+
+def test_a_log_keeps_the_name_it_was_begun_under(ledger: LedgerHome, entry_of: EntryOf) -> None:
+    add(ledger, entry_of, 1)
+    write(ledger)
+    renamed = replace(ledger, workspace=NamedWorkspace(declared="ledger.bank.example"))
+    add(renamed, entry_of, 2)
+    assert write(renamed).note.checkpoint.origin == "ledger.sample-bank"
+    assert fsck_ledger(renamed).findings == ()
+
+
+def test_a_log_from_before_names_were_kept_is_given_its_name_by_the_migration(
+    ledger: LedgerHome, entry_of: EntryOf
+) -> None:
+    add(ledger, entry_of, 1)
+    write(ledger)
+    script = (resources.files("pilotage.store.migrations") / "sql" / "0006_release_states.sql").read_text("utf-8")
+    with ledger.engine.begin() as connection:
+        connection.execute(text("UPDATE ledger_head SET name = NULL"))
+        connection.execute(text("UPDATE ledger_checkpoint SET origin = origin || '.epoch-4'"))
+        connection.execute(text("UPDATE ledger_head SET" + script.partition("UPDATE ledger_head SET")[2]))
+        assert connection.execute(text("SELECT name FROM ledger_head")).scalar_one() == "ledger.sample-bank"
+
+
 def test_origins_name_their_workspace_and_epoch() -> None:
-    assert [origin_of("bank", epoch) for epoch in (1, 2)] == ["ledger.bank", "ledger.bank.epoch-2"]
-    assert [epoch_of("bank", origin) for origin in ("ledger.bank", "ledger.bank.epoch-12")] == [1, 12]
-    assert [epoch_of("bank", origin) for origin in ("ledger.other", "ledger.bank.epoch-x")] == [None, None]
+    assert [origin_of("ledger.bank", epoch) for epoch in (1, 2)] == ["ledger.bank", "ledger.bank.epoch-2"]
+    assert [epoch_of("ledger.bank", origin) for origin in ("ledger.bank", "ledger.bank.epoch-12")] == [1, 12]
+    assert [epoch_of("ledger.bank", origin) for origin in ("ledger.other", "ledger.bank.epoch-x")] == [None, None]

@@ -36,6 +36,7 @@ Files = dict[str, bytes]
 def test_the_minimal_template_is_valid_without_a_warning(files: Files) -> None:
     workspace = parse_workspace(files)
     assert workspace.warnings == ()
+    assert workspace.ledger == f"ledger.{workspace.id}"
     assert list(workspace.spaces) == [SpaceName("sandbox")]
     assert len(workspace.workflows[WorkflowName("assistant")].golden[0].cases) == 3
 

@@ -15,6 +15,7 @@ from pilotage.control.ledger_instance import (
     LedgerInstance,
     current_key,
     epoch_of,
+    log_name,
     origin_of,
     publication_of,
 )
@@ -141,7 +142,7 @@ def check_restore(instance: LedgerInstance) -> Refusal | None:
 def _stopped(connection: Connection, instance: LedgerInstance, publication: CheckpointFolder) -> Refusal | None:
     head = read_head(connection, lock=True)
     if head.stopped is None:
-        found = _lost_tree(connection, head, publication, instance.workspace.id)
+        found = _lost_tree(connection, head, publication, log_name(instance, head))
         if found is None:
             return None
         stop_sequencing(connection, found)
@@ -150,11 +151,11 @@ def _stopped(connection: Connection, instance: LedgerInstance, publication: Chec
     return Refusal(reasons=(Reason(code=RESTORE_DETECTED, text=text, observed=str(head.size)),))
 
 
-def _lost_tree(connection: Connection, head: Head, publication: CheckpointFolder, workspace: str) -> str | None:
-    epochs = [epoch for origin in publication.origins() if (epoch := epoch_of(workspace, origin)) is not None]
+def _lost_tree(connection: Connection, head: Head, publication: CheckpointFolder, name: str) -> str | None:
+    epochs = [epoch for origin in publication.origins() if (epoch := epoch_of(name, origin)) is not None]
     if epochs and max(epochs) > head.epoch:
         return f"epoch {max(epochs)} was published, the database stands at epoch {head.epoch}: it was restored."
-    published = publication.newest(origin_of(workspace, head.epoch))
+    published = publication.newest(origin_of(name, head.epoch))
     if published is None:
         return None
     tree = published.checkpoint
@@ -167,7 +168,8 @@ def _lost_tree(connection: Connection, head: Head, publication: CheckpointFolder
 
 
 def _origin(instance: LedgerInstance, connection: Connection) -> str:
-    return origin_of(instance.workspace.id, read_head(connection).epoch)
+    head = read_head(connection)
+    return origin_of(log_name(instance, head), head.epoch)
 
 
 def _sign(connection: Connection, instance: LedgerInstance) -> SignedCheckpoint:

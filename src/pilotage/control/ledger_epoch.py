@@ -15,7 +15,15 @@ from sqlalchemy import Connection
 
 from pilotage.adapters.keyring import LEDGER_KEY
 from pilotage.control.ledger_checkpoint import CheckpointWritten, sequence_now, sign_tree, write_checkpoint
-from pilotage.control.ledger_instance import LedgerInstance, LedgerKey, current_key, epoch_of, origin_of, publication_of
+from pilotage.control.ledger_instance import (
+    LedgerInstance,
+    LedgerKey,
+    current_key,
+    epoch_of,
+    log_name,
+    origin_of,
+    publication_of,
+)
 from pilotage.core.canonical import Json
 from pilotage.core.ids import new_ulid
 from pilotage.core.reason import Reason, Refusal
@@ -77,7 +85,7 @@ def declare_key_lost(instance: LedgerInstance, *, actor: Principal, reason: str)
             return _no_ground("No key was ever used, so none is lost; `pilotage ledger checkpoint` makes the first.")
         if instance.keyring.has(head.key_name) and instance.keyring.public(head.key_name) == head.key_public:
             return _no_ground(f"The key {head.key_name!r} is not lost: the keyring opens it. Rotate it instead.")
-        origin = origin_of(instance.workspace.id, head.epoch)
+        origin = origin_of(log_name(instance, head), head.epoch)
         old = VerifierKey(name=origin, public=head.key_public)
         new = _next_key(instance, origin, head.key_name)
         set_key(connection, name=new.name, public=new.verifier.public)
@@ -96,8 +104,8 @@ def open_new_epoch(instance: LedgerInstance, *, actor: Principal, reason: str) -
         if head.stopped is None:
             return _no_ground("The ledger is not stopped, so there is nothing a new epoch would mend.")
         old = current_key(instance, connection, head)
-        epoch = max(head.epoch, _published_epoch(instance)) + 1
-        origin = origin_of(instance.workspace.id, epoch)
+        epoch = max(head.epoch, _published_epoch(instance, head)) + 1
+        origin = origin_of(log_name(instance, head), epoch)
         new = LedgerKey(name=old.name, verifier=VerifierKey(name=origin, public=old.verifier.public))
         root = tiles.root(tile_reader(connection), head.size)
         data = {**_handover(instance, (old, new), head.size, root).as_json(), **_lost(instance, head), "epoch": epoch}
@@ -136,14 +144,14 @@ def _handover(instance: LedgerInstance, keys: tuple[LedgerKey, LedgerKey], size:
     )
 
 
-def _published_epoch(instance: LedgerInstance) -> int:
-    origins = publication_of(instance).origins()
-    return max((epoch_of(instance.workspace.id, origin) or 1 for origin in origins), default=1)
+def _published_epoch(instance: LedgerInstance, head: Head) -> int:
+    name, origins = log_name(instance, head), publication_of(instance).origins()
+    return max((epoch_of(name, origin) or 1 for origin in origins), default=1)
 
 
 def _lost(instance: LedgerInstance, head: Head) -> dict[str, Json]:
-    epoch = max(head.epoch, _published_epoch(instance))
-    published = publication_of(instance).newest(origin_of(instance.workspace.id, epoch))
+    epoch = max(head.epoch, _published_epoch(instance, head))
+    published = publication_of(instance).newest(origin_of(log_name(instance, head), epoch))
     if published is None:
         return {}
     tree = published.checkpoint

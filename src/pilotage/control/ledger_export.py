@@ -19,7 +19,7 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 
 from pilotage.control.ledger_checkpoint import prepare_ledger_key, write_checkpoint
-from pilotage.control.ledger_instance import LedgerInstance, current_key, origin_of
+from pilotage.control.ledger_instance import LedgerInstance, current_key, log_name, origin_of
 from pilotage.core.canonical import Json, canonical_bytes
 from pilotage.core.digest import Digest
 from pilotage.core.errors import Unavailable, UsageError
@@ -139,12 +139,13 @@ def _record(instance: LedgerInstance, actor: Principal, chosen: Selection) -> No
     now = instance.clock.now()
     kind = EntryKind.LEDGER_DISCLOSED if chosen.disclose else EntryKind.LEDGER_EXPORTED
     with instance.engine.begin() as connection:
+        head = read_head(connection)
         entry = encode_entry(
             id=new_ulid(now),
             kind=kind,
             at=now,
             actor=pseudonym_of(connection, actor.id),
-            subject=origin_of(instance.workspace.id, read_head(connection).epoch),
+            subject=origin_of(log_name(instance, head), head.epoch),
             data={"kind": chosen.kind.value, "disclosed": sorted(chosen.disclose)[:1_000]},
         )
         append(connection, entry)

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, text
 from pilotage.adapters.checkpoints import CheckpointFolder
 from pilotage.control.ledger_checkpoint import sequence_now
 from pilotage.control.ledger_export import keys_of_log
-from pilotage.control.ledger_instance import LedgerInstance, epoch_of, origin_of, publication_of
+from pilotage.control.ledger_instance import LedgerInstance, epoch_of, log_name, origin_of, publication_of
 from pilotage.core.errors import IntegrityError, Unavailable
 from pilotage.core.reason import Reason, Refusal
 from pilotage.ledger import tiles
@@ -91,7 +91,7 @@ def fsck_ledger(instance: LedgerInstance) -> FsckReport:
                 _entries(connection, walk),
                 _unsequenced(connection),
                 _tiles(connection),
-                _published(connection, publication, instance.workspace.id),
+                _published(connection, publication, instance),
                 _disclosures(connection),
                 _state_rows(connection),
             )
@@ -225,15 +225,16 @@ def _tile_reason(fault: Fault) -> Reason:
     return Reason(code="FSCK_TILE", text=f"Ledger {where}: {what}.", where=where)
 
 
-def _published(connection: Connection, publication: CheckpointFolder, workspace: str) -> Iterator[Reason]:
+def _published(connection: Connection, publication: CheckpointFolder, instance: LedgerInstance) -> Iterator[Reason]:
     head = read_head(connection)
+    name = log_name(instance, head)
     read = tile_reader(connection)
     for origin in publication.origins():
-        epoch = epoch_of(workspace, origin)
+        epoch = epoch_of(name, origin)
         if epoch is None:
             continue
         # What an earlier epoch signed beyond the opening of the next was lost in a restore; that entry records it.
-        known = _opened_at(connection, origin_of(workspace, epoch + 1)) if epoch < head.epoch else None
+        known = _opened_at(connection, origin_of(name, epoch + 1)) if epoch < head.epoch else None
         try:
             for note in publication.every(origin):
                 if known is None or note.checkpoint.size <= known:

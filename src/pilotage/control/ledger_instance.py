@@ -1,6 +1,7 @@
 """What the ledger's use cases need of an instance, the log's name, and its current checkpoint key.
 
-Rule: the log is named after the workspace, and after its epoch once a restore forced a new one. Its key is the one
+Rule: the log is named as `pilotage.yaml` declares (`ledger:`, by default `ledger.<workspace id>`) when its first key is
+made, keeps that name for good, and gets its epoch behind it once a restore forced a new one. Its key is the one
 `ledger_head` names. Fail mode: a missing or foreign key is Unavailable; a new one is made only where none ever was.
 """
 
@@ -19,7 +20,7 @@ from pilotage.core.errors import IntegrityError
 from pilotage.core.ids import new_ulid
 from pilotage.ledger.checkpoint import VerifierKey
 from pilotage.ledger.entry import EntryKind, encode_entry
-from pilotage.store.ledger_checkpoints import set_key
+from pilotage.store.ledger_checkpoints import set_key, set_name
 from pilotage.store.ledger_entries import append
 from pilotage.store.ledger_sequencing import Head
 
@@ -30,8 +31,8 @@ class Named(Protocol):
     """A workspace, as far as the ledger cares."""
 
     @property
-    def id(self) -> str:
-        """The workspace id."""
+    def ledger(self) -> str:
+        """The declared name of its log."""
         ...
 
 
@@ -40,7 +41,7 @@ class LedgerInstance(Protocol):
 
     @property
     def workspace(self) -> Named:
-        """The declared workspace; its id names the log."""
+        """The declared workspace, which names the log."""
         ...
 
     @property
@@ -72,16 +73,21 @@ class LedgerKey:
     verifier: VerifierKey
 
 
-def origin_of(workspace_id: str, epoch: int) -> str:
-    """Return the log's origin, which is also the name of its key."""
-    return f"ledger.{workspace_id}" if epoch == 1 else f"ledger.{workspace_id}.epoch-{epoch}"
+def log_name(instance: LedgerInstance, head: Head) -> str:
+    """Return the name the log was begun under, else the declared one: verifiers know it, so it never changes."""
+    return head.name or instance.workspace.ledger
 
 
-def epoch_of(workspace_id: str, origin: str) -> int | None:
-    """Return the epoch an origin of this workspace names, None for another log."""
-    if origin == f"ledger.{workspace_id}":
+def origin_of(name: str, epoch: int) -> str:
+    """Return the origin of a log of this name, which is also the name of its key."""
+    return name if epoch == 1 else f"{name}.epoch-{epoch}"
+
+
+def epoch_of(name: str, origin: str) -> int | None:
+    """Return the epoch an origin of the log of this name says, None for another log."""
+    if origin == name:
         return 1
-    number = origin.removeprefix(f"ledger.{workspace_id}.epoch-")
+    number = origin.removeprefix(f"{name}.epoch-")
     return int(number) if number != origin and number.isdecimal() else None
 
 
@@ -95,7 +101,7 @@ def current_key(instance: LedgerInstance, connection: Connection, head: Head) ->
 
     Unavailable (with the ways out) when the keyring lost it; IntegrityError when it holds another under its name.
     """
-    origin = origin_of(instance.workspace.id, head.epoch)
+    origin = origin_of(log_name(instance, head), head.epoch)
     if head.key_name is None or head.key_public is None:
         return _first_key(instance, connection, origin)
     public = instance.keyring.public(head.key_name)
@@ -111,6 +117,7 @@ def current_key(instance: LedgerInstance, connection: Connection, head: Head) ->
 def _first_key(instance: LedgerInstance, connection: Connection, origin: str) -> LedgerKey:
     instance.keyring.ensure(LEDGER_KEY)
     verifier = VerifierKey(name=origin, public=instance.keyring.public(LEDGER_KEY))
+    set_name(connection, instance.workspace.ledger)
     set_key(connection, name=LEDGER_KEY, public=verifier.public)
     now = instance.clock.now()
     append(

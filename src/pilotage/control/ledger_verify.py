@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from pilotage.control.ledger_checkpoint import write_checkpoint
 from pilotage.control.ledger_export import keys_of_log
-from pilotage.control.ledger_instance import LedgerInstance, origin_of, publication_of
+from pilotage.control.ledger_instance import LedgerInstance, log_name, origin_of, publication_of
 from pilotage.core.errors import NotFound
 from pilotage.core.reason import Reason, Refusal
 from pilotage.ledger import tiles
@@ -75,7 +75,7 @@ def prove_entry(instance: LedgerInstance, entry: str) -> InclusionProof | NotPro
         if stored.seq is None:
             return NotProven(entry=entry, why="It is durable and waits for its number (at most 10 s).")
         head = read_head(connection)
-        newest = newest_checkpoint(connection, origin_of(instance.workspace.id, head.epoch))
+        newest = newest_checkpoint(connection, origin_of(log_name(instance, head), head.epoch))
         if newest is None or newest.size <= stored.seq:
             return NotProven(entry=entry, why=f"It has number {stored.seq} and waits for a checkpoint (60 s).")
         path = tiles.inclusion_proof(tile_reader(connection), stored.seq, newest.size)

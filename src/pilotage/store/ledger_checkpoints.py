@@ -34,6 +34,7 @@ _PUBLISHED = text(
 )
 _COUNT = text("SELECT count(*) FROM ledger_checkpoint")
 _SET_KEY = text("UPDATE ledger_head SET key_name = :name, key_public = :public")
+_SET_NAME = text("UPDATE ledger_head SET name = :name WHERE name IS NULL")
 _OPEN_EPOCH = text("UPDATE ledger_head SET epoch = :epoch, stopped = NULL")
 
 
@@ -100,6 +101,11 @@ def mark_published(connection: Connection, checkpoint: StoredCheckpoint, place: 
 def set_key(connection: Connection, *, name: str, public: bytes) -> None:
     """Make a key of the keyring the log's current one."""
     connection.execute(_SET_KEY, {"name": name, "public": public})
+
+
+def set_name(connection: Connection, name: str) -> None:
+    """Write the name the log is begun under; one that is written stays."""
+    connection.execute(_SET_NAME, {"name": name})
 
 
 def set_epoch(connection: Connection, epoch: int) -> None:

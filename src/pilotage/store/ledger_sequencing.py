@@ -26,8 +26,8 @@ _SESSION_IDLE = "4s"
 _TRY_LOCK = text("SELECT pg_try_advisory_lock(:key)")
 _UNLOCK = text("SELECT pg_advisory_unlock(:key)")
 _NEXT_GENERATION = text("UPDATE ledger_head SET generation = generation + 1 RETURNING generation")
-_HEAD = text("SELECT size, generation, epoch, key_name, key_public, stopped FROM ledger_head")
-_HEAD_LOCKED = text("SELECT size, generation, epoch, key_name, key_public, stopped FROM ledger_head FOR UPDATE")
+_HEAD = text("SELECT size, generation, epoch, name, key_name, key_public, stopped FROM ledger_head")
+_HEAD_LOCKED = text("SELECT size, generation, epoch, name, key_name, key_public, stopped FROM ledger_head FOR UPDATE")
 _STOP = text("UPDATE ledger_head SET stopped = :why WHERE stopped IS NULL")
 # In one read: ids, bytes and kinds of the oldest unnumbered entries. Only committed ones are visible here.
 _UNNUMBERED = text("SELECT id, kind, bytes FROM ledger_entry WHERE seq IS NULL ORDER BY id LIMIT :limit")
@@ -52,11 +52,15 @@ _NOW = text("SELECT clock_timestamp()")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """The state of the log. `stopped` says why nothing is numbered; `key_public` is the current checkpoint key's."""
+    """The state of the log. `name` is what it was begun under, None before its first key.
+
+    `stopped` says why nothing is numbered; `key_public` is the current checkpoint key's.
+    """
 
     size: int
     generation: int
     epoch: int
+    name: str | None
     key_name: str | None
     key_public: bytes | None
     stopped: str | None

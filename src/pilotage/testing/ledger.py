@@ -16,6 +16,12 @@ class NamedWorkspace:
     """A workspace, as far as the ledger cares."""
 
     id: str = "sample-bank"
+    declared: str = ""
+
+    @property
+    def ledger(self) -> str:
+        """The name of its log, where none is declared."""
+        return self.declared or f"ledger.{self.id}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

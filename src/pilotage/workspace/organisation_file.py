@@ -80,7 +80,7 @@ def parse_organisation(fields: Fields) -> Organisation:
         id=identifier,
         organisation=fields.need("organisation", TEXT),
         timezone=fields.need("timezone", TIME_ZONE),
-        ledger=fields.get("ledger", _LEDGER, identifier),
+        ledger=fields.get("ledger", _LEDGER, f"ledger.{identifier}"),
         identity=fields.need("identity", _IDENTITY),
         people=people,
         groups=declared | held,

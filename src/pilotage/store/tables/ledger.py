@@ -44,6 +44,7 @@ ledger_head = Table(
     Column("key_name", Text),
     Column("key_public", LargeBinary),
     Column("stopped", Text),
+    Column("name", Text),
     CheckConstraint("singleton"),
 )
 

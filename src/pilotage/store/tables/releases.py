@@ -5,7 +5,7 @@ Mirror of the `releases` part of the schema; what each column means stands in `s
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, LargeBinary, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, ForeignKey, Index, LargeBinary, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 
 from pilotage.store.tables.metadata import metadata
@@ -57,6 +57,16 @@ release = Table(
 )
 
 Index("release_workflow", release.c.workflow, release.c.sealed_at)
+
+release_revocation = Table(
+    "release_revocation",
+    metadata,
+    Column("release", Text, ForeignKey("release.digest"), primary_key=True, nullable=False),
+    Column("person", Text, primary_key=True, nullable=False),
+    Column("may_revoke", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", TIMESTAMP(timezone=True), nullable=False),
+)
 
 evidence = Table(
     "evidence",
