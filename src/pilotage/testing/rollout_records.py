@@ -66,8 +66,8 @@ class RecordedTraffic:
                 texts.append(_text(row))
                 entries.append(_entry(row))
             if rows:
-                connection.execute(insert(interaction).values(rows))
-                connection.execute(insert(interaction_text).values(texts))
+                connection.execute(insert(interaction), rows)
+                connection.execute(insert(interaction_text), texts)
                 append_many(connection, entries)
             self._admit(connection, route)
             connection.execute(_NUMBER)
