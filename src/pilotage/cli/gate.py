@@ -1,4 +1,4 @@
-"""`pilotage gate status | sign | accept-risk | delegate | recuse | reopen | fact` and `pilotage promote`."""
+"""`pilotage gate status | sign | accept-risk | delegate | recuse | reopen | fact | export` and `pilotage promote`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from rich.table import Table
 
 from pilotage.cli.caller import caller_of
 from pilotage.cli.options import NO, Options, command
+from pilotage.cli.written import write_file
 from pilotage.control.accept_risk import accept_risk
+from pilotage.control.export_decision import export_decision
 from pilotage.control.gate_duties import Handing, StandAside, confirm_fact, delegate_role, recuse, reopen_gate
 from pilotage.control.gate_status import gate_status
 from pilotage.control.promote_release import promote_release
@@ -46,6 +48,7 @@ def register(app: typer.Typer) -> None:
         ("recuse", stand_aside),
         ("reopen", reopen),
         ("fact", fact),
+        ("export", export),
     ):
         group.command(name)(command(function))
     app.add_typer(group, name="gate")
@@ -290,6 +293,29 @@ def fact(
     if isinstance(done, Refusal):
         options.refuse(done)
     options.show({"fact": done, "kind": kind}, lambda out: out.print(f"{kind} noted."))
+
+
+def export(
+    options: Options,
+    digest: Digest,
+    gate: GateName,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the bundle is written.")],
+    space: SpaceName = None,
+    *,
+    post: Annotated[bool, typer.Option("--post", help="The half after the first traffic.")] = False,
+) -> None:
+    """Write a decision as one signed file that anybody can check and replay offline."""
+    with options.open("pilotage gate export") as instance:
+        actor = caller_of(instance, options).principal
+        half = Half.POST if post else Half.PRE
+        done = export_decision(instance, actor=actor, release=digest, gate=gate, space=space, half=half)
+    if isinstance(done, Refusal):
+        options.refuse(done)
+    write_file(out, done.document)
+    options.show(
+        {**done.as_json(), "file": str(out)},
+        lambda console: console.print(f"{gate} is {done.status.value}; signed by {done.keyid}: {escape(str(out))}"),
+    )
 
 
 def promote(

@@ -13,9 +13,9 @@ from rich.table import Table
 from pilotage.adapters.pack_pdf import pack_pdf
 from pilotage.cli.caller import caller_of
 from pilotage.cli.options import Options, command
+from pilotage.cli.written import write_file
 from pilotage.control.make_cab_pack import CabPack, make_cab_pack
 from pilotage.control.risk_reports import risks_of
-from pilotage.core.errors import UsageError
 from pilotage.core.reason import Refusal
 from pilotage.gate.pack_html import pack_html
 from pilotage.gate.pack_layout import Grid, Heading, Note, Pairs, lay_out
@@ -46,17 +46,10 @@ def cab(
         options.refuse(done)
     written = [str(path) for path in (html, pdf) if path is not None]
     if html is not None:
-        _write(html, pack_html(done.facts).encode())
+        write_file(html, pack_html(done.facts).encode())
     if pdf is not None:
-        _write(pdf, pack_pdf(done.facts))
+        write_file(pdf, pack_pdf(done.facts))
     options.show({**done.as_json(), "written": written}, lambda out: _render(out, done, written))
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise UsageError("FILE_UNWRITABLE", f"{path} cannot be written: {error}.", hint="Name another file.") from None
 
 
 def _render(out: Console, pack: CabPack, written: list[str]) -> None:
