@@ -15,10 +15,12 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from pilotage.adapters.clock import SystemClock
+from pilotage.adapters.kept_forms import FORMS_KEY, FormFolder
 from pilotage.adapters.keyring import Keyring
 from pilotage.control.instance import Instance
 from pilotage.control.load_workspace import find_workspace
 from pilotage.core.clock import Clock
+from pilotage.guard.first_pass import keep_in
 from pilotage.store.disk import refuse_writes_when_full
 from pilotage.store.embedded import EmbeddedServer
 from pilotage.store.embedded_backup import back_up
@@ -60,6 +62,7 @@ def open_instance(opening: Opening) -> Iterator[Instance]:
     with ExitStack() as stack:
         engine = _engine(stack, opening, home)
         keyring = _keyring(workspace, home, opening)
+        keep_in(FormFolder(folder=home / "forms", key=keyring.derive(FORMS_KEY)))
         yield Instance(
             workspace=workspace,
             root=root,

@@ -1,6 +1,6 @@
 """Finds structured personal data and secrets: one linear first pass, then validators on hits only.
 
-hyperscan tells in one pass which forms occur at all; RE2 gives their places. Context words are looked for 48 code
+`first_pass` tells which forms occur at all; RE2 gives their places. Context words are looked for 48 code
 points before and 24 after, on the same line. Fail mode: an error here is an exception; the policy's check turns it into
 a block, since PII checks fail closed.
 """
@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Any
 
-import hyperscan
 import re2
 
+from pilotage.guard.first_pass import FIRST_PASS, Present
 from pilotage.guard.pii_patterns import RECOGNISERS, Recogniser, bare
 from pilotage.guard.pii_types import TABLE_ORDER, Match, PiiType
 from pilotage.guard.policy import Action
@@ -34,51 +34,14 @@ def _forms() -> tuple[Any, ...]:
     return tuple(re2.compile(one.pattern, options) for one in RECOGNISERS)
 
 
-@cache
-def _first_pass() -> Any:  # noqa: ANN401 - the library has no types
-    database = hyperscan.Database()
-    database.compile(
-        expressions=[one.pattern.encode() for one in RECOGNISERS],
-        ids=list(range(len(RECOGNISERS))),
-        elements=len(RECOGNISERS),
-        flags=[hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_ALLOWEMPTY] * len(RECOGNISERS),
-    )
-    return database
-
-
-def _present(text: str) -> list[int]:
-    found: set[int] = set()
-
-    def seen(identifier: int, _start: int, _end: int, _flags: int, _context: object) -> None:
-        found.add(identifier)
-
-    database = _first_pass()
-    # A scratch serves one scan at a time. Scans run in several threads at once (scoring beside serving): each takes a
-    # free one, or makes one; taking from and giving back to a list are single steps of the interpreter.
-    scratch = _free_scratch() or hyperscan.Scratch(database)
-    try:
-        database.scan(text.encode("utf-8", errors="replace"), match_event_handler=seen, scratch=scratch)
-    finally:
-        _FREE.append(scratch)
-    return sorted(found)
-
-
-_FREE: Final[list[Any]] = []
-
-
-def _free_scratch() -> Any:  # noqa: ANN401 - the library has no types
-    try:
-        return _FREE.pop()
-    except IndexError:
-        return None
-
-
-def recognise(text: str, *, regions: frozenset[str] = frozenset({"us", "uk"})) -> tuple[Match, ...]:
-    """Return the matches of a text, none overlapping another, in order of place."""
+def recognise(
+    text: str, *, regions: frozenset[str] = frozenset({"us", "uk"}), present: Present = FIRST_PASS
+) -> tuple[Match, ...]:
+    """Return the matches of a text, none overlapping another, in order of place. `present` is the first pass."""
     if not text:
         return ()
     found: list[Match] = []
-    for number in _present(text):
+    for number in present(text):
         recogniser = RECOGNISERS[number]
         if not recogniser.regions or recogniser.regions & regions:
             found += _matches(text, recogniser, _forms()[number])
