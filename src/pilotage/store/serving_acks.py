@@ -53,7 +53,9 @@ ON CONFLICT (process, space, workflow, release) DO UPDATE SET
     ELSE a.earlier_at END,
   admitted = EXCLUDED.admitted
 """
-_FORGET: Final[LiteralString] = "DELETE FROM route_ack WHERE process = %(process)s"
+_FORGET: Final[LiteralString] = (
+    "DELETE FROM route_ack WHERE process = %(process)s OR at < clock_timestamp() - interval '1 day'"
+)
 
 _encoder = msgspec.json.Encoder()
 
@@ -76,6 +78,6 @@ class AckWriter:
             await connection.execute(_WRITE, values)
 
     async def forget(self) -> None:
-        """Remove the acknowledgements of this process; its counts stay."""
+        """Remove the acknowledgements of this process, and of those long dead; counts stay."""
         async with self._pool.connection() as connection:
             await connection.execute(_FORGET, {"process": self.process})
