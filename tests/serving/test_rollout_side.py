@@ -11,6 +11,7 @@ from sqlalchemy import Engine, text
 from tests.serving.test_open_serving import NOW, ask, keyed, opened, routed, sealed
 
 from pilotage.core.digest import Digest
+from pilotage.rollout.validation import ProbeResult
 from pilotage.serving.admissions import Admissions
 from pilotage.serving.context import Answer
 from pilotage.serving.opened import OpenServing
@@ -134,14 +135,14 @@ async def test_a_process_asks_its_questions_while_a_rollback_is_validated(
         )
         notify(connection, Channel.ROUTING, f"{SPACE}:{WORKFLOW}:1")
 
-    def answers() -> object:
+    def answers() -> tuple[ProbeResult, ...] | None:
         with engine.connect() as connection:
             return read_probes(connection, space=SPACE, workflow=WORKFLOW, generation=1)
 
     async with opened(engine, database_url, tmp_path) as running:
         assert isinstance(running, OpenServing)
         await eventually(lambda: answers() is not None)
-        (found,) = answers() or ()  # type: ignore[misc, attr-defined]
+        (found,) = answers() or ()
     assert (found.asked, found.passed, found.right_release) == (0, 0, True)
 
 
