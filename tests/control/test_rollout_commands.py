@@ -35,7 +35,7 @@ from pilotage.store.routes import read_route
 from pilotage.testing.rollout_drills import pass_drills
 from pilotage.testing.rollout_traffic import Behaviour, CountedTraffic
 from pilotage.testing.rollouts import EAST, WORKFLOW, FakeGate, RolloutWorld
-from pilotage.workspace.plan import Freeze, Step
+from pilotage.workspace.plan import Approach, Freeze, Shadow, Step
 
 pytestmark = pytest.mark.store
 HOUR = timedelta(hours=1)
@@ -128,6 +128,21 @@ def test_two_thousand_requests_a_day_are_refused_with_five_choices(engine: Engin
     assert done.rollout.state is State.REFUSED
     assert len(done.foresight.ways_out) == 5
     assert "3,387" in " ".join(reason.text for reason in done.against)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"shadow": Shadow(enabled=True)}, "SHADOW_UNAVAILABLE"),
+        ({"approach": Approach.BLUE_GREEN}, "BLUE_GREEN_UNPROVEN"),
+    ],
+)
+def test_a_plan_whose_proof_this_version_cannot_bring_is_refused(
+    engine: Engine, changes: dict[str, Any], code: str
+) -> None:
+    world, _old, new = world_with(engine)
+    world.workspace = with_plan(bank(), replace(SIGNED, **changes))
+    assert codes(start(world, new)) == [code]
 
 
 def test_a_freeze_stops_the_start_but_never_a_pause_or_an_abort(engine: Engine) -> None:

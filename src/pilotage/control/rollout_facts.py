@@ -65,7 +65,7 @@ def read_facts(
         step_at=stored.step_at,
         extended_s=stored.extended_s,
         is_loaded=_is_loaded(connection, stored),
-        shadow_done=True,
+        shadow_done=not stored.plan.shadow.enabled,
         verdict=None if here is None else here[1],
         decision=stored.decision_outcome,
         gate=gate,

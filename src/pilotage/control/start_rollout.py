@@ -48,7 +48,7 @@ from pilotage.store.rollouts import (
 )
 from pilotage.store.routes import read_route
 from pilotage.store.runs import request_run
-from pilotage.workspace.plan import Plan
+from pilotage.workspace.plan import Approach, Plan
 
 RUN_KIND = "rollout"
 
@@ -125,6 +125,18 @@ def _plan(instance: Instance, release: StoredRelease, request: StartRequest) -> 
     return replace(plan, waves=plan.waves[numbers[0] :])
 
 
+def _unavailable(plan: Plan) -> list[Reason]:
+    """Return what the plan asks for and this version cannot do; going on without it would be a pass by default."""
+    found: list[Reason] = []
+    if plan.shadow.enabled:
+        text = f"Plan {plan.name} wants shadow traffic first, which this version does not run. Name another plan."
+        found.append(Reason(code="SHADOW_UNAVAILABLE", text=text, where=plan.name))
+    if plan.approach is Approach.BLUE_GREEN:
+        text = f"Plan {plan.name} flips after a GO from shadow or replay; neither was run, so it is refused."
+        found.append(Reason(code="BLUE_GREEN_UNPROVEN", text=text, where=plan.name))
+    return found
+
+
 def _state(connection: Connection, release: StoredRelease, space: SpaceName) -> list[Reason]:
     found: list[Reason] = []
     if release.state is not ReleaseState.SEALED:
@@ -174,6 +186,7 @@ class _Start:
                     f"Rollout {holder} holds {release.workflow} in {wave.space}; finish, abort or roll it back first."
                 )
                 reasons.append(Reason(code="ROLLOUT_ACTIVE", text=text, where=wave.space, observed=holder))
+        reasons += _unavailable(self.plan)
         reasons += _order(self.connection, self.instance, release, self.plan)
         reasons += ports.gate(self.connection, self.instance, release=release.digest, space=space, now=self.deed.at)
         return reasons
