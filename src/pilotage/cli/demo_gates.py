@@ -163,7 +163,16 @@ class ReleasePath:
             raise SceneError(message)
         self.say(f"Gate {gate}", f"{report.status.value}: {len(report.criteria)} criteria met by evidence alone.")
 
-    def sign(self, gate: str, role: Role, *, count: int = 1, space: str | None = None, half: Half = Half.PRE) -> None:
+    def sign(
+        self,
+        gate: str,
+        role: Role,
+        *,
+        count: int = 1,
+        comment: str = "",
+        space: str | None = None,
+        half: Half = Half.PRE,
+    ) -> None:
         """Let as many people as are asked for approve in a role, of those who may."""
         for _ in range(count):
             (report,) = gate_status(self.instance, self.release, gate=gate, space=space, half=half)
@@ -173,7 +182,7 @@ class ReleasePath:
                 message = f"Nobody may sign {gate} as {role.value}."
                 raise SceneError(message)
             who = local_principal(self.instance.workspace, free[0])
-            self.cast(gate, role, who, "approve", space=space, half=half)
+            self.cast(gate, role, who, "approve", comment=comment, space=space, half=half)
 
     def cast(
         self,

@@ -1,0 +1,112 @@
+"""The demo's second act, at its height: user acceptance, the board with a dissent, and the door of production.
+
+Rule: the dissent is real, the risk acceptance names it, and the sponsor sees both before signing. Fail mode:
+SceneError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from pilotage.cli.demo_gates import EAST, STAGING, WORKFLOW, ReleasePath
+from pilotage.cli.demo_scene import agreed
+from pilotage.control.accept_risk import accept_risk
+from pilotage.control.gate_duties import confirm_fact
+from pilotage.control.gate_status import gate_status
+from pilotage.control.make_cab_pack import make_cab_pack
+from pilotage.core.ids import PersonId, WorkflowName
+from pilotage.identity.roles import Role
+from pilotage.workspace.plan import Wave
+from pilotage.workspace.principals import local_principal
+
+_DISSENTER = Role.BUSINESS_LEADERSHIP
+_DISSENT = "Branches have not rehearsed the first week; I would wait one more."
+
+
+@dataclass(slots=True, kw_only=True)
+class Board:
+    """The release before the board. `drill` measures a rollback in a space and attaches its evidence."""
+
+    path: ReleasePath
+    drill: Callable[[str], str]
+
+    def accept(self) -> None:
+        """User acceptance in staging, with a rollback that was rehearsed."""
+        path = self.path
+        path.say("A rollback is rehearsed", self.drill(STAGING))
+        path.sign("uat", Role.BUSINESS_OWNER)
+        path.sign("uat", Role.UAT_PARTICIPANT, count=2)
+        path.sign("uat", Role.OPERATIONS_MANAGER)
+        path.soak(STAGING)
+
+    def decide(self) -> None:
+        """Let the board vote: one seat dissents, under a risk acceptance, and the sponsor signs last."""
+        path = self.path
+        made = agreed(make_cab_pack(path.instance, actor=path.person(Role.DEVOPS_LEAD), release=path.release))
+        path.say("The board's pack", f"{made.digest[:19]}: generated from facts, nothing typed in.")
+        board = path.instance.workspace.gates["cab"].pre.board
+        for seat in board.seats if board is not None else ():
+            holder = next(one.holder for one in path.instance.workspace.seats if one.role is seat)
+            who = local_principal(path.instance.workspace, PersonId(holder))
+            if seat is _DISSENTER:
+                path.cast("cab", seat, who, "reject", comment=_DISSENT)
+            else:
+                path.cast("cab", seat, who, "approve")
+        self._accept_dissent()
+        path.sign("cab", Role.EXECUTIVE_SPONSOR, comment="I read the dissent; the floor walkers answer it.")
+
+    def _accept_dissent(self) -> None:
+        path = self.path
+        until = (path.clock.now() + timedelta(days=60)).date()
+        spaces = ", ".join(wave.space for wave in _waves(path))
+        text = _RISK.format(until=until, spaces=spaces).encode()
+        who = path.person(Role.RISK_MANAGEMENT)
+        done = agreed(
+            accept_risk(path.instance, actor=who, release=path.release, gate="cab", data=text, file="risk.yaml")
+        )
+        path.say(
+            "The dissent is not voted away",
+            f"{who.label} accepts the risk it names until {done.risk.expires:%Y-%m-%d}; the gate is "
+            f"{done.report.status.value}. The text of the dissent stays in the pack and the ledger.",
+        )
+
+    def open_door(self) -> None:
+        """Everything go-live asks for before the first user: alert and page tested, on duty, signed."""
+        path = self.path
+        on_call = path.person(Role.ON_CALL)
+        for kind in ("alert_test", "test_page"):
+            agreed(confirm_fact(path.instance, actor=on_call, workflow=WORKFLOW, kind=kind))
+        path.say("Alert and page are tested", f"{on_call.label} is on duty and saw both arrive.")
+        path.say("A rollback is rehearsed in production", self.drill(EAST))
+        path.enter(EAST, "into production")
+        path.sign("go-live", Role.OPERATIONS_LEAD, space=EAST)
+
+    def show(self) -> None:
+        """Tell where the release stands at every gate."""
+        reports = gate_status(self.path.instance, self.path.release)
+        line = "; ".join(f"{one.gate} {one.status.value}" for one in reports)
+        self.path.say("Where the release stands", line)
+
+
+def _waves(path: ReleasePath) -> tuple[Wave, ...]:
+    rollout = path.instance.workspace.workflows[WorkflowName(WORKFLOW)].rollout
+    return () if rollout is None else rollout.plans[rollout.default_plan].waves
+
+
+_RISK = """risk: branches-not-rehearsed
+severity: medium
+seats: [business-leadership]
+rationale: >-
+  Branch staff have had the training material for two weeks and the old paper policies stay in every branch,
+  so a slow start costs time and no customer.
+compensating_controls:
+  - Floor walkers in the twelve largest branches during the first week
+  - Weekly reading of 50 answers by quality monitoring
+residual: {{likelihood: 2, impact: 2}}
+owner: nadia.brooks
+requester: zoe.papadakis
+spaces: [{spaces}]
+expires: {until}
+"""
