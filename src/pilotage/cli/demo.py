@@ -15,13 +15,18 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.markup import escape
 
 from pilotage.cli.answer import render_answer
+from pilotage.cli.demo_gates import ReleasePath
+from pilotage.cli.demo_rollout import PLAN
+from pilotage.cli.demo_scene import SceneError
+from pilotage.cli.demo_story import tell_bad_release, tell_good_release
 from pilotage.cli.options import NO, Options
 from pilotage.cli.runtime import Question, Runtime
 from pilotage.cli.workspace import Template, write_template
@@ -30,6 +35,7 @@ from pilotage.control.create_key import KeyRequest, create_key
 from pilotage.control.explain_interaction import explain_interaction
 from pilotage.control.instance import Instance
 from pilotage.control.ledger_verify import verify_ledger
+from pilotage.control.load_workspace import load_workspace
 from pilotage.control.open_instance import Opening, open_instance
 from pilotage.control.refresh_corpus import refresh_corpus
 from pilotage.control.review_version import accept_version
@@ -43,6 +49,7 @@ from pilotage.identity.service_key import KeyKind
 from pilotage.ledger.verify import Verdict
 from pilotage.store.corpora import versions_of
 from pilotage.store.embedded_home import resolve_home
+from pilotage.testing.clock import SimulatedClock
 from pilotage.workspace.principals import local_principal
 
 T = TypeVar("T")
@@ -57,10 +64,14 @@ RETAINER = "What is the annual retainer of a non-executive director?"
 HOLIDAY = "branch-operations/holiday-hours.txt"
 HOLIDAY_QUESTION = "Until what time are branches open on New Year's Eve, 31 December 2026?"
 _START_S = 60.0
-
-
-class SceneError(Exception):
-    """A scene did not end as it must."""
+_STORY = timedelta(days=9)
+_LOGINS = (
+    ("engineer", "maria.chen"),
+    ("approver and board seat", "yusuf.demir"),
+    ("on-call", "hanna.virtanen"),
+    ("owner", "nadia.brooks"),
+    ("auditor", "anita.rao"),
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,6 +84,7 @@ class Demo:
     keep: bool
     port: int
     told: list[dict[str, Any]] = field(default_factory=list)
+    logins: dict[str, str] = field(default_factory=dict)
 
     def run(self) -> None:
         """Tell the story."""
@@ -84,6 +96,7 @@ class Demo:
             shutil.rmtree(old, ignore_errors=True)
         environ["PILOTAGE_HOME"] = str(home)
         write_template(Template.BANK, folder)
+        _use_trial_plan(folder)
         self._say(
             "Northlake Bank", f"A fictional bank's workspace was written to {folder}: people, spaces, gates, corpora."
         )
@@ -91,9 +104,10 @@ class Demo:
             start=folder, environ=environ, command="pilotage demo", may_migrate=True, say=self.options.say
         )
         try:
-            with open_instance(opening) as instance:
-                self._refuse_used(instance)
-                key = self._story(instance)
+            with open_instance(opening) as opened:
+                self._refuse_used(opened)
+                clock = SimulatedClock(opened.clock.now() - _STORY)
+                key = self._story(replace(opened, clock=clock), clock)
         except SceneError as error:
             self.options.err.print(f"[red]The demo stopped: {escape(str(error))}[/red]")
             raise SystemExit(NO) from None
@@ -108,24 +122,45 @@ class Demo:
                 message = "This database already holds corpus versions; the demo tells its story on an empty one."
                 raise UsageError("DEMO_DATABASE", message, hint="Give DATABASE_URL an empty database, or unset it.")
 
-    def _story(self, instance: Instance) -> str:
+    def _story(self, instance: Instance, clock: SimulatedClock) -> str:
         self._publish(instance, "The policies are read, held for review, and accepted by a second person.")
         first = self._seal(instance, "First release, served in the sandbox")
         self._ask(instance, "omar.haddad", WIRE, refused=False)
         self._ask(instance, "omar.haddad", RETAINER, refused=True)
         answer = self._ask(instance, "helena.stroud", RETAINER, refused=False)
         self._explain(instance, "helena.stroud", str(answer["interaction"]))
+        last = self._to_production(instance, clock, first)
         self._update(instance)
-        second = self._seal(instance, "Second release on the changed policies", parent=first)
+        second = self._seal(instance, "A release on the changed policies", parent=last)
         changed = self._ask(instance, "omar.haddad", WIRE, refused=False)
         self._expect("$50,000" in str(changed["answer"]), f"release {second[:19]} does not know the new limit")
         self._take_down(instance)
         self._verify(instance)
+        self._expect(instance.clock.now() <= datetime.now(UTC), "the story ran past today")
+        return self._keys(instance)
+
+    def _to_production(self, instance: Instance, clock: SimulatedClock, release: str) -> str:
+        """Take a good release to everybody and let a bad one fail at its first step; return the newest release."""
+        path = ReleasePath(runtime=self.runtime, instance=instance, clock=clock, release=release, say=self._say)
+        tell_good_release(path)
+        prompt = instance.root / "workflows" / WORKFLOW / "prompt.md"
+        prompt.write_text(prompt.read_text().rstrip() + "\nKeep answers short.\n")
+        reloaded = replace(instance, workspace=load_workspace(instance.root))
+        bad = self._seal(reloaded, "A small change of the prompt", parent=release)
+        tell_bad_release(replace(path, instance=reloaded, release=bad, spaces=[]))
+        return bad
+
+    def _keys(self, instance: Instance) -> str:
+        """Make a key for the asker, and one per role for the console's login."""
         issued = create_key(
             instance,
             actor=self._person(instance, "omar.haddad"),
             request=KeyRequest(kind=KeyKind.LOCAL, name="omar.haddad", owner=PersonId("omar.haddad")),
         )
+        for role, person in _LOGINS:
+            request = KeyRequest(kind=KeyKind.LOCAL, name=person, owner=PersonId(person))
+            key = self._ok(create_key(instance, actor=self._person(instance, person), request=request))
+            self.logins[f"{person} ({role})"] = key.text
         return self._ok(issued).text
 
     def _publish(self, instance: Instance, words: str) -> int:
@@ -236,6 +271,10 @@ class Demo:
     def _invite(self, address: str, pid: int, home: Path, folder: Path, key: str) -> None:
         body = json.dumps({"model": WORKFLOW, "messages": [{"role": "user", "content": WIRE}]})
         self.options.out.print(f"\n[bold green]Serving on {address}[/bold green] (stop it with: kill {pid}). Try it:\n")
+        self.options.out.print("Log in at " + address + "/login with one of these keys:")
+        for who, login in self.logins.items():
+            self.options.out.print(f"  {who}: {login}", soft_wrap=True)
+        self.options.out.print("")
         for line in (
             (
                 f"curl {address}/v1/chat/completions -H 'Authorization: Bearer {key}' "
@@ -280,6 +319,12 @@ class Demo:
     def _expect(self, holds: bool, otherwise: str) -> None:
         if not holds:
             raise SceneError(otherwise)
+
+
+def _use_trial_plan(folder: Path) -> None:
+    """Make the demo's plan the default: the board approves the plan that is then used."""
+    file = folder / "workflows" / WORKFLOW / "workflow.yaml"
+    file.write_text(file.read_text().replace("default_plan: bank-standard", f"default_plan: {PLAN}"))
 
 
 def _cited(answer: dict[str, Any]) -> set[str]:

@@ -31,6 +31,7 @@ class Board:
 
     path: ReleasePath
     drill: Callable[[str], str]
+    has_dissent: bool = True
 
     def accept(self) -> None:
         """User acceptance in staging, with a rollback that was rehearsed."""
@@ -50,11 +51,12 @@ class Board:
         for seat in board.seats if board is not None else ():
             holder = next(one.holder for one in path.instance.workspace.seats if one.role is seat)
             who = local_principal(path.instance.workspace, PersonId(holder))
-            if seat is _DISSENTER:
+            if seat is _DISSENTER and self.has_dissent:
                 path.cast("cab", seat, who, "reject", comment=_DISSENT)
             else:
                 path.cast("cab", seat, who, "approve")
-        self._accept_dissent()
+        if self.has_dissent:
+            self._accept_dissent()
         path.sign("cab", Role.EXECUTIVE_SPONSOR, comment="I read the dissent; the floor walkers answer it.")
 
     def _accept_dissent(self) -> None:

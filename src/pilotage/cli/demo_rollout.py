@@ -34,6 +34,7 @@ PLAN = "demo-fast"
 _GATEWAYS = ("gateway-1", "gateway-2", "gateway-3")
 _PER_ROUND = 1400
 _ROUND = timedelta(hours=4)
+_WATCH_ROUND = 60
 _MOST_ROUNDS = 120
 _WITH_TRAFFIC = frozenset({State.OBSERVING, State.DECIDING, State.ADVANCING, State.HELD})
 _ENDS = frozenset({State.WATCHING, State.COMPLETED, State.ROLLED_BACK, State.ABORTED})
@@ -114,6 +115,23 @@ class Rollouts:
                 return stored
         message = f"Rollout {rollout} is still {stored.state}: {[reason.text for reason in stored.why]}"
         raise SceneError(message)
+
+    def finish(self, stored: StoredRollout) -> StoredRollout:
+        """Let the watch pass with its traffic."""
+        for _ in range(_MOST_ROUNDS):
+            if stored.state is not State.WATCHING:
+                break
+            self.path.clock.advance(_ROUND)
+            for space in spaces_of(self.path):
+                self._traffic(space, {}).ask(_WATCH_ROUND)
+            stored = self.world.step(stored.id)
+        self._tell(stored)
+        return stored
+
+    def close_incident(self, incident: str) -> None:
+        """Say who is on duty for the incident; it stays open for the console's reader."""
+        who = self.path.person(Role.ON_CALL)
+        self.path.say("An incident is open", f"{incident}: {who.label} is paged; the war room shows its timeline.")
 
     def _ask(self, space: str, *, bad: bool) -> None:
         faults = {Arm.CANDIDATE: _BAD} if bad else {}
