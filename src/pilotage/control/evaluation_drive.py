@@ -183,7 +183,8 @@ class Driver:
             return
         known = await asyncio.to_thread(self._known, reply.generation.digest, question.subject)
         missing = self._means.scoring.versions(planned.case) - known.keys()
-        found = await asyncio.to_thread(self._means.scoring.assess, planned, reply, question.context, only=missing)
+        # In this thread, where the guard runs too: its compiled recognisers belong to one thread at a time.
+        found = self._means.scoring.assess(planned, reply, question.context, only=missing)
         await asyncio.to_thread(self._commit, task, question, reply, found)
 
     async def _target(self, arm: Arm, space: SpaceName | None) -> Target:
