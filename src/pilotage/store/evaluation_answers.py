@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from pilotage.core.digest import Digest
 from pilotage.core.errors import IntegrityError
-from pilotage.evaluation.assessment import Assessment
+from pilotage.evaluation.assessment import Assessment, Unscored
 from pilotage.evaluation.generation import Generation, generation_json
 from pilotage.evaluation.stored import read_assessment, read_generation
 from pilotage.store.tables.evaluation import evaluation_assessment, evaluation_cache, evaluation_generation
@@ -68,7 +68,7 @@ def put_cache(connection: Connection, key: Digest, generation: Digest, *, at: da
 
 
 def put_assessments(connection: Connection, subject: Digest, assessments: Sequence[Assessment]) -> None:
-    """Store assessments of one generation, once each."""
+    """Store assessments of one generation, once each; a scorer that broke is asked again and never remembered."""
     rows = [
         {
             "generation": one.generation_digest,
@@ -77,6 +77,7 @@ def put_assessments(connection: Connection, subject: Digest, assessments: Sequen
             "body": one.as_json(),
         }
         for one in assessments
+        if one.reason != Unscored.SCORER_ERROR.value
     ]
     if rows:
         connection.execute(insert(evaluation_assessment).values(rows).on_conflict_do_nothing())
