@@ -246,6 +246,18 @@ def test_a_gate_lost_at_the_moment_of_advancing_keeps_the_weight(engine: Engine)
     assert (after.state, fraction(world)) == (State.ADVANCING, 50_000)
 
 
+def test_a_go_live_nobody_confirmed_in_time_takes_the_release_back(engine: Engine) -> None:
+    world, old, new = world_with(engine)
+    stored = begun(world, new)
+    late = Reason(code="POST_UNCONFIRMED", text="Nobody confirmed go-live in time.")
+    world.ports = replace(world.ports, gate=FakeGate(reasons=(late,)))
+    done = world.step(stored.id, HOUR / 2)
+    assert done.state in {State.ROLLING_BACK, State.VALIDATING}
+    with engine.connect() as connection:
+        assert read_route(connection, EAST, WORKFLOW).stable == old
+        assert connection.scalar(text("SELECT cause FROM incident")) == "go-live not confirmed"
+
+
 def test_an_inconclusive_step_can_be_extended_up_to_twice_its_longest_time(engine: Engine) -> None:
     world, _old, new = world_with(engine, principals=20)
     world.ports = replace(world.ports, observe=CountedTraffic(per_day=dict.fromkeys(PER_DAY, 100.0)))

@@ -183,14 +183,15 @@ def _hold(turn: _Turn, stored: StoredRollout, seen: Seen, action: Action) -> Sto
 
 def _roll_back(turn: _Turn, stored: StoredRollout, seen: Seen, action: Action) -> StoredRollout | Refusal:
     verdict = seen.trip if seen.trip is not None else seen.facts.verdict
-    if verdict is not None and verdict.effect is Effect.ROLLBACK:
+    is_statistical = verdict is not None and verdict.effect is Effect.ROLLBACK
+    if verdict is not None and is_statistical:
         add_verdict(turn.connection, stored.id, verdict, place=stored.place, at=turn.deed.at, is_decision=True)
         stored = replace(stored, decision=verdict.digest, decision_outcome=Judgement.NO_GO)
     ending = Ending(
         event=action.event,
         reasons=action.reasons,
         spaces=None if seen.tripped is None else frozenset({seen.tripped}),
-        cause="statistical trip",
+        cause="statistical trip" if is_statistical else "go-live not confirmed",
     )
     return take_back(turn.connection, turn.instance, stored, ending, turn.deed)
 

@@ -77,7 +77,8 @@ def read_facts(
             space=stored.space,
             since=stored.step_at or stored.created_at,
         ),
-        trips=() if tripped is None else judged[tripped][1].reasons,
+        trips=_unconfirmed(gate) if tripped is None else judged[tripped][1].reasons,
+        post_confirmed=gate == (),
         signed=_signed(connection, stored),
         flipped_at=stored.flipped_at,
         is_zero=is_zero(connection, stored),
@@ -89,6 +90,11 @@ def read_facts(
         tripped=None if tripped is None else stored.plan.waves[tripped].space,
         trip=None if tripped is None else judged[tripped][1],
     )
+
+
+def _unconfirmed(gate: tuple[Reason, ...] | None) -> tuple[Reason, ...]:
+    """Return a go-live nobody confirmed in time: its post half takes the release back (gates.md 4.8)."""
+    return tuple(reason for reason in gate or () if reason.code == "POST_UNCONFIRMED")
 
 
 def _next_space(stored: StoredRollout) -> SpaceName:
