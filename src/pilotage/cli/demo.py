@@ -16,12 +16,13 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.markup import escape
 
+from pilotage.adapters.clock import SystemClock
 from pilotage.cli.answer import render_answer
 from pilotage.cli.demo_gates import ReleasePath
 from pilotage.cli.demo_rollout import PLAN
@@ -41,6 +42,7 @@ from pilotage.control.refresh_corpus import refresh_corpus
 from pilotage.control.review_version import accept_version
 from pilotage.control.seal_release import seal_release
 from pilotage.control.take_down import TakedownRequest, take_down
+from pilotage.core.clock import Clock
 from pilotage.core.errors import UsageError
 from pilotage.core.ids import CorpusName, PersonId
 from pilotage.core.reason import Reason, Refusal
@@ -85,6 +87,7 @@ class Demo:
     port: int
     told: list[dict[str, Any]] = field(default_factory=list)
     logins: dict[str, str] = field(default_factory=dict)
+    today: Clock = field(default_factory=SystemClock)
 
     def run(self) -> None:
         """Tell the story."""
@@ -136,7 +139,7 @@ class Demo:
         self._expect("$50,000" in str(changed["answer"]), f"release {second[:19]} does not know the new limit")
         self._take_down(instance)
         self._verify(instance)
-        self._expect(instance.clock.now() <= datetime.now(UTC), "the story ran past today")
+        self._expect(instance.clock.now() <= self.today.now(), "the story ran past today")
         return self._keys(instance)
 
     def _to_production(self, instance: Instance, clock: SimulatedClock, release: str) -> str:
