@@ -7,7 +7,7 @@ on one snapshot. Fail mode: a gate whose input cannot be read is `blocked`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -192,15 +192,6 @@ def _input(
     about = _space_of(chain, gate, space)
     rules = gate.post if half is Half.POST and gate.post is not None else gate.pre
     kinds = frozenset(kind for criterion in rules.criteria for kind in criterion.of if kind.startswith("fact."))
-    roster = Roster(
-        version=chain.roster.version,
-        tenures=chain.roster.tenures,
-        seats=chain.roster.seats,
-        snapshot=None if attempt is None else attempt.snapshot,
-        reports_to=chain.roster.reports_to,
-        recused=dict(chain.recused.get((gate.name, number), {})),
-        delegations=chain.roster.delegations,
-    )
     pack = _pack(chain, gate, attempt)
     return GateInput(
         gate=gate,
@@ -209,7 +200,7 @@ def _input(
         release=chain.release,
         evidence=chain.evidence,
         votes=tuple(vote for vote in chain.votes if vote.gate == gate.name and vote.half is half),
-        roster=roster,
+        roster=_roster_at(chain, gate, attempt, number),
         acceptances=tuple(risk for risk in chain.acceptances if risk.gate == gate.name),
         facts=Facts(
             instance=chain.instance.workspace.id,
@@ -231,6 +222,15 @@ def _input(
             spaces=guarded_spaces(chain, gate),
             rejected_elsewhere=_rejected(chain, gate),
         ),
+    )
+
+
+def _roster_at(chain: Chain, gate: Gate, attempt: Attempt | None, number: int) -> Roster:
+    """Return the roster with the seats as they were when the attempt's evidence was complete."""
+    return replace(
+        chain.roster,
+        snapshot=None if attempt is None else attempt.snapshot,
+        recused=dict(chain.recused.get((gate.name, number), {})),
     )
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from pilotage.control.gate_chain import open_chain
+from sqlalchemy import Connection
+
+from pilotage.control.gate_chain import Chain, open_chain
 from pilotage.control.gate_entries import record
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.instance import Instance
@@ -50,20 +52,7 @@ def delegate_role(instance: Instance, *, actor: Principal, handing: Handing) -> 
     with instance.engine.begin() as connection:
         now = instance.clock.now()
         notice_changes(connection, instance, now)
-        roster = Roster(version=instance.workspace.digest, tenures=tenures(connection))
-        reasons: list[Reason] = []
-        if giver not in holders(roster, role, now):
-            code = "DELEGATION_CHAIN" if _is_delegate(delegations(connection), giver, role, now) else "NOT_PERMITTED"
-            reasons.append(Reason(code=code, text=f"{giver} does not hold {role.value} and cannot pass it on."))
-        if until - now > MAX_DELEGATION or until <= now:
-            text = f"A delegation lasts at most {MAX_DELEGATION.days} days from now."
-            reasons.append(Reason(code="DELEGATION_EXPIRED", text=text, limit=f"{MAX_DELEGATION.days} d"))
-        if receiver == giver or not reason.strip():
-            reasons.append(Reason(code="DELEGATION_REASON", text="Name another person, and say why: --reason."))
-        seat = next((one for one in instance.workspace.seats if one.role is role), None)
-        if seat is not None and receiver not in seat.alternates:
-            text = f"The seat {role.value} goes only to {', '.join(seat.alternates) or 'a registered alternate'}."
-            reasons.append(Reason(code="VOTER_INELIGIBLE", text=text, where=role.value))
+        reasons = _handing_reasons(connection, instance, giver, handing, now)
         if reasons:
             return Refusal(reasons=tuple(reasons))
         made = Delegation(
@@ -88,6 +77,28 @@ def delegate_role(instance: Instance, *, actor: Principal, handing: Handing) -> 
             opened={"to": receiver, "reason": reason},
         )
         return made
+
+
+def _handing_reasons(
+    connection: Connection, instance: Instance, giver: PersonId, handing: Handing, now: datetime
+) -> list[Reason]:
+    """Return why the role cannot be handed over so."""
+    role, receiver = handing.role, PersonId(handing.to)
+    roster = Roster(version=instance.workspace.digest, tenures=tenures(connection))
+    reasons: list[Reason] = []
+    if giver not in holders(roster, role, now):
+        code = "DELEGATION_CHAIN" if _is_delegate(delegations(connection), giver, role, now) else "NOT_PERMITTED"
+        reasons.append(Reason(code=code, text=f"{giver} does not hold {role.value} and cannot pass it on."))
+    if handing.until - now > MAX_DELEGATION or handing.until <= now:
+        text = f"A delegation lasts at most {MAX_DELEGATION.days} days from now."
+        reasons.append(Reason(code="DELEGATION_EXPIRED", text=text, limit=f"{MAX_DELEGATION.days} d"))
+    if receiver == giver or not handing.reason.strip():
+        reasons.append(Reason(code="DELEGATION_REASON", text="Name another person, and say why: --reason."))
+    seat = next((one for one in instance.workspace.seats if one.role is role), None)
+    if seat is not None and receiver not in seat.alternates:
+        text = f"The seat {role.value} goes only to {', '.join(seat.alternates) or 'a registered alternate'}."
+        reasons.append(Reason(code="VOTER_INELIGIBLE", text=text, where=role.value))
+    return reasons
 
 
 def _is_delegate(made: tuple[Delegation, ...], person: PersonId, role: Role, now: datetime) -> bool:
@@ -167,20 +178,9 @@ def reopen_gate(instance: Instance, *, actor: Principal, release: str, gate: str
         chain = open_chain(connection, instance, stored, now)
         person = str(actor.person or actor.id)
         attempt = lock_attempt(connection, _first(stored.digest, gate, stored.parts_digest, person, now))
-        rejects = [
-            vote
-            for vote in chain.votes
-            if vote.gate == gate and vote.attempt == attempt.number and vote.decision is VoteDecision.REJECT
-        ]
-        if not rejects:
-            return _no("REVOTE_NO_NEW_EVIDENCE", f"Attempt {attempt.number} at {gate} was not rejected.", gate)
-        last = max(vote.at for vote in rejects)
-        if not any(item.received_at > last and item.state.value == "accepted" for item in chain.evidence):
-            text = f"Nothing new was attached since the reject of {last:%Y-%m-%d %H:%MZ}. Bring evidence first."
-            return _no("REVOTE_NO_NEW_EVIDENCE", text, gate)
-        if count_attempts(connection, stored.parts_digest, gate) >= MAX_ATTEMPTS:
-            text = f"These parts had {MAX_ATTEMPTS} attempts at {gate}. Change them and seal a new release."
-            return _no("REJECTED_PARTS", text, gate)
+        against = _reopen_problem(connection, chain, gate, attempt)
+        if against is not None:
+            return against
         opened = Attempt(
             release=stored.digest,
             gate=gate,
@@ -201,6 +201,25 @@ def reopen_gate(instance: Instance, *, actor: Principal, release: str, gate: str
             opened={"reason": reason},
         )
         return opened
+
+
+def _reopen_problem(connection: Connection, chain: Chain, gate: str, attempt: Attempt) -> Refusal | None:
+    """Return why no new attempt may open: no reject, nothing new since, or too many attempts of the same parts."""
+    rejects = [
+        vote
+        for vote in chain.votes
+        if vote.gate == gate and vote.attempt == attempt.number and vote.decision is VoteDecision.REJECT
+    ]
+    if not rejects:
+        return _no("REVOTE_NO_NEW_EVIDENCE", f"Attempt {attempt.number} at {gate} was not rejected.", gate)
+    last = max(vote.at for vote in rejects)
+    if not any(item.received_at > last and item.state.value == "accepted" for item in chain.evidence):
+        text = f"Nothing new was attached since the reject of {last:%Y-%m-%d %H:%MZ}. Bring evidence first."
+        return _no("REVOTE_NO_NEW_EVIDENCE", text, gate)
+    if count_attempts(connection, chain.stored.parts_digest, gate) >= MAX_ATTEMPTS:
+        text = f"These parts had {MAX_ATTEMPTS} attempts at {gate}. Change them and seal a new release."
+        return _no("REJECTED_PARTS", text, gate)
+    return None
 
 
 def confirm_fact(instance: Instance, *, actor: Principal, workflow: str, kind: str) -> str | Refusal:
