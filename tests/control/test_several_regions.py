@@ -97,6 +97,30 @@ def test_a_person_can_take_back_a_space_that_was_left(engine: Engine) -> None:
     assert moved[0].flipped == (EAST,)
 
 
+def test_a_rollback_of_what_serves_in_a_waiting_region_is_not_a_rollback_of_the_candidate(engine: Engine) -> None:
+    world = make_world(engine, with_plan(bank(), PLAN), observe=CountedTraffic(per_day=PER_DAY))
+    older = world.seal("Older.")
+    world.serve(older)
+    world.clock.advance(HOUR)
+    world.serve(world.seal("Old."))
+    new = world.seal("New.")
+    pass_drills(world, new)
+    request = StartRequest(release=new, space=EAST, per_day=480_000, accepted=True)
+    done = start_rollout(world.instance, world.ports, actor=world.person(STARTER), request=request)
+    assert isinstance(done, Started), done
+    stored = world.step(done.rollout.id)
+    back = RollbackRequest(workflow=WORKFLOW, space=WEST, reason="old rates")
+    moved = roll_back(world.instance, actor=world.person(DECIDER), request=back)
+    assert not isinstance(moved, Refusal)
+    assert (moved[0].flipped, moved[0].target) == ((WEST,), older)
+    assert moved[0].id != stored.id
+    for _ in range(4):
+        stored = world.step(stored.id, HOUR)
+    assert stored.state is not State.ROLLING_BACK
+    assert shape(world, stored)[EAST][1] == 1_000_000
+    assert shape(world, stored)[WEST] == (WaveState.ROLLED_BACK, 0)
+
+
 def test_a_later_region_cannot_start_before_the_first_one_serves_the_release(engine: Engine) -> None:
     world = make_world(engine, with_plan(bank(), replace(PLAN)))
     world.serve(world.seal("Old."))

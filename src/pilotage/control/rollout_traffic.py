@@ -16,7 +16,7 @@ from pilotage.control.rollout_moves import Deed, Move, move_rollout
 from pilotage.core.canonical import Json
 from pilotage.core.errors import Conflict
 from pilotage.core.ids import SpaceName, new_ulid
-from pilotage.core.reason import Refusal
+from pilotage.core.reason import Reason, Refusal
 from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.rollout.fraction import StepTraffic, step_traffic
 from pilotage.rollout.machine import Place
@@ -41,6 +41,9 @@ def begin_step(
     """Move a rollout to `place` with its traffic; `event` is START for the first step, STEP for later ones."""
     step = place.of(stored.plan)
     space = stored.plan.waves[place.wave].space
+    gone = _gone(connection, stored, place)
+    if gone is not None:
+        return gone
     members = _members(instance, step.cohort)
     share = (
         1.0 if not step.cohort else cohort_share(connection, space, stored.workflow, now=deed.at, groups=step.cohort)
@@ -72,6 +75,15 @@ def begin_step(
     }
     move = Move(event=event, reasons=traffic.warnings, changes=changes, data=data)
     return move_rollout(connection, instance, stored, move, deed)
+
+
+def _gone(connection: Connection, stored: StoredRollout, place: Place) -> Refusal | None:
+    """Refuse a space that was taken out of this rollout by another command."""
+    wave = waves_of(connection, stored.id)[place.wave]
+    if wave.state in {WaveState.WAITING, WaveState.LIVE}:
+        return None
+    text = f"{wave.space} left this rollout ({wave.state}); abort it, or start a new one there."
+    return Refusal(reasons=(Reason(code="SPACE_LEFT", text=text, where=wave.space),))
 
 
 def _entry_data(stored: StoredRollout, place: Place, traffic: StepTraffic, route: Route) -> dict[str, Json]:
