@@ -14,7 +14,7 @@ from pilotage.core.ids import PersonId
 from pilotage.core.reason import Reason
 from pilotage.release.seal import ReleaseState
 from pilotage.rollout.overrule import Acceptance, Signer, TripCounts, overrule
-from pilotage.rollout.plan_form import plan_json, read_plan
+from pilotage.rollout.plan_form import plan_digest, plan_json, read_plan
 from pilotage.rollout.target import Served, TargetKind, rollback_target
 from pilotage.rollout.validation import Facts, ProbeResult, unmet
 from pilotage.workspace.plan import Plan, Step, Wave
@@ -170,3 +170,15 @@ def test_a_plan_reads_back_as_it_was_written() -> None:
             read_plan(damage)
     with pytest.raises(ValueError, match="is not an object"):
         read_plan({**plan_json(plan), "limits": 3})
+
+
+def test_the_digest_of_a_plan_is_of_what_its_file_declares() -> None:
+    plan = Plan(name="p", waves=(), plain={"waves": []})
+    assert plan_digest(plan) == plan_digest(replace(plan, pause_limit_s=1))
+    assert plan_digest(plan) != plan_digest(replace(plan, plain={"waves": [1]}))
+    with pytest.raises(TypeError, match="no JSON form"):
+        plan_json(replace(plan, plain={"x": NOW}))  # type: ignore[dict-item]
+
+
+def test_a_target_whose_approvals_hold_has_no_warning() -> None:
+    assert rollback_target([served("old")], away_from=Digest("new")).warnings == ()

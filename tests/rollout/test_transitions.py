@@ -55,3 +55,8 @@ def test_a_resume_goes_back_to_where_the_pause_began() -> None:
     assert {target_of(row, before) for before in PAUSABLE} == PAUSABLE
     with pytest.raises(ValueError, match="cannot be resumed"):
         target_of(row, None)
+
+
+def test_over_and_with_traffic_are_told_by_the_state_itself() -> None:
+    assert {state for state in State if state.is_over} == OVER
+    assert {state for state in State if state.has_traffic} == WITH_TRAFFIC
