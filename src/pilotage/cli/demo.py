@@ -27,7 +27,7 @@ from pilotage.cli.answer import render_answer
 from pilotage.cli.demo_gates import ReleasePath
 from pilotage.cli.demo_rollout import PLAN
 from pilotage.cli.demo_scene import SceneError
-from pilotage.cli.demo_story import tell_bad_release, tell_good_release
+from pilotage.cli.demo_story import tell_bad_release, tell_gates, tell_rollout
 from pilotage.cli.options import NO, Options
 from pilotage.cli.runtime import Question, Runtime
 from pilotage.cli.workspace import Template, write_template
@@ -85,6 +85,7 @@ class Demo:
     speed: float
     keep: bool
     port: int
+    acts: int = 3
     told: list[dict[str, Any]] = field(default_factory=list)
     logins: dict[str, str] = field(default_factory=dict)
     today: Clock = field(default_factory=SystemClock)
@@ -143,9 +144,15 @@ class Demo:
         return self._keys(instance)
 
     def _to_production(self, instance: Instance, clock: SimulatedClock, release: str) -> str:
-        """Take a good release to everybody and let a bad one fail at its first step; return the newest release."""
+        """Tell the acts that were asked for; return the newest release."""
+        if self.acts == 1:
+            return release
         path = ReleasePath(runtime=self.runtime, instance=instance, clock=clock, release=release, say=self._say)
-        tell_good_release(path)
+        tell_gates(path)
+        if self.acts > 2:
+            tell_rollout(path, is_last=self.acts == 3)
+        if self.acts < 4:
+            return release
         prompt = instance.root / "workflows" / WORKFLOW / "prompt.md"
         prompt.write_text(prompt.read_text().rstrip() + "\nKeep answers short.\n")
         reloaded = replace(instance, workspace=load_workspace(instance.root))

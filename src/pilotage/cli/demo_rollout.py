@@ -31,6 +31,7 @@ from pilotage.testing.rollout_records import Faults, RecordedTraffic
 from pilotage.testing.rollouts import FakeProber, FakeProcesses, RolloutWorld
 
 PLAN = "demo-fast"
+EU = "production-eu-space"
 _GATEWAYS = ("gateway-1", "gateway-2", "gateway-3")
 _PER_ROUND = 1400
 _ROUND = timedelta(hours=4)
@@ -96,8 +97,11 @@ class Rollouts:
         )
         return done.rollout
 
-    def run(self, rollout: str, *, bad: bool = False) -> StoredRollout:
-        """Let askers ask and time pass until the rollout watches, completes or is taken back."""
+    def run(self, rollout: str, *, bad_in: str = "") -> StoredRollout:
+        """Let askers ask and time pass until the rollout ends, watches, or a region is taken back.
+
+        `bad_in` names a space in which the candidate's answers are not grounded.
+        """
         stored = self.world.step(rollout)
         seen = (stored.state, stored.place)
         for _ in range(_MOST_ROUNDS):
@@ -105,13 +109,13 @@ class Rollouts:
                 self._sign(stored)
             self._open_next(stored)
             self.path.clock.advance(_ROUND if stored.state in _WITH_TRAFFIC else timedelta(seconds=61))
-            self._ask(str(stored.space), bad=bad)
+            self._ask(str(stored.space), bad=str(stored.space) == bad_in)
             self._confirm(stored)
             stored = self.world.step(rollout)
             if (stored.state, stored.place) != seen:
                 seen = (stored.state, stored.place)
                 self._tell(stored)
-            if stored.state in _ENDS:
+            if stored.state in _ENDS or (stored.incident is not None and stored.zero_s is not None):
                 return stored
         message = f"Rollout {rollout} is still {stored.state}: {[reason.text for reason in stored.why]}"
         raise SceneError(message)
@@ -128,7 +132,7 @@ class Rollouts:
         self._tell(stored)
         return stored
 
-    def close_incident(self, incident: str) -> None:
+    def tell_incident(self, incident: str) -> None:
         """Say who is on duty for the incident; it stays open for the console's reader."""
         who = self.path.person(Role.ON_CALL)
         self.path.say("An incident is open", f"{incident}: {who.label} is paged; the war room shows its timeline.")

@@ -9,56 +9,69 @@ from datetime import timedelta
 
 from pilotage.cli.demo_board import Board
 from pilotage.cli.demo_gates import EAST, ReleasePath
-from pilotage.cli.demo_rollout import Rollouts
+from pilotage.cli.demo_rollout import EU, Rollouts
 from pilotage.cli.demo_scene import SceneError
 from pilotage.control.rollout_status import rollout_status
 from pilotage.rollout.states import State
 from pilotage.store.rollouts import StoredRollout
 
 
-def tell_good_release(path: ReleasePath) -> None:
-    """Take a release through every gate and to all users of three regions."""
+def tell_gates(path: ReleasePath) -> None:
+    """Take a release through every gate, up to the door of production."""
     refusal = path.try_shortcut(EAST)
     codes = ", ".join(sorted({reason.code for reason in refusal.reasons}))
     path.say("A shortcut into production is refused", f"{codes}: {refusal.reasons[0].text}")
-    rollouts, board = _to_the_door(path, dissent=True)
-    board.show()
+    _to_the_door(path, Rollouts(path=path), dissent=True)
+
+
+def tell_rollout(path: ReleasePath, *, is_last: bool) -> None:
+    """Bring the release to all users; when the story ends here, the last region goes wrong and is taken back."""
+    rollouts = Rollouts(path=path)
     started = rollouts.start(EAST)
-    done = rollouts.run(started.id)
-    _need(done, State.WATCHING)
+    if not is_last:
+        done = rollouts.finish(rollouts.run(started.id))
+        _need(done, State.COMPLETED)
+        path.say("Everybody is served", "The release serves 100 % in three regions; triggers stay armed.")
+        return
+    done = rollouts.run(started.id, bad_in=EU)
+    _tell_rollback(path, done, rollouts)
     done = rollouts.finish(done)
-    _need(done, State.COMPLETED)
-    path.say("Everybody is served", "The release serves 100 % in three regions; triggers stay armed.")
+    path.say(
+        "One region went back by itself, two go on",
+        f"The rollout is {done.state.value}; the United States stay on the release, Europe on its closed door.",
+    )
 
 
 def tell_bad_release(path: ReleasePath) -> None:
     """Take a release that passes every gate into production, where its answers are not grounded."""
     path.clock.advance(timedelta(hours=1))
-    rollouts, board = _to_the_door(path, dissent=False)
-    board.show()
+    rollouts = Rollouts(path=path)
+    _to_the_door(path, rollouts, dissent=False)
     started = rollouts.start(EAST)
-    done = rollouts.run(started.id, bad=True)
+    done = rollouts.run(started.id, bad_in=EAST)
     _need(done, State.ROLLED_BACK)
+    _tell_rollback(path, done, rollouts)
+
+
+def _tell_rollback(path: ReleasePath, done: StoredRollout, rollouts: Rollouts) -> None:
     shown = rollout_status(path.instance, done.id)
     verdict = shown.get("verdict")
     reasons = verdict.get("reasons") if isinstance(verdict, dict) else None
     first = next((str(one.get("text")) for one in reasons or () if isinstance(one, dict)), "")
     path.say(
-        "The bad release is taken back by itself",
-        f"{first} All users are on the release before; zero traffic after {done.zero_s} s; incident "
-        f"{done.incident} is open, and the digest is quarantined.",
+        "Ungrounded answers are met and taken back by themselves",
+        f"{first} Zero traffic after {done.zero_s} s; incident {done.incident} is open.",
     )
-    rollouts.close_incident(str(done.incident))
+    rollouts.tell_incident(str(done.incident))
 
 
-def _to_the_door(path: ReleasePath, *, dissent: bool) -> tuple[Rollouts, Board]:
-    rollouts = Rollouts(path=path)
+def _to_the_door(path: ReleasePath, rollouts: Rollouts, *, dissent: bool) -> None:
     board = Board(path=path, drill=rollouts.drill, has_dissent=dissent)
     path.walk()
     board.accept()
     board.decide()
     board.open_door()
-    return rollouts, board
+    board.show()
 
 
 def _need(stored: StoredRollout, wanted: State) -> None:

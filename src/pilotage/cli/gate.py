@@ -15,6 +15,7 @@ from pilotage.cli.caller import caller_of
 from pilotage.cli.options import NO, Options, command
 from pilotage.cli.written import write_file
 from pilotage.control.accept_risk import accept_risk
+from pilotage.control.change_state import change_state_of
 from pilotage.control.export_decision import export_decision
 from pilotage.control.gate_duties import Handing, StandAside, confirm_fact, delegate_role, recuse, reopen_gate
 from pilotage.control.gate_status import gate_status
@@ -66,11 +67,12 @@ def status(
     """Show where a release stands, what is missing, and who can bring it."""
     with options.open("pilotage gate status") as instance:
         found = gate_status(instance, digest, gate=gate, space=space, half=Half.POST if post else Half.PRE)
+        change = {"change_state": change_state_of(instance, digest).value} if options.as_json else {}
     if gate is None:
-        options.show({"gates": [one.as_json() for one in found]}, lambda out: _render_line(out, found))
+        options.show({"gates": [one.as_json() for one in found], **change}, lambda out: _render_line(out, found))
         return
     (report,) = found
-    options.show(report.as_json(), lambda out: render_report(out, report))
+    options.show({**report.as_json(), **change}, lambda out: render_report(out, report))
     if not report.status.is_approved:
         raise SystemExit(NO)
 

@@ -1,7 +1,11 @@
-"""`pilotage release seal | list | show | diff | verify`."""
+"""`pilotage release seal | list | show | diff | verify | deprecate | quarantine | revoke`."""
 
 from __future__ import annotations
 
+import base64
+import binascii
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,12 +14,21 @@ from rich.markup import escape
 from rich.table import Table
 
 from pilotage.cli.options import NO, Options, command
+from pilotage.control.change_release_state import (
+    StateChange,
+    deprecate_release,
+    quarantine_release,
+    revoke_release,
+)
 from pilotage.control.release_reports import diff_named, list_releases, show_release
+from pilotage.control.replay_decision import replay_decision
 from pilotage.control.seal_release import Sealed, seal_release
 from pilotage.control.verify_release import verify_release
+from pilotage.core.errors import UsageError
 from pilotage.core.reason import Refusal
 
 Digest = Annotated[str, typer.Argument(metavar="DIGEST", help="Digest, or at least 8 of its hex digits.")]
+Why = Annotated[str, typer.Option("--reason", help="Why; kept with the release.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -27,6 +40,9 @@ def register(app: typer.Typer) -> None:
         ("show", show),
         ("diff", diff),
         ("verify", verify),
+        ("deprecate", deprecate),
+        ("quarantine", quarantine),
+        ("revoke", revoke),
     ):
         group.command(name)(command(function))
     app.add_typer(group, name="release")
@@ -97,8 +113,22 @@ def diff(options: Options, before: Digest, after: Digest) -> None:
     options.show(found.as_json(), render)
 
 
-def verify(options: Options, digest: Digest) -> None:
-    """Recompute every digest, the signature and the ledger inclusion of a release."""
+def verify(
+    options: Options,
+    digest: Annotated[str | None, typer.Argument(metavar="[DIGEST]", help="Release, or --bundle FILE.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", metavar="FILE", help="Exported decision, replayed without the database.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", metavar="BASE64", help="The instance's public key, got from its people.")
+    ] = None,
+) -> None:
+    """Recompute every digest, the signature and the ledger inclusion of a release, or replay an exported decision."""
+    if bundle is not None:
+        _verify_bundle(options, bundle, key)
+        return
+    if digest is None:
+        raise UsageError("RELEASE_MISSING", "Nothing is named.", hint="Write a release's digest, or --bundle FILE.")
     with options.open("pilotage release verify") as instance:
         found = verify_release(instance, digest)
 
@@ -110,3 +140,67 @@ def verify(options: Options, digest: Digest) -> None:
     options.show(found.as_json(), render)
     if not found.is_verified:
         raise SystemExit(NO)
+
+
+def deprecate(options: Options, digest: Digest, reason: Why) -> None:
+    """Let nothing promote a release any more; where it is live it stays."""
+    _change(options, "deprecate", deprecate_release, digest, reason)
+
+
+def quarantine(options: Options, digest: Digest, reason: Why) -> None:
+    """Take a release, and every other of the same content, out of all traffic at once."""
+    _change(options, "quarantine", quarantine_release, digest, reason)
+
+
+def revoke(options: Options, digest: Digest, reason: Why) -> None:
+    """Revoke a release for good; it takes two persons, who both give this command."""
+    _change(options, "revoke", revoke_release, digest, reason)
+
+
+def _change(
+    options: Options, verb: str, change: Callable[..., StateChange | Refusal], digest: str, reason: str
+) -> None:
+    with options.open(f"pilotage release {verb}") as instance:
+        done = change(instance, actor=options.actor(instance.workspace), release=digest, reason=reason)
+    if isinstance(done, Refusal):
+        options.refuse(done)
+    options.show(done.as_json(), lambda out: _render_change(out, done))
+
+
+def _render_change(out: Console, done: StateChange) -> None:
+    out.print(f"[bold]{done.digest}[/bold] is {done.state}.")
+    for twin in done.same_content:
+        out.print(f"  {twin} holds the same content and is too.")
+    for one in done.left:
+        went = one.target or "a closed door"
+        out.print(f"  It left {', '.join(one.flipped)}; back on {went}; incident {one.incident}.")
+    for reason in done.waits_for:
+        out.print(f"[yellow]{escape(reason.text)}[/yellow]")
+
+
+def _verify_bundle(options: Options, bundle: Path, key: str | None) -> None:
+    if not bundle.is_file():
+        raise UsageError("FILE_UNKNOWN", f"There is no file {bundle}.", hint="Write the path of an exported decision.")
+    found = replay_decision(bundle.read_bytes(), key=None if key is None else _key(key))
+
+    def render(out: Console) -> None:
+        for check in found.checks:
+            out.print(f"{check.name:10} {'ok' if check.reason is None else f'[red]{escape(check.reason.text)}[/red]'}")
+        out.print(f"{found.gate} of {found.release[:19]} is {found.status}, signed by {found.keyid}")
+        if not found.trusted:
+            out.print("[yellow]The key came with the bundle. Compare it with the instance's, or give --key.[/yellow]")
+        out.print("[green]verified[/green]" if found.is_verified else "[red]not verified[/red]")
+
+    options.show(found.as_json(), render)
+    if not found.is_verified:
+        raise SystemExit(NO)
+
+
+def _key(text: str) -> bytes:
+    try:
+        found = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        found = b""
+    if len(found) != 32:
+        raise UsageError("KEY_FORM", "--key is not 32 bytes of base64.", hint="Ask the instance's people for it.")
+    return found

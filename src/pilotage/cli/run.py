@@ -94,9 +94,13 @@ def _demo(runtime: Runtime) -> Callable[..., None]:
         options: Options,
         speed: Annotated[float, typer.Option(help="Pauses between the scenes are divided by this.", min=0.1)] = 10.0,
         keep: Annotated[bool, typer.Option("--keep", help="Leave the server running at the end.")] = False,
+        acts: Annotated[
+            int,
+            typer.Option(min=1, max=4, help="1: sandbox; 2: gates; 3: rollout; 4: a bad release through all of it."),
+        ] = 3,
         port: Port = 8080,
     ) -> None:
         """Tell the whole story on the sample bank, for real: refresh, review, seal, ask, explain, take down, verify."""
-        Demo(runtime=runtime, options=options, speed=speed, keep=keep, port=port).run()
+        Demo(runtime=runtime, options=options, speed=speed, keep=keep, port=port, acts=acts).run()
 
     return demo
