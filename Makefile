@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test check coverage lint types bench soak lock clean
+.PHONY: install demo test browser check coverage lint types bench soak lock clean
 
 install: $(STAMP)
 
@@ -18,8 +18,13 @@ $(STAMP): requirements/dev.txt pyproject.toml
 demo: $(STAMP)  ## the sample bank's whole story, then a running server on :8080
 	$(BIN)/pilotage demo --keep
 
-test: $(STAMP)  ## the whole test suite
+test: $(STAMP) browser  ## the whole test suite, browser tests included
 	$(BIN)/pytest -n auto --dist loadfile
+
+browser:  ## Debian's chromium for the browser tests, where it is missing and we may install it
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
+	  echo 'No chromium here: the browser tests will be skipped (apt-get install chromium).'
 
 check: lint types test  ## everything that must hold: format, lint, layers, types, sizes, tests
 
