@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pilotage.adapters.connectors.folder import FolderConnector
+from pilotage.adapters.parsing.blocks import Unreadable
 from pilotage.adapters.parsing.formats import READERS, load
 from pilotage.control.load_workspace import load_workspace
 from pilotage.core.ids import CorpusName, WorkflowName
@@ -24,6 +25,7 @@ from pilotage.workspace.workflow import Workflow
 
 BANK = Path(__file__).parents[2] / "examples" / "northlake-bank"
 POLICIES = CorpusName("policies")
+UNREADABLE = "cards/cardholder-terms-scan.pdf"
 MISSION_SPACES = (
     "dev-deployment-space",
     "qa-deployment-space",
@@ -56,12 +58,12 @@ def cases(workflow: Workflow) -> tuple[GoldenCase, ...]:
 
 @pytest.fixture(scope="module")
 def readers(bank: Workspace) -> dict[str, tuple[str, ...]]:
-    """Return who may read each document, by its path."""
+    """Return who may read each document that can be read at all, by its path."""
     rules = bank.corpora[POLICIES].acl_rules
     return {
         str(item.id): readers_by_rules(item.path, rules=rules, default=()).names
         for item in FolderConnector(BANK / "corpora" / POLICIES / "documents", fields={}).list()
-        if isinstance(item, SourceItem)
+        if isinstance(item, SourceItem) and str(item.id) != UNREADABLE
     }
 
 
@@ -113,6 +115,12 @@ def test_every_document_parses_and_has_a_reader(readers: dict[str, tuple[str, ..
         assert parsed.title or file.suffix == ".pdf", path
         assert words >= 250, (path, words)
         assert names, f"{path} is readable by nobody"
+
+
+def test_one_document_is_unreadable_as_in_every_real_library_and_says_why() -> None:
+    file = BANK / "corpora" / POLICIES / "documents" / UNREADABLE
+    with pytest.raises(Unreadable, match="no readable PDF"):
+        load(READERS[file.suffix])(file.read_bytes())
 
 
 def test_readers_differ_and_a_few_documents_are_for_two_or_three_people(readers: dict[str, tuple[str, ...]]) -> None:

@@ -48,12 +48,17 @@ _LOCK: Final = text("SELECT pg_advisory_xact_lock(hashtext('pilotage rollback ' 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollbackRequest:
-    """What is asked. `space` None: every space that serves the release. `hard`: which hard event, if one."""
+    """What is asked. `space` None: every space that serves the release. `hard`: which hard event, if one.
+
+    `release` names what leaves where it is not simply what is newest there; `cause` is what the incident is about.
+    """
 
     workflow: str
     reason: str
     space: str | None = None
     hard: HardKind | None = None
+    release: Digest | None = None
+    cause: str = "rolled back by a person"
 
 
 def roll_back(instance: Instance, *, actor: Principal, request: RollbackRequest) -> tuple[StoredRollout, ...] | Refusal:
@@ -65,9 +70,16 @@ def roll_back(instance: Instance, *, actor: Principal, request: RollbackRequest)
         return Refusal(reasons=(Reason(code="REASON_NEEDED", text="A rollback needs a reason; it is kept."),))
     _check_names(instance, request)
     with instance.engine.begin() as connection:
-        connection.execute(_LOCK, {"workflow": request.workflow})
         deed = person_deed(connection, actor, at=instance.clock.now(), kind=Actor.ON_CALL, note=request.reason)
-        return _Rollback(connection=connection, instance=instance, request=request, deed=deed).run()
+        return take_out(connection, instance, request=request, deed=deed)
+
+
+def take_out(
+    connection: Connection, instance: Instance, *, request: RollbackRequest, deed: Deed
+) -> tuple[StoredRollout, ...] | Refusal:
+    """Roll back inside the caller's transaction, who answers for the permission."""
+    connection.execute(_LOCK, {"workflow": request.workflow})
+    return _Rollback(connection=connection, instance=instance, request=request, deed=deed).run()
 
 
 def _check_names(instance: Instance, request: RollbackRequest) -> None:
@@ -117,7 +129,9 @@ class _Rollback:
         return tuple(self.instance.workspace.spaces)
 
     def _release(self, routes: list[Route]) -> Digest | None:
-        """Return what is to be left: the candidate in the named space, else what serves there."""
+        """Return what is to be left: the named release, the candidate in the named space, else what serves there."""
+        if self.request.release is not None:
+            return self.request.release
         named = [route for route in routes if self.request.space in {None, route.space}]
         under_way = self._under_way(named)
         if under_way and not any(route.candidate for route in named):
@@ -159,7 +173,7 @@ class _Rollback:
     def _one(self, route: Route, release: Digest) -> StoredRollout | Refusal:
         holder = holder_of(self.connection, self.request.workflow, route.space)
         stored = None if holder is None else self._taken(holder)
-        if stored is None or not stored.state.has_traffic:
+        if stored is None or stored.release != release or not stored.state.has_traffic:
             stored = self._carrier(route, release)
         moved = take_back(self.connection, self.instance, stored, self._ending(stored), self.deed)
         if not isinstance(moved, Refusal):
@@ -172,7 +186,7 @@ class _Rollback:
 
     def _ending(self, stored: StoredRollout) -> Ending:
         hard = self.request.hard
-        cause = "rolled back by a person" if hard is None else hard.value
+        cause = self.request.cause if hard is None else hard.value
         spaces = None
         if self.request.space is not None and hard is None:
             spaces = frozenset({SpaceName(self.request.space)})

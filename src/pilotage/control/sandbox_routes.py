@@ -68,6 +68,7 @@ def _route(connection: Connection, space: Space, newcomer: Newcomer) -> None:
     generation = 1 if before is None else before.generation + 1
     values = {
         "stable": newcomer.digest,
+        "closed": None,  # the door that a withdrawal without a successor had closed
         "generation": generation,
         "reason": "sealed",
         "changed_at": newcomer.at,

@@ -55,9 +55,9 @@ from pilotage.store.releases import (
     add_authors,
     add_release,
     head_of,
-    is_quarantined,
     put_blobs,
     put_parts,
+    withdrawn_as,
 )
 from pilotage.workspace.workflow import Workflow
 
@@ -122,7 +122,7 @@ def seal_release(instance: Instance, *, actor: Principal, workflow: str, note: s
         )
         if head is not None and head.parts_digest == manifest.parts_digest and head.state is ReleaseState.SEALED:
             return _unchanged(head, manifest)
-        reasons = _reasons(connection, declared, assembly, manifest, head)
+        reasons = _reasons(connection, declared, assembly, manifest)
         if reasons:
             return Refusal(reasons=tuple(reasons))
         accepted = {stage: version for stage, (_, version) in pins.items()}
@@ -206,9 +206,7 @@ def _assemble(declared: Workflow, pins: Mapping[DataStage, CorpusPin]) -> Assemb
     )
 
 
-def _reasons(
-    connection: Connection, declared: Workflow, assembly: Assembly, manifest: Manifest, head: StoredRelease | None
-) -> list[Reason]:
+def _reasons(connection: Connection, declared: Workflow, assembly: Assembly, manifest: Manifest) -> list[Reason]:
     named = {PROMPT_FILE: declared.sources.prompt, **declared.sources.golden}
     files = {path: PartFile.of(path, data) for path, data in named.items()}
     reasons = check_parts(assembly.parts, files, where=f"workflows/{declared.name}")
@@ -217,13 +215,21 @@ def _reasons(
     reasons += check_secrets({**values, **named}, has_secret=has_secret)
     questions = {case.id: case.question for golden in declared.golden for case in golden.cases}
     reasons += check_golden(questions, declared.prompt.template)
-    if is_quarantined(connection, manifest.parts_digest):
-        what = "This content is under quarantine; lifting it takes two people and new evidence."
-        reasons.append(Reason(code="SEAL_QUARANTINED", text=what, where=manifest.parts_digest))
-    if head is not None and head.state is ReleaseState.REVOKED:
-        what = f"The newest release {head.digest} is revoked; nothing may follow it."
-        reasons.append(Reason(code="SEAL_PARENT_REVOKED", text=what, where=head.digest))
+    reasons += _withdrawn(connection, manifest)
     return reasons
+
+
+def _withdrawn(connection: Connection, manifest: Manifest) -> list[Reason]:
+    """Return why this content may not be sealed again. A revoked release is nobody's parent: see `head_of`."""
+    match withdrawn_as(connection, manifest.parts_digest):
+        case ReleaseState.QUARANTINED:
+            what = "This content is under quarantine; lifting it takes two people and new evidence."
+            return [Reason(code="SEAL_QUARANTINED", text=what, where=manifest.parts_digest)]
+        case ReleaseState.REVOKED:
+            what = "This content was revoked, which is final. Change what it was revoked for, then seal."
+            return [Reason(code="SEAL_REVOKED", text=what, where=manifest.parts_digest)]
+        case _:
+            return []
 
 
 def _acceptors(versions: Mapping[DataStage, StoredVersion]) -> tuple[Author, ...]:

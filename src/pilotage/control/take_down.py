@@ -1,7 +1,8 @@
 """`pilotage corpus takedown`: hide a document from everybody at once, then erase it (corpus-and-ledger.md 4).
 
 Rule: the tombstone, the block list, the ledger entry and the request for the purge are one transaction; when it has
-committed the document is in no version, index, answer or export any more. Derived corpora follow their source.
+committed the document is in no version, index, answer or export any more. Derived corpora follow their source, and a
+release whose prompt quotes the document leaves traffic with it: a sealed prompt cannot be cleaned.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from sqlalchemy import Connection
 from pilotage.control.corpus_duties import corpus_roles, settings_of
 from pilotage.control.instance import Instance
 from pilotage.control.purge_document import purge_document
+from pilotage.control.withdraw_quoting import withdraw_quoting
 from pilotage.core.canonical import Json
+from pilotage.core.digest import Digest
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import CorpusName, new_ulid
 from pilotage.core.reason import Refusal
@@ -59,7 +62,10 @@ class TakedownRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakedownResult:
-    """Where it stands. `also_in` are other documents of the same content; `derived` were taken down with it."""
+    """Where it stands. `also_in` are other documents of the same content; `derived` were taken down with it.
+
+    `quarantined` are releases whose prompt quoted it.
+    """
 
     takedown: str
     document: str
@@ -68,6 +74,7 @@ class TakedownResult:
     also_in: tuple[str, ...]
     derived: tuple[str, ...]
     golden_to_review: tuple[str, ...]
+    quarantined: tuple[Digest, ...]
     proof: Mapping[str, Json] | None
 
     @property
@@ -86,6 +93,7 @@ class TakedownResult:
             "also_in": list(self.also_in),
             "derived": list(self.derived),
             "golden_to_review": list(self.golden_to_review),
+            "quarantined": list(self.quarantined),
             "proof": None if self.proof is None else dict(self.proof),
         }
 
@@ -101,6 +109,7 @@ def take_down(instance: Instance, *, actor: Principal, request: TakedownRequest)
     with instance.engine.begin() as connection:
         hiding = _Hiding(instance=instance, actor=actor, request=request, at=instance.clock.now())
         made = hiding.hide(connection)
+        withdrawn = withdraw_quoting(connection, instance, actor=actor, takedowns=made, at=hiding.at)
     stored = [purge_document(instance, one) for one in made] if request.wait else _read(instance, made)
     first = stored[0]
     return TakedownResult(
@@ -111,6 +120,7 @@ def take_down(instance: Instance, *, actor: Principal, request: TakedownRequest)
         also_in=first.also_in,
         derived=tuple(f"{one.corpus}/{one.document}" for one in stored if one.corpus != first.corpus),
         golden_to_review=_golden(instance, request.document),
+        quarantined=withdrawn,
         proof=first.proof,
     )
 

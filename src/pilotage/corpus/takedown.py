@@ -11,6 +11,8 @@ from enum import StrEnum
 
 MOST_SHINGLES = 32
 SHORTEST, LONGEST = 24, 64
+QUOTED = 40
+"""Characters that stand in both, word for word, from which on a text is quoted and not merely alike."""
 
 
 class TakedownState(StrEnum):
@@ -58,6 +60,33 @@ def choose_shingles(texts: Iterable[str], *, stands_elsewhere: Callable[[bytes],
         if not stands_elsewhere(piece):
             chosen.append(piece)
     return tuple(chosen)
+
+
+def quoted_pieces(text: str, documents: Iterable[str]) -> tuple[str, ...]:
+    """Return the pieces of `text` that also stand in the documents, as they stand there, in the order of `text`.
+
+    A piece is the shortest run of whole words of at least 40 characters; white space and case do not matter.
+    """
+    known: dict[str, str] = {}
+    for document in documents:
+        for piece in _runs(document):
+            known.setdefault(piece.casefold(), piece)
+    found = (known.get(piece.casefold()) for piece in _runs(text))
+    return tuple(dict.fromkeys(piece for piece in found if piece is not None))
+
+
+def _runs(text: str) -> Iterator[str]:
+    """Yield from every word on the shortest run of words that is long enough."""
+    words = text.split()
+    end, length = 0, -1
+    for start, word in enumerate(words):
+        while length < QUOTED and end < len(words):
+            length += len(words[end]) + 1
+            end += 1
+        if length < QUOTED:
+            return
+        yield " ".join(words[start:end])
+        length -= len(word) + 1
 
 
 def final_state(*, hits: int, shingles: int, is_embedded: bool, has_duplicates: bool) -> TakedownState:

@@ -18,10 +18,9 @@ from pilotage.evidence.scan_result import UNPROVEN
 from pilotage.evidence.superseding import OWN_RUNS, is_lower_better, pooled
 from pilotage.evidence.vex import open_claims, open_findings
 from pilotage.gate.records import Check, CriterionResult, GateInput
+from pilotage.gate.view import is_space_bound
 from pilotage.workspace.gate import Condition, Criterion, Operator, Trust
 
-_SPACE_BOUND = ("tests.integration", "tests.api", "tests.smoke", "tests.functional", "tests.regression", "tests.e2e")
-_SPACE_BOUND_ROOMS = frozenset({"load", "failover", "recovery", "accessibility", "uat"})
 _SUMMED = frozenset({"tests", "scan"})
 _RANK = {Severity.LOW: 0, Severity.MEDIUM: 1, Severity.HIGH: 2, Severity.CRITICAL: 3, Severity.UNKNOWN: 4}
 CLEARING = frozenset({"vex", "sbom"})
@@ -189,17 +188,13 @@ def _space_reason(item: Evidence, given: GateInput) -> Reason | None:
     wanted = given.gate.space
     if wanted is None:
         return None
-    if item.space is None and not _is_space_bound(item.kind):
+    if item.space is None and not is_space_bound(item.kind):
         return None
     if item.space == wanted:
         return None
     where = "no space" if item.space is None else item.space
     text = f"{item.kind} evidence {item.id} was made in {where}; gate {given.gate.name} needs {wanted}."
     return Reason(code="EV_WRONG_SPACE", text=text, where=given.gate.name, observed=where, limit=wanted)
-
-
-def _is_space_bound(kind: str) -> bool:
-    return kind in _SPACE_BOUND or kind.partition(".")[0] in _SPACE_BOUND_ROOMS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

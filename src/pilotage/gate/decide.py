@@ -19,7 +19,7 @@ from pilotage.gate.ballots import Ballots, ballots_of, standing_votes
 from pilotage.gate.binding import bind_of, evidence_set_of
 from pilotage.gate.counting import Ballot, Tally, board_digest, board_seats, tally
 from pilotage.gate.criteria import CLEARING, check_criterion
-from pilotage.gate.eligibility import author_problem, seat_of
+from pilotage.gate.eligibility import author_problem, holders, seat_of
 from pilotage.gate.missing import missing_of
 from pilotage.gate.records import (
     Bound,
@@ -34,6 +34,7 @@ from pilotage.gate.records import (
     Vote,
     VoteDecision,
 )
+from pilotage.gate.view import in_view
 from pilotage.workspace.gate import Accept, Binding, Condition, Criterion, Gate, Operator, Trust
 
 DISSENT_PERIOD = timedelta(days=5)
@@ -137,7 +138,7 @@ def _current(given: GateInput, now: datetime) -> tuple[Evidence, ...]:
     items = current_items((one for one in given.evidence if _is_about(one, given.release)), now)
     if any(kind.startswith("scan.") for kind in kinds) and any(item.kind == "vex" for item in items):
         kinds |= CLEARING
-    return tuple(item for item in items if item.kind in kinds)
+    return in_view([item for item in items if item.kind in kinds], given.gate)
 
 
 def _is_about(item: Evidence, release: ReleaseFacts) -> bool:
@@ -208,7 +209,7 @@ def _board_bound(
 
 def _status(seen: _Weighed) -> tuple[GateStatus, tuple[Reason, ...]]:
     given, ballots, count = seen.given, seen.ballots, seen.count
-    blocked = _blocked(given)
+    blocked = _blocked(given, seen.now)
     if blocked:
         return GateStatus.BLOCKED, blocked
     rejected = _rejected(given, ballots, count.signoffs)
@@ -246,7 +247,7 @@ def _was_complete(seen: _Weighed) -> bool:
     return tally(seen.given, seen.ballots.ageless, risks, seen.current, seen.now).is_complete
 
 
-def _blocked(given: GateInput) -> tuple[Reason, ...]:
+def _blocked(given: GateInput, now: datetime) -> tuple[Reason, ...]:
     release, facts, name = given.release, given.facts, given.gate.name
     found: list[Reason] = list(facts.policy_problems)
     if release.state in {"revoked", "quarantined"}:
@@ -264,16 +265,16 @@ def _blocked(given: GateInput) -> tuple[Reason, ...]:
             shown = "unknown" if status is None else status.value
             text = f"Gate {before} is {shown}; {name} comes after it."
             found.append(Reason(code="GATE_NOT_MET", text=text, where=before, observed=shown, limit="approved"))
-    return (*found, *_empty(given))
+    return (*found, *_empty(given, now))
 
 
-def _empty(given: GateInput) -> list[Reason]:
+def _empty(given: GateInput, now: datetime) -> list[Reason]:
     rules, found = given.rules, []
     if not (rules.criteria or rules.documents or rules.signoffs or rules.board):
         text = "An empty gate passes nobody. Give it criteria or sign-offs."
         found.append(Reason(code="GATE_EMPTY", text=text, where=given.gate.name))
     roles = [signoff.role for signoff in rules.signoffs]
-    empty = [role.value for role in roles if not any(t.role is role for t in given.roster.tenures)]
+    empty = [role.value for role in roles if not holders(given.roster, role, now)]
     if rules.board is not None:
         empty += [role.value for role in board_seats(rules.board, given) if seat_of(given.roster, role) is None]
     if empty:

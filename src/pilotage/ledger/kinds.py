@@ -47,6 +47,7 @@ class EntryKind(StrEnum):
     RELEASE_QUARANTINED = "release.quarantined"
     RELEASE_RESTORED = "release.restored"
     RELEASE_REVOKED = "release.revoked"
+    RELEASE_REVOCATION_ASKED = "release.revocation_asked"
 
     EVIDENCE_ATTACHED = "evidence.attached"
     EVIDENCE_REJECTED = "evidence.rejected"

@@ -5,7 +5,7 @@ Fail mode: bytes that do not match their digest raise IntegrityError on the way 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -122,23 +122,53 @@ def releases_of(connection: Connection, workflow: WorkflowName | None = None) ->
 
 
 def head_of(connection: Connection, workflow: WorkflowName) -> StoredRelease | None:
-    """Return the newest sealed release of a workflow."""
-    query = select(release).where(release.c.workflow == workflow).order_by(release.c.sealed_at.desc()).limit(1)
-    row = connection.execute(query).mappings().first()
+    """Return the newest release of a workflow that is not revoked: nothing follows a revoked one."""
+    query = select(release).where(release.c.workflow == workflow, release.c.state != str(ReleaseState.REVOKED))
+    row = connection.execute(query.order_by(release.c.sealed_at.desc()).limit(1)).mappings().first()
     return None if row is None else _stored(row)
 
 
-def is_quarantined(connection: Connection, parts_digest: Digest) -> bool:
-    """Tell whether the same content is under quarantine in any release."""
-    query = select(release.c.digest).where(
-        release.c.parts_digest == parts_digest, release.c.state == str(ReleaseState.QUARANTINED)
+def withdrawn_as(connection: Connection, parts_digest: Digest) -> ReleaseState | None:
+    """Return REVOKED or QUARANTINED when any release of the same content is, the final one first."""
+    query = select(release.c.state).where(
+        release.c.parts_digest == parts_digest, release.c.state.in_([ReleaseState.REVOKED, ReleaseState.QUARANTINED])
     )
-    return connection.execute(query.limit(1)).first() is not None
+    found = connection.scalar(query.order_by(release.c.state.desc()).limit(1))
+    return None if found is None else ReleaseState(found)
+
+
+def same_content(connection: Connection, parts_digest: Digest) -> tuple[StoredRelease, ...]:
+    """Return every release that holds this content, locked for a change of state, oldest first."""
+    query = (
+        select(release).where(release.c.parts_digest == parts_digest).order_by(release.c.sealed_at, release.c.digest)
+    )
+    return tuple(_stored(row) for row in connection.execute(query.with_for_update()).mappings())
+
+
+def prompt_parts(connection: Connection) -> Iterator[tuple[Digest, str]]:
+    """Yield every prompt a release was ever sealed with, once, by the digest of its part."""
+    query = select(part.c.digest, part.c.body).where(part.c.kind == str(PartKind.PROMPT)).order_by(part.c.digest)
+    for row in connection.execute(query).all():
+        digest = Digest(row.digest)
+        (file,) = files_of(part_value(bytes(row.body), digest=digest, kind=PartKind.PROMPT))
+        yield digest, get_blob(connection, file.sha256).decode()
 
 
 def set_state(connection: Connection, digest: Digest, state: ReleaseState, *, note: str) -> None:
     """Move a release to another state."""
     connection.execute(update(release).where(release.c.digest == digest).values(state=str(state), state_note=note))
+
+
+def sealed_with_prompt(connection: Connection, prompts: Collection[Digest]) -> tuple[StoredRelease, ...]:
+    """Return the releases that hold one of these prompt parts and may still serve, locked, oldest first."""
+    if not prompts:
+        return ()
+    still = [ReleaseState.SEALED, ReleaseState.DEPRECATED]
+    query = select(release).where(release.c.state.in_(still)).order_by(release.c.sealed_at, release.c.digest)
+    found = (_stored(row) for row in connection.execute(query.with_for_update()).mappings())
+    return tuple(
+        one for one in found if read_manifest(one.manifest, digest=one.digest).parts[PartKind.PROMPT] in prompts
+    )
 
 
 def part_bodies(connection: Connection, manifest: Manifest) -> dict[PartKind, bytes]:

@@ -33,6 +33,10 @@ _OWN_TEXTS: Final = text(
     " AND NOT EXISTS (SELECT 1 FROM chunk o JOIN revision p USING (corpus, rev)"
     "   WHERE o.corpus = t.corpus AND o.content_hash = t.content_hash AND p.document <> :document)"
 )
+_ALL_TEXTS: Final = text(
+    "SELECT DISTINCT t.content_hash, t.heading, t.body FROM chunk_text t JOIN chunk c USING (corpus, content_hash)"
+    " JOIN revision r USING (corpus, rev) WHERE t.corpus = :corpus AND r.document = :document ORDER BY t.content_hash"
+)
 _ELSEWHERE: Final = text(
     "SELECT EXISTS (SELECT 1 FROM chunk_text t"
     " JOIN chunk c USING (corpus, content_hash) JOIN revision r USING (corpus, rev)"
@@ -173,6 +177,12 @@ def affected_versions(connection: Connection, corpus: CorpusName, identifier: st
 def own_texts(connection: Connection, corpus: CorpusName, identifier: str) -> list[str]:
     """Return the texts that stand in no other document: headings and bodies."""
     rows = connection.execute(_OWN_TEXTS, {"corpus": corpus, "document": identifier})
+    return [piece for row in rows for piece in (row.body, row.heading) if piece]
+
+
+def all_texts(connection: Connection, corpus: CorpusName, identifier: str) -> list[str]:
+    """Return every text of a document in any version: headings and bodies."""
+    rows = connection.execute(_ALL_TEXTS, {"corpus": corpus, "document": identifier})
     return [piece for row in rows for piece in (row.body, row.heading) if piece]
 
 

@@ -220,5 +220,7 @@ def _is_read(path: str) -> bool:
             return name.endswith((".jsonl", ".meta.yaml"))
         case ("corpora", _, "corpus.yaml" | "acl.yaml") | ("corpora", _, "documents", *_):
             return True
+        case ("evidence", *_):  # files to attach: `pilotage evidence add` reads them, when a person names one
+            return True
         case _:
             return False

@@ -1,0 +1,283 @@
+"""Whatever happens in whatever order, an approved gate satisfies the rule as it is stated again here, from scratch.
+
+The machine submits and withdraws evidence, votes, edits plan, policy and roster, delegates, revokes, accepts risks and
+lets time pass, on the pure decision. The second statement of the rule looks at the events, not at the gate's own code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from tests.gate.builders import (
+    AUTHOR,
+    DAY,
+    EAST,
+    GOOD_LOAD,
+    GOOD_SCAN,
+    GOOD_TESTS,
+    HIGH_APPROVERS,
+    HOUR,
+    MUST_VOTE,
+    NOW,
+    QUORUM,
+    SEATS,
+    SPONSOR,
+    TTL,
+    Accepting,
+    board_gate,
+    empty,
+    evidence,
+    holder,
+    knowing,
+    other,
+    vote,
+)
+
+from pilotage.core.ids import PersonId
+from pilotage.evidence.records import Evidence, EvidenceState
+from pilotage.gate.decide import decide
+from pilotage.gate.records import Delegation, GateInput, Vote, VoteDecision
+from pilotage.identity.roles import Role
+from pilotage.workspace.gate import Trust
+
+CHOICES = {
+    "tests.unit": (GOOD_TESTS, {**GOOD_TESTS, "failed": 1.0}, {**GOOD_TESTS, "executed": 38.0}),
+    "scan.sast": (GOOD_SCAN, {**GOOD_SCAN, "critical": 1.0}, {**GOOD_SCAN, "high": 1.0}),
+    "load.peak": (GOOD_LOAD, {**GOOD_LOAD, "p95": 2_500.0}, {"p95": 900.0}),
+}
+WINDOWS = {"tests.unit": 14 * DAY, "scan.sast": 14 * DAY, "load.peak": 30 * DAY}
+ROLES = (*SEATS, Role.EXECUTIVE_SPONSOR)
+PEOPLE = (*(holder(role, number) for role in SEATS for number in (0, 1)), SPONSOR, AUTHOR)
+
+
+class Gate(RuleBasedStateMachine):
+    """One release at the board's gate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = NOW
+        self.given: GateInput = empty(board_gate())
+        self.given = replace(self.given, evidence=())
+        self.count = 0
+        self.released: dict[str, datetime] = {}
+
+    def _name(self) -> str:
+        self.count += 1
+        return f"n{self.count:04d}"
+
+    @rule(kind=st.sampled_from(sorted(CHOICES)), which=st.integers(0, 2), trust=st.sampled_from(list(Trust)))
+    def submit(self, kind: str, which: int, trust: Trust) -> None:
+        item = evidence(kind, CHOICES[kind][which], name=self._name(), trust=trust, at=self.now)
+        self.given = replace(self.given, evidence=(*self.given.evidence, item))
+
+    @rule()
+    def submit_everything_good(self) -> None:
+        items = tuple(evidence(kind, good[0], name=self._name(), at=self.now) for kind, good in CHOICES.items())
+        self.given = replace(self.given, evidence=(*self.given.evidence, *items))
+
+    @precondition(lambda self: self.given.evidence)
+    @rule(data=st.data())
+    def withdraw(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from([one.id for one in self.given.evidence]))
+        items = tuple(
+            replace(one, state=EvidenceState.WITHDRAWN) if one.id == name else one for one in self.given.evidence
+        )
+        self.given = replace(self.given, evidence=items)
+
+    def _cast(self, role: Role, person: PersonId, decision: VoteDecision, giver: PersonId | None = None) -> None:
+        self.now += timedelta(seconds=1)
+        made = vote(self.given, role, person=person, decision=decision, at=self.now, delegated_from=giver)
+        self.given = replace(self.given, votes=(*self.given.votes, replace(made, id=self._name())))
+
+    @rule(role=st.sampled_from(ROLES), person=st.sampled_from(PEOPLE), decision=st.sampled_from(list(VoteDecision)))
+    def anybody_votes(self, role: Role, person: PersonId, decision: VoteDecision) -> None:
+        self._cast(role, person, decision)
+
+    @rule(role=st.sampled_from(ROLES))
+    def the_holder_approves(self, role: Role) -> None:
+        self._cast(role, SPONSOR if role is Role.EXECUTIVE_SPONSOR else holder(role), VoteDecision.APPROVE)
+
+    @rule()
+    def everybody_approves(self) -> None:
+        for role in ROLES:
+            self.the_holder_approves(role)
+
+    @rule(role=st.sampled_from(SEATS))
+    def the_alternate_approves_by_delegation(self, role: Role) -> None:
+        self._cast(role, holder(role, 1), VoteDecision.APPROVE, holder(role))
+
+    @rule(role=st.sampled_from(SEATS), days=st.integers(1, 30))
+    def delegate(self, role: Role, days: int) -> None:
+        made = Delegation(
+            id=self._name(),
+            giver=holder(role),
+            to=holder(role, 1),
+            role=role,
+            gates=frozenset(),
+            start=self.now,
+            until=self.now + days * DAY,
+            reason="away",
+            made_at=self.now,
+        )
+        self.given = replace(
+            self.given, roster=replace(self.given.roster, delegations=(*self.given.roster.delegations, made))
+        )
+
+    @rule(what=st.sampled_from(["plan", "space_config", "cab_pack"]), value=st.integers(0, 1))
+    def edit_facts(self, what: str, value: int) -> None:
+        self.given = knowing(self.given, **{what: other(f"{what}{value}")})
+
+    @rule(value=st.integers(0, 1))
+    def edit_policy(self, value: int) -> None:
+        self.given = replace(self.given, policy=other(f"policy{value}"))
+
+    @rule(person=st.sampled_from(PEOPLE))
+    def somebody_edits_the_roster(self, person: PersonId) -> None:
+        self.given = knowing(self.given, editors={**self.given.facts.editors, person: self.now})
+
+    @rule(person=st.sampled_from(PEOPLE))
+    def revoke(self, person: PersonId) -> None:
+        held = tuple(
+            replace(one, until=self.now) if one.person == person and one.until is None else one
+            for one in self.given.roster.tenures
+        )
+        self.given = replace(self.given, roster=replace(self.given.roster, tenures=held))
+
+    @rule(seats=st.sets(st.sampled_from(SEATS), max_size=3), criteria=st.sampled_from([(), ("latency",), ("no-high",)]))
+    def accept_a_risk(self, seats: set[Role], criteria: tuple[str, ...]) -> None:
+        if not seats and not criteria:
+            return
+        approvers = tuple(replace(one, at=self.now) for one in HIGH_APPROVERS)
+        made = Accepting(
+            name=self._name(),
+            seats=tuple(sorted(seats)),
+            criteria=criteria,
+            approvers=approvers,
+            created=self.now,
+            expires=self.now + 10 * DAY,
+        ).made()
+        self.given = replace(self.given, acceptances=(*self.given.acceptances, made))
+
+    @rule(step=st.sampled_from([HOUR, DAY, 8 * DAY, 15 * DAY]))
+    def time_passes(self, step: timedelta) -> None:
+        self.now += step
+
+    @rule(state=st.sampled_from(["sealed", "sealed", "quarantined"]))
+    def set_release_state(self, state: str) -> None:
+        self.given = replace(self.given, release=replace(self.given.release, state=state))
+
+    @rule()
+    def reopen(self) -> None:
+        self.given = knowing(self.given, attempt=self.given.facts.attempt + 1)
+
+    @invariant()
+    def an_approved_gate_satisfies_the_rule(self) -> None:
+        report = decide(self.given, self.now)
+        if report.status.is_approved:
+            assert why_not(self.given, self.now) == []
+
+
+def newest(given: GateInput, kind: str) -> Evidence | None:
+    """Return the last item of a kind that was handed in, withdrawn or not."""
+    items = [one for one in given.evidence if one.kind == kind]
+    return items[-1] if items else None
+
+
+def is_good(item: Evidence | None, now: datetime) -> bool:
+    """Tell whether an item shows, freshly and by a machine, what its criterion asks."""
+    if item is None or item.state is not EvidenceState.ACCEPTED or item.trust is Trust.CLAIMED:
+        return False
+    if now - item.received_at > WINDOWS[item.kind]:
+        return False
+    claims = item.claims
+    match item.kind:
+        case "tests.unit":
+            return claims["failed"] == 0 and claims["executed"] >= 20
+        case "scan.sast":
+            return claims["critical"] == 0 == claims["unknown"] and claims["high"] == 0
+        case _:
+            return claims["p95"] <= 2_000
+
+
+def said(given: GateInput, role: Role, now: datetime) -> list[Vote]:
+    """Return approvals of the right person in a role: not too old, on today's plan, policy, settings and pack."""
+    right = {SPONSOR} if role is Role.EXECUTIVE_SPONSOR else {holder(role), holder(role, 1)}
+    facts = given.facts
+    last: dict[PersonId, Vote] = {}
+    for one in given.votes:
+        if one.role is role and one.attempt == facts.attempt:
+            last[one.person] = one
+    return [
+        one
+        for one in last.values()
+        if one.decision is VoteDecision.APPROVE
+        and one.person in right
+        and (one.person != holder(role, 1) or one.delegated_from == holder(role))
+        and now - one.at <= TTL
+        and one.person not in {who for who, at in facts.editors.items() if now - at < 30 * DAY}
+        and (one.bound.policy, one.bound.plan) == (given.policy, facts.plan)
+        and (one.bound.space_config, one.bound.cab_pack) == (facts.space_config, facts.cab_pack)
+    ]
+
+
+def why_not(given: GateInput, now: datetime) -> list[str]:
+    """Return what of the rule does not hold."""
+    valid = [
+        one
+        for one in given.acceptances
+        if one.created <= now < one.expires
+        and not {SPONSOR, holder(Role.RISK_MANAGEMENT, 1)}
+        & {who for who, at in given.facts.editors.items() if now - at < 30 * DAY}
+    ]
+    by_criterion = {name for risk in valid for name in risk.criteria}
+    by_seat = {role for risk in valid for role in risk.seats}
+    wrong: list[str] = []
+    if given.release.state != "sealed":
+        wrong.append("the release fell")
+    for kind, name in (("tests.unit", "tests"), ("scan.sast", "no-high"), ("load.peak", "latency")):
+        item = newest(given, kind)
+        if name in by_criterion and (item is None or not item.claims.get("critical")):
+            continue
+        if not is_good(item, now):
+            wrong.append(kind)
+    approving = [role for role in SEATS if said(given, role, now)]
+    silent = [role for role in SEATS if role not in approving]
+    if silent and (len(approving) < QUORUM or not set(silent) <= by_seat):
+        wrong.append(f"seats {silent}")
+    cast = {one.role for one in given.votes if one.attempt == given.facts.attempt}
+    if silent and not set(MUST_VOTE) <= cast:
+        wrong.append("who must vote")
+    sponsor = said(given, Role.EXECUTIVE_SPONSOR, now)
+    if not any(all(min(one.at for one in said(given, role, now)) <= mine.at for role in approving) for mine in sponsor):
+        wrong.append("the sponsor")
+    if AUTHOR in {one.person for role in ROLES for one in said(given, role, now)}:
+        wrong.append("the author")
+    return wrong
+
+
+TestGate = Gate.TestCase
+TestGate.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+
+
+def test_the_machine_does_reach_approval() -> None:
+    gate = Gate()
+    gate.submit_everything_good()
+    gate.everybody_approves()
+    report = decide(gate.given, gate.now)
+    assert report.status.is_approved, report.reasons
+    assert why_not(gate.given, gate.now) == []
+    assert EAST in gate.given.facts.spaces
+
+
+def test_the_second_statement_does_notice() -> None:
+    gate = Gate()
+    gate.submit_everything_good()
+    gate.everybody_approves()
+    gate.edit_policy(1)
+    assert why_not(gate.given, gate.now) != []
+    gate.submit("tests.unit", 1, Trust.PUSHED)
+    assert "tests.unit" in why_not(gate.given, gate.now)
