@@ -77,7 +77,7 @@ def site(open_folder: Path) -> Iterator[Site]:
     environ = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "PILOTAGE_AS"}}
     environ |= {"PILOTAGE_HOME": str(home)}
     told = subprocess.run(
-        [sys.executable, "-m", "pilotage.app", "demo", "--speed", "1000"],
+        [sys.executable, "-m", "pilotage.app", "demo", "--acts", "1", "--speed", "1000"],
         env=environ,
         capture_output=True,
         text=True,

@@ -78,12 +78,40 @@ class Browser:
                 self.cookies[key] = rest.partition(";")[0]
         return found
 
-    async def _send(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
+    def stream(self, path: str, *, most: int, method: str = "GET", fields: dict[str, str] | None = None) -> list[str]:
+        """Follow a stream of events until `most` of them came or it ended, then leave."""
+        return asyncio.run(self._stream(method, path, fields or {}, most))
+
+    async def _stream(self, method: str, path: str, fields: dict[str, str], most: int) -> list[str]:
+        headers = {"accept": "text/event-stream", "content-type": "application/x-www-form-urlencoded"}
+        scope = self._scope(method, path, headers | {"origin": self.origin or ""})
+        events: list[str] = []
+        enough = asyncio.Event()
+        requests = [{"type": "http.request", "body": urlencode(fields).encode(), "more_body": False}]
+
+        async def receive() -> MutableMapping[str, Any]:
+            if requests:
+                return requests.pop(0)
+            await enough.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            text = message.get("body", b"").decode()
+            if text.startswith("event:"):
+                events.append(text)
+                if len(events) >= most:
+                    enough.set()
+
+        async with asyncio.timeout(20):
+            await self.application(scope, receive, send)
+        return events
+
+    def _scope(self, method: str, path: str, headers: dict[str, str]) -> dict[str, Any]:
         route, _, query = path.partition("?")
         given = {"host": HOST, **headers}
         if self.cookies:
             given["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items() if value)
-        scope = {
+        return {
             "type": "http",
             "method": method,
             "scheme": "http",
@@ -92,6 +120,9 @@ class Browser:
             "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in given.items()],
             "client": ("127.0.0.1", 40_000),
         }
+
+    async def _send(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
+        scope = self._scope(method, path, headers)
         requests = [{"type": "http.request", "body": body, "more_body": False}]
         sent: list[MutableMapping[str, Any]] = []
 

@@ -160,7 +160,7 @@ def _commands(command: Any, *above: str) -> Iterator[str]:
         yield from _commands(inner, *above, name)
 
 
-MOST_STATEMENTS = {"/releases/{digest}": 48, "/releases/{digest}/gates/{gate}": 32}
+MOST_STATEMENTS = {"/": 48, "/releases/{digest}": 48, "/releases/{digest}/gates/{gate}": 32}
 """A gate is decided from some twenty tables on one snapshot; the number does not grow with what they hold."""
 
 

@@ -67,7 +67,7 @@ class LiveBoard:
             await self._send_changes(send, watched, render)
         finally:
             self._people[person] -= 1
-            self._leave(key, watched)
+            await self._leave(key, watched)
 
     async def _send_changes(self, send: Send, watched: _Watched, render: Callable[[], str | None]) -> None:
         last = ""
@@ -99,12 +99,14 @@ class LiveBoard:
             watched.task = asyncio.ensure_future(self._look(watched, version))
         return watched
 
-    def _leave(self, key: str, watched: _Watched) -> None:
+    async def _leave(self, key: str, watched: _Watched) -> None:
         watched.viewers -= 1
         if watched.viewers == 0:
-            if watched.task is not None:
-                watched.task.cancel()
             self._watched.pop(key, None)
+            if watched.task is not None:
+                # A look that is under way gives its connection back before the stream is over.
+                watched.task.cancel()
+                await asyncio.wait({watched.task})
 
     async def _look(self, watched: _Watched, version: Callable[[], str | None]) -> None:
         while True:
