@@ -58,7 +58,10 @@ _ERASE: Final = (
         " (SELECT interaction FROM interaction_citation WHERE corpus = :corpus AND document = :document)"
     ),
     # Caches and assessments go with it; a run that still needs the answer asks again, without the document.
-    "DELETE FROM evaluation_generation WHERE documents @> ARRAY[CAST(:corpus AS text) || '/' || CAST(:document AS text)]",
+    (
+        "DELETE FROM evaluation_generation"
+        " WHERE documents @> ARRAY[CAST(:corpus AS text) || '/' || CAST(:document AS text)]"
+    ),
     (
         "DELETE FROM embedding e WHERE e.corpus = :corpus AND e.content_hash IN (SELECT content_hash FROM chunk c"
         " JOIN revision r USING (corpus, rev) WHERE c.corpus = :corpus AND r.document = :document)"
