@@ -29,7 +29,7 @@ def take(page: Page, name: str) -> None:
     path = IMAGES / f"{name}.png"
     page.screenshot(path=path)
     if path.stat().st_size > MOST_BYTES:
-        page.screenshot(path=path.with_suffix(".jpg"), type="jpeg", quality=80)
+        page.screenshot(path=path.with_suffix(".jpg"), type="jpeg", quality=65)
         path.unlink()
 
 
@@ -61,7 +61,8 @@ def main(workspace: str, address: str) -> None:
     with open_instance(opening) as instance, sync_playwright() as playwright:
         with instance.engine.connect() as connection:
             release = connection.exec_driver_sql(
-                "SELECT digest FROM release ORDER BY sealed_at DESC, digest LIMIT 1"
+                "SELECT r.digest FROM release r ORDER BY (SELECT count(*) FROM gate_vote v WHERE v.release = r.digest) DESC,"
+                " r.sealed_at DESC LIMIT 1"
             ).scalar_one()
             rollout = connection.exec_driver_sql(
                 "SELECT id FROM rollout ORDER BY created_at DESC, id LIMIT 1"

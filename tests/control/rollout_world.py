@@ -10,7 +10,6 @@ from sqlalchemy import Engine, text
 
 from pilotage.control.load_workspace import load_workspace
 from pilotage.control.rollout_ports import Observations, RolloutPorts
-from pilotage.core.digest import Digest
 from pilotage.testing.clock import SimulatedClock
 from pilotage.testing.rollout_traffic import CountedTraffic
 from pilotage.testing.rollouts import EAST, EU, WEST, WORKFLOW, FakeGate, FakeProber, FakeProcesses, RolloutWorld
@@ -58,7 +57,8 @@ def make_world(
             text(
                 "TRUNCATE rollout, rollout_wave, rollout_step, rollout_principal, rollout_verdict, rollout_signature,"
                 " space_quarantine, incident, incident_line, drill, route_ack, route_admission, route_probe, routing,"
-                " deployment, release, authorship, part, blob, run, outbox, interaction, interaction_closing, interaction_text CASCADE"
+                " deployment, release, authorship, part, blob, run, outbox, interaction, interaction_closing,"
+                " interaction_text CASCADE"
             )
         )
     processes = FakeProcesses()

@@ -34,7 +34,7 @@ from pilotage.control.accept_risk import Accepted, accept_risk
 from pilotage.control.gate_duties import Handing, StandAside, delegate_role, recuse, reopen_gate
 from pilotage.control.promote_release import Promoted, promote_release
 from pilotage.control.sign_gate import Signed
-from pilotage.core.ids import PrincipalId
+from pilotage.core.ids import PersonId, PrincipalId
 from pilotage.gate.records import GateStatus
 from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.identity.roles import Role
@@ -104,7 +104,7 @@ def test_a_second_account_of_one_person_is_the_same_person(world: GateWorld) -> 
 
 def test_one_person_cannot_fill_two_seats(world: GateWorld) -> None:
     role = Role.OPERATIONS_LEAD
-    seats = tuple(replace(one, holder=SEATS[0]) if one.role is role else one for one in world.workspace.seats)
+    seats = tuple(replace(one, holder=PersonId(SEATS[0])) if one.role is role else one for one in world.workspace.seats)
     world.declare(seats=seats)
     world.appoint(role, SEATS[0])
     world.status("cab")
@@ -189,7 +189,7 @@ def test_a_dissenter_removed_from_the_role_still_dissents(world: GateWorld) -> N
 def test_a_new_holder_of_a_seat_does_not_vote_in_a_running_attempt(world: GateWorld) -> None:
     assert isinstance(world.sign(SEATS[0], "cab", SEAT_ROLES[0]), Signed)
     seats = tuple(
-        replace(one, holder="chloe.martin") if one.role is Role.SECURITY_DIRECTOR else one
+        replace(one, holder=PersonId("chloe.martin")) if one.role is Role.SECURITY_DIRECTOR else one
         for one in world.workspace.seats
     )
     world.declare(seats=seats)
@@ -367,7 +367,7 @@ def risk_file(world: GateWorld, **changed: object) -> bytes:
     return "".join(f"{name}: {value}\n" for name, value in fields.items()).encode()
 
 
-def accept(world: GateWorld, who: str = RISK_OFFICER, *, gate: str = "qa", **changed: object) -> object:
+def accept(world: GateWorld, who: str = RISK_OFFICER, *, gate: str = "qa", **changed: Any) -> object:
     data = risk_file(world, **changed)
     return accept_risk(world.instance, actor=world.person(who), release=world.release, gate=gate, data=data, file="r")
 
@@ -390,7 +390,7 @@ def accept(world: GateWorld, who: str = RISK_OFFICER, *, gate: str = "qa", **cha
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(f"{k}={v}"[:24] for k, v in value.items()),
 )
-def test_a_faulty_acceptance_is_refused(world: GateWorld, changed: dict[str, object], code: str) -> None:
+def test_a_faulty_acceptance_is_refused(world: GateWorld, changed: dict[str, Any], code: str) -> None:
     assert code in refused(world, lambda: accept(world, **changed))
 
 
@@ -402,7 +402,7 @@ def test_a_faulty_acceptance_is_refused(world: GateWorld, changed: dict[str, obj
         ("helena.stroud", {}, "NOT_PERMITTED"),
     ],
 )
-def test_only_the_authority_accepts(world: GateWorld, who: str, changed: dict[str, object], code: str) -> None:
+def test_only_the_authority_accepts(world: GateWorld, who: str, changed: dict[str, Any], code: str) -> None:
     assert refused(world, lambda: accept(world, who, **changed)) == {code}
 
 

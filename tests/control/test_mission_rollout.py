@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import Engine, text
+from tests.control.rollout_world import DECIDER, OWNER, PER_DAY, PRIVACY, STARTER, make_world
 
 from pilotage.control.decide_rollout import sign_go
 from pilotage.control.start_rollout import Started, StartRequest, start_rollout
@@ -17,7 +18,6 @@ from pilotage.testing.clock import SimulatedClock
 from pilotage.testing.rollout_drills import pass_drills
 from pilotage.testing.rollout_traffic import Behaviour, CountedTraffic
 from pilotage.testing.rollouts import EAST, EU, WEST, WORKFLOW, RolloutWorld
-from tests.control.rollout_world import DECIDER, OWNER, PER_DAY, PRIVACY, STARTER, make_world
 
 pytestmark = pytest.mark.store
 HOUR = timedelta(hours=1)

@@ -126,7 +126,7 @@ def role_gate() -> Gate:
     )
 
 
-def evidence(  # noqa: PLR0913 - each is something a test changes
+def evidence(
     kind: str,
     claims: Mapping[str, float],
     *,
@@ -237,7 +237,7 @@ def empty(gate: Gate) -> GateInput:
     )
 
 
-def vote(  # noqa: PLR0913 - each is something a test changes
+def vote(
     given: GateInput,
     role: Role,
     *,

@@ -30,6 +30,7 @@ from tests.gate.builders import (
     with_seats,
 )
 
+from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest, digest_of_json
 from pilotage.evidence.records import Evidence, EvidenceState, Severity
 from pilotage.gate.binding import bind_of, evidence_set, moved, policy_digest
@@ -52,7 +53,14 @@ def test_an_evidence_set_is_the_digest_of_its_sorted_rows() -> None:
 
 def test_a_bind_is_the_digest_of_what_the_gate_binds_and_nothing_absent() -> None:
     bound = Bound(instance="i", gate="cab", attempt=1, release=UNIT, evidence_set=COVERAGE, policy=UNIT)
-    plain = {"instance": "i", "gate": "cab", "attempt": 1, "release": UNIT, "evidence_set": COVERAGE, "policy": UNIT}
+    plain: dict[str, Json] = {
+        "instance": "i",
+        "gate": "cab",
+        "attempt": 1,
+        "release": UNIT,
+        "evidence_set": COVERAGE,
+        "policy": UNIT,
+    }
     assert bind_of(bound) == digest_of_json(plain)
     assert bind_of(replace(bound, plan=UNIT)) == digest_of_json({**plain, "plan": UNIT})
     assert moved(bound, replace(bound, plan=UNIT, attempt=2)) == ("attempt", "plan")

@@ -58,7 +58,7 @@ def second_opinion(votes: tuple[VoteDecision | None, ...], covered: frozenset[Ro
 
 @pytest.mark.parametrize("covered", [frozenset(), frozenset(SEATS)], ids=["no acceptance", "every seat covered"])
 def test_every_combination_of_six_votes(covered: frozenset[Role]) -> None:
-    wrong = []
+    wrong: list[tuple[object, ...]] = []
     for votes in itertools.product((YES, NO, ABSENT), repeat=6):
         report = decide(board(votes, covered), NOW)
         wanted = second_opinion(votes, covered)

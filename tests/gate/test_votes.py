@@ -1,4 +1,4 @@
-"""Whose vote counts: role, tenure, separation of duties, login, delegation, recusal, reject (gates.md 4.2, 4.4, 4.6, 4.7)."""
+"""Whose vote counts: role, tenure, separation of duties, login, delegation, recusal, reject."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ import pytest
 from tests.guard.test_holdback_stream import VALUES, WORDS
 from tests.guard.test_pii_vectors import INVALID, VALID
 
-from pilotage.guard import first_pass
-from pilotage.guard.first_pass import every_form, kept_name, open_database, present_forms
+from pilotage.guard import first_pass, pii_patterns
+from pilotage.guard.first_pass import every_form, kept_name, open_database
 from pilotage.guard.pii_recognise import recognise
 
 pytest.importorskip("hyperscan")
@@ -53,11 +53,6 @@ def test_re2_alone_finds_the_same_in_mixed_text() -> None:
         assert recognise(mixed(seed), present=every_form) == recognise(mixed(seed))
 
 
-def test_without_the_library_every_form_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(first_pass, "hyperscan", None)
-    assert present_forms() is every_form
-
-
 def test_a_process_that_cannot_import_the_library_still_recognises() -> None:
     script = (
         "import sys; sys.modules['hyperscan'] = None\n"
@@ -76,7 +71,7 @@ def test_forms_are_compiled_once_and_then_loaded(kept: dict[str, bytes], monkeyp
     database = open_database(Shelf(kept))
     found: list[int] = []
     database.scan(b"mail a@b.com", match_event_handler=lambda number, *_: found.append(number))
-    assert {first_pass.RECOGNISERS[number].type for number in found} == {"EMAIL"}
+    assert {pii_patterns.RECOGNISERS[number].type for number in found} == {"EMAIL"}
 
 
 def test_what_cannot_be_loaded_is_compiled_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +89,7 @@ def test_another_form_or_library_has_another_name(monkeypatch: pytest.MonkeyPatc
     with monkeypatch.context() as changed:
         changed.setattr(first_pass.hyperscan, "__version__", "0.0")
         names.add(kept_name())
-    monkeypatch.setattr(first_pass, "RECOGNISERS", first_pass.RECOGNISERS[1:])
+    monkeypatch.setattr(first_pass, "RECOGNISERS", pii_patterns.RECOGNISERS[1:])
     assert len(names | {kept_name()}) == 3
 
 

@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine
 
-from pilotage.store.tables import console, corpora, evaluation, gates, ledger, releases, rollouts, runs, serving
+from pilotage.store.tables import corpora, evaluation, gates, ledger, releases, rollouts, runs, serving
 from pilotage.store.tables.metadata import metadata
 
 pytestmark = pytest.mark.store

@@ -57,6 +57,10 @@ def standing_votes(given: GateInput) -> tuple[Vote, ...]:
     return tuple(held.values())
 
 
+def _piles() -> tuple[list[Vote], list[Vote], list[Vote], list[Vote]]:
+    return [], [], [], []
+
+
 def ballots_of(
     given: GateInput,
     bound: Bound,
@@ -68,10 +72,7 @@ def ballots_of(
 ) -> Ballots:
     """Sort the standing votes into those that count and those that do not, with reasons."""
     refused: dict[Role, list[tuple[PersonId, Reason]]] = {}
-    exact: list[Vote] = []
-    benign: list[Vote] = []
-    stale: list[Vote] = []
-    rejects: list[Vote] = []
+    exact, benign, stale, rejects = _piles()
     late_roles = {one.role for one in given.rules.signoffs if one.after_board}
     for vote in standing_votes(given):
         problem = _problem(vote, given, now, current, has_acceptances=has_acceptances)

@@ -89,9 +89,7 @@ class _Weighed:
 def _decide(asked: GateInput, now: datetime) -> GateReport:
     current = _current(asked, now)
     results = tuple(check_criterion(criterion, asked, current, now) for criterion in criteria_of(asked))
-    problems = {risk.id: acceptance_problems(risk, asked, now, current) for risk in asked.acceptances}
-    risks = tuple(risk for risk in asked.acceptances if not problems[risk.id])
-    lapsed = tuple(risk for risk in asked.acceptances if {one.code for one in problems[risk.id]} == {"RISK_EXPIRY"})
+    risks, lapsed = _acceptances(asked, current, now)
     given = replace(asked, acceptances=risks)
     criteria, covering = cover_criteria(results, risks)
     bound = _bound(given, evidence_set_of(current))
@@ -112,8 +110,7 @@ def _decide(asked: GateInput, now: datetime) -> GateReport:
     )
     status, reasons = _status(weighed)
     used = covering | count.covers
-    if status is GateStatus.APPROVED and used:
-        status = GateStatus.APPROVED_WITH_RISK_ACCEPTANCE
+    status = GateStatus.APPROVED_WITH_RISK_ACCEPTANCE if status is GateStatus.APPROVED and used else status
     return GateReport(
         gate=given.gate.name,
         half=given.half,
@@ -130,6 +127,16 @@ def _decide(asked: GateInput, now: datetime) -> GateReport:
         board_ok=count.board_ok,
         after_board=board,
     )
+
+
+def _acceptances(
+    asked: GateInput, current: Sequence[Evidence], now: datetime
+) -> tuple[tuple[RiskAcceptance, ...], tuple[RiskAcceptance, ...]]:
+    """Return the acceptances that hold now, and those that only their end keeps from holding."""
+    problems = {risk.id: acceptance_problems(risk, asked, now, current) for risk in asked.acceptances}
+    holding = tuple(risk for risk in asked.acceptances if not problems[risk.id])
+    lapsed = tuple(risk for risk in asked.acceptances if {one.code for one in problems[risk.id]} == {"RISK_EXPIRY"})
+    return holding, lapsed
 
 
 def _current(given: GateInput, now: datetime) -> tuple[Evidence, ...]:

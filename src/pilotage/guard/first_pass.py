@@ -60,8 +60,22 @@ def _scanned(text: str) -> Sequence[int]:
     def seen(identifier: int, _start: int, _end: int, _flags: int, _context: object) -> None:
         found.add(identifier)
 
-    _database().scan(text.encode("utf-8", errors="replace"), match_event_handler=seen)
+    assert hyperscan is not None
+    database = _database()
+    # A scratch serves one scan at a time, and scans run in several threads (scoring beside serving): each takes a free
+    # one, or makes one. Taking from and giving back to a list are single steps of the interpreter.
+    try:
+        scratch = _FREE.pop()
+    except IndexError:
+        scratch = hyperscan.Scratch(database)
+    try:
+        database.scan(text.encode("utf-8", errors="replace"), match_event_handler=seen, scratch=scratch)
+    finally:
+        _FREE.append(scratch)
     return sorted(found)
+
+
+_FREE: Final[list[Any]] = []
 
 
 FIRST_PASS: Final[Present] = every_form if hyperscan is None else _scanned

@@ -19,7 +19,7 @@ from pilotage.store.disk import REFUSE_BYTES, free_bytes, low_room
 from pilotage.store.doctor_report import DoctorReport, LedgerHealth, ServerHealth, WorkHealth
 from pilotage.store.engine import OLDEST_MAJOR
 from pilotage.store.processes import SKEW_MS, Process, list_processes, skew_reason
-from pilotage.store.tables import corpora, ledger, releases, runs, serving
+from pilotage.store.tables import console, corpora, evaluation, gates, ledger, releases, rollouts, runs, serving
 
 LATE_AFTER: Final = timedelta(seconds=60)
 MERGE_DELAY: Final = timedelta(seconds=10)
@@ -36,6 +36,10 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "serving": _tables_of(serving),
     "ledger": _tables_of(ledger),
     "runs": _tables_of(runs),
+    "gates": _tables_of(gates),
+    "evaluation": _tables_of(evaluation),
+    "rollouts": _tables_of(rollouts),
+    "console": _tables_of(console),
     "queue": ("procrastinate.procrastinate_jobs", "procrastinate.procrastinate_events"),
 }
 """Which tables belong to which room."""
