@@ -61,7 +61,7 @@ def main(workspace: str, address: str) -> None:
     with open_instance(opening) as instance, sync_playwright() as playwright:
         with instance.engine.connect() as connection:
             release = connection.exec_driver_sql(
-                "SELECT r.digest FROM release r ORDER BY (SELECT count(*) FROM gate_vote v WHERE v.release = r.digest) DESC,"
+                "SELECT r.digest FROM release r ORDER BY (SELECT count(*) FROM gate_vote v WHERE v.release = r.digest) DESC,"  # noqa: E501 - one line of the table
                 " r.sealed_at DESC LIMIT 1"
             ).scalar_one()
             rollout = connection.exec_driver_sql(
