@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine
 
-from pilotage.store.tables import corpora, evaluation, gates, ledger, releases, rollouts, runs, serving
+from pilotage.store.tables import console, corpora, evaluation, gates, ledger, releases, rollouts, runs, serving
 from pilotage.store.tables.metadata import metadata
 
 pytestmark = pytest.mark.store
@@ -25,6 +25,7 @@ def _ours(_obj: Any, name: str | None, kind: str, _reflected: bool, _compared: A
 
 def test_every_table_and_column_of_the_mirror_is_in_the_database_and_the_reverse(engine: Engine) -> None:
     assert {
+        console.console_session,
         corpora.corpus,
         evaluation.evaluation_run,
         releases.release,
