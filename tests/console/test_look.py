@@ -67,6 +67,7 @@ def test_no_template_carries_a_style_or_prints_a_status_word_of_its_own() -> Non
     for template in TEMPLATES.iterdir():
         text = template.read_text()
         assert "style=" not in text, template.name
+        assert "|first" not in text.replace(" ", ""), "the first of nothing is an error, not an empty place"
         assert "|safe" not in text.replace(" ", ""), template.name
         assert not words.search(text), template.name
 
