@@ -19,14 +19,10 @@ from pilotage.core.ids import new_ulid
 from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.rollout.assignment import Arm, Cohort, Split, assign
 from pilotage.store.ledger_entries import append_many
+from pilotage.store.ledger_sequencing import number_all
 from pilotage.store.routes import Route, read_route
 from pilotage.store.tables.serving import interaction, interaction_text
 from pilotage.testing.rollouts import WORKFLOW, RolloutWorld, uniform
-
-_NUMBER = text(
-    "UPDATE ledger_entry e SET seq = n.seq FROM (SELECT id, (SELECT coalesce(max(seq), -1) FROM ledger_entry)"
-    " + row_number() OVER (ORDER BY id) AS seq FROM ledger_entry WHERE seq IS NULL) AS n WHERE e.id = n.id"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +66,7 @@ class RecordedTraffic:
                 connection.execute(insert(interaction_text), texts)
                 append_many(connection, entries)
             self._admit(connection, route)
-            connection.execute(_NUMBER)
+        number_all(self.world.engine)
 
     def _row(self, route: Route, index: int) -> dict[str, Any] | None:
         person = int(uniform(self.seed, "principal", index) * self.principals)
