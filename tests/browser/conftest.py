@@ -68,7 +68,7 @@ class Site:
         return page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(open_folder: Path) -> Iterator[Site]:
     """The demo's bank, served."""
     if CHROMIUM is None:

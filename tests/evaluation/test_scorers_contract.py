@@ -7,7 +7,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.evaluation.scoring import CONTEXT, Plan, assess, make_case, make_citation, make_passage
 
@@ -86,6 +86,7 @@ generations = st.builds(
 )
 
 
+@settings(deadline=None)  # the first look compiles the recognisers; speed belongs to benchmarks
 @given(generation=generations, case=st.sampled_from(CASES), name=st.sampled_from(NAMES))
 def test_no_generation_changes_a_denominator_except_by_a_judged_refusal(
     generation: Generation, case: GoldenCase, name: str
@@ -112,6 +113,7 @@ def test_versions_name_their_scorer_and_are_all_different() -> None:
     assert all(version.startswith(f"{name}@1.0.0+") for name, version in zip(SCORERS, versions, strict=True))
 
 
+@settings(deadline=None)  # the first look compiles the recognisers; speed belongs to benchmarks
 @given(generation=generations, name=st.sampled_from(NAMES))
 def test_scoring_twice_gives_the_same_assessment(generation: Generation, name: str) -> None:
     assert assess(name, FULL, generation) == assess(name, FULL, generation)
