@@ -17,7 +17,7 @@ from pilotage.core.digest import Digest
 from pilotage.core.ids import PersonId
 from pilotage.core.reason import Refusal
 from pilotage.evidence.records import Evidence
-from pilotage.gate.records import GateReport
+from pilotage.gate.report import GateReport
 from pilotage.identity.principal import Principal, PrincipalKind, service_principal_id
 from pilotage.identity.roles import Role
 from pilotage.release.authorship import Author, How

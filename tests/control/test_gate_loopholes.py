@@ -35,7 +35,7 @@ from pilotage.control.gate_duties import Handing, StandAside, delegate_role, rec
 from pilotage.control.promote_release import Promoted, promote_release
 from pilotage.control.sign_gate import Signed
 from pilotage.core.ids import PersonId, PrincipalId
-from pilotage.gate.records import GateStatus
+from pilotage.gate.vocabulary import GateStatus
 from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.identity.roles import Role
 from pilotage.release.authorship import UNKNOWN

@@ -18,18 +18,16 @@ from pilotage.gate.records import (
     Approver,
     Facts,
     GateInput,
-    GateReport,
-    GateStatus,
     Login,
     ReleaseFacts,
     RiskAcceptance,
-    RiskLevel,
     Roster,
     SeatAt,
     Tenure,
     Vote,
-    VoteDecision,
 )
+from pilotage.gate.report import GateReport
+from pilotage.gate.vocabulary import GateStatus, RiskLevel, VoteDecision
 from pilotage.identity.roles import Role
 from pilotage.workspace.gate import (
     Accept,

@@ -35,16 +35,8 @@ from pilotage.evidence.records import Severity
 from pilotage.evidence.vex import VexStatement, component_names
 from pilotage.gate.acceptance import acceptance_problems
 from pilotage.gate.decide import decide
-from pilotage.gate.records import (
-    Approver,
-    Claim,
-    GateInput,
-    GateStatus,
-    RiskAcceptance,
-    RiskLevel,
-    Tenure,
-    VoteDecision,
-)
+from pilotage.gate.records import Approver, Claim, GateInput, RiskAcceptance, Tenure
+from pilotage.gate.vocabulary import GateStatus, RiskLevel, VoteDecision
 from pilotage.identity.roles import Role
 from pilotage.workspace.gate import Accept, Trust
 

@@ -35,7 +35,8 @@ from pilotage.core.digest import Digest, digest_of_json
 from pilotage.evidence.records import Evidence, EvidenceState, Severity
 from pilotage.gate.binding import bind_of, evidence_set, moved, policy_digest
 from pilotage.gate.decide import decide
-from pilotage.gate.records import Bound, GateInput, GateStatus, VoteDecision
+from pilotage.gate.records import Bound, GateInput
+from pilotage.gate.vocabulary import GateStatus, VoteDecision
 from pilotage.identity.roles import Role
 from pilotage.workspace.gate import Accept, Trust
 

@@ -25,7 +25,8 @@ from tests.gate.builders import (
 )
 
 from pilotage.gate.decide import decide
-from pilotage.gate.records import GateInput, GateStatus, Vote, VoteDecision
+from pilotage.gate.records import GateInput, Vote
+from pilotage.gate.vocabulary import GateStatus, VoteDecision
 from pilotage.identity.roles import Role
 
 YES, NO, ABSENT = VoteDecision.APPROVE, VoteDecision.REJECT, None

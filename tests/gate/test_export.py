@@ -30,7 +30,8 @@ from pilotage.gate.export import (
     read_predicate,
     statement,
 )
-from pilotage.gate.records import GateInput, GateStatus, VoteDecision
+from pilotage.gate.records import GateInput
+from pilotage.gate.vocabulary import GateStatus, VoteDecision
 from pilotage.identity.roles import Role
 from pilotage.ledger.checkpoint import Checkpoint, VerifierKey, signed
 from pilotage.ledger.entry import EntryKind, encode_entry

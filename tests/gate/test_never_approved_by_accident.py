@@ -40,7 +40,8 @@ from tests.gate.builders import (
 from pilotage.core.ids import PersonId
 from pilotage.evidence.records import Evidence, EvidenceState
 from pilotage.gate.decide import decide
-from pilotage.gate.records import Delegation, GateInput, Vote, VoteDecision
+from pilotage.gate.records import Delegation, GateInput, Vote
+from pilotage.gate.vocabulary import VoteDecision
 from pilotage.identity.roles import Role
 from pilotage.workspace.gate import Trust
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pilotage.gate.records import GateStatus
 from pilotage.gate.servicenow import ChangeState, ChangeType, Journey, change_state, close_code
+from pilotage.gate.vocabulary import GateStatus
 
 BLOCKED, APPROVED, REVIEW = GateStatus.BLOCKED, GateStatus.APPROVED, GateStatus.IN_REVIEW
 

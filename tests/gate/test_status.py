@@ -41,7 +41,8 @@ from tests.gate.builders import (
 
 from pilotage.evidence.records import Severity, SubjectKind
 from pilotage.gate.decide import decide
-from pilotage.gate.records import GateInput, GateStatus, VoteDecision
+from pilotage.gate.records import GateInput
+from pilotage.gate.vocabulary import GateStatus, VoteDecision
 from pilotage.identity.roles import Role
 from pilotage.workspace.gate import GateHalf, Trust
 

@@ -32,7 +32,8 @@ from tests.gate.builders import (
 
 from pilotage.core.ids import PersonId
 from pilotage.gate.decide import decide
-from pilotage.gate.records import Delegation, GateInput, GateStatus, Login, Tenure, Vote, VoteDecision
+from pilotage.gate.records import Delegation, GateInput, Login, Tenure, Vote
+from pilotage.gate.vocabulary import GateStatus, VoteDecision
 from pilotage.identity.roles import Role
 from pilotage.release.authorship import UNKNOWN
 from pilotage.workspace.gate import Trust

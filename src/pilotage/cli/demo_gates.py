@@ -25,7 +25,7 @@ from pilotage.core.clock import to_text
 from pilotage.core.ids import PersonId
 from pilotage.core.reason import Refusal
 from pilotage.evaluation.run import RunKind
-from pilotage.gate.records import GateStatus, Half
+from pilotage.gate.vocabulary import GateStatus, Half
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Role
 from pilotage.identity.service_key import KeyKind

@@ -22,7 +22,7 @@ from pilotage.control.rollout_status import rollout_status
 from pilotage.control.start_rollout import StartRequest, start_rollout
 from pilotage.core.ids import SpaceName
 from pilotage.core.reason import Refusal
-from pilotage.gate.records import Half
+from pilotage.gate.vocabulary import Half
 from pilotage.identity.roles import Role
 from pilotage.rollout.assignment import Arm
 from pilotage.rollout.states import State

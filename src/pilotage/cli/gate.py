@@ -25,7 +25,8 @@ from pilotage.core.durations import parse_duration
 from pilotage.core.errors import UsageError
 from pilotage.core.reason import Refusal
 from pilotage.core.yaml_source import load_plain_yaml
-from pilotage.gate.records import GateReport, Half
+from pilotage.gate.report import GateReport
+from pilotage.gate.vocabulary import Half
 from pilotage.identity.roles import Role
 
 Digest = Annotated[str, typer.Argument(metavar="DIGEST", help="Release, by digest or at least 8 of its hex digits.")]

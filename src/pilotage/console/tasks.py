@@ -12,11 +12,13 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from pilotage.control.corpus_duties import may_accept
-from pilotage.control.gate_chain import open_chain, report_of
+from pilotage.control.gate_case import open_chain
+from pilotage.control.gate_chain import report_of
 from pilotage.control.gate_status import ordered_gates, space_for
 from pilotage.control.instance import Instance
 from pilotage.core.ids import PersonId, WorkflowName
-from pilotage.gate.records import GateStatus, SignoffResult
+from pilotage.gate.report import SignoffResult
+from pilotage.gate.vocabulary import GateStatus
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Role
 from pilotage.store.releases import head_of

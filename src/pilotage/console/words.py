@@ -56,11 +56,6 @@ def criterion_status(outcome: Outcome) -> Status:
     return _CRITERIA[outcome]
 
 
-def verdict_status(outcome: Outcome) -> Status:
-    """Return the word for a verdict."""
-    return _VERDICTS[outcome]
-
-
 def gate_status(state: str) -> Status:
     """Return the word for a gate's state as gates.md 4.1 names it; the state itself is printed beside it."""
     if state.startswith("approved"):

@@ -11,7 +11,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from pilotage.control.gate_chain import input_of, open_chain, report_of
+from pilotage.control.gate_case import open_chain
+from pilotage.control.gate_chain import input_of, report_of
 from pilotage.control.gate_entries import record
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.gate_status import space_for
@@ -20,7 +21,8 @@ from pilotage.core.digest import digest_of
 from pilotage.core.ids import PersonId, new_ulid
 from pilotage.core.reason import Reason, Refusal
 from pilotage.gate.acceptance import acceptance_problems, approver_problem, file_problems, needed_level
-from pilotage.gate.records import Approver, GateInput, GateReport, RiskAcceptance
+from pilotage.gate.records import Approver, GateInput, RiskAcceptance
+from pilotage.gate.report import GateReport
 from pilotage.gate.risk_file import RiskFile, read_risk_file
 from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.identity.roles import Action, Role, grant_for

@@ -6,7 +6,8 @@ from typing import assert_never
 
 from sqlalchemy import Connection
 
-from pilotage.control.gate_chain import open_chain, report_of
+from pilotage.control.gate_case import open_chain
+from pilotage.control.gate_chain import report_of
 from pilotage.control.gate_status import ordered_gates, space_for
 from pilotage.control.instance import Instance
 from pilotage.gate.servicenow import ChangeState, Journey, change_state

@@ -7,7 +7,6 @@ from datetime import datetime
 
 from pilotage.evidence.records import Evidence, ReadContext
 from pilotage.incident.duty import rota_people
-from pilotage.workspace.operations import TrainingKind
 from pilotage.workspace.records import Workspace
 from pilotage.workspace.workflow import Workflow
 
@@ -64,12 +63,3 @@ def read_context(workspace: Workspace, workflow: Workflow, about: About) -> Read
 
 def _sections(kind: str) -> tuple[str, ...]:
     return REQUIRED_SECTIONS.get(kind.removeprefix("document."), ()) if kind.startswith("document.") else ()
-
-
-def trained_people(workspace: Workspace) -> frozenset[str]:
-    """Return who completed an operator or on-call course, by training.yaml."""
-    kinds = {TrainingKind.OPERATOR, TrainingKind.ON_CALL}
-    records = workspace.operations.training.records
-    return frozenset(
-        str(one.person) for one in records if one.kind in kinds and one.result.lower() in {"passed", "pass"}
-    )

@@ -17,7 +17,8 @@ from sqlalchemy import Connection
 from pilotage import __version__
 from pilotage.adapters.decision_form import input_digest, input_json
 from pilotage.adapters.keyring import INSTANCE_KEY
-from pilotage.control.gate_chain import input_of, open_chain, report_of
+from pilotage.control.gate_case import open_chain
+from pilotage.control.gate_chain import input_of, report_of
 from pilotage.control.gate_status import space_for
 from pilotage.control.instance import Instance
 from pilotage.control.ledger_export import keys_of_log
@@ -27,7 +28,9 @@ from pilotage.core.clock import from_text, to_text
 from pilotage.core.digest import Digest
 from pilotage.core.reason import Reason, Refusal
 from pilotage.gate.export import Envelope, pae, payload_of, predicate_of, statement
-from pilotage.gate.records import GateInput, GateReport, GateStatus, Half
+from pilotage.gate.records import GateInput
+from pilotage.gate.report import GateReport
+from pilotage.gate.vocabulary import GateStatus, Half
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, may
 from pilotage.ledger.proof import InclusionProof

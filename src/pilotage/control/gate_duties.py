@@ -11,7 +11,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from pilotage.control.gate_chain import Chain, open_chain
+from pilotage.control.gate_case import Chain, open_chain
 from pilotage.control.gate_entries import record
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.instance import Instance
@@ -19,7 +19,8 @@ from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import PersonId, new_ulid
 from pilotage.core.reason import Reason, Refusal
 from pilotage.gate.eligibility import MAX_DELEGATION, holders, seat_of
-from pilotage.gate.records import Delegation, Roster, VoteDecision
+from pilotage.gate.records import Delegation, Roster
+from pilotage.gate.vocabulary import VoteDecision
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, Role, may
 from pilotage.ledger.entry import EntryKind

@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 
 from pilotage.control.instance import Instance
 from pilotage.core.ids import new_ulid
-from pilotage.gate.records import GateReport, GateStatus
+from pilotage.gate.report import GateReport
+from pilotage.gate.vocabulary import GateStatus
 from pilotage.store.outbox import add_message
 from pilotage.store.releases import StoredRelease
 from pilotage.workspace.records import MessageKind

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 
 from pilotage.core.canonical import Json, parse_json
 from pilotage.core.digest import Digest, digest_of_json
-from pilotage.gate.records import GateReport
+from pilotage.gate.report import GateReport
 from pilotage.gate.risks import Risk
 from pilotage.space.digest import space_digest
 from pilotage.space.settings import Space

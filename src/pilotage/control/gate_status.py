@@ -5,18 +5,15 @@ Rule: computed from inputs and the time at every call, never stored. Fail mode: 
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from sqlalchemy import Connection
-
-from pilotage.control.gate_chain import Chain, open_chain, report_of
+from pilotage.control.gate_case import Chain, open_chain
+from pilotage.control.gate_chain import report_of
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.instance import Instance
-from pilotage.core.digest import Digest
-from pilotage.core.errors import NotFound, UsageError
+from pilotage.core.errors import UsageError
 from pilotage.core.ids import SpaceName
-from pilotage.gate.records import GateReport, Half
-from pilotage.store.releases import find_release, named_release
+from pilotage.gate.report import GateReport
+from pilotage.gate.vocabulary import Half
+from pilotage.store.releases import named_release
 from pilotage.workspace.gate import Gate
 
 
@@ -65,21 +62,3 @@ def ordered_gates(instance: Instance) -> tuple[str, ...]:
     for name in sorted(gates, key=lambda one: (len(gates[one].after), one)):
         visit(gates[name])
     return tuple(done)
-
-
-def gate_report(  # noqa: PLR0913 - what one report is asked for
-    connection: Connection,
-    instance: Instance,
-    *,
-    release: Digest,
-    gate: str,
-    now: datetime,
-    space: SpaceName | None = None,
-    half: Half = Half.PRE,
-) -> GateReport:
-    """Return one report on the caller's connection."""
-    stored = find_release(connection, release)
-    if stored is None:
-        raise NotFound("RELEASE_UNKNOWN", f"There is no release {release}.", hint="See `pilotage release list`.")
-    chain = open_chain(connection, instance, stored, now)
-    return report_of(chain, gate, half=half, space=space_for(instance, gate, space))

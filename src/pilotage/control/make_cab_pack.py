@@ -14,8 +14,10 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from pilotage.control import pack_operation, pack_release
-from pilotage.control.gate_chain import Chain, guarded_spaces, open_chain, report_of, risk_register
+from pilotage.control.gate_case import Chain, open_chain
+from pilotage.control.gate_chain import report_of
 from pilotage.control.gate_entries import record
+from pilotage.control.gate_inputs import guarded_spaces, risk_register
 from pilotage.control.gate_pack import pack_core
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.instance import Instance
@@ -25,15 +27,16 @@ from pilotage.core.digest import Digest, digest_of_json
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import SpaceName
 from pilotage.core.reason import Refusal
+from pilotage.gate.counting import own_seats
 from pilotage.gate.pack import Section, assemble, missing_sections
-from pilotage.gate.records import Half
 from pilotage.gate.risks import Risk
+from pilotage.gate.vocabulary import Half
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, may
 from pilotage.ledger.entry import EntryKind
 from pilotage.rollout.plan_form import plan_digest
 from pilotage.store.cab_packs import StoredPack, add_pack, find_pack
-from pilotage.store.gate_votes import Attempt, attempts_of, lock_attempt, set_pack
+from pilotage.store.gate_votes import Attempt, lock_attempt, set_pack, take_snapshot
 from pilotage.store.releases import StoredRelease, named_release
 from pilotage.workspace.gate import Binding, Gate
 
@@ -96,21 +99,11 @@ def make_cab_pack(instance: Instance, *, actor: Principal, release: str, gate: s
         )
         add_pack(connection, pack)
         set_pack(connection, attempt, pack.digest)
+        if attempt.snapshot is None and rules.pre.board is not None:
+            # The pack is the last piece of the board's evidence: who sits now is who decides.
+            take_snapshot(connection, attempt, own_seats(chain.roster.seats, rules.pre.board), now)
         _record(connection, pack, actor, now)
         return _made(pack, created=True)
-
-
-def frozen_pack(instance: Instance, *, release: str, gate: str = "cab") -> CabPack:
-    """Return the frozen pack of a release's newest attempt; NotFound when none was made."""
-    _gate(instance, gate)
-    with instance.engine.connect() as connection:
-        stored = named_release(connection, release)
-        attempt = attempts_of(connection, stored.digest).get(gate)
-        found = None if attempt is None or attempt.pack is None else find_pack(connection, attempt.pack)
-    if found is None:
-        text = f"There is no pack of {stored.digest} for gate {gate}."
-        raise NotFound("PACK_UNKNOWN", text, hint="Run `pilotage report cab DIGEST` to make one.")
-    return _made(found, created=False)
 
 
 def _gate(instance: Instance, name: str) -> Gate:

@@ -15,15 +15,18 @@ from pilotage.control.attach_evidence import OwnRun, attach_own_run
 from pilotage.control.instance import Instance
 from pilotage.core.canonical import Json, canonical_bytes
 from pilotage.core.clock import to_text
+from pilotage.core.digest import digest_of
+from pilotage.core.errors import IntegrityError
 from pilotage.core.reason import Refusal
-from pilotage.evidence.records import Evidence
-from pilotage.guard.secrets import has_secret
+from pilotage.evidence.own_secrets import search_parts
+from pilotage.evidence.read import read_evidence
+from pilotage.evidence.records import Evidence, ReadContext, ReadRefusal
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, may
-from pilotage.release.content import CorpusPin, ReleaseContent
-from pilotage.release.manifest import read_manifest
+from pilotage.release.content import CorpusPin, ReleaseContent, files_of, part_value
+from pilotage.release.manifest import PartKind, read_manifest
 from pilotage.store.corpora import version_of
-from pilotage.store.releases import StoredRelease, load_release, named_release, part_bodies
+from pilotage.store.releases import StoredRelease, get_blob, load_release, named_release, part_bodies
 
 _DOCUMENTS = text(
     "SELECT d.classification, r.lineage, r.rev FROM revision r"
@@ -101,14 +104,25 @@ def _run(kind: str, counts: Mapping[str, float], *, now_text: str, instance: Ins
 
 def _secrets(connection: Connection, instance: Instance, stored: StoredRelease) -> OwnRun:
     manifest = read_manifest(stored.manifest, digest=stored.digest)
-    bodies = part_bodies(connection, manifest)
-    hits = sorted(str(kind) for kind, body in bodies.items() if has_secret(body.decode("utf-8", "replace")))
-    body: Json = {"report": "secrets", "release": stored.digest, "parts": len(bodies), "hits": list(hits)}
+    now = instance.clock.now()
+    parts = {str(kind): _files(connection, kind, body) for kind, body in part_bodies(connection, manifest).items()}
+    body = canonical_bytes(search_parts(parts, release=stored.digest, at=now))
+    read = read_evidence(body, kind="scan.secrets", name="sealed parts", context=ReadContext())
+    if isinstance(read, ReadRefusal):
+        raise IntegrityError(read.reason.code, f"The search for secrets in {stored.digest} found nothing to search.")
     return OwnRun(
-        kind="scan.secrets",
-        claims={"verified": float(len(hits)), "unverified": 0.0, "files_scanned": float(len(bodies))},
-        body=canonical_bytes(body),
-        produced_at=instance.clock.now(),
-        summary=f"{len(bodies)} parts scanned, {len(hits)} with a secret.",
+        kind=read.kind,
+        claims=dict(read.claims),
+        body=body,
+        produced_at=now,
+        summary=read.summary,
+        findings=read.findings,
         suite="sealed-parts",
     )
+
+
+def _files(connection: Connection, kind: PartKind, body: bytes) -> dict[str, bytes]:
+    """Return what a part holds: its files by path, and its own canonical form."""
+    value = part_value(body, digest=digest_of(body), kind=kind)
+    listed = files_of(value) if kind in {PartKind.PROMPT, PartKind.GOLDEN} else ()
+    return {"part.json": body, **{one.path: get_blob(connection, one.sha256) for one in listed}}

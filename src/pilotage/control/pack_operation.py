@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from pilotage.control.gate_chain import Chain, input_of
+from pilotage.control.gate_case import Chain
+from pilotage.control.gate_chain import input_of
 from pilotage.control.gate_preflight import gate_forecast
 from pilotage.control.pack_release import document
 from pilotage.core.canonical import Json
@@ -19,8 +20,9 @@ from pilotage.evidence.superseding import current_items
 from pilotage.gate.counting import board_seats
 from pilotage.gate.eligibility import holders, seat_of, separation_problem
 from pilotage.gate.pack import MISSING, or_missing
-from pilotage.gate.records import Half, RiskAcceptance, VoteDecision
+from pilotage.gate.records import RiskAcceptance
 from pilotage.gate.risks import Risk
+from pilotage.gate.vocabulary import Half, VoteDecision
 from pilotage.incident.duty import days_covered, on_duty
 from pilotage.rollout.preflight import as_json
 from pilotage.workspace.operations import CostLine, Per

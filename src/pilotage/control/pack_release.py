@@ -6,14 +6,15 @@ time. Fail mode: what is not there is `MISSING`.
 
 from __future__ import annotations
 
-from pilotage.control.gate_chain import Chain
+from pilotage.control.gate_case import Chain
 from pilotage.control.release_reports import diff_on
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.evidence.fresh import age_of, window_of
 from pilotage.evidence.records import Evidence
 from pilotage.gate.pack import MISSING, or_missing
-from pilotage.gate.records import CriterionResult, GateReport, Half, SignoffResult
+from pilotage.gate.report import CriterionResult, GateReport, SignoffResult
+from pilotage.gate.vocabulary import Half
 from pilotage.release.manifest import PartKind
 from pilotage.store.releases import find_release
 from pilotage.workspace.workflow import Kpi, WorkflowDocument

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pilotage.control.gate_chain import Chain, input_of, open_chain, report_of
+from pilotage.control.gate_case import Chain, open_chain
+from pilotage.control.gate_chain import input_of, report_of
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.gate_status import space_for
 from pilotage.control.instance import Instance
@@ -17,7 +18,9 @@ from pilotage.core.reason import Reason
 from pilotage.evidence.records import Evidence
 from pilotage.gate.binding import bind_of
 from pilotage.gate.eligibility import separation_problem, standing_problem
-from pilotage.gate.records import GateInput, GateReport, Half, Login, RiskAcceptance, Vote, VoteDecision
+from pilotage.gate.records import GateInput, Login, RiskAcceptance, Vote
+from pilotage.gate.report import GateReport
+from pilotage.gate.vocabulary import Half, VoteDecision
 from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.identity.roles import Role
 from pilotage.store.releases import StoredRelease, named_release

@@ -13,7 +13,8 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from pilotage import __version__
-from pilotage.control.gate_chain import Chain, chain_problems, gates_into, open_chain, report_of
+from pilotage.control.gate_case import Chain, open_chain
+from pilotage.control.gate_chain import chain_problems, gates_into, report_of
 from pilotage.control.gate_entries import record
 from pilotage.control.gate_facts import FactContext, residency_violations
 from pilotage.control.gate_roster import notice_changes
@@ -25,7 +26,7 @@ from pilotage.core.errors import NotFound
 from pilotage.core.ids import PersonId, SpaceName, new_ulid
 from pilotage.core.reason import Reason, Refusal
 from pilotage.gate.promotion import PromotionInput, Stay, previous_space, promotion_problems
-from pilotage.gate.records import GateReport
+from pilotage.gate.report import GateReport
 from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.identity.roles import Action, may
 from pilotage.ledger.entry import EntryKind
@@ -169,13 +170,13 @@ def gate_targets(chain: Chain, target: Space) -> frozenset[str]:
 
 
 def stays(chain: Chain) -> tuple[Stay, ...]:
-    """Return where the release stood, and since when it answered there without more failures than answers."""
+    """Return where the release stands now, and since when it is healthy: it answered, and failed less than that."""
     found: list[Stay] = []
     for one in deployments_of(chain.connection, chain.stored.workflow, releases=[chain.stored.digest]):
-        if one.state == "rolled_back":
+        if one.state != "active":
             continue
         seen = answering(chain.connection, one.space, one.workflow, one.release, since=one.at)
-        is_healthy = seen.failed <= seen.answered
+        is_healthy = seen.answered > seen.failed
         found.append(Stay(space=one.space, at=one.at, healthy_since=one.at if is_healthy else None))
     return tuple(found)
 

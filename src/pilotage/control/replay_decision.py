@@ -25,7 +25,8 @@ from pilotage.core.errors import PilotageError
 from pilotage.core.reason import Reason
 from pilotage.gate.decide import decide
 from pilotage.gate.export import Envelope, ExportError, pae, read_envelope, read_predicate
-from pilotage.gate.records import GateInput, GateReport
+from pilotage.gate.records import GateInput
+from pilotage.gate.report import GateReport
 from pilotage.ledger.checkpoint import VerifierKey, parse_verifier_key
 from pilotage.ledger.entry import decode_entry
 from pilotage.ledger.proof import parse_proof

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pilotage.control.gate_chain import open_chain, report_of, risk_register
+from pilotage.control.gate_case import open_chain
+from pilotage.control.gate_chain import report_of
+from pilotage.control.gate_inputs import risk_register
 from pilotage.control.instance import Instance
 from pilotage.gate.risks import Risk
 from pilotage.store.releases import named_release

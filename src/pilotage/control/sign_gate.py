@@ -13,7 +13,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from pilotage.control.gate_chain import Chain, input_of, open_chain, report_of
+from pilotage.control.gate_case import Chain, open_chain
+from pilotage.control.gate_chain import input_of, report_of
 from pilotage.control.gate_entries import record
 from pilotage.control.gate_notices import notify_turns
 from pilotage.control.gate_roster import notice_changes
@@ -25,10 +26,13 @@ from pilotage.core.ids import PersonId, new_ulid
 from pilotage.core.reason import Reason, Refusal
 from pilotage.gate.ballots import standing_votes
 from pilotage.gate.binding import bind_of, moved
+from pilotage.gate.counting import own_seats
 from pilotage.gate.eligibility import form_problem, separation_problem, standing_problem
-from pilotage.gate.records import Bound, GateInput, GateReport, GateStatus, Half, Login, Vote, VoteDecision
+from pilotage.gate.records import Bound, GateInput, Login, Vote
+from pilotage.gate.report import GateReport
+from pilotage.gate.vocabulary import GateStatus, Half, VoteDecision
 from pilotage.identity.principal import Principal, PrincipalKind
-from pilotage.identity.roles import Action, Role, may
+from pilotage.identity.roles import VOTING_GATES, Action, Role, may
 from pilotage.ledger.entry import EntryKind
 from pilotage.store.gate_votes import Attempt, add_vote, lock_attempt, take_snapshot, vote_by_nonce
 from pilotage.store.releases import StoredRelease, named_release
@@ -173,7 +177,7 @@ def _reasons(
 ) -> tuple[Reason, ...]:
     found: list[Reason] = []
     if vote.is_person and vote.delegated_from is None:
-        refusal = may(actor.roles | _stand_in_roles(vote, given), Action.VOTE, within=_gate_name(chain, vote))
+        refusal = _vote_refusal(actor.roles | _stand_in_roles(vote, given), vote.gate)
         found += [] if refusal is None else refusal.reasons
     if not _is_asked(vote, given):
         text = f"Gate {vote.gate} asks for no {vote.role.value}."
@@ -195,10 +199,15 @@ def _reasons(
     return tuple(found)
 
 
-def _gate_name(chain: Chain, vote: Vote) -> str:
-    """Return the name the table of roles knows the gate by; a gate of the workspace's own has none."""
-    known = {"code-review", "dev-exit", "qa", "compliance", "model-validation", "uat", "cab", "go-live"}
-    return vote.gate if vote.gate in known or vote.gate not in chain.instance.workspace.gates else "cab"
+def _vote_refusal(roles: frozenset[Role], gate: str) -> Refusal | None:
+    """Return why nobody with these roles votes there.
+
+    A gate of the workspace's own is open to who votes anywhere: which of them it asks for stands in its file.
+    """
+    if gate in VOTING_GATES:
+        return may(roles, Action.VOTE, within=gate)
+    refusals = [may(roles, Action.VOTE, within=known) for known in sorted(VOTING_GATES)]
+    return None if None in refusals else refusals[0]
 
 
 def _stand_in_roles(vote: Vote, given: GateInput) -> frozenset[Role]:
@@ -250,8 +259,7 @@ def _unmet_reasons(report: GateReport, vote: Vote) -> list[Reason]:
 def _snapshot(connection: Connection, attempt: Attempt, given: GateInput, now: datetime) -> None:
     board = given.rules.board
     if board is not None and attempt.snapshot is None:
-        seats = tuple(seat for seat in given.roster.seats if seat.role in board.seats)
-        take_snapshot(connection, attempt, seats, now)
+        take_snapshot(connection, attempt, own_seats(given.roster.seats, board), now)
 
 
 def _after(connection: Connection, instance: Instance, stored: StoredRelease, vote: Vote, now: datetime) -> GateReport:

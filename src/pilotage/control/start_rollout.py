@@ -34,6 +34,7 @@ from pilotage.rollout.plan_form import plan_digest
 from pilotage.rollout.states import State, WaveState
 from pilotage.rollout.target import TargetKind
 from pilotage.rollout.transitions import Event
+from pilotage.space.settings import Tier
 from pilotage.store.releases import StoredRelease, named_release
 from pilotage.store.rollouts import (
     StoredRollout,
@@ -165,6 +166,19 @@ def _order(connection: Connection, instance: Instance, release: StoredRelease, p
     return [Reason(code="WAVE_ORDER", text=text, where=first.space)]
 
 
+def _bound(instance: Instance, release: StoredRelease, plan: Plan) -> list[Reason]:
+    """Return VOTE_STALE when production would see another plan than the one that the board's votes bind."""
+    rollout = instance.workspace.workflows[release.workflow].rollout
+    first = instance.workspace.spaces[plan.waves[0].space]
+    if rollout is None or first.tier is not Tier.PRODUCTION:
+        return []
+    approved = rollout.plans[rollout.default_plan]
+    if plan_digest(plan) == plan_digest(approved):
+        return []
+    text = f"The board decides on plan {approved.name}, the default; make {plan.name} the default and let it decide."
+    return [Reason(code="VOTE_STALE", text=text, where=plan.name, observed=plan.name, limit=approved.name)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Start:
     """One start inside its transaction."""
@@ -188,6 +202,7 @@ class _Start:
                 reasons.append(Reason(code="ROLLOUT_ACTIVE", text=text, where=wave.space, observed=holder))
         reasons += _unavailable(self.plan)
         reasons += _order(self.connection, self.instance, release, self.plan)
+        reasons += _bound(self.instance, release, self.plan)
         reasons += ports.gate(self.connection, self.instance, release=release.digest, space=space, now=self.deed.at)
         return reasons
 

@@ -83,12 +83,6 @@ def containment(needle: str, hay: str) -> float:
     return len(shingles & _shingles(held)) / len(shingles)
 
 
-def trigram_jaccard(one: str, other: str) -> float:
-    """Return the Jaccard similarity of the character trigrams of two normal forms."""
-    mine, theirs = _trigrams(normalise(one)), _trigrams(normalise(other))
-    return len(mine & theirs) / len(mine | theirs) if mine and theirs else float(mine == theirs)
-
-
 def _exact(wanted: Sequence[str], hay: str) -> float:
     return float(len(wanted) >= SHORTEST_RUN and f" {' '.join(wanted)} " in hay)
 

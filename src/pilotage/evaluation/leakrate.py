@@ -12,7 +12,6 @@ from pilotage.core.canonical import Json
 from pilotage.evaluation.intervals import clopper_pearson
 
 TAIL = 0.05
-PRODUCTION_PAIRS = 3_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,9 @@ from pilotage.core.ids import PersonId
 from pilotage.core.reason import Reason
 from pilotage.evidence.records import Evidence, Severity
 from pilotage.gate.eligibility import author_problem, holders
-from pilotage.gate.records import Approver, CriterionResult, GateInput, RiskAcceptance, RiskLevel, Vote
+from pilotage.gate.records import Approver, GateInput, RiskAcceptance, Vote
+from pilotage.gate.report import CriterionResult
+from pilotage.gate.vocabulary import RiskLevel
 from pilotage.identity.roles import Role
 from pilotage.workspace.gate import Accept
 

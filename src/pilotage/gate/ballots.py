@@ -17,7 +17,8 @@ from pilotage.evidence.superseding import OWN_RUNS, is_benign
 from pilotage.gate.binding import bind_of, moved
 from pilotage.gate.counting import Ballot, tally
 from pilotage.gate.eligibility import form_problem, separation_problem, standing_problem
-from pilotage.gate.records import Bound, GateInput, Vote, VoteDecision
+from pilotage.gate.records import Bound, GateInput, Vote
+from pilotage.gate.vocabulary import VoteDecision
 from pilotage.identity.roles import Role
 
 Refused = dict[Role, tuple[tuple[PersonId, Reason], ...]]

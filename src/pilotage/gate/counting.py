@@ -18,7 +18,9 @@ from pilotage.evidence.fresh import age_of, window_of
 from pilotage.evidence.records import Evidence
 from pilotage.gate.acceptance import seat_cover
 from pilotage.gate.eligibility import holders, seat_of, separation_problem
-from pilotage.gate.records import GateInput, RiskAcceptance, SignoffResult, Vote, VoteDecision
+from pilotage.gate.records import GateInput, RiskAcceptance, SeatAt, Vote
+from pilotage.gate.report import SignoffResult
+from pilotage.gate.vocabulary import VoteDecision
 from pilotage.identity.roles import Role
 from pilotage.workspace.gate import Board, Signoff, Via
 
@@ -198,6 +200,11 @@ def _reviewers(signoff: Signoff, given: GateInput, current: Sequence[Evidence], 
         found |= {PersonId(name) for name in item.names.get("approvers", ())}
     held = holders(given.roster, signoff.role, now)
     return tuple(sorted(who for who in found & set(held) if separation_problem(who, given, now, current) is None))
+
+
+def own_seats(seats: Sequence[SeatAt], board: Board) -> tuple[SeatAt, ...]:
+    """Return the seats of the roster that belong to a board, for its snapshot."""
+    return tuple(seat for seat in seats if seat.role in board.seats)
 
 
 def board_digest(seats: Sequence[SignoffResult], covers: Collection[str]) -> Digest:

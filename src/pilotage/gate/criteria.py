@@ -17,7 +17,8 @@ from pilotage.evidence.records import Evidence, Severity
 from pilotage.evidence.scan_result import UNPROVEN
 from pilotage.evidence.superseding import OWN_RUNS, is_lower_better, pooled
 from pilotage.evidence.vex import open_claims, open_findings
-from pilotage.gate.records import Check, CriterionResult, GateInput
+from pilotage.gate.records import GateInput
+from pilotage.gate.report import Check, CriterionResult
 from pilotage.gate.view import is_space_bound
 from pilotage.workspace.gate import Condition, Criterion, Operator, Trust
 
@@ -149,12 +150,8 @@ def _unusable(item: Evidence, criterion: Criterion, given: GateInput, now: datet
     reason = _space_reason(item, given) or _trust_reason(item, criterion)
     is_expiry = False
     if reason is None:
-        window = window_of(item.kind, in_production=given.facts.guards_production)
-        age = age_of(item, now)
-        if age > window:
-            is_expiry = True
-            text = f"{item.kind} evidence {item.id} is {_days(age)} old; it counts for {_days(window)}."
-            reason = Reason(code="EV_EXPIRED", text=text, where=criterion.id, observed=_days(age), limit=_days(window))
+        reason = _expiry(item, criterion, given, now)
+        is_expiry = reason is not None
     if reason is None and _is_unproven_clean(item):
         text = f"{item.id} reports no findings, and nobody but a person says that the scan ran. Push it with a key."
         reason = Reason(code="EV_UNPROVEN_CLEAN", text=text, where=criterion.id)
@@ -171,6 +168,20 @@ def _unusable(item: Evidence, criterion: Criterion, given: GateInput, now: datet
         evidence=(item.id,),
         is_expiry=is_expiry,
     )
+
+
+def _expiry(item: Evidence, criterion: Criterion, given: GateInput, now: datetime) -> Reason | None:
+    """Return EV_EXPIRED for evidence older than its window, and for a document past its own last day."""
+    window = window_of(item.kind, in_production=given.facts.guards_production)
+    age = age_of(item, now)
+    if age > window:
+        text = f"{item.kind} evidence {item.id} is {_days(age)} old; it counts for {_days(window)}."
+        return Reason(code="EV_EXPIRED", text=text, where=criterion.id, observed=_days(age), limit=_days(window))
+    last_day = item.refs.get("valid_until", "")
+    if item.kind.startswith("document.") and last_day and now.date().isoformat() > last_day:
+        text = f"{item.kind} {item.id} says that it is valid until {last_day}. Renew it, then attach it again."
+        return Reason(code="EV_EXPIRED", text=text, where=criterion.id, observed=now.date().isoformat(), limit=last_day)
+    return None
 
 
 def _is_unproven_clean(item: Evidence) -> bool:

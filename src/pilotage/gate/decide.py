@@ -21,20 +21,10 @@ from pilotage.gate.counting import Ballot, Tally, board_digest, board_seats, tal
 from pilotage.gate.criteria import CLEARING, check_criterion
 from pilotage.gate.eligibility import author_problem, holders, seat_of
 from pilotage.gate.missing import missing_of
-from pilotage.gate.records import (
-    Bound,
-    CriterionResult,
-    Facts,
-    GateInput,
-    GateReport,
-    GateStatus,
-    ReleaseFacts,
-    RiskAcceptance,
-    SignoffResult,
-    Vote,
-    VoteDecision,
-)
+from pilotage.gate.records import Bound, Facts, GateInput, ReleaseFacts, RiskAcceptance, Vote
+from pilotage.gate.report import CriterionResult, GateReport, SignoffResult
 from pilotage.gate.view import in_view
+from pilotage.gate.vocabulary import GateStatus, VoteDecision
 from pilotage.workspace.gate import Accept, Binding, Condition, Criterion, Gate, Operator, Trust
 
 DISSENT_PERIOD = timedelta(days=5)

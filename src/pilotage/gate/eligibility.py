@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from pilotage.core.ids import PersonId
 from pilotage.core.reason import Reason
 from pilotage.evidence.records import Evidence
-from pilotage.gate.records import Delegation, GateInput, ReleaseFacts, Roster, SeatAt, Vote, VoteDecision
+from pilotage.gate.records import Delegation, GateInput, ReleaseFacts, Roster, SeatAt, Vote
+from pilotage.gate.vocabulary import VoteDecision
 from pilotage.identity.roles import Role
 from pilotage.release.authorship import UNKNOWN
 from pilotage.workspace.gate import Trust

@@ -17,7 +17,8 @@ from pilotage.core.canonical import CanonicalError, Form, Json, canonical_bytes,
 from pilotage.core.clock import to_text
 from pilotage.core.digest import Digest
 from pilotage.core.errors import UsageError
-from pilotage.gate.records import GateInput, GateReport, RiskAcceptance, Vote
+from pilotage.gate.records import GateInput, RiskAcceptance, Vote
+from pilotage.gate.report import GateReport
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "urn:pilotage:gate-decision:v1"

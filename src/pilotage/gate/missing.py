@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pilotage.core.reason import Reason
-from pilotage.gate.records import CriterionResult, GateInput, SignoffResult
+from pilotage.gate.records import GateInput
+from pilotage.gate.report import CriterionResult, SignoffResult
 from pilotage.identity.roles import Action, Role, grant_for
 
 _OWN = {

@@ -101,7 +101,7 @@ def _order(given: PromotionInput, now: datetime) -> list[Reason]:
         return []
     stays = [one for one in given.stays if one.space == given.previous.name]
     if not stays:
-        text = f"The release was never deployed in {given.previous.name}, which comes before {given.space.name}."
+        text = f"The release does not stand in {given.previous.name}, which comes before {given.space.name}."
         return [_reason("PROMOTION_ORDER", text, given.previous.name)]
     since = [one.healthy_since for one in stays if one.healthy_since is not None]
     needed = timedelta(seconds=given.previous.soak_s)

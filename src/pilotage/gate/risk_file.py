@@ -14,7 +14,8 @@ from pilotage.core.ids import PersonId
 from pilotage.core.located import Problems
 from pilotage.core.readers import DATE, PERSON
 from pilotage.core.yaml_source import load_yaml
-from pilotage.gate.records import Claim, RiskLevel
+from pilotage.gate.records import Claim
+from pilotage.gate.vocabulary import RiskLevel
 from pilotage.identity.roles import Role
 
 

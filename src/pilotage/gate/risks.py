@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pilotage.core.canonical import Json
-from pilotage.gate.records import CriterionResult, RiskAcceptance
+from pilotage.gate.records import RiskAcceptance
+from pilotage.gate.report import CriterionResult
 
 _TREATMENTS = frozenset({"mitigate", "mitigated", "accept", "accepted", "avoid", "avoided", "transfer", "transferred"})
 _FLAGS: Mapping[str, tuple[str, int, int]] = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from pilotage.gate.records import GateStatus
+from pilotage.gate.vocabulary import GateStatus
 
 
 class ChangeState(StrEnum):

@@ -15,9 +15,8 @@ from functools import lru_cache
 from pilotage.guard.dates_text import DateValue
 from pilotage.guard.normalise import normalise
 from pilotage.guard.units import PERCENT
-from pilotage.guard.values import VALUES_VERSION, Number, Values, read_values
+from pilotage.guard.values import Number, Values, read_values
 
-NUMBERS_VERSION = f"pilotage-numbers/2+{VALUES_VERSION}"
 _HIGHEST_WORD = 12
 _AMBIGUOUS = re.compile(r"\d{1,2}/\d{1,2}/\d{4}")
 

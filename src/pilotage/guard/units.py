@@ -74,11 +74,6 @@ def unit_of(text: str) -> str:
     return singular if singular in TIME_UNITS else plain
 
 
-def is_currency(unit: str) -> bool:
-    """Tell whether a unit is a currency's code."""
-    return unit in ISO_CODES
-
-
 def is_compatible(wanted: str, shown: str) -> bool:
     """Tell whether a number shown with one unit may stand for one wanted with another.
 

@@ -207,6 +207,12 @@ PERMISSIONS: Mapping[Role, tuple[Grant, ...]] = MappingProxyType(
 )
 
 
+VOTING_GATES = frozenset(
+    gate for grants in PERMISSIONS.values() for grant in grants if grant.action is Action.VOTE for gate in grant.within
+)
+"""The gates the table names; a workspace may declare others."""
+
+
 def grant_for(roles: Iterable[Role], action: Action, *, within: str = "") -> Grant | None:
     """Return a grant of the action at `within` (gate, tier or severity), the least conditional first; None if none."""
     held = frozenset(roles)

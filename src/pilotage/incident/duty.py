@@ -6,7 +6,7 @@ names. Fail mode: a moment before a layer's start has nobody on duty in it.
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from pilotage.core.ids import PersonId
@@ -51,10 +51,3 @@ def rota_people(rota: Rota) -> frozenset[PersonId]:
     """Return everybody the rota names."""
     layers = frozenset(who for layer in rota.layers for who in layer.people)
     return layers | frozenset(override.person for override in rota.overrides)
-
-
-def next_change(layer: Layer, today: date) -> date:
-    """Return the day on which the layer's duty next changes hands."""
-    step = 1 if layer.handoff is Handoff.DAILY else 7
-    passed = (today - layer.start).days
-    return today + timedelta(days=1) if passed < 0 else layer.start + timedelta(days=(passed // step + 1) * step)

@@ -72,11 +72,6 @@ def retire_others(connection: Connection, one: Deployment) -> None:
     )
 
 
-def confirm_deployment(connection: Connection, name: str, *, by: str, at: datetime) -> None:
-    """Write that the post half of go-live was confirmed."""
-    connection.execute(update(deployment).where(deployment.c.id == name).values(confirmed_at=at, confirmed_by=by))
-
-
 def _deployment(row: RowMapping) -> Deployment:
     return Deployment(
         id=row["id"],

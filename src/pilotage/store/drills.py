@@ -42,13 +42,6 @@ def save_drill(connection: Connection, stored: StoredDrill) -> None:
     connection.execute(update(drill).where(drill.c.id == stored.id).values(_values(stored)))
 
 
-def find_drill(connection: Connection, identifier: str, *, lock: bool = False) -> StoredDrill | None:
-    """Return a drill by its id."""
-    query = select(drill).where(drill.c.id == identifier)
-    row = connection.execute(query.with_for_update() if lock else query).mappings().one_or_none()
-    return None if row is None else StoredDrill(**row)
-
-
 def valid_drills(
     connection: Connection, workflow: str, *, now: datetime, kind: str = "rollback"
 ) -> tuple[StoredDrill, ...]:
@@ -61,14 +54,6 @@ def valid_drills(
     )
     rows = connection.execute(query.order_by(drill.c.started_at.desc())).mappings()
     return tuple(StoredDrill(**row) for row in rows)
-
-
-def list_drills(connection: Connection, *, workflow: str | None = None, most: int = 100) -> tuple[StoredDrill, ...]:
-    """Return drills, newest first."""
-    query = select(drill).order_by(drill.c.started_at.desc()).limit(most)
-    if workflow is not None:
-        query = query.where(drill.c.workflow == workflow)
-    return tuple(StoredDrill(**row) for row in connection.execute(query).mappings())
 
 
 def _values(stored: StoredDrill) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from sqlalchemy.dialects.postgresql import insert
 from pilotage.core.clock import from_text, to_text
 from pilotage.core.digest import Digest
 from pilotage.core.ids import PersonId
-from pilotage.gate.records import Approver, Claim, Delegation, RiskAcceptance, RiskLevel, Tenure
+from pilotage.gate.records import Approver, Claim, Delegation, RiskAcceptance, Tenure
+from pilotage.gate.vocabulary import RiskLevel
 from pilotage.identity.roles import Role
 from pilotage.store.tables.gates import gate_delegation, policy_version, risk_acceptance, roster_version
 

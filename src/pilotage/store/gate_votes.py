@@ -15,7 +15,8 @@ from sqlalchemy.dialects.postgresql import insert
 from pilotage.core.clock import from_text, to_text
 from pilotage.core.digest import Digest
 from pilotage.core.ids import PersonId, SpaceName
-from pilotage.gate.records import Bound, Half, Login, SeatAt, Vote, VoteDecision
+from pilotage.gate.records import Bound, Login, SeatAt, Vote
+from pilotage.gate.vocabulary import Half, VoteDecision
 from pilotage.identity.roles import Role
 from pilotage.store.tables.gates import gate_attempt, gate_recusal, gate_vote
 

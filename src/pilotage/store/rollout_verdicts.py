@@ -68,13 +68,6 @@ def add_verdict(
     connection.execute(row.on_conflict_do_update(index_elements=["rollout", "digest"], set_=keep))
 
 
-def verdict_by_digest(connection: Connection, rollout: str, digest: str) -> StoredVerdict | None:
-    """Return a verdict, or None; raise IntegrityError when its bytes were altered."""
-    query = select(rollout_verdict).where(rollout_verdict.c.rollout == rollout, rollout_verdict.c.digest == digest)
-    row = connection.execute(query).mappings().one_or_none()
-    return None if row is None else _verdict(row)
-
-
 def latest_verdict(connection: Connection, rollout: str) -> StoredVerdict | None:
     """Return the newest verdict that was kept."""
     query = select(rollout_verdict).where(rollout_verdict.c.rollout == rollout)

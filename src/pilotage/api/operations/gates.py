@@ -13,7 +13,7 @@ from pilotage.control.gate_status import gate_status
 from pilotage.control.sign_gate import Ballot, sign_gate
 from pilotage.core.errors import UsageError
 from pilotage.core.reason import Refusal
-from pilotage.gate.records import Half
+from pilotage.gate.vocabulary import Half
 from pilotage.identity.roles import Role
 
 

@@ -17,7 +17,9 @@ from pilotage.control.preview_vote import GateView, view_gate
 from pilotage.control.sign_gate import Ballot, sign_gate
 from pilotage.core.errors import UsageError
 from pilotage.core.reason import Outcome, Reason, Refusal
-from pilotage.gate.records import CriterionResult, GateReport, Half, Login
+from pilotage.gate.records import Login
+from pilotage.gate.report import CriterionResult, GateReport
+from pilotage.gate.vocabulary import Half
 from pilotage.identity.roles import Action, may
 
 GRAVE_GATES: Final = frozenset({"cab", "go-live"})

@@ -1,0 +1,201 @@
+"""What one gate is decided from, made of what was read for the release, the declared workspace and our own facts.
+
+Rule: a fact is computed once per space and release. Fail mode: a fact that cannot be known is absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pilotage.control.gate_case import Chain
+from pilotage.control.gate_facts import Claims, FactContext, facts_of
+from pilotage.control.gate_pack import PackState, pack_state
+from pilotage.control.gate_preflight import undecidable_metrics
+from pilotage.control.gate_roster import policy_extra
+from pilotage.core.digest import Digest
+from pilotage.core.ids import SpaceName
+from pilotage.gate.binding import policy_digest
+from pilotage.gate.records import Facts, GateInput, Roster
+from pilotage.gate.risks import Risk, declared_risks, generated_risks
+from pilotage.gate.vocabulary import GateStatus, Half, VoteDecision
+from pilotage.rollout.plan_form import plan_digest
+from pilotage.space.digest import space_digest
+from pilotage.space.settings import Space, Tier
+from pilotage.store.gate_votes import Attempt
+from pilotage.workspace.gate import Gate
+from pilotage.workspace.workflow import Workflow
+
+
+def gate_input(
+    chain: Chain, gate: Gate, half: Half, before: Mapping[str, GateStatus], space: SpaceName | None
+) -> GateInput:
+    """Return what one half of a gate is decided from; `before` are the statuses of the gates it comes after."""
+    attempt = chain.attempts.get(gate.name)
+    number = 1 if attempt is None else attempt.number
+    about = _space_of(chain, gate, space)
+    rules = gate.post if half is Half.POST and gate.post is not None else gate.pre
+    kinds = frozenset(kind for criterion in rules.criteria for kind in criterion.of if kind.startswith("fact."))
+    pack = _pack(chain, gate, attempt)
+    return GateInput(
+        gate=gate,
+        half=half,
+        policy=policy_digest(gate, extra=policy_extra(chain.workflow)),
+        release=chain.release,
+        evidence=chain.evidence,
+        votes=tuple(vote for vote in chain.votes if vote.gate == gate.name and vote.half is half),
+        roster=_roster_at(chain, gate, attempt, number),
+        acceptances=tuple(risk for risk in chain.acceptances if risk.gate == gate.name),
+        facts=Facts(
+            instance=chain.instance.workspace.id,
+            attempt=number,
+            attempt_opened_at=None if attempt is None else attempt.opened_at,
+            space=space if is_per_space(gate) else None,
+            space_config=None if about is None else space_digest(about),
+            plan=_plan(chain.workflow),
+            cab_pack=None if pack is None else pack.digest,
+            pack_outdated=() if pack is None else pack.outdated,
+            gates=before,
+            paths=_paths(chain.workflow, about),
+            switches=frozenset({"workflow.code"}) if chain.workflow.code else frozenset(),
+            claims=_claims(chain, about, kinds, pack),
+            reasons=dict(chain.notes),
+            editors=chain.editors,
+            guards_production=_guards_production(chain, gate),
+            is_local_demo=chain.instance.workspace.identity.local_demo,
+            spaces=guarded_spaces(chain, gate),
+            rejected_elsewhere=_rejected(chain, gate),
+        ),
+    )
+
+
+def _roster_at(chain: Chain, gate: Gate, attempt: Attempt | None, number: int) -> Roster:
+    """Return the roster with the seats as they were when the attempt's evidence was complete."""
+    return replace(
+        chain.roster,
+        snapshot=None if attempt is None else attempt.snapshot,
+        recused=dict(chain.recused.get((gate.name, number), {})),
+    )
+
+
+def _rejected(chain: Chain, gate: Gate) -> tuple[str, ...]:
+    return tuple(
+        sorted(
+            {
+                vote.release
+                for vote in chain.elsewhere
+                if vote.gate == gate.name and vote.decision == VoteDecision.REJECT
+            }
+        )
+    )
+
+
+def _plan(workflow: Workflow) -> Digest | None:
+    rollout = workflow.rollout
+    return None if rollout is None else plan_digest(rollout.plans[rollout.default_plan])
+
+
+def guarded_spaces(chain: Chain, gate: Gate) -> tuple[str, ...]:
+    """Return the spaces a gate opens: the one it guards, and for the board every production space of the plan."""
+    spaces = chain.instance.workspace.spaces
+    guarded = spaces.get(SpaceName(gate.guards))
+    if guarded is None:
+        return ()
+    rollout = chain.workflow.rollout
+    if guarded.tier is not Tier.PRODUCTION or rollout is None:
+        return (guarded.name,)
+    return tuple(wave.space for wave in rollout.plans[rollout.default_plan].waves) or (guarded.name,)
+
+
+def _guards_production(chain: Chain, gate: Gate) -> bool:
+    guarded = chain.instance.workspace.spaces.get(SpaceName(gate.guards))
+    return gate.guards == "production" or (guarded is not None and guarded.tier is Tier.PRODUCTION)
+
+
+def _space_of(chain: Chain, gate: Gate, space: SpaceName | None) -> Space | None:
+    """Return the space whose settings and facts the gate looks at."""
+    spaces = chain.instance.workspace.spaces
+    if is_per_space(gate):
+        return None if space is None else spaces.get(space)
+    if gate.space is not None:
+        return spaces.get(SpaceName(gate.space))
+    return spaces.get(SpaceName(gate.guards))
+
+
+def _paths(workflow: Workflow, space: Space | None) -> dict[str, float]:
+    paths = {
+        "workflow.sla.p95_ms": float(workflow.sla_p95_ms),
+        "workflow.integrations.count": float(len(workflow.integrations)),
+    }
+    if workflow.budgets.latency_p95_ms is not None:
+        paths["workflow.budgets.latency_p95_ms"] = float(workflow.budgets.latency_p95_ms)
+    paths |= {f"workflow.targets.{name}": float(limit) for name, limit in workflow.targets.items()}
+    if space is not None:
+        named = {
+            "space.min_instances": space.scaling.min_instances,
+            "space.max_instances": space.scaling.max_instances,
+            "space.target_latency_ms": space.scaling.target_latency_ms,
+            "space.rto_s": space.rto_s,
+            "space.rpo_s": space.rpo_s,
+        }
+        paths |= {name: float(value) for name, value in named.items() if value is not None}
+    return paths
+
+
+def _claims(chain: Chain, space: Space | None, kinds: frozenset[str], pack: PackState | None) -> dict[str, Claims]:
+    name = "" if space is None else space.name
+    wanted = frozenset(kind for kind in kinds if (kind, name) not in chain.facts)
+    if wanted:
+        context = FactContext(
+            connection=chain.connection,
+            instance=chain.instance,
+            release=chain.stored,
+            manifest=chain.manifest,
+            workflow=chain.workflow,
+            space=space,
+            now=chain.now,
+            risks=risk_register(chain) if "fact.risks" in wanted else (),
+            undecidable=undecidable_metrics(chain.connection, chain.workflow, chain.now)
+            if "fact.rollout" in wanted
+            else None,
+            pack_missing=None if pack is None else pack.sections_missing,
+            notes=chain.notes,
+        )
+        for kind, claims in facts_of(context, wanted).items():
+            chain.facts[(kind, name)] = claims
+    return {kind: chain.facts[(kind, name)] for kind in kinds if (kind, name) in chain.facts}
+
+
+def risk_register(chain: Chain) -> tuple[Risk, ...]:
+    """Return declared and generated risks, the latter from flags and from gates decided so far."""
+    assessment = chain.workflow.documents.get("risk-assessment")
+    declared = () if assessment is None else declared_risks(assessment.notes, map(str, chain.instance.workspace.people))
+    results = [
+        (gate, criterion)
+        for (gate, half), report in chain.reports.items()
+        if half is Half.PRE
+        for criterion in report.criteria
+    ]
+    known = {risk.id: risk for risk in declared}
+    generated = generated_risks(chain.flags, results, chain.acceptances, owner=str(chain.workflow.owner), treated=known)
+    return tuple({risk.id: risk for risk in (*generated, *declared)}.values())
+
+
+def _pack(chain: Chain, gate: Gate, attempt: Attempt | None) -> PackState | None:
+    if "cab_pack" not in {one.value for one in gate.binds}:
+        return None
+    if gate.name not in chain.packs:
+        chain.packs[gate.name] = pack_state(
+            chain.connection,
+            attempt,
+            earlier={name: report for (name, half), report in chain.reports.items() if half is Half.PRE},
+            plan=_plan(chain.workflow),
+            risks=risk_register(chain),
+            spaces=[chain.instance.workspace.spaces[SpaceName(name)] for name in guarded_spaces(chain, gate)],
+        )
+    return chain.packs[gate.name]
+
+
+def is_per_space(gate: Gate) -> bool:
+    """Tell whether the gate runs once per production space."""
+    return gate.guards == "production"

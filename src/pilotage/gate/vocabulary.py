@@ -1,0 +1,56 @@
+"""The closed words of gates: statuses in their order, decisions, halves, and levels of risk (gates.md 4).
+
+Fail mode: a word outside the list does not construct.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class GateStatus(StrEnum):
+    """The statuses of gates.md 4.1, in the order in which they are found."""
+
+    BLOCKED = "blocked"
+    REJECTED = "rejected"
+    COLLECTING = "collecting"
+    EXPIRED = "expired"
+    STALE = "stale"
+    IN_REVIEW = "in_review"
+    READY = "ready"
+    APPROVED = "approved"
+    APPROVED_WITH_RISK_ACCEPTANCE = "approved_with_risk_acceptance"
+
+    @property
+    def is_approved(self) -> bool:
+        """Tell whether the gate may be passed."""
+        return self in {GateStatus.APPROVED, GateStatus.APPROVED_WITH_RISK_ACCEPTANCE}
+
+
+class VoteDecision(StrEnum):
+    """What a voter says. Abstaining is not approving."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    ABSTAIN = "abstain"
+
+
+class Half(StrEnum):
+    """`pre` authorises; `post` confirms after the first traffic, or rolls back."""
+
+    PRE = "pre"
+    POST = "post"
+
+
+class RiskLevel(StrEnum):
+    """How severe an accepted risk is, in rising order. Nobody may accept a critical one."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        """0 for low to 3 for critical."""
+        return list(RiskLevel).index(self)
