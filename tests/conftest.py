@@ -11,12 +11,20 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 from sqlalchemy import Engine
 
 from pilotage.store.embedded import EmbeddedServer
 from pilotage.store.engine import make_engine, parse_url, psycopg_url
 from pilotage.store.migrate import migrate
+
+# No property is timed: speed belongs to benchmarks. A change lands or not on the same examples (CI is set there); at a
+# desk every run looks at new ones.
+settings.register_profile(
+    "pilotage", deadline=None, derandomize=bool(os.environ.get("CI")), suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("pilotage")
 
 
 @pytest.fixture(scope="session")

@@ -28,18 +28,26 @@ from tests.control.gate_world import (
     gate_world,
     junit,
     told,
+    with_gates,
 )
 
 from pilotage.control.accept_risk import Accepted, accept_risk
+from pilotage.control.gate_case import open_chain
 from pilotage.control.gate_duties import Handing, StandAside, delegate_role, recuse, reopen_gate
-from pilotage.control.promote_release import Promoted, promote_release
+from pilotage.control.gate_withdrawals import revoke_named
+from pilotage.control.promote_release import Promoted, promote_release, stays
 from pilotage.control.sign_gate import Signed
-from pilotage.core.ids import PersonId, PrincipalId
+from pilotage.core.errors import NotFound
+from pilotage.core.ids import PersonId, PrincipalId, SpaceName
+from pilotage.core.reason import Refusal
 from pilotage.gate.vocabulary import GateStatus
 from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.identity.roles import Role
 from pilotage.release.authorship import UNKNOWN
-from pilotage.workspace.gate import Accept
+from pilotage.store.deployments import Deployment, add_deployment
+from pilotage.store.releases import named_release
+from pilotage.testing.rollouts import WORKFLOW
+from pilotage.workspace.gate import Accept, Signoff
 
 pytestmark = pytest.mark.store
 ENGINEER = Role.SENIOR_ENGINEER
@@ -536,3 +544,75 @@ def test_an_author_nobody_knows_stops_the_gate(world: GateWorld) -> None:
     world.authored(UNKNOWN)
     assert "AUTHOR_UNKNOWN" in refused(world, lambda: sign(world))
     assert world.status("code-review").status is GateStatus.BLOCKED
+
+
+# ends before their time
+
+
+def test_the_giver_takes_a_delegation_back_and_nobody_else(world: GateWorld) -> None:
+    now = world.inner.clock.now()
+    made = delegate_role(world.instance, actor=world.person(FELIX), handing=handing("noor.rahman", now=now))
+    assert not isinstance(made, Refusal)
+
+    def revoke(who: str) -> object:
+        return revoke_named(world.instance, actor=world.person(who), name=made.id, reason="Back from leave.")
+
+    assert refused(world, lambda: revoke("noor.rahman")) == {"NOT_PERMITTED"}
+    assert revoke(FELIX) == "delegation"
+    world.inner.clock.advance(timedelta(seconds=1))
+    assert "DELEGATION_EXPIRED" in refused(world, lambda: sign(world, "noor.rahman", delegated_from=FELIX))
+
+
+def test_a_withdrawn_acceptance_covers_nothing(world: GateWorld) -> None:
+    done = accept(world)
+    assert isinstance(done, Accepted)
+    assert done.report.acceptances == () or done.risk.id in done.report.acceptances
+
+    def withdraw(who: str) -> object:
+        return revoke_named(world.instance, actor=world.person(who), name=done.risk.id, reason="It is repaired.")
+
+    assert refused(world, lambda: withdraw(KEIKO)) == {"NOT_PERMITTED"}
+    assert withdraw(RISK_OFFICER) == "acceptance"
+    assert world.status("qa").acceptances == ()
+
+
+def test_an_id_that_names_nothing_is_said_so(world: GateWorld) -> None:
+    with pytest.raises(NotFound, match="names no delegation"):
+        revoke_named(world.instance, actor=world.person(FELIX), name="01J", reason="x")
+
+
+# a gate of the workspace's own
+
+
+def test_a_gate_the_table_does_not_know_is_open_to_who_votes_anywhere_and_to_nobody_else(world: GateWorld) -> None:
+    asked = replace(REVIEW, name="house-rule", pre=replace(REVIEW.pre, signoffs=(Signoff(role=Role.QA_LEAD),)))
+    world.inner.workspace = with_gates(world.workspace, *world.workspace.gates.values(), asked)
+    assert isinstance(world.sign("sofia.lindgren", "house-rule", Role.QA_LEAD), Signed)
+    assert "NOT_PERMITTED" in refused(world, lambda: world.sign("maria.chen", "house-rule", Role.QA_LEAD))
+
+
+# soak
+
+
+def test_a_space_in_which_nothing_was_answered_is_no_soak(world: GateWorld) -> None:
+    with world.inner.engine.begin() as connection:
+        stored = named_release(connection, world.release)
+        add_deployment(
+            connection,
+            Deployment(
+                id="d1",
+                workflow=WORKFLOW,
+                space=SpaceName(DEV),
+                release=world.release,
+                basis="normal",
+                engine="test",
+                promoted_by=PROMOTER,
+                at=world.inner.clock.now(),
+                previous=None,
+                state="active",
+            ),
+            [],
+        )
+        world.inner.clock.advance(3 * DAY)
+        (stay,) = stays(open_chain(connection, world.instance, stored, world.inner.clock.now()))
+    assert stay.healthy_since is None

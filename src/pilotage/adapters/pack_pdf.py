@@ -7,7 +7,7 @@ any time or random id. Fail mode: a character the embedded font lacks is written
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -74,7 +74,7 @@ def _fonts() -> frozenset[int]:
     return frozenset(faces[0].face.charToGlyph) & frozenset(faces[1].face.charToGlyph)
 
 
-def _footer(digest: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - ReportLab's callback
+def _footer(digest: str) -> Callable[[Canvas, SimpleDocTemplate], None]:
     def draw(canvas: Canvas, document: SimpleDocTemplate) -> None:
         canvas.setFont(_PLAIN, 6)
         canvas.drawString(_MARGIN, 8 * mm, digest)

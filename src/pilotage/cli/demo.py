@@ -66,7 +66,8 @@ RETAINER = "What is the annual retainer of a non-executive director?"
 HOLIDAY = "branch-operations/holiday-hours.txt"
 HOLIDAY_QUESTION = "Until what time are branches open on New Year's Eve, 31 December 2026?"
 _START_S = 60.0
-_STORY = timedelta(days=9)
+_STORY = {1: timedelta(hours=1), 2: timedelta(days=2), 3: timedelta(days=4), 4: timedelta(days=8)}
+"""How long ago the story begins, so that it ends about now."""
 _LOGINS = (
     ("engineer", "maria.chen"),
     ("approver and board seat", "yusuf.demir"),
@@ -110,7 +111,7 @@ class Demo:
         try:
             with open_instance(opening) as opened:
                 self._refuse_used(opened)
-                clock = SimulatedClock(opened.clock.now() - _STORY)
+                clock = SimulatedClock(opened.clock.now() - _STORY[self.acts])
                 key = self._story(replace(opened, clock=clock), clock)
         except SceneError as error:
             self.options.err.print(f"[red]The demo stopped: {escape(str(error))}[/red]")
@@ -227,7 +228,7 @@ class Demo:
         shutil.copytree(update / "documents", documents, dirs_exist_ok=True)
         for name in (update / "withdrawn.txt").read_text().split():
             (documents / name).unlink()
-        number = self._publish(instance, "Three months later policies change.")
+        number = self._publish(instance, "Policies change.")
         diff = diff_versions(instance, actor=self._person(instance, STEWARD), corpus=POLICIES, b=number).diff
         self._say(
             "What the steward reviewed",

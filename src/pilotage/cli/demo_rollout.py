@@ -20,7 +20,7 @@ from pilotage.control.gate_duties import confirm_fact
 from pilotage.control.rollout_ports import RolloutPorts
 from pilotage.control.rollout_status import rollout_status
 from pilotage.control.start_rollout import StartRequest, start_rollout
-from pilotage.core.ids import SpaceName
+from pilotage.core.ids import SpaceName, WorkflowName
 from pilotage.core.reason import Refusal
 from pilotage.gate.vocabulary import Half
 from pilotage.identity.roles import Role
@@ -129,7 +129,8 @@ class Rollouts:
             for space in spaces_of(self.path):
                 self._traffic(space, {}).ask(_WATCH_ROUND)
             stored = self.world.step(stored.id)
-        self._tell(stored)
+            if stored.state is not State.WATCHING:
+                self._tell(stored)
         return stored
 
     def tell_incident(self, incident: str) -> None:
@@ -196,5 +197,5 @@ class Rollouts:
 
 def spaces_of(path: ReleasePath) -> tuple[SpaceName, ...]:
     """Return the production spaces of the demo's plan, in the order of its waves."""
-    rollout = path.instance.workspace.workflows[WORKFLOW].rollout  # type: ignore[index]
+    rollout = path.instance.workspace.workflows[WorkflowName(WORKFLOW)].rollout
     return () if rollout is None else tuple(wave.space for wave in rollout.plans[PLAN].waves)

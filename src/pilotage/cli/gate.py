@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -19,6 +19,7 @@ from pilotage.control.change_state import change_state_of
 from pilotage.control.export_decision import export_decision
 from pilotage.control.gate_duties import Handing, StandAside, confirm_fact, delegate_role, recuse, reopen_gate
 from pilotage.control.gate_status import gate_status
+from pilotage.control.gate_withdrawals import revoke_named
 from pilotage.control.promote_release import promote_release
 from pilotage.control.sign_gate import Ballot, sign_gate
 from pilotage.core.durations import parse_duration
@@ -27,7 +28,8 @@ from pilotage.core.reason import Refusal
 from pilotage.core.yaml_source import load_plain_yaml
 from pilotage.gate.report import GateReport
 from pilotage.gate.vocabulary import Half
-from pilotage.identity.roles import Role
+from pilotage.identity.roles import parse_role
+from pilotage.workspace.gate import Gate
 
 Digest = Annotated[str, typer.Argument(metavar="DIGEST", help="Release, by digest or at least 8 of its hex digits.")]
 GateName = Annotated[str, typer.Option("--gate", help="Gate, as gates/*.yaml names it.")]
@@ -48,6 +50,7 @@ def register(app: typer.Typer) -> None:
         ("accept-risk", accept),
         ("delegate", delegate),
         ("recuse", stand_aside),
+        ("revoke", revoke),
         ("reopen", reopen),
         ("fact", fact),
         ("export", export),
@@ -158,17 +161,8 @@ def sign(
     if isinstance(done, Refusal):
         options.refuse(done)
     vote = done.vote
-    result = {
-        "vote": vote.id,
-        "gate": vote.gate,
-        "role": vote.role.value,
-        "person": vote.person,
-        "decision": vote.decision.value,
-        "bind": vote.bind,
-        "status": done.report.status.value,
-    }
     options.show(
-        result,
+        done.as_json(),
         lambda out: out.print(
             f"{vote.person} {vote.decision.value}s as {vote.role.value}: {vote.gate} is {done.report.status.value}."
         ),
@@ -184,7 +178,7 @@ def _answers(path: Path | None) -> dict[str, str]:
     return {str(item): "yes" if answer is True else str(answer) for item, answer in found.items()}
 
 
-def _all_yes(gate: Any, *, post: bool) -> dict[str, str]:  # noqa: ANN401 - a Gate or None
+def _all_yes(gate: Gate | None, *, post: bool) -> dict[str, str]:
     half = None if gate is None else (gate.post if post and gate.post is not None else gate.pre)
     return {} if half is None else {item: "yes" for signoff in half.signoffs for item in signoff.checklist}
 
@@ -203,16 +197,6 @@ def accept(
         done = accept_risk(instance, actor=actor, release=digest, gate=gate, data=file.read_bytes(), file=file.name)
     if isinstance(done, Refusal):
         options.refuse(done)
-    result = {
-        "acceptance": done.risk.id,
-        "risk": done.risk.risk,
-        "severity": done.risk.severity.value,
-        "expires": done.risk.expires.isoformat(),
-        "approvers": [one.person for one in done.risk.approvers],
-        "holds": not done.open,
-        "open": [reason.as_json() for reason in done.open],
-        "status": done.report.status.value,
-    }
 
     def render(out: Console) -> None:
         out.print(f"{done.risk.id}: {escape(done.risk.risk)} accepted until {done.risk.expires:%Y-%m-%d}.")
@@ -220,7 +204,7 @@ def accept(
             out.print(f"[yellow]{reason.code}[/yellow] {escape(reason.text)}")
         out.print(f"Gate {gate} is {done.report.status.value}.")
 
-    options.show(result, render)
+    options.show(done.as_json(), render)
 
 
 def delegate(
@@ -234,7 +218,7 @@ def delegate(
     """Let another person vote in a role you hold."""
     with options.open("pilotage gate delegate") as instance:
         until = instance.clock.now() + _span(for_)
-        handing = Handing(to=to, role=_role(role), gates=frozenset(gate or ()), until=until, reason=reason)
+        handing = Handing(to=to, role=parse_role(role), gates=frozenset(gate or ()), until=until, reason=reason)
         done = delegate_role(instance, actor=options.actor(instance.workspace), handing=handing)
     if isinstance(done, Refusal):
         options.refuse(done)
@@ -249,14 +233,6 @@ def _span(text: str) -> timedelta:
         raise UsageError("DURATION", str(error)) from None
 
 
-def _role(text: str) -> Role:
-    try:
-        return Role(text)
-    except ValueError:
-        known = ", ".join(sorted(role.value for role in Role))
-        raise UsageError("ROLE_UNKNOWN", f"{text!r} is no role.", hint=f"Write one of: {known}.") from None
-
-
 def stand_aside(
     options: Options,
     digest: Digest,
@@ -267,11 +243,24 @@ def stand_aside(
 ) -> None:
     """Stand aside from your seat for its registered alternate."""
     with options.open("pilotage gate recuse") as instance:
-        aside = StandAside(gate=gate, role=_role(role), alternate=alternate, reason=reason)
+        aside = StandAside(gate=gate, role=parse_role(role), alternate=alternate, reason=reason)
         refusal = recuse(instance, actor=options.actor(instance.workspace), release=digest, aside=aside)
     if refusal is not None:
         options.refuse(refusal)
     options.show({"role": role, "alternate": alternate}, lambda out: out.print(f"{alternate} stands in for {role}."))
+
+
+def revoke(
+    options: Options,
+    name: Annotated[str, typer.Argument(metavar="ID", help="A delegation or a risk acceptance.")],
+    reason: Why,
+) -> None:
+    """End a delegation you gave, or withdraw a risk acceptance you own or approved."""
+    with options.open("pilotage gate revoke") as instance:
+        done = revoke_named(instance, actor=options.actor(instance.workspace), name=name, reason=reason)
+    if isinstance(done, Refusal):
+        options.refuse(done)
+    options.show({"revoked": name, "kind": done}, lambda out: out.print(f"The {done} {name} has ended."))
 
 
 def reopen(options: Options, digest: Digest, gate: GateName, reason: Why) -> None:

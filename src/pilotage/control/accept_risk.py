@@ -17,6 +17,7 @@ from pilotage.control.gate_entries import record
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.gate_status import space_for
 from pilotage.control.instance import Instance
+from pilotage.core.canonical import Json
 from pilotage.core.digest import digest_of
 from pilotage.core.ids import PersonId, new_ulid
 from pilotage.core.reason import Reason, Refusal
@@ -38,6 +39,19 @@ class Accepted:
     risk: RiskAcceptance
     open: tuple[Reason, ...]
     report: GateReport
+
+    def as_json(self) -> dict[str, Json]:
+        """Return the documented result of `pilotage gate accept-risk`."""
+        return {
+            "acceptance": self.risk.id,
+            "risk": self.risk.risk,
+            "severity": self.risk.severity.value,
+            "expires": self.risk.expires.isoformat(),
+            "approvers": [one.person for one in self.risk.approvers],
+            "holds": not self.open,
+            "open": [dict(reason.as_json()) for reason in self.open],
+            "status": self.report.status.value,
+        }
 
 
 def accept_risk(

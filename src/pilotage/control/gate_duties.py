@@ -15,6 +15,7 @@ from pilotage.control.gate_case import Chain, open_chain
 from pilotage.control.gate_entries import record
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.instance import Instance
+from pilotage.core.digest import Digest
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import PersonId, new_ulid
 from pilotage.core.reason import Reason, Refusal
@@ -151,12 +152,12 @@ def recuse(instance: Instance, *, actor: Principal, release: str, aside: StandAs
     return None
 
 
-def _first(release: str, gate: str, parts: str, person: str, now: datetime) -> Attempt:
+def _first(release: Digest, gate: str, parts: Digest, person: str, now: datetime) -> Attempt:
     return Attempt(
-        release=release,  # type: ignore[arg-type]
+        release=release,
         gate=gate,
         number=1,
-        parts_digest=parts,  # type: ignore[arg-type]
+        parts_digest=parts,
         opened_at=now,
         opened_by=person,
     )

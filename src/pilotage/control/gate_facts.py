@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from pilotage.control.instance import Instance
+from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName
 from pilotage.gate.risks import Risk, untreated, without_owner
 from pilotage.incident.duty import days_covered, on_duty
@@ -196,10 +197,10 @@ def _rollout(context: FactContext) -> Claims:
     return claims
 
 
-def _served(context: FactContext, digest: str) -> Served:
-    found = find_release(context.connection, digest)  # type: ignore[arg-type]
+def _served(context: FactContext, digest: Digest) -> Served:
+    found = find_release(context.connection, digest)
     if found is None:
-        return Served(release=digest, state=context.release.state, loads=False)  # type: ignore[arg-type]
+        return Served(release=digest, state=context.release.state, loads=False)
     return Served(release=found.digest, state=found.state)
 
 

@@ -6,6 +6,7 @@ plan or no figure of the traffic; the fact is then absent.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
 
@@ -13,6 +14,7 @@ from sqlalchemy import Connection
 
 from pilotage.control.rollout_preflight import Asked, traffic_of
 from pilotage.core.canonical import Form, canonical_bytes, parse_json
+from pilotage.core.ids import SpaceName
 from pilotage.rollout.plan_form import plan_json, read_plan
 from pilotage.rollout.preflight import Decidability, Preflight, Traffic, preflight
 from pilotage.workspace.workflow import Workflow
@@ -42,8 +44,11 @@ def gate_forecast(connection: Connection, workflow: Workflow, now: datetime) -> 
 def _forecast(plan: bytes, figures: _Figures) -> Preflight:
     """Return the forecast of a plan's JSON with these figures of traffic per space."""
     value = parse_json(plan)
-    traffic = {space: Traffic(per_day=per_day, cohort_share=dict(shares)) for space, per_day, shares in figures}
-    return preflight(read_plan(value), traffic)  # type: ignore[arg-type]
+    assert isinstance(value, Mapping)
+    traffic = {
+        SpaceName(space): Traffic(per_day=per_day, cohort_share=dict(shares)) for space, per_day, shares in figures
+    }
+    return preflight(read_plan(value), traffic)
 
 
 def undecidable_metrics(connection: Connection, workflow: Workflow, now: datetime) -> int | None:

@@ -20,6 +20,7 @@ from pilotage.control.gate_notices import notify_turns
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.gate_status import space_for
 from pilotage.control.instance import Instance
+from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import PersonId, new_ulid
@@ -32,7 +33,7 @@ from pilotage.gate.records import Bound, GateInput, Login, Vote
 from pilotage.gate.report import GateReport
 from pilotage.gate.vocabulary import GateStatus, Half, VoteDecision
 from pilotage.identity.principal import Principal, PrincipalKind
-from pilotage.identity.roles import VOTING_GATES, Action, Role, may
+from pilotage.identity.roles import VOTING_GATES, Action, Role, may, parse_role
 from pilotage.ledger.entry import EntryKind
 from pilotage.store.gate_votes import Attempt, add_vote, lock_attempt, take_snapshot, vote_by_nonce
 from pilotage.store.releases import StoredRelease, named_release
@@ -66,10 +67,24 @@ class Signed:
     report: GateReport
     repeated: bool = False
 
+    def as_json(self) -> dict[str, Json]:
+        """Return the documented result of `pilotage gate sign`."""
+        vote = self.vote
+        return {
+            "vote": vote.id,
+            "gate": vote.gate,
+            "role": vote.role.value,
+            "person": vote.person,
+            "decision": vote.decision.value,
+            "bind": vote.bind,
+            "repeated": self.repeated,
+            "status": self.report.status.value,
+        }
+
 
 def sign_gate(instance: Instance, *, actor: Principal, release: str, ballot: Ballot) -> Signed | Refusal:
     """Record a decision, or return every reason why it may not be taken."""
-    role, decision = _role(ballot.role), _decision(ballot.decision)
+    role, decision = parse_role(ballot.role), _decision(ballot.decision)
     with instance.engine.begin() as connection:
         now = instance.clock.now()
         stored = named_release(connection, release)
@@ -92,14 +107,6 @@ def sign_gate(instance: Instance, *, actor: Principal, release: str, ballot: Bal
         after = _after(connection, instance, stored, vote, now)
         notify_turns(connection, instance, stored, after, now)
     return Signed(vote=vote, report=after)
-
-
-def _role(text: str) -> Role:
-    try:
-        return Role(text)
-    except ValueError:
-        known = ", ".join(sorted(role.value for role in Role))
-        raise UsageError("ROLE_UNKNOWN", f"{text!r} is no role.", hint=f"Write one of: {known}.") from None
 
 
 def _decision(text: str) -> VoteDecision:

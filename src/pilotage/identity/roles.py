@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
+from pilotage.core.errors import UsageError
 from pilotage.core.reason import Reason, Refusal
 
 
@@ -61,6 +62,15 @@ class Role(StrEnum):
 
 DERIVED_ROLES = frozenset({Role.CORPUS_STEWARD, Role.SERVICE})
 """Roles no file grants: owner and steward of the corpus at hand (corpus.yaml), and a service that holds a key."""
+
+
+def parse_role(text: str) -> Role:
+    """Return the role of a name; raise UsageError with every name there is."""
+    try:
+        return Role(text)
+    except ValueError:
+        known = ", ".join(sorted(role.value for role in Role))
+        raise UsageError("ROLE_UNKNOWN", f"{text[:60]!r} is no role.", hint=f"Write one of: {known}.") from None
 
 
 class Action(StrEnum):

@@ -58,6 +58,7 @@ class EntryKind(StrEnum):
     GATE_RISK_ACCEPTED = "gate.risk_accepted"
     GATE_RISK_WITHDRAWN = "gate.risk_withdrawn"
     GATE_DELEGATED = "gate.delegated"
+    GATE_DELEGATION_REVOKED = "gate.delegation_revoked"
     GATE_RECUSED = "gate.recused"
     GATE_DECIDED = "gate.decided"
     GATE_EMERGENCY_OPENED = "gate.emergency_opened"

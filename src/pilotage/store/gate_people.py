@@ -142,6 +142,13 @@ def acceptances_of(connection: Connection, release: Digest) -> tuple[RiskAccepta
     return tuple(_risk(row) for row in connection.execute(query).mappings())
 
 
+def acceptance_by_id(connection: Connection, name: str) -> RiskAcceptance | None:
+    """Return one acceptance, locked, or None."""
+    table = risk_acceptance
+    row = connection.execute(select(table).where(table.c.id == name).with_for_update()).mappings().first()
+    return None if row is None else _risk(row)
+
+
 def acceptances_of_risk(connection: Connection, risk: str) -> tuple[RiskAcceptance, ...]:
     """Return every acceptance of the same named risk, in any release: renewals are counted over these."""
     table = risk_acceptance

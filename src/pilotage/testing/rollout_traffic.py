@@ -1,8 +1,8 @@
 """Traffic as counts: what many askers would have left in the records, drawn for each stretch of simulated time.
 
 The `events` mode of rollouts.md 12: for tests and benchmarks of the controller, never written to a ledger. Failures are
-drawn per arm with a seeded generator; nobody asks more than the caps allow, so go and guard counts are alike. Counts
-have no order, so no e-CUSUM is kept.
+drawn per arm with a generator seeded by what a test fixes, never by an id, which differs in every run. Nobody asks more
+than the caps allow, so go and guard counts are alike. Counts have no order, so no e-CUSUM is kept.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class CountedTraffic:
         began = steps[-1]
         since = max(sums.until or began.started_at, began.started_at)
         fraction = 0 if rollout.zeroed else began.fraction_ppm
-        self._draw(sums, rollout, wave, began, fraction, since=since, now=now)
+        self._draw(sums, wave, began, fraction, since=since, now=now)
         sums.until = now
         return Observed(
             counters=self._counters(sums, began),
@@ -96,10 +96,9 @@ class CountedTraffic:
             cohort_share=began.cohort_share,
         )
 
-    def _draw(  # noqa: PLR0913 - one stretch of time in one arm of one step
+    def _draw(
         self,
         sums: _Sums,
-        rollout: StoredRollout,
         wave: StoredWave,
         began: StoredStep,
         fraction: int,
@@ -111,7 +110,7 @@ class CountedTraffic:
         total = self.per_day[wave.space] * seconds / _DAY_S
         eligible = total * began.cohort_share
         mine, theirs = round(eligible * fraction / PPM), round(eligible * (PPM - fraction) / PPM)
-        dice = random.Random(f"{self.seed} {rollout.id} {wave.number} {now.isoformat()}")  # noqa: S311 - a simulation
+        dice = random.Random(f"{self.seed} {wave.space} {wave.number} {now.isoformat()}")  # noqa: S311 - a simulation
         sums.requests += mine
         for metric, share in self._behaviour(wave, now).shares().items():
             failed = _binomial(dice, mine, share)

@@ -10,11 +10,11 @@ from pilotage.api.operation import Body, Call, Operation, Result
 from pilotage.control.accept_risk import accept_risk
 from pilotage.control.gate_duties import Handing, StandAside, confirm_fact, delegate_role, recuse, reopen_gate
 from pilotage.control.gate_status import gate_status
+from pilotage.control.gate_withdrawals import revoke_named
 from pilotage.control.sign_gate import Ballot, sign_gate
-from pilotage.core.errors import UsageError
 from pilotage.core.reason import Refusal
 from pilotage.gate.vocabulary import Half
-from pilotage.identity.roles import Role
+from pilotage.identity.roles import parse_role
 
 
 class Asking(Body):
@@ -53,7 +53,7 @@ class Recusing(Body):
 
 
 class Reopening(Body):
-    """Why a new attempt."""
+    """Why a new attempt, or why something ends."""
 
     reason: str
 
@@ -105,19 +105,7 @@ def _sign(call: Call) -> Result:
         delegated_from=asked.delegated_from,
     )
     done = sign_gate(call.instance, actor=call.actor, release=call.params["digest"], ballot=ballot)
-    if isinstance(done, Refusal):
-        return done
-    vote = done.vote
-    return {
-        "vote": vote.id,
-        "gate": vote.gate,
-        "role": vote.role.value,
-        "person": vote.person,
-        "decision": vote.decision.value,
-        "bind": vote.bind,
-        "repeated": done.repeated,
-        "status": done.report.status.value,
-    }
+    return done if isinstance(done, Refusal) else done.as_json()
 
 
 def _accept_risk(call: Call) -> Result:
@@ -129,22 +117,14 @@ def _accept_risk(call: Call) -> Result:
         data=call.fields.risk.encode(),
         file="risk.yaml",
     )
-    if isinstance(done, Refusal):
-        return done
-    return {
-        "acceptance": done.risk.id,
-        "severity": done.risk.severity.value,
-        "expires": done.risk.expires.isoformat(),
-        "approvers": [one.person for one in done.risk.approvers],
-        "holds": not done.open,
-        "open": [reason.as_json() for reason in done.open],
-        "status": done.report.status.value,
-    }
+    return done if isinstance(done, Refusal) else done.as_json()
 
 
 def _recuse(call: Call) -> Result:
     asked: Recusing = call.fields
-    aside = StandAside(gate=call.params["gate"], role=_role(asked.role), alternate=asked.alternate, reason=asked.reason)
+    aside = StandAside(
+        gate=call.params["gate"], role=parse_role(asked.role), alternate=asked.alternate, reason=asked.reason
+    )
     refusal = recuse(call.instance, actor=call.actor, release=call.params["digest"], aside=aside)
     return refusal or {"role": asked.role, "alternate": asked.alternate}
 
@@ -164,7 +144,7 @@ def _delegate(call: Call) -> Result:
     asked: Delegating = call.fields
     until = call.instance.clock.now() + timedelta(days=asked.days)
     handing = Handing(
-        to=asked.to, role=_role(asked.role), gates=frozenset(asked.gates), until=until, reason=asked.reason
+        to=asked.to, role=parse_role(asked.role), gates=frozenset(asked.gates), until=until, reason=asked.reason
     )
     done = delegate_role(call.instance, actor=call.actor, handing=handing)
     if isinstance(done, Refusal):
@@ -177,12 +157,10 @@ def _state(call: Call) -> Result:
     return done if isinstance(done, Refusal) else {"fact": done, "kind": call.fields.kind}
 
 
-def _role(text: str) -> Role:
-    try:
-        return Role(text)
-    except ValueError:
-        known = ", ".join(sorted(role.value for role in Role))
-        raise UsageError("ROLE_UNKNOWN", f"{text!r} is no role.", hint=f"Write one of: {known}.") from None
+def _revoke(call: Call) -> Result:
+    name = call.params["id"]
+    done = revoke_named(call.instance, actor=call.actor, name=name, reason=call.fields.reason)
+    return done if isinstance(done, Refusal) else {"revoked": name, "kind": done}
 
 
 _GATE = "/releases/{digest}/gates/{gate}"
@@ -250,6 +228,15 @@ OPERATIONS = (
         gives="The delegation.",
         run=_delegate,
         takes=Delegating,
+    ),
+    Operation(
+        method="POST",
+        path="/gate-grants/{id}/revocation",
+        command="gate revoke",
+        summary="End a delegation or withdraw a risk acceptance",
+        gives="Which of the two it was.",
+        run=_revoke,
+        takes=Reopening,
     ),
     Operation(
         method="POST",

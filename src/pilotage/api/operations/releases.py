@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pilotage.api.operation import Body, Call, Operation, Result
 from pilotage.control.attach_evidence import Bringer, Upload, attach_evidence
+from pilotage.control.change_release_state import deprecate_release, quarantine_release, revoke_release
 from pilotage.control.evidence_reports import list_evidence, show_evidence, withdraw_evidence
 from pilotage.control.evidence_text import text_of
 from pilotage.control.promote_release import promote_release
@@ -49,6 +50,21 @@ class Promoting(Body):
 
 def _seal(call: Call) -> Result:
     done = seal_release(call.instance, actor=call.actor, workflow=call.fields.workflow, note=call.fields.note)
+    return done if isinstance(done, Refusal) else done.as_json()
+
+
+def _deprecate(call: Call) -> Result:
+    done = deprecate_release(call.instance, actor=call.actor, release=call.params["digest"], reason=call.fields.reason)
+    return done if isinstance(done, Refusal) else done.as_json()
+
+
+def _quarantine(call: Call) -> Result:
+    done = quarantine_release(call.instance, actor=call.actor, release=call.params["digest"], reason=call.fields.reason)
+    return done if isinstance(done, Refusal) else done.as_json()
+
+
+def _revoke(call: Call) -> Result:
+    done = revoke_release(call.instance, actor=call.actor, release=call.params["digest"], reason=call.fields.reason)
     return done if isinstance(done, Refusal) else done.as_json()
 
 
@@ -181,5 +197,32 @@ OPERATIONS = (
         gives="The deployment, or every reason why not.",
         run=_promote,
         takes=Promoting,
+    ),
+    Operation(
+        method="POST",
+        path="/releases/{digest}/deprecation",
+        command="release deprecate",
+        summary="Let nothing promote a release any more",
+        gives="Its state, and the spaces it left.",
+        run=_deprecate,
+        takes=Why,
+    ),
+    Operation(
+        method="POST",
+        path="/releases/{digest}/quarantine",
+        command="release quarantine",
+        summary="Take a release out of all traffic",
+        gives="Its state, and the spaces it left.",
+        run=_quarantine,
+        takes=Why,
+    ),
+    Operation(
+        method="POST",
+        path="/releases/{digest}/revocation",
+        command="release revoke",
+        summary="Revoke a release for good, by two persons",
+        gives="Its state, and the spaces it left.",
+        run=_revoke,
+        takes=Why,
     ),
 )
