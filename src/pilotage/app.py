@@ -49,6 +49,7 @@ from pilotage.gateway.health import Health
 from pilotage.gateway.metrics import GatewayMetrics
 from pilotage.gateway.server import make_server
 from pilotage.identity.principal import Principal
+from pilotage.jobs.parent_watch import end_with_parent, with_parent
 from pilotage.jobs.rollout_reconciler import rollout_ports
 from pilotage.jobs.schedules import make_registry
 from pilotage.jobs.worker import run_worker
@@ -211,6 +212,7 @@ class Joined:
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
+        end_with_parent(opening.environ, stop)
         with open_instance(opening) as instance:
             require_ledger_key(instance)
             registry = make_registry(
@@ -349,7 +351,7 @@ class WorkerProcess:
 
     def __init__(self, instance: Instance, environ: dict[str, str]) -> None:
         self._command = [sys.executable, "-m", "pilotage.app", "worker", "--workspace", str(Path(instance.root))]
-        self._environ = environ
+        self._environ = with_parent(environ)
         if not instance.embedded:
             self._environ["DATABASE_URL"] = database_url(instance)
         self._process: subprocess.Popen[bytes] | None = None

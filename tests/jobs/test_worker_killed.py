@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +21,7 @@ from pilotage.store.engine import make_engine
 from pilotage.store.runs import Done, Outcome, Run, request_run
 from pilotage.testing.clock import SimulatedClock
 from pilotage.testing.effects import EffectCounter
+from pilotage.testing.kills import READY, Say, kill_after
 
 pytestmark = pytest.mark.store
 
@@ -44,10 +42,11 @@ def _act(_instance: Instance, lease: Lease) -> Outcome:
 REGISTRY = Registry(steps={"step": _step}, works={"work": Work(act=_act)})
 
 
-def _worker(url: str, clock: SimulatedClock) -> Callable[[], None]:
+def _worker(url: str, clock: SimulatedClock) -> Callable[[Say], None]:
     """Return the body of a worker process: reconciler and queue worker until it is killed."""
 
-    def body() -> None:
+    def body(say: Say) -> None:
+        say(READY)
         instance: Any = SimpleNamespace(engine=make_engine(url), clock=clock)
         stop = threading.Event()
         threading.Thread(target=QueueWorker(instance, REGISTRY).run, args=(stop,), daemon=True).start()
@@ -56,19 +55,6 @@ def _worker(url: str, clock: SimulatedClock) -> Callable[[], None]:
             reconciler.turn()
 
     return body
-
-
-def _kill_after(seconds: float, body: Callable[[], None]) -> None:
-    child = os.fork()
-    if child == 0:
-        try:
-            sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - lives as long as the process
-            body()
-        finally:
-            os._exit(1)
-    time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
 
 
 @pytest.mark.parametrize("kills", [4, pytest.param(100, marks=pytest.mark.slow)])
@@ -83,7 +69,7 @@ def test_workers_killed_at_random_moments_lose_and_repeat_nothing(
                 for part in range(5):
                     request_run(connection, kind=kind, key=f"{number}.{part}", due_at=clock.now())
                     expected[f"{kind} {number}.{part}"] = 1
-        _kill_after(dice.uniform(0.05, 0.5), _worker(database_url, clock))
+        kill_after(dice.uniform(0.05, 0.5), _worker(database_url, clock))
         with instance.engine.begin() as connection:
             # The dead worker's leases end now instead of in a minute, and its queue rows count as silent.
             connection.execute(
