@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test browser check coverage lint types bench soak lock clean
+.PHONY: install demo test browser check coverage lint types docs bench soak lock clean
 
 install: $(STAMP)
 
@@ -26,18 +26,22 @@ browser:  ## Debian's chromium for the browser tests, where it is missing and we
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
 	  echo 'No chromium here: the browser tests will be skipped (apt-get install chromium).'
 
-check: lint types test  ## everything that must hold: format, lint, layers, types, sizes, tests
+check: lint types docs test  ## everything that must hold: format, lint, layers, types, sizes, docs, tests
 
 coverage: $(STAMP)
 	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term-missing:skip-covered
 
 lint: $(STAMP)
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks scripts
+	$(BIN)/ruff check src tests benchmarks scripts
 	$(BIN)/lint-imports --no-logo
 
 types: $(STAMP)
 	$(BIN)/mypy
+
+docs: $(STAMP)  ## the documentation as a site in site/, its reference pages from the code
+	$(BIN)/python scripts/reference_pages.py docs/reference/generated
+	$(BIN)/zensical build --strict
 
 bench: $(STAMP)  ## benchmarks, with peers where they install
 	$(BIN)/python -m benchmarks
@@ -50,4 +54,4 @@ lock:  ## refresh the lock file, nothing newer than a week
 	  --exclude-newer "$$(date -u -d '7 days ago' +%F)" -o requirements/dev.txt
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
+	rm -rf .venv .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build site .cache docs/reference/generated

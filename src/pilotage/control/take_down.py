@@ -33,7 +33,7 @@ from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.store.corpora import bump_generation, lock_corpus
 from pilotage.store.ledger_entries import append
 from pilotage.store.pseudonyms import pseudonym_of
-from pilotage.store.runs import request_run
+from pilotage.store.runs import request_run, settle_run
 from pilotage.store.takedowns import (
     StoredTakedown,
     add_takedown,
@@ -110,7 +110,7 @@ def take_down(instance: Instance, *, actor: Principal, request: TakedownRequest)
         hiding = _Hiding(instance=instance, actor=actor, request=request, at=instance.clock.now())
         made = hiding.hide(connection)
         withdrawn = withdraw_quoting(connection, instance, actor=actor, takedowns=made, at=hiding.at)
-    stored = [purge_document(instance, one) for one in made] if request.wait else _read(instance, made)
+    stored = _purge(instance, made) if request.wait else _read(instance, made)
     first = stored[0]
     return TakedownResult(
         takedown=first.id,
@@ -123,6 +123,15 @@ def take_down(instance: Instance, *, actor: Principal, request: TakedownRequest)
         quarantined=withdrawn,
         proof=first.proof,
     )
+
+
+def _purge(instance: Instance, identifiers: list[str]) -> list[StoredTakedown]:
+    """Erase here and now; what the worker was asked to do is done then."""
+    purged = [purge_document(instance, one) for one in identifiers]
+    with instance.engine.begin() as connection:
+        for one in identifiers:
+            settle_run(connection, kind=RUN_KIND, key=one)
+    return purged
 
 
 def _read(instance: Instance, identifiers: list[str]) -> list[StoredTakedown]:

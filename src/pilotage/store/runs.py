@@ -149,6 +149,17 @@ def finish_run(connection: Connection, run: Run, outcome: Outcome) -> None:
         raise _lost(run)
 
 
+_SETTLE = text(
+    "UPDATE run SET state = 'done', attempt = 0, last_error = NULL"
+    " WHERE kind = :kind AND key = :key AND state = 'due' AND lease_owner IS NULL"
+)
+
+
+def settle_run(connection: Connection, *, kind: str, key: str) -> None:
+    """End a due run whose work the caller has just done by itself; one that a worker holds is left to that worker."""
+    connection.execute(_SETTLE, {"kind": kind, "key": key})
+
+
 _TAKE = text(
     "UPDATE run SET lease_owner = :owner, lease_until = clock_timestamp() + :lease, generation = generation + 1,"  # noqa: S608 - constants
     " attempt = attempt + CASE WHEN lease_owner IS NULL THEN 0 ELSE 1 END,"
