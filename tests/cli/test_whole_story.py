@@ -87,7 +87,11 @@ def test_the_whole_story(run: Run, home: Path) -> None:
     code, verified, _ = run("ledger", "verify")
     assert (code, verified["verified"]) == (0, True)
     code, health, _ = run("doctor")
-    assert (code, health["findings"], health["work"]["due"]) == (0, [], 0)  # a purge that was waited for is no work left
+    assert (code, health["findings"], health["work"]["due"]) == (
+        0,
+        [],
+        0,
+    )  # a purge that was waited for is no work left
 
 
 def _files_holding(folder: Path, needle: bytes) -> list[str]:
