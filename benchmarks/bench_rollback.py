@@ -26,81 +26,38 @@ from sqlalchemy import Engine, text
 from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName, WorkflowName
 from pilotage.rollout.assignment import Arm, assign
-from pilotage.serving.acknowledge import Acknowledger
-from pilotage.serving.admissions import Admissions
-from pilotage.serving.routing import Release, effective_split
-from pilotage.serving.routing_watch import RoutingWatch
+from pilotage.serving.routing import effective_split
 from pilotage.store.embedded import EmbeddedServer
-from pilotage.store.engine import make_engine, psycopg_url
+from pilotage.store.engine import make_engine
 from pilotage.store.migrate import migrate
-from pilotage.store.notify import Channel, Heard, Listener
 from pilotage.store.routes import acks_of, read_route, write_route
-from pilotage.store.serving_acks import AckWriter
-from pilotage.store.serving_pool import make_pool
-from pilotage.store.serving_routes import RouteReader
+from pilotage.testing.route_follower import route_follower
 
 SPACE, WORKFLOW = SpaceName("production"), WorkflowName("assistant")
 OLD, NEW = (Digest(f"sha256:{letter * 64}") for letter in "ab")
 LIMIT_S = 2.0
 
 
-class _Closing:
-    async def close(self) -> None:
-        """Release nothing: no model was opened."""
-
-
-class _Loaded:
-    def __init__(self, digest: Digest) -> None:
-        self.digest = digest
-        self.model = _Closing()
-
-
 async def _serve(url: str, name: str, pipe: Pipe) -> None:
     """Route askers until told to stop; answer each `?` with the time of the last admission to the candidate."""
-    pool = make_pool(psycopg_url(url))
-    await pool.open()
-    admissions = Admissions()
-
-    async def load(digest: Digest) -> Release:
-        return cast(Release, _Loaded(digest))
-
-    acknowledger = Acknowledger(
-        AckWriter(pool, process=name),
-        table=lambda: watch.current,
-        admissions=admissions,
-        monotonic=time.monotonic,
-    )
-    watch = RoutingWatch(RouteReader(pool), load=load, monotonic=time.monotonic, swapped=acknowledger.wake)
-
-    async def heard(_message: Heard) -> None:
-        watch.wake()
-
-    async def resync() -> None:
-        watch.wake()
-
-    listening = asyncio.create_task(Listener(url, (Channel.ROUTING,), heard, resync).run())
-    await watch.start()
-    acknowledger.start()
     last, asker, running = 0.0, 0, True
-    while running:
-        for _ in range(50):
-            asker += 1
-            row = watch.current.row(SPACE, WORKFLOW)
-            if row is None:
-                continue
-            split = effective_split(row, confirmed_s_ago=time.monotonic() - watch.current.confirmed_at)
-            if assign(split, principal=f"local|p{asker % 20_000:06d}", groups=frozenset()) is Arm.CANDIDATE:
-                admissions.count(SPACE, WORKFLOW, NEW)
-                last = time.time()
-        while pipe.poll():
-            running = pipe.recv() == "?"
-            if running:
-                pipe.send(last)
-        await asyncio.sleep(0.001)
-    listening.cancel()
-    await asyncio.wait({listening})
-    await acknowledger.stop()
-    await pool.close()
+    async with route_follower(url, name) as follower:
+        watch = follower.watch
+        while running:
+            for _ in range(50):
+                asker += 1
+                row = watch.current.row(SPACE, WORKFLOW)
+                if row is None:
+                    continue
+                split = effective_split(row, confirmed_s_ago=time.monotonic() - watch.current.confirmed_at)
+                if assign(split, principal=f"local|p{asker % 20_000:06d}", groups=frozenset()) is Arm.CANDIDATE:
+                    follower.admissions.count(SPACE, WORKFLOW, NEW)
+                    last = time.time()
+            while pipe.poll():
+                running = pipe.recv() == "?"
+                if running:
+                    pipe.send(last)
+            await asyncio.sleep(0.001)
 
 
 def _process(url: str, name: str, pipe: Pipe) -> None:

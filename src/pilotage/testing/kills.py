@@ -11,32 +11,52 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TextIO
 
 Say = Callable[[str], None]
 READY = "ready"
 
 
+@dataclass(slots=True)
+class Doomed:
+    """A process that works until it is killed."""
+
+    pid: int
+    lines: TextIO
+
+    @staticmethod
+    def start(body: Callable[[Say], None]) -> Doomed:
+        """Run `body` in a process; return when it said READY."""
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            _run(body, writing)
+        os.close(writing)
+        doomed = Doomed(child, os.fdopen(reading, encoding="utf-8"))
+        if doomed.lines.readline() != f"{READY}\n":
+            doomed.kill()
+            message = "The process ended before it was ready."
+            raise ChildProcessError(message)
+        return doomed
+
+    def kill(self) -> tuple[str, ...]:
+        """Kill it with signal 9; return the whole lines it said since it was ready."""
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        with self.lines as lines:
+            return tuple(line.removesuffix("\n") for line in lines if line.endswith("\n"))
+
+
 def kill_after(seconds: float, body: Callable[[Say], None]) -> tuple[str, ...]:
-    """Run `body` in a process until it says READY and so many seconds more, kill it, and return its other lines.
+    """Run `body` in a process, kill it so many seconds after it was ready, and return what it said.
 
     A line counts as said when the call returned: the body says what it would tell a caller, after it is done.
     """
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        _run(body, writing)
-    os.close(writing)
-    with os.fdopen(reading, encoding="utf-8") as lines:
-        first = lines.readline()
-        if first == f"{READY}\n":
-            time.sleep(seconds)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        if first != f"{READY}\n":
-            message = "The process ended before it was ready."
-            raise ChildProcessError(message)
-        return tuple(line.removesuffix("\n") for line in lines if line.endswith("\n"))
+    doomed = Doomed.start(body)
+    time.sleep(seconds)
+    return doomed.kill()
 
 
 def _run(body: Callable[[Say], None], writing: int) -> None:

@@ -65,7 +65,10 @@ class _Sums:
 
 @dataclass(slots=True, kw_only=True)
 class CountedTraffic:
-    """An `Observations` port: `per_day` requests in every space, `candidate` behaving as told from `bad_from` on."""
+    """An `Observations` port: `per_day` requests in every space, `candidate` behaving as told from `bad_from` on.
+
+    `exact`: as many fail as are expected, so that two processes which count the same hours agree.
+    """
 
     per_day: Mapping[SpaceName, float]
     principals: int = 20_000
@@ -75,6 +78,7 @@ class CountedTraffic:
     bad_from: datetime | None = None
     bad_space: SpaceName | None = None
     seed: int = 7
+    exact: bool = False
     _sums: dict[tuple[str, int], _Sums] = field(default_factory=dict)
 
     def __call__(
@@ -113,16 +117,19 @@ class CountedTraffic:
         dice = random.Random(f"{self.seed} {wave.space} {wave.number} {now.isoformat()}")  # noqa: S311 - a simulation
         sums.requests += mine
         for metric, share in self._behaviour(wave, now).shares().items():
-            failed = _binomial(dice, mine, share)
+            failed = self._failing(dice, mine, share)
             kept = sums.counts.setdefault(metric, [0, 0])
             kept[0], kept[1] = kept[0] + mine, kept[1] + failed
             if metric in _RELATIVE and fraction:
                 arms = sums.relative.setdefault(metric, {}).setdefault(fraction, [0, 0])
                 arms[0] += failed
-                arms[1] += _binomial(dice, theirs, self.stable.shares()[metric])
+                arms[1] += self._failing(dice, theirs, self.stable.shares()[metric])
         if fraction and began.step not in sums.routed:
             seen = round(self.principals * began.cohort_share)
-            sums.routed[began.step] = [seen, _binomial(dice, seen, fraction / PPM)]
+            sums.routed[began.step] = [seen, self._failing(dice, seen, fraction / PPM)]
+
+    def _failing(self, dice: random.Random, n: int, share: float) -> int:
+        return round(n * share) if self.exact else _binomial(dice, n, share)
 
     def _behaviour(self, wave: StoredWave, now: datetime) -> Behaviour:
         is_here = self.bad_space is None or self.bad_space == wave.space
