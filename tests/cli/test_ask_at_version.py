@@ -58,6 +58,7 @@ def refreshed(instance: Instance, regulations: Path, part: str) -> dict[str, int
             continue
         done = refresh_corpus(instance, actor=steward, corpus=CORPUS, source=source, accept=True, tools=RefreshTools())
         assert isinstance(done, RefreshResult)
+        assert done.version is not None
         numbers[entry["version"]] = done.version
     return numbers
 
