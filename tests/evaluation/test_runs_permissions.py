@@ -108,8 +108,9 @@ def ranks_before_it_filters(retriever: OverlayRetriever) -> None:
         wide = replace(context.asker, acl_names=everybody)
         loose = honest(_with_asker(context, wide), pin, settings)
         assert loose is not None
-        visible = {(hit.rev, hit.ordinal) for hit in ranked.hits}
-        return replace(ranked, hits=tuple(hit for hit in loose.hits if (hit.rev, hit.ordinal) in visible))
+        visible = {(hit.rev, hit.ordinal) for hit in ranked.ranking.hits}
+        kept = tuple(hit for hit in loose.ranking.hits if (hit.rev, hit.ordinal) in visible)
+        return replace(ranked, ranking=replace(ranked.ranking, hits=kept))
 
     retriever._rank = rank  # type: ignore[method-assign]
 

@@ -13,9 +13,8 @@ from tests.retrieval.small_index import DAY, Doc, asking, chunks_of, may_see, pl
 
 from pilotage.corpus.settings import Classification
 from pilotage.retrieval.allowed import Allowed
-from pilotage.retrieval.bm25 import idf_of
 from pilotage.retrieval.build import build_segment
-from pilotage.retrieval.search import Query, fuse, search
+from pilotage.retrieval.search import Query, fuse, rank, search
 
 A = Doc(id="A", rev=1, chunks=(("refund", "limit", "is", "500", "dollars", "refund"),))
 B = Doc(id="B", rev=2, chunks=(("limit", "of", "liability"),))
@@ -34,7 +33,7 @@ def test_an_asker_gets_the_statistics_of_what_they_may_see() -> None:
     snapshot = snapshot_of(docs)
     view = snapshot.view(asking("group:everyone"))
     assert _rounded(plain(docs, search(snapshot, view, REFUND_LIMIT, 10))) == [("A", 1.516828), ("B", 0.507772)]
-    assert idf_of(snapshot, view, ["refund", "limit"]) == {
+    assert dict(rank(snapshot, view, REFUND_LIMIT, 10).idf) == {
         "limit": pytest.approx(0.470004, abs=1e-6),
         "refund": pytest.approx(0.980829, abs=1e-6),
     }

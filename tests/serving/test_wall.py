@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from tests.serving.shelf import Shelf, make_shelf
 
 from pilotage.core.digest import digest_of
+from pilotage.core.ids import CorpusName
 from pilotage.corpus.settings import DataStage
 from pilotage.ledger.entry import decode_entry
 from pilotage.release.content import CorpusPin
@@ -24,7 +25,7 @@ from pilotage.serving.pipeline import Pipeline
 from pilotage.serving.refusal import Code
 from pilotage.serving.retriever import StoreRetriever
 from pilotage.store.engine import psycopg_url
-from pilotage.store.passages import Reader, read_passages
+from pilotage.store.passages import Reader, fetch_passages, read_passages
 from pilotage.store.serving_pool import make_pool
 from pilotage.testing.desk import Desk, opened
 from pilotage.testing.models import FakeModel
@@ -172,3 +173,15 @@ def test_a_service_reads_only_what_it_and_the_person_may_read(shelf: Shelf) -> N
         assert seen("group:board", version=3) == []
         assert seen("group:board", version=None) == ["secret.txt"]
         assert seen() == []
+
+
+async def test_the_wall_tells_the_generation_also_when_it_shows_nothing(shelf: Shelf, database_url: str) -> None:
+    async with make_pool(psycopg_url(database_url)) as pool, pool.connection() as connection:
+        everybody = Reader(names=frozenset({"group:everyone", "group:board"}), version=2)
+        nobody = replace(everybody, names=frozenset())
+        places = [(rev, 0) for rev in range(4)]
+        shown, generation = await fetch_passages(connection, shelf.name, places, everybody)
+        assert sorted(one.document for one in shown.values()) == ["open.txt", "secret.txt"]
+        assert generation is not None
+        assert await fetch_passages(connection, shelf.name, places, nobody) == ({}, generation)
+        assert await fetch_passages(connection, CorpusName("no-such-shelf"), places, everybody) == ({}, None)

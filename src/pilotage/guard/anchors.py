@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import calendar
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -24,9 +24,10 @@ from pilotage.guard.tokens import Tokens, tokens_of
 
 ANCHORS_VERSION = "pilotage-anchors/1"
 _NAME = re.compile(
-    r"(?<![\w'])(?:[A-Z][A-Za-z]*[a-z][A-Za-z]*|[A-Z]{2,}s?)"
+    r"[A-Z](?<![\w'].)(?:[A-Za-z]*[a-z][A-Za-z]*|[A-Z]+s?)"
     r"(?:(?: of| and| for|,)? (?:[A-Z][A-Za-z]+|[A-Z]{2,}))*(?!\w)"
 )
+_LETTER = re.compile(r"\w")
 _QUOTE = re.compile('["\u201c]([^"\u201c\u201d]{3,400})["\u201d]')
 _MONTHS = frozenset(calendar.month_name[1:]) | {"Q"}
 _PLAIN = _MONTHS | {"The", "This", "That", "These", "Those", "A", "An", "It", "In", "For", "If", "When", "Yes", "No"}
@@ -77,12 +78,14 @@ def names_in(statement: str) -> tuple[str, ...]:
 
 
 def _first_word(statement: str) -> int:
-    match = re.search(r"\w", statement)
+    match = _LETTER.search(statement)
     return match.start() if match else 0
 
 
 def quotes_in(statement: str) -> tuple[str, ...]:
     """Return what a statement puts in quotation marks."""
+    if '"' not in statement and statement.isascii():
+        return ()
     return tuple(_QUOTE.findall(statement))
 
 
@@ -113,13 +116,11 @@ def _support(statement: str, sources: tuple[str, ...], locale: str) -> Support:
     )
 
 
-def _absent(forms: Iterable[str], sources: Sequence[str]) -> list[str]:
-    absent = []
-    for form in forms:
-        wanted = _tokens(form).joined
-        if not any(wanted in _source_tokens(source).joined for source in sources):
-            absent.append(form)
-    return absent
+def _absent(forms: Sequence[str], sources: Sequence[str]) -> list[str]:
+    if not forms:
+        return []
+    held = [_source_tokens(source).joined for source in sources]
+    return [form for form in forms if not any(_tokens(form).joined in joined for joined in held)]
 
 
 @lru_cache(maxsize=4096)

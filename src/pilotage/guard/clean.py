@@ -51,6 +51,8 @@ def visible(text: str) -> Visible:
 
 def clean(text: str) -> Cleaned:
     """Return the cleaned text."""
+    if text.isascii() and text.isprintable():
+        return Cleaned(text=text, removed_share=0.0)
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
     shown = _CONTROLS.sub("", _INVISIBLE.sub("", unicodedata.normalize("NFKC", lines)))
     # NFKC may join what was split by an invisible character: normalise once more.

@@ -80,8 +80,8 @@ def _months(locale: str) -> dict[str, int]:
 class _Form:
     pattern: re.Pattern[str]
     read: Callable[[re.Match[str], dict[str, int]], DateValue | None]
-    hints: tuple[str, ...]
-    """One of these stands in every text the form reads; a look at them is much cheaper than the pattern."""
+    ends_in_year: bool = True
+    """The form is looked for only shortly before a year; a year is found much faster than a month's name."""
 
 
 def _day(year: int, month: int, day: int) -> DateValue | None:
@@ -117,36 +117,49 @@ def _forms(locale: str) -> tuple[_Form, ...]:
     day = r"(?P<d>\d{1,2})(?:st|nd|rd|th|er|\.)?"
     year = r"(?P<y>(?:1[6-9]|2\d)\d{2})(?!\d)"
     words = alternatives(dict(_ORDINAL_QUARTERS))
-    named = tuple(dict.fromkeys(name[:3] for name in _months(locale)))
     return (
-        _Form(re.compile(r"(?<![\w.])(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})(?:t[\d:.]+z?)?(?!\w)"), _read_iso, ("-",)),
-        _Form(re.compile(rf"(?<![\w.]){day}(?: of)?[ -]{month}[ -]?,? ?{year}"), _read_named, named),
-        _Form(re.compile(rf"(?<!\w){month} {day},? {year}"), _read_named, named),
-        _Form(re.compile(rf"(?<!\w){month}(?: of)?[ -]?,? ?{year}"), _read_month, named),
-        _Form(re.compile(rf"(?<!\w)q(?P<q>[1-4])[ -/]? ?(?:of )?{year}"), _read_quarter, ("q",)),
-        _Form(re.compile(r"(?<!\w)(?P<y>(?:19|20)\d{2})[ -]?q(?P<q>[1-4])(?!\w)"), _read_quarter, ("q",)),
-        _Form(re.compile(rf"(?<!\w)(?P<q>{words}) quarter(?: of)?,? {year}"), _read_quarter, ("q",)),
+        _Form(
+            re.compile(r"(?P<y>\d(?<![\w.].)\d{3})-(?P<m>\d{2})-(?P<d>\d{2})(?:t[\d:.]+z?)?(?!\w)"),
+            _read_iso,
+            ends_in_year=False,
+        ),
+        _Form(re.compile(rf"(?<![\w.]){day}(?: of)?[ -]{month}[ -]?,? ?{year}"), _read_named),
+        _Form(re.compile(rf"(?<!\w){month} {day},? {year}"), _read_named),
+        _Form(re.compile(rf"(?<!\w){month}(?: of)?[ -]?,? ?{year}"), _read_month),
+        _Form(re.compile(rf"q(?<!\w.)(?P<q>[1-4])[ -/]? ?(?:of )?{year}"), _read_quarter),
+        _Form(
+            re.compile(r"(?P<y>[12](?<!\w.)(?:(?<=1)9|(?<=2)0)\d{2})[ -]?q(?P<q>[1-4])(?!\w)"),
+            _read_quarter,
+            ends_in_year=False,
+        ),
+        _Form(re.compile(rf"(?<!\w)(?P<q>{words}) quarter(?: of)?,? {year}"), _read_quarter),
     )
 
 
-_HAS_YEAR = re.compile(r"\d{4}")  # no form goes without
-_FIGURES = re.compile(r"(?<![\w./])(\d{1,2})([/.])(\d{1,2})\2(\d{4})(?![\w/])")
+# Each starts with what it looks for, so the engine jumps from figure to figure.
+_FOUR = re.compile(r"\d{4}")  # no form goes without
+_LAST = re.compile(r"[12](?:(?<=1)[6-9]|(?<=2)\d)\d{2}(?!\d)")
+_FIGURES = re.compile(r"(\d(?<![\w./].)\d?)([/.])(\d{1,2})\2(\d{4})(?![\w/])")
+_CENTURY = "(?:(?<=1)9|(?<=2)0)"
 _YEAR = re.compile(
-    r"(?<![\w.,'$\u20ac\u00a3\u00a5-])(?:19|20)\d{2}(?![\w%']|[.,]\d)|(?<=\d{4}-)(?:19|20)\d{2}(?![\w%]|[.,]\d)"
+    rf"[12](?:(?<![\w.,'$\u20ac\u00a3\u00a5-].){_CENTURY}\d{{2}}(?![\w%']|[.,]\d)"
+    rf"|(?<=\d{{4}}-.){_CENTURY}\d{{2}}(?![\w%]|[.,]\d))"
 )
+_REACH = 40
+"""No form is longer before its year."""
 
 
 def read_dates(text: str, *, locale: str = "en") -> Dates:
     """Read every date of a text in normal form, left to right; earlier forms win where two overlap."""
-    if _HAS_YEAR.search(text) is None:
+    if _FOUR.search(text) is None:
         return Dates(found=(), rest=text)
     found: list[DateValue] = []
     months = _months(locale)
+    whole, near = [(0, len(text))], _before_years(text)
     for form in _forms(locale):
-        if not any(hint in text for hint in form.hints):
-            continue
-        hits = [(match, form.read(match, months)) for match in form.pattern.finditer(text)]
-        text = _take(text, hits, found)
+        for start, end in near if form.ends_in_year else whole:
+            hits = [(match, form.read(match, months)) for match in form.pattern.finditer(text, start, end)]
+            text = _take(text, hits, found)
     notes: tuple[str, ...] = ()
     hits = [(match, _figures(match, locale)) for match in _FIGURES.finditer(text)]
     if any(value is None and match[2] == "/" for match, value in hits):
@@ -154,6 +167,17 @@ def read_dates(text: str, *, locale: str = "en") -> Dates:
     text = _take(text, hits, found)
     found += [DateValue(year=int(match[0]), start=match.start(), end=match.end()) for match in _YEAR.finditer(text)]
     return Dates(found=tuple(sorted(found, key=lambda one: one.start)), rest=text, notes=notes)
+
+
+def _before_years(text: str) -> list[tuple[int, int]]:
+    """Return the spans that hold every form that ends in a year, with the character behind it; none overlap."""
+    spans: list[tuple[int, int]] = []
+    for match in _LAST.finditer(text):
+        start, end = max(0, match.start() - _REACH), match.end() + 1
+        if spans and start <= spans[-1][1]:
+            start = spans.pop()[0]
+        spans.append((start, end))
+    return spans
 
 
 def _take(text: str, hits: Iterable[tuple[re.Match[str], DateValue | None]], found: list[DateValue]) -> str:

@@ -83,19 +83,26 @@ def _clipped(wanted: Sequence[T], held: Sequence[Counter[T]]) -> float:
     if not wanted:
         return 1.0
     counts = Counter(wanted)
-    return sum(min(counts[item], sum(one[item] for one in held)) for item in counts) / len(wanted)
+    if len(held) == 1:
+        only = held[0]
+        return sum([min(count, only[item]) for item, count in counts.items() if item in only]) / len(wanted)
+    return sum([min(count, sum([one.get(item, 0) for one in held])) for item, count in counts.items()]) / len(wanted)
 
 
 def _best_sentence(content: frozenset[str], evidence: Sequence[Evidence]) -> float:
     if not content:
         return 1.0
-    sentences = [sentence for one in evidence for sentence in one.sentences]
-    seen: Counter[str] = Counter()
-    for sentence in sentences:
-        seen.update(sentence & content)
-    weights = {token: math.log((len(sentences) + 1) / (seen[token] + 0.5)) for token in sorted(content)}
+    shared = [sentence & content for one in evidence for sentence in one.sentences]
+    seen: dict[str, int] = dict.fromkeys(content, 0)
+    for tokens in shared:
+        for token in tokens:
+            seen[token] += 1
+    sentences = len(shared) + 1
+    logs = {count: math.log(sentences / (count + 0.5)) for count in set(seen.values())}
+    weights = {token: logs[count] for token, count in seen.items()}
+    # fsum is exact: its result does not depend on the order of the tokens.
     total = math.fsum(weights.values())
     if total <= 0:
         return 1.0
-    best = max((math.fsum(weights[token] for token in sentence & content) for sentence in sentences), default=0.0)
+    best = max((math.fsum([weights[token] for token in tokens]) for tokens in shared if tokens), default=0.0)
     return min(1.0, max(0.0, best / total))

@@ -8,7 +8,7 @@ figure that cannot be read (`07/08/2026`) is supported only by the same figures.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -23,11 +23,11 @@ _AMBIGUOUS = re.compile(r"\d{1,2}/\d{1,2}/\d{4}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """The values of a text, and its normal form."""
+    """The values of a text, and its normal form. `amounts` maps a plain decimal to the units it is shown with."""
 
     text: str
     values: Values
-    amounts: frozenset[tuple[str, str]]
+    amounts: Mapping[str, frozenset[str]]
 
 
 @lru_cache(maxsize=4096)
@@ -35,13 +35,16 @@ def read_figures(text: str, locale: str = "en") -> Figures:
     """Read a text once; passages come back with many answers."""
     normal = normalise(text)
     values = read_values(normal, locale=locale)
-    amounts = frozenset((_plain(one), one.unit) for one in (*values.numbers, *_words(values)))
+    units: dict[str, set[str]] = {}
+    for one in (*values.numbers, *_words(values)):
+        units.setdefault(_plain(one), set()).add(one.unit)
+    amounts = {amount: frozenset(shown) for amount, shown in units.items()}
     return Figures(text=normal, values=values, amounts=amounts)
 
 
 def numbers_in(text: str) -> frozenset[str]:
     """Return the numbers of a text as plain decimals, scale words multiplied out; dates are not numbers, years are."""
-    return frozenset(amount for amount, _ in read_figures(text).amounts)
+    return frozenset(read_figures(text).amounts)
 
 
 def _words(values: Values) -> Iterable[Number]:
@@ -64,7 +67,7 @@ def number_anchors(figures: Figures) -> tuple[Number, ...]:
 def is_number_supported(number: Number, sources: Iterable[Figures]) -> bool:
     """Tell whether a source holds the amount with a compatible unit. Percent must be shown on both sides."""
     amount = _plain(number)
-    return any(held == amount and _fits(number.unit, unit) for source in sources for held, unit in source.amounts)
+    return any(_fits(number.unit, unit) for source in sources for unit in source.amounts.get(amount, ()))
 
 
 def _fits(mine: str, theirs: str) -> bool:

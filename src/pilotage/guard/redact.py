@@ -13,7 +13,7 @@ import re
 import sys
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pilotage.guard.pii_recognise import recognise, select
@@ -165,8 +165,10 @@ def stored_token(kind: PiiType, normalised: str, key: bytes) -> str:
 
 
 def _replace(
-    text: str, found: Iterable[Match], token: Callable[[Match, str], str], *, known: frozenset[str] = frozenset()
+    text: str, found: Sequence[Match], token: Callable[[Match, str], str], *, known: frozenset[str] = frozenset()
 ) -> Redacted:
+    if not found and "<" not in text:
+        return Redacted(text=text, counts={})
     pieces: list[str] = []
     counts: Counter[str] = Counter()
     at = 0

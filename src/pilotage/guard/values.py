@@ -44,6 +44,17 @@ _AFTER_UNIT = re.compile(
     r"|(?:(?:business|calendar|working|banking|consecutive|full|fiscal|trading)[ -])?"
     rf"(?P<time>{'|'.join(TIME_UNITS)})s?(?!\w))"
 )
+# Most numbers have no unit, and a look at the letters beside them tells; the patterns are for the others.
+_NEXT = re.compile(r" ?-?([a-z]*)")
+_NEXT_WORDS = frozenset(
+    re.split("[^a-z]", word)[0]
+    for word in (
+        *CURRENCIES, *PERCENT_WORDS, *BASIS_POINT_WORDS, *TIME_UNITS, *(f"{unit}s" for unit in TIME_UNITS),
+        "business", "calendar", "working", "banking", "consecutive", "full", "fiscal", "trading",
+    )
+) - {""}  # fmt: skip
+_SIGNS = frozenset(word[0] for word in (*CURRENCIES, PERCENT) if not word[0].isalpha())
+_ENDINGS = {end: tuple(word for word in CURRENCIES if word[-1] == end) for end in {word[-1] for word in CURRENCIES}}
 _ORDINAL = re.compile(r"(?:st|nd|rd|th)(?!\w)")
 
 
@@ -120,7 +131,7 @@ def _figures(text: str, locale: str) -> list[Number | None]:
 
 def _pieces(chunk: str, start: int, grammar: _Grammar) -> list[tuple[int, str]]:
     """`1 000` and `25,000` are one number; `2013 12` and `1,2` are two; `1.2.3` is none."""
-    if grammar.whole.fullmatch(chunk) is not None:
+    if chunk.isdecimal() or grammar.whole.fullmatch(chunk) is not None:
         return [(start, chunk)]
     for mark in (" ", "'", grammar.group if grammar.group == "," else ""):
         if mark and mark in chunk:
@@ -137,7 +148,7 @@ def _figure(text: str, start: int, piece: str, grammar: _Grammar) -> Number | No
     if len(plain) > _LONGEST_DIGITS:
         return None
     end, power = start + len(piece), 0
-    scale = grammar.scale.match(text, end)
+    scale = grammar.scale.match(text, end) if _word_after(text, end) in grammar.powers else None
     if scale is not None:
         power, end = grammar.powers[scale[1]], scale.end()
     lead = _before(text, start)
@@ -198,7 +209,7 @@ class _Lead:
 
 def _before(text: str, start: int) -> _Lead:
     head = text[max(0, start - _LONGEST_LEAD) : start]
-    found = _BEFORE.search(head)
+    found = _BEFORE.search(head) if _may_lead(head) else None
     if found is None:
         return _Lead(start)
     return _Lead(
@@ -209,9 +220,32 @@ def _before(text: str, start: int) -> _Lead:
     )
 
 
+def _may_lead(head: str) -> bool:
+    """Tell whether a sign, a bracket or a currency may stand at the end of a text."""
+    last = head[-1:]
+    if last in ("+", "-", "("):
+        return True
+    word = head[:-1] if last == " " else head
+    return word.endswith(_ENDINGS.get(word[-1:], ()))
+
+
+def _word_after(text: str, end: int) -> str:
+    """Return the letters behind a number, "" for none."""
+    found = _NEXT.match(text, end)
+    return found[1] if found is not None else ""
+
+
+def _may_follow(text: str, end: int) -> bool:
+    """Tell whether a unit may stand behind a number."""
+    found = _NEXT.match(text, end)
+    if found is None:
+        return False
+    return found[1] in _NEXT_WORDS or (not found[1] and text[found.end() : found.end() + 1] in _SIGNS)
+
+
 def _after(text: str, end: int, *, has_currency: bool) -> tuple[str, int]:
     """Return the unit behind a number and where it ends."""
-    found = _AFTER_UNIT.match(text, end)
+    found = _AFTER_UNIT.match(text, end) if _may_follow(text, end) else None
     if found is None or (has_currency and not found["currency"]):
         return "", end
     if found["currency"]:

@@ -43,15 +43,8 @@ def inverse_frequency(*, chunks: int, holding: int) -> float:
     return math.log(1 + (chunks - holding + 0.5) / (holding + 0.5))
 
 
-def idf_of(snapshot: Snapshot, view: View, terms: Iterable[str]) -> dict[str, float]:
-    """Return the idf of each term over the visible chunks; an unseen term has df 0."""
-    question = _read(snapshot, view, terms)
-    return dict(zip(question.terms, question.idf, strict=True))
-
-
-def score(snapshot: Snapshot, view: View, terms: Iterable[str], k: int) -> Lexical:
+def score(view: View, question: Question, k: int) -> Lexical:
     """Score the visible chunks that hold a query term; beyond 64 distinct terms the rarest 64 count."""
-    question = _read(snapshot, view, terms)
     chosen = [place for place, holding in enumerate(question.holding) if holding]
     if len(chosen) > MAX_TERMS:
         chosen = sorted(sorted(chosen, key=lambda place: (-question.idf[place], place))[:MAX_TERMS])
@@ -61,8 +54,11 @@ def score(snapshot: Snapshot, view: View, terms: Iterable[str], k: int) -> Lexic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Question:
-    """The distinct terms in byte order, how many visible chunks hold each, its idf, and its postings per segment."""
+class Question:
+    """The distinct terms in byte order, how many visible chunks hold each, its idf, and its postings per segment.
+
+    An unseen term has df 0.
+    """
 
     terms: list[str]
     holding: list[int]
@@ -70,7 +66,8 @@ class _Question:
     parts: list[_Listed | _Masked]
 
 
-def _read(snapshot: Snapshot, view: View, terms: Iterable[str]) -> _Question:
+def read_question(snapshot: Snapshot, view: View, terms: Iterable[str]) -> Question:
+    """Look the terms of a question up, once for its scores and its idf."""
     distinct = sorted(set(terms), key=str.encode)
     numbers = [snapshot.term(term) for term in distinct]
     parts: list[_Listed | _Masked] = []
@@ -83,7 +80,7 @@ def _read(snapshot: Snapshot, view: View, terms: Iterable[str]) -> _Question:
             parts.append(_Masked(segment, visible, frequencies, inside))
     holding = [sum(counts) for counts in zip(*(part.holding for part in parts), strict=True)] or [0] * len(distinct)
     idf = [inverse_frequency(chunks=view.chunks, holding=count) for count in holding]
-    return _Question(terms=distinct, holding=holding, idf=idf, parts=parts)
+    return Question(terms=distinct, holding=holding, idf=idf, parts=parts)
 
 
 class _Listed:

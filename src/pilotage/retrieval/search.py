@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from pilotage.retrieval.best import at_least_best
-from pilotage.retrieval.bm25 import score
+from pilotage.retrieval.bm25 import read_question, score
 from pilotage.retrieval.build import unit_vector
 from pilotage.retrieval.segment import F32, F64, Ids
 from pilotage.retrieval.snapshot import Snapshot, View
@@ -47,18 +47,33 @@ class Hit:
     score: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """The best chunks, and the idf of each term over the visible chunks, in byte order of the terms."""
+
+    hits: tuple[Hit, ...]
+    idf: tuple[tuple[str, float], ...]
+
+
 def search(snapshot: Snapshot, view: View, query: Query, k: int) -> tuple[Hit, ...]:
     """Return at most k (1..50) visible chunks, best first."""
+    return rank(snapshot, view, query, k).hits
+
+
+def rank(snapshot: Snapshot, view: View, query: Query, k: int) -> Ranking:
+    """Return at most k (1..50) visible chunks, best first, with the weights of the words that found them."""
     if not 1 <= k <= MAX_HITS:
         message = f"k is {k}; ask for 1 to {MAX_HITS} passages."
         raise ValueError(message)
     has_vectors = query.vector is not None and any(segment.vectors is not None for segment in snapshot.segments)
     wanted = query.candidates if has_vectors else k
-    words, scores = _top(snapshot, score(snapshot, view, query.terms, wanted).parts, wanted)
+    question = read_question(snapshot, view, query.terms)
+    idf = tuple(zip(question.terms, question.idf, strict=True))
+    words, scores = _top(snapshot, score(view, question, wanted).parts, wanted)
     if not has_vectors:
-        return _hits(list(zip(snapshot.origins(words), scores, strict=True)))
+        return Ranking(hits=_hits(list(zip(snapshot.origins(words), scores, strict=True))), idf=idf)
     near, _ = _top(snapshot, _near(snapshot, view, query), wanted)
-    return _hits(_first(snapshot, fuse(words, near, rrf_k=query.rrf_k, k=k), k))
+    return Ranking(hits=_hits(_first(snapshot, fuse(words, near, rrf_k=query.rrf_k, k=k), k)), idf=idf)
 
 
 def fuse(words: Sequence[int], near: Sequence[int], *, rrf_k: int, k: int) -> list[tuple[int, float, int]]:

@@ -95,6 +95,7 @@ class ServingTarget:
         self._overlay = {one.id: one for one in overlay.documents}
         self._facts: VersionFacts | None = None
         self._reading = asyncio.Lock()
+        self._begun = self._done = 0
 
     @property
     def fingerprint(self) -> str:
@@ -103,11 +104,18 @@ class ServingTarget:
         return f"{model.provider}/{model.model}/{model.pin_kind}:{model.pin}"
 
     async def facts(self) -> VersionFacts | None:
-        """Return the facts as committed now; read again only when the corpus moved."""
+        """Return the facts as committed now; read again only when the corpus moved.
+
+        Whoever waits while somebody reads is served by the next look at the store: it begins after they came.
+        """
         if self._pin is None:
             return None
+        came = self._begun
         async with self._reading:
-            self._facts = await asyncio.to_thread(self._read, self._pin, self._facts)
+            if self._done <= came:
+                self._begun += 1
+                self._facts = await asyncio.to_thread(self._read, self._pin, self._facts)
+                self._done = self._begun
             return self._facts
 
     def _read(self, pin: CorpusPin, earlier: VersionFacts | None) -> VersionFacts:

@@ -31,6 +31,7 @@ from pilotage.retrieval.settings import MinimumCoverage
 from pilotage.serving.answer_checks import AnswerChecks
 from pilotage.serving.context import Composed, Generated, Guarded, Question, Retrieval, Routed, Turn, Verdict
 from pilotage.serving.passage_checks import PassageChecks
+from pilotage.serving.passage_memo import PassageMemo
 from pilotage.serving.policy_lines import THRESHOLD, check_of, failed, findings_of, line_of, rules_of
 from pilotage.serving.refusal import Code, Refusal
 from pilotage.workspace.records import Workspace
@@ -46,6 +47,7 @@ class PolicyGuard:
     def __init__(self, workspace: Workspace, keyring: Keyring) -> None:
         self._workspace = workspace
         self._key = keyring.derive(STORED_KEY)
+        self._passages = PassageMemo()
         recognise("0")  # compile the forms now, not in somebody's first question
 
     def check_question(self, context: Routed) -> Question | Refusal:
@@ -87,7 +89,7 @@ class PolicyGuard:
     def check_passages(self, context: Guarded, retrieval: Retrieval) -> Retrieval:
         """Redact passages before a model sees them; drop or flag those that try to instruct it."""
         policy = context.release.content.guard
-        return PassageChecks(policy=policy, redactor=self._asking(context)).run(retrieval)
+        return PassageChecks(policy=policy, redactor=self._asking(context), memo=self._passages).run(retrieval)
 
     def check_answer(self, context: Generated) -> Verdict:
         """Judge the whole answer."""

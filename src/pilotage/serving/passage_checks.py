@@ -19,6 +19,7 @@ from pilotage.guard.redact import PromptRedactor
 from pilotage.guard.tripwire import count_tripwires
 from pilotage.release.generation import Passage
 from pilotage.serving.context import Found, Retrieval
+from pilotage.serving.passage_memo import PassageMemo, parts_digest
 from pilotage.serving.policy_lines import failed, findings_of, line_of
 
 
@@ -28,6 +29,7 @@ class PassageChecks:
 
     policy: GuardPolicy
     redactor: PromptRedactor
+    memo: PassageMemo
     findings: list[Finding] = field(default_factory=list)
 
     def run(self, retrieval: Retrieval) -> Retrieval:
@@ -40,7 +42,7 @@ class PassageChecks:
             if Action.BLOCK in actions:
                 return self._result(retrieval, (), is_blocked=True)
             if Action.QUARANTINE not in actions:
-                kept.append(replace(item, passage=passage))
+                kept.append(item if passage is item.passage else replace(item, passage=passage))
         return self._result(retrieval, tuple(kept))
 
     def _result(self, retrieval: Retrieval, found: tuple[Found, ...], *, is_blocked: bool = False) -> Retrieval:
@@ -52,15 +54,28 @@ class PassageChecks:
         for line in self.policy.checks:
             if line.stage is not Stage.RETRIEVAL:
                 continue
-            seen = [_dropping(one) for one in findings_of(line, partial(_seen, line, passage))]
+            parts = parts_digest(_parts(passage))
+            look = partial(self.memo.counts, line.id, parts, partial(_seen, line, passage))
+            seen = [_dropping(one) for one in findings_of(line, look)]
             found += seen
             if any(one.action is Action.REDACT for one in seen):
                 passage = _without(line, passage)
         line = line_of(self.policy, "pii_in", Stage.INPUT, otherwise=Action.REDACT)
         try:
-            return found, _each(passage, lambda text: self.redactor.redact_passage(text).text)
+            return found, self._redacted(passage)
         except Exception as error:  # noqa: BLE001 - the edge of foreign matchers: this check always fails closed
             return [*found, failed(line, error)], passage
+
+    def _redacted(self, passage: Passage) -> Passage:
+        """Return the passage with tokens; one without a value or anything like a token stays what it is."""
+        before = _parts(passage)
+        parts = parts_digest(before)
+        if self.memo.is_plain(self.redactor.rules, parts):
+            return passage
+        redacted = _each(passage, lambda text: self.redactor.redact_passage(text).text)
+        if _parts(redacted) == before and not any("<" in part for part in before):
+            self.memo.keep_plain(self.redactor.rules, parts)
+        return redacted
 
 
 def _seen(line: Check, passage: Passage) -> dict[str, int]:

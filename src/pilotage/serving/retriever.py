@@ -19,14 +19,13 @@ from pilotage.guard.redact import without_tokens
 from pilotage.release.assemble import CorpusPin
 from pilotage.release.generation import Passage
 from pilotage.retrieval.allowed import Asking
-from pilotage.retrieval.bm25 import idf_of
-from pilotage.retrieval.search import Hit, Query, search
+from pilotage.retrieval.search import Query, Ranking, rank
 from pilotage.retrieval.snapshot import Snapshot, View
 from pilotage.serving.context import Asker, Found, Guarded, Retrieval
 from pilotage.serving.indexes import Indexes
 from pilotage.serving.ports import Breach, Recheck
 from pilotage.serving.refusal import Code, Refusal
-from pilotage.store.passages import Place, Reader, StoredPassage, fetch_generation, fetch_passages
+from pilotage.store.passages import Place, Reader, StoredPassage, fetch_passages
 from pilotage.workspace.records import Workspace
 
 _NOT_READY = Refusal(
@@ -41,8 +40,7 @@ class _Ranked:
 
     snapshot: Snapshot
     view: View
-    terms: tuple[str, ...]
-    hits: tuple[Hit, ...]
+    ranking: Ranking
 
 
 class StoreRetriever:
@@ -71,7 +69,7 @@ class StoreRetriever:
             corpus_version=pin.version,
             as_of=context.asked.as_of or context.at.astimezone(self._zone).date(),
             found=found,
-            idf=tuple(idf_of(ranked.snapshot, ranked.view, ranked.terms).items()),
+            idf=ranked.ranking.idf,
             acl_generation=ranked.snapshot.visibility.generation,
             allowed_count=ranked.view.chunks,
             allowed_fingerprint=ranked.view.allowed.fingerprint,
@@ -88,7 +86,7 @@ class StoreRetriever:
         view = snapshot.view(asking)
         terms = tuple(analyse(without_tokens(context.question.text), language=settings.language))
         query = Query(terms=terms, rrf_k=rules.rrf_k, candidates=rules.candidates)
-        return _Ranked(snapshot=snapshot, view=view, terms=terms, hits=search(snapshot, view, query, rules.top_k))
+        return _Ranked(snapshot=snapshot, view=view, ranking=rank(snapshot, view, query, rules.top_k))
 
     def _snapshot(self, pin: CorpusPin) -> Snapshot | None:
         return self._indexes.snapshot(pin.name)
@@ -98,11 +96,10 @@ class StoreRetriever:
     ) -> tuple[dict[Place, StoredPassage], int | None]:
         """Return the texts that the store shows to the reader now, and the corpus's generation."""
         async with self._pool.connection() as connection:
-            texts = await fetch_passages(connection, corpus, places, reader)
-            return texts, await fetch_generation(connection, corpus)
+            return await fetch_passages(connection, corpus, places, reader)
 
     async def _read(self, context: Guarded, pin: CorpusPin, ranked: _Ranked) -> tuple[Found, ...] | Refusal | Breach:
-        places = [(hit.rev, hit.ordinal) for hit in ranked.hits]
+        places = [(hit.rev, hit.ordinal) for hit in ranked.ranking.hits]
         if not places:
             return ()
         texts, generation = await self._fetch(pin.name, places, _reader(context.asker, pin.version))
@@ -118,7 +115,7 @@ class StoreRetriever:
                 rank=hit.rank,
                 score=hit.score,
             )
-            for hit in ranked.hits
+            for hit in ranked.ranking.hits
         )
 
     async def still_allowed(self, context: Guarded, retrieval: Retrieval) -> Recheck:
@@ -138,7 +135,7 @@ class StoreRetriever:
         async with self._pool.connection() as connection:
             for corpus in sorted({corpus for corpus, _, _ in refs}):
                 places = [(rev, ordinal) for name, rev, ordinal in refs if name == corpus]
-                texts = await fetch_passages(connection, CorpusName(corpus), places, _reader(asker, None))
+                texts, _ = await fetch_passages(connection, CorpusName(corpus), places, _reader(asker, None))
                 if any(place not in texts for place in places):
                     return False
         return True

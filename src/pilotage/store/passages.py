@@ -30,7 +30,10 @@ SELECT c.rev, c.ordinal, d.id, d.title, r.title, d.uri, c.section, t.heading, t.
    AND ({version}::int IS NULL OR EXISTS (SELECT FROM corpus_version v
         WHERE v.corpus = c.corpus AND v.number = {version} AND v.state = 'accepted' AND bitmap_holds(v.bitmap, c.rev)))
 """
-_GENERATION: Final = "SELECT generation FROM corpus WHERE name = %(corpus)s"
+# One statement, so that texts and generation are of one moment; the corpus has a row also when the wall shows nothing.
+_SHOWN: Final = """
+SELECT g.generation, shown.* FROM corpus g LEFT JOIN LATERAL ({wall}) shown ON true WHERE g.name = {corpus}
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +63,13 @@ class Reader:
     version: int | None = None
 
 
-def _statement(style: str) -> str:
+def _statement(statement: str, style: str) -> str:
     marks = {name: style.format(name) for name in ("revs", "ordinals", "corpus", "names", "also", "version")}
-    return _WALL.format(**marks)
+    return statement.format(**marks)
 
 
-_ASYNC: Final = _statement("%({})s")
-_SYNC: Final = text(_statement("(:{})").replace(")::", ") ::"))
+_ASYNC: Final = _statement(_SHOWN.replace("{wall}", _WALL), "%({})s").encode()
+_SYNC: Final = text(_statement(_WALL, "(:{})").replace(")::", ") ::"))
 
 
 def _values(corpus: CorpusName, places: Sequence[Place], reader: Reader) -> dict[str, object]:
@@ -90,17 +93,12 @@ def read_passages(
 
 async def fetch_passages(
     connection: AsyncConnection[TupleRow], corpus: CorpusName, places: Sequence[Place], reader: Reader
-) -> dict[Place, StoredPassage]:
-    """Return the passages the reader may see now, by place; the others are missing."""
-    cursor = await connection.execute(_ASYNC.encode(), _values(corpus, places, reader))
-    return {(row[0], row[1]): _passage(row) for row in await cursor.fetchall()}
-
-
-async def fetch_generation(connection: AsyncConnection[TupleRow], corpus: CorpusName) -> int | None:
-    """Return the corpus's generation as committed now."""
-    cursor = await connection.execute(_GENERATION.encode(), {"corpus": corpus})
-    row = await cursor.fetchone()
-    return None if row is None else int(row[0])
+) -> tuple[dict[Place, StoredPassage], int | None]:
+    """Return the passages the reader may see now, by place, and the corpus's generation; others are missing."""
+    cursor = await connection.execute(_ASYNC, _values(corpus, places, reader))
+    rows = await cursor.fetchall()
+    shown = {(row[1], row[2]): _passage(row[1:]) for row in rows if row[1] is not None}
+    return shown, int(rows[0][0]) if rows else None
 
 
 def _passage(row: Sequence[object]) -> StoredPassage:
