@@ -78,7 +78,9 @@ def test_five_percent_errors_from_hour_six_on_take_it_out_at_the_first_step(engi
     with engine.connect() as connection:
         route = read_route(connection, EAST, WORKFLOW)
         kinds = list(
-            connection.scalars(text("SELECT kind FROM ledger_entry WHERE subject = :id ORDER BY id"), {"id": done.id})
+            connection.scalars(
+                text("SELECT kind FROM ledger_entry WHERE subject = :id ORDER BY inserted_at"), {"id": done.id}
+            )
         )
     assert (route.stable, route.candidate) == (old, None)
     assert kinds.count("rollback.started") == 1

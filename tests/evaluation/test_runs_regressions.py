@@ -63,7 +63,7 @@ async def test_a_first_release_is_judged_absolutely_and_becomes_evidence(world: 
         kinds = [
             decode_entry(bytes(one)).kind
             for one in connection.execute(
-                text("SELECT bytes FROM ledger_entry ORDER BY id"),
+                text("SELECT bytes FROM ledger_entry ORDER BY inserted_at"),
             ).scalars()
         ]
         recorded = connection.execute(text("SELECT count(*) FROM interaction")).scalar_one()

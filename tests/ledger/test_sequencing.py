@@ -70,6 +70,13 @@ def test_numbers_have_no_gap_and_the_tiles_hold_the_tree(ledger: LedgerHome, ent
         assert read_head(connection).size == 1_800
 
 
+def test_what_one_transaction_wrote_in_one_millisecond_keeps_its_order(ledger: LedgerHome, entry_of: EntryOf) -> None:
+    written = add(ledger, entry_of, *range(60))
+    assert [entry.id for entry in written] != sorted(entry.id for entry in written)
+    number_all(ledger.engine)
+    assert [data for _, data in numbered(ledger)] == [entry.bytes for entry in written]
+
+
 def test_a_rolled_back_entry_leaves_no_gap(ledger: LedgerHome, entry_of: EntryOf) -> None:
     add(ledger, entry_of, 1)
     with ledger.engine.connect() as connection:

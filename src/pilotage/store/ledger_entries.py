@@ -24,7 +24,8 @@ _APPEND = text("INSERT INTO ledger_entry (id, kind, subject, bytes) VALUES (:id,
 _DISCLOSE = text("INSERT INTO ledger_disclosure (entry, field, salt, value) VALUES (:entry, :field, :salt, :value)")
 _BY_ID = text("SELECT id, seq, kind, subject, bytes FROM ledger_entry WHERE id = :id")
 _BY_SUBJECT = text(
-    "SELECT id, seq, kind, subject, bytes FROM ledger_entry WHERE subject = :subject ORDER BY seq NULLS LAST, id"
+    "SELECT id, seq, kind, subject, bytes FROM ledger_entry WHERE subject = :subject"
+    " ORDER BY seq NULLS LAST, inserted_at, id"
 )
 _DISCLOSED = text("SELECT field, salt, value FROM ledger_disclosure WHERE entry = :entry ORDER BY field")
 _FORGET = text("DELETE FROM ledger_disclosure WHERE entry = ANY(:entries)")

@@ -29,8 +29,9 @@ _NEXT_GENERATION = text("UPDATE ledger_head SET generation = generation + 1 RETU
 _HEAD = text("SELECT size, generation, epoch, name, key_name, key_public, stopped FROM ledger_head")
 _HEAD_LOCKED = text("SELECT size, generation, epoch, name, key_name, key_public, stopped FROM ledger_head FOR UPDATE")
 _STOP = text("UPDATE ledger_head SET stopped = :why WHERE stopped IS NULL")
-# In one read: ids, bytes and kinds of the oldest unnumbered entries. Only committed ones are visible here.
-_UNNUMBERED = text("SELECT id, kind, bytes FROM ledger_entry WHERE seq IS NULL ORDER BY id LIMIT :limit")
+# In one read: ids, bytes and kinds of the oldest unnumbered entries, in the order they came, so that what one
+# transaction wrote keeps its order. Only committed ones are visible here.
+_UNNUMBERED = text("SELECT id, kind, bytes FROM ledger_entry WHERE seq IS NULL ORDER BY inserted_at, id LIMIT :limit")
 _NUMBER = text(
     "UPDATE ledger_entry AS e SET seq = n.seq"
     " FROM unnest(CAST(:ids AS text[])) WITH ORDINALITY AS v (id, place)"

@@ -22,7 +22,7 @@ ledger_entry = Table(
     CheckConstraint("octet_length(bytes) <= 65536"),
 )
 
-Index("ledger_unnumbered", ledger_entry.c.id, postgresql_where=text("seq IS NULL"))
+Index("ledger_unnumbered", ledger_entry.c.inserted_at, ledger_entry.c.id, postgresql_where=text("seq IS NULL"))
 
 Index("ledger_subject", ledger_entry.c.subject)
 
