@@ -101,6 +101,7 @@ class _Rollback:
 
     def run(self) -> tuple[StoredRollout, ...] | Refusal:
         """Take back every rollout under way in these spaces, then what serves there without one."""
+        self._wait_for_moves()
         routes = [
             route
             for space in self._spaces()
@@ -122,6 +123,12 @@ class _Rollback:
                 return found
             moved.append(found)
         return tuple(moved)
+
+    def _wait_for_moves(self) -> None:
+        """Let whoever moves these rollouts now finish: what is read next then shows a rollback that had begun."""
+        holders = {holder_of(self.connection, self.request.workflow, space) for space in self._spaces()}
+        for holder in sorted(holder for holder in holders if holder is not None):
+            find_rollout(self.connection, holder, lock=True)
 
     def _spaces(self) -> Iterable[SpaceName]:
         if self.request.space is not None and self.request.hard is None:
