@@ -14,6 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TextIO
 
+from sqlalchemy import Engine, event
+
+from pilotage.store.engine import make_engine
+
 Say = Callable[[str], None]
 READY = "ready"
 
@@ -70,3 +74,38 @@ def _run(body: Callable[[Say], None], writing: int) -> None:
 
 def _say(writing: int, line: str) -> None:
     os.write(writing, f"{line}\n".encode())
+
+
+def lives_past(statement: int, engine: Engine, act: Callable[[Engine], None]) -> bool:
+    """Run `act` in a process that dies right after its n-th statement; tell whether it came to its end before.
+
+    `engine` is made new in the process. ChildProcessError when the process fails by itself.
+    """
+    child = os.fork()
+    if child == 0:
+        _die_after(statement, engine, act)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        return False
+    if os.WEXITSTATUS(status) != 0:
+        message = f"The process failed before statement {statement}."
+        raise ChildProcessError(message)
+    return True
+
+
+def _die_after(statement: int, engine: Engine, act: Callable[[Engine], None]) -> None:
+    try:
+        mine = make_engine(engine.url.render_as_string(hide_password=False))
+        left = statement
+
+        def count(*_: object) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        event.listen(mine, "after_cursor_execute", count)
+        act(mine)
+        os._exit(0)
+    finally:
+        os._exit(1)
