@@ -71,7 +71,7 @@ def look_until_it_lives(world: RolloutWorld, rollout: str, *, stride: int) -> in
 @pytest.mark.parametrize("stride", [9, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_after_every_statement_a_rollback_ends_once(engine: Engine, stride: int) -> None:
     world, rollout = observing(engine)
-    deaths, states = 0, []
+    deaths, states = 0, list[State]()
     while not states or not states[-1].is_over:
         world.follow()
         deaths += look_until_it_lives(world, rollout, stride=stride)
