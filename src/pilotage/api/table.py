@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from pilotage.api.operation import Operation
-from pilotage.api.operations import answers, corpora, evaluations, gates, keys, ledger, releases, rollouts
+from pilotage.api.operations import answers, corpora, evaluations, gate_changes, gates, keys, ledger, releases, rollouts
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
     *corpora.OPERATIONS,
     *releases.OPERATIONS,
     *gates.OPERATIONS,
+    *gate_changes.OPERATIONS,
     *evaluations.OPERATIONS,
     *rollouts.OPERATIONS,
     *answers.OPERATIONS,

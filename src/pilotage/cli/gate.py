@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pilotage.cli.caller import caller_of
+from pilotage.cli.gate_changes import add_changes
 from pilotage.cli.options import NO, Options, command
 from pilotage.cli.written import write_file
 from pilotage.control.accept_risk import accept_risk
@@ -56,6 +57,7 @@ def register(app: typer.Typer) -> None:
         ("export", export),
     ):
         group.command(name)(command(function))
+    add_changes(group)
     app.add_typer(group, name="gate")
     app.command("promote")(command(promote))
 

@@ -57,7 +57,7 @@ def flip(connection: Connection, space: SpaceName, wanted: Withdrawal, *, fence:
         message = f"The routing row of {wanted.workflow} in {space} moved; read it again."
         raise Conflict("ROUTE_MOVED", message, hint="Try again.")
     if wanted.quarantine:
-        _quarantine(connection, space, wanted, deed)
+        quarantine_in(connection, space, wanted, deed)
     _record(connection, after, wanted, target, deed)
     return Flipped(before=before, after=after, target=target)
 
@@ -102,7 +102,8 @@ def is_quarantined_here(connection: Connection, space: str, workflow: str, relea
     return connection.execute(query).first() is not None
 
 
-def _quarantine(connection: Connection, space: SpaceName, wanted: Withdrawal, deed: Deed) -> None:
+def quarantine_in(connection: Connection, space: SpaceName, wanted: Withdrawal, deed: Deed) -> None:
+    """Keep a release out of a space: neither a rollout nor a rollback brings it back there."""
     row = insert(space_quarantine).values(
         space=space,
         workflow=wanted.workflow,

@@ -21,6 +21,7 @@ from pilotage.control.release_reports import diff_on
 from pilotage.core.canonical import parse_json
 from pilotage.core.ids import PersonId
 from pilotage.evidence.records import Evidence
+from pilotage.gate.emergency import Emergency
 from pilotage.gate.records import GateInput, ReleaseFacts, RiskAcceptance, Roster, SeatAt, Tenure, Vote
 from pilotage.gate.report import GateReport
 from pilotage.gate.vocabulary import Half
@@ -28,6 +29,7 @@ from pilotage.identity.roles import Role
 from pilotage.release.authorship import persons
 from pilotage.release.manifest import Manifest, read_manifest
 from pilotage.space.settings import Tier
+from pilotage.store.emergencies import emergencies_of
 from pilotage.store.evidence import evidence_about
 from pilotage.store.gate_people import acceptances_of, delegations, editors, tenures
 from pilotage.store.gate_votes import Attempt, attempts_of, recusals_of, rejections_elsewhere, votes_of
@@ -55,6 +57,7 @@ class Chain:
     recused: Mapping[tuple[str, int], Mapping[Role, PersonId]]
     editors: Mapping[PersonId, datetime]
     now: datetime
+    emergencies: tuple[Emergency, ...] = ()
     flags: tuple[str, ...] = ()
     reports: dict[tuple[str, Half], GateReport] = field(default_factory=dict)
     inputs: dict[tuple[str, Half], GateInput] = field(default_factory=dict)
@@ -86,6 +89,7 @@ def open_chain(connection: Connection, instance: Instance, stored: StoredRelease
         recused=recusals_of(connection, stored.digest),
         editors=editors(connection, since=now - EDITOR_SPAN),
         now=now,
+        emergencies=emergencies_of(connection, stored.digest),
         flags=flags,
     )
 

@@ -18,11 +18,13 @@ from pilotage.core.errors import NotFound
 from pilotage.core.ids import SpaceName
 from pilotage.core.reason import Reason
 from pilotage.gate.decide import decide
+from pilotage.gate.emergency import gate_problems, standing, why_not
 from pilotage.gate.records import GateInput
 from pilotage.gate.report import GateReport
 from pilotage.gate.vocabulary import Half
 from pilotage.space.settings import Space, Tier
 from pilotage.store.gate_facts import first_traffic
+from pilotage.store.incidents import list_incidents
 from pilotage.store.releases import find_release
 
 
@@ -65,25 +67,59 @@ def gates_into(chain: Chain, space: Space) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def chain_problems(chain: Chain, space: Space, *, with_go_live: bool = False) -> tuple[Reason, ...]:
-    """Return a reason for every gate into the space that is not approved now."""
+def chain_problems(
+    chain: Chain, space: Space, *, with_go_live: bool = False, with_emergency: bool = True
+) -> tuple[Reason, ...]:
+    """Return a reason for every gate into the space that is not approved now, and that no emergency change covers."""
     names = gates_into(chain, space)
     if not names and space.tier is not Tier.SANDBOX:
         text = f"No gate guards {space.name}. Declare one in gates/; an unguarded space lets nobody in."
         return (Reason(code="GATE_NOT_MET", text=text, where=space.name),)
+    production = [gate.name for gate in chain.instance.workspace.gates.values() if gate.guards == "production"]
+    after: list[Reason] = []
+    if with_go_live and space.tier is Tier.PRODUCTION:
+        since = first_traffic(chain.connection, space.name, chain.stored.workflow, chain.stored.digest)
+        if since is None:
+            names = tuple(dict.fromkeys((*names, *production)))
+        else:
+            after = [reason for name in production for reason in _post_problems(chain, name, space.name, since)]
     found = _problems(report_of(chain, name, space=space.name) for name in names)
-    return tuple(found + _go_live(chain, space)) if with_go_live else tuple(found)
+    if found and with_emergency:
+        found = _in_emergency(chain, space, names, found)
+    return (*found, *after)
 
 
-def _go_live(chain: Chain, space: Space) -> list[Reason]:
-    """Return what go-live lacks: its pre half before the first traffic of the space, its post half from then on."""
-    if space.tier is not Tier.PRODUCTION:
-        return []
-    names = [gate.name for gate in chain.instance.workspace.gates.values() if gate.guards == "production"]
-    since = first_traffic(chain.connection, space.name, chain.stored.workflow, chain.stored.digest)
-    if since is None:
-        return _problems(report_of(chain, name, space=space.name) for name in names)
-    return [reason for name in names for reason in _post_problems(chain, name, space.name, since)]
+def _in_emergency(chain: Chain, space: Space, names: Iterable[str], found: list[Reason]) -> list[Reason]:
+    """Return what still stands against a release that an emergency lets in; all of `found` where none does."""
+    emergency = standing(chain.emergencies, space.name, chain.now)
+    if emergency is None:
+        return [*found, *why_not(chain.emergencies, space.name, chain.now)]
+    critical = critical_incidents(chain, space.name)
+    return [
+        reason
+        for name in _with_earlier(chain, names)
+        for reason in gate_problems(
+            report_of(chain, name, space=space.name), input_of(chain, name, space=space.name), emergency, critical
+        )
+    ]
+
+
+def _with_earlier(chain: Chain, names: Iterable[str]) -> tuple[str, ...]:
+    """Return gates and all that come before them, in the order in which they are passed."""
+    found: dict[str, None] = {}
+    for name in names:
+        found |= dict.fromkeys((*_with_earlier(chain, chain.instance.workspace.gates[name].after), name))
+    return tuple(found)
+
+
+def critical_incidents(chain: Chain, space: SpaceName) -> tuple[str, ...]:
+    """Return the open critical incidents of the workflow in a space; drills are none."""
+    listed = list_incidents(chain.connection, workflow=chain.stored.workflow, only_open=True)
+    return tuple(
+        one.id
+        for one in listed
+        if one.severity.pages and not one.is_drill and (space in one.spaces or one.space == space)
+    )
 
 
 def _post_problems(chain: Chain, name: str, space: SpaceName, since: datetime) -> list[Reason]:

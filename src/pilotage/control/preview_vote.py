@@ -39,7 +39,10 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateView:
-    """A gate as a page shows it to one person: report, evidence, votes in order, acceptances, and the choices."""
+    """A gate as a page shows it to one person: report, evidence, votes in order, acceptances, and the choices.
+
+    `changes` are statements about emergency changes that concern the spaces behind this gate.
+    """
 
     release: StoredRelease
     report: GateReport
@@ -50,6 +53,7 @@ class GateView:
     asked: tuple[Role, ...]
     documents: tuple[str, ...]
     spaces: tuple[str, ...]
+    changes: tuple[str, ...] = ()
 
     @property
     def last_of(self) -> dict[PersonId, Vote]:
@@ -81,6 +85,7 @@ def view_gate(
         asked=asked,
         documents=given.rules.documents,
         spaces=given.facts.spaces,
+        changes=tuple(one.statement(now) for one in chain.emergencies),
     )
 
 

@@ -8,13 +8,13 @@ a Refusal with every reason; nothing changes.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from sqlalchemy import Connection
 
 from pilotage import __version__
+from pilotage.control.emergency_reports import alert_above_limit
 from pilotage.control.gate_case import Chain, open_chain
-from pilotage.control.gate_chain import chain_problems, gates_into, report_of
+from pilotage.control.gate_chain import chain_problems, critical_incidents, gates_into, report_of
 from pilotage.control.gate_entries import record
 from pilotage.control.gate_facts import FactContext, residency_violations
 from pilotage.control.gate_roster import notice_changes
@@ -25,6 +25,7 @@ from pilotage.core.digest import Digest
 from pilotage.core.errors import NotFound
 from pilotage.core.ids import PersonId, SpaceName, new_ulid
 from pilotage.core.reason import Reason, Refusal
+from pilotage.gate.emergency import standing
 from pilotage.gate.promotion import PromotionInput, Stay, previous_space, promotion_problems
 from pilotage.gate.report import GateReport
 from pilotage.identity.principal import Principal, PrincipalKind
@@ -36,7 +37,6 @@ from pilotage.space.digest import space_digest
 from pilotage.space.settings import Space, Tier
 from pilotage.store.deployments import Deployment, add_deployment, deployments_of, retire_others
 from pilotage.store.gate_facts import answering
-from pilotage.store.incidents import list_incidents
 from pilotage.store.releases import StoredRelease, load_release, named_release
 from pilotage.store.rollouts import find_rollout, holder_of
 from pilotage.store.routes import read_route, write_route
@@ -83,10 +83,19 @@ def promote_release(instance: Instance, *, actor: Principal, release: str, space
             return Promoted(
                 space=target.name, digest=stored.digest, deployment=held.id, status=held.state, created=False
             )
-        reasons = promotion_problems(_input(chain, target, actor), now)
+        given = _input(chain, target, actor)
+        reasons = promotion_problems(given, now)
         if reasons:
             return Refusal(reasons=reasons)
-        return _write(chain, target, actor, now)
+        return _write(chain, target, actor, basis=_basis(chain, target, given))
+
+
+def _basis(chain: Chain, target: Space, given: PromotionInput) -> str:
+    """Return emergency when the release would not have come in without one."""
+    if given.emergency is None:
+        return "normal"
+    alone = replace(given, emergency=None, gates=chain_problems(chain, target, with_emergency=False))
+    return "emergency" if promotion_problems(alone, chain.now) else "normal"
 
 
 def _standing(chain: Chain, target: Space) -> Deployment | None:
@@ -100,6 +109,7 @@ def _input(chain: Chain, target: Space, actor: Principal) -> PromotionInput:
     workspace = instance.workspace
     previous = None if target.tier is Tier.SANDBOX else previous_space(workspace.order, workspace.spaces, target.name)
     content = load_release(chain.connection, stored.digest)
+    emergency = standing(chain.emergencies, target.name, now)
     voters = frozenset(vote.person for vote in chain.votes)
     return PromotionInput(
         release=stored.digest,
@@ -116,11 +126,12 @@ def _input(chain: Chain, target: Space, actor: Principal) -> PromotionInput:
         stays=stays(chain),
         gates=chain_problems(chain, target),
         freezes=frozen(workspace.freezes, target.name, now),
-        incidents=_incidents(chain, target),
+        incidents=critical_incidents(chain, target.name),
         residency=tuple(residency_violations(_facts(chain, target), [target])),
         approved_config=_approved_config(chain, target),
         live_config=space_digest(target),
         rollout=_active_rollout(chain, target),
+        emergency=None if emergency is None else emergency.incident,
     )
 
 
@@ -140,15 +151,6 @@ def _active_rollout(chain: Chain, target: Space) -> str | None:
     holder = holder_of(chain.connection, chain.stored.workflow, target.name)
     found = None if holder is None else find_rollout(chain.connection, holder)
     return None if found is None or found.release == chain.stored.digest else found.id
-
-
-def _incidents(chain: Chain, target: Space) -> tuple[str, ...]:
-    listed = list_incidents(chain.connection, workflow=chain.stored.workflow, only_open=True)
-    return tuple(
-        one.id
-        for one in listed
-        if one.severity.pages and not one.is_drill and (target.name in one.spaces or one.space == target.name)
-    )
 
 
 def _approved_config(chain: Chain, target: Space) -> Digest | None:
@@ -181,8 +183,8 @@ def stays(chain: Chain) -> tuple[Stay, ...]:
     return tuple(found)
 
 
-def _write(chain: Chain, target: Space, actor: Principal, now: datetime) -> Promoted | Refusal:
-    connection, stored = chain.connection, chain.stored
+def _write(chain: Chain, target: Space, actor: Principal, *, basis: str) -> Promoted | Refusal:
+    connection, stored, now = chain.connection, chain.stored, chain.now
     route = read_route(connection, target.name, stored.workflow, lock=True)
     waits = target.tier is Tier.PRODUCTION and chain.workflow.rollout is not None
     rollout = chain.workflow.rollout
@@ -191,7 +193,7 @@ def _write(chain: Chain, target: Space, actor: Principal, now: datetime) -> Prom
         workflow=stored.workflow,
         space=target.name,
         release=stored.digest,
-        basis="normal",
+        basis=basis,
         engine=__version__,
         promoted_by=str(actor.person or actor.id),
         at=now,
@@ -210,6 +212,8 @@ def _write(chain: Chain, target: Space, actor: Principal, now: datetime) -> Prom
             text = f"The routing row of {target.name} moved at the same moment. Run the command again."
             return Refusal(reasons=(Reason(code="ROUTE_MOVED", text=text, where=target.name),))
     _record(connection, one, stored, actor, reports)
+    if basis == "emergency":
+        alert_above_limit(connection, chain.instance, now)
     return Promoted(space=target.name, digest=stored.digest, deployment=one.id, status=one.state)
 
 

@@ -25,6 +25,7 @@ from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.rollout.states import WaveState
 from pilotage.rollout.target import TargetKind
 from pilotage.rollout.transitions import Event
+from pilotage.store.emergencies import basis_in
 from pilotage.store.ledger_entries import append
 from pilotage.store.rollouts import StoredRollout, end_steps, mark_flip, save_wave, waves_of
 from pilotage.store.routes import read_route
@@ -144,13 +145,14 @@ def _deploy(
     earlier = (deployment.c.space == space) & (deployment.c.workflow == stored.workflow)
     connection.execute(update(deployment).where(earlier, deployment.c.state == "active").values(state="superseded"))
     identifier = new_ulid(deed.at)
+    basis = basis_in(connection, stored.release, space, deed.at)
     connection.execute(
         deployment.insert().values(
             id=identifier,
             workflow=stored.workflow,
             space=space,
             release=stored.release,
-            basis="normal",
+            basis=basis,
             engine=__version__,
             promoted_by=stored.started_by,
             at=deed.at,
@@ -165,6 +167,12 @@ def _deploy(
         actor=deed.actor,
         subject=identifier,
         space=space,
-        data={"workflow": stored.workflow, "release": stored.release, "rollout": stored.id, "previous": previous},
+        data={
+            "workflow": stored.workflow,
+            "release": stored.release,
+            "rollout": stored.id,
+            "previous": previous,
+            "basis": basis,
+        },
     )
     append(connection, entry)

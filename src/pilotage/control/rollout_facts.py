@@ -20,6 +20,7 @@ from pilotage.control.rollout_verdict import judge_place
 from pilotage.core.errors import PilotageError
 from pilotage.core.ids import SpaceName
 from pilotage.core.reason import Reason
+from pilotage.gate.emergency import standing
 from pilotage.identity.roles import Role
 from pilotage.rollout.critical import critical_cases
 from pilotage.rollout.freezes import frozen
@@ -27,6 +28,7 @@ from pilotage.rollout.machine import Facts, Place
 from pilotage.rollout.states import State, WaveState
 from pilotage.rollout.validation import Facts as ValidationFacts
 from pilotage.rollout.validation import unmet
+from pilotage.store.emergencies import emergencies_of
 from pilotage.store.incidents import incident_freezes, incidents_about
 from pilotage.store.rollout_records import answers_since, failures_since
 from pilotage.store.rollout_verdicts import signatures_of
@@ -70,13 +72,7 @@ def read_facts(
         decision=stored.decision_outcome,
         gate=gate,
         frozen=freezes_of(connection, instance, stored, next_space, now),
-        incidents=incidents_about(
-            connection,
-            workflow=stored.workflow,
-            release=stored.release,
-            space=stored.space,
-            since=stored.step_at or stored.created_at,
-        ),
+        incidents=_incidents(connection, stored, now),
         trips=_unconfirmed(gate) if tripped is None else judged[tripped][1].reasons,
         post_confirmed=gate == (),
         signed=_signed(connection, stored),
@@ -90,6 +86,19 @@ def read_facts(
         tripped=None if tripped is None else stored.plan.waves[tripped].space,
         trip=None if tripped is None else judged[tripped][1],
     )
+
+
+def _incidents(connection: Connection, stored: StoredRollout, now: datetime) -> tuple[Reason, ...]:
+    """Return critical incidents since the step began, without the one an emergency change names."""
+    found = incidents_about(
+        connection,
+        workflow=stored.workflow,
+        release=stored.release,
+        space=stored.space,
+        since=stored.step_at or stored.created_at,
+    )
+    emergency = standing(emergencies_of(connection, stored.release), stored.space, now)
+    return found if emergency is None else tuple(one for one in found if one.where != emergency.incident)
 
 
 def _unconfirmed(gate: tuple[Reason, ...] | None) -> tuple[Reason, ...]:
@@ -158,7 +167,9 @@ def gate_reasons(
 def freezes_of(
     connection: Connection, instance: Instance, stored: StoredRollout, space: SpaceName, now: datetime
 ) -> tuple[Reason, ...]:
-    """Return the freeze windows and incident freezes that keep traffic from going up in a space."""
+    """Return the freeze windows and incident freezes that keep traffic from going up; none in an emergency."""
+    if standing(emergencies_of(connection, stored.release), space, now) is not None:
+        return ()
     return (
         *frozen(instance.workspace.freezes, space, now),
         *incident_freezes(connection, stored.workflow),

@@ -28,7 +28,7 @@ class Stay:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromotionInput:
-    """Everything a promotion depends on."""
+    """Everything a promotion depends on. `emergency`: the incident an emergency change into the space names."""
 
     release: Digest
     state: str
@@ -51,7 +51,7 @@ class PromotionInput:
     live_config: Digest | None = None
     rollout: str | None = None
     accepted: frozenset[str] = frozenset()
-    emergency: bool = False
+    emergency: str | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -62,9 +62,10 @@ def promotion_problems(given: PromotionInput, now: datetime) -> tuple[Reason, ..
         return tuple(found)
     found += _order(given, now)
     found += given.gates
-    if not given.emergency:
+    if given.emergency is None:
         found += given.freezes
-        found += [_reason("INCIDENT_OPEN", f"A critical incident is open: {one}.", one) for one in given.incidents]
+    others = [one for one in given.incidents if one != given.emergency]
+    found += [_reason("INCIDENT_OPEN", f"A critical incident is open: {one}.", one) for one in others]
     found += [_reason("POST_UNCONFIRMED", f"Go-live in {one} was not confirmed yet.", one) for one in given.unconfirmed]
     found += [
         _reason("RESIDENCY", f"Data, model or logs would stand outside the space's regions: {one}.", given.space.name)
@@ -107,7 +108,7 @@ def _order(given: PromotionInput, now: datetime) -> list[Reason]:
     needed = timedelta(seconds=given.previous.soak_s)
     healthy = now - min(since) if since else timedelta(0)
     if healthy < needed:
-        if given.emergency:
+        if given.emergency is not None and since:
             return []
         text = f"It has been healthy in {given.previous.name} for {_hours(healthy)}; it takes {_hours(needed)}."
         return [

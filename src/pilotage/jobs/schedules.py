@@ -22,6 +22,8 @@ from pilotage.control.take_down import RUN_KIND as TAKEDOWN
 from pilotage.core.ids import CorpusName
 from pilotage.corpus.cadence import next_due, parse_cadence
 from pilotage.corpus.settings import CorpusSettings
+from pilotage.jobs.emergencies import KIND as EMERGENCY
+from pilotage.jobs.emergencies import end_due, schedule_emergencies
 from pilotage.jobs.evaluations import (
     ON_SEAL,
     WEEKLY,
@@ -59,6 +61,7 @@ def make_registry(tools_of: ToolsOf, drive: Drive | None = None) -> Registry:
             PARTITIONS: make_partitions,
             CLOSING: _close,
             ROLLOUT: RolloutStep(rollout_ports()),
+            EMERGENCY: end_due,
         },
         deliverers={NOTIFICATION: deliver_notification},
         works={
@@ -73,6 +76,7 @@ def schedule_all(instance: Instance) -> None:
     """Ask for every recurring run at start-up; asking again changes nothing."""
     schedule_partitions(instance)
     schedule_rollouts(instance)
+    schedule_emergencies(instance)
     schedule_evaluations(instance)
     now = instance.clock.now()
     with instance.engine.begin() as connection:

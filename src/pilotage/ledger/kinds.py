@@ -62,6 +62,9 @@ class EntryKind(StrEnum):
     GATE_RECUSED = "gate.recused"
     GATE_DECIDED = "gate.decided"
     GATE_EMERGENCY_OPENED = "gate.emergency_opened"
+    GATE_EMERGENCY_CONFIRMED = "gate.emergency_confirmed"
+    GATE_EMERGENCY_ENDED = "gate.emergency_ended"
+    GATE_EMERGENCY_REVIEWED = "gate.emergency_reviewed"
     GATE_CONFIRMED = "gate.confirmed"
     GATE_PACK_FROZEN = "gate.pack_frozen"
 

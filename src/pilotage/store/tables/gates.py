@@ -1,6 +1,7 @@
 """Rosters, policies, attempts, votes, risk acceptances, delegations, packs and emergencies.
 
-Mirror of the `gates` part of the schema; what each column means stands in `store/migrations/sql/0002_gates.sql`.
+Mirror of the `gates` part of the schema; what each column means stands in `store/migrations/sql/` (0002_gates.sql,
+0008_emergencies.sql).
 """
 
 from __future__ import annotations
@@ -161,7 +162,13 @@ emergency_change = Table(
     Column("confirmed_at", TIMESTAMP(timezone=True)),
     Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
     Column("reviewed_at", TIMESTAMP(timezone=True)),
+    Column("reviewed_by", Text),
+    Column("ended_at", TIMESTAMP(timezone=True)),
+    Column("outcome", Text),
+    CheckConstraint("outcome IN ('approved', 'rolled_back')"),
 )
+Index("emergency_change_release", emergency_change.c.release, emergency_change.c.opened_at)
+Index("emergency_change_workflow", emergency_change.c.workflow, emergency_change.c.opened_at)
 
 stated_fact = Table(
     "stated_fact",
