@@ -1,7 +1,8 @@
 """The composition root: the only place that joins adapters to rooms.
 
-`main` is the `pilotage` command. Serving is put together here from guard, indexes, store and gateway; the worker from
-schedules and handlers. Fail mode: what cannot be joined at start ends the process with its message and exit code 4.
+`pilotage/__main__.py` loads it when a command asks or serves. Serving is put together here from guard, indexes, store
+and gateway; the worker from schedules and handlers. Fail mode: what cannot be joined at start ends the process with its
+message and exit code 4.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from pilotage.adapters.identity_providers.open_oidc import open_verifier
 from pilotage.adapters.models.registry import ModelParts
 from pilotage.api.app import Api
 from pilotage.api.operation import Services as ApiServices
-from pilotage.cli.main import make_app
 from pilotage.cli.runtime import Question
 from pilotage.console.app import CONCURRENT as PAGES_AT_ONCE
 from pilotage.console.app import Console
@@ -350,7 +350,7 @@ class WorkerProcess:
     """A worker beside `up`, started again when it dies."""
 
     def __init__(self, instance: Instance, environ: dict[str, str]) -> None:
-        self._command = [sys.executable, "-m", "pilotage.app", "worker", "--workspace", str(Path(instance.root))]
+        self._command = [sys.executable, "-m", "pilotage", "worker", "--workspace", str(Path(instance.root))]
         self._environ = with_parent(environ)
         if not instance.embedded:
             self._environ["DATABASE_URL"] = database_url(instance)
@@ -382,13 +382,3 @@ class WorkerProcess:
             time.sleep(0.05)
         if process.poll() is None:
             process.kill()
-
-
-def main() -> None:
-    """Run the `pilotage` command."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    make_app(Joined())()
-
-
-if __name__ == "__main__":
-    main()

@@ -77,7 +77,7 @@ def site(open_folder: Path) -> Iterator[Site]:
     environ = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "PILOTAGE_AS"}}
     environ |= {"PILOTAGE_HOME": str(home)}
     told = subprocess.run(
-        [sys.executable, "-m", "pilotage.app", "demo", "--acts", "1", "--speed", "1000"],
+        [sys.executable, "-m", "pilotage", "demo", "--acts", "1", "--speed", "1000"],
         env=environ,
         capture_output=True,
         text=True,
@@ -87,7 +87,7 @@ def site(open_folder: Path) -> Iterator[Site]:
     assert told.returncode == 0, told.stderr
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "pilotage.app", "up", "--workspace", str(folder), "--port", str(port)]
+    command = [sys.executable, "-m", "pilotage", "up", "--workspace", str(folder), "--port", str(port)]
     server = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
     try:

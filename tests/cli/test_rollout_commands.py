@@ -23,7 +23,7 @@ def run(open_folder: Path) -> Run:
     folder = open_folder / "rollout-bank"
 
     def call(*arguments: str, where: Path | None = None) -> tuple[int, Any, str]:
-        command = [sys.executable, "-m", "pilotage.app", *arguments, "--json"]
+        command = [sys.executable, "-m", "pilotage", *arguments, "--json"]
         done = subprocess.run(
             command, cwd=where or folder, env=environ, capture_output=True, text=True, timeout=240, check=False
         )

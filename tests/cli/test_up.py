@@ -48,7 +48,7 @@ def test_up_serves_the_openai_client_and_stops_without_a_trace(open_folder: Path
     folder, home = open_folder / "up-bank", open_folder / "up-home"
     environ = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
     environ |= {"PILOTAGE_HOME": str(home), "PILOTAGE_AS": "ada"}
-    program = [sys.executable, "-m", "pilotage.app"]
+    program = [sys.executable, "-m", "pilotage"]
 
     def run(*arguments: str) -> Any:
         done = subprocess.run(

@@ -29,7 +29,7 @@ from pilotage.core.ids import CorpusName, PersonId
 from pilotage.workspace.principals import local_principal
 
 QUESTION = "Within how many days is a disputed card payment credited provisionally?"
-PROGRAM = (sys.executable, "-m", "pilotage.app")
+PROGRAM = (sys.executable, "-m", "pilotage")
 ASKERS = 4
 
 

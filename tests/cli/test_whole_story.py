@@ -28,7 +28,7 @@ def run(open_folder: Path, home: Path) -> Run:
     folder = open_folder / "my-bank"
 
     def call(*arguments: str, where: Path | None = None, as_json: bool = True) -> tuple[int, Any, str]:
-        command = [sys.executable, "-m", "pilotage.app", *arguments, *(["--json"] if as_json else [])]
+        command = [sys.executable, "-m", "pilotage", *arguments, *(["--json"] if as_json else [])]
         done = subprocess.run(
             command, cwd=where or folder, env=environ, capture_output=True, text=True, timeout=240, check=False
         )

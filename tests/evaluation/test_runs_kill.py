@@ -42,7 +42,7 @@ class Commands:
         self._environ = {**os.environ, "DATABASE_URL": url, "PILOTAGE_HOME": str(world.instance.home), "COLUMNS": "200"}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "pilotage.app", "evaluate", *arguments, "--as", "ada", "--json"]
+        command = [sys.executable, "-m", "pilotage", "evaluate", *arguments, "--as", "ada", "--json"]
         return subprocess.Popen(
             command, cwd=self._world.root, env=self._environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

@@ -261,7 +261,7 @@ class Demo:
 
     def _leave_running(self, home: Path, folder: Path, environ: dict[str, str], key: str) -> int:
         log = home / "up.log"
-        command = [sys.executable, "-m", "pilotage.app", "up", "--workspace", str(folder), "--port", str(self.port)]
+        command = [sys.executable, "-m", "pilotage", "up", "--workspace", str(folder), "--port", str(self.port)]
         with log.open("ab") as output:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter
                 command, env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
@@ -303,7 +303,7 @@ class Demo:
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except (OSError, ValueError):
             return
-        if b"pilotage.app" not in command or str(home.name).encode() not in command:
+        if b"\0pilotage\0up\0" not in command or str(home.name).encode() not in command:
             return
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + _START_S
