@@ -23,7 +23,7 @@ from typing import Any
 
 import uvloop
 
-from pilotage.adapters.identity_providers.open_oidc import open_verifier
+from pilotage.adapters.identity_providers.open_oidc import open_verifier, provider_sign_in
 from pilotage.adapters.models.registry import ModelParts
 from pilotage.api.app import Api
 from pilotage.api.operation import Services as ApiServices
@@ -133,6 +133,7 @@ def make_console(instance: Instance, running: OpenServing, pipeline: Pipeline) -
         redact=redact_for_storage(instance.keyring),
         asking=PipelineAsking(serving=running.serving, pipeline=pipeline),
         ports=rollout_ports(),
+        provider=provider_sign_in(instance.workspace, instance.clock, instance.root),
     )
     return Console(services)
 

@@ -387,7 +387,7 @@ async def test_keys_are_fetched_over_http_with_their_max_age() -> None:
         return web.Response(body=b'{"keys": []}', headers={"Cache-Control": "public, max-age=1234, must-revalidate"})
 
     async with serving(handler) as url:
-        fetch = HttpKeyFetch(url)
+        fetch = HttpKeyFetch(url, allow_private=("127.0.0.0/8",))
         assert await fetch.fetch() == Published(body=b'{"keys": []}', max_age_s=1234.0)
         await fetch.close()
         await fetch.close()
@@ -403,14 +403,14 @@ async def test_redirects_errors_and_huge_answers_are_outages(kind: str) -> None:
         return web.Response(body=b"x" * 1_100_000)
 
     async with serving(handler) as url:
-        fetch = HttpKeyFetch(url)
+        fetch = HttpKeyFetch(url, allow_private=("127.0.0.0/8",))
         with pytest.raises(Unavailable):
             await fetch.fetch()
         await fetch.close()
 
 
 async def test_an_unreachable_provider_is_an_outage_and_a_plain_address_is_refused() -> None:
-    fetch = HttpKeyFetch("http://127.0.0.1:1/keys")
+    fetch = HttpKeyFetch("http://127.0.0.1:1/keys", allow_private=("127.0.0.0/8",))
     with pytest.raises(Unavailable, match="cannot be reached"):
         await fetch.fetch()
     await fetch.close()

@@ -31,7 +31,7 @@ from tests.control.gate_world import (
     with_gates,
 )
 
-from pilotage.control.accept_risk import Accepted, accept_risk
+from pilotage.control.accept_risk import Accepted, RiskText, accept_risk
 from pilotage.control.gate_case import open_chain
 from pilotage.control.gate_duties import Handing, StandAside, delegate_role, recuse, reopen_gate
 from pilotage.control.gate_withdrawals import revoke_named
@@ -377,7 +377,9 @@ def risk_file(world: GateWorld, **changed: object) -> bytes:
 
 def accept(world: GateWorld, who: str = RISK_OFFICER, *, gate: str = "qa", **changed: Any) -> object:
     data = risk_file(world, **changed)
-    return accept_risk(world.instance, actor=world.person(who), release=world.release, gate=gate, data=data, file="r")
+    return accept_risk(
+        world.instance, actor=world.person(who), release=world.release, gate=gate, text=RiskText(data=data)
+    )
 
 
 @pytest.mark.parametrize(

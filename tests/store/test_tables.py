@@ -26,6 +26,7 @@ def _ours(_obj: Any, name: str | None, kind: str, _reflected: bool, _compared: A
 def test_every_table_and_column_of_the_mirror_is_in_the_database_and_the_reverse(engine: Engine) -> None:
     assert {
         console.console_session,
+        console.console_login,
         corpora.corpus,
         evaluation.evaluation_run,
         releases.release,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl
 
@@ -22,11 +23,13 @@ from pilotage.api.errors import Answer, of_error, of_refusal, of_serving, proble
 from pilotage.api.openapi import document_text
 from pilotage.api.operation import Call, Operation, Services
 from pilotage.api.table import OPERATIONS
+from pilotage.control.console_session import NEVER, OIDC
 from pilotage.core.clock import Clock
 from pilotage.core.errors import PilotageError
 from pilotage.core.ids import new_ulid
 from pilotage.core.reason import Refusal
-from pilotage.identity.principal import Principal, PrincipalKind
+from pilotage.gate.records import Login
+from pilotage.identity.principal import PrincipalKind
 from pilotage.serving.addresses import client_address, may_enter
 from pilotage.serving.context import Asker, Bearer
 from pilotage.serving.ports import Authenticator
@@ -80,13 +83,14 @@ class Api:
         if isinstance(matched, Answer):
             return matched
         operation, params = matched
-        actor = await self._actor(scope, operation)
-        if isinstance(actor, Answer):
-            return actor
+        asker = await self._asker(scope, operation)
+        if isinstance(asker, Answer):
+            return asker
         body = await _read(receive, MAX_UPLOAD if operation.uploads else MAX_BODY)
         if body is None:
             return problem(413, "BODY_TOO_LARGE", "The body is larger than this operation reads.")
-        call = Call(services=self._services, actor=actor, params=params, data=body)
+        actor, login = asker.principal, login_of(asker)
+        call = Call(services=self._services, actor=actor, params=params, data=body, login=login)
         if self._limiter is None:
             self._limiter = CapacityLimiter(CONCURRENT)
         return await to_thread.run_sync(self._run, operation, call, scope["query_string"], limiter=self._limiter)
@@ -106,7 +110,7 @@ class Api:
             return Answer(status=405, body=answer.body, headers=((b"allow", names.encode()),))
         return problem(404, "NOT_FOUND", "There is nothing at this address.", hint=f"See {DOCUMENT}.")
 
-    async def _actor(self, scope: Scope, operation: Operation) -> Principal | Answer:
+    async def _asker(self, scope: Scope, operation: Operation) -> Asker | Answer:
         tokens = [value for name, value in scope["headers"] if name == b"authorization"]
         scheme, _, token = tokens[0].decode("latin-1").partition(" ") if len(tokens) == 1 else ("", "", "")
         if scheme.lower() != "bearer" or not token.strip():
@@ -115,7 +119,7 @@ class Api:
         asker = await self._authenticator.authenticate(Bearer(token=token.strip()), at=self._clock.now())
         if isinstance(asker, ServingRefusal):
             return of_serving(asker)
-        return self._limited(asker, scope, operation) or asker.principal
+        return self._limited(asker, scope, operation) or asker
 
     def _limited(self, asker: Asker, scope: Scope, operation: Operation) -> Answer | None:
         """Return why the key may not be used for this, or None."""
@@ -140,8 +144,7 @@ class Api:
     def _run(self, operation: Operation, call: Call, query: bytes) -> Answer:
         try:
             fields = _fields(operation, call.data, query)
-            filled = Call(services=call.services, actor=call.actor, params=call.params, fields=fields, data=call.data)
-            result = operation.run(filled)
+            result = operation.run(replace(call, fields=fields))
         except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
             status = 422 if isinstance(error, msgspec.ValidationError) else 400
             return problem(status, "FIELDS_INVALID", str(error))
@@ -156,6 +159,13 @@ class Api:
             logger.exception("The API failed at %s, reference %s.", operation.command, reference)
             return problem(500, "INTERNAL", f"Something went wrong here. Give support the reference {reference}.")
         return of_refusal(result) if isinstance(result, Refusal) else Answer(status=200, body=result)
+
+
+def login_of(asker: Asker) -> Login | None:
+    """Return how a token's holder signed in; a time the provider does not tell is never recent."""
+    if asker.principal.via != OIDC:
+        return None
+    return Login(method=OIDC, at=asker.signed_in_at or NEVER, second_factor=asker.second_factor)
 
 
 def _fields(operation: Operation, data: bytes, query: bytes) -> Any:  # noqa: ANN401 - an instance of `takes`

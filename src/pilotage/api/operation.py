@@ -16,6 +16,7 @@ from pilotage.control.instance import Instance
 from pilotage.control.refresh_corpus import RefreshTools
 from pilotage.control.rollout_ports import RolloutPorts
 from pilotage.core.reason import Refusal
+from pilotage.gate.records import Login
 from pilotage.identity.principal import Principal
 
 
@@ -35,13 +36,17 @@ class Services:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One authenticated request. `fields` are of the operation's `takes`; `data` are the bytes of an upload."""
+    """One authenticated request. `fields` are of the operation's `takes`; `data` are the bytes of an upload.
+
+    `login` is how a person proved themselves at the identity provider; None for keys, which prove themselves each time.
+    """
 
     services: Services
     actor: Principal
     params: Mapping[str, str]
     fields: Any = None
     data: bytes = b""
+    login: Login | None = None
 
     @property
     def instance(self) -> Instance:

@@ -34,7 +34,7 @@ def _ask(runtime: Runtime) -> Callable[..., None]:
         """Ask a question as the person named by --as; the answer cites what that person may read."""
         with options.open("pilotage ask") as instance:
             asked = Question(workflow=workflow, text=question, space=space, as_of=day_of(as_of))
-            answer = runtime.ask(instance, options.actor(instance.workspace), asked)
+            answer = runtime.ask(instance, options.actor(instance), asked)
         options.show(answer, lambda out: render_answer(out, answer))
 
     return ask
@@ -62,7 +62,7 @@ def _feedback(runtime: Runtime) -> Callable[..., None]:
         with options.open("pilotage feedback") as instance:
             given = give_feedback(
                 instance,
-                actor=options.actor(instance.workspace),
+                actor=options.actor(instance),
                 interaction=interaction,
                 rating=rating,
                 redact=runtime.redact(instance),
@@ -78,7 +78,7 @@ def _feedback(runtime: Runtime) -> Callable[..., None]:
 def explain(options: Options, interaction: Annotated[str, typer.Argument(metavar="INTERACTION")]) -> None:
     """Show why this person was given this answer: the whole chain, with its proof."""
     with options.open("pilotage explain") as instance:
-        found = explain_interaction(instance, actor=options.actor(instance.workspace), interaction=interaction)
+        found = explain_interaction(instance, actor=options.actor(instance), interaction=interaction)
     record = found.as_json()
     options.show(record, lambda out: render_explanation(out, record))
 

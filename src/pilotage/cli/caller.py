@@ -14,4 +14,4 @@ def caller_of(instance: Instance, options: Options) -> Caller:
     key = os.environ.get("PILOTAGE_KEY", "")
     if options.person is None and key:
         return authenticate_key(instance, key)
-    return Caller(principal=options.actor(instance.workspace))
+    return Caller(principal=options.actor(instance))

@@ -56,7 +56,7 @@ def _refresh(runtime: Runtime) -> Callable[..., None]:
         with options.open("pilotage corpus refresh") as instance, _progress(options, name) as progress:
             done = refresh_corpus(
                 instance,
-                actor=options.actor(instance.workspace),
+                actor=options.actor(instance),
                 corpus=CorpusName(name),
                 source=source.resolve() if source else None,
                 accept=accept,
@@ -124,7 +124,7 @@ def diff(
 ) -> None:
     """Compare two versions; without numbers the newest with the one it follows."""
     with options.open("pilotage corpus diff") as instance:
-        actor = options.actor(instance.workspace)
+        actor = options.actor(instance)
         report = diff_versions(instance, actor=actor, corpus=CorpusName(name), a=a, b=b, words=words)
     options.show(report.as_json(), lambda out: _render_diff(out, report))
 
@@ -150,7 +150,7 @@ def accept(
 ) -> None:
     """Accept a proposed version (steward or owner; a second person under two-person review)."""
     with options.open("pilotage corpus accept") as instance:
-        actor = options.actor(instance.workspace)
+        actor = options.actor(instance)
         done = accept_version(instance, actor=actor, corpus=CorpusName(name), version=version, note=note)
     _show_decision(options, done)
 
@@ -163,7 +163,7 @@ def reject(
 ) -> None:
     """Reject a proposed version, with the reason."""
     with options.open("pilotage corpus reject") as instance:
-        actor = options.actor(instance.workspace)
+        actor = options.actor(instance)
         done = reject_version(instance, actor=actor, corpus=CorpusName(name), version=version, note=note)
     _show_decision(options, done)
 
@@ -186,7 +186,7 @@ def takedown(
     with options.open("pilotage corpus takedown") as instance:
         done = take_down(
             instance,
-            actor=options.actor(instance.workspace),
+            actor=options.actor(instance),
             request=TakedownRequest(
                 corpus=CorpusName(name),
                 document=document,
@@ -220,7 +220,7 @@ def search(
     with options.open("pilotage corpus search") as instance:
         found = search_corpus(
             instance,
-            actor=options.actor(instance.workspace),
+            actor=options.actor(instance),
             corpus=name,
             wanted=Search(question=question, version=version, as_of=day_of(as_of), top=top),
         )

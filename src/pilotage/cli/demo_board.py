@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from pilotage.cli.demo_gates import EAST, STAGING, WORKFLOW, ReleasePath
 from pilotage.cli.demo_scene import agreed
-from pilotage.control.accept_risk import accept_risk
+from pilotage.control.accept_risk import RiskText, accept_risk
 from pilotage.control.gate_duties import confirm_fact
 from pilotage.control.gate_status import gate_status
 from pilotage.control.make_cab_pack import make_cab_pack
@@ -65,9 +65,7 @@ class Board:
         spaces = ", ".join(wave.space for wave in _waves(path))
         text = _RISK.format(until=until, spaces=spaces).encode()
         who = path.person(Role.RISK_MANAGEMENT)
-        done = agreed(
-            accept_risk(path.instance, actor=who, release=path.release, gate="cab", data=text, file="risk.yaml")
-        )
+        done = agreed(accept_risk(path.instance, actor=who, release=path.release, gate="cab", text=RiskText(data=text)))
         path.say(
             "The dissent is not voted away",
             f"{who.label} accepts the risk it names until {done.risk.expires:%Y-%m-%d}; the gate is "

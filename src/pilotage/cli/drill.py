@@ -35,7 +35,7 @@ def rollback(
         done = drill_rollback(
             instance,
             rollout_ports(),
-            actor=options.actor(instance.workspace),
+            actor=options.actor(instance),
             request=DrillRequest(workflow=workflow, space=space, release=release),
             sleep=time.sleep,
         )

@@ -82,7 +82,7 @@ def _resume(runtime: Runtime) -> Callable[..., None]:
     def resume(options: Options, run: Run) -> None:
         """Go on with a run that was stopped or killed; what is answered is not asked again."""
         with options.open("pilotage evaluate resume") as instance:
-            options.actor(instance.workspace)
+            options.actor(instance)
             _drive(options, runtime, instance, run)
 
     return resume
@@ -91,7 +91,7 @@ def _resume(runtime: Runtime) -> Callable[..., None]:
 def run_request(options: Options, runtime: Runtime, request: EvaluationRequest, name: str) -> None:
     """Start a run, drive it to its end and show it."""
     with options.open(name) as instance:
-        run = start_evaluation(instance, actor=options.actor(instance.workspace), request=request)
+        run = start_evaluation(instance, actor=options.actor(instance), request=request)
         if isinstance(run, Refusal):
             options.refuse(run)
         _drive(options, runtime, instance, run.id)
@@ -199,7 +199,7 @@ def _render_list(out: Console, found: Sequence[dict[str, Any]]) -> None:
 def cancel(options: Options, run: Run) -> None:
     """Stop a run; it can be resumed."""
     with options.open("pilotage evaluate cancel") as instance:
-        done = cancel_run(instance, actor=options.actor(instance.workspace), identifier=run)
+        done = cancel_run(instance, actor=options.actor(instance), identifier=run)
         if isinstance(done, Refusal):
             options.refuse(done)
         record = describe_run(instance, run)
@@ -211,7 +211,7 @@ def void(
 ) -> None:
     """Take a gating attempt back; two different people must say so."""
     with options.open("pilotage evaluate void") as instance:
-        done = void_run(instance, actor=options.actor(instance.workspace), identifier=run, reason=reason)
+        done = void_run(instance, actor=options.actor(instance), identifier=run, reason=reason)
     if isinstance(done, Refusal):
         options.refuse(done)
     text = "voided" if done.is_voided else f"{done.people} of 2 people have asked for it"

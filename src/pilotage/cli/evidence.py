@@ -92,7 +92,7 @@ def _render(out: Console, items: tuple[Evidence, ...]) -> None:
 def own(options: Options, digest: Digest) -> None:
     """Compute lineage, classification and the secrets scan of a release again, and attach them."""
     with options.open("pilotage evidence own") as instance:
-        done = attach_own(instance, actor=options.actor(instance.workspace), release=digest)
+        done = attach_own(instance, actor=options.actor(instance), release=digest)
     if isinstance(done, Refusal):
         options.refuse(done)
     options.show({"evidence": [_shown(item) for item in done]}, lambda out: _render(out, done))
@@ -127,7 +127,7 @@ def withdraw(
 ) -> None:
     """Withdraw one's own evidence; its adverse results stay in the history."""
     with options.open("pilotage evidence withdraw") as instance:
-        refusal = withdraw_evidence(instance, actor=options.actor(instance.workspace), evidence=evidence, reason=reason)
+        refusal = withdraw_evidence(instance, actor=options.actor(instance), evidence=evidence, reason=reason)
     if refusal is not None:
         options.refuse(refusal)
     options.show({"evidence": evidence, "state": "withdrawn"}, lambda out: out.print(f"{evidence} is withdrawn."))

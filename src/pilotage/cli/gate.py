@@ -15,7 +15,7 @@ from pilotage.cli.caller import caller_of
 from pilotage.cli.gate_changes import add_changes
 from pilotage.cli.options import NO, Options, command
 from pilotage.cli.written import write_file
-from pilotage.control.accept_risk import accept_risk
+from pilotage.control.accept_risk import RiskText, accept_risk
 from pilotage.control.change_state import change_state_of
 from pilotage.control.export_decision import export_decision
 from pilotage.control.gate_duties import Handing, StandAside, confirm_fact, delegate_role, recuse, reopen_gate
@@ -158,8 +158,9 @@ def sign(
             half=Half.POST if post else Half.PRE,
             space=space,
             delegated_from=delegated_from,
+            login=options.login(instance),
         )
-        done = sign_gate(instance, actor=options.actor(instance.workspace), release=digest, ballot=ballot)
+        done = sign_gate(instance, actor=options.actor(instance), release=digest, ballot=ballot)
     if isinstance(done, Refusal):
         options.refuse(done)
     vote = done.vote
@@ -195,8 +196,9 @@ def accept(
     if not file.is_file():
         raise UsageError("FILE_UNKNOWN", f"There is no file {file}.", hint="Write the path of the risk acceptance.")
     with options.open("pilotage gate accept-risk") as instance:
-        actor = options.actor(instance.workspace)
-        done = accept_risk(instance, actor=actor, release=digest, gate=gate, data=file.read_bytes(), file=file.name)
+        actor = options.actor(instance)
+        text = RiskText(data=file.read_bytes(), file=file.name, login=options.login(instance))
+        done = accept_risk(instance, actor=actor, release=digest, gate=gate, text=text)
     if isinstance(done, Refusal):
         options.refuse(done)
 
@@ -221,7 +223,7 @@ def delegate(
     with options.open("pilotage gate delegate") as instance:
         until = instance.clock.now() + _span(for_)
         handing = Handing(to=to, role=parse_role(role), gates=frozenset(gate or ()), until=until, reason=reason)
-        done = delegate_role(instance, actor=options.actor(instance.workspace), handing=handing)
+        done = delegate_role(instance, actor=options.actor(instance), handing=handing)
     if isinstance(done, Refusal):
         options.refuse(done)
     result = {"delegation": done.id, "to": done.to, "role": done.role.value, "until": done.until.isoformat()}
@@ -246,7 +248,7 @@ def stand_aside(
     """Stand aside from your seat for its registered alternate."""
     with options.open("pilotage gate recuse") as instance:
         aside = StandAside(gate=gate, role=parse_role(role), alternate=alternate, reason=reason)
-        refusal = recuse(instance, actor=options.actor(instance.workspace), release=digest, aside=aside)
+        refusal = recuse(instance, actor=options.actor(instance), release=digest, aside=aside)
     if refusal is not None:
         options.refuse(refusal)
     options.show({"role": role, "alternate": alternate}, lambda out: out.print(f"{alternate} stands in for {role}."))
@@ -259,7 +261,7 @@ def revoke(
 ) -> None:
     """End a delegation you gave, or withdraw a risk acceptance you own or approved."""
     with options.open("pilotage gate revoke") as instance:
-        done = revoke_named(instance, actor=options.actor(instance.workspace), name=name, reason=reason)
+        done = revoke_named(instance, actor=options.actor(instance), name=name, reason=reason)
     if isinstance(done, Refusal):
         options.refuse(done)
     options.show({"revoked": name, "kind": done}, lambda out: out.print(f"The {done} {name} has ended."))
@@ -268,7 +270,7 @@ def revoke(
 def reopen(options: Options, digest: Digest, gate: GateName, reason: Why) -> None:
     """Open the next attempt after a reject, once there is new evidence."""
     with options.open("pilotage gate reopen") as instance:
-        done = reopen_gate(instance, actor=options.actor(instance.workspace), release=digest, gate=gate, reason=reason)
+        done = reopen_gate(instance, actor=options.actor(instance), release=digest, gate=gate, reason=reason)
     if isinstance(done, Refusal):
         options.refuse(done)
     options.show({"gate": gate, "attempt": done.number}, lambda out: out.print(f"{gate}: attempt {done.number}."))
@@ -283,7 +285,7 @@ def fact(
 ) -> None:
     """State that a test alert arrived or a test page was acknowledged; who is on duty says so."""
     with options.open("pilotage gate fact") as instance:
-        done = confirm_fact(instance, actor=options.actor(instance.workspace), workflow=workflow, kind=kind)
+        done = confirm_fact(instance, actor=options.actor(instance), workflow=workflow, kind=kind)
     if isinstance(done, Refusal):
         options.refuse(done)
     options.show({"fact": done, "kind": kind}, lambda out: out.print(f"{kind} noted."))

@@ -90,7 +90,7 @@ def open_new(
         message = f"{kind.value} rolls {workflow} back in every space at once."
         raise UsageError("CONFIRM", message, hint="Write --confirm when that is meant.")
     with options.open("pilotage incident open") as instance:
-        actor = options.actor(instance.workspace)
+        actor = options.actor(instance)
         if kind is None:
             found = open_by_person(
                 instance, actor=actor, workflow=workflow, space=space, severity=severity, summary=summary
@@ -150,7 +150,7 @@ def close(
 
 def _change(options: Options, identifier: str, change: Change, name: str) -> None:
     with options.open(name) as instance:
-        actor = options.actor(instance.workspace)
+        actor = options.actor(instance)
         done = update_incident(instance, actor=actor, incident=identifier, change=change)
     if isinstance(done, Refusal):
         options.refuse(done)

@@ -43,7 +43,7 @@ def create(
 ) -> None:
     """Create a key for a person (local mode; yourself by default) or a service. It is shown once."""
     with options.open("pilotage key create") as instance:
-        actor = options.actor(instance.workspace)
+        actor = options.actor(instance)
         holder = service or person or str(actor.person)
         request = KeyRequest(
             kind=KeyKind.SERVICE if service else KeyKind.LOCAL,
@@ -96,7 +96,7 @@ def list_all(options: Options) -> None:
 def rotate(options: Options, identifier: Identifier) -> None:
     """Replace a key; the old one works on for seven days."""
     with options.open("pilotage key rotate") as instance:
-        done = rotate_key(instance, actor=options.actor(instance.workspace), identifier=identifier)
+        done = rotate_key(instance, actor=options.actor(instance), identifier=identifier)
     if isinstance(done, Refusal):
         options.refuse(done)
     record = {"key": done.issued.text, "id": done.issued.key.id, "old": done.old, "until": to_text(done.old_expires_at)}
@@ -106,5 +106,5 @@ def rotate(options: Options, identifier: Identifier) -> None:
 def revoke(options: Options, identifier: Identifier) -> None:
     """Revoke a key; every process refuses it within a second."""
     with options.open("pilotage key revoke") as instance:
-        at = revoke_key(instance, actor=options.actor(instance.workspace), identifier=identifier)
+        at = revoke_key(instance, actor=options.actor(instance), identifier=identifier)
     options.show({"id": identifier, "revoked_at": to_text(at)}, lambda out: out.print(f"{identifier} is revoked."))

@@ -91,7 +91,7 @@ def export(
     """Write the ledger, or an extract with proofs, for somebody to verify."""
     with options.open("pilotage ledger export") as instance:
         selection = Selection(entries=entry or (), subjects=subject or (), disclose=disclose or ())
-        done = export_ledger(instance, actor=options.actor(instance.workspace), target=target, selection=selection)
+        done = export_ledger(instance, actor=options.actor(instance), target=target, selection=selection)
     if isinstance(done, Refusal):
         options.refuse(done)
     record = done.as_json()
@@ -128,19 +128,19 @@ Why = Annotated[str, typer.Option(help="Why; recorded.")]
 def rotate(options: Options, reason: Why) -> None:
     """Let a new key sign from now on; both keys sign the same tree."""
     with options.open("pilotage ledger rotate-key") as instance:
-        done = rotate_ledger_key(instance, actor=options.actor(instance.workspace), reason=reason)
+        done = rotate_ledger_key(instance, actor=options.actor(instance), reason=reason)
     _show_checkpoint(options, done)
 
 
 def key_lost(options: Options, reason: Why) -> None:
     """Go on with a new key after the old one was lost; verification will report the break."""
     with options.open("pilotage ledger key-lost") as instance:
-        done = declare_key_lost(instance, actor=options.actor(instance.workspace), reason=reason)
+        done = declare_key_lost(instance, actor=options.actor(instance), reason=reason)
     _show_checkpoint(options, done)
 
 
 def new_epoch(options: Options, reason: Why) -> None:
     """Open a new epoch after the database was restored from a backup."""
     with options.open("pilotage ledger new-epoch") as instance:
-        done = open_new_epoch(instance, actor=options.actor(instance.workspace), reason=reason)
+        done = open_new_epoch(instance, actor=options.actor(instance), reason=reason)
     _show_checkpoint(options, done)

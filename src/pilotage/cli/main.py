@@ -15,6 +15,7 @@ from pilotage.cli import (
     incident,
     key,
     ledger,
+    login,
     release,
     report,
     rollback,
@@ -53,4 +54,5 @@ def make_app(runtime: Runtime) -> typer.Typer:
     drill.register(app)
     ledger.register(app)
     key.register(app)
+    login.register(app)
     return app

@@ -21,15 +21,17 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from pilotage.cli.session_file import SessionFile
+from pilotage.control.console_session import SignedIn, find_session
 from pilotage.control.instance import Instance
 from pilotage.control.open_instance import Opening, open_instance
 from pilotage.core.errors import Conflict, NotPermitted, PilotageError, Unavailable, UsageError
 from pilotage.core.ids import PersonId
 from pilotage.core.reason import Refusal
+from pilotage.gate.records import Login
 from pilotage.identity.principal import Principal
 from pilotage.workspace.people import IdentityMode
 from pilotage.workspace.principals import local_principal
-from pilotage.workspace.records import Workspace
 
 NO, USAGE, FORBIDDEN, DOWN = 1, 2, 3, 4
 _ABOUT_THE_PERSON = frozenset({"NOT_PERMITTED", "NOT_STEWARD", "SECOND_PERSON_NEEDED", "SOD_CONFLICT", "SOD_SERVICE"})
@@ -62,16 +64,32 @@ class Options:
         """Open the instance for this command."""
         return open_instance(self.opening(command, **changes))
 
-    def actor(self, workspace: Workspace) -> Principal:
-        """Return who acts; raise UsageError or NotPermitted when nobody is named."""
+    def actor(self, instance: Instance) -> Principal:
+        """Return who acts; raise UsageError or NotPermitted when nobody is named or signed in."""
+        workspace = instance.workspace
         if workspace.identity.mode is not IdentityMode.LOCAL:
-            hint = "Use the API or the console with a token of the identity provider."
-            raise NotPermitted("LOGIN_NEEDED", "This workspace signs people in by OIDC; --as is not proof.", hint=hint)
+            return self.signed_in(instance).principal
         name = self.person or os.environ.get("PILOTAGE_AS")
         if not name:
             people = ", ".join(sorted(workspace.people)[:8]) or "none"
             raise UsageError("WHO_ACTS", "Nobody is named.", hint=f"Write --as PERSON; declared are {people} ...")
         return local_principal(workspace, PersonId(name))
+
+    def login(self, instance: Instance) -> Login | None:
+        """Return how the person signed in, for decisions that need it fresh; None in local identity mode."""
+        is_local = instance.workspace.identity.mode is IdentityMode.LOCAL
+        return None if is_local else self.signed_in(instance).login
+
+    def signed_in(self, instance: Instance) -> SignedIn:
+        """Return the session that `pilotage login` began; raise NotPermitted."""
+        hint = "Run `pilotage login`."
+        if self.person is not None:
+            raise NotPermitted("LOGIN_NEEDED", "This workspace signs people in by OIDC; --as is not proof.", hint=hint)
+        token = SessionFile.of(instance.workspace.id, os.environ).read()
+        found = None if token is None else find_session(instance, token)
+        if found is None:
+            raise NotPermitted("LOGIN_NEEDED", "Nobody is signed in at this command line.", hint=hint)
+        return found
 
     def show(self, value: Mapping[str, Any] | list[Any], render: Callable[[Console], None]) -> None:
         """Print a result: JSON when asked, else what `render` prints."""

@@ -55,7 +55,7 @@ def seal(
 ) -> None:
     """Seal the workflow as declared now into a release."""
     with options.open("pilotage release seal") as instance:
-        done = seal_release(instance, actor=options.actor(instance.workspace), workflow=workflow, note=note)
+        done = seal_release(instance, actor=options.actor(instance), workflow=workflow, note=note)
     if isinstance(done, Refusal):
         options.refuse(done)
     options.show(done.as_json(), lambda out: _render_sealed(out, done))
@@ -161,7 +161,7 @@ def _change(
     options: Options, verb: str, change: Callable[..., StateChange | Refusal], digest: str, reason: str
 ) -> None:
     with options.open(f"pilotage release {verb}") as instance:
-        done = change(instance, actor=options.actor(instance.workspace), release=digest, reason=reason)
+        done = change(instance, actor=options.actor(instance), release=digest, reason=reason)
     if isinstance(done, Refusal):
         options.refuse(done)
     options.show(done.as_json(), lambda out: _render_change(out, done))

@@ -34,7 +34,7 @@ def rollback(
 ) -> None:
     """Go back to the release before, everywhere or in one space, and follow it until it is verified."""
     with options.open("pilotage rollback") as instance:
-        actor = options.actor(instance.workspace)
+        actor = options.actor(instance)
         request = RollbackRequest(workflow=workflow, reason=reason, space=space)
         moved = roll_back(instance, actor=actor, request=request)
         if isinstance(moved, Refusal):

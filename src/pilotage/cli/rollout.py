@@ -63,7 +63,7 @@ def start(
     """Say what the traffic can and cannot prove, then start."""
     request = StartRequest(release=digest, space=space, plan=plan, accepted=yes, per_day=per_day)
     with options.open("pilotage rollout start") as instance:
-        done = start_rollout(instance, rollout_ports(), actor=options.actor(instance.workspace), request=request)
+        done = start_rollout(instance, rollout_ports(), actor=options.actor(instance), request=request)
     if isinstance(done, Refusal):
         options.refuse(done)
     body = {**summary(done.rollout), "preflight": done.foresight.as_json()}
@@ -159,7 +159,7 @@ def pause(
 ) -> None:
     """Stop where it stands; triggers stay armed."""
     with options.open("pilotage rollout pause") as instance:
-        actor = options.actor(instance.workspace)
+        actor = options.actor(instance)
         done = pause_rollout(instance, actor=actor, rollout=identifier, zero=zero, note=reason)
     _moved(options, done)
 
@@ -167,7 +167,7 @@ def pause(
 def resume(options: Options, identifier: Identifier, reason: Note = "") -> None:
     """Go on where the pause began; gate and freeze are asked again."""
     with options.open("pilotage rollout resume") as instance:
-        actor = options.actor(instance.workspace)
+        actor = options.actor(instance)
         done = resume_rollout(instance, rollout_ports(), actor=actor, rollout=identifier, note=reason)
     _moved(options, done)
 
@@ -179,7 +179,7 @@ def go(
 ) -> None:
     """Sign the verdict of the step, in a role that the plan names."""
     with options.open("pilotage rollout go") as instance:
-        actor = options.actor(instance.workspace)
+        actor = options.actor(instance)
         done = sign_go(instance, rollout_ports(), actor=actor, rollout=identifier, verdict=verdict)
     _moved(options, done)
 
@@ -187,7 +187,7 @@ def go(
 def abort(options: Options, identifier: Identifier, reason: Note = "") -> None:
     """Give the rollout up; with user traffic it is taken back and validated."""
     with options.open("pilotage rollout abort") as instance:
-        actor = options.actor(instance.workspace)
+        actor = options.actor(instance)
         done = abort_rollout(instance, actor=actor, rollout=identifier, note=reason)
     _moved(options, done)
 
@@ -204,7 +204,7 @@ def extend(
     except ValueError as error:
         raise UsageError("DURATION", str(error)) from error
     with options.open("pilotage rollout extend") as instance:
-        actor = options.actor(instance.workspace)
+        actor = options.actor(instance)
         done = extend_step(instance, actor=actor, rollout=identifier, seconds=seconds, note=reason)
     _moved(options, done)
 
@@ -220,7 +220,7 @@ def overrule(
         message = f"{file} holds no risk acceptance."
         raise UsageError("ACCEPTANCE", message)
     with options.open("pilotage rollout overrule") as instance:
-        actor = options.actor(instance.workspace)
+        actor = options.actor(instance)
         done = overrule_rollout(instance, rollout_ports(), actor=actor, rollout=identifier, acceptance=value)
     if isinstance(done, Refusal):
         options.refuse(done)
@@ -234,6 +234,6 @@ def overrule(
 def release(options: Options, identifier: Identifier, reason: Note = "") -> None:
     """Let a held rollout observe again, once its cause is gone."""
     with options.open("pilotage rollout release") as instance:
-        actor = options.actor(instance.workspace)
+        actor = options.actor(instance)
         done = release_hold(instance, rollout_ports(), actor=actor, rollout=identifier, note=reason)
     _moved(options, done)

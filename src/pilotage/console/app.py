@@ -14,11 +14,11 @@ from anyio import CapacityLimiter, to_thread
 
 from pilotage.console import cookies
 from pilotage.console.assets import load_assets
-from pilotage.console.dispatch import respond
+from pilotage.console.dispatch import reason_of, respond, status_of, unexpected
 from pilotage.console.events import send_events
 from pilotage.console.frame import frame_values
 from pilotage.console.guards import is_own_origin
-from pilotage.console.headers import strict_headers, with_strict
+from pilotage.console.headers import form_targets, strict_headers, with_strict
 from pilotage.console.incoming import Incoming, ReadError, read_request
 from pilotage.console.outgoing import Outgoing, html, static, whole
 from pilotage.console.pages.problem import problem_page
@@ -26,6 +26,8 @@ from pilotage.console.render import Renderer
 from pilotage.console.reply import Download, Later, Page, Redirect, Reply, Stream
 from pilotage.console.site import TABLE
 from pilotage.console.visit import Services, Visit
+from pilotage.core.errors import PilotageError
+from pilotage.core.ids import new_ulid
 from pilotage.core.reason import Reason
 from pilotage.serving.context import Peer
 
@@ -47,7 +49,7 @@ class Console:
         oidc = workspace.identity.oidc
         self._services = services
         self._assets = load_assets()
-        self._strict = strict_headers(None if oidc is None else oidc.issuer)
+        self._strict = strict_headers(() if oidc is None else form_targets(oidc))
         self._trusted = workspace.gateway.trusted_proxies
         self._limiter: CapacityLimiter | None = None
         self._renderer = Renderer(workspace, self._assets)
@@ -71,7 +73,7 @@ class Console:
     async def _answer(self, incoming: Incoming, receive: Receive, send: Send) -> None:
         visit, reply = await self._in_thread(self._respond, incoming)
         if isinstance(reply, Later):
-            reply = await reply.run()
+            reply = await self._later(visit, reply)
         if isinstance(reply, Stream):
             await send_events(reply, with_strict((), self._strict, is_secure=visit.is_secure), receive, send)
             return
@@ -79,6 +81,17 @@ class Console:
         if incoming.takes_gzip:
             outgoing = outgoing.packed()
         await self._send(send, outgoing, is_secure=visit.is_secure, is_head=incoming.method == "HEAD")
+
+    async def _later(self, visit: Visit, reply: Later) -> Page | Redirect:
+        try:
+            return await reply.run()
+        except PilotageError as error:
+            return problem_page(status_of(error), (reason_of(error),))
+        except Exception:
+            # The edge of the process, as in `respond`: what waited for the network or the pipeline may fail too.
+            reference = new_ulid(visit.now)
+            logger.exception("The console failed at %s, reference %s.", visit.path, reference)
+            return problem_page(500, (unexpected(reference),))
 
     async def _in_thread(self, work: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401 - what `work` returns
         if self._limiter is None:
@@ -106,6 +119,7 @@ class Console:
             form=incoming.form,
             now=now,
             peer=incoming.peer,
+            login_secret=cookies.login_secret(incoming.cookies, is_secure=incoming.is_secure),
             theme=theme if theme in cookies.THEMES else "auto",
             is_secure=incoming.is_secure,
             wants_events=incoming.wants_events,

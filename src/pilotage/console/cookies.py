@@ -1,4 +1,4 @@
-"""The two cookies of the console: the session, and the chosen look.
+"""The cookies of the console: the session, a sign-in under way, and the chosen look.
 
 Rule: the session's cookie is `__Host-` (secure, host-only, whole site) behind TLS and plain on loopback HTTP only.
 """
@@ -10,6 +10,9 @@ from typing import Final
 
 SECURE_NAME: Final = "__Host-pilotage"
 PLAIN_NAME: Final = "pilotage"
+SECURE_LOGIN: Final = "__Host-pilotage-login"
+PLAIN_LOGIN: Final = "pilotage-login"
+_LOGIN_S: Final = 600
 THEME: Final = "pilotage-theme"
 THEMES: Final = ("auto", "light", "dark")
 _LONGEST_S: Final = 36_000
@@ -34,6 +37,23 @@ def set_session(token: str, *, is_secure: bool) -> str:
     """Return the Set-Cookie value that keeps a session."""
     name = SECURE_NAME if is_secure else PLAIN_NAME
     return f"{name}={token}; Path=/; HttpOnly; SameSite=Lax; Max-Age={_LONGEST_S}" + ("; Secure" if is_secure else "")
+
+
+def login_secret(cookies: Mapping[str, str], *, is_secure: bool) -> str | None:
+    """Return the secret of the sign-in that this browser began, if there is one."""
+    return cookies.get(SECURE_LOGIN if is_secure else PLAIN_LOGIN)
+
+
+def set_login(secret: str, *, is_secure: bool) -> str:
+    """Return the Set-Cookie value that binds a sign-in to this browser."""
+    name = SECURE_LOGIN if is_secure else PLAIN_LOGIN
+    return f"{name}={secret}; Path=/; HttpOnly; SameSite=Lax; Max-Age={_LOGIN_S}" + ("; Secure" if is_secure else "")
+
+
+def drop_login(*, is_secure: bool) -> str:
+    """Return the Set-Cookie value that forgets a sign-in."""
+    name = SECURE_LOGIN if is_secure else PLAIN_LOGIN
+    return f"{name}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0" + ("; Secure" if is_secure else "")
 
 
 def drop_session(*, is_secure: bool) -> str:

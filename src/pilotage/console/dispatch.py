@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -49,7 +49,7 @@ def respond(table: Table, visit: Visit, token: str | None) -> tuple[Visit, Reply
         # The edge of the process: the person gets a reference, the log gets the trace.
         reference = new_ulid(visit.now)
         logger.exception("The console failed at %s, reference %s.", visit.path, reference)
-        return visit, problem_page(500, (_unexpected(reference),))
+        return visit, problem_page(500, (unexpected(reference),))
 
 
 def _routed(table: Table, visit: Visit) -> Reply:
@@ -79,7 +79,12 @@ def _shown(reply: Reply | Refusal) -> Reply:
 def _sign_in_first(visit: Visit, entry: Entry) -> Reply:
     if visit.method == "POST":
         return login_page(visit, kept=entry)
-    return Redirect(to=f"/login?next={quote(visit.path)}")
+    return Redirect(to=f"/login?next={quote(whole_address(visit), safe='/')}")
+
+
+def whole_address(visit: Visit) -> str:
+    """Return the path with its query, to come back to."""
+    return f"{visit.path}?{urlencode(visit.query)}" if visit.query else visit.path
 
 
 def _posted(entry: Entry, visit: Visit) -> Reply:
@@ -156,6 +161,7 @@ def _store_down(visit: Visit) -> Reason:
     return Reason(code="STORE_UNAVAILABLE", text=f"The database does not answer in time. {done} Try again.".strip())
 
 
-def _unexpected(reference: str) -> Reason:
+def unexpected(reference: str) -> Reason:
+    """Return what a person is told of a failure of ours."""
     text = f"Something went wrong here, and it is our fault. Give support the reference {reference}."
     return Reason(code="INTERNAL", text=text, where=reference)

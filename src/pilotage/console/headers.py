@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
+from pilotage.identity.settings import OidcSettings
+
 _FEATURES: Final = (
     "accelerometer autoplay camera clipboard-read display-capture encrypted-media fullscreen gamepad"
     " geolocation gyroscope hid idle-detection local-fonts magnetometer microphone midi payment"
@@ -18,12 +20,17 @@ _FEATURES: Final = (
 _HSTS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
-def content_policy(issuer: str | None = None) -> str:
-    """Return the Content-Security-Policy; forms may go to the identity provider's origin when there is one."""
-    origin = ""
-    if issuer is not None:
-        parts = urlsplit(issuer)
-        origin = f" {parts.scheme}://{parts.netloc}"
+def form_targets(oidc: OidcSettings) -> tuple[str, ...]:
+    """Return the origins of the identity provider that forms may lead to: its own and those declared for its pages."""
+    given = oidc.sign_in
+    pages = (oidc.issuer, *((given.authorization_endpoint, given.end_session_endpoint) if given is not None else ()))
+    parts = [urlsplit(page) for page in pages if page is not None]
+    return tuple(dict.fromkeys(f"{one.scheme}://{one.netloc}" for one in parts))
+
+
+def content_policy(targets: tuple[str, ...] = ()) -> str:
+    """Return the Content-Security-Policy; forms may lead to ourselves and to these origins."""
+    origin = "".join(f" {target}" for target in targets)
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self';"
         f" form-action 'self'{origin}; base-uri 'none'; frame-ancestors 'none';"
@@ -31,11 +38,11 @@ def content_policy(issuer: str | None = None) -> str:
     )
 
 
-def strict_headers(issuer: str | None = None) -> tuple[tuple[bytes, bytes], ...]:
+def strict_headers(targets: tuple[str, ...] = ()) -> tuple[tuple[bytes, bytes], ...]:
     """Return the headers that every answer carries, whatever it is."""
     features = ", ".join(f"{name}=()" for name in _FEATURES.split())
     return (
-        (b"content-security-policy", content_policy(issuer).encode()),
+        (b"content-security-policy", content_policy(targets).encode()),
         (b"x-content-type-options", b"nosniff"),
         (b"referrer-policy", b"same-origin"),
         (b"cross-origin-opener-policy", b"same-origin"),

@@ -27,6 +27,7 @@ ENTRIES: Final = (
     Entry(
         method="POST", path="/login", name="Login", handle=login.sign_in, needs=None, command="-", back=login.login_page
     ),
+    Entry(method="GET", path="/login/return", name="Login", handle=login.come_back, needs=None),
     Entry(method="POST", path="/logout", name="Login", handle=login.sign_out, command="-"),
     Entry(method="POST", path="/theme", name="Login", handle=login.choose_theme, needs=None, command="-"),
     Entry(method="GET", path="/workflows", name="Workflows", handle=workflows.show_workflows),

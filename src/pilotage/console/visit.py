@@ -17,6 +17,8 @@ from pilotage.control.instance import Instance
 from pilotage.control.rollout_ports import RolloutPorts
 from pilotage.core.reason import Reason
 from pilotage.identity.principal import Principal
+from pilotage.identity.refused import CredentialRefused
+from pilotage.identity.sign_in import Attempt, Proven
 from pilotage.serving.context import Asked, Peer
 from pilotage.serving.run import Finished, Sink
 
@@ -37,15 +39,35 @@ class Asking(Protocol):
         ...
 
 
+class Provider(Protocol):
+    """Signs people in with the identity provider. Real: adapters/identity_providers/sign_in.py."""
+
+    async def page(self, attempt: Attempt) -> str:
+        """Return the provider's page for an attempt; raise Unavailable."""
+        ...
+
+    async def redeem(self, code: str, attempt: Attempt, *, issuer: str | None = None) -> Proven | CredentialRefused:
+        """Exchange the code that the provider gave for who is there; raise Unavailable."""
+        ...
+
+    async def sign_out_page(self) -> str | None:
+        """Return the provider's page that ends its own session, when it has one."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What the console is joined with at start. `redact` cleans text for storage."""
+    """What the console is joined with at start. `redact` cleans text for storage.
+
+    `provider` is None in local identity mode, and when the workspace declares no `sign_in`.
+    """
 
     instance: Instance
     reading: Instance
     redact: Callable[[str], str]
     asking: Asking
     ports: RolloutPorts
+    provider: Provider | None = None
     live: LiveBoard = field(default_factory=LiveBoard)
     waiting: WaitingCounts = field(default_factory=WaitingCounts)
 
@@ -54,7 +76,8 @@ class Services:
 class Visit:
     """One request. `problems` are why a form is shown again; `form` then holds what was typed.
 
-    `notice` is a sentence above the page; `query` keeps the first value of each name; `theme` is light, dark or auto.
+    `notice` is a sentence above the page; `query` keeps the first value of each name; `theme` is light, dark or auto;
+    `login_secret` is the cookie of a sign-in that this browser began.
     """
 
     services: Services
@@ -67,6 +90,7 @@ class Visit:
     now: datetime
     peer: Peer
     theme: str = "auto"
+    login_secret: str | None = field(default=None, repr=False)
     is_secure: bool = False
     wants_events: bool = False
     renderer: Rendering | None = None

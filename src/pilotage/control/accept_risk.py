@@ -22,7 +22,8 @@ from pilotage.core.digest import digest_of
 from pilotage.core.ids import PersonId, new_ulid
 from pilotage.core.reason import Reason, Refusal
 from pilotage.gate.acceptance import acceptance_problems, approver_problem, file_problems, needed_level
-from pilotage.gate.records import Approver, GateInput, RiskAcceptance
+from pilotage.gate.eligibility import old_login
+from pilotage.gate.records import Approver, GateInput, Login, RiskAcceptance
 from pilotage.gate.report import GateReport
 from pilotage.gate.risk_file import RiskFile, read_risk_file
 from pilotage.identity.principal import Principal, PrincipalKind
@@ -30,6 +31,15 @@ from pilotage.identity.roles import Action, Role, grant_for
 from pilotage.ledger.entry import EntryKind
 from pilotage.store.gate_people import acceptance_of_text, acceptances_of_risk, add_acceptance
 from pilotage.store.releases import StoredRelease, named_release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskText:
+    """A risk file as it was handed in. `login` None: local identity mode, where every command proves the person."""
+
+    data: bytes
+    file: str = "risk.yaml"
+    login: Login | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +64,12 @@ class Accepted:
         }
 
 
-def accept_risk(
-    instance: Instance, *, actor: Principal, release: str, gate: str, data: bytes, file: str
-) -> Accepted | Refusal:
+def accept_risk(instance: Instance, *, actor: Principal, release: str, gate: str, text: RiskText) -> Accepted | Refusal:
     """Approve a risk acceptance, or join the one written from the same file."""
-    written = read_risk_file(data, file=file)
+    problem = None if text.login is None else old_login(text.login, instance.clock.now())
+    if problem is not None:
+        return Refusal(reasons=(problem,))
+    written = read_risk_file(text.data, file=text.file)
     role = _authority(actor, written)
     if isinstance(role, Refusal):
         return role
@@ -66,8 +77,8 @@ def accept_risk(
         now = instance.clock.now()
         notice_changes(connection, instance, now)
         stored = named_release(connection, release)
-        text = digest_of(data).removeprefix("sha256:")
-        known = acceptance_of_text(connection, stored.digest, gate, text)
+        digest = digest_of(text.data).removeprefix("sha256:")
+        known = acceptance_of_text(connection, stored.digest, gate, digest)
         chain = open_chain(connection, instance, stored, now)
         space = space_for(instance, gate, None)
         report = report_of(chain, gate, space=space)
@@ -84,7 +95,7 @@ def accept_risk(
             return Refusal(reasons=reasons)
         others = tuple(one for one in risk.approvers if one.person != approver.person)
         risk = replace(risk, approvers=(*others, approver))
-        add_acceptance(connection, risk, text)
+        add_acceptance(connection, risk, digest)
         _record(connection, risk, actor, now)
         after = open_chain(connection, instance, stored, now)
         return Accepted(

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pilotage.core.ids import PersonId
 from pilotage.core.reason import Reason
 from pilotage.evidence.records import Evidence
-from pilotage.gate.records import Delegation, GateInput, ReleaseFacts, Roster, SeatAt, Vote
+from pilotage.gate.records import Delegation, GateInput, Login, ReleaseFacts, Roster, SeatAt, Vote
 from pilotage.gate.vocabulary import VoteDecision
 from pilotage.identity.roles import Role
 from pilotage.release.authorship import UNKNOWN
@@ -202,13 +202,21 @@ def _checklist_problem(vote: Vote, given: GateInput) -> Reason | None:
     return None
 
 
+def old_login(login: Login, at: datetime) -> Reason | None:
+    """Return why a login is too old for a decision of weight at this moment."""
+    age = at - login.at
+    if timedelta() <= age <= LOGIN_AGE:
+        return None
+    text = "This decision asks for a login of the last 15 minutes: log in again, then decide."
+    return Reason(code="LOGIN_OLD", text=text, observed=str(age), limit="15 min")
+
+
 def _login_problem(vote: Vote, given: GateInput) -> Reason | None:
     if not given.facts.guards_production:
         return None
-    age = vote.at - vote.login.at
-    if not timedelta() <= age <= LOGIN_AGE:
-        text = "This gate guards production: log in again, at most 15 minutes before the vote."
-        return Reason(code="LOGIN_OLD", text=text, observed=str(age), limit="15 min")
+    problem = old_login(vote.login, vote.at)
+    if problem is not None:
+        return problem
     if vote.login.second_factor or (vote.login.second_factor is None and given.facts.is_local_demo):
         return None
     text = (

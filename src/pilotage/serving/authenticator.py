@@ -82,6 +82,8 @@ class BearerAuthenticator:
             pseudonym="",
             via=found.principal.via,
             authenticated_at=found.authenticated_at,
+            signed_in_at=found.signed_in_at,
+            second_factor=found.second_factor,
             actors=found.actors,
         )
 

@@ -114,7 +114,8 @@ class Asker:
     """Who asks. `acl_names` is what documents are matched with: the person's, and where a service acts, both's.
 
     `also_visible_to` are the names of the service that acts for the person: documents must be visible to both;
-    `actors` are services the person's token lets act.
+    `actors` are services the person's token lets act. `signed_in_at` is when the person proved themselves to the
+    provider, and `second_factor` whether with two; None: it does not say.
     `acting_service` is the service that brought the person's token. `pseudonym` is the only name that is recorded.
     """
 
@@ -127,6 +128,8 @@ class Asker:
     also_visible_to: frozenset[str] | None = None
     key: KeyLimits | None = None
     authenticated_at: datetime | None = None
+    signed_in_at: datetime | None = None
+    second_factor: bool | None = None
     actors: frozenset[str] = frozenset()
 
 

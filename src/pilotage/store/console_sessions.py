@@ -5,21 +5,26 @@ The caller owns the transaction. Fail mode: a session whose key is revoked, expi
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from pilotage.core.canonical import Json
+
 _ADD = text("""
-INSERT INTO console_session (id, principal, person, via, authenticated_at, seen_at, ends_at)
-VALUES (:id, :principal, :person, :via, :authenticated_at, :seen_at, :ends_at)
+INSERT INTO console_session (id, principal, person, via, authenticated_at, seen_at, ends_at, claimed)
+VALUES (:id, :principal, :person, :via, :authenticated_at, :seen_at, :ends_at, CAST(:claimed AS jsonb))
 """)
 # The key is looked at every time, so that revoking it ends what was signed in with it.
 _FIND = text("""
-SELECT s.id, s.principal, s.person, s.via, s.authenticated_at, s.seen_at, s.ends_at
-FROM console_session s JOIN service_key k ON k.id = s.via
+SELECT s.id, s.principal, s.person, s.via, s.authenticated_at, s.seen_at, s.ends_at, s.claimed
+FROM console_session s LEFT JOIN service_key k ON k.id = s.via
 WHERE s.id = :id AND s.ends_at > :now AND s.seen_at > :idle_since
-  AND k.kind = 'local' AND k.name = s.person AND k.revoked_at IS NULL AND k.expires_at > :now
+  AND ((s.via = 'oidc' AND s.claimed IS NOT NULL)
+    OR (k.kind = 'local' AND k.name = s.person AND k.revoked_at IS NULL AND k.expires_at > :now))
 """)
 _SEEN = text("UPDATE console_session SET seen_at = :now WHERE id = :id")
 _REMOVE = text("DELETE FROM console_session WHERE id = :id")
@@ -28,20 +33,26 @@ _REMOVE_ENDED = text("DELETE FROM console_session WHERE ends_at <= :now")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSession:
-    """A signed-in browser. `id` is the SHA-256 of its token, `via` the key that proved the person."""
+    """A signed-in person. `id` is the SHA-256 of the session's token, `via` the key that proved the person, or `oidc`.
+
+    `claimed` is what the identity provider said of them; None for local people.
+    """
 
     id: str
     principal: str
-    person: str
+    person: str | None
     via: str
-    authenticated_at: datetime
+    authenticated_at: datetime | None
     seen_at: datetime
     ends_at: datetime
+    claimed: Mapping[str, Json] | None = None
 
 
 def add_session(connection: Connection, session: StoredSession) -> None:
     """Store a new session."""
-    connection.execute(_ADD, {name: getattr(session, name) for name in StoredSession.__slots__})
+    values = {name: getattr(session, name) for name in StoredSession.__slots__}
+    claimed = None if session.claimed is None else json.dumps(session.claimed)
+    connection.execute(_ADD, values | {"claimed": claimed})
 
 
 def live_session(

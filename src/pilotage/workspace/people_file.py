@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from pilotage.core.fields import BOOLEAN, TEXT, Fields, Reader, choice, converted, list_of, map_of, matching, record
 from pilotage.core.ids import PersonId
 from pilotage.core.located import Located, Problems
-from pilotage.core.readers import PERSON, PERSON_ID, SECONDS
+from pilotage.core.readers import NETWORK, PERSON, PERSON_ID, SECONDS, SECRET_REF
 from pilotage.core.urls import URL
-from pilotage.identity.settings import DEFAULT_ALGORITHMS, OidcSettings
+from pilotage.identity.settings import DEFAULT_ALGORITHMS, OidcSettings, SignInSettings
 from pilotage.workspace.gate_file import ROLE
 from pilotage.workspace.people import IdentityMode, IdentitySettings, Person
 
@@ -23,6 +24,7 @@ _PERSON_ID = matching(PERSON_ID, "lower-case letters, digits, dots, hyphens and 
 _EMAIL = matching(re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}"), "an address such as maria.chen@bank.example")
 _ACCOUNT = matching(re.compile(r"\S+\|\S+"), "issuer|subject")
 _CLAIM = matching(re.compile(r"[^.\s]+(?:\.[^.\s]+)*"), "the dotted path of a claim, such as realm_access.roles")
+_SCOPE = matching(re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+"), "a scope without spaces, such as openid")
 _GROUP_NAME = matching(re.compile(r"\S(?:.{0,118}\S)?"), "a group name without leading or trailing space")
 
 
@@ -90,9 +92,32 @@ def _oidc(fields: Fields) -> OidcSettings:
         accept_id_tokens=fields.get("accept_id_tokens", BOOLEAN, default=False),
         role_map=fields.get("role_map", map_of(ROLE), {}),
         delegates=fields.get("delegates", list_of(TEXT, or_one=True), ()),
+        allow_private=fields.get("allow_private", list_of(NETWORK, or_one=True), ()),
+        sign_in=fields.get("sign_in", record(_sign_in), None),
     )
     if settings.skew_s > 120:
         fields.problem("skew", f"A skew of {settings.skew_s} s", "Write at most 120s.")
+    return settings
+
+
+def _sign_in(fields: Fields) -> SignInSettings:
+    settings = SignInSettings(
+        client_id=fields.need("client_id", TEXT),
+        public_url=fields.need("public_url", URL),
+        client_secret=fields.get("client_secret", SECRET_REF, None),
+        device_client_id=fields.get("device_client_id", TEXT, None),
+        scopes=fields.get("scopes", list_of(_SCOPE), ("openid", "profile", "email")),
+        authorization_endpoint=fields.get("authorization_endpoint", URL, None),
+        token_endpoint=fields.get("token_endpoint", URL, None),
+        end_session_endpoint=fields.get("end_session_endpoint", URL, None),
+        device_authorization_endpoint=fields.get("device_authorization_endpoint", URL, None),
+    )
+    if "openid" not in settings.scopes:
+        fields.problem("scopes", "The scopes lack openid", "Write [openid, profile, email] and what you need besides.")
+    if urlsplit(settings.public_url).path not in {"", "/"}:
+        fields.problem(
+            "public_url", "The address has a path", "Write the origin alone, such as https://pilotage.bank.example."
+        )
     return settings
 
 

@@ -1,6 +1,7 @@
 """Fetches a key set over HTTP: from the configured address only, without redirects, proxies or cookies.
 
-Rule: https (http on loopback), at most 1 MiB, 5 s. Fail mode: Unavailable.
+Rule: https (http on loopback), public addresses unless a declared network names them, at most 1 MiB, 5 s. Fail mode:
+Unavailable.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Final
 import aiohttp
 
 from pilotage.adapters.identity_providers.key_cache import Published
+from pilotage.adapters.outward import outward_session, require_reachable
 from pilotage.core.errors import Unavailable
 from pilotage.core.urls import check_url
 
@@ -20,20 +22,20 @@ _MAX_AGE = re.compile(r"(?:^|[ ,])max-age=([0-9]{1,9})(?:$|[ ,])")
 
 
 class HttpKeyFetch:
-    """A KeyFetch over aiohttp; one session, made on first use in the running loop."""
+    """A KeyFetch over aiohttp; keys are fetched rarely, so each fetch has a session of its own."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, allow_private: tuple[str, ...] = ()) -> None:
         self._url = check_url(url)
-        self._session: aiohttp.ClientSession | None = None
+        self._allowed = allow_private
 
     async def fetch(self) -> Published:
         """Return the document at the configured address."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                timeout=_TIMEOUT, trust_env=False, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=True
-            )
         try:
-            async with self._session.get(self._url, allow_redirects=False) as response:
+            require_reachable(self._url, self._allowed)
+            async with (
+                outward_session(_TIMEOUT, self._allowed) as session,
+                session.get(self._url, allow_redirects=False) as response,
+            ):
                 if response.status != 200:
                     raise self._failed("answered with status", str(response.status))
                 body = await response.content.read(_MAX_BYTES + 1)
@@ -44,13 +46,11 @@ class HttpKeyFetch:
                 match = _MAX_AGE.search(response.headers.get("Cache-Control", ""))
                 return Published(body=body, max_age_s=float(match[1]) if match else None)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self._failed("cannot be reached:", type(error).__name__) from error
+            detail = str(error) if type(error) is OSError else type(error).__name__
+            raise self._failed("cannot be reached:", detail) from error
 
     async def close(self) -> None:
-        """Close the session."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        """Nothing is held between fetches."""
 
     def _failed(self, what: str, detail: str) -> Unavailable:
         message = f"The key set {self._url} {what} {detail}."

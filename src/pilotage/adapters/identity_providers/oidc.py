@@ -21,6 +21,7 @@ from pilotage.identity.claims import Linked, principal_from_claims
 from pilotage.identity.principal import Principal
 from pilotage.identity.refused import CredentialCode, CredentialRefused
 from pilotage.identity.settings import OidcSettings
+from pilotage.identity.sign_in import has_second_factor
 
 CACHE_ENTRIES: Final = 10_000
 CACHE_S: Final = 60.0
@@ -28,11 +29,16 @@ CACHE_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """A verified token. `authenticated_at` is its auth_time or iat; `actors` are services it lets act (`act`)."""
+    """A verified token. `authenticated_at` is its auth_time or iat; `actors` are services it lets act (`act`).
+
+    `signed_in_at` is its auth_time alone and `second_factor` what its amr says: None when it does not say.
+    """
 
     principal: Principal
     expires_at: datetime
     authenticated_at: datetime | None
+    signed_in_at: datetime | None = None
+    second_factor: bool | None = None
     actors: frozenset[str] = frozenset()
 
 
@@ -99,12 +105,14 @@ class OidcVerifier:
         principal = principal_from_claims(claims, self._settings, linked=self._linked)
         if isinstance(principal, CredentialRefused):
             return principal
-        expires = _moment(claims.get("exp"))
+        expires, signed_in_at = _moment(claims.get("exp")), _moment(claims.get("auth_time"))
         assert expires is not None
         return Verified(
             principal=principal,
             expires_at=expires,
-            authenticated_at=_moment(claims.get("auth_time")) or _moment(claims.get("iat")),
+            authenticated_at=signed_in_at or _moment(claims.get("iat")),
+            signed_in_at=signed_in_at,
+            second_factor=has_second_factor(claims.get("amr")),
             actors=_actors(claims),
         )
 

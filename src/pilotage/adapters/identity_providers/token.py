@@ -80,6 +80,51 @@ def read_header(token: str, settings: OidcSettings) -> Header:
 
 def read_claims(token: str, key: Key, header: Header, settings: OidcSettings, *, now: datetime) -> Mapping[str, Json]:
     """Verify the signature, then the claims; raise TokenError."""
+    claims = _signed_claims(token, key, header)
+    _check_claims(claims, settings, now=now)
+    return claims
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """For which client an ID token must be made, and which request it answers. `nonce` None: the flow has none."""
+
+    client: str
+    nonce: str | None
+
+
+def read_id_claims(
+    token: str, key: Key, header: Header, settings: OidcSettings, expected: Expected, *, now: datetime
+) -> Mapping[str, Json]:
+    """Verify an ID token as OpenID Connect Core 3.1.3.7 asks; raise TokenError."""
+    claims = _signed_claims(token, key, header)
+    moment = int(now.timestamp())
+    registry = JWTClaimsRegistry(
+        now=moment,
+        leeway=settings.skew_s,
+        iss={"essential": True, "value": settings.issuer},
+        aud={"essential": True, "value": expected.client},
+        exp={"essential": True},
+        iat={"essential": True},
+        sub={"essential": True},
+    )
+    try:
+        registry.validate(claims)
+    except JoseError as error:
+        raise TokenError("A claim does not hold.") from error
+    if expected.nonce is not None and claims.get("nonce") != expected.nonce:
+        raise TokenError("It answers another request.")
+    party = claims.get("azp")
+    audience = claims["aud"]
+    if party not in {None, expected.client} or (isinstance(audience, list) and len(audience) > 1 and party is None):
+        raise TokenError("It was made for another client.")
+    seen = claims.get("auth_time")
+    if isinstance(seen, int | float) and seen > moment + settings.skew_s:
+        raise TokenError("It says that the sign-in is yet to come.")
+    return claims
+
+
+def _signed_claims(token: str, key: Key, header: Header) -> dict[str, Json]:
     registry = _Registry(algorithms=[header.algorithm], strict_check_header=False)
     try:
         signed = jws.deserialize_compact(token.encode("ascii"), key, algorithms=[header.algorithm], registry=registry)
@@ -88,7 +133,6 @@ def read_claims(token: str, key: Key, header: Header, settings: OidcSettings, *,
         raise TokenError("Its signature or payload is not valid.") from error
     if not isinstance(claims, dict):
         raise TokenError("Its payload is not an object.")
-    _check_claims(claims, settings, now=now)
     return claims
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import msgspec
 
 from pilotage.api.operation import Body, Call, Operation, Result
-from pilotage.control.accept_risk import accept_risk
+from pilotage.control.accept_risk import RiskText, accept_risk
 from pilotage.control.gate_duties import Handing, StandAside, confirm_fact, delegate_role, recuse, reopen_gate
 from pilotage.control.gate_status import gate_status
 from pilotage.control.gate_withdrawals import revoke_named
@@ -103,6 +103,7 @@ def _sign(call: Call) -> Result:
         space=asked.space,
         nonce=asked.nonce,
         delegated_from=asked.delegated_from,
+        login=call.login,
     )
     done = sign_gate(call.instance, actor=call.actor, release=call.params["digest"], ballot=ballot)
     return done if isinstance(done, Refusal) else done.as_json()
@@ -114,8 +115,7 @@ def _accept_risk(call: Call) -> Result:
         actor=call.actor,
         release=call.params["digest"],
         gate=call.params["gate"],
-        data=call.fields.risk.encode(),
-        file="risk.yaml",
+        text=RiskText(data=call.fields.risk.encode(), login=call.login),
     )
     return done if isinstance(done, Refusal) else done.as_json()
 

@@ -12,12 +12,11 @@ from typing import Final
 from pilotage.console.reply import Page, Redirect, Reply
 from pilotage.console.visit import Visit
 from pilotage.console.words import Status, criterion_status, gate_status
-from pilotage.control.accept_risk import accept_risk
+from pilotage.control.accept_risk import RiskText, accept_risk
 from pilotage.control.preview_vote import GateView, view_gate
 from pilotage.control.sign_gate import Ballot, sign_gate
 from pilotage.core.errors import UsageError
 from pilotage.core.reason import Outcome, Reason, Refusal
-from pilotage.gate.records import Login
 from pilotage.gate.report import CriterionResult, GateReport
 from pilotage.gate.vocabulary import Half
 from pilotage.identity.roles import Action, may
@@ -99,7 +98,7 @@ def vote(visit: Visit) -> Reply | Refusal:
         half=Half.PRE,
         space=visit.typed("space") or None,
         nonce=visit.typed("key"),
-        login=None if signed_in is None else Login(method="console", at=signed_in.authenticated_at),
+        login=None if signed_in is None else signed_in.login,
     )
     done = sign_gate(visit.instance, actor=visit.actor, release=digest, ballot=ballot)
     return done if isinstance(done, Refusal) else Redirect(to=f"/releases/{digest}/gates/{gate}{_query(visit)}#votes")
@@ -114,8 +113,9 @@ def accept(visit: Visit) -> Reply | Refusal:
     """Accept a documented risk, from the text the form holds."""
     gate, digest = visit.params["gate"], visit.params["digest"]
     _check_typed(visit, digest)
-    data = visit.typed("risk").encode()
-    done = accept_risk(visit.instance, actor=visit.actor, release=digest, gate=gate, data=data, file="risk.yaml")
+    login = None if visit.signed_in is None else visit.signed_in.login
+    text = RiskText(data=visit.typed("risk").encode(), login=login)
+    done = accept_risk(visit.instance, actor=visit.actor, release=digest, gate=gate, text=text)
     return done if isinstance(done, Refusal) else Redirect(to=f"/releases/{digest}/gates/{gate}{_query(visit)}#risks")
 
 

@@ -1,4 +1,4 @@
-"""Sign in, sign out, and the choice of light or dark.
+"""Sign in by key or with the identity provider, sign out, and the choice of light or dark.
 
 Rule: an address to go to afterwards is ours or nothing. A form that met an ended session is kept and shown again after
 signing in; nothing is recorded meanwhile. Fail mode: the page again, with a reason that does not tell keys apart.
@@ -6,20 +6,30 @@ signing in; nothing is recorded meanwhile. Fail mode: the page again, with a rea
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
 
+from anyio import to_thread
+
 from pilotage.console import cookies
-from pilotage.console.reply import Page, Redirect, Reply
+from pilotage.console.reply import Later, Page, Redirect, Reply
 from pilotage.console.route import Entry
-from pilotage.console.visit import Visit
-from pilotage.control.console_session import close_session, open_session
-from pilotage.core.reason import Refusal
+from pilotage.console.visit import Provider, Visit
+from pilotage.control.console_session import SignedIn, close_session, open_proven, open_session
+from pilotage.control.provider_session import answered_login, begin_login, is_other_account
+from pilotage.core.errors import Unavailable
+from pilotage.core.reason import Reason, Refusal
+from pilotage.identity.refused import CredentialCode, CredentialRefused
+from pilotage.identity.sign_in import Attempt
+from pilotage.store.console_logins import StoredLogin
 from pilotage.workspace.people import IdentityMode
 
 _KEPT: Final = "kept."
 _OWN_FIELDS: Final = frozenset({"token", "key"})
+_SECRET_BYTES: Final = 32
 
 
 def show_login(visit: Visit) -> Reply:
@@ -31,7 +41,7 @@ def show_login(visit: Visit) -> Reply:
 
 def login_page(visit: Visit, *, kept: Entry | None = None) -> Page:
     """Return the form. With `kept`, the form that was sent is carried along and shown again afterwards."""
-    values = {name.removeprefix(_KEPT): value for name, value in visit.form.items() if name.startswith(_KEPT)}
+    values = _kept_fields(visit)
     path = visit.typed("kept_path")
     if kept is not None:
         values = {name: value for name, value in visit.form.items() if name not in _OWN_FIELDS}
@@ -42,6 +52,7 @@ def login_page(visit: Visit, *, kept: Entry | None = None) -> Page:
         status=200 if kept is None else 401,
         values={
             "is_local": visit.instance.workspace.identity.mode is IdentityMode.LOCAL,
+            "has_provider": visit.services.provider is not None,
             "next": own_address(visit.query.get("next") or visit.typed("next")),
             "kept": values,
             "kept_path": path,
@@ -51,23 +62,100 @@ def login_page(visit: Visit, *, kept: Entry | None = None) -> Page:
 
 
 def sign_in(visit: Visit) -> Reply:
-    """Check the key and begin a session."""
+    """Check the key and begin a session, or go to the identity provider."""
+    if visit.services.provider is not None:
+        return _go_to(visit.services.provider, visit)
     done = open_session(visit.instance, key=visit.typed("local_key"))
     if isinstance(done, Refusal):
-        page = login_page(visit)
-        return replace(page, status=401, values={**page.values, "visit": replace(visit, problems=done.reasons)})
+        return _refused(visit, done)
+    return _signed_in(
+        visit, done, leads_to=visit.typed("next"), kept_path=visit.typed("kept_path"), kept=_kept_fields(visit)
+    )
+
+
+def come_back(visit: Visit) -> Reply:
+    """Finish what the identity provider answers: check the state, redeem the code, begin a session."""
+    provider = visit.services.provider
+    if provider is None:
+        return Redirect(to="/login")
+    answered = answered_login(visit.instance, visit.login_secret, visit.query.get("state", ""))
+    if isinstance(answered, Refusal):
+        return _refused(visit, answered)
+    login, attempt = answered
+    code = visit.query.get("code", "")
+    if not code:
+        text = "The identity provider did not sign you in. Nothing was recorded. Try again, or ask your administrator."
+        return _refused(visit, Refusal(reasons=(Reason(code="LOGIN_DENIED", text=text),)))
+    return Later(run=_redeeming(provider, visit, login, attempt, code))
+
+
+def _go_to(provider: Provider, visit: Visit) -> Reply:
+    secret = secrets.token_urlsafe(_SECRET_BYTES)
+    kept_path = visit.typed("kept_path")
+    is_again = visit.signed_in is not None and bool(kept_path)
+    login = StoredLogin(
+        leads_to=own_address(visit.typed("next")),
+        at=visit.now,
+        principal=visit.actor.id if is_again else None,
+        kept_path=own_address(kept_path) if kept_path else None,
+        kept=_kept_fields(visit) if kept_path else None,
+    )
+    attempt = begin_login(visit.instance, secret, login)
+    headers = (("set-cookie", cookies.set_login(secret, is_secure=visit.is_secure)),)
+
+    async def run() -> Redirect:
+        return Redirect(to=await provider.page(attempt), headers=headers)
+
+    return Later(run=run)
+
+
+def _redeeming(
+    provider: Provider, visit: Visit, login: StoredLogin, attempt: Attempt, code: str
+) -> Callable[[], Awaitable[Page | Redirect]]:
+    async def run() -> Page | Redirect:
+        proven = await provider.redeem(code, attempt, issuer=visit.query.get("iss"))
+        if isinstance(proven, CredentialRefused):
+            if proven.code is CredentialCode.IDENTITY_PROVIDER_UNAVAILABLE:
+                raise Unavailable(proven.code.value, proven.text, hint="Try again.")
+            return _refused(visit, Refusal(reasons=(Reason(code="LOGIN_REFUSED", text=proven.text),)))
+        other = is_other_account(login, proven.account)
+        if other is not None:
+            return _refused(visit, other)
+        signed_in = await to_thread.run_sync(open_proven, visit.instance, proven)
+        return await to_thread.run_sync(_finished, visit, signed_in, login)
+
+    return run
+
+
+def _finished(visit: Visit, signed_in: SignedIn, login: StoredLogin) -> Page | Redirect:
+    return _signed_in(visit, signed_in, leads_to=login.leads_to, kept_path=login.kept_path or "", kept=login.kept or {})
+
+
+def _refused(visit: Visit, refusal: Refusal) -> Page:
+    page = login_page(visit)
+    return replace(page, status=401, values={**page.values, "visit": replace(visit, problems=refusal.reasons)})
+
+
+def _kept_fields(visit: Visit) -> dict[str, str]:
+    return {name.removeprefix(_KEPT): value for name, value in visit.form.items() if name.startswith(_KEPT)}
+
+
+def _signed_in(
+    visit: Visit, done: SignedIn, *, leads_to: str, kept_path: str, kept: Mapping[str, str]
+) -> Page | Redirect:
+    """Give the browser its new session in place of the old one, and go on or show the kept form."""
     if visit.signed_in is not None:
         close_session(visit.instance, visit.signed_in.token)
-    headers = (("set-cookie", cookies.set_session(done.token, is_secure=visit.is_secure)),)
-    path = visit.typed("kept_path")
-    if not path:
-        return Redirect(to=own_address(visit.typed("next")), headers=headers)
-    kept = {name.removeprefix(_KEPT): value for name, value in visit.form.items() if name.startswith(_KEPT)}
+    headers = [("set-cookie", cookies.set_session(done.token, is_secure=visit.is_secure))]
+    if visit.login_secret is not None:
+        headers.append(("set-cookie", cookies.drop_login(is_secure=visit.is_secure)))
+    if not kept_path:
+        return Redirect(to=own_address(leads_to), headers=tuple(headers))
     return Page(
         template="kept.html",
         title="Your form was kept",
-        values={"kept": kept, "kept_path": own_address(path), "visit": replace(visit, signed_in=done)},
-        headers=headers,
+        values={"kept": kept, "kept_path": own_address(kept_path), "visit": replace(visit, signed_in=done)},
+        headers=tuple(headers),
     )
 
 
@@ -75,7 +163,20 @@ def sign_out(visit: Visit) -> Reply:
     """End the session."""
     if visit.signed_in is not None:
         close_session(visit.instance, visit.signed_in.token)
-    return Redirect(to="/login", headers=(("set-cookie", cookies.drop_session(is_secure=visit.is_secure)),))
+    headers = (("set-cookie", cookies.drop_session(is_secure=visit.is_secure)),)
+    provider = visit.services.provider
+    if provider is None:
+        return Redirect(to="/login", headers=headers)
+
+    async def run() -> Redirect:
+        # Our own session has ended already; a provider that does not answer keeps nobody here.
+        try:
+            page = await provider.sign_out_page()
+        except Unavailable:
+            page = None
+        return Redirect(to=page or "/login", headers=headers)
+
+    return Later(run=run)
 
 
 def choose_theme(visit: Visit) -> Reply:

@@ -1,12 +1,13 @@
 """Console sessions and decision forms.
 
-Mirror of the `console` part of the schema; what each column means stands in `store/migrations/sql/0005_console.sql`.
+Mirror of the `console` part of the schema; what each column means stands in `store/migrations/sql/0005_console.sql` and
+`0007_sign_in.sql`.
 """
 
 from __future__ import annotations
 
 from sqlalchemy import Column, Index, Table, Text
-from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 
 from pilotage.store.tables.metadata import metadata
 
@@ -15,11 +16,12 @@ console_session = Table(
     metadata,
     Column("id", Text, primary_key=True, nullable=False),
     Column("principal", Text, nullable=False),
-    Column("person", Text, nullable=False),
+    Column("person", Text),
     Column("via", Text, nullable=False),
-    Column("authenticated_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("authenticated_at", TIMESTAMP(timezone=True)),
     Column("seen_at", TIMESTAMP(timezone=True), nullable=False),
     Column("ends_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("claimed", JSONB),
     Index("console_session_end", "ends_at"),
 )
 
@@ -32,4 +34,16 @@ console_form = Table(
     Column("location", Text),
     Column("at", TIMESTAMP(timezone=True), nullable=False),
     Index("console_form_at", "at"),
+)
+
+console_login = Table(
+    "console_login",
+    metadata,
+    Column("id", Text, primary_key=True, nullable=False),
+    Column("leads_to", Text, nullable=False),
+    Column("principal", Text),
+    Column("kept_path", Text),
+    Column("kept", JSONB),
+    Column("at", TIMESTAMP(timezone=True), nullable=False),
+    Index("console_login_at", "at"),
 )

@@ -1,0 +1,71 @@
+"""Outbound HTTP to declared places: every address is checked before it is connected to (serving.md 5.8).
+
+Rule: a name is resolved once, refused when any answer may not be reached, and connected to at the checked addresses
+with the name's own TLS; no redirects, no proxies of the environment, no cookies. Fail mode: OSError, before a byte
+leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from pilotage.core.outward import is_odd_host, may_reach
+
+
+class CheckedResolver(AbstractResolver):
+    """Resolves names to addresses that may be reached."""
+
+    def __init__(self, allow_private: tuple[str, ...] = ()) -> None:
+        self._allowed = allow_private
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Return the addresses of a name, or raise OSError when any of them may not be reached."""
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+        for _, _, _, _, place in found:
+            _require(str(place[0]), host, self._allowed)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(place[0]),
+                port=port,
+                family=kind,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for kind, _, protocol, _, place in found
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def outward_session(timeout: aiohttp.ClientTimeout, allow_private: tuple[str, ...] = ()) -> aiohttp.ClientSession:
+    """Return a session of the running loop whose names are checked; check each URL with `require_reachable` too."""
+    connector = aiohttp.TCPConnector(resolver=CheckedResolver(allow_private), use_dns_cache=False)
+    return aiohttp.ClientSession(
+        connector=connector, timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+    )
+
+
+def require_reachable(url: str, allow_private: tuple[str, ...] = ()) -> None:
+    """Raise OSError when the URL's host is an address that may not be reached; names are checked when resolved."""
+    host = urlsplit(url).hostname or ""
+    if is_odd_host(host):
+        message = f"{host} is an address in a form that is not read. Write four decimal numbers, or a name."
+        raise OSError(message)
+    if ":" in host or host.replace(".", "").isdigit():
+        _require(host, host, allow_private)
+
+
+def _require(address: str, host: str, allow_private: tuple[str, ...]) -> None:
+    if not may_reach(address, allow_private):
+        message = f"{host} is at {address}, which is not public. Name its network in allow_private if it belongs there."
+        raise OSError(message)

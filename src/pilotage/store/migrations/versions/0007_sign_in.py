@@ -1,0 +1,20 @@
+"""Sign-in with an identity provider."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from alembic import op
+
+from pilotage.store.script import run_script
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the schema's SQL as written."""
+    sql = resources.files("pilotage.store.migrations") / "sql" / "0007_sign_in.sql"
+    run_script(op.get_bind(), sql.read_text(encoding="utf-8"))
