@@ -72,8 +72,7 @@ CASES: list[tuple[str, str, str, list[str]]] = [
     (
         "pilotage.yaml",
         "{mode: local, local_demo: true}",
-        "{mode: local, oidc: {issuer: https://idp.example, audience: a, jwks_uri: https://idp.example/k, allow_private: [10.0.0.1/8],"
-        " sign_in: {client_id: c, client_secret: hunter2, public_url: https://p.example/console, scopes: [email]}}}",
+        "{mode: local, oidc: {issuer: https://idp.example, audience: a, jwks_uri: https://idp.example/k, allow_private: [10.0.0.1/8], sign_in: {client_id: c, client_secret: hunter2, public_url: https://p.example/console, scopes: [email]}}}",
         [
             "pilotage.yaml:5: 'identity.oidc.allow_private[0]': '10.0.0.1/8' has host bits set. Write the range 10.0.0.0/8, or the address without a mask.",
             "pilotage.yaml:5: 'identity.oidc.sign_in.client_secret' cannot be 'hunter2'. Write where the secret is, never the secret: env:NAME or file:PATH.",
