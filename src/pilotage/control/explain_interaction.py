@@ -1,8 +1,9 @@
 """Why was this person given this answer? From an interaction back to everything that made it.
 
-The asker may explain their own; auditors and reviewers anybody's; for everybody else it does not exist. The asker never
-learns how much they may not see: counts and fingerprints of the allowed set are the auditor's. Fail mode: NotFound; a
-part that was erased or is not numbered yet says so instead of being left out.
+The asker may explain their own; auditors, reviewers and the data-governance lead anybody's; on-call those of a workflow
+with an incident under way; for everybody else it does not exist. Whoever opens another's leaves a ledger entry. The
+asker never learns how much they may not see: counts and fingerprints of the allowed set are the auditor's. Fail mode:
+NotFound; a part that was erased or is not numbered yet says so instead of being left out.
 """
 
 from __future__ import annotations
@@ -18,17 +19,18 @@ from pilotage.control.instance import Instance
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.core.errors import NotFound
-from pilotage.core.ids import InteractionId, is_ulid
+from pilotage.core.ids import InteractionId, is_ulid, new_ulid
 from pilotage.identity.principal import Principal
-from pilotage.identity.roles import Action, may
+from pilotage.identity.roles import Action, Role, may
 from pilotage.ledger.commitment import SALT_BYTES, is_opened_by
-from pilotage.ledger.entry import decode_entry
+from pilotage.ledger.entry import EntryKind, decode_entry, encode_entry
 from pilotage.ledger.tiles import inclusion_proof, root
 from pilotage.ledger.tree import leaf_hash
 from pilotage.store.explanations import PassageOrigin, passages_of, release_note
 from pilotage.store.feedback import feedback_of
+from pilotage.store.incidents import incident_under_way
 from pilotage.store.interactions import StoredInteraction, interaction_by_id
-from pilotage.store.ledger_entries import StoredEntry, entries_of
+from pilotage.store.ledger_entries import StoredEntry, append, entries_of
 from pilotage.store.ledger_sequencing import read_head, tile_reader
 from pilotage.store.pseudonyms import pseudonym_of
 
@@ -84,11 +86,43 @@ def explain_interaction(instance: Instance, *, actor: Principal, interaction: st
     with instance.engine.begin() as connection:
         found = interaction_by_id(connection, interaction) if is_ulid(interaction) else None
         is_auditor = may(actor.roles, Action.AUDIT) is None
-        may_read = is_auditor or may(actor.roles, Action.TRIAGE) is None
-        if found is None or not (may_read or found.principal == pseudonym_of(connection, actor.id)):
+        viewer = pseudonym_of(connection, actor.id)
+        ground = None if found is None else _ground(connection, actor, found, is_own=found.principal == viewer)
+        if found is None or ground is None:
             message = f"There is no interaction {interaction[:40]!r} that you may see."
             raise NotFound("interaction_not_found", message, hint="Use the id of an answer you were given.")
-        return _explained(connection, found, is_auditor=is_auditor)
+        explained = _explained(connection, found, is_auditor=is_auditor)
+        if found.principal != viewer:
+            _record_opening(connection, found, viewer, ground, instance.clock.now())
+        return explained
+
+
+def _ground(connection: Connection, actor: Principal, found: StoredInteraction, *, is_own: bool) -> str | None:
+    """Return on what ground the actor may see the interaction; None when on none."""
+    if is_own:
+        return "own"
+    if may(actor.roles, Action.AUDIT) is None:
+        return Role.AUDITOR.value
+    if Role.DATA_GOVERNANCE_LEAD in actor.roles:
+        return Role.DATA_GOVERNANCE_LEAD.value
+    if may(actor.roles, Action.TRIAGE) is None:
+        return Role.REVIEWER.value
+    if Role.ON_CALL in actor.roles:
+        return incident_under_way(connection, found.workflow)
+    return None
+
+
+def _record_opening(connection: Connection, found: StoredInteraction, viewer: str, ground: str, now: datetime) -> None:
+    entry = encode_entry(
+        id=new_ulid(now),
+        kind=EntryKind.INTERACTION_EXPLAINED,
+        at=now,
+        actor=viewer,
+        subject=found.id,
+        space=found.space,
+        data={"ground": ground},
+    )
+    append(connection, entry)
 
 
 def _explained(connection: Connection, found: StoredInteraction, *, is_auditor: bool) -> Explanation:
@@ -126,7 +160,8 @@ def _some(detail: Mapping[str, Json], *names: str) -> dict[str, Json]:
 
 def _proofs(connection: Connection, found: StoredInteraction) -> list[EntryProof]:
     size = read_head(connection).size
-    return [_proof(connection, entry, found, size) for entry in entries_of(connection, found.id)]
+    made = [one for one in entries_of(connection, found.id) if one.kind != EntryKind.INTERACTION_EXPLAINED]
+    return [_proof(connection, entry, found, size) for entry in made]
 
 
 def _proof(connection: Connection, entry: StoredEntry, found: StoredInteraction, size: int) -> EntryProof:

@@ -104,6 +104,7 @@ class EntryKind(StrEnum):
     ROLLBACK_RETRIED = "rollback.retried"
 
     INTERACTION_OPENED = "interaction.opened"
+    INTERACTION_EXPLAINED = "interaction.explained"
     INTERACTION_RECORDED = "interaction.recorded"
     INTERACTION_CLOSED = "interaction.closed"
     INTERACTION_TEXT_REMOVED = "interaction.text_removed"

@@ -137,6 +137,17 @@ def incident_freezes(connection: Connection, workflow: str) -> tuple[Reason, ...
     )
 
 
+def incident_under_way(connection: Connection, workflow: str) -> str | None:
+    """Return the newest incident of a workflow that is neither resolved nor a drill."""
+    chosen = (
+        select(incident.c.id)
+        .where(incident.c.workflow == workflow, incident.c.state.in_(UNRESOLVED), ~incident.c.is_drill)
+        .order_by(incident.c.detected_at.desc(), incident.c.id.desc())
+        .limit(1)
+    )
+    return connection.execute(chosen).scalar_one_or_none()
+
+
 def incidents_about(
     connection: Connection, *, workflow: str, release: str, space: str, since: datetime
 ) -> tuple[Reason, ...]:

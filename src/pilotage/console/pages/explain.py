@@ -1,7 +1,8 @@
 """Explain: why was this person given this answer? The chain of eight links, each with its proof.
 
-Rule: who may see it is decided by `explain_interaction`; documents the viewer may not read now are only counted, and
-only for auditors. Fail mode: a text that retention removed says so; a proof that does not hold is a banner.
+Rule: who may see it is decided by `explain_interaction`, which notes whoever opens another's; documents the viewer may
+not read now are only counted, and only for auditors. Fail mode: a text that retention removed says so; a proof that
+does not hold is a banner.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pilotage.store.passages import Reader, read_passages
 
 def show_interaction(visit: Visit) -> Page:
     """Show one interaction."""
-    found = explain_interaction(visit.reading, actor=visit.actor, interaction=visit.params["interaction"])
+    found = explain_interaction(visit.instance, actor=visit.actor, interaction=visit.params["interaction"])
     readable = _readable(visit, found)
     shown = [one for one in found.passages if (one.rev, one.chunk) in readable]
     is_auditor = may(visit.actor.roles, Action.AUDIT) is None
@@ -88,7 +89,7 @@ def proof_line(proof: Sequence[EntryProof]) -> str:
 
 def download_proof(visit: Visit) -> Reply:
     """Return the chain with its proofs, as one canonical JSON file."""
-    found = explain_interaction(visit.reading, actor=visit.actor, interaction=visit.params["interaction"])
+    found = explain_interaction(visit.instance, actor=visit.actor, interaction=visit.params["interaction"])
     record = found.as_json()
     readable = _readable(visit, found)
     record["passages"] = [one for one in record["passages"] if (one["rev"], one["chunk"]) in readable]

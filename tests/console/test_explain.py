@@ -1,0 +1,79 @@
+"""Explain: whoever opens another person's interaction leaves a ledger entry, and on which ground (console.md 2.1)."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+from tests.console.conftest import Bank
+
+pytestmark = pytest.mark.store
+
+_INCIDENT = text("""
+INSERT INTO incident (id, workflow, space, spaces, cause, severity, state, summary, is_drill, detected_by, started_at,
+  detected_at)
+VALUES (:id, 'policy-assistant', 'sandbox', ARRAY['sandbox'], 'wrong answers', 'SEV2', :state, 'x', :drill, 'system:x',
+  :at, :at)
+""")
+
+
+@pytest.fixture(scope="module")
+def asked(bank: Bank) -> str:
+    return bank.answered("omar.haddad", "Limit?", "It is 5. [1]")
+
+
+def openings(bank: Bank, interaction: str) -> list[dict[str, object]]:
+    with bank.instance.engine.connect() as connection:
+        rows = connection.execute(
+            text("SELECT bytes FROM ledger_entry WHERE subject = :id AND kind = 'interaction.explained' ORDER BY id"),
+            {"id": interaction},
+        ).scalars()
+        return [json.loads(bytes(row)) for row in rows]
+
+
+def test_ones_own_interaction_leaves_no_entry(bank: Bank, asked: str) -> None:
+    before = len(openings(bank, asked))
+    assert bank.browser("omar.haddad").get(f"/interactions/{asked}").status == 200
+    assert len(openings(bank, asked)) == before
+
+
+@pytest.mark.parametrize(("name", "ground"), [("anita.rao", "auditor"), ("grace.okafor", "data-governance-lead")])
+@pytest.mark.parametrize("page", ["", "/proof"])
+def test_every_opening_by_another_person_is_an_entry_with_its_ground(
+    bank: Bank, asked: str, name: str, ground: str, page: str
+) -> None:
+    before = len(openings(bank, asked))
+    answer = bank.browser(name).get(f"/interactions/{asked}{page}")
+    assert answer.status == 200
+    found = openings(bank, asked)
+    assert len(found) == before + 1
+    grounds = [one["data"] for one in found]
+    assert {"ground": ground} in grounds
+    assert name not in json.dumps(found)
+    assert b"interaction.explained" not in answer.body
+
+
+def test_whoever_may_not_see_it_meets_nothing_and_leaves_nothing(bank: Bank, asked: str) -> None:
+    before = len(openings(bank, asked))
+    assert bank.browser("wei.zhang").get(f"/interactions/{asked}").status == 404
+    assert len(openings(bank, asked)) == before
+
+
+def test_on_call_sees_it_while_an_incident_of_its_workflow_is_under_way(bank: Bank, asked: str) -> None:
+    browser = bank.browser("hanna.virtanen")
+    assert browser.get(f"/interactions/{asked}").status == 404
+    for number, (state, drill) in enumerate((("resolved", False), ("open", True), ("open", False))):
+        at = bank.clock.now() + timedelta(seconds=number)
+        values = {"id": f"inc-{number}", "state": state, "drill": drill, "at": at}
+        with bank.instance.engine.begin() as connection:
+            connection.execute(_INCIDENT, values)
+        expected = 200 if number == 2 else 404
+        assert browser.get(f"/interactions/{asked}").status == expected, (state, drill)
+    assert {"ground": "inc-2"} in [one["data"] for one in openings(bank, asked)]
+
+
+def test_only_auditors_learn_how_many_documents_were_allowed(bank: Bank, asked: str) -> None:
+    assert "12 passages" in bank.browser("anita.rao").get(f"/interactions/{asked}").words
+    assert "12 passages" not in bank.browser("grace.okafor").get(f"/interactions/{asked}").words
