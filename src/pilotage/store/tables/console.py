@@ -1,7 +1,7 @@
 """Console sessions and decision forms.
 
 Mirror of the `console` part of the schema; what each column means stands in `store/migrations/sql/0005_console.sql` and
-`0008_sign_in.sql`.
+`0009_sign_in.sql`.
 """
 
 from __future__ import annotations

@@ -8,13 +8,13 @@ from alembic import op
 
 from pilotage.store.script import run_script
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
     """Run the schema's SQL as written."""
-    sql = resources.files("pilotage.store.migrations") / "sql" / "0008_sign_in.sql"
+    sql = resources.files("pilotage.store.migrations") / "sql" / "0009_sign_in.sql"
     run_script(op.get_bind(), sql.read_text(encoding="utf-8"))
