@@ -41,7 +41,7 @@ def emergency(
     request = EmergencyRequest(incident=incident, spaces=tuple(space), reason=reason)
     with options.open("pilotage gate emergency") as instance:
         now = instance.clock.now()
-        actor = options.actor(instance.workspace)
+        actor = options.actor(instance)
         done = declare_emergency(instance, actor=actor, release=digest, request=request)
     if isinstance(done, Refusal):
         options.refuse(done)
@@ -67,7 +67,7 @@ def review(
     """Record the look back at an emergency, as a member of the board who let nothing in."""
     with options.open("pilotage gate emergency-review") as instance:
         now = instance.clock.now()
-        done = review_emergency(instance, actor=options.actor(instance.workspace), name=name, notes=notes)
+        done = review_emergency(instance, actor=options.actor(instance), name=name, notes=notes)
     if isinstance(done, Refusal):
         options.refuse(done)
     options.show(done.as_json(now), lambda out: out.print(f"{done.reviewed_by} looked back at emergency {done.id}."))
@@ -83,7 +83,7 @@ def confirm(
 ) -> None:
     """Confirm after the first traffic that the release is well in its space."""
     with options.open("pilotage gate confirm") as instance:
-        actor = options.actor(instance.workspace)
+        actor = options.actor(instance)
         done = confirm_go_live(
             instance, actor=actor, release=digest, gate=gate, space=space, comment=comment, bind=bind
         )
