@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from pilotage.control.corpus_duties import may_accept
-from pilotage.control.gate_case import open_chain
+from pilotage.control.gate_case import Chain, open_chains
 from pilotage.control.gate_chain import report_of
 from pilotage.control.gate_status import ordered_gates, space_for
 from pilotage.control.instance import Instance
@@ -21,7 +21,7 @@ from pilotage.gate.report import SignoffResult
 from pilotage.gate.vocabulary import GateStatus
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Role
-from pilotage.store.releases import head_of
+from pilotage.store.releases import heads_of
 from pilotage.store.waiting_versions import WaitingVersion, waiting_versions
 from pilotage.workspace.gate import Gate
 
@@ -43,9 +43,11 @@ def tasks_of(connection: Connection, instance: Instance, actor: Principal) -> tu
     """Return the person's tasks, oldest first."""
     found = [_review(instance, version, actor) for version in waiting_versions(connection)]
     tasks = [task for task in found if task is not None]
-    tasks += [
-        task for workflow in _signed_by(instance, actor) for task in _votes(connection, instance, workflow, actor)
-    ]
+    workflows = _signed_by(instance, actor)
+    if workflows and actor.person is not None:
+        heads = heads_of(connection, workflows)
+        for chain in open_chains(connection, instance, heads, instance.clock.now()):
+            tasks += _votes(chain, actor.person)
     return tuple(sorted(tasks, key=lambda task: task.since))
 
 
@@ -61,29 +63,36 @@ def _roles_of(gate: Gate) -> set[Role]:
     return seats | {one.role for half in halves for one in half.signoffs}
 
 
-def _votes(connection: Connection, instance: Instance, workflow: WorkflowName, actor: Principal) -> list[Task]:
+def _votes(chain: Chain, person: PersonId) -> list[Task]:
     """Return the gates of the workflow's newest release that wait for this person's decision."""
-    stored = head_of(connection, workflow)
-    if stored is None or actor.person is None:
-        return []
-    chain = open_chain(connection, instance, stored, instance.clock.now())
     found: list[Task] = []
-    for gate in ordered_gates(instance):
-        report = report_of(chain, gate, space=space_for(instance, gate, None))
-        roles = [one.role for one in report.signoffs if _waits_for(one, actor.person)]
+    for gate in ordered_gates(chain.instance):
+        if not _is_reached(chain, gate):
+            continue  # `blocked`, which is not open: nothing of it needs to be read
+        report = report_of(chain, gate, space=space_for(chain.instance, gate, None))
+        roles = [one.role for one in report.signoffs if _waits_for(one, person)]
         if report.status not in _OPEN or not roles:
             continue
-        digest = stored.digest.removeprefix("sha256:")[:12]
+        digest = chain.stored.digest.removeprefix("sha256:")[:12]
         found.append(
             Task(
                 sentence=f"Decide about release {digest} at gate {gate}",
                 path=f"/releases/{digest}/gates/{gate}",
-                since=stored.sealed_at,
+                since=chain.stored.sealed_at,
                 why=f"Its criteria hold, and it waits for you as {roles[0].value}.",
                 minutes=15,
             )
         )
     return found
+
+
+def _is_reached(chain: Chain, gate: str) -> bool:
+    """Tell whether every gate that this one comes after is approved."""
+    instance = chain.instance
+    return all(
+        report_of(chain, before, space=space_for(instance, gate, None)).status.is_approved
+        for before in instance.workspace.gates[gate].after
+    )
 
 
 def _waits_for(one: SignoffResult, person: PersonId) -> bool:

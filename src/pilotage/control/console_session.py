@@ -34,7 +34,6 @@ from pilotage.store.console_sessions import (
     live_session,
     remove_ended_sessions,
     remove_session,
-    touch_session,
 )
 from pilotage.store.service_keys import find_key
 from pilotage.workspace.people import IdentityMode
@@ -141,12 +140,11 @@ def find_session(instance: Instance, token: str, *, touch: bool = True) -> Signe
     """
     now = instance.clock.now()
     with instance.engine.begin() as connection:
-        found = live_session(connection, token_hash(token), now=now, idle_since=now - IDLE)
+        unused_since = now - _TOUCH_AFTER if touch else None
+        found = live_session(connection, token_hash(token), now=now, idle_since=now - IDLE, touch_before=unused_since)
         principal = None if found is None else _principal(instance.workspace, found)
         if found is None or principal is None:
             return None
-        if touch and now - found.seen_at > _TOUCH_AFTER:
-            touch_session(connection, found.id, now)
     factor = None if found.claimed is None else found.claimed.get("second_factor")
     return SignedIn(
         token=token,

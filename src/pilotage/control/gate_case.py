@@ -6,44 +6,39 @@ one snapshot. Fail mode: what cannot be read raises, and nothing is decided.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection
 
-from pilotage.control.attach_evidence import subjects_of, workflow_of
+from pilotage.control.attach_evidence import subjects_of
 from pilotage.control.gate_facts import Claims
 from pilotage.control.gate_pack import PackState
-from pilotage.control.gate_roster import EDITOR_SPAN, seen_roster
+from pilotage.control.gate_reading import Reading
+from pilotage.control.gate_roster import notice_changes, seen_policy, seen_roster
 from pilotage.control.instance import Instance
-from pilotage.control.release_reports import diff_on
 from pilotage.core.canonical import parse_json
 from pilotage.core.ids import PersonId
 from pilotage.evidence.records import Evidence
 from pilotage.gate.emergency import Emergency
-from pilotage.gate.records import GateInput, ReleaseFacts, RiskAcceptance, Roster, SeatAt, Tenure, Vote
+from pilotage.gate.records import GateInput, ReleaseFacts, RiskAcceptance, Roster, SeatAt, Vote
 from pilotage.gate.report import GateReport
 from pilotage.gate.vocabulary import Half
 from pilotage.identity.roles import Role
 from pilotage.release.authorship import persons
-from pilotage.release.manifest import Manifest, read_manifest
+from pilotage.release.manifest import Manifest
 from pilotage.space.settings import Tier
-from pilotage.store.emergencies import emergencies_of
-from pilotage.store.evidence import evidence_about
-from pilotage.store.gate_people import acceptances_of, delegations, editors, tenures
-from pilotage.store.gate_votes import Attempt, attempts_of, recusals_of, rejections_elsewhere, votes_of
-from pilotage.store.releases import StoredRelease, authors_of_parts, find_release
-from pilotage.store.routes import served_before
+from pilotage.store.gate_votes import Attempt
+from pilotage.store.releases import StoredRelease
 from pilotage.workspace.workflow import Workflow
 
 
 @dataclass(slots=True, kw_only=True)
 class Chain:
-    """Everything read for one release, and the reports made so far."""
+    """Everything read for one release, and the reports made so far. `reading` may hold other releases too."""
 
-    connection: Connection
-    instance: Instance
+    reading: Reading
     stored: StoredRelease
     manifest: Manifest
     workflow: Workflow
@@ -55,51 +50,91 @@ class Chain:
     attempts: Mapping[str, Attempt]
     roster: Roster
     recused: Mapping[tuple[str, int], Mapping[Role, PersonId]]
-    editors: Mapping[PersonId, datetime]
-    now: datetime
     emergencies: tuple[Emergency, ...] = ()
-    flags: tuple[str, ...] = ()
     reports: dict[tuple[str, Half], GateReport] = field(default_factory=dict)
     inputs: dict[tuple[str, Half], GateInput] = field(default_factory=dict)
     facts: dict[tuple[str, str], Claims] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     packs: dict[str, PackState] = field(default_factory=dict)
 
+    @property
+    def connection(self) -> Connection:
+        """The transaction that everything is read in."""
+        return self.reading.connection
+
+    @property
+    def instance(self) -> Instance:
+        """What the release is decided in."""
+        return self.reading.instance
+
+    @property
+    def now(self) -> datetime:
+        """When."""
+        return self.reading.now
+
+    @property
+    def editors(self) -> Mapping[PersonId, datetime]:
+        """Who changed roster or policy lately."""
+        return self.reading.snapshot.editors
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What of the difference to its parent somebody must look at."""
+        return self.reading.flags.get(self.stored.digest, ())
+
 
 def open_chain(connection: Connection, instance: Instance, stored: StoredRelease, now: datetime) -> Chain:
     """Read once what every gate of a release is decided from."""
-    workflow = workflow_of(instance, stored.workflow)
-    manifest = read_manifest(stored.manifest, digest=stored.digest)
-    flags: tuple[str, ...] = ()
-    if stored.parent is not None and find_release(connection, stored.parent) is not None:
-        flags = tuple(str(flag) for flag in diff_on(connection, stored.parent, stored.digest).flags)
+    return open_chains(connection, instance, [stored], now)[0]
+
+
+def open_to_look(connection: Connection, instance: Instance, stored: StoredRelease, now: datetime) -> Chain:
+    """Read as `open_chain` does; a roster or policy not seen before is noted first, and everything read again."""
+    chain = open_chain(connection, instance, stored, now)
+    declared = {seen_roster(instance.workspace).digest, seen_policy(instance.workspace).digest}
+    if declared <= chain.reading.snapshot.known:
+        return chain
+    notice_changes(connection, instance, now)
+    return open_chain(connection, instance, stored, now)
+
+
+def open_chains(
+    connection: Connection, instance: Instance, releases: Sequence[StoredRelease], now: datetime
+) -> tuple[Chain, ...]:
+    """Read once, for all of them, what every gate of these releases is decided from."""
+    reading = Reading(connection, instance, releases, now)
+    roster = _roster(reading)
+    return tuple(_chain(reading, stored, roster) for stored in releases)
+
+
+def _chain(reading: Reading, stored: StoredRelease, roster: Roster) -> Chain:
+    snapshot, digest = reading.snapshot, stored.digest
+    manifest = reading.manifests[digest]
+    about = {(kind, name) for kind, names in subjects_of(stored).items() for name in names}
+    rejections = snapshot.rejections.get(stored.parts_digest, ())
     return Chain(
-        connection=connection,
-        instance=instance,
+        reading=reading,
         stored=stored,
         manifest=manifest,
-        workflow=workflow,
-        release=_release_facts(connection, instance, stored, manifest),
-        evidence=evidence_about(connection, subjects_of(stored)),
-        votes=votes_of(connection, stored.digest),
-        elsewhere=rejections_elsewhere(connection, stored.parts_digest, stored.digest),
-        acceptances=acceptances_of(connection, stored.digest),
-        attempts=attempts_of(connection, stored.digest),
-        roster=_roster(connection, instance),
-        recused=recusals_of(connection, stored.digest),
-        editors=editors(connection, since=now - EDITOR_SPAN),
-        now=now,
-        emergencies=emergencies_of(connection, stored.digest),
-        flags=flags,
+        workflow=reading.workflows[stored.workflow],
+        release=_release_facts(reading, stored, manifest),
+        evidence=tuple(one for one in snapshot.evidence if (one.subject_kind, one.subject) in about),
+        votes=tuple(vote for vote in snapshot.votes if vote.release == digest),
+        elsewhere=tuple(vote for vote in rejections if vote.release != digest),
+        acceptances=tuple(risk for risk in snapshot.acceptances if risk.release == digest),
+        attempts={one.gate: one for one in snapshot.attempts if one.release == digest},
+        roster=roster,
+        recused={
+            (gate, attempt): seats for (release, gate, attempt), seats in snapshot.recused.items() if release == digest
+        },
+        emergencies=tuple(one for one in snapshot.emergencies if one.release == digest),
     )
 
 
-def _release_facts(
-    connection: Connection, instance: Instance, stored: StoredRelease, manifest: Manifest
-) -> ReleaseFacts:
-    authors = authors_of_parts(connection, manifest.parts.values())
-    production = [space.name for space in instance.workspace.spaces.values() if space.tier is Tier.PRODUCTION]
-    before = {one for space in production for one in served_before(connection, space, stored.workflow)}
+def _release_facts(reading: Reading, stored: StoredRelease, manifest: Manifest) -> ReleaseFacts:
+    authors = reading.snapshot.authors
+    production = [space.name for space in reading.instance.workspace.spaces.values() if space.tier is Tier.PRODUCTION]
+    before = {one.release for space in production for one in reading.snapshot.served.get((space, stored.workflow), ())}
     return ReleaseFacts(
         digest=stored.digest,
         parts_digest=stored.parts_digest,
@@ -122,15 +157,12 @@ def _source_tree(stored: StoredRelease) -> str | None:
     return tree if isinstance(tree, str) and tree else None
 
 
-def _roster(connection: Connection, instance: Instance) -> Roster:
-    known: tuple[Tenure, ...] = tenures(connection)
-    people = instance.workspace.people.values()
+def _roster(reading: Reading) -> Roster:
+    workspace = reading.instance.workspace
     return Roster(
-        version=seen_roster(instance.workspace).digest,
-        tenures=known,
-        seats=tuple(
-            SeatAt(role=seat.role, holder=seat.holder, alternates=seat.alternates) for seat in instance.workspace.seats
-        ),
-        reports_to={one.id: one.reports_to for one in people if one.reports_to is not None},
-        delegations=delegations(connection),
+        version=seen_roster(workspace).digest,
+        tenures=reading.snapshot.tenures,
+        seats=tuple(SeatAt(role=seat.role, holder=seat.holder, alternates=seat.alternates) for seat in workspace.seats),
+        reports_to={one.id: one.reports_to for one in workspace.people.values() if one.reports_to is not None},
+        delegations=reading.snapshot.delegations,
     )

@@ -10,44 +10,55 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection
-
-from pilotage.control.instance import Instance
-from pilotage.core.digest import Digest
+from pilotage.control.gate_reading import Reading
 from pilotage.core.ids import SpaceName
 from pilotage.gate.risks import Risk, untreated, without_owner
 from pilotage.incident.duty import days_covered, on_duty
 from pilotage.release.manifest import Manifest, PartKind
 from pilotage.rollout.freezes import frozen
-from pilotage.rollout.target import Served, TargetKind, rollback_target
+from pilotage.rollout.target import TargetKind, rollback_target
 from pilotage.space.digest import differences
 from pilotage.space.settings import Space, Tier
-from pilotage.store.gate_facts import answering, last_interaction, newest_fact, overdue_takedowns, unrecorded
-from pilotage.store.incidents import StoredIncident, list_incidents
-from pilotage.store.releases import StoredRelease, find_release
-from pilotage.store.routes import acks_of, read_route, served_before
+from pilotage.store.gate_facts import Answering
+from pilotage.store.gate_snapshot import GateSnapshot
+from pilotage.store.incidents import StoredIncident
+from pilotage.store.releases import StoredRelease
+from pilotage.store.routes import Ack, Route
+from pilotage.workspace.records import Workspace
 from pilotage.workspace.workflow import Workflow
 
 Claims = Mapping[str, float]
-_ANSWER_WINDOW = timedelta(days=1)
-_SAMPLE_WINDOW = timedelta(days=30)
+_NOTHING = Answering(answered=0, failed=0, last_at=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactContext:
     """What facts are computed from. `space`: the one the gate looks at; `risks`: the register; `pack`: its facts."""
 
-    connection: Connection
-    instance: Instance
+    reading: Reading
     release: StoredRelease
     manifest: Manifest
     workflow: Workflow
     space: Space | None
-    now: datetime
     risks: tuple[Risk, ...] = ()
     undecidable: int | None = None
     pack_missing: int | None = None
     notes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def workspace(self) -> Workspace:
+        """What is declared."""
+        return self.reading.instance.workspace
+
+    @property
+    def now(self) -> datetime:
+        """When the gate is decided."""
+        return self.reading.now
+
+    @property
+    def snapshot(self) -> GateSnapshot:
+        """What was read of the store."""
+        return self.reading.snapshot
 
 
 def facts_of(context: FactContext, kinds: frozenset[str]) -> dict[str, Claims]:
@@ -64,14 +75,14 @@ def _corpora(context: FactContext) -> tuple[str, ...]:
 
 
 def _corpus(context: FactContext) -> Claims:
-    declared = context.instance.workspace.corpora
+    declared = context.workspace.corpora
     names = _corpora(context)
     settings = [one for name, one in declared.items() if name in names]
     # A derived corpus keeps what its source keeps; its text passed the redaction or was rejected, document by document.
     without = sum(1 for one in settings if one.retention_days is None and one.derived_from is None)
     claims = {
         "without_retention": float(without),
-        "overdue_takedowns": float(overdue_takedowns(context.connection, names, context.now)),
+        "overdue_takedowns": float(sum(context.snapshot.overdue.get(name, 0) for name in set(names))),
     }
     stage = None if context.space is None else context.space.data_stage
     reference = None if stage is None else context.workflow.retrieval.corpora.get(stage)
@@ -82,19 +93,19 @@ def _corpus(context: FactContext) -> Claims:
 
 
 def _residency(context: FactContext) -> Claims:
-    spaces = [space for space in context.instance.workspace.spaces.values() if space.tier is not Tier.SANDBOX]
-    return {"violations": float(len(residency_violations(context, spaces)))}
+    spaces = [space for space in context.workspace.spaces.values() if space.tier is not Tier.SANDBOX]
+    return {"violations": float(len(residency_violations(context.workspace, context.workflow, spaces)))}
 
 
-def residency_violations(context: FactContext, spaces: list[Space]) -> list[str]:
+def residency_violations(workspace: Workspace, workflow: Workflow, spaces: list[Space]) -> list[str]:
     """Return, for each space whose data or model would stand outside its regions, what does."""
     found: list[str] = []
-    provider = context.instance.workspace.providers.get(context.workflow.model.provider)
+    provider = workspace.providers.get(workflow.model.provider)
     for space in spaces:
         if not space.regions:
             continue
-        reference = context.workflow.retrieval.corpora.get(space.data_stage)
-        settings = None if reference is None else context.instance.workspace.corpora.get(reference.name)
+        reference = workflow.retrieval.corpora.get(space.data_stage)
+        settings = None if reference is None else workspace.corpora.get(reference.name)
         region = None if provider is None else provider.region
         if region is not None and region not in space.regions:
             found.append(f"{space.name}: model in {region}")
@@ -107,10 +118,9 @@ def _deployment(context: FactContext) -> Claims:
     if context.space is None:
         return {}
     name, digest = context.space.name, context.release.digest
-    route = read_route(context.connection, name, context.workflow.name)
-    acks = [ack for ack in acks_of(context.connection, name, context.workflow.name) if ack.is_alive]
-    ready = [ack for ack in acks if digest in ack.loaded]
-    answered = answering(context.connection, name, context.workflow.name, digest, since=context.now - _ANSWER_WINDOW)
+    route = _route(context, name)
+    ready = [ack for ack in _alive(context, name) if digest in ack.loaded]
+    answered = context.reading.traffic.answering.get((name, context.workflow.name, digest), _NOTHING)
     serves = digest in {route.stable, route.candidate}
     context.notes["fact.deployment"] = f"{len(ready)} processes ready, {answered.answered} answers in 24 h in {name}."
     return {
@@ -122,11 +132,10 @@ def _deployment(context: FactContext) -> Claims:
 
 
 def _monitoring(context: FactContext) -> Claims:
-    space, workspace = context.space, context.instance.workspace
+    space, workspace = context.space, context.workspace
     claims: dict[str, float] = {"dashboard": 1.0}
     if space is not None:
-        since = context.now - _SAMPLE_WINDOW
-        last = last_interaction(context.connection, space.name, context.workflow.name, since=since)
+        last = context.reading.traffic.last.get((space.name, context.workflow.name))
         named = {*space.monitoring.metrics_export, *space.monitoring.destinations}
         claims["logs"] = float(last is not None)
         claims["metrics"] = float(last is not None)
@@ -134,15 +143,15 @@ def _monitoring(context: FactContext) -> Claims:
         if last is not None:
             claims["last_sample_age_s"] = max(0.0, (context.now - last).total_seconds())
         context.notes["fact.monitoring"] = f"Last sample of {space.name}: {last or 'never'}."
-    tested = newest_fact(context.connection, "alert_test", workflow=context.workflow.name)
+    tested = context.snapshot.stated.get(("alert_test", context.workflow.name))
     claims["alert_test_ok"] = float(tested is not None)
     if tested is not None:
-        claims["alert_test_age_h"] = (context.now - tested.at).total_seconds() / 3600
+        claims["alert_test_age_h"] = (context.now - tested).total_seconds() / 3600
     return claims
 
 
 def _space(context: FactContext) -> Claims:
-    spaces = context.instance.workspace.spaces
+    spaces = context.workspace.spaces
     production = [space for space in spaces.values() if space.tier is Tier.PRODUCTION]
     if context.space is None or not production:
         return {}
@@ -155,13 +164,13 @@ def _space(context: FactContext) -> Claims:
 
 
 def _oncall(context: FactContext) -> Claims:
-    rota = context.instance.workspace.operations.rotas.get(context.workflow.on_call)
+    rota = context.workspace.operations.rotas.get(context.workflow.on_call)
     if rota is None:
         context.notes["fact.oncall"] = f"There is no rota {context.workflow.on_call!r} in oncall.yaml."
         return {}
     duty = on_duty(rota, context.now)
-    page = newest_fact(context.connection, "test_page", workflow=context.workflow.name)
-    is_fresh = page is not None and context.now - page.at <= timedelta(days=1)
+    page = context.snapshot.stated.get(("test_page", context.workflow.name))
+    is_fresh = page is not None and context.now - page <= timedelta(days=1)
     return {
         "primary_now": float(len(duty) > 0 and duty[0] is not None),
         "secondary_now": float(len(duty) > 1 and duty[1] is not None),
@@ -171,7 +180,7 @@ def _oncall(context: FactContext) -> Claims:
 
 
 def _roster(context: FactContext) -> Claims:
-    seats = context.instance.workspace.seats
+    seats = context.workspace.seats
     return {"seats_filled": float(len(seats)), "seats_empty": 0.0}
 
 
@@ -185,23 +194,13 @@ def _risks(context: FactContext) -> Claims:
 def _rollout(context: FactContext) -> Claims:
     claims: dict[str, float] = {}
     if context.space is not None:
-        history = [
-            _served(context, digest)
-            for digest in served_before(context.connection, context.space.name, context.workflow.name)
-        ]
+        history = context.snapshot.served.get((context.space.name, context.workflow.name), ())
         target = rollback_target(history, away_from=context.release.digest)
         claims["rollback_target_authorised"] = float(target.kind is not TargetKind.MAINTENANCE)
         context.notes["fact.rollout"] = f"Rollback target in {context.space.name}: {target.release or target.kind}."
     if context.undecidable is not None:
         claims["undecidable_metrics"] = float(context.undecidable)
     return claims
-
-
-def _served(context: FactContext, digest: Digest) -> Served:
-    found = find_release(context.connection, digest)
-    if found is None:
-        return Served(release=digest, state=context.release.state, loads=False)
-    return Served(release=found.digest, state=found.state)
 
 
 def _budget(context: FactContext) -> Claims:
@@ -211,7 +210,7 @@ def _budget(context: FactContext) -> Claims:
     if month is None:
         context.notes["fact.budget"] = "workflow.yaml sets no cost_month budget to forecast against."
         return claims
-    costs = context.instance.workspace.operations.costs.lines
+    costs = context.workspace.operations.costs.lines
     usage = sum(
         line.amount
         for line in costs
@@ -232,7 +231,7 @@ def _cab_pack(context: FactContext) -> Claims:
 def _freeze(context: FactContext) -> Claims:
     if context.space is None:
         return {}
-    found = frozen(context.instance.workspace.freezes, context.space.name, context.now)
+    found = frozen(context.workspace.freezes, context.space.name, context.now)
     incidents = [one for one in _open_incidents(context) if one.freezes and one.freeze_lifted_at is None]
     if found:
         context.notes["fact.freeze"] = found[0].text
@@ -240,8 +239,7 @@ def _freeze(context: FactContext) -> Claims:
 
 
 def _open_incidents(context: FactContext) -> list[StoredIncident]:
-    listed = list_incidents(context.connection, workflow=context.workflow.name, only_open=True)
-    return [one for one in listed if not one.is_drill]
+    return [one for one in context.snapshot.incidents if one.workflow == context.workflow.name]
 
 
 def _incident(context: FactContext) -> Claims:
@@ -257,24 +255,30 @@ def _incident(context: FactContext) -> Claims:
 def _drift(context: FactContext) -> Claims:
     if context.space is None:
         return {}
-    return {"open": float(len(drift_of(context, context.space.name)))}
+    return {"open": float(len(_drifted(context, context.space.name)))}
 
 
-def drift_of(context: FactContext, space: SpaceName) -> list[str]:
+def _drifted(context: FactContext, space: SpaceName) -> list[str]:
     """Return the live processes of a space that do not serve what its routing row names."""
-    route = read_route(context.connection, space, context.workflow.name)
-    acks = [ack for ack in acks_of(context.connection, space, context.workflow.name) if ack.is_alive]
+    route = _route(context, space)
     return [
         ack.process
-        for ack in acks
+        for ack in _alive(context, space)
         if ack.generation != route.generation or (route.stable is not None and route.stable not in ack.loaded)
     ]
 
 
 def _ledger(context: FactContext) -> Claims:
-    until = context.now - timedelta(minutes=1)
-    since = until - timedelta(days=1)
-    return {"unrecorded": float(unrecorded(context.connection, context.workflow.name, since=since, until=until))}
+    return {"unrecorded": float(context.reading.traffic.unrecorded.get(context.workflow.name, 0))}
+
+
+def _route(context: FactContext, space: SpaceName) -> Route:
+    name = context.workflow.name
+    return context.snapshot.routes.get((space, name)) or Route(space=space, workflow=name)
+
+
+def _alive(context: FactContext, space: SpaceName) -> list[Ack]:
+    return [ack for ack in context.snapshot.acks.get((space, context.workflow.name), ()) if ack.is_alive]
 
 
 _FACTS: Mapping[str, Callable[[FactContext], Claims]] = {

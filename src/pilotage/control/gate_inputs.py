@@ -147,15 +147,13 @@ def _claims(chain: Chain, space: Space | None, kinds: frozenset[str], pack: Pack
     wanted = frozenset(kind for kind in kinds if (kind, name) not in chain.facts)
     if wanted:
         context = FactContext(
-            connection=chain.connection,
-            instance=chain.instance,
+            reading=chain.reading,
             release=chain.stored,
             manifest=chain.manifest,
             workflow=chain.workflow,
             space=space,
-            now=chain.now,
             risks=risk_register(chain) if "fact.risks" in wanted else (),
-            undecidable=undecidable_metrics(chain.connection, chain.workflow, chain.now)
+            undecidable=undecidable_metrics(chain.workflow, chain.reading.history)
             if "fact.rollout" in wanted
             else None,
             pack_missing=None if pack is None else pack.sections_missing,
@@ -186,8 +184,8 @@ def _pack(chain: Chain, gate: Gate, attempt: Attempt | None) -> PackState | None
         return None
     if gate.name not in chain.packs:
         chain.packs[gate.name] = pack_state(
-            chain.connection,
             attempt,
+            chain.reading.snapshot.packs,
             earlier={name: report for (name, half), report in chain.reports.items() if half is Half.PRE},
             plan=_plan(chain.workflow),
             risks=risk_register(chain),

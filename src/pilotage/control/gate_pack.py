@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
-
-from pilotage.core.canonical import Json, parse_json
+from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest, digest_of_json
 from pilotage.gate.report import GateReport
 from pilotage.gate.risks import Risk
 from pilotage.space.digest import space_digest
 from pilotage.space.settings import Space
+from pilotage.store.gate_snapshot import FrozenPack
 from pilotage.store.gate_votes import Attempt
-from pilotage.store.tables.gates import cab_pack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +43,8 @@ def pack_core(
 
 
 def pack_state(
-    connection: Connection,
     attempt: Attempt | None,
+    packs: Mapping[str, FrozenPack],
     *,
     earlier: Mapping[str, GateReport],
     plan: Digest | None,
@@ -57,16 +55,13 @@ def pack_state(
     core = pack_core(earlier=earlier, plan=plan, risks=risks, spaces=spaces)
     if attempt is None or attempt.pack is None:
         return PackState(digest=None, outdated=(), sections_missing=None, core=core)
-    stored = connection.scalar(select(cab_pack.c.facts).where(cab_pack.c.digest == attempt.pack))
-    facts = parse_json(bytes(stored)) if stored is not None else None
-    if not isinstance(facts, Mapping):
+    frozen = packs.get(attempt.pack)
+    if frozen is None:
         return PackState(digest=None, outdated=("pack",), sections_missing=None, core=core)
-    frozen = facts.get("core")
-    held = frozen if isinstance(frozen, Mapping) else {}
-    missing = facts.get("sections_missing")
+    held = frozen.core if isinstance(frozen.core, Mapping) else {}
     return PackState(
         digest=attempt.pack,
         outdated=tuple(name for name in core if held.get(name) != core[name]),
-        sections_missing=len(missing) if isinstance(missing, Sequence) else None,
+        sections_missing=len(frozen.missing) if isinstance(frozen.missing, Sequence) else None,
         core=core,
     )

@@ -18,7 +18,7 @@ from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest, digest_of_json
 from pilotage.gate.binding import policy_digest
 from pilotage.ledger.entry import EntryKind
-from pilotage.store.gate_people import see_policy, see_roster
+from pilotage.store.gate_people import knows, see_policy, see_roster
 from pilotage.workspace.records import Workspace
 from pilotage.workspace.workflow import Workflow
 
@@ -30,6 +30,14 @@ _POLICY_FILES = ("gates",)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenRoster:
     """The roster as stored: who holds which role and seat."""
+
+    digest: Digest
+    body: dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenPolicy:
+    """The gates as stored: the digest of each by its name."""
 
     digest: Digest
     body: dict[str, Json]
@@ -60,16 +68,27 @@ def policy_extra(workflow: Workflow) -> dict[str, Json]:
     }
 
 
-def notice_changes(connection: Connection, instance: Instance, now: datetime) -> None:
-    """Note roster and policy versions not seen before, in the caller's transaction, with their ledger entries."""
-    roster = seen_roster(instance.workspace)
-    by = _editor(instance, _ROSTER_FILES)
-    if see_roster(connection, roster.digest, roster.body, by=by, at=now):
+def seen_policy(workspace: Workspace) -> SeenPolicy:
+    """Return the declared gates with their digest."""
+    body: dict[str, Json] = {name: policy_digest(gate) for name, gate in sorted(workspace.gates.items())}
+    return SeenPolicy(digest=digest_of_json(body), body=body)
+
+
+def notice_changes(connection: Connection, instance: Instance, now: datetime) -> bool:
+    """Note roster and policy versions not seen before, in the caller's transaction, with their ledger entries.
+
+    Tell whether there were any. Git is asked who made a change only when there is one.
+    """
+    roster, policy = seen_roster(instance.workspace), seen_policy(instance.workspace)
+    if knows(connection, roster.digest, policy.digest):
+        return False
+    new_roster = see_roster(connection, roster.digest, roster.body, by=_editor(instance, _ROSTER_FILES), at=now)
+    if new_roster:
         _record(connection, "roster", roster.digest, now)
-    gates: dict[str, Json] = {name: policy_digest(gate) for name, gate in sorted(instance.workspace.gates.items())}
-    digest = digest_of_json(gates)
-    if see_policy(connection, digest, gates, by=_editor(instance, _POLICY_FILES), at=now):
-        _record(connection, "gates", digest, now)
+    new_policy = see_policy(connection, policy.digest, policy.body, by=_editor(instance, _POLICY_FILES), at=now)
+    if new_policy:
+        _record(connection, "gates", policy.digest, now)
+    return new_roster or new_policy
 
 
 def _record(connection: Connection, what: str, digest: Digest, now: datetime) -> None:

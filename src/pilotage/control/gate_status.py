@@ -5,9 +5,8 @@ Rule: computed from inputs and the time at every call, never stored. Fail mode: 
 
 from __future__ import annotations
 
-from pilotage.control.gate_case import Chain, open_chain
+from pilotage.control.gate_case import Chain, open_to_look
 from pilotage.control.gate_chain import report_of
-from pilotage.control.gate_roster import notice_changes
 from pilotage.control.instance import Instance
 from pilotage.core.errors import UsageError
 from pilotage.core.ids import SpaceName
@@ -22,11 +21,14 @@ def gate_status(
 ) -> tuple[GateReport, ...]:
     """Return the report of one gate, or of every gate in the order a release passes them."""
     with instance.engine.begin() as connection:
-        now = instance.clock.now()
-        notice_changes(connection, instance, now)
-        chain = open_chain(connection, instance, named_release(connection, release), now)
+        chain = open_to_look(connection, instance, named_release(connection, release), instance.clock.now())
         names = ordered_gates(instance) if gate is None else (gate,)
         return tuple(_report(chain, name, space=space, half=half) for name in names)
+
+
+def all_reports(chain: Chain) -> tuple[GateReport, ...]:
+    """Return the report of every gate in the order a release passes them."""
+    return tuple(_report(chain, name, space=None, half=Half.PRE) for name in ordered_gates(chain.instance))
 
 
 def _report(chain: Chain, name: str, *, space: str | None, half: Half) -> GateReport:

@@ -90,7 +90,7 @@ def rollout(chain: Chain) -> Json:
     if declared is None:
         return {"plan": MISSING, "preflight": MISSING}
     plan = declared.plans[declared.default_plan]
-    forecast = gate_forecast(chain.connection, chain.workflow, chain.now)
+    forecast = gate_forecast(chain.workflow, chain.reading.history)
     return {
         "plan": plan.name,
         "approach": plan.approach.value,

@@ -7,7 +7,7 @@ time. Fail mode: what is not there is `MISSING`.
 from __future__ import annotations
 
 from pilotage.control.gate_case import Chain
-from pilotage.control.release_reports import diff_on
+from pilotage.control.release_diffs import diff_on
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.evidence.fresh import age_of, window_of

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pilotage.control.gate_case import Chain, open_chain
+from pilotage.control.gate_case import Chain, open_to_look
 from pilotage.control.gate_chain import input_of, report_of
-from pilotage.control.gate_roster import notice_changes
 from pilotage.control.gate_status import space_for
 from pilotage.control.instance import Instance
 from pilotage.core.ids import PersonId, new_ulid
@@ -67,9 +66,8 @@ def view_gate(
     """Return everything a decision page shows; raise NotFound for an unknown release or gate."""
     with instance.engine.begin() as connection:
         now = instance.clock.now()
-        notice_changes(connection, instance, now)
         stored = named_release(connection, release)
-        chain = open_chain(connection, instance, stored, now)
+        chain = open_to_look(connection, instance, stored, now)
         where = space_for(instance, gate, space)
         report = report_of(chain, gate, half=half, space=where)
         given = input_of(chain, gate, half=half, space=where)

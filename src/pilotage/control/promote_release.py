@@ -16,7 +16,7 @@ from pilotage.control.emergency_reports import alert_above_limit
 from pilotage.control.gate_case import Chain, open_chain
 from pilotage.control.gate_chain import chain_problems, critical_incidents, gates_into, report_of
 from pilotage.control.gate_entries import record
-from pilotage.control.gate_facts import FactContext, residency_violations
+from pilotage.control.gate_facts import residency_violations
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.instance import Instance
 from pilotage.core.canonical import Json
@@ -127,23 +127,11 @@ def _input(chain: Chain, target: Space, actor: Principal) -> PromotionInput:
         gates=chain_problems(chain, target),
         freezes=frozen(workspace.freezes, target.name, now),
         incidents=critical_incidents(chain, target.name),
-        residency=tuple(residency_violations(_facts(chain, target), [target])),
+        residency=tuple(residency_violations(workspace, chain.workflow, [target])),
         approved_config=_approved_config(chain, target),
         live_config=space_digest(target),
         rollout=_active_rollout(chain, target),
         emergency=None if emergency is None else emergency.incident,
-    )
-
-
-def _facts(chain: Chain, target: Space) -> FactContext:
-    return FactContext(
-        connection=chain.connection,
-        instance=chain.instance,
-        release=chain.stored,
-        manifest=chain.manifest,
-        workflow=chain.workflow,
-        space=target,
-        now=chain.now,
     )
 
 

@@ -19,7 +19,7 @@ from pilotage.core.ids import SpaceName
 from pilotage.core.reason import Reason
 from pilotage.rollout.choices import choices
 from pilotage.rollout.preflight import Decidability, Preflight, StepForecast, Traffic, as_json, daily_figure, preflight
-from pilotage.store.cohorts import cohort_share, daily_requests
+from pilotage.store.cohorts import History, Place, read_history
 from pilotage.workspace.plan import Plan
 
 
@@ -73,16 +73,26 @@ def foresee(connection: Connection, plan: Plan, asked: Asked, *, now: datetime) 
 
 def traffic_of(connection: Connection, plan: Plan, asked: Asked, now: datetime) -> Mapping[SpaceName, Traffic]:
     """Return the traffic of each space of the plan, from history or from the expected figure."""
+    return foreseen_traffic(plan, asked, read_history(connection, places_of(plan, asked.workflow), now=now))
+
+
+def places_of(plan: Plan, workflow: str) -> tuple[Place, ...]:
+    """Return the spaces of a plan, and the cohorts that its steps send there."""
+    return tuple(
+        Place(workflow=workflow, space=wave.space, cohorts=tuple(step.cohort for step in wave.steps if step.cohort))
+        for wave in plan.waves
+    )
+
+
+def foreseen_traffic(
+    plan: Plan, asked: Asked, history: Mapping[tuple[str, str], History]
+) -> Mapping[SpaceName, Traffic]:
+    """Return the traffic of each space of the plan, from a history that was read."""
     found: dict[SpaceName, Traffic] = {}
     for wave in plan.waves:
-        history = daily_requests(connection, wave.space, asked.workflow, now=now)
-        shares = {
-            step.name: share
-            for step in wave.steps
-            if step.cohort
-            and (share := cohort_share(connection, wave.space, asked.workflow, now=now, groups=step.cohort)) is not None
-        }
-        found[wave.space] = Traffic(per_day=daily_figure(history, asked.expected), cohort_share=shares)
+        known = history[(asked.workflow, wave.space)]
+        shares = {step.name: known.shares[step.cohort] for step in wave.steps if step.cohort in known.shares}
+        found[wave.space] = Traffic(per_day=daily_figure(known.days, asked.expected), cohort_share=shares)
     return found
 
 

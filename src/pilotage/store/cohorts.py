@@ -6,10 +6,15 @@ Fail mode: None without history, which never makes a candidate's share larger th
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Connection, text
+
+from pilotage.store.together import Together
 
 HISTORY: Final = timedelta(days=14)
 
@@ -18,12 +23,46 @@ _SHARE = text(
     " FROM interaction i JOIN interaction_text t ON t.id = i.id"
     " WHERE i.space = :space AND i.workflow = :workflow AND i.kind = 'user' AND i.at >= :since AND i.at < :now"
 )
-_DAYS = text(
-    "SELECT count(*) AS requests FROM interaction WHERE space = :space AND workflow = :workflow AND kind = 'user'"
-    " AND at >= date_trunc('day', CAST(:since AS timestamptz)) + interval '1 day'"
-    " AND at < date_trunc('day', CAST(:now AS timestamptz)) GROUP BY date_trunc('day', at)"
-    " ORDER BY date_trunc('day', at)"
-)
+# Laterally, so that each place is looked up in the index; a join over all of them would read every interaction.
+_HISTORY = text("""
+SELECT CAST(json_build_object(
+  'days', (SELECT json_agg(d ORDER BY d.day) FROM (
+    SELECT p.workflow, p.space, counted.day, counted.requests
+    FROM jsonb_to_recordset(CAST(:places AS jsonb)) AS p (workflow text, space text) CROSS JOIN LATERAL (
+      SELECT date_trunc('day', i.at) AS day, count(*) AS requests FROM interaction i
+      WHERE i.workflow = p.workflow AND i.space = p.space AND i.kind = 'user'
+        AND i.at >= date_trunc('day', CAST(:since AS timestamptz)) + interval '1 day'
+        AND i.at < date_trunc('day', CAST(:now AS timestamptz)) GROUP BY 1) counted) d),
+  'shares', (SELECT json_agg(s) FROM (
+    SELECT c.workflow, c.space, c.groups, counted.requests, counted.cohort
+    FROM jsonb_to_recordset(CAST(:cohorts AS jsonb)) AS c (workflow text, space text, groups text[])
+    CROSS JOIN LATERAL (
+      SELECT count(*) AS requests, count(*) FILTER (WHERE t.groups && c.groups) AS cohort
+      FROM interaction i JOIN interaction_text t ON t.id = i.id
+      WHERE i.workflow = c.workflow AND i.space = c.space AND i.kind = 'user'
+        AND i.at >= :since AND i.at < :now) counted) s)
+) AS text)
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A workflow in a space, and the cohorts whose share of its requests is asked for."""
+
+    workflow: str
+    space: str
+    cohorts: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """User requests of the last 14 days: per whole day, oldest first, days without any left out; and cohorts' shares.
+
+    A cohort without any request has no share.
+    """
+
+    days: tuple[int, ...] = ()
+    shares: Mapping[tuple[str, ...], float] = field(default_factory=dict)
 
 
 def cohort_share(
@@ -35,7 +74,23 @@ def cohort_share(
     return row.cohort / row.all_requests if row.cohort else None
 
 
-def daily_requests(connection: Connection, space: str, workflow: str, *, now: datetime) -> tuple[int, ...]:
-    """Return user requests per whole day of the last 14 days, oldest first; days without any are not listed."""
-    values = {"space": space, "workflow": workflow, "now": now, "since": now - HISTORY}
-    return tuple(int(count) for count in connection.scalars(_DAYS, values))
+def read_history(connection: Connection, places: Collection[Place], *, now: datetime) -> dict[tuple[str, str], History]:
+    """Return the history of each (workflow, space), in one statement."""
+    cohorts = {(one.workflow, one.space, groups) for one in places for groups in one.cohorts}
+    values = {
+        "places": json.dumps([{"workflow": one.workflow, "space": one.space} for one in places]),
+        "cohorts": json.dumps([{"workflow": w, "space": s, "groups": groups} for w, s, groups in sorted(cohorts)]),
+        "now": now,
+        "since": now - HISTORY,
+    }
+    read = Together(connection, _HISTORY, values)
+    days: dict[tuple[str, str], list[int]] = {}
+    for row in read.rows("days"):
+        days.setdefault((row["workflow"], row["space"]), []).append(row["requests"])
+    shares: dict[tuple[str, str], dict[tuple[str, ...], float]] = {}
+    for row in read.rows("shares"):
+        if row["cohort"]:
+            found = shares.setdefault((row["workflow"], row["space"]), {})
+            found[tuple(row["groups"])] = row["cohort"] / row["requests"]
+    keys = {(one.workflow, one.space) for one in places}
+    return {key: History(days=tuple(days.get(key, ())), shares=shares.get(key, {})) for key in keys}

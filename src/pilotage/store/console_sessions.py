@@ -20,13 +20,18 @@ VALUES (:id, :principal, :person, :via, :authenticated_at, :seen_at, :ends_at, C
 """)
 # The key is looked at every time, so that revoking it ends what was signed in with it.
 _FIND = text("""
-SELECT s.id, s.principal, s.person, s.via, s.authenticated_at, s.seen_at, s.ends_at, s.claimed
-FROM console_session s LEFT JOIN service_key k ON k.id = s.via
-WHERE s.id = :id AND s.ends_at > :now AND s.seen_at > :idle_since
-  AND ((s.via = 'oidc' AND s.claimed IS NOT NULL)
-    OR (k.kind = 'local' AND k.name = s.person AND k.revoked_at IS NULL AND k.expires_at > :now))
+WITH live AS (
+  SELECT s.id, s.principal, s.person, s.via, s.authenticated_at, s.seen_at, s.ends_at, s.claimed
+  FROM console_session s LEFT JOIN service_key k ON k.id = s.via
+  WHERE s.id = :id AND s.ends_at > :now AND s.seen_at > :idle_since
+    AND ((s.via = 'oidc' AND s.claimed IS NOT NULL)
+      OR (k.kind = 'local' AND k.name = s.person AND k.revoked_at IS NULL AND k.expires_at > :now))
+), used AS (
+  UPDATE console_session SET seen_at = :now
+  WHERE id IN (SELECT id FROM live WHERE seen_at < CAST(:touch_before AS timestamptz))
+)
+SELECT id, principal, person, via, authenticated_at, seen_at, ends_at, claimed FROM live
 """)
-_SEEN = text("UPDATE console_session SET seen_at = :now WHERE id = :id")
 _REMOVE = text("DELETE FROM console_session WHERE id = :id")
 _REMOVE_ENDED = text("DELETE FROM console_session WHERE ends_at <= :now")
 
@@ -56,17 +61,15 @@ def add_session(connection: Connection, session: StoredSession) -> None:
 
 
 def live_session(
-    connection: Connection, identifier: str, *, now: datetime, idle_since: datetime
+    connection: Connection, identifier: str, *, now: datetime, idle_since: datetime, touch_before: datetime | None
 ) -> StoredSession | None:
-    """Return the session when it still holds: not ended, not idle, its key still good."""
-    values = {"id": identifier, "now": now, "idle_since": idle_since}
+    """Return the session when it still holds: not ended, not idle, its key still good.
+
+    One last used before `touch_before` is noted as used now, in the same statement; None notes nothing.
+    """
+    values = {"id": identifier, "now": now, "idle_since": idle_since, "touch_before": touch_before}
     row = connection.execute(_FIND, values).mappings().one_or_none()
     return None if row is None else StoredSession(**row)
-
-
-def touch_session(connection: Connection, identifier: str, now: datetime) -> None:
-    """Note that the session was used."""
-    connection.execute(_SEEN, {"id": identifier, "now": now})
 
 
 def remove_session(connection: Connection, identifier: str) -> None:

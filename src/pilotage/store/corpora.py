@@ -5,7 +5,7 @@ A version's bitmap is a portable Roaring bitmap of revision numbers. Fail mode: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -31,6 +31,10 @@ _VERSION_COLUMNS = (
 _ONE = text(f"SELECT {_VERSION_COLUMNS} FROM corpus_version WHERE corpus = :corpus AND number = :number")  # noqa: S608 - a constant list of columns
 _ONE_FOR_UPDATE = text(
     f"SELECT {_VERSION_COLUMNS} FROM corpus_version WHERE corpus = :corpus AND number = :number FOR UPDATE"  # noqa: S608 - a constant list of columns
+)
+_NAMED = text(
+    f"SELECT corpus, {_VERSION_COLUMNS} FROM corpus_version WHERE (corpus, number) IN"  # noqa: S608 - as above
+    " (SELECT * FROM unnest(CAST(:corpora AS text[]), CAST(:numbers AS integer[])))"
 )
 _ALL = text(f"SELECT {_VERSION_COLUMNS} FROM corpus_version WHERE corpus = :corpus ORDER BY number")  # noqa: S608 - a constant list of columns
 _NEWEST = text(
@@ -108,6 +112,17 @@ def version_of(
     return None if row is None else _stored(corpus, row)
 
 
+def versions_named(
+    connection: Connection, names: Collection[tuple[CorpusName, int]]
+) -> dict[tuple[CorpusName, int], StoredVersion]:
+    """Return those of these versions that there are, in one statement."""
+    if not names:
+        return {}
+    values = {"corpora": [corpus for corpus, _ in names], "numbers": [number for _, number in names]}
+    rows = connection.execute(_NAMED, values).all()
+    return {(CorpusName(row.corpus), row.number): _stored(CorpusName(row.corpus), row) for row in rows}
+
+
 def versions_of(connection: Connection, corpus: CorpusName) -> tuple[StoredVersion, ...]:
     """Return every version, oldest first."""
     return tuple(_stored(corpus, row) for row in connection.execute(_ALL, {"corpus": corpus}))
@@ -169,8 +184,8 @@ def referenced_revisions(connection: Connection, corpus: CorpusName) -> BitMap:
 
 
 def _stored(corpus: CorpusName, row: Row[tuple[object, ...]]) -> StoredVersion:
-    values = dict(row._mapping)  # noqa: SLF001 - public despite its name (SQLAlchemy 2 documents it)
+    values = {"corpus": corpus, **row._mapping}  # noqa: SLF001 - public despite its name (SQLAlchemy 2 documents it)
     values["state"] = VersionState(values["state"])
     values["bitmap"] = bytes(values["bitmap"])
     values["commitments"] = bytes(values["commitments"])
-    return StoredVersion(corpus=corpus, **values)
+    return StoredVersion(**values)

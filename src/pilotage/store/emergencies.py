@@ -9,7 +9,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, func, select, text, update
 
 from pilotage.core.digest import Digest
 from pilotage.core.ids import PersonId, SpaceName, WorkflowName
@@ -18,6 +18,7 @@ from pilotage.identity.roles import Role
 from pilotage.store.tables.gates import emergency_change
 from pilotage.store.tables.releases import release
 from pilotage.store.tables.serving import deployment
+from pilotage.store.together import StoredRow
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('pilotage emergency ' || :workflow))")
 
@@ -41,7 +42,7 @@ def find_emergency(connection: Connection, name: str, *, lock: bool = False) -> 
     """Return one by its id, locked when asked."""
     query = select(emergency_change).where(emergency_change.c.id == name)
     row = connection.execute(query.with_for_update() if lock else query).mappings().one_or_none()
-    return None if row is None else _emergency(row)
+    return None if row is None else emergency_from(row)
 
 
 def emergencies_of(connection: Connection, digest: str) -> tuple[Emergency, ...]:
@@ -104,7 +105,7 @@ def brought_since(connection: Connection, spaces: Collection[str], since: dateti
 def _listed(connection: Connection, *wanted: ColumnElement[bool]) -> tuple[Emergency, ...]:
     table = emergency_change
     query = select(table).where(*wanted).order_by(table.c.opened_at, table.c.id)
-    return tuple(_emergency(row) for row in connection.execute(query).mappings())
+    return tuple(emergency_from(row) for row in connection.execute(query).mappings())
 
 
 def _values(one: Emergency) -> dict[str, Any]:
@@ -113,7 +114,8 @@ def _values(one: Emergency) -> dict[str, Any]:
     return {**values, "spaces": list(one.spaces), "opened_role": one.opened_role.value, "confirmed_role": confirmed}
 
 
-def _emergency(row: RowMapping) -> Emergency:
+def emergency_from(row: StoredRow) -> Emergency:
+    """Return an emergency change from its row."""
     confirmed = row["confirmed_role"]
     return Emergency(
         **{

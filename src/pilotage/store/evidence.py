@@ -9,7 +9,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, or_, select, tuple_, update
+from sqlalchemy import Connection, or_, select, tuple_, update
 
 from pilotage.core.digest import Digest
 from pilotage.core.errors import NotFound
@@ -18,6 +18,7 @@ from pilotage.core.reason import Reason
 from pilotage.evidence.records import Evidence, EvidenceState, Severity, SubjectKind, ToolFinding
 from pilotage.store.releases import put_blobs
 from pilotage.store.tables.releases import evidence
+from pilotage.store.together import StoredRow
 from pilotage.workspace.gate import Trust
 
 
@@ -60,7 +61,7 @@ def evidence_by_id(connection: Connection, name: str) -> Evidence:
     row = connection.execute(select(evidence).where(evidence.c.id == name)).mappings().first()
     if row is None:
         raise NotFound("EVIDENCE_UNKNOWN", f"There is no evidence {name!r}.", hint="See `pilotage evidence list`.")
-    return _item(row)
+    return evidence_from(row)
 
 
 def evidence_about(connection: Connection, subjects: Mapping[SubjectKind, Collection[str]]) -> tuple[Evidence, ...]:
@@ -70,7 +71,7 @@ def evidence_about(connection: Connection, subjects: Mapping[SubjectKind, Collec
         return ()
     pair = tuple_(evidence.c.subject_kind, evidence.c.subject)
     query = select(evidence).where(pair.in_(wanted)).order_by(evidence.c.received_at, evidence.c.id)
-    return tuple(_item(row) for row in connection.execute(query).mappings())
+    return tuple(evidence_from(row) for row in connection.execute(query).mappings())
 
 
 def same_evidence(connection: Connection, item: Evidence) -> Evidence | None:
@@ -85,7 +86,7 @@ def same_evidence(connection: Connection, item: Evidence) -> Evidence | None:
         evidence.c.state == EvidenceState.ACCEPTED.value,
     )
     row = connection.execute(query.limit(1)).mappings().first()
-    return None if row is None else _item(row)
+    return None if row is None else evidence_from(row)
 
 
 def withdraw(connection: Connection, name: str, reason: Reason) -> None:
@@ -106,7 +107,8 @@ def _finding_json(one: ToolFinding) -> dict[str, Any]:
     }
 
 
-def _item(row: RowMapping) -> Evidence:
+def evidence_from(row: StoredRow) -> Evidence:
+    """Return an item from its row."""
     reading = row["reading"] or {}
     claims = {
         str(name): float(value)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pilotage.core.clock import from_text, to_text
@@ -20,8 +20,13 @@ from pilotage.gate.records import Approver, Claim, Delegation, RiskAcceptance, T
 from pilotage.gate.vocabulary import RiskLevel
 from pilotage.identity.roles import Role
 from pilotage.store.tables.gates import gate_delegation, policy_version, risk_acceptance, roster_version
+from pilotage.store.together import Rows, StoredRow
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
+_KNOWN = text(
+    "SELECT EXISTS (SELECT 1 FROM roster_version WHERE digest = :roster)"
+    " AND EXISTS (SELECT 1 FROM policy_version WHERE digest = :policy)"
+)
 
 
 def see_roster(connection: Connection, digest: Digest, body: Mapping[str, Any], *, by: str, at: datetime) -> bool:
@@ -36,15 +41,24 @@ def see_policy(connection: Connection, digest: Digest, body: Mapping[str, Any], 
     return connection.execute(row.on_conflict_do_nothing().returning(policy_version.c.digest)).first() is not None
 
 
+def knows(connection: Connection, roster: Digest, policy: Digest) -> bool:
+    """Tell whether both versions were seen before."""
+    return bool(connection.scalar(_KNOWN, {"roster": roster, "policy": policy}))
+
+
 def tenures(connection: Connection) -> tuple[Tenure, ...]:
+    """Return since when each person holds each role."""
+    query = select(roster_version.c.seen_at, roster_version.c.body).order_by(roster_version.c.seen_at)
+    return tenures_from(connection.execute(query).mappings().all())
+
+
+def tenures_from(rosters: Rows) -> tuple[Tenure, ...]:
     """Return since when each person holds each role, from the versions in the order they were seen."""
-    rows = connection.execute(
-        select(roster_version.c.seen_at, roster_version.c.body).order_by(roster_version.c.seen_at)
-    ).all()
     running: dict[tuple[Role, PersonId], datetime] = {}
     done: list[Tenure] = []
-    for number, (seen_at, body) in enumerate(rows):
-        holding = {(Role(role), PersonId(person)) for role, people in body["roles"].items() for person in people}
+    for number, row in enumerate(rosters):
+        seen_at, roles = row["seen_at"], row["body"]["roles"]
+        holding = {(Role(role), PersonId(person)) for role, people in roles.items() for person in people}
         ended = [key for key in running if key not in holding]
         done += [Tenure(role=key[0], person=key[1], since=running.pop(key), until=seen_at) for key in ended]
         for key in holding - set(running):
@@ -53,12 +67,12 @@ def tenures(connection: Connection) -> tuple[Tenure, ...]:
     return tuple(sorted(done, key=lambda one: (one.role.value, one.person, one.since)))
 
 
-def editors(connection: Connection, *, since: datetime) -> dict[PersonId, datetime]:
-    """Return who changed roster or policy lately; the founding versions are nobody's edit."""
+def editors_from(*versions: Rows, since: datetime) -> dict[PersonId, datetime]:
+    """Return who changed roster or policy lately, from the versions of each; the founding ones are nobody's edit."""
     found: dict[PersonId, datetime] = {}
-    for table in (roster_version, policy_version):
-        rows = connection.execute(select(table.c.seen_by, table.c.seen_at).order_by(table.c.seen_at)).all()
-        for seen_by, seen_at in rows[1:]:
+    for rows in versions:
+        for row in rows[1:]:
+            seen_by, seen_at = row["seen_by"], row["seen_at"]
             if seen_at >= since and not seen_by.startswith("system:"):
                 found[PersonId(seen_by)] = max(seen_at, found.get(PersonId(seen_by), seen_at))
     return found
@@ -91,20 +105,22 @@ def revoke_delegation(connection: Connection, name: str, at: datetime) -> bool:
 def delegations(connection: Connection) -> tuple[Delegation, ...]:
     """Return every delegation, oldest first."""
     query = select(gate_delegation).order_by(gate_delegation.c.made_at, gate_delegation.c.id)
-    return tuple(
-        Delegation(
-            id=row["id"],
-            giver=PersonId(row["giver"]),
-            to=PersonId(row["receiver"]),
-            role=Role(row["role"]),
-            gates=frozenset(row["gates"]),
-            start=row["starts_at"],
-            until=row["until"],
-            reason=row["reason"],
-            made_at=row["made_at"],
-            revoked_at=row["revoked_at"],
-        )
-        for row in connection.execute(query).mappings()
+    return tuple(delegation_from(row) for row in connection.execute(query).mappings())
+
+
+def delegation_from(row: StoredRow) -> Delegation:
+    """Return a delegation from its row."""
+    return Delegation(
+        id=row["id"],
+        giver=PersonId(row["giver"]),
+        to=PersonId(row["receiver"]),
+        role=Role(row["role"]),
+        gates=frozenset(row["gates"]),
+        start=row["starts_at"],
+        until=row["until"],
+        reason=row["reason"],
+        made_at=row["made_at"],
+        revoked_at=row["revoked_at"],
     )
 
 
@@ -132,28 +148,21 @@ def acceptance_of_text(connection: Connection, release: Digest, gate: str, body_
     table = risk_acceptance
     query = select(table).where(table.c.release == release, table.c.gate == gate, table.c.body_sha256 == body_sha256)
     row = connection.execute(query.with_for_update()).mappings().first()
-    return None if row is None else _risk(row)
-
-
-def acceptances_of(connection: Connection, release: Digest) -> tuple[RiskAcceptance, ...]:
-    """Return every acceptance on a release, oldest first."""
-    table = risk_acceptance
-    query = select(table).where(table.c.release == release).order_by(table.c.created, table.c.id)
-    return tuple(_risk(row) for row in connection.execute(query).mappings())
+    return None if row is None else acceptance_from(row)
 
 
 def acceptance_by_id(connection: Connection, name: str) -> RiskAcceptance | None:
     """Return one acceptance, locked, or None."""
     table = risk_acceptance
     row = connection.execute(select(table).where(table.c.id == name).with_for_update()).mappings().first()
-    return None if row is None else _risk(row)
+    return None if row is None else acceptance_from(row)
 
 
 def acceptances_of_risk(connection: Connection, risk: str) -> tuple[RiskAcceptance, ...]:
     """Return every acceptance of the same named risk, in any release: renewals are counted over these."""
     table = risk_acceptance
     query = select(table).where(table.c.body["risk"].astext == risk).order_by(table.c.created, table.c.id)
-    return tuple(_risk(row) for row in connection.execute(query).mappings())
+    return tuple(acceptance_from(row) for row in connection.execute(query).mappings())
 
 
 def withdraw_acceptance(connection: Connection, name: str, at: datetime) -> bool:
@@ -192,7 +201,8 @@ def _risk_json(risk: RiskAcceptance) -> dict[str, Any]:
     }
 
 
-def _risk(row: RowMapping) -> RiskAcceptance:
+def acceptance_from(row: StoredRow) -> RiskAcceptance:
+    """Return an acceptance from its row."""
     body = row["body"]
     return RiskAcceptance(
         id=row["id"],

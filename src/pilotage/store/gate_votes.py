@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, select, update
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pilotage.core.clock import from_text, to_text
@@ -19,6 +19,7 @@ from pilotage.gate.records import Bound, Login, SeatAt, Vote
 from pilotage.gate.vocabulary import Half, VoteDecision
 from pilotage.identity.roles import Role
 from pilotage.store.tables.gates import gate_attempt, gate_recusal, gate_vote
+from pilotage.store.together import StoredRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ def lock_attempt(connection: Connection, first: Attempt) -> Attempt:
     }
     connection.execute(insert(gate_attempt).values(values).on_conflict_do_nothing())
     query = _newest(first.release, first.gate).with_for_update()
-    return _attempt(connection.execute(query).mappings().one())
+    return attempt_from(connection.execute(query).mappings().one())
 
 
 def _newest(release: Digest, gate: str) -> Any:  # noqa: ANN401 - a select of SQLAlchemy
@@ -64,7 +65,7 @@ def _newest(release: Digest, gate: str) -> Any:  # noqa: ANN401 - a select of SQ
 def attempts_of(connection: Connection, release: Digest) -> dict[str, Attempt]:
     """Return the newest attempt at each gate."""
     query = select(gate_attempt).where(gate_attempt.c.release == release).order_by(gate_attempt.c.attempt)
-    return {row["gate"]: _attempt(row) for row in connection.execute(query).mappings()}
+    return {row["gate"]: attempt_from(row) for row in connection.execute(query).mappings()}
 
 
 def count_attempts(connection: Connection, parts_digest: Digest, gate: str) -> int:
@@ -111,7 +112,8 @@ def _key(attempt: Attempt) -> tuple[Any, ...]:
     )
 
 
-def _attempt(row: RowMapping) -> Attempt:
+def attempt_from(row: StoredRow) -> Attempt:
+    """Return an attempt from its row."""
     snapshot = row["snapshot"]
     return Attempt(
         release=Digest(row["release"]),
@@ -173,34 +175,15 @@ def vote_by_nonce(connection: Connection, release: Digest, gate: str, nonce: str
         gate_vote.c.release == release, gate_vote.c.gate == gate, gate_vote.c.nonce == nonce
     )
     row = connection.execute(query).mappings().first()
-    return None if row is None else _vote(row)
-
-
-def votes_of(connection: Connection, release: Digest) -> tuple[Vote, ...]:
-    """Return every vote on a release, at every gate, oldest first."""
-    query = select(gate_vote).where(gate_vote.c.release == release).order_by(gate_vote.c.at, gate_vote.c.id)
-    return tuple(_vote(row) for row in connection.execute(query).mappings())
-
-
-def rejections_elsewhere(connection: Connection, parts_digest: Digest, release: Digest) -> tuple[Vote, ...]:
-    """Return rejections of the same parts under another digest."""
-    query = (
-        select(gate_vote)
-        .where(
-            gate_vote.c.parts_digest == parts_digest,
-            gate_vote.c.release != release,
-            gate_vote.c.decision == VoteDecision.REJECT.value,
-        )
-        .order_by(gate_vote.c.at)
-    )
-    return tuple(_vote(row) for row in connection.execute(query).mappings())
+    return None if row is None else vote_from(row)
 
 
 def _bound_json(bound: Bound) -> dict[str, Any]:
     return {name: getattr(bound, name) for name in Bound.__dataclass_fields__}
 
 
-def _vote(row: RowMapping) -> Vote:
+def vote_from(row: StoredRow) -> Vote:
+    """Return a vote from its row."""
     bound = dict(row["bound"])
     bound["half"] = Half(bound.get("half", "pre"))
     bound["space"] = None if bound.get("space") is None else SpaceName(bound["space"])
@@ -235,13 +218,3 @@ def add_recusal(connection: Connection, attempt: Attempt, values: dict[str, Any]
         .values(release=attempt.release, gate=attempt.gate, attempt=attempt.number, **values)
         .on_conflict_do_nothing()
     )
-
-
-def recusals_of(connection: Connection, release: Digest) -> dict[tuple[str, int], dict[Role, PersonId]]:
-    """Return, by gate and attempt, who stands in for which seat."""
-    found: dict[tuple[str, int], dict[Role, PersonId]] = {}
-    query = select(gate_recusal).where(gate_recusal.c.release == release)
-    for row in connection.execute(query).mappings():
-        seats = found.setdefault((row["gate"], row["attempt"]), {})
-        seats[Role(row["role"])] = PersonId(row["alternate"])
-    return found

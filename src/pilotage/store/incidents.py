@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, select, update
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pilotage.core.reason import Reason
 from pilotage.incident.records import UNRESOLVED, IncidentState, Severity
 from pilotage.store.tables.rollouts import incident, incident_line
+from pilotage.store.together import StoredRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,14 +82,14 @@ def _open_like(connection: Connection, wanted: StoredIncident) -> StoredIncident
         incident.c.state.in_([state.value for state in UNRESOLVED]),
     )
     row = connection.execute(query.with_for_update()).mappings().first()
-    return None if row is None else _stored(row)
+    return None if row is None else incident_from(row)
 
 
 def find_incident(connection: Connection, identifier: str, *, lock: bool = False) -> StoredIncident | None:
     """Return an incident by its id, locked when asked."""
     query = select(incident).where(incident.c.id == identifier)
     row = connection.execute(query.with_for_update() if lock else query).mappings().one_or_none()
-    return None if row is None else _stored(row)
+    return None if row is None else incident_from(row)
 
 
 def list_incidents(
@@ -100,7 +101,7 @@ def list_incidents(
         query = query.where(incident.c.workflow == workflow)
     if only_open:
         query = query.where(incident.c.state.in_([state.value for state in UNRESOLVED]))
-    return tuple(_stored(row) for row in connection.execute(query).mappings())
+    return tuple(incident_from(row) for row in connection.execute(query).mappings())
 
 
 def save_incident(connection: Connection, stored: StoredIncident) -> None:
@@ -178,7 +179,8 @@ def _values(stored: StoredIncident) -> dict[str, Any]:
     }
 
 
-def _stored(row: RowMapping) -> StoredIncident:
+def incident_from(row: StoredRow) -> StoredIncident:
+    """Return an incident from its row."""
     return StoredIncident(
         **{
             **row,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from pilotage.core.digest import Digest, digest_of
 from pilotage.core.errors import IntegrityError, NotFound
@@ -50,13 +50,21 @@ def put_blobs(connection: Connection, blobs: Mapping[str, bytes], *, media: str)
 
 def get_blob(connection: Connection, sha256: str) -> bytes:
     """Return stored bytes; raise IntegrityError when they are gone or altered."""
-    body = connection.scalar(select(blob.c.body).where(blob.c.sha256 == sha256))
-    if body is None:
-        raise IntegrityError("VERIFY_MISSING", f"The file {sha256} is not in the store.", hint="Restore a backup.")
-    data = bytes(body)
-    if digest_of(data) != f"sha256:{sha256}":
-        raise IntegrityError("VERIFY_BYTES", f"The file {sha256} was altered in the store.", hint="Restore a backup.")
-    return data
+    return get_blobs(connection, [sha256])[sha256]
+
+
+def get_blobs(connection: Connection, names: Collection[str]) -> dict[str, bytes]:
+    """Return the stored bytes of several files; raise IntegrityError when one is gone or altered."""
+    query = select(blob.c.sha256, blob.c.body).where(blob.c.sha256.in_(list(names)))
+    found = {row.sha256: bytes(row.body) for row in connection.execute(query)}
+    for sha256 in names:
+        if sha256 not in found:
+            what = f"The file {sha256} is not in the store."
+            raise IntegrityError("VERIFY_MISSING", what, hint="Restore a backup.")
+        if digest_of(found[sha256]) != f"sha256:{sha256}":
+            what = f"The file {sha256} was altered in the store."
+            raise IntegrityError("VERIFY_BYTES", what, hint="Restore a backup.")
+    return found
 
 
 def put_parts(connection: Connection, parts: Mapping[PartKind, bytes]) -> None:
@@ -128,6 +136,13 @@ def head_of(connection: Connection, workflow: WorkflowName) -> StoredRelease | N
     return None if row is None else _stored(row)
 
 
+def heads_of(connection: Connection, workflows: Collection[WorkflowName]) -> tuple[StoredRelease, ...]:
+    """Return the newest release of each workflow that is not revoked, by workflow."""
+    query = select(release).where(release.c.workflow.in_(list(workflows)), release.c.state != str(ReleaseState.REVOKED))
+    query = query.ext(distinct_on(release.c.workflow)).order_by(release.c.workflow, release.c.sealed_at.desc())
+    return tuple(_stored(row) for row in connection.execute(query).mappings())
+
+
 def withdrawn_as(connection: Connection, parts_digest: Digest) -> ReleaseState | None:
     """Return REVOKED or QUARANTINED when any release of the same content is, the final one first."""
     query = select(release.c.state).where(
@@ -173,13 +188,20 @@ def sealed_with_prompt(connection: Connection, prompts: Collection[Digest]) -> t
 
 def part_bodies(connection: Connection, manifest: Manifest) -> dict[PartKind, bytes]:
     """Return the stored bytes of all parts; raise IntegrityError when one is gone."""
-    query = select(part.c.digest, part.c.body).where(part.c.digest.in_(list(manifest.parts.values())))
+    return bodies_of(connection, [manifest])[manifest.digest]
+
+
+def bodies_of(connection: Connection, manifests: Collection[Manifest]) -> dict[Digest, dict[PartKind, bytes]]:
+    """Return the stored bytes of all parts of several releases; raise IntegrityError when one is gone."""
+    names = {name for manifest in manifests for name in manifest.parts.values()}
+    query = select(part.c.digest, part.c.body).where(part.c.digest.in_(list(names)))
     found = {Digest(row.digest): bytes(row.body) for row in connection.execute(query)}
-    missing = [kind for kind in PartKind if manifest.parts[kind] not in found]
-    if missing:
-        what = f"Part {missing[0]} of {manifest.digest} is not in the store."
-        raise IntegrityError("VERIFY_MISSING", what, hint="Restore a backup.")
-    return {kind: found[manifest.parts[kind]] for kind in PartKind}
+    for manifest in manifests:
+        missing = [kind for kind in PartKind if manifest.parts[kind] not in found]
+        if missing:
+            what = f"Part {missing[0]} of {manifest.digest} is not in the store."
+            raise IntegrityError("VERIFY_MISSING", what, hint="Restore a backup.")
+    return {one.digest: {kind: found[one.parts[kind]] for kind in PartKind} for one in manifests}
 
 
 def load_release(connection: Connection, digest: Digest) -> ReleaseContent:

@@ -19,6 +19,7 @@ from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName, WorkflowName
 from pilotage.store.notify import Channel, notify
 from pilotage.store.tables.serving import deployment, routing
+from pilotage.store.together import StoredRow
 
 SELF_FENCED: Final = timedelta(seconds=3)
 DEAD: Final = timedelta(seconds=30)
@@ -88,6 +89,11 @@ def read_route(connection: Connection, space: str, workflow: str, *, lock: bool 
     row = connection.execute(query.with_for_update() if lock else query).mappings().one_or_none()
     if row is None:
         return Route(space=SpaceName(space), workflow=WorkflowName(workflow))
+    return route_from(row)
+
+
+def route_from(row: StoredRow) -> Route:
+    """Return a routing row from its columns."""
     return Route(**{name: row[name] for name in Route.__dataclass_fields__})
 
 
@@ -124,7 +130,14 @@ _ACKS = text(
 def acks_of(connection: Connection, space: str, workflow: str) -> tuple[Ack, ...]:
     """Return what every serving process said last about a row."""
     rows = connection.execute(_ACKS, {"space": space, "workflow": workflow}).mappings()
-    return tuple(Ack(**{**row, "loaded": frozenset(row["loaded"])}) for row in rows)
+    return tuple(ack_from(row) for row in rows)
+
+
+def ack_from(row: StoredRow) -> Ack:
+    """Return an acknowledgement from its row."""
+    return Ack(
+        process=row["process"], generation=row["generation"], loaded=frozenset(row["loaded"]), age_s=row["age_s"]
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pilotage.console.reply import Page, Redirect, Reply
 from pilotage.console.visit import Visit
 from pilotage.console.words import gate_status as gate_word
-from pilotage.control.attach_evidence import subjects_of
-from pilotage.control.gate_status import gate_status
 from pilotage.control.promote_release import promote_release
 from pilotage.control.release_reports import diff_named
 from pilotage.control.verify_release import verify_release
+from pilotage.control.view_release import view_release
 from pilotage.core.digest import Digest
 from pilotage.core.errors import NotFound
 from pilotage.core.reason import Reason, Refusal
 from pilotage.identity.roles import Action, may
 from pilotage.release.authorship import Author
-from pilotage.release.manifest import PartKind, read_manifest
+from pilotage.release.manifest import PartKind
 from pilotage.space.settings import Tier
-from pilotage.store.evidence import evidence_about
-from pilotage.store.lineage import Ancestor, lineage_of
-from pilotage.store.releases import authors_of_parts, named_release
-from pilotage.store.served import served_content
+from pilotage.store.lineage import Ancestor
+from pilotage.store.releases import named_release
 
 PART_WORDS = {
     PartKind.PROMPT: "Prompt",
@@ -59,27 +56,20 @@ class Step:
 
 def show_release(visit: Visit) -> Page:
     """Show one release with parts, lineage and where it takes traffic."""
-    with visit.reading.engine.connect() as connection:
-        stored = named_release(connection, visit.params["digest"])
-        manifest = read_manifest(stored.manifest, digest=stored.digest)
-        authors = authors_of_parts(connection, manifest.parts.values())
-        line = lineage_of(connection, stored.digest)
-        routes = served_content(connection, stored.parts_digest)
-        evidence = evidence_about(connection, subjects_of(stored))
-    reports = gate_status(visit.reading, stored.digest) if stored.workflow in visit.instance.workspace.workflows else ()
-    workspace = visit.instance.workspace
-    served = {route.space: route for route in routes if route.workflow == stored.workflow}
+    view = view_release(visit.reading, visit.params["digest"])
+    stored, workspace = view.release, visit.instance.workspace
+    served = {route.space: route for route in view.served if route.workflow == stored.workflow}
     return Page(
         template="release.html",
         title=f"{stored.workflow} {stored.digest.removeprefix('sha256:')[:12]}",
         values={
             "release": stored,
             "workflow": workspace.workflows.get(stored.workflow),
-            "parts": _parts(line, authors),
-            "steps": _steps(line),
-            "gates": [(report, gate_word(report.status.value)) for report in reports],
-            "stopping": next((report for report in reports if not report.status.is_approved), None),
-            "evidence": sorted(evidence, key=lambda item: item.received_at, reverse=True),
+            "parts": _parts(view.line, view.authors),
+            "steps": _steps(view.line),
+            "gates": [(report, gate_word(report.status.value)) for report in view.reports],
+            "stopping": next((report for report in view.reports if not report.status.is_approved), None),
+            "evidence": sorted(view.evidence, key=lambda item: item.received_at, reverse=True),
             "may_not_promote": _may_nowhere(visit, Action.PROMOTE),
             "may_not_roll_out": _may_nowhere(visit, Action.ROLLOUT_UP),
             "spaces": [(workspace.spaces[name], served.get(name)) for name in workspace.order],
@@ -101,7 +91,7 @@ def promote(visit: Visit) -> Reply | Refusal:
     return done if isinstance(done, Refusal) else Redirect(to=f"/releases/{digest}")
 
 
-def _parts(line: Sequence[Ancestor], authors: dict[Digest, tuple[Author, ...]]) -> list[PartRow]:
+def _parts(line: Sequence[Ancestor], authors: Mapping[Digest, Sequence[Author]]) -> list[PartRow]:
     this = line[0].manifest
     parent = line[1].manifest if len(line) > 1 else None
     return [

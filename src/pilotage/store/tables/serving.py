@@ -125,6 +125,7 @@ interaction = Table(
 
 Index("interaction_id", interaction.c.id)
 Index("interaction_principal", interaction.c.principal, interaction.c.at)
+Index("interaction_place", interaction.c.workflow, interaction.c.space, interaction.c.at)
 
 interaction_closing = Table(
     "interaction_closing",

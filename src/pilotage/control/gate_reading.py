@@ -1,0 +1,81 @@
+"""What is stored about the gates of some releases, read once for all of them: on one snapshot, in a few statements.
+
+Rule: nothing is kept beyond one transaction; traffic, history and differences are read when the first gate asks, for
+every release at once, so the number of statements depends neither on releases nor on gates. Fail mode: what cannot be
+read raises, and nothing is decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+
+from sqlalchemy import Connection
+
+from pilotage.control.attach_evidence import subjects_of, workflow_of
+from pilotage.control.gate_preflight import gate_places
+from pilotage.control.gate_roster import EDITOR_SPAN
+from pilotage.control.instance import Instance
+from pilotage.control.release_diffs import diffs_of
+from pilotage.core.digest import Digest
+from pilotage.evidence.records import SubjectKind
+from pilotage.release.manifest import Manifest, read_manifest
+from pilotage.store.cohorts import History, read_history
+from pilotage.store.gate_snapshot import read_snapshot
+from pilotage.store.gate_traffic import Traffic, read_traffic
+from pilotage.store.releases import StoredRelease
+
+
+class Reading:
+    """Reads for some releases. `snapshot` is read at once, the rest when it is first asked for."""
+
+    def __init__(
+        self, connection: Connection, instance: Instance, releases: Sequence[StoredRelease], now: datetime
+    ) -> None:
+        self.connection = connection
+        self.instance = instance
+        self.releases = tuple(releases)
+        self.now = now
+        self.manifests: Mapping[Digest, Manifest] = {
+            one.digest: read_manifest(one.manifest, digest=one.digest) for one in releases
+        }
+        self.workflows = {one.workflow: workflow_of(instance, one.workflow) for one in releases}
+        self.snapshot = read_snapshot(
+            connection,
+            releases,
+            parts={part for manifest in self.manifests.values() for part in manifest.parts.values()},
+            subjects=_subjects(releases),
+            editors_since=now - EDITOR_SPAN,
+            now=now,
+        )
+
+    @cached_property
+    def traffic(self) -> Traffic:
+        """What the releases' workflows answered lately, in every space."""
+        asked = [(one.workflow, one.digest) for one in self.releases]
+        return read_traffic(self.connection, asked, spaces=self.instance.workspace.spaces, now=self.now)
+
+    @cached_property
+    def history(self) -> Mapping[tuple[str, str], History]:
+        """The requests that the workflows' plans are foreseen with."""
+        places = [place for workflow in self.workflows.values() for place in gate_places(workflow)]
+        return read_history(self.connection, places, now=self.now)
+
+    @cached_property
+    def flags(self) -> Mapping[Digest, tuple[str, ...]]:
+        """What of each release's difference to its parent somebody must look at; nothing without a parent."""
+        pairs = [
+            (read_manifest(self.snapshot.parents[one.parent], digest=one.parent), self.manifests[one.digest])
+            for one in self.releases
+            if one.parent is not None and one.parent in self.snapshot.parents
+        ]
+        return {diff.after: tuple(str(flag) for flag in diff.flags) for diff in diffs_of(self.connection, pairs)}
+
+
+def _subjects(releases: Sequence[StoredRelease]) -> dict[SubjectKind, tuple[str, ...]]:
+    found: dict[SubjectKind, dict[str, None]] = {}
+    for one in releases:
+        for kind, names in subjects_of(one).items():
+            found.setdefault(kind, {}).update(dict.fromkeys(names))
+    return {kind: tuple(names) for kind, names in found.items()}

@@ -1,0 +1,132 @@
+"""What changed between sealed releases, for several pairs at once: parts, files and corpus versions each in one read.
+
+Rule: every stored byte is checked against its digest on the way. Fail mode: bytes that are gone or altered raise
+IntegrityError.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from pilotage.core.canonical import Json
+from pilotage.core.digest import Digest
+from pilotage.core.ids import CorpusName
+from pilotage.release.content import CorpusPin, files_of, part_value, read_content
+from pilotage.release.diff import CorpusChange, ReleaseDiff, Side, diff_releases
+from pilotage.release.manifest import Manifest, PartFile, PartKind, read_manifest
+from pilotage.store.corpora import StoredVersion, versions_named
+from pilotage.store.corpus_documents import revised_documents
+from pilotage.store.releases import bodies_of, get_blobs, named_release
+
+Pins = tuple[CorpusPin, CorpusPin]
+Versions = Mapping[tuple[CorpusName, int], StoredVersion]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pinned:
+    """A side of a comparison with its corpus pins by data stage."""
+
+    side: Side
+    pins: Mapping[str, CorpusPin]
+
+
+def diff_on(connection: Connection, before: str, after: str) -> ReleaseDiff:
+    """Compare two releases, named by digest or prefix, as they stand on this connection."""
+    stored = (named_release(connection, before), named_release(connection, after))
+    one, two = (read_manifest(found.manifest, digest=found.digest) for found in stored)
+    return diffs_of(connection, [(one, two)])[0]
+
+
+def diffs_of(connection: Connection, pairs: Sequence[tuple[Manifest, Manifest]]) -> tuple[ReleaseDiff, ...]:
+    """Compare each pair of releases, the earlier one first."""
+    sides = _sides(connection, {one.digest: one for pair in pairs for one in pair})
+    compared = [(sides[before.digest], sides[after.digest]) for before, after in pairs]
+    moved = [moves for before, after in compared for moves in _moves(before, after).values()]
+    versions = versions_named(connection, {(pin.name, pin.version) for pins in moved for pin in pins})
+    documents = revised_documents(connection, _differing(moved, versions))
+    return tuple(
+        diff_releases(
+            before.side,
+            after.side,
+            corpus={stage: _corpus_change(*pins, versions, documents) for stage, pins in _moves(before, after).items()},
+        )
+        for before, after in compared
+    )
+
+
+def _sides(connection: Connection, manifests: Mapping[Digest, Manifest]) -> dict[Digest, _Pinned]:
+    bodies = bodies_of(connection, manifests.values())
+    values = {
+        digest: {kind: part_value(bodies[digest][kind], digest=manifest.parts[kind], kind=kind) for kind in PartKind}
+        for digest, manifest in manifests.items()
+    }
+    named = [file for parts in values.values() for file in (*files_of(parts[PartKind.PROMPT]), *_case_files(parts))]
+    blobs = get_blobs(connection, {file.sha256 for file in named})
+    return {digest: _pinned(manifest, bodies[digest], values[digest], blobs) for digest, manifest in manifests.items()}
+
+
+def _pinned(
+    manifest: Manifest,
+    bodies: Mapping[PartKind, bytes],
+    values: Mapping[PartKind, Json],
+    blobs: Mapping[str, bytes],
+) -> _Pinned:
+    (prompt,) = files_of(values[PartKind.PROMPT])
+    content = read_content(manifest, bodies=bodies, prompt=blobs[prompt.sha256])
+    side = Side(
+        digest=manifest.digest,
+        parts=manifest.parts,
+        values=values,
+        prompt=blobs[prompt.sha256].decode(),
+        golden=_cases(blobs[file.sha256] for file in _case_files(values)),
+    )
+    return _Pinned(side=side, pins={str(stage): pin for stage, pin in content.corpora.items()})
+
+
+def _case_files(values: Mapping[PartKind, Json]) -> tuple[PartFile, ...]:
+    return tuple(file for file in files_of(values[PartKind.GOLDEN]) if file.path.endswith(".jsonl"))
+
+
+def _cases(files: Iterable[bytes]) -> dict[str, Mapping[str, Json]]:
+    rows = (row for body in files for row in body.decode().splitlines() if row.strip())
+    return {str(case["id"]): case for case in map(json.loads, rows)}
+
+
+def _moves(before: _Pinned, after: _Pinned) -> dict[str, Pins]:
+    """Return the data stages whose corpus version changed, with both pins."""
+    return {
+        stage: (pin, after.pins[stage])
+        for stage, pin in before.pins.items()
+        if stage in after.pins and after.pins[stage] != pin
+    }
+
+
+def _differing(moved: Iterable[Pins], versions: Versions) -> set[tuple[CorpusName, int]]:
+    """Return every revision that only one version of a pair holds."""
+    found: set[tuple[CorpusName, int]] = set()
+    for before, after in moved:
+        left, right = versions.get((before.name, before.version)), versions.get((after.name, after.version))
+        if before.name == after.name and left is not None and right is not None:
+            found |= {(before.name, rev) for rev in left.revisions ^ right.revisions}
+    return found
+
+
+def _corpus_change(
+    before: CorpusPin, after: CorpusPin, versions: Versions, documents: Mapping[tuple[CorpusName, int], str]
+) -> CorpusChange:
+    left, right = versions.get((before.name, before.version)), versions.get((after.name, after.version))
+    if before.name != after.name or left is None or right is None:
+        return CorpusChange()
+    held, holds = left.revisions, right.revisions
+    gone = {documents[before.name, rev] for rev in held - holds}
+    came = {documents[before.name, rev] for rev in holds - held}
+    return CorpusChange(
+        added=tuple(sorted(came - gone)),
+        changed=tuple(sorted(came & gone)),
+        removed=tuple(sorted(gone - came)),
+        documents_before=before.documents,
+    )

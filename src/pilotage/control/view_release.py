@@ -1,0 +1,59 @@
+"""A release as its page shows it: lineage, authors, where it serves, its evidence and every gate, on one connection.
+
+Rule: reads only, apart from noting a roster or policy not seen before. Fail mode: NotFound for an unknown release; a
+workflow that is declared no more has no gates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from pilotage.control.attach_evidence import subjects_of
+from pilotage.control.gate_case import open_to_look
+from pilotage.control.gate_status import all_reports
+from pilotage.control.instance import Instance
+from pilotage.core.digest import Digest
+from pilotage.evidence.records import Evidence
+from pilotage.gate.report import GateReport
+from pilotage.release.authorship import Author
+from pilotage.store.evidence import evidence_about
+from pilotage.store.lineage import Ancestor, lineage_of
+from pilotage.store.releases import StoredRelease, authors_of_parts, named_release
+from pilotage.store.served import Served, served_content
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseView:
+    """Everything of the page. `line`: the release first, then its ancestors; `served`: routes of the same content."""
+
+    release: StoredRelease
+    line: Sequence[Ancestor]
+    authors: Mapping[Digest, Sequence[Author]]
+    served: Sequence[Served]
+    evidence: Sequence[Evidence]
+    reports: Sequence[GateReport]
+
+
+def view_release(instance: Instance, name: str) -> ReleaseView:
+    """Return the release that a digest or its prefix names, with its gates as they are decided now."""
+    with instance.engine.begin() as connection:
+        stored = named_release(connection, name)
+        line = lineage_of(connection, stored.digest)
+        served = served_content(connection, stored.parts_digest)
+        authors, evidence, reports = _decided(connection, instance, stored, line[0])
+        return ReleaseView(
+            release=stored, line=line, authors=authors, served=served, evidence=evidence, reports=reports
+        )
+
+
+def _decided(
+    connection: Connection, instance: Instance, stored: StoredRelease, this: Ancestor
+) -> tuple[Mapping[Digest, Sequence[Author]], Sequence[Evidence], Sequence[GateReport]]:
+    if stored.workflow not in instance.workspace.workflows:
+        authors = authors_of_parts(connection, this.manifest.parts.values())
+        return authors, evidence_about(connection, subjects_of(stored)), ()
+    chain = open_to_look(connection, instance, stored, instance.clock.now())
+    return chain.reading.snapshot.authors, chain.evidence, all_reports(chain)

@@ -1,0 +1,212 @@
+"""What is stored about the gates of some releases: twenty tables in one statement, so on one snapshot.
+
+Rule: set-wise over releases, the number of statements does not grow with them; nothing is judged here. What rests on
+the traffic stands in `store/gate_traffic.py`. Fail mode: what cannot be read raises, and nothing is decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from sqlalchemy import Connection, text
+
+from pilotage.core.digest import Digest
+from pilotage.core.ids import PersonId
+from pilotage.evidence.records import Evidence, SubjectKind
+from pilotage.gate.emergency import Emergency
+from pilotage.gate.records import Delegation, RiskAcceptance, Tenure, Vote
+from pilotage.identity.roles import Role
+from pilotage.incident.records import UNRESOLVED
+from pilotage.release.authorship import Author, How
+from pilotage.release.seal import ReleaseState
+from pilotage.rollout.target import Served
+from pilotage.store.emergencies import emergency_from
+from pilotage.store.evidence import evidence_from
+from pilotage.store.gate_people import acceptance_from, delegation_from, editors_from, tenures_from
+from pilotage.store.gate_votes import Attempt, attempt_from, vote_from
+from pilotage.store.incidents import StoredIncident, incident_from
+from pilotage.store.releases import StoredRelease
+from pilotage.store.routes import Ack, Route, ack_from, route_from
+from pilotage.store.tables.gates import (
+    emergency_change,
+    gate_attempt,
+    gate_delegation,
+    gate_vote,
+    risk_acceptance,
+    roster_version,
+)
+from pilotage.store.tables.releases import evidence
+from pilotage.store.tables.rollouts import incident
+from pilotage.store.together import Rows, StoredRow, Together
+
+T = TypeVar("T")
+_OVERDUE: Final = timedelta(days=1)
+
+_SNAPSHOT = text("""
+SELECT CAST(json_build_object(
+  'authors', (SELECT json_agg(a ORDER BY a.person) FROM authorship a WHERE a.part_digest = ANY(:parts)),
+  'evidence', (SELECT json_agg(e ORDER BY e.received_at, e.id) FROM evidence e
+    WHERE (e.subject_kind, e.subject) IN (SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:subjects AS text[])))),
+  'votes', (SELECT json_agg(v ORDER BY v.at, v.id) FROM gate_vote v WHERE v.release = ANY(:releases)),
+  'rejections', (SELECT json_agg(v ORDER BY v.at, v.id) FROM gate_vote v
+    WHERE v.parts_digest = ANY(:contents) AND v.decision = 'reject'),
+  'acceptances', (SELECT json_agg(r ORDER BY r.created, r.id) FROM risk_acceptance r WHERE r.release = ANY(:releases)),
+  'attempts', (SELECT json_agg(a ORDER BY a.attempt) FROM gate_attempt a WHERE a.release = ANY(:releases)),
+  'recusals', (SELECT json_agg(r) FROM gate_recusal r WHERE r.release = ANY(:releases)),
+  'packs', (SELECT json_agg(json_build_object('digest', p.digest, 'core', p.core, 'missing', p.missing)) FROM (
+    SELECT c.digest, f.body -> 'core' AS core, f.body -> 'sections_missing' AS missing
+    FROM cab_pack c, LATERAL (SELECT CAST(convert_from(c.facts, 'UTF8') AS json) AS body) f
+    WHERE c.digest IN (SELECT a.pack FROM gate_attempt a WHERE a.release = ANY(:releases))) p),
+  'rosters', (SELECT json_agg(v ORDER BY v.seen_at) FROM roster_version v),
+  'policies', (SELECT json_agg(json_build_object('digest', v.digest, 'seen_by', v.seen_by, 'seen_at', v.seen_at)
+    ORDER BY v.seen_at) FROM policy_version v),
+  'delegations', (SELECT json_agg(d ORDER BY d.made_at, d.id) FROM gate_delegation d),
+  'served', (SELECT json_agg(s ORDER BY s.at DESC, s.id DESC) FROM (
+    SELECT DISTINCT ON (d.workflow, d.space, d.release) d.workflow, d.space, d.release, d.at, d.id, r.state
+    FROM deployment d JOIN release r ON r.digest = d.release
+    WHERE d.workflow = ANY(:workflows) AND d.state IN ('active', 'superseded', 'retired')
+    ORDER BY d.workflow, d.space, d.release, d.at DESC, d.id DESC) s),
+  'routes', (SELECT json_agg(r) FROM routing r WHERE r.workflow = ANY(:workflows)),
+  'acks', (SELECT json_agg(a ORDER BY a.process) FROM (
+    SELECT process, space, workflow, generation, loaded,
+      CAST(extract(epoch FROM clock_timestamp() - at) AS float8) AS age_s
+    FROM route_ack WHERE workflow = ANY(:workflows)) a),
+  'emergencies', (SELECT json_agg(e ORDER BY e.opened_at, e.id) FROM emergency_change e
+    WHERE e.release = ANY(:releases)),
+  'incidents', (SELECT json_agg(i ORDER BY i.detected_at DESC, i.id DESC) FROM incident i
+    WHERE i.workflow = ANY(:workflows) AND i.state = ANY(:unresolved) AND NOT i.is_drill),
+  'stated', (SELECT json_agg(f) FROM (
+    SELECT DISTINCT ON (kind, workflow) kind, workflow, at FROM stated_fact WHERE workflow = ANY(:workflows)
+    ORDER BY kind, workflow, at DESC) f),
+  'overdue', (SELECT json_agg(t) FROM (
+    SELECT corpus, count(*) AS number FROM takedown
+    WHERE requested_at < :overdue AND state IN ('hidden', 'erasing', 'purge_failed') GROUP BY corpus) t),
+  'parents', (SELECT json_agg(json_build_object('digest', r.digest, 'manifest', encode(r.manifest, 'hex')))
+    FROM release r WHERE r.digest = ANY(:parents))
+) AS text)
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrozenPack:
+    """What a board's pack was frozen on. `core`: the digests then; `missing`: its empty sections."""
+
+    core: object
+    missing: object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSnapshot:
+    """All rows of these releases, typed. Lists are oldest first; `served` and `incidents` newest first.
+
+    `served`, `routes` and `acks` are by (space, workflow), `recused` by (release, gate, attempt), `stated` by (kind,
+    workflow), `overdue` by corpus. `known` are the roster and policy versions that were seen.
+    """
+
+    authors: Mapping[Digest, tuple[Author, ...]]
+    evidence: tuple[Evidence, ...]
+    votes: tuple[Vote, ...]
+    rejections: Mapping[Digest, tuple[Vote, ...]]
+    acceptances: tuple[RiskAcceptance, ...]
+    attempts: tuple[Attempt, ...]
+    recused: Mapping[tuple[str, str, int], Mapping[Role, PersonId]]
+    packs: Mapping[str, FrozenPack]
+    tenures: tuple[Tenure, ...]
+    editors: Mapping[PersonId, datetime]
+    delegations: tuple[Delegation, ...]
+    known: frozenset[str]
+    served: Mapping[tuple[str, str], tuple[Served, ...]]
+    routes: Mapping[tuple[str, str], Route]
+    acks: Mapping[tuple[str, str], tuple[Ack, ...]]
+    emergencies: tuple[Emergency, ...]
+    incidents: tuple[StoredIncident, ...]
+    stated: Mapping[tuple[str, str], datetime]
+    overdue: Mapping[str, int]
+    parents: Mapping[Digest, bytes]
+
+
+def read_snapshot(
+    connection: Connection,
+    releases: Collection[StoredRelease],
+    *,
+    parts: Collection[Digest],
+    subjects: Mapping[SubjectKind, Collection[str]],
+    editors_since: datetime,
+    now: datetime,
+) -> GateSnapshot:
+    """Return everything stored about the gates of these releases; `parts` are the parts they are made of."""
+    pairs = [(kind.value, name) for kind, names in subjects.items() for name in names]
+    values = {
+        "releases": [one.digest for one in releases],
+        "contents": [one.parts_digest for one in releases],
+        "workflows": sorted({one.workflow for one in releases}),
+        "parents": [one.parent for one in releases if one.parent is not None],
+        "parts": list(parts),
+        "kinds": [kind for kind, _ in pairs],
+        "subjects": [name for _, name in pairs],
+        "unresolved": [state.value for state in UNRESOLVED],
+        "overdue": now - _OVERDUE,
+    }
+    read = Together(connection, _SNAPSHOT, values)
+    rosters, policies = read.rows("rosters", of=roster_version), read.rows("policies", "seen_at")
+    return GateSnapshot(
+        authors=_authors(read.rows("authors", "at"), parts),
+        evidence=tuple(evidence_from(row) for row in read.rows("evidence", of=evidence)),
+        votes=tuple(vote_from(row) for row in read.rows("votes", of=gate_vote)),
+        rejections=_rejections(read.rows("rejections", of=gate_vote)),
+        acceptances=tuple(acceptance_from(row) for row in read.rows("acceptances", of=risk_acceptance)),
+        attempts=tuple(attempt_from(row) for row in read.rows("attempts", of=gate_attempt)),
+        recused=_recused(read.rows("recusals")),
+        packs={row["digest"]: FrozenPack(core=row["core"], missing=row["missing"]) for row in read.rows("packs")},
+        tenures=tenures_from(rosters),
+        editors=editors_from(rosters, policies, since=editors_since),
+        delegations=tuple(delegation_from(row) for row in read.rows("delegations", of=gate_delegation)),
+        known=frozenset(row["digest"] for row in (*rosters, *policies)),
+        served=_by_place(read.rows("served"), _served),
+        routes={(row["space"], row["workflow"]): route_from(row) for row in read.rows("routes")},
+        acks=_by_place(read.rows("acks"), ack_from),
+        emergencies=tuple(emergency_from(row) for row in read.rows("emergencies", of=emergency_change)),
+        incidents=tuple(incident_from(row) for row in read.rows("incidents", of=incident)),
+        stated={(row["kind"], row["workflow"]): row["at"] for row in read.rows("stated", "at")},
+        overdue={row["corpus"]: row["number"] for row in read.rows("overdue")},
+        parents={Digest(row["digest"]): bytes.fromhex(row["manifest"]) for row in read.rows("parents")},
+    )
+
+
+def _authors(rows: Rows, parts: Collection[Digest]) -> dict[Digest, tuple[Author, ...]]:
+    found: dict[Digest, list[Author]] = {name: [] for name in parts}
+    for row in rows:
+        author = Author(person=PersonId(row["person"]), how=How(row["how"]), ref=row["ref"], at=row["at"])
+        found[Digest(row["part_digest"])].append(author)
+    return {name: tuple(authors) for name, authors in found.items()}
+
+
+def _rejections(rows: Rows) -> dict[Digest, tuple[Vote, ...]]:
+    """Return the rejections of each content, under any digest."""
+    found: dict[Digest, list[Vote]] = {}
+    for row in rows:
+        found.setdefault(Digest(row["parts_digest"]), []).append(vote_from(row))
+    return {content: tuple(votes) for content, votes in found.items()}
+
+
+def _recused(rows: Rows) -> dict[tuple[str, str, int], dict[Role, PersonId]]:
+    found: dict[tuple[str, str, int], dict[Role, PersonId]] = {}
+    for row in rows:
+        seats = found.setdefault((row["release"], row["gate"], row["attempt"]), {})
+        seats[Role(row["role"])] = PersonId(row["alternate"])
+    return found
+
+
+def _by_place(rows: Rows, made: Callable[[StoredRow], T]) -> dict[tuple[str, str], tuple[T, ...]]:
+    """Return what was made of the rows, by space and workflow."""
+    found: dict[tuple[str, str], list[T]] = {}
+    for row in rows:
+        found.setdefault((row["space"], row["workflow"]), []).append(made(row))
+    return {place: tuple(values) for place, values in found.items()}
+
+
+def _served(row: StoredRow) -> Served:
+    return Served(release=Digest(row["release"]), state=ReleaseState(row["state"]))

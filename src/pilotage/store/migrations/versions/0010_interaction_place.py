@@ -1,0 +1,20 @@
+"""The traffic of a workflow in a space, found by an index."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from alembic import op
+
+from pilotage.store.script import run_script
+
+revision = "0010"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the schema's SQL as written."""
+    sql = resources.files("pilotage.store.migrations") / "sql" / "0010_interaction_place.sql"
+    run_script(op.get_bind(), sql.read_text(encoding="utf-8"))
