@@ -165,6 +165,23 @@ def test_withdrawn_releases_are_passed_over_and_none_left_closes_the_door(engine
     assert count(engine, "SELECT count(*) FROM incident WHERE severity = 'SEV1'") == 1
 
 
+def test_what_was_rolled_back_here_or_never_served_here_is_no_target(engine: Engine) -> None:
+    world = make_world(engine)
+    first, bad, elsewhere, newest = (world.seal(f"{name}.") for name in ("First", "Bad", "Elsewhere", "Newest"))
+    world.seal("Sealed, and authorised nowhere.")
+    world.serve(first, [EAST])
+    world.clock.advance(HOUR)
+    world.serve(bad, [EAST])
+    (moved,) = back(world, space=EAST)
+    world.step(moved.id)
+    assert world.step(moved.id, timedelta(seconds=61)).state is State.ROLLED_BACK
+    world.clock.advance(HOUR)
+    world.serve(elsewhere, [EU])
+    world.serve(newest, [EAST])
+    (again,) = back(world, space=EAST)
+    assert (again.release, again.target, route(world).stable) == (newest, first, first)
+
+
 def test_a_first_release_goes_back_to_not_released(engine: Engine) -> None:
     world = make_world(engine, with_plan(bank(), small_plan()))
     new = world.seal("New.")

@@ -185,3 +185,25 @@ async def test_the_wall_tells_the_generation_also_when_it_shows_nothing(shelf: S
         assert generation is not None
         assert await fetch_passages(connection, shelf.name, places, nobody) == ({}, generation)
         assert await fetch_passages(connection, CorpusName("no-such-shelf"), places, everybody) == ({}, None)
+
+
+async def test_an_older_version_shows_nothing_taken_down_since_and_by_todays_permissions(
+    shelf: Shelf, database_url: str
+) -> None:
+    """What a rollback returns to: version 1 held three documents that everybody could read."""
+    texts = {name: f"Errors of the {name} take {days} days." for name, days in (("wires", 3), ("cards", 5))}
+    shelf.texts |= {f"{name}.txt": text for name, text in texts.items()}
+    older = shelf.publish()
+    shelf.texts["later.txt"] = "Errors are rare now."
+    shelf.publish()
+    async with serving(shelf, database_url, version=older) as (desk, _, _):
+        before = await desk.answer()
+    shelf.take_down("wires.txt")
+    shelf.revoke("cards.txt")
+    async with serving(shelf, database_url, version=older) as (desk, _, _):
+        after = await desk.answer()
+    assert after.corpus_version == older
+    assert {text for text in texts.values() if text in before.text} == set(texts.values())
+    assert OPEN in after.text
+    assert not any(text in after.text for text in texts.values())
+    assert "rare" not in after.text

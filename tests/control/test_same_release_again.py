@@ -1,0 +1,84 @@
+"""The same release tried again goes on with its counts: an abort and a new start wash no failure off."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+from tests.control.rollout_world import DECIDER, STARTER, bank, make_world, small_plan, with_plan
+
+from pilotage.analysis.counters import Metric
+from pilotage.control.abort_rollout import abort_rollout
+from pilotage.control.count_observations import count_observations
+from pilotage.control.rollout_facts import read_facts
+from pilotage.control.start_rollout import Started, StartRequest, start_rollout
+from pilotage.core.digest import Digest
+from pilotage.rollout.assignment import Arm
+from pilotage.rollout.states import State
+from pilotage.store.rollouts import StoredRollout
+from pilotage.testing.rollout_drills import pass_drills
+from pilotage.testing.rollout_records import Faults, RecordedTraffic
+from pilotage.testing.rollouts import EAST, RolloutWorld
+from pilotage.workspace.plan import Limits, Step, Undecidable
+
+pytestmark = pytest.mark.store
+PLAN = replace(
+    small_plan(
+        Step(name="canary", weight=0.05, bake_s=3600, max_s=4 * 3600, limits=Limits(error_go=0.01)),
+        Step(name="full", weight=1.0, bake_s=3600, limits=Limits(error_go=0.003)),
+    ),
+    undecidable=Undecidable.HOLD,
+)
+
+
+def begun(world: RolloutWorld, release: Digest) -> StoredRollout:
+    request = StartRequest(release=release, space=EAST, per_day=20_000, accepted=True)
+    done = start_rollout(world.instance, world.ports, actor=world.person(STARTER), request=request)
+    assert isinstance(done, Started), done
+    assert done.against == ()
+    stored = world.step(done.rollout.id)
+    assert stored.state is State.OBSERVING
+    return stored
+
+
+def aborted(world: RolloutWorld, stored: StoredRollout) -> None:
+    abort_rollout(world.instance, actor=world.person(DECIDER), rollout=stored.id, note="later")
+    world.step(stored.id)
+    assert world.step(stored.id, timedelta(seconds=61)).state is State.ROLLED_BACK
+
+
+def counters(world: RolloutWorld, stored: StoredRollout) -> Any:
+    with world.engine.begin() as connection:
+        seen = read_facts(connection, world.instance, world.ports, stored, world.clock.now())
+    assert seen.observed is not None
+    return seen.observed.counters
+
+
+def test_an_aborted_release_tried_again_keeps_its_failures_and_a_changed_one_begins_anew(engine: Engine) -> None:
+    world = make_world(engine, with_plan(bank(), PLAN), observe=count_observations)
+    world.serve(world.seal("Old."), [EAST])
+    new, changed = world.seal("New."), world.seal("New, and changed.")
+    for release in (new, changed):
+        pass_drills(world, release)
+    faults = {Arm.CANDIDATE: Faults(error=0.1)}
+    first = begun(world, new)
+    RecordedTraffic(world=world, space=EAST, principals=400, faults=faults).ask(600)
+    seen = counters(world, first).metric(Metric.ERROR)
+    assert seen.go.x > 0
+    aborted(world, first)
+
+    again = begun(world, new)
+    assert (first.attempt, again.attempt) == (1, 2)
+    assert counters(world, again).metric(Metric.ERROR) == seen
+    RecordedTraffic(world=world, space=EAST, principals=400, seed=8).ask(600)
+    later = counters(world, again).metric(Metric.ERROR)
+    assert later.go.x == seen.go.x
+    assert later.go.n > seen.go.n
+    aborted(world, again)
+
+    other = begun(world, changed)
+    assert other.attempt == 3
+    assert counters(world, other).metric(Metric.ERROR).go.n == 0
