@@ -18,11 +18,12 @@ from pilotage.guard.policy import StreamMode
 from pilotage.ledger.commitment import is_opened_by
 from pilotage.ledger.entry import decode_entry
 from pilotage.release.generation import FinishReason, GenerationRequest
+from pilotage.rollout.assignment import Cohort, Split
 from pilotage.serving.context import Answer, KeyLimits, Peer, Turn
 from pilotage.serving.outcome import RequestOutcome
 from pilotage.serving.recorder import Recorder
 from pilotage.serving.refusal import Code, Refusal
-from pilotage.serving.routing import RoutingTable
+from pilotage.serving.routing import Release, RoutingTable
 from pilotage.serving.run import Replay
 from pilotage.space.settings import RecordMode, Tier
 from pilotage.testing.desk import Desk, opened
@@ -331,6 +332,25 @@ async def test_an_idempotency_key_answers_once() -> None:
     assert other.code is Code.IDEMPOTENCY_MISMATCH
     assert theirs.text
     assert len(model.requests) == 2
+
+
+async def test_a_kept_answer_is_not_replayed_after_its_release_was_taken_out() -> None:
+    """The candidate answered everybody; then the row goes back to stable."""
+    candidate = Release(content=content("release-2"), model=FakeModel(reply=lambda _: "Said by the candidate [1]."))
+    async with opened(Plan(model=FakeModel(reply=lambda _: "Said by stable [1]."))) as desk:
+        routing = desk.path.routing
+        before = routing.current
+        (place, row), *_ = before.rows.items()
+        split = Split(salt="s", fraction_ppm=1_000_000, cohort=Cohort(everybody=True))
+        up = replace(row, candidate=candidate.digest, split=split, generation=2)
+        routing.current = replace(before, rows={place: up}, releases={**before.releases, candidate.digest: candidate})
+        first = await desk.answer(idempotency_key="k", body_hash="a")
+        same = await desk.ask(idempotency_key="k", body_hash="a")
+        routing.current = replace(routing.current, rows={place: replace(row, generation=3)})
+        after = await desk.answer(idempotency_key="k", body_hash="a")
+    assert first.release == candidate.digest
+    assert isinstance(same.result, Replay)
+    assert (after.release, after.text) == (row.stable, "Said by stable [1].")
 
 
 async def test_a_kept_answer_is_not_replayed_to_somebody_who_lost_its_document() -> None:

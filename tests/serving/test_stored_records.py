@@ -285,10 +285,10 @@ async def test_an_idempotency_key_is_claimed_kept_freed_and_taken_over(conninfo:
             *(store.claim(owner, body_hash="a", interaction=f"I{n}", at=NOW) for n in range(2))
         )
         assert sorted(held is None for held in claims) == [False, True]
-        await store.finish(owner, answer="body")
+        await store.finish(owner, answer="body", release="sha256:a")
         held = await store.claim(owner, body_hash="a", interaction="I9", at=NOW)
         assert held is not None
-        assert (held.is_done, held.answer, held.cited) == (True, "body", ())
+        assert (held.is_done, held.answer, held.release, held.cited) == (True, "body", "sha256:a", ())
         await store.forget_answer(owner)
         assert await store.claim(owner, body_hash="a", interaction="I9", at=NOW) is None
         assert await store.claim(owner, body_hash="a", interaction="I10", at=NOW + timedelta(seconds=661)) is None

@@ -134,8 +134,8 @@ class IdempotencyKeys(Protocol):
         """Claim the key: None when it is now ours, else what holds it."""
         ...
 
-    async def finish(self, owner: Owner, *, answer: str) -> None:
-        """Keep the answer under the key."""
+    async def finish(self, owner: Owner, *, answer: str, release: str) -> None:
+        """Keep the answer of a release under the key."""
         ...
 
     async def free(self, owner: Owner, *, interaction: str) -> None:
@@ -143,5 +143,5 @@ class IdempotencyKeys(Protocol):
         ...
 
     async def forget_answer(self, owner: Owner) -> None:
-        """Drop a kept answer whose documents its asker may no longer see."""
+        """Drop a kept answer that its asker may not get any more."""
         ...

@@ -1,8 +1,8 @@
 """Idempotency keys on the serving path (serving.md 7.6): one row per asker, workflow and key.
 
 A key lives 24 h. A row that is still `running` after the longest request has lost its process and may be taken over.
-Keys and bodies stand as keyed hashes, the answer as the redacted reply. Fail mode: a database error; without the row
-there is no answer.
+Keys and bodies stand as keyed hashes, the answer as the redacted reply under a line that names its release. Fail mode:
+a database error; without the row there is no answer.
 """
 
 from __future__ import annotations
@@ -63,12 +63,16 @@ class Owner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """An earlier request under the same key. `cited` are the (corpus, rev, ordinal) its answer rests on."""
+    """An earlier request under the same key. `cited` are the (corpus, rev, ordinal) its answer rests on.
+
+    `release` is the one that answered; None where there is no answer, or none that says so.
+    """
 
     body_hash: str
     interaction: str
     is_done: bool
     answer: str | None
+    release: str | None = None
     cited: tuple[tuple[str, int, int], ...] = ()
 
 
@@ -98,18 +102,20 @@ class IdempotencyStore:
                 return Held(body_hash=body_hash, interaction="", is_done=False, answer=None)
             body, earlier, state, answer = row
             cited = await (await connection.execute(_CITED, (earlier,))).fetchall()
+        release, _, kept = str(answer or "").partition("\n")
         return Held(
             body_hash=str(body),
             interaction=str(earlier),
             is_done=state == "done",
-            answer=None if answer is None else str(answer),
+            answer=kept or None,
+            release=release if kept else None,
             cited=tuple((str(corpus), int(str(rev)), int(str(ordinal))) for corpus, rev, ordinal in cited),
         )
 
-    async def finish(self, owner: Owner, *, answer: str) -> None:
-        """Keep the answer under the key."""
+    async def finish(self, owner: Owner, *, answer: str, release: str) -> None:
+        """Keep the answer of a release under the key."""
         async with self._pool.connection() as connection:
-            await connection.execute(_DONE, (answer, *owner.where))
+            await connection.execute(_DONE, (f"{release}\n{answer}", *owner.where))
 
     async def free(self, owner: Owner, *, interaction: str) -> None:
         """Give the key back after a request that got no answer."""
@@ -117,6 +123,6 @@ class IdempotencyStore:
             await connection.execute(_FREE, (*owner.where, interaction))
 
     async def forget_answer(self, owner: Owner) -> None:
-        """Drop a kept answer whose documents its asker may no longer see; the key can then be claimed again."""
+        """Drop a kept answer that its asker may not get any more; the key can then be claimed again."""
         async with self._pool.connection() as connection:
             await connection.execute(_FORGET, owner.where)

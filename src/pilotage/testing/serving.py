@@ -291,9 +291,9 @@ class FakeIdempotency:
             return None
         return replace(held, cited=self.cited.get(held.interaction, ()))
 
-    async def finish(self, owner: Owner, *, answer: str) -> None:
+    async def finish(self, owner: Owner, *, answer: str, release: str) -> None:
         """Keep an answer."""
-        self.rows[owner.where] = replace(self.rows[owner.where], is_done=True, answer=answer)
+        self.rows[owner.where] = replace(self.rows[owner.where], is_done=True, answer=answer, release=release)
 
     async def free(self, owner: Owner, *, interaction: str) -> None:
         """Give a key back."""

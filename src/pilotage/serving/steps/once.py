@@ -1,8 +1,8 @@
 """Answering once: the idempotency key of a request (serving.md 7.6).
 
 The same key with another body is refused, a running one too; a finished one returns its answer, as long as the answer
-is kept and the asker may still see every chunk it cites. Fail mode: no store, no answer; a request without answer
-gives its key back.
+is kept, its release still serves here and the asker may still see every chunk it cites: no text of a release comes
+back after a rollback took it out. Fail mode: no store, no answer; a request without answer gives its key back.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ async def keep_answer(answer: Answer, context: Checked, run: Run, serving: Servi
         return
     body = serving.reply_body(replace(answer, text=context.verdict.stored)).decode()
     try:
-        await serving.idempotency.finish(run.key, answer=body)
+        await serving.idempotency.finish(run.key, answer=body, release=answer.release)
     except _STORE_ERRORS:
         logger.warning("Interaction %s: its idempotency key could not be finished.", context.interaction)
 
@@ -85,9 +85,17 @@ async def _earlier(held: Held, context: Admitted, serving: Serving) -> Replay | 
         )
     if not held.is_done:
         return _in_progress()
-    if held.answer is None or not await serving.retriever.may_see(context.asker, held.cited):
+    if held.answer is None or not _serves(held.release, context, serving):
+        return None
+    if not await serving.retriever.may_see(context.asker, held.cited):
         return None
     return Replay(interaction=held.interaction, body=held.answer)
+
+
+def _serves(release: str | None, context: Admitted, serving: Serving) -> bool:
+    """Tell whether a release still answers where this request was admitted."""
+    row = context.place.row
+    return any(one == release and serving.routing.is_serving(one) for one in (row.stable, row.candidate))
 
 
 def _in_progress() -> Refusal:
