@@ -214,7 +214,7 @@ def check(storm: Storm, stored: StoredRollout, *, expected: Counter[str], effect
 
 
 @pytest.mark.parametrize("cuts", [6, pytest.param(300, marks=pytest.mark.slow)])
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
 def test_a_rollout_cut_at_random_moments_takes_one_legal_path(engine: Engine, database_url: str, cuts: int) -> None:
     dice = random.Random(cuts)
     made = 0
