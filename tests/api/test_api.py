@@ -159,6 +159,33 @@ def test_a_service_needs_the_scope_of_the_command(bank: Bank, api: Api) -> None:
 
 
 @pytest.mark.store
+def test_a_service_pushes_the_kinds_of_evidence_its_key_lists_and_no_others(bank: Bank, api: Api) -> None:
+    scopes = ("read", "control:evidence-add", "evidence:tests.*")
+    request = KeyRequest(kind=KeyKind.SERVICE, name="pushes", owner=PersonId("maria.chen"), scopes=scopes)
+    issued = create_key(bank.instance, actor=bank.person("kwame.asante"), request=request)
+    assert isinstance(issued, IssuedKey)
+    caller = Client(api=api, key=issued.text)
+    report = b'<testsuite name="s" tests="1"><testcase classname="c" name="pushed"/></testsuite>'
+    path = f"/api/v1/releases/{bank.release[7:20]}/evidence?name=r.xml&suite=pushed"
+    status, body = caller.send("POST", f"{path}&kind=tests.smoke", report)
+    assert (status, body["accepted"], body["trust"]) == (200, True, "pushed"), body
+    scan = b'{"dependencies": [{"name": "a", "version": "1", "vulns": []}], "fixes": []}'
+    status, body = caller.send("POST", f"{path}&kind=scan.deps", scan)
+    assert (status, body["accepted"], body["reason"]["code"]) == (200, False, "EV_TRUST"), body
+
+
+@pytest.mark.store
+def test_an_attestation_that_is_none_is_refused(bank: Bank, api: Api) -> None:
+    path = f"/api/v1/releases/{bank.release[7:20]}/evidence?name=r.xml&kind=tests.smoke&attestation="
+    report = b'<testsuite name="s" tests="1"><testcase classname="c" name="signed"/></testsuite>'
+    caller = client(bank, api, "maria.chen")
+    status, body = caller.send("POST", f"{path}bm9uZQ==", report)
+    assert (status, body["accepted"], body["reason"]["code"]) == (200, False, "EV_SIGNATURE"), body
+    status, body = caller.send("POST", f"{path}not_base64!", report)
+    assert (status, body["error"]["code"]) == (422, "ATTESTATION"), body
+
+
+@pytest.mark.store
 def test_a_key_of_ones_own_is_made_and_revoked(bank: Bank, api: Api) -> None:
     caller = client(bank, api, "wei.zhang")
     status, made = caller.post("/api/v1/keys", {})

@@ -396,6 +396,7 @@ def test_with_full_approval_it_stays(world: GateWorld) -> None:
 def test_an_ended_emergency_is_no_target_of_a_later_rollback(world: GateWorld) -> None:
     old = world.inner.seal("Old.")
     world.inner.serve(old, (SpaceName(DEV),))
+    world.inner.clock.advance(timedelta(minutes=1))
     first = world.release
     opened(world)
     assert isinstance(promote(world), Promoted)

@@ -23,6 +23,7 @@ from pilotage.api.errors import Answer, of_error, of_refusal, of_serving, proble
 from pilotage.api.openapi import document_text
 from pilotage.api.operation import Call, Operation, Services
 from pilotage.api.table import OPERATIONS
+from pilotage.control.authenticate_key import evidence_kinds
 from pilotage.control.console_session import NEVER, OIDC
 from pilotage.core.clock import Clock
 from pilotage.core.errors import PilotageError
@@ -89,8 +90,14 @@ class Api:
         body = await _read(receive, MAX_UPLOAD if operation.uploads else MAX_BODY)
         if body is None:
             return problem(413, "BODY_TOO_LARGE", "The body is larger than this operation reads.")
-        actor, login = asker.principal, login_of(asker)
-        call = Call(services=self._services, actor=actor, params=params, data=body, login=login)
+        call = Call(
+            services=self._services,
+            actor=asker.principal,
+            params=params,
+            data=body,
+            login=login_of(asker),
+            evidence_kinds=evidence_kinds(() if asker.key is None else asker.key.scopes),
+        )
         if self._limiter is None:
             self._limiter = CapacityLimiter(CONCURRENT)
         return await to_thread.run_sync(self._run, operation, call, scope["query_string"], limiter=self._limiter)

@@ -39,6 +39,7 @@ class Call:
     """One authenticated request. `fields` are of the operation's `takes`; `data` are the bytes of an upload.
 
     `login` is how a person proved themselves at the identity provider; None for keys, which prove themselves each time.
+    `evidence_kinds` are the kinds of evidence that the key it came with may push.
     """
 
     services: Services
@@ -47,6 +48,7 @@ class Call:
     fields: Any = None
     data: bytes = b""
     login: Login | None = None
+    evidence_kinds: frozenset[str] = frozenset()
 
     @property
     def instance(self) -> Instance:

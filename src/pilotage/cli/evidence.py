@@ -47,11 +47,23 @@ def add(
     ] = None,
     space: Annotated[str | None, typer.Option(help="Space it was made in.")] = None,
     suite: Annotated[list[str] | None, typer.Option(help="Suite of each file, in the order of the files.")] = None,
+    attestation: Annotated[
+        list[Path] | None, typer.Option(help="Signed statement about each file (DSSE), in the order of the files.")
+    ] = None,
 ) -> None:
     """Read files, bind them to a release and store them; refused files are kept with their reason."""
-    suites = suite or []
+    suites, signed = suite or [], attestation or []
+    if signed and len(signed) != len(files):
+        message = f"There are {len(files)} files and {len(signed)} attestations."
+        raise UsageError("ATTESTATIONS", message, hint="Give --attestation once per file, in their order.")
     uploads = [
-        Upload(name=path.name, data=_read(path), kind=kind, suite=suites[number] if number < len(suites) else "")
+        Upload(
+            name=path.name,
+            data=_read(path),
+            kind=kind,
+            suite=suites[number] if number < len(suites) else "",
+            attestation=_read(signed[number]) if signed else None,
+        )
         for number, path in enumerate(files)
     ]
     with options.open("pilotage evidence add") as instance:

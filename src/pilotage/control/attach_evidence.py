@@ -1,8 +1,9 @@
 """`pilotage evidence add`: files become evidence bound to a release, or are kept as rejected with the reason.
 
 Rule: bytes, item and ledger entry commit together; one upload of several files is accepted whole or rejected whole.
-Trust comes from who brings it: a service key that lists the kind is `pushed`, a person `claimed`; our own runs are
-`attested` by the instance. Fail mode: what cannot be read is rejected evidence, never a pass.
+Trust comes from who stands behind it: a service key that lists the kind is `pushed`, a person `claimed`; what a trusted
+key signed for this file and release is `attested`, as our own runs are by the instance. Fail mode: what cannot be read
+is rejected evidence, never a pass.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from pilotage.core.digest import Digest, digest_of
 from pilotage.core.errors import NotFound
 from pilotage.core.ids import SpaceName, WorkflowName, new_ulid
 from pilotage.core.reason import Reason, Refusal
+from pilotage.evidence.attestation import Attestation, check_attestation
 from pilotage.evidence.fresh import time_problem
 from pilotage.evidence.read import read_evidence
 from pilotage.evidence.records import Evidence, EvidenceState, Reading, ReadRefusal, SubjectKind, ToolFinding
 from pilotage.evidence.source import TextOf, no_text
+from pilotage.evidence.target import target_problem
 from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.identity.roles import Action, may
 from pilotage.ledger.entry import EntryKind
@@ -43,12 +46,13 @@ OWN_KINDS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """One file as it was handed over."""
+    """One file as it was handed over. `attestation`: a signed statement about it, a DSSE envelope."""
 
     name: str
     data: bytes
     kind: str | None = None
     suite: str = ""
+    attestation: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,10 +88,10 @@ def attach_evidence(
             current=evidence_about(connection, subjects_of(stored)),
             authors=_authors(connection, stored),
         )
-        items = [judging.item(upload) for upload in uploads]
-        kept = tuple(_known(connection, item) for item in _as_set(items))
-        for item, upload in zip(kept, uploads, strict=True):
-            if item.received_at == now:
+        judged = _as_set([judging.item(upload) for upload in uploads])
+        kept = tuple(_known(connection, item) for item in judged)
+        for item, fresh, upload in zip(kept, judged, uploads, strict=True):
+            if item is fresh:
                 add_evidence(connection, item, upload.data)
                 _record(connection, item, actor=bringer.actor, at=now)
     return kept
@@ -144,8 +148,20 @@ class _Judging:
         if isinstance(read, ReadRefusal):
             return replace(item, state=EvidenceState.REJECTED, reason=read.reason)
         item = with_reading(item, read)
-        problem = self._problem(item, read)
+        stated = read.produced_at
+        if upload.attestation is not None:
+            signed = self._attested(upload.attestation, item)
+            if isinstance(signed, Reason):
+                return replace(item, state=EvidenceState.REJECTED, reason=signed)
+            stated = signed.produced_at or stated
+            refs = {**item.refs, "attested_by": signed.key}
+            item = replace(item, trust=Trust.ATTESTED, produced_at=stated or item.received_at, refs=refs)
+        problem = self._problem(item, stated)
         return item if problem is None else replace(item, state=EvidenceState.REJECTED, reason=problem)
+
+    def _attested(self, envelope: bytes, item: Evidence) -> Attestation | Reason:
+        keys = self.instance.workspace.trusted_keys
+        return check_attestation(envelope, keys=keys, release=self.stored.digest, sha256=item.sha256)
 
     def _bare(self, upload: Upload, kind: str) -> Evidence:
         is_workflow = kind.startswith("document.") or kind == "training"
@@ -169,13 +185,16 @@ class _Judging:
             size=len(upload.data),
         )
 
-    def _problem(self, item: Evidence, read: Reading) -> Reason | None:
-        tested = read.refs.get("tested_digest")
+    def _problem(self, item: Evidence, stated: datetime | None) -> Reason | None:
+        tested = item.refs.get("tested_digest")
         if tested is not None and tested != self.stored.digest:
             text = f"The file is about {tested}, not about {self.stored.digest}."
             return Reason(code="EV_WRONG_SUBJECT", text=text, observed=tested, limit=self.stored.digest)
-        return _not_yours(item.kind, self.bringer) or time_problem(
-            item.subject_kind, stated=read.produced_at, received_at=self.now, sealed_at=self.stored.sealed_at
+        space = None if self.space is None else self.instance.workspace.spaces[self.space]
+        return (
+            _not_yours(item.kind, self.bringer)
+            or target_problem(item.kind, item.refs.get("target_url"), space)
+            or time_problem(item.subject_kind, stated=stated, received_at=self.now, sealed_at=self.stored.sealed_at)
         )
 
 
@@ -229,10 +248,11 @@ def _as_set(items: Sequence[Evidence]) -> tuple[Evidence, ...]:
 
 
 def _known(connection: Connection, item: Evidence) -> Evidence:
-    """Return the item that is there already when the same bytes say the same of the same subject."""
+    """Return the item that is there already when the same bytes say the same of the same subject, no less trusted."""
     if item.state is not EvidenceState.ACCEPTED:
         return item
-    return same_evidence(connection, item) or item
+    known = same_evidence(connection, item)
+    return item if known is None or known.trust.rank < item.trust.rank else known
 
 
 def _record(connection: Connection, item: Evidence, *, actor: Principal | None, at: datetime) -> None:

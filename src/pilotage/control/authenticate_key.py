@@ -5,6 +5,7 @@ Fail mode: NotPermitted with the credential's own code; nothing tells an unknown
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pilotage.control.instance import Instance
@@ -28,8 +29,12 @@ class Caller:
     @property
     def evidence_kinds(self) -> frozenset[str]:
         """Return the kinds (or globs) of evidence the key may push."""
-        scopes = () if self.key is None else self.key.scopes
-        return frozenset(one.removeprefix(_EVIDENCE) for one in scopes if one.startswith(_EVIDENCE))
+        return evidence_kinds(() if self.key is None else self.key.scopes)
+
+
+def evidence_kinds(scopes: Iterable[str]) -> frozenset[str]:
+    """Return the kinds (or globs) of evidence that a key with these scopes may push."""
+    return frozenset(one.removeprefix(_EVIDENCE) for one in scopes if one.startswith(_EVIDENCE))
 
 
 def authenticate_key(instance: Instance, text: str) -> Caller:

@@ -16,8 +16,14 @@ def space_digest(space: Space) -> Digest:
 
 
 def plain_space(space: Space) -> Json:
-    """Return the settings as plain values, sorted by name."""
-    return _plain(asdict(space))
+    """Return the settings as plain values, sorted by name.
+
+    `hosts` that are not declared are left out: a space bound before the key existed keeps its digest.
+    """
+    values = asdict(space)
+    if not space.hosts:
+        del values["hosts"]
+    return _plain(values)
 
 
 def _plain(value: object) -> Json:
@@ -40,7 +46,7 @@ def differences(one: Space, other: Space) -> tuple[str, ...]:
     return tuple(sorted(key for key in _different("", left, right) if key.split(".")[0] not in _IDENTITY))
 
 
-_IDENTITY = frozenset({"name", "tier", "differs_from", "soak_s", "record_mode", "auto_promote"})
+_IDENTITY = frozenset({"name", "tier", "differs_from", "soak_s", "record_mode", "auto_promote", "hosts"})
 
 
 def _different(path: str, left: Json, right: Json) -> list[str]:

@@ -154,7 +154,8 @@ class Space:
     """One deployment space.
 
     `regions` are those its data, model and logs may stand in (default: its own). `soak_s` is how long a release must be
-    healthy here before the next space. `differs_from` lists keys in which staging may differ from production.
+    healthy here before the next space. `differs_from` lists keys in which staging may differ from production. `hosts`
+    are the names it is reached by, in lower case: load evidence about it must have gone there.
     """
 
     name: SpaceName
@@ -177,6 +178,7 @@ class Space:
     rpo_s: int | None = None
     retention: Retention = Retention()
     differs_from: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
 
     @property
     def allowed_ips(self) -> tuple[str, ...] | None:

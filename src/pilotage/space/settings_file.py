@@ -6,7 +6,9 @@ Fail mode: every mistake at once; production without `allowed_ips` is a warning.
 
 from __future__ import annotations
 
-from pilotage.core.fields import BOOLEAN, TEXT, Fields, Reader, choice, integer, list_of, record
+import re
+
+from pilotage.core.fields import BOOLEAN, TEXT, Fields, Reader, choice, integer, list_of, matching, record
 from pilotage.core.ids import SpaceName
 from pilotage.core.located import Located, Problems
 from pilotage.core.readers import (
@@ -45,6 +47,9 @@ from pilotage.space.settings import (
 
 _DEFAULT_MEMORY = 2_000_000_000
 _NAMES = list_of(SLUG_TEXT, or_one=True)
+_HOST = matching(
+    re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?"), "a host name in lower case, without port or path"
+)
 
 
 def parse_space(fields: Fields, *, tier: Tier) -> Space:
@@ -72,6 +77,7 @@ def parse_space(fields: Fields, *, tier: Tier) -> Space:
         rpo_s=fields.get("rpo", SECONDS, None),
         retention=fields.get("retention", record(_retention), Retention()),
         differs_from=fields.get("differs_from", list_of(TEXT, or_one=True), ()),
+        hosts=fields.get("hosts", list_of(_HOST, or_one=True), ()),
     )
     _check(space, fields)
     return space

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
+
 from pilotage.api.operation import Body, Call, Operation, Result
 from pilotage.control.attach_evidence import Bringer, Upload, attach_evidence
 from pilotage.control.change_release_state import deprecate_release, quarantine_release, revoke_release
@@ -11,6 +13,7 @@ from pilotage.control.promote_release import promote_release
 from pilotage.control.release_reports import diff_named, list_releases, show_release
 from pilotage.control.seal_release import seal_release
 from pilotage.control.verify_release import verify_release
+from pilotage.core.errors import UsageError
 from pilotage.core.reason import Refusal
 
 
@@ -28,12 +31,13 @@ class ListingReleases(Body):
 
 
 class Adding(Body):
-    """What the file is. `kind` is detected where possible."""
+    """What the file is. `kind` is detected where possible; `attestation` is its DSSE envelope in base64url."""
 
     name: str
     kind: str | None = None
     space: str | None = None
     suite: str = ""
+    attestation: str | None = None
 
 
 class Why(Body):
@@ -90,10 +94,19 @@ def _evidence(call: Call) -> Result:
 
 def _add(call: Call) -> Result:
     asked: Adding = call.fields
-    bringer = Bringer(actor=call.actor, space=asked.space, text_of=text_of)
-    upload = Upload(name=asked.name, data=call.data, kind=asked.kind, suite=asked.suite)
+    bringer = Bringer(actor=call.actor, pushed_kinds=call.evidence_kinds, space=asked.space, text_of=text_of)
+    signed = None if asked.attestation is None else _decoded(asked.attestation)
+    upload = Upload(name=asked.name, data=call.data, kind=asked.kind, suite=asked.suite, attestation=signed)
     done = attach_evidence(call.instance, bringer=bringer, release=call.params["digest"], uploads=[upload])
     return done if isinstance(done, Refusal) else done[0].as_json()
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return b64decode(text, altchars=b"-_", validate=True)
+    except ValueError:
+        message = "The attestation is not in base64url."
+        raise UsageError("ATTESTATION", message, hint="Encode the whole DSSE envelope, padding included.") from None
 
 
 def _show_evidence(call: Call) -> Result:
