@@ -13,7 +13,7 @@ def test_the_demo_ends_with_cited_answers_a_purged_document_and_a_ledger_that_ve
     environ = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
     environ["PILOTAGE_HOME"] = str(open_folder / "demo-home")
     command = [sys.executable, "-m", "pilotage", "demo", "--acts", "1", "--speed", "1000", "--json"]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=800, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     told = json.loads(done.stdout)
     titles = [scene["title"] for scene in told["scenes"]]
