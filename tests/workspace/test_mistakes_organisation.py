@@ -75,7 +75,7 @@ CASES: list[tuple[str, str, str, list[str]]] = [
         "{mode: local, oidc: {issuer: https://idp.example, audience: a, jwks_uri: https://idp.example/k, allow_private: [10.0.0.1/8], sign_in: {client_id: c, client_secret: hunter2, public_url: https://p.example/console, scopes: [email]}}}",
         [
             "pilotage.yaml:5: 'identity.oidc.allow_private[0]': '10.0.0.1/8' has host bits set. Write the range 10.0.0.0/8, or the address without a mask.",
-            "pilotage.yaml:5: 'identity.oidc.sign_in.client_secret' cannot be 'hunter2'. Write where the secret is, never the secret: env:NAME or file:PATH.",
+            "pilotage.yaml:5: 'identity.oidc.sign_in.client_secret' is written in another form, not shown here. Write where the secret is, never the secret: env:NAME or file:PATH.",
             "pilotage.yaml:5: The address has a path. Write the origin alone, such as https://pilotage.bank.example.",
             "pilotage.yaml:5: The scopes lack openid. Write [openid, profile, email] and what you need besides.",
         ],
@@ -200,7 +200,7 @@ CASES: list[tuple[str, str, str, list[str]]] = [
         "auth: env:OPENAI_KEY",
         "auth: sk-secret",
         [
-            "pilotage.yaml:31: 'providers.openai-us.auth' cannot be 'sk-secret'. Write where the secret is, never the secret: env:NAME or file:PATH.",
+            "pilotage.yaml:31: 'providers.openai-us.auth' is written in another form, not shown here. Write where the secret is, never the secret: env:NAME or file:PATH.",
         ],
     ),
     (
@@ -216,7 +216,7 @@ CASES: list[tuple[str, str, str, list[str]]] = [
         "url: env:PAGERDUTY",
         "url: https://events.pagerduty.com/x",
         [
-            "pilotage.yaml:34: 'notifications.pagerduty.url' cannot be 'https://events.pagerduty.com/x'. Write where the secret is, never the secret: env:NAME or file:PATH.",
+            "pilotage.yaml:34: 'notifications.pagerduty.url' is written in another form, not shown here. Write where the secret is, never the secret: env:NAME or file:PATH.",
         ],
     ),
     (

@@ -130,13 +130,14 @@ BOOLEAN: Reader[bool] = Reader(read=_read_boolean, stand_in=bool)
 ANY: Reader[Located] = Reader(read=lambda at, _: at, stand_in=lambda: Located(file="", line=0, path="", node=None))
 
 
-def matching(pattern: re.Pattern[str], form: str) -> Reader[str]:
-    """Return a reader of text that matches `pattern`; `form` says how to write it."""
+def matching(pattern: re.Pattern[str], form: str, *, shows: bool = True) -> Reader[str]:
+    """Return a reader of text that matches `pattern`; `form` says how to write it; `shows`: a mistake quotes it."""
 
     def read(at: Located, problems: Problems) -> str:
         text = TEXT.read(at, problems)
         if text and pattern.fullmatch(text) is None:
-            problems.add(at, f"{at.path!r} cannot be {text[:80]!r}", f"Write {form}.")
+            what = f"cannot be {text[:80]!r}" if shows else "is written in another form, not shown here"
+            problems.add(at, f"{at.path!r} {what}", f"Write {form}.")
         return text
 
     return Reader(read=read, stand_in=str)
