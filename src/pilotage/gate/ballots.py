@@ -75,6 +75,7 @@ def ballots_of(
     refused: dict[Role, list[tuple[PersonId, Reason]]] = {}
     exact, benign, stale, rejects = _piles()
     late_roles = {one.role for one in given.rules.signoffs if one.after_board}
+    binds = {target: bind_of(target) for target in (bound, after_board) if target is not None}
     for vote in standing_votes(given):
         problem = _problem(vote, given, now, current, has_acceptances=has_acceptances)
         if problem is not None:
@@ -85,7 +86,7 @@ def ballots_of(
             exact.append(vote)
             continue
         target = after_board if after_board is not None and vote.role in late_roles and not vote.is_seat else bound
-        if vote.bind == bind_of(target):
+        if vote.bind == binds[target]:
             exact.append(vote)
         elif _is_benign_change(vote, target, given, current):
             benign.append(vote)
