@@ -102,8 +102,11 @@ def emergencies(world: GateWorld) -> list[Any]:
 
 
 def entries(world: GateWorld, kind: str) -> int:
+    """Return how many entries there are about this world's rows; the ledger also holds those of earlier worlds."""
+    mine = "SELECT id FROM emergency_change UNION ALL SELECT id FROM rollout"
+    query = f"SELECT count(*) FROM ledger_entry WHERE kind = :kind AND subject IN ({mine})"
     with world.inner.engine.connect() as connection:
-        found = connection.scalar(text("SELECT count(*) FROM ledger_entry WHERE kind = :kind"), {"kind": kind})
+        found = connection.scalar(text(query), {"kind": kind})
     return int(found or 0)
 
 
