@@ -53,11 +53,11 @@ from pilotage.jobs.parent_watch import end_with_parent, with_parent
 from pilotage.jobs.rollout_reconciler import rollout_ports
 from pilotage.jobs.schedules import make_registry
 from pilotage.jobs.worker import run_worker
-from pilotage.release.content import ReleaseContent
 from pilotage.serving.context import Answer, Asked, Known, Peer, Received, Turn
 from pilotage.serving.evaluation_indexes import SuiteRetrievers
 from pilotage.serving.evaluation_target import ServingTargets
 from pilotage.serving.guarding import PolicyGuard, extract_answer, inspect_document, redact_for_storage, uat_redaction
+from pilotage.serving.holdings import held_by
 from pilotage.serving.indexes import Indexes
 from pilotage.serving.opened import OpenServing, ServingParts, open_serving
 from pilotage.serving.pipeline import Pipeline
@@ -86,11 +86,6 @@ async def joined_serving(instance: Instance, environ: dict[str, str]) -> AsyncIt
     indexes = Indexes(instance.engine, instance.workspace.corpora, IndexFolder(root=instance.home / "indexes"))
     pool = make_pool(psycopg_url(url))
 
-    async def prepare(content: ReleaseContent) -> None:
-        for pin in content.corpora.values():
-            if not indexes.is_ready(pin.name, pin.version):
-                await indexes.refresh(pin.name)
-
     async def heard(message: Heard) -> None:
         if message.channel is Channel.CORPUS:
             indexes.hear(message.payload)
@@ -111,7 +106,9 @@ async def joined_serving(instance: Instance, environ: dict[str, str]) -> AsyncIt
             reply_body=complete_body,
             tokens=tokens,
             listen_url=environ.get("DATABASE_LISTEN_URL"),
-            prepare=prepare,
+            prepare=indexes.prepare,
+            indexed=indexes.can_search,
+            corpus_held=held_by(indexes.snapshot),
             heard=heard,
             resync=resync,
         )
@@ -167,7 +164,10 @@ def make_gateway(instance: Instance, running: OpenServing, metrics: GatewayMetri
             serving=serving, instance=instance, metrics=metrics, redact=redact_for_storage(instance.keyring)
         ),
         health=Health(
-            metrics=metrics, peers=instance.workspace.gateway.health_peers, checks={"serving": running.against}
+            metrics=metrics,
+            peers=instance.workspace.gateway.health_peers,
+            checks={"serving": running.against},
+            spaces=running.checks.spaces,
         ),
         fallback=beside(
             make_console(instance, running, pipeline),

@@ -95,7 +95,7 @@ differs_from: [hardware.gpu]
     "spaces/us-space.yaml": """\
 deployment_space: us-space
 region: us-east-1
-high_availability: {partner: eu-space}
+high_availability: {multi_az: false}
 monitoring: {log_level: WARNING, metrics_export: [splunk], alerting: [pagerduty, slack]}
 security:
   allowed_ips: [10.0.0.0/8]

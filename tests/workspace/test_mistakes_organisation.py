@@ -261,7 +261,31 @@ CASES: list[tuple[str, str, str, list[str]]] = [
     ),
     (
         "spaces/us-space.yaml",
-        "partner: eu-space",
+        "multi_az: false",
+        "auto_failover: true, partner: eu-space",
+        [
+            "spaces/us-space.yaml:3: us-space permits us-east-1 and its partner eu-space stands in eu-west-1. Name a partner inside the permitted regions, or add its regions.",
+        ],
+    ),
+    (
+        "spaces/us-space.yaml",
+        "multi_az: false",
+        "auto_failover: true, partner: staging-space",
+        [
+            "spaces/us-space.yaml:3: us-space is of tier production and its partner staging-space of tier staging. Name a partner of tier production.",
+        ],
+    ),
+    (
+        "spaces/eu-space.yaml",
+        "region: eu-west-1",
+        "region: eu-west-1\nhigh_availability: {auto_failover: true, partner: us-space}",
+        [
+            "spaces/eu-space.yaml:3: eu-space falls under EU residency and its partner us-space stands in us-east-1. Name a partner in the EU, or none: askers then wait.",
+        ],
+    ),
+    (
+        "spaces/us-space.yaml",
+        "multi_az: false",
         "partner: eu, multi_az: true",
         [
             "spaces/us-space.yaml:3: 'eu' is not a space. Write one of: eu-space, sandbox, staging-space, us-space.",

@@ -71,6 +71,7 @@ class Code(StrEnum):
     CLOCK_ERROR = "clock_error"
     SHADOW_LOSS = "shadow_loss"
     GATE_NOT_MET = "gate_not_met"
+    SPACE_HEALTH = "space_health"
     INTERNAL_ERROR = "internal_error"
     PROVED = "proved"
     """Not against GO: a criterion of a GO verdict with its numbers."""

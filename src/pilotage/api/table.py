@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 from pilotage.api.operation import Operation
-from pilotage.api.operations import answers, corpora, evaluations, gate_changes, gates, keys, ledger, releases, rollouts
+from pilotage.api.operations import (
+    answers,
+    corpora,
+    evaluations,
+    gate_changes,
+    gates,
+    keys,
+    ledger,
+    releases,
+    rollouts,
+    spaces,
+)
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
     *corpora.OPERATIONS,
@@ -14,6 +25,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *gate_changes.OPERATIONS,
     *evaluations.OPERATIONS,
     *rollouts.OPERATIONS,
+    *spaces.OPERATIONS,
     *answers.OPERATIONS,
     *ledger.OPERATIONS,
     *keys.OPERATIONS,

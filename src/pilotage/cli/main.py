@@ -21,6 +21,7 @@ from pilotage.cli import (
     rollback,
     rollout,
     run,
+    space,
     suite,
     workspace,
 )
@@ -52,6 +53,7 @@ def make_app(runtime: Runtime) -> typer.Typer:
     rollback.register(app)
     incident.register(app)
     drill.register(app)
+    space.register(app)
     ledger.register(app)
     key.register(app)
     login.register(app)

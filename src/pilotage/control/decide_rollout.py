@@ -128,9 +128,10 @@ def release_hold(
             text = "Say why the hold may end; the reason is kept."
             return Refusal(reasons=(Reason(code="REASON_NEEDED", text=text),))
         facts = read_facts(desk.connection, desk.instance, ports, desk.rollout, desk.deed.at).facts
-        if desk.rollout.state is State.HELD and (facts.gate or facts.gate is None or facts.incidents):
+        against = (*facts.incidents, *facts.unfit)
+        if desk.rollout.state is State.HELD and (facts.gate or facts.gate is None or against):
             unknown = (Reason(code="GATE_NOT_MET", text="The gates could not be evaluated."),)
-            return Refusal(reasons=(*(unknown if facts.gate is None else facts.gate), *facts.incidents))
+            return Refusal(reasons=(*(unknown if facts.gate is None else facts.gate), *against))
         changes = {"latched": (), "decision": None, "decision_outcome": None, "reminded": 0}
         released: list[str] = list(desk.rollout.latched)
         return desk.move(Move(event=Event.RELEASE, changes=changes, data={"guards": list(released)}))

@@ -37,13 +37,17 @@ class Flipped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withdrawal:
-    """Which release leaves which space. `quarantine`: it may never come back there until that is lifted."""
+    """Which release leaves which space. `quarantine`: it may never come back there until that is lifted.
+
+    `is_hard`: by a hard event, so streams of it are cut.
+    """
 
     workflow: WorkflowName
     release: Digest
     rollout: str | None
     reason: str
     quarantine: bool
+    is_hard: bool = False
 
 
 def flip(connection: Connection, space: SpaceName, wanted: Withdrawal, *, fence: int, deed: Deed) -> Flipped:
@@ -111,8 +115,15 @@ def quarantine_in(connection: Connection, space: SpaceName, wanted: Withdrawal, 
         rollout=wanted.rollout,
         reason=wanted.reason,
         at=deed.at,
+        hard=wanted.is_hard,
     )
-    again = {"lifted_at": None, "reason": wanted.reason, "rollout": wanted.rollout, "at": deed.at}
+    again = {
+        "lifted_at": None,
+        "reason": wanted.reason,
+        "rollout": wanted.rollout,
+        "at": deed.at,
+        "hard": space_quarantine.c.hard | wanted.is_hard,
+    }
     connection.execute(row.on_conflict_do_update(index_elements=["space", "workflow", "release"], set_=again))
 
 

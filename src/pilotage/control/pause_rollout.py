@@ -16,6 +16,7 @@ from pilotage.control.rollout_moves import Move
 from pilotage.control.rollout_people import may_pause, may_resume
 from pilotage.control.rollout_ports import RolloutPorts
 from pilotage.control.rollout_traffic import set_weight
+from pilotage.control.space_fitness import Candidate, space_fitness
 from pilotage.core.reason import Reason, Refusal
 from pilotage.identity.principal import Principal
 from pilotage.rollout.states import State, WaveState
@@ -63,7 +64,9 @@ def _against(desk: Desk, ports: RolloutPorts) -> tuple[Reason, ...]:
     gate = gate_reasons(desk.connection, desk.instance, ports, stored, stored.space, now)
     if gate is None:
         gate = (Reason(code="GATE_NOT_MET", text="The gates could not be evaluated; traffic does not go up."),)
-    return (*gate, *freezes_of(desk.connection, desk.instance, stored, stored.space, now))
+    candidate = Candidate(workflow=stored.workflow, release=stored.release)
+    fitness = space_fitness(desk.connection, [stored.space], of=candidate, now=now)
+    return (*gate, *freezes_of(desk.connection, desk.instance, stored, stored.space, now), *fitness.holding)
 
 
 def _weigh(desk: Desk, *, zero: bool) -> None:

@@ -19,6 +19,7 @@ from pilotage.control.gate_entries import record
 from pilotage.control.gate_facts import residency_violations
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.instance import Instance
+from pilotage.control.space_fitness import Candidate, space_fitness
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.core.digest import Digest
@@ -130,9 +131,16 @@ def _input(chain: Chain, target: Space, actor: Principal) -> PromotionInput:
         residency=tuple(residency_violations(workspace, chain.workflow, [target])),
         approved_config=_approved_config(chain, target),
         live_config=space_digest(target),
+        unfit=_unfit(chain, target.name),
         rollout=_active_rollout(chain, target),
         emergency=None if emergency is None else emergency.incident,
     )
+
+
+def _unfit(chain: Chain, space: SpaceName) -> tuple[Reason, ...]:
+    """Return what is known against more traffic in a space; one that serves nobody has nothing against it."""
+    candidate = Candidate(workflow=chain.stored.workflow, release=chain.stored.digest)
+    return space_fitness(chain.connection, [space], of=candidate, now=chain.now).holding
 
 
 def _active_rollout(chain: Chain, target: Space) -> str | None:
@@ -166,7 +174,7 @@ def stays(chain: Chain) -> tuple[Stay, ...]:
         if one.state != "active":
             continue
         seen = answering(chain.connection, one.space, one.workflow, one.release, since=one.at)
-        is_healthy = seen.answered > seen.failed
+        is_healthy = seen.answered > seen.failed and not _unfit(chain, one.space)
         found.append(Stay(space=one.space, at=one.at, healthy_since=one.at if is_healthy else None))
     return tuple(found)
 

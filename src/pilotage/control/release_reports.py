@@ -10,6 +10,7 @@ from pilotage.core.ids import WorkflowName
 from pilotage.release.authorship import Author
 from pilotage.release.diff import ReleaseDiff
 from pilotage.release.manifest import read_manifest
+from pilotage.store.drift import open_drift
 from pilotage.store.releases import StoredRelease, authors_of_parts, named_release, releases_of
 
 
@@ -39,12 +40,13 @@ def show_release(instance: Instance, name: str) -> dict[str, Json]:
         stored = named_release(connection, name)
         manifest = read_manifest(stored.manifest, digest=stored.digest)
         authors = authors_of_parts(connection, manifest.parts.values())
+        drift: list[Json] = [row.as_json() for row in open_drift(connection) if row.release == stored.digest]
     parts: dict[str, Json] = {
         str(kind): {"digest": digest, "authors": [_author(author) for author in authors[digest]]}
         for kind, digest in manifest.parts.items()
     }
     seal = {"record": parse_json(stored.seal), "signature": stored.signature, "key": stored.key_name}
-    return {**_summary(stored), "parts": parts, "seal": seal}
+    return {**_summary(stored), "parts": parts, "seal": seal, "drift": drift}
 
 
 def _author(author: Author) -> dict[str, Json]:

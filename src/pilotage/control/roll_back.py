@@ -204,6 +204,7 @@ class _Rollback:
             spaces=spaces,
             cause=cause,
             severity=Severity.SEV2 if hard is None else hard.severity,
+            is_hard=hard is not None,
         )
 
     def _carrier(self, route: Route, release: Digest) -> StoredRollout:

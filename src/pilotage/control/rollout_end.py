@@ -34,7 +34,10 @@ from pilotage.store.tables.serving import deployment
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How it is taken out. `spaces` None: wherever it has traffic. `cause` None: no incident, no quarantine."""
+    """How it is taken out. `spaces` None: wherever it has traffic. `cause` None: no incident, no quarantine.
+
+    `is_hard`: streams of the release are cut, not finished.
+    """
 
     event: Event
     reasons: tuple[Reason, ...]
@@ -42,6 +45,7 @@ class Ending:
     cause: str | None = None
     severity: Severity = Severity.SEV2
     is_drill: bool = False
+    is_hard: bool = False
 
 
 def take_back(
@@ -56,6 +60,7 @@ def take_back(
         rollout=stored.id,
         reason=_first(ending),
         quarantine=ending.cause is not None,
+        is_hard=ending.is_hard,
     )
     flipped = [flip(connection, wave.space, withdrawal, fence=stored.fence, deed=deed) for wave in chosen]
     for wave in waves:

@@ -7,16 +7,17 @@ lets traffic up; a gate that raises does not hold.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from pilotage.analysis.eprocess import log_gt, threshold
-from pilotage.analysis.verdict import Effect, Verdict
+from pilotage.analysis.verdict import Code, Effect, Verdict
 from pilotage.control.instance import Instance
 from pilotage.control.rollout_ports import Observed, RolloutPorts
 from pilotage.control.rollout_verdict import judge_place
+from pilotage.control.space_fitness import Candidate, Fitness, space_fitness
 from pilotage.core.errors import PilotageError
 from pilotage.core.ids import SpaceName
 from pilotage.core.reason import Reason
@@ -56,7 +57,10 @@ def read_facts(
     next_space = _next_space(stored)
     gate = gate_reasons(connection, instance, ports, stored, next_space, now)
     waves, steps = waves_of(connection, stored.id), steps_of(connection, stored.id)
-    judged = _judged(connection, instance, ports, stored, _Row(waves=waves, steps=steps, gate=gate), now)
+    candidate = Candidate(workflow=stored.workflow, release=stored.release)
+    fitness = space_fitness(connection, _spaces_of(stored, waves, next_space), of=candidate, now=now)
+    row = _Row(waves=waves, steps=steps, gate=gate, fitness=fitness)
+    judged = _judged(connection, instance, ports, stored, row, now)
     here = judged.get(stored.place.wave)
     tripped = next((wave for wave, (_, found) in judged.items() if found.effect is Effect.ROLLBACK), None)
     facts = Facts(
@@ -73,6 +77,8 @@ def read_facts(
         gate=gate,
         frozen=freezes_of(connection, instance, stored, next_space, now),
         incidents=_incidents(connection, stored, now),
+        unfit=fitness.holding,
+        unseen=fitness.unseen,
         trips=_unconfirmed(gate) if tripped is None else judged[tripped][1].reasons,
         post_confirmed=gate == (),
         signed=_signed(connection, stored),
@@ -119,6 +125,18 @@ class _Row:
     waves: tuple[StoredWave, ...]
     steps: tuple[StoredStep, ...]
     gate: tuple[Reason, ...] | None
+    fitness: Fitness
+
+    def health(self, space: SpaceName) -> tuple[Reason, ...]:
+        """Return what stands against the health of a space, as reasons of a verdict."""
+        against = [one for one in (*self.fitness.holding, *self.fitness.unseen) if one.where == space]
+        return tuple(replace(one, code=Code.SPACE_HEALTH.value) for one in against)
+
+
+def _spaces_of(stored: StoredRollout, waves: tuple[StoredWave, ...], next_space: SpaceName) -> tuple[SpaceName, ...]:
+    """Return where the rollout has traffic or is about to have it."""
+    live = [wave.space for wave in waves if wave.state is WaveState.LIVE]
+    return (stored.space, next_space, *live)
 
 
 def _judged(
@@ -140,6 +158,7 @@ def _judged(
         last = max((one.step for one in row.steps if one.wave == wave.number), default=0)
         place = stored.place if is_here else Place(wave=wave.number, step=last)
         observed = ports.observe(connection, instance, stored, wave, now)
+        observed = replace(observed, blockers=(*observed.blockers, *row.health(wave.space)))
         verdict = judge_place(stored, place, observed, gate=row.gate, steps=row.steps, now=now)
         found[wave.number] = (observed, verdict)
     return found

@@ -9,8 +9,10 @@ from sqlalchemy import Connection
 
 from pilotage.control.instance import Instance
 from pilotage.control.rollout_desk import find_named
+from pilotage.control.space_fitness import Candidate, space_fitness
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
+from pilotage.rollout.states import WaveState
 from pilotage.store.rollout_verdicts import latest_verdict, signatures_of
 from pilotage.store.rollouts import StoredRollout, list_rollouts, steps_of, waves_of
 from pilotage.store.routes import admissions_of, read_route
@@ -20,7 +22,7 @@ def rollout_status(instance: Instance, identifier: str) -> dict[str, Json]:
     """Return one rollout in full; raise NotFound for an unknown id."""
     with instance.engine.connect() as connection:
         stored = find_named(connection, identifier)
-        return {**summary(stored), **_detail(connection, stored)}
+        return {**summary(stored), **_detail(connection, stored), **_fitness(connection, instance, stored)}
 
 
 def list_status(instance: Instance, *, workflow: str | None = None) -> list[Json]:
@@ -73,6 +75,17 @@ def _detail(connection: Connection, stored: StoredRollout) -> dict[str, Json]:
             "at": to_text(stored.flipped_at),
             "seconds_to_zero_traffic": None if stored.zero_s is None else f"{stored.zero_s:.3f}",
         },
+    }
+
+
+def _fitness(connection: Connection, instance: Instance, stored: StoredRollout) -> dict[str, Json]:
+    """Return what stands against more traffic: health, failover and drift of its spaces."""
+    live = [wave.space for wave in waves_of(connection, stored.id) if wave.state is WaveState.LIVE]
+    candidate = Candidate(workflow=stored.workflow, release=stored.release)
+    found = space_fitness(connection, (stored.space, *live), of=candidate, now=instance.clock.now())
+    return {
+        "unfit": [dict(reason.as_json()) for reason in found.holding],
+        "unseen": [dict(reason.as_json()) for reason in found.unseen],
     }
 
 

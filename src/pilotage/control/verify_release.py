@@ -71,21 +71,30 @@ def verify_release(instance: Instance, name: str) -> ReleaseVerification:
     """Verify one release; quarantine it when anything fails."""
     with instance.engine.begin() as connection:
         stored = named_release(connection, name)
-        checks = tuple(
-            ReleaseCheck(name=label, reason=_reason_of(check, stored.digest))
-            for label, check in (
-                ("manifest", lambda: _check_manifest(stored)),
-                ("parts", lambda: _check_parts(connection, stored)),
-                ("signature", lambda: _check_signature(instance, stored)),
-                ("ledger", lambda: _check_ledger(connection, stored)),
-            )
-        )
+        checks = _checks(connection, instance, stored)
         failed = [check.reason for check in checks if check.reason is not None]
         if failed and stored.state in {ReleaseState.SEALED, ReleaseState.DEPRECATED}:
             _quarantine(connection, instance, stored, failed[0])
         state = find_release(connection, stored.digest)
     quarantined = state is not None and state.state is ReleaseState.QUARANTINED
     return ReleaseVerification(digest=stored.digest, checks=checks, quarantined=quarantined)
+
+
+def release_problems(connection: Connection, instance: Instance, stored: StoredRelease) -> tuple[Reason, ...]:
+    """Return what does not verify of a release, changing nothing."""
+    return tuple(check.reason for check in _checks(connection, instance, stored) if check.reason is not None)
+
+
+def _checks(connection: Connection, instance: Instance, stored: StoredRelease) -> tuple[ReleaseCheck, ...]:
+    return tuple(
+        ReleaseCheck(name=label, reason=_reason_of(check, stored.digest))
+        for label, check in (
+            ("manifest", lambda: _check_manifest(stored)),
+            ("parts", lambda: _check_parts(connection, stored)),
+            ("signature", lambda: _check_signature(instance, stored)),
+            ("ledger", lambda: _check_ledger(connection, stored)),
+        )
+    )
 
 
 def _reason_of(check: Callable[[], Reason | None], digest: Digest) -> Reason | None:

@@ -49,6 +49,7 @@ class PromotionInput:
     residency: tuple[str, ...] = ()
     approved_config: Digest | None = None
     live_config: Digest | None = None
+    unfit: tuple[Reason, ...] = ()
     rollout: str | None = None
     accepted: frozenset[str] = frozenset()
     emergency: str | None = None
@@ -74,6 +75,7 @@ def promotion_problems(given: PromotionInput, now: datetime) -> tuple[Reason, ..
     if given.approved_config is not None and given.approved_config != given.live_config:
         text = f"The settings of {given.space.name} differ from those the gate approved. Approve them again."
         found.append(_reason("SPACE_DRIFT", text, given.space.name))
+    found += given.unfit
     if given.rollout is not None:
         text = f"Rollout {given.rollout} is active in {given.space.name}. Let it end, or abort it."
         found.append(_reason("ROLLOUT_ACTIVE", text, given.rollout))

@@ -27,14 +27,20 @@ ReadyCheck = Callable[[], Awaitable[Sequence[Reason]]]
 
 
 class Health:
-    """Answers the three addresses. `is_draining` is set when the process is asked to stop."""
+    """Answers the three addresses. `is_draining` is set when the process is asked to stop; `spaces` is shown beside."""
 
     def __init__(
-        self, *, metrics: GatewayMetrics, peers: Sequence[str] = (), checks: Mapping[str, ReadyCheck] | None = None
+        self,
+        *,
+        metrics: GatewayMetrics,
+        peers: Sequence[str] = (),
+        checks: Mapping[str, ReadyCheck] | None = None,
+        spaces: Callable[[], Mapping[str, Json]] = dict,
     ) -> None:
         self.metrics = metrics
         self._peers = tuple(peers)
         self._checks = dict(checks or {})
+        self._spaces = spaces
         self.is_draining = False
 
     async def answer(
@@ -53,7 +59,8 @@ class Health:
             await _send(send, 200, _TEXT, self.metrics.render())
         else:
             reasons = await self.against()
-            value: Json = {"ready": not reasons, "reasons": [reason.as_json() for reason in reasons]}
+            value: dict[str, Json] = {"ready": not reasons, "reasons": [reason.as_json() for reason in reasons]}
+            value["spaces"] = dict(self._spaces())
             await _send(send, 503 if reasons else 200, _JSON, msgspec.json.encode(value))
 
     async def against(self) -> list[Reason]:

@@ -6,6 +6,7 @@ rows with entries in both directions:
 corpus.version_*   `<corpus>@<version>`        release.*       the release digest        interaction.*  interaction id
 corpus.*, document.*  `<corpus>` or `<corpus>/<document>`      feedback.*  feedback id   takedown.*     takedown id
 deployment.*       deployment id               route.*         `<space>/<workflow>`      key.*          key id
+space.*            `<space>`                   deployment.drift_*   `<space>/<workflow>`
 evidence.*         evidence id                 ledger.*        the origin of the log     person.*       pseudonym
 gate.*, rollout.*, rollback.*, evaluation.*, incident.*    the digest or the id the spec of that room names
 
@@ -72,10 +73,15 @@ class EntryKind(StrEnum):
     DEPLOYMENT_ROLLED_BACK = "deployment.rolled_back"
     DEPLOYMENT_RETIRED = "deployment.retired"
     DEPLOYMENT_DRIFT_FOUND = "deployment.drift_found"
+    DEPLOYMENT_DRIFT_ENDED = "deployment.drift_ended"
 
     ROUTE_CHANGED = "route.changed"
     ROUTE_PAUSED = "route.paused"
     ROUTE_RESUMED = "route.resumed"
+
+    SPACE_HEALTH_CHANGED = "space.health_changed"
+    SPACE_FAILED_OVER = "space.failed_over"
+    SPACE_FAILED_BACK = "space.failed_back"
 
     ROLLOUT_STARTED = "rollout.started"
     ROLLOUT_STEPPED = "rollout.stepped"

@@ -50,7 +50,8 @@ class Facts:
     """Everything a decision may look at. None means unknown, which never goes up.
 
     `gate`: reasons against the gate of the next space or step, empty when it holds. `frozen`: freezes of that space.
-    `incidents`: open SEV1 or SEV2 about the candidate or its space. `trips`: hard events and guards that take out.
+    `incidents`: open SEV1 or SEV2 about the candidate or its space. `unfit`: the space is unhealthy, failed over or
+    drifted; `unseen`: nobody knows whether it is. `trips`: hard events and guards that take out.
     `signed`: roles that signed the decision verdict's digest; `decision`: the outcome that was fixed for signing.
     `is_loaded`: every live process of the space acknowledged a row that names both releases. `is_zero`: every live
     process acknowledged the flip or fenced itself. `unverified`: what rollouts.md 8.4 still misses, None: not looked.
@@ -70,6 +71,8 @@ class Facts:
     gate: tuple[Reason, ...] | None = None
     frozen: tuple[Reason, ...] = ()
     incidents: tuple[Reason, ...] = ()
+    unfit: tuple[Reason, ...] = ()
+    unseen: tuple[Reason, ...] = ()
     trips: tuple[Reason, ...] = ()
     signed: frozenset[Role] = frozenset()
     post_confirmed: bool = True
@@ -112,11 +115,15 @@ def _planned(facts: Facts, _now: datetime) -> Action | None:
         return Action(event=Event.REFUSE, reasons=against)
     if facts.plan.shadow.enabled:
         return Action(event=Event.START_SHADOW)
-    return Action(event=Event.START) if facts.is_loaded else None
+    return Action(event=Event.START) if _may_start(facts) else None
+
+
+def _may_start(facts: Facts) -> bool:
+    return facts.is_loaded and not facts.unfit and not facts.unseen
 
 
 def _shadowing(facts: Facts, _now: datetime) -> Action | None:
-    return Action(event=Event.START) if facts.shadow_done and facts.is_loaded else None
+    return Action(event=Event.START) if facts.shadow_done and _may_start(facts) else None
 
 
 def _observing(facts: Facts, now: datetime) -> Action | None:
@@ -135,7 +142,7 @@ def _observing(facts: Facts, now: datetime) -> Action | None:
 
 
 def _holds(facts: Facts) -> tuple[Reason, ...]:
-    found = [*facts.incidents, *(facts.gate or ())]
+    found = [*facts.incidents, *facts.unfit, *(facts.gate or ())]
     verdict = facts.verdict
     if verdict is not None:
         if verdict.effect is Effect.HOLD:
@@ -161,7 +168,7 @@ def _deciding(facts: Facts, now: datetime) -> Action | None:
 def _advancing(facts: Facts, _now: datetime) -> Action | None:
     if facts.place.after(facts.plan) is None:
         return Action(event=Event.FILL) if facts.post_confirmed else None
-    if facts.gate is None or facts.gate or facts.frozen or facts.incidents:
+    if facts.gate is None or standing_against(facts):
         return None
     return Action(event=Event.STEP)
 
@@ -170,7 +177,7 @@ def standing_against(facts: Facts) -> tuple[Reason, ...]:
     """Return why an advancing rollout waits, for status and page."""
     if facts.gate is None:
         return (Reason(code="GATE_NOT_MET", text="The gates could not be evaluated; traffic does not go up."),)
-    return (*facts.gate, *facts.frozen, *facts.incidents)
+    return (*facts.gate, *facts.frozen, *facts.incidents, *facts.unfit, *facts.unseen)
 
 
 def _waiting(facts: Facts, now: datetime) -> Action | None:

@@ -149,10 +149,14 @@ class Located(Authenticated):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """Where the request came from, and the rule that let it in: a CIDR, `any`, `loopback_local`, `in_process`."""
+    """Where the request came from, and the rule that let it in: a CIDR, `any`, `loopback_local`, `in_process`.
+
+    `failover_from`: the unhealthy space that was asked, where another one answers for it.
+    """
 
     client: str | None
     ip_rule: str
+    failover_from: SpaceName | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

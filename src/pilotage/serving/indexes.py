@@ -18,7 +18,9 @@ from sqlalchemy import Engine, text
 from pilotage.core.errors import PilotageError
 from pilotage.core.ids import CorpusName
 from pilotage.corpus.settings import CorpusSettings
+from pilotage.release.content import ReleaseContent
 from pilotage.retrieval.snapshot import Snapshot
+from pilotage.space.settings import Space
 from pilotage.store.index_build import IndexFolder, open_index
 from pilotage.store.index_follow import Follower
 
@@ -59,6 +61,17 @@ class Indexes:
         """Tell whether a version of a corpus can be searched here."""
         found = self._snapshots.get(corpus)
         return found is not None and version in found.visibility.versions
+
+    def can_search(self, content: ReleaseContent, space: Space) -> bool:
+        """Tell whether a release's documents can be searched here for a space, or that it has none."""
+        pin = content.corpora.get(space.data_stage)
+        return pin is None or self.is_ready(pin.name, pin.version)
+
+    async def prepare(self, content: ReleaseContent) -> None:
+        """Make the documents of a release searchable, of every stage; raise Unavailable when they cannot be opened."""
+        for pin in content.corpora.values():
+            if not self.is_ready(pin.name, pin.version):
+                await self.refresh(pin.name)
 
     def wake(self) -> None:
         """Look for moved corpora now: the listener reconnected, or a request met a permission that had moved."""

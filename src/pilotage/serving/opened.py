@@ -28,6 +28,8 @@ from pilotage.serving.acknowledge import Acknowledger, process_name
 from pilotage.serving.admissions import Admissions
 from pilotage.serving.authenticator import BearerAuthenticator, TokenVerifier
 from pilotage.serving.context import Answer
+from pilotage.serving.health_checks import HealthChecks, always_indexed
+from pilotage.serving.holdings import CorpusHeld, nothing_held
 from pilotage.serving.pipeline import Pipeline
 from pilotage.serving.ports import Guard, Retriever
 from pilotage.serving.recorder import Recorder
@@ -36,6 +38,7 @@ from pilotage.serving.routing import Release
 from pilotage.serving.routing_watch import RoutingWatch
 from pilotage.serving.service import Serving
 from pilotage.serving.slots import StreamSlots
+from pilotage.space.settings import Space
 from pilotage.store.engine import psycopg_url
 from pilotage.store.notify import Channel, Heard, Listener
 from pilotage.store.releases import load_release
@@ -45,6 +48,7 @@ from pilotage.store.serving_keys import PooledKeys
 from pilotage.store.serving_pool import Pool, PooledPseudonyms, make_pool
 from pilotage.store.serving_probes import ProbeWriter
 from pilotage.store.serving_records import RecordWriter
+from pilotage.store.serving_reports import ReportWriter
 from pilotage.store.serving_routes import RouteReader
 from pilotage.workspace.records import Workspace
 
@@ -55,8 +59,9 @@ _REQUEST_PURPOSE = "serving/request-hash/v1"
 class ServingParts:
     """What the composition root hands over. `url` is the database, `listen_url` where a pooler stands in front of it.
 
-    `prepare` makes a release's documents searchable before
-    it is routed; `heard` is told of every notification, `resync` after the listener (re)connected.
+    `prepare` makes a release's documents searchable before it is routed, `indexed` tells whether they are and
+    `corpus_held` what is held of them; `heard` is told of every notification, `resync` after the listener
+    (re)connected.
     """
 
     workspace: Workspace
@@ -73,6 +78,8 @@ class ServingParts:
     prepare: Callable[[ReleaseContent], Awaitable[None]] | None = None
     heard: Callable[[Heard], Awaitable[None]] | None = None
     resync: Callable[[], Awaitable[None]] | None = None
+    indexed: Callable[[ReleaseContent, Space], bool] = always_indexed
+    corpus_held: CorpusHeld = nothing_held
     monotonic: Callable[[], float] = time.monotonic
 
 
@@ -96,7 +103,10 @@ class OpenServing:
             monotonic=parts.monotonic,
         )
         self.routing = RoutingWatch(
-            RouteReader(self.pool), load=self.load, monotonic=parts.monotonic, swapped=self.acknowledger.wake
+            RouteReader(self.pool, process=name),
+            load=self.load,
+            monotonic=parts.monotonic,
+            swapped=self.acknowledger.wake,
         )
         self.serving = Serving(
             workspace=parts.workspace,
@@ -114,15 +124,27 @@ class OpenServing:
             reply_body=parts.reply_body,
             admissions=self.admissions,
         )
-        self.probes = RollbackProbes(
+        self.probes, self.checks = self._looks(parts, name)
+
+    def _looks(self, parts: ServingParts, name: str) -> tuple[RollbackProbes, HealthChecks]:
+        """Return what looks at this process from inside: critical questions, and the health of its spaces."""
+        probes = RollbackProbes(
             self.serving,
             ProbeWriter(self.pool, process=name),
             table=lambda: self.routing.current,
             answer=Pipeline(self.serving).answer,
         )
+        checks = HealthChecks(
+            self.serving,
+            ReportWriter(self.pool, process=name),
+            table=lambda: self.routing.current,
+            indexed=parts.indexed,
+            corpus_held=parts.corpus_held,
+        )
+        return probes, checks
 
     async def against(self) -> Sequence[Reason]:
-        """Return what stands against readiness: store, routing table, releases that are routed and not loaded."""
+        """Return what stands against readiness: store, routing table, releases not loaded, spaces found unhealthy."""
         found: list[Reason] = []
         try:
             async with asyncio.timeout(1), self.pool.connection() as connection:
@@ -140,6 +162,12 @@ class OpenServing:
         ]
         if self.recorder.failing_since is not None:
             found.append(Reason(code="RECORDER_STALLED", text=f"{self.recorder.waiting} records cannot be written."))
+        evicted = [row for row in table.rows.values() if row.evicted]
+        found += [
+            Reason(code="DRIFTED", text=f"{row.workflow} in {row.space} is not what was approved.", where=row.space)
+            for row in evicted
+        ]
+        found += [reason for reason in self.checks.against() if reason.code not in {one.code for one in found}]
         return found
 
     async def load(self, digest: Digest) -> Release:
@@ -193,10 +221,12 @@ async def open_serving(parts: ServingParts) -> AsyncIterator[OpenServing]:
         await running.routing.start()
         running.acknowledger.start()
         running.probes.start()
+        running.checks.start()
         yield running
     finally:
         listening.cancel()
         await asyncio.wait({listening})
+        await running.checks.stop()
         await running.probes.stop()
         await running.acknowledger.stop()
         await running.routing.stop()

@@ -1,8 +1,8 @@
 """What leaves while the model still speaks (serving.md 1.3, 5.5): modes `token` and `sentence`.
 
 `token`: redaction hold-back only. `sentence`: whole sentences, each after a fresh permission check. Before the first
-piece permissions are checked again and, in a `fail_closed` space, the opening record is durable. Fail mode: a refusal
-ends the stream; what the hold-back still holds is discarded.
+piece permissions are checked again and, in a `fail_closed` space, the opening record is durable. Fail mode: a refusal,
+that of a release taken out by a hard event among them, ends the stream; what the hold-back still holds is discarded.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pilotage.serving.context import Composed
 from pilotage.serving.refusal import Refusal
 from pilotage.serving.run import Run
 from pilotage.serving.service import Serving
+from pilotage.serving.steps.cut_off import cut_off
 from pilotage.serving.steps.recheck import recheck
 from pilotage.serving.steps.record import open_record
 
@@ -61,6 +62,9 @@ class StreamOutlet:
     async def _send(self, ready: str) -> Refusal | None:
         if not ready or self._run.sink is None:
             return None
+        cut = cut_off(self._context, self._serving)
+        if cut is not None:
+            return cut
         if self._by_sentence or not self._run.has_started:
             refusal = await recheck(self._context, self._serving)
             if refusal is not None:

@@ -21,6 +21,7 @@ from pilotage.serving.service import Serving
 from pilotage.serving.steps.admit import admit
 from pilotage.serving.steps.authenticate import authenticate
 from pilotage.serving.steps.compose import compose
+from pilotage.serving.steps.cut_off import cut_off
 from pilotage.serving.steps.generate import generate
 from pilotage.serving.steps.guard_in import guard_in
 from pilotage.serving.steps.guard_out import guard_out
@@ -150,7 +151,7 @@ class Pipeline:
         return stop(context, self._serving)
 
     async def _deliver(self, run: Run, checked: Checked) -> Answer | Refusal:
-        answer = await record(checked, run, self._serving)
+        answer = cut_off(checked, self._serving) or await record(checked, run, self._serving)
         if isinstance(answer, Refusal):
             return answer
         run.context, run.is_recorded = checked, True

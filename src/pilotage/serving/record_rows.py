@@ -32,6 +32,7 @@ from pilotage.serving.context import (
 )
 from pilotage.serving.outcome import RequestOutcome, State, TrafficKind
 from pilotage.serving.refusal import Code
+from pilotage.serving.sent import leaked_kinds
 from pilotage.store.serving_records import RecordRows, Row
 
 GATEWAY_ACTOR = "system:gateway"
@@ -128,6 +129,8 @@ def _facts(context: Received, ending: Ending) -> dict[str, Json]:
         facts |= _asker(context)
     if isinstance(context, Admitted):
         facts |= {"ip_rule": context.admission.ip_rule, "t_admit": context.admitted_us}
+        if context.admission.failover_from is not None:
+            facts["failover_from"] = context.admission.failover_from
     if isinstance(context, Routed):
         facts |= {
             "arm": context.arm.value,
@@ -143,6 +146,9 @@ def _facts(context: Received, ending: Ending) -> dict[str, Json]:
         facts["refusal"] = context.verdict.refusal
         facts["cited"] = [cited.marker for cited in context.verdict.cited]
         facts["checks"] = dict(context.verdict.scores)
+        leaked = leaked_kinds(context)
+        if leaked:
+            facts["sent"] = list(leaked)
     return facts
 
 

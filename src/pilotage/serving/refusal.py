@@ -65,6 +65,7 @@ class Code(StrEnum):
     PERMISSION_CHANGED = "permission_changed"
     NO_RELEASE_LOADED = "no_release_loaded"
     NO_AUTHORISED_RELEASE = "no_authorised_release"
+    REGION_UNAVAILABLE = "region_unavailable"
 
 
 _BY_STATUS: Mapping[int, tuple[Code, ...]] = {
@@ -117,6 +118,7 @@ _BY_STATUS: Mapping[int, tuple[Code, ...]] = {
         Code.PERMISSION_CHANGED,
         Code.NO_RELEASE_LOADED,
         Code.NO_AUTHORISED_RELEASE,
+        Code.REGION_UNAVAILABLE,
     ),
     504: (Code.UPSTREAM_TIMEOUT, Code.DEADLINE_EXCEEDED),
 }

@@ -41,6 +41,9 @@ class RoutingRow:
     `closed`: no release answers for stable, because none was ever authorised (`not_released`) or none is left.
     `is_probed`: a rollback of it is being validated, so this process asks its critical questions.
     `drill`: a release that a drill has every process load beside what serves; no asker meets it.
+    `down`: the space is unhealthy, or its askers were sent to `failover` and were not brought back yet.
+    `evicted`: what this process holds is not what was approved, so it answers nobody here.
+    `cut`: releases that a hard event took out; no byte of theirs leaves any more.
     """
 
     space: SpaceName
@@ -53,6 +56,10 @@ class RoutingRow:
     closed: str | None = None
     is_probed: bool = False
     drill: Digest | None = None
+    down: bool = False
+    failover: SpaceName | None = None
+    evicted: bool = False
+    cut: frozenset[Digest] = frozenset()
 
     @property
     def named(self) -> tuple[Digest, ...]:

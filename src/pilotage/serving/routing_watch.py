@@ -142,6 +142,10 @@ class RoutingWatch:
                 closed=stored.closed,
                 is_probed=stored.is_probed,
                 drill=None if stored.drill is None else parse_digest(stored.drill),
+                down=stored.down,
+                evicted=stored.evicted,
+                cut=frozenset(parse_digest(digest) for digest in stored.cut),
+                failover=None if stored.failover is None else SpaceName(stored.failover),
             )
         except (ValueError, PilotageError) as error:
             logger.error("The routing row of %s in %s does not decode: %s", place[1], place[0], error)  # noqa: TRY400

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from pilotage.core.fields import BOOLEAN, TEXT, Fields, Reader, choice, integer, list_of, matching, record
+from pilotage.core.fields import BOOLEAN, TEXT, Fields, Reader, choice, integer, list_of, matching, record, reference
 from pilotage.core.ids import SpaceName
 from pilotage.core.located import Located, Problems
 from pilotage.core.readers import (
@@ -20,7 +20,6 @@ from pilotage.core.readers import (
     RATE,
     SECONDS,
     SLUG_TEXT,
-    SPACE,
 )
 from pilotage.corpus.settings import DataStage
 from pilotage.space.settings import (
@@ -141,12 +140,15 @@ def _scaling(fields: Fields) -> Scaling:
     return scaling
 
 
+_PARTNER: Reader[SpaceName] = reference("partner", SpaceName)
+
+
 def _availability(fields: Fields) -> Availability:
     return Availability(
         multi_az=fields.get("multi_az", BOOLEAN, default=False),
         auto_failover=fields.get("auto_failover", BOOLEAN, default=False),
         health_check_interval_s=fields.get("health_check_interval", FRACTIONAL_SECONDS, 30.0),
-        partner=fields.get("partner", SPACE, None),
+        partner=fields.get("partner", _PARTNER, None),
     )
 
 

@@ -15,11 +15,14 @@ from typing import Final
 from sqlalchemy import Connection, Table, text
 
 from pilotage.core.reason import Reason
+from pilotage.space.health import HealthState
 from pilotage.store.disk import REFUSE_BYTES, free_bytes, low_room
 from pilotage.store.doctor_report import DoctorReport, LedgerHealth, ServerHealth, WorkHealth
+from pilotage.store.drift import open_drift
 from pilotage.store.engine import OLDEST_MAJOR
 from pilotage.store.processes import SKEW_MS, Process, list_processes, skew_reason
-from pilotage.store.tables import console, corpora, evaluation, gates, ledger, releases, rollouts, runs, serving
+from pilotage.store.space_health import StoredHealth, list_health
+from pilotage.store.tables import console, corpora, evaluation, gates, ledger, releases, rollouts, runs, serving, spaces
 
 LATE_AFTER: Final = timedelta(seconds=60)
 MERGE_DELAY: Final = timedelta(seconds=10)
@@ -40,6 +43,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "evaluation": _tables_of(evaluation),
     "rollouts": _tables_of(rollouts),
     "console": _tables_of(console),
+    "spaces": _tables_of(spaces),
     "queue": ("procrastinate.procrastinate_jobs", "procrastinate.procrastinate_events"),
 }
 """Which tables belong to which room."""
@@ -61,12 +65,15 @@ def doctor(
     server = _server(connection, embedded_home)
     skew_ms = connection.execute(_SKEW, {"now": wall_clock}).scalar_one()
     work, tree, processes = _work(connection, now), _ledger(connection), list_processes(connection)
+    health, drift = list_health(connection), open_drift(connection)
     findings = (
         *_server_findings(server, embedded_home),
         *_schema_findings(schema),
         *_work_findings(work),
         *_ledger_findings(tree),
         *_clock_findings(skew_ms, processes),
+        *_space_findings(health),
+        *(row.reason for row in drift if row.counts(now)),
     )
     return DoctorReport(
         at=now,
@@ -78,6 +85,8 @@ def doctor(
         ledger=tree,
         processes=processes,
         clock_skew_ms=skew_ms,
+        spaces=health,
+        drift=drift,
         findings=findings,
     )
 
@@ -197,6 +206,20 @@ def _ledger_findings(tree: LedgerHealth) -> list[Reason]:
         text_ = f"{tree.unnumbered} ledger entries have no number, the oldest for {tree.oldest_unnumbered_s:.0f} s."
         observed = f"{tree.oldest_unnumbered_s:.0f} s"
         found.append(Reason(code="ledger_late", text=text_, observed=observed, limit=f"{MERGE_DELAY.seconds} s"))
+    return found
+
+
+def _space_findings(health: tuple[StoredHealth, ...]) -> list[Reason]:
+    """Judge the spaces: unhealthy by a judgement that still holds, or with their askers elsewhere."""
+    found = []
+    for one in health:
+        if one.is_fresh and one.state is HealthState.UNHEALTHY:
+            why = " ".join(reason.text for reason in one.reasons[:3])
+            text_ = f"{one.space} is unhealthy. {why}".strip()
+            found.append(Reason(code="space_unhealthy", text=text_, where=one.space))
+        if one.failover is not None:
+            text_ = f"{one.failover} answers for {one.space}; see `pilotage space status`."
+            found.append(Reason(code="space_failed_over", text=text_, where=one.space))
     return found
 
 

@@ -13,7 +13,9 @@ from typing import Any, Final
 
 from pilotage.core.clock import to_text
 from pilotage.core.reason import Outcome, Reason
+from pilotage.store.drift import StoredDrift
 from pilotage.store.processes import Process
+from pilotage.store.space_health import StoredHealth
 
 # Findings that stop writes, lose durability or mean that decisions are stuck; everything else warns.
 _GRAVE: Final = frozenset(
@@ -66,6 +68,8 @@ class DoctorReport:
     ledger: LedgerHealth
     processes: tuple[Process, ...]
     clock_skew_ms: int
+    spaces: tuple[StoredHealth, ...]
+    drift: tuple[StoredDrift, ...]
     findings: tuple[Reason, ...]
 
     @property
@@ -104,6 +108,8 @@ class DoctorReport:
             },
             "processes": [_process_json(process) for process in self.processes],
             "clock_skew_ms": self.clock_skew_ms,
+            "spaces": [one.as_json() for one in self.spaces],
+            "drift": [one.as_json() for one in self.drift],
             "findings": [finding.as_json() for finding in self.findings],
         }
 

@@ -27,7 +27,10 @@ DEAD: Final = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One row. `generation` 0: the space never served the workflow. `closed`: not_released, maintenance or None."""
+    """One row. `generation` 0: the space never served the workflow. `closed`: not_released, maintenance or None.
+
+    `down`: the space sends its askers to `failover`, or refuses them where that is None.
+    """
 
     space: SpaceName
     workflow: WorkflowName
@@ -45,6 +48,8 @@ class Route:
     rollout: str | None = None
     closed: str | None = None
     drill: Mapping[str, Any] | None = None
+    down: bool = False
+    failover: SpaceName | None = None
     reason: str = ""
 
     def without_candidate(self, *, stable: Digest | None, closed: str | None) -> Route:

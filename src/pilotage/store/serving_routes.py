@@ -5,7 +5,7 @@ Fail mode: a database error; the process keeps its table until it is too old, th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, LiteralString
 
@@ -15,7 +15,11 @@ from pilotage.store.serving_pool import Pool
 
 _ROWS: Final[LiteralString] = """
 SELECT r.space, r.workflow, r.generation, r.stable, r.candidate, r.fraction_ppm, r.cohort, r.pins, r.salt, r.paused,
-  r.closed,
+  r.closed, r.down, r.failover,
+  ARRAY(SELECT q.release FROM space_quarantine q WHERE q.space = r.space AND q.workflow = r.workflow AND q.hard
+    AND q.lifted_at IS NULL ORDER BY q.release) AS cut,
+  EXISTS (SELECT FROM drift f WHERE f.process = %(process)s AND f.space = r.space AND f.workflow = r.workflow
+    AND f.evicts AND f.release IN (r.stable, r.candidate)) AS evicted,
   EXISTS (SELECT FROM rollout x WHERE x.workflow = r.workflow AND r.space = ANY(x.flipped)
     AND x.state IN ('rolling_back', 'validating'))
   OR EXISTS (SELECT FROM drill d WHERE d.workflow = r.workflow AND d.space = r.space AND d.state = 'running'
@@ -44,21 +48,30 @@ class StoredRoute:
     closed: str | None = None
     is_probed: bool = False
     drill: str | None = None
+    down: bool = False
+    failover: str | None = None
+    evicted: bool = False
+    cut: tuple[str, ...] = ()
     split: Mapping[str, object]
     withdrawn: frozenset[str]
 
 
 class RouteReader:
-    """Reads the table."""
+    """Reads the table for one process."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, *, process: str = "") -> None:
         self._pool = pool
+        self._process = process
 
     async def read(self) -> tuple[StoredRoute, ...]:
         """Return every row, in one statement."""
         async with self._pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
-            rows = await (await cursor.execute(_ROWS)).fetchall()
+            rows = await (await cursor.execute(_ROWS, {"process": self._process})).fetchall()
         return tuple(_route(row) for row in rows)
+
+
+def _listed(value: object) -> Sequence[object]:
+    return value if isinstance(value, list) else ()
 
 
 def _route(row: Mapping[str, object]) -> StoredRoute:
@@ -73,6 +86,10 @@ def _route(row: Mapping[str, object]) -> StoredRoute:
         paused=bool(row["paused"]),
         is_probed=bool(row["is_probed"]),
         drill=None if row["drill"] is None else str(row["drill"]),
+        down=bool(row["down"]),
+        evicted=bool(row["evicted"]),
+        cut=tuple(str(digest) for digest in _listed(row["cut"])),
+        failover=None if row["failover"] is None else str(row["failover"]),
         closed=None if row["closed"] is None else str(row["closed"]),
         split={name: row[name] for name in ("salt", "fraction_ppm", "cohort", "pins")},
         withdrawn=frozenset(str(digest) for digest, state in states if digest and state in WITHDRAWN_STATES),

@@ -83,12 +83,20 @@ class FakeProcesses:
     names: tuple[str, ...] = ("gateway-1", "gateway-2")
 
     def follow(self, connection: Connection, *, cut_off: frozenset[str] = frozenset()) -> None:
-        """Every process but the ones cut off acknowledges the newest rows, with every release of theirs loaded."""
+        """Every process but the ones cut off acknowledges the newest rows, with every release loaded."""
         for name in self.names:
             if name not in cut_off:
                 connection.execute(_FOLLOW, {"process": name})
+        if set(self.names) - cut_off:
+            connection.execute(_WELL)
 
 
+_WELL = text(
+    "INSERT INTO space_health (space, state, since, checked_at, drift_at)"
+    " SELECT DISTINCT space, 'healthy', clock_timestamp(), clock_timestamp(), clock_timestamp() FROM routing"
+    " ON CONFLICT (space) DO UPDATE SET checked_at = clock_timestamp(), drift_at = clock_timestamp()"
+)
+"""The spaces are healthy and looked at unless a test said otherwise; a worker would judge them so."""
 _FOLLOW = text(
     "INSERT INTO route_ack (process, space, workflow, generation, loaded, at)"
     " SELECT :process, space, workflow, generation, array_remove(ARRAY[stable, candidate, drill->>'release'], NULL),"

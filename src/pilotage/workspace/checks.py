@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pilotage.core.located import Located, Problems, Reference, did_you_mean
 from pilotage.corpus.settings import DataStage
 from pilotage.identity.roles import Role
+from pilotage.space.failover import partner_reason
+from pilotage.space.residency import is_eu
 from pilotage.space.settings import Space, Tier
 from pilotage.workspace.people import IdentityMode
 from pilotage.workspace.records import Workspace
@@ -99,9 +101,16 @@ def _space_of(reference: Reference, workspace: Workspace) -> Space | None:
     return next((space for name, space in workspace.spaces.items() if name == reference.name), None)
 
 
-def is_eu(space: Space) -> bool:
-    """Tell whether personal data of this space falls under EU residency: an EU region, or the label GDPR."""
-    return any(region.lower().startswith("eu") for region in space.regions) or "GDPR" in space.compliance
+def _check_partner(reference: Reference, workspace: Workspace, problems: Problems) -> None:
+    """Refuse a partner that may not take the askers of the space whose file names it."""
+    partner = _space_of(reference, workspace)
+    owner = reference.at.file.removeprefix("spaces/").removesuffix(".yaml")
+    space = next((one for name, one in workspace.spaces.items() if name == owner), None)
+    if partner is None:
+        _check_name(reference, ("a space", _names(workspace.spaces)), problems)
+    elif space is not None and (reason := partner_reason(space, partner)) is not None:
+        what, _, hint = reason.text.partition(". ")
+        problems.add(reference.at, what, hint)
 
 
 def _check_isolation(reference: Reference, workspace: Workspace, problems: Problems) -> None:
@@ -123,6 +132,7 @@ _SPECIAL: Mapping[str, Callable[[Reference, Workspace, Problems], None]] = {
     "production corpus": _check_stage(DataStage.PRODUCTION),
     "uat corpus": _check_stage(DataStage.UAT),
     "isolation": _check_isolation,
+    "partner": _check_partner,
     "auto step": _check_auto_step,
 }
 

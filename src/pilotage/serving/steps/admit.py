@@ -1,11 +1,13 @@
 """Step 2b, admit: may this request enter the space now (serving.md 3).
 
-Here stand, in this order: address, scope and address list of the key, pause, date, stream slots. The places of the
-rate limit (3.2), the budget (3.3) and the capacity of the space (3.4) are marked; they belong to a later issue. Fail
-mode: a refusal; what cannot be decided is not admitted.
+Here stand, in this order: address, health of the space, scope and address list of the key, pause, date, stream slots.
+The places of the rate limit (3.2), the budget (3.3) and the capacity of the space (3.4) are marked; they belong to a
+later issue. Fail mode: a refusal; what cannot be decided is not admitted.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from pilotage.identity.principal import PrincipalKind
 from pilotage.serving.addresses import client_address, may_enter
@@ -13,6 +15,7 @@ from pilotage.serving.context import Admission, Admitted, Located
 from pilotage.serving.refusal import Code, Refusal
 from pilotage.serving.service import Serving
 from pilotage.serving.steps.extend import extend
+from pilotage.serving.steps.redirect import redirect
 from pilotage.space.settings import Delegation
 from pilotage.workspace.people import IdentityMode
 
@@ -24,6 +27,16 @@ async def admit(context: Located, serving: Serving) -> Admitted | Refusal:
     admission = _address(context, serving)
     if isinstance(admission, Refusal):
         return admission
+    home = context.place.space.name
+    redirected = redirect(context, serving)
+    if isinstance(redirected, Refusal):
+        return redirected
+    if redirected is not context:
+        # Both doors must be open to the asker: the one that was knocked at, and the one that answers.
+        context, admission = redirected, _address(redirected, serving)
+        if isinstance(admission, Refusal):
+            return admission
+        admission = replace(admission, failover_from=home)
     refusal = _scope(context) or _open(context, serving)
     if refusal is not None:
         return refusal

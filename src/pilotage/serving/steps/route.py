@@ -1,8 +1,8 @@
 """Step 3, route: which release answers (serving.md 4, rollouts.md 3).
 
-Pins, cohort and sticky hash choose the arm; a candidate that is not loaded or was withdrawn leaves its askers with
-stable. Provider and corpus must stand where the space allows. Fail mode: stable not loaded answers nobody
-(`no_release_loaded`), withdrawn answers nobody (`release_withdrawn`).
+Pins, cohort and sticky hash choose the arm; who comes from an unhealthy space meets stable; a candidate that is not
+loaded or was withdrawn leaves its askers with stable. Provider and corpus must stand where the space allows. Fail mode:
+stable not loaded answers nobody (`no_release_loaded`), withdrawn answers nobody (`release_withdrawn`).
 """
 
 from __future__ import annotations
@@ -11,17 +11,23 @@ from pilotage.rollout.assignment import assign
 from pilotage.serving.context import Admitted, Routed
 from pilotage.serving.outcome import TrafficKind
 from pilotage.serving.refusal import Code, Refusal
-from pilotage.serving.residency import fits, fits_model
+from pilotage.serving.residency import fits_model
 from pilotage.serving.routing import Arm, Release, RoutingRow, effective_split
 from pilotage.serving.service import Serving
 from pilotage.serving.steps.extend import extend
+from pilotage.space.residency import fits
 
 
 async def route(context: Admitted, serving: Serving) -> Routed | Refusal:
     """Pick the release by the row the request was admitted with."""
     table, row, principal = serving.routing, context.place.row, context.asker.principal
+    if row.evicted:
+        message = "This process does not hold what was approved, so it answers nobody here. Another one may."
+        return Refusal(code=Code.NO_RELEASE_LOADED, message=message, retry_after_s=1)
     split = effective_split(row, confirmed_s_ago=serving.monotonic() - table.confirmed_at)
     arm = assign(split, principal=principal.id, groups=principal.groups)
+    if context.admission.failover_from is not None:
+        arm = Arm.STABLE
     digest = row.candidate if arm is Arm.CANDIDATE else row.stable
     if arm is Arm.CANDIDATE and not table.is_serving(digest):
         arm, digest = Arm.STABLE, row.stable

@@ -1,6 +1,7 @@
 """Rollouts, verdicts, acknowledgements of routing, incidents and drills.
 
-Mirror of the schema; what each column means stands in `store/migrations/sql/0004_rollouts.sql`.
+Mirror of the schema; what each column means stands in `store/migrations/sql/0004_rollouts.sql`
+and, for hard events, in `0013_hard_events.sql`.
 """
 
 from __future__ import annotations
@@ -178,6 +179,27 @@ space_quarantine = Table(
     Column("reason", Text, nullable=False),
     Column("at", TIMESTAMP(timezone=True), nullable=False),
     Column("lifted_at", TIMESTAMP(timezone=True)),
+    Column("hard", Boolean, nullable=False, server_default=text("false")),
+)
+
+hard_sign = Table(
+    "hard_sign",
+    metadata,
+    Column("kind", Text, primary_key=True, nullable=False),
+    Column("subject", Text, primary_key=True, nullable=False),
+    Column("workflow", Text, nullable=False),
+    Column("space", Text, nullable=False),
+    Column("release", Text),
+    Column("summary", Text, nullable=False),
+    Column("first_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("declared_at", TIMESTAMP(timezone=True)),
+)
+
+hard_look = Table(
+    "hard_look",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("until", TIMESTAMP(timezone=True), nullable=False),
 )
 
 incident = Table(

@@ -1,7 +1,7 @@
 """Routing, keys, pseudonyms, interactions and feedback.
 
 Mirror of the `serving` part of the schema; what each column means stands in `store/migrations/sql/0001_spine.sql`, and
-of columns that rollouts added in `0004_rollouts.sql` beside it.
+of columns that were added later in the migration that added them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ routing = Table(
     Column("rollout", Text),
     Column("closed", Text),
     Column("drill", JSONB(none_as_null=True)),
+    Column("down", Boolean, nullable=False, server_default=text("false")),
+    Column("failover", Text),
     CheckConstraint("closed IN ('not_released', 'maintenance')"),
+    CheckConstraint("failover IS NULL OR down", name="routing_failover_is_down"),
 )
 
 deployment = Table(

@@ -1,0 +1,269 @@
+"""Hard events that the machine finds by itself, and declares when it has read them twice (rollouts.md 8.1).
+
+Breach: a cited document that the asker may not read, PII or a secret in a sent answer, a routed release that does not
+verify. Loss: an answer the ledger does not know, a ledger that stopped. Legal: an answer outside the permitted region,
+a document cited after its takedown. What two looks read is declared: the release leaves every space at once, with
+incident and freeze. Rule: blocked before sending is no breach; where no release is to blame only the incident opens.
+Fail mode: a look that fails is repeated from where the last whole one ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection
+
+from pilotage.control.instance import Instance
+from pilotage.control.open_incident import Trouble, open_incident
+from pilotage.control.roll_back import RollbackRequest, take_out
+from pilotage.control.rollout_moves import Deed
+from pilotage.control.verify_release import release_problems
+from pilotage.core.digest import Digest
+from pilotage.core.errors import PilotageError
+from pilotage.core.ids import PrincipalId, SpaceName
+from pilotage.core.reason import Refusal
+from pilotage.identity.principal import Principal, PrincipalKind, acl_names, local_principal_id
+from pilotage.incident.records import HardKind
+from pilotage.release.model import Provider
+from pilotage.space.failover import partner_reason
+from pilotage.space.residency import fits
+from pilotage.space.settings import Space
+from pilotage.store.hard_signs import (
+    Citation,
+    Place,
+    Reading,
+    Sign,
+    citations_between,
+    forget_unconfirmed,
+    leaks_between,
+    ledger_stopped,
+    looked_until,
+    mark_declared,
+    mark_look,
+    places_between,
+    read_sign,
+    unrecorded_between,
+)
+from pilotage.store.releases import find_release, load_release
+from pilotage.store.routes import read_route
+from pilotage.store.space_health import served_spaces, workflows_in
+
+MACHINE: Final = "system:hard-events"
+RECORDS: Final = "records"
+OVERLAP: Final = timedelta(minutes=2)
+"""How far each look reaches back behind the last: the second reading, and answers that ended late."""
+SETTLED: Final = timedelta(seconds=60)
+"""How old an answer is before a missing ledger entry is a loss: records are written in batches."""
+FORGET: Final = timedelta(minutes=3)
+
+
+def detect_in_records(connection: Connection, instance: Instance) -> tuple[Sign, ...]:
+    """Look through the records since the last look; return what was declared now."""
+    now = instance.clock.now()
+    since = (looked_until(connection, RECORDS) or now) - OVERLAP
+    found = [
+        *_cited(connection, instance, since, now),
+        *_leaked(connection, since, now),
+        *_misplaced(connection, instance, since, now),
+        *_lost(connection, since - SETTLED, now - SETTLED),
+        *_stopped(connection),
+    ]
+    read = _read(connection, instance, found, now)
+    if not read.first:  # what was read for the first time is read again from the same place
+        mark_look(connection, RECORDS, until=now)
+    return read.declared
+
+
+def detect_in_releases(connection: Connection, instance: Instance) -> tuple[Sign, ...]:
+    """Verify every routed release against its digests and its seal; return what was declared now."""
+    return _read(connection, instance, _unverified(connection, instance), instance.clock.now()).declared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Readings:
+    """What a look read for the first time, and what it declared."""
+
+    first: tuple[Sign, ...]
+    declared: tuple[Sign, ...]
+
+
+def _read(connection: Connection, instance: Instance, found: Iterable[Sign], now: datetime) -> _Readings:
+    """Note every sign once a look, whatever number of rows show it, and declare what was noted before."""
+    noted = {(sign.kind, sign.subject): sign for sign in found}
+    forget_unconfirmed(connection, before=now - FORGET, seen=list(noted.values()))
+    seen = {sign: read_sign(connection, sign, at=now) for sign in noted.values()}
+    declared = tuple(sign for sign, reading in seen.items() if reading is Reading.AGAIN)
+    for sign in declared:
+        _declare(connection, instance, sign, now)
+        mark_declared(connection, sign, at=now)
+    first = tuple(sign for sign, reading in seen.items() if reading is Reading.FIRST)
+    return _Readings(first=first, declared=declared)
+
+
+def _declare(connection: Connection, instance: Instance, sign: Sign, now: datetime) -> None:
+    deed = Deed(actor=MACHINE, at=now, note=sign.summary)
+    if sign.release is not None:
+        request = RollbackRequest(
+            workflow=sign.workflow, reason=sign.summary, space=sign.space, hard=sign.kind, release=sign.release
+        )
+        moved = take_out(connection, instance, request=request, deed=deed)
+        if not isinstance(moved, Refusal) and moved:
+            return
+    # No release serves that is to blame, or it has left already: people still have to know.
+    trouble = Trouble(
+        workflow=sign.workflow,
+        space=sign.space,
+        spaces=(sign.space,),
+        release=sign.release,
+        cause=sign.kind.value,
+        severity=sign.kind.severity,
+        summary=sign.summary,
+        freezes=True,
+    )
+    open_incident(connection, instance, trouble, deed)
+
+
+def _cited(connection: Connection, instance: Instance, since: datetime, until: datetime) -> Iterator[Sign]:
+    for one in citations_between(connection, since, until):
+        if one.is_taken_down:
+            yield _sign_of(one, HardKind.COMPLIANCE_VIOLATION, "cites a document that had been taken down")
+        elif one.principal and one.is_same_acl and one.acl.isdisjoint(_names(instance, one.principal, one)):
+            yield _sign_of(one, HardKind.SECURITY_BREACH, "cites a document that its asker may not read")
+
+
+def _sign_of(one: Citation, kind: HardKind, what: str) -> Sign:
+    return Sign(
+        kind=kind,
+        subject=one.interaction,
+        workflow=one.workflow,
+        space=one.space,
+        release=one.release,
+        summary=f"Interaction {one.interaction} {what}.",
+    )
+
+
+def _names(instance: Instance, principal: str, one: Citation) -> frozenset[str]:
+    """Return the names an asker held, from the record and the declared people."""
+    is_service = principal.startswith("key|")
+    people = instance.workspace.people.values()
+    person = next(
+        (who.id for who in people if principal == local_principal_id(who.id) or principal in who.accounts), None
+    )
+    found = Principal(
+        id=PrincipalId(principal),
+        kind=PrincipalKind.SERVICE if is_service else PrincipalKind.PERSON,
+        person=person,
+        groups=frozenset(one.groups),
+        region=None,
+        label="",
+        via="record",
+    )
+    return acl_names(found)
+
+
+def _leaked(connection: Connection, since: datetime, until: datetime) -> Iterator[Sign]:
+    for row in leaks_between(connection, since, until):
+        kinds = ", ".join(str(kind) for kind in row["sent"])
+        yield Sign(
+            kind=HardKind.SECURITY_BREACH,
+            subject=row["id"],
+            workflow=row["workflow"],
+            space=row["space"],
+            release=Digest(row["release"]),
+            summary=f"Interaction {row['id']} was sent with {kinds} in its text.",
+        )
+
+
+def _misplaced(connection: Connection, instance: Instance, since: datetime, until: datetime) -> Iterator[Sign]:
+    for place in places_between(connection, since, until):
+        why = _outside(connection, instance, place)
+        if why is not None:
+            subject = " ".join((place.space, place.workflow, place.release, place.failover_from or ""))
+            yield Sign(
+                kind=HardKind.COMPLIANCE_VIOLATION,
+                subject=subject.strip(),
+                workflow=place.workflow,
+                space=place.space,
+                release=place.release,
+                summary=f"{place.release[:19]} answered in {place.space} {why}.",
+            )
+
+
+def _outside(connection: Connection, instance: Instance, place: Place) -> str | None:
+    """Return how an answer was processed outside the permitted regions, or None."""
+    spaces = instance.workspace.spaces
+    space = spaces.get(SpaceName(place.space))
+    if space is None:
+        return "which is not declared"
+    if place.failover_from is not None:
+        home = spaces.get(SpaceName(place.failover_from))
+        if home is None or partner_reason(home, space) is not None:
+            return f"for askers of {place.failover_from}, which does not permit that region"
+    try:
+        content = load_release(connection, place.release)
+    except PilotageError:
+        return None  # `detect_in_releases` speaks of it
+    if content.model.provider is not Provider.EXTRACTIVE and not fits(content.model.region, space):
+        return f"with a model in {content.model.region or 'an unknown region'}"
+    pin = content.corpora.get(space.data_stage)
+    corpus = None if pin is None else instance.workspace.corpora.get(pin.name)
+    if pin is not None and not _stands_inside(None if corpus is None else corpus.region, space):
+        return f"from documents that stand in {None if corpus is None else corpus.region or 'an unknown region'}"
+    return None
+
+
+def _stands_inside(region: str | None, space: Space) -> bool:
+    return fits(region, space)
+
+
+def _lost(connection: Connection, since: datetime, until: datetime) -> Iterator[Sign]:
+    for row in unrecorded_between(connection, since, until):
+        yield Sign(
+            kind=HardKind.DATA_LOSS,
+            subject=row["id"],
+            workflow=row["workflow"],
+            space=row["space"],
+            release=Digest(row["release"]),
+            summary=f"Interaction {row['id']} was answered and the ledger holds no entry of it.",
+        )
+
+
+def _stopped(connection: Connection) -> Iterator[Sign]:
+    """Yield a ledger that does not verify: a candidate leaves; what is stable is not made right by going back."""
+    why = ledger_stopped(connection)
+    if why is None:
+        return
+    for space in served_spaces(connection):
+        for workflow in workflows_in(connection, space):
+            route = read_route(connection, space, workflow)
+            if route.candidate is None and route.stable is None:
+                continue
+            yield Sign(
+                kind=HardKind.DATA_LOSS,
+                subject=f"ledger {space} {workflow}",
+                workflow=workflow,
+                space=space,
+                release=route.candidate,
+                summary=f"The ledger stopped: {why}",
+            )
+
+
+def _unverified(connection: Connection, instance: Instance) -> Iterator[Sign]:
+    for space in served_spaces(connection):
+        for workflow in workflows_in(connection, space):
+            route = read_route(connection, space, workflow)
+            for digest in (route.candidate, route.stable):
+                stored = None if digest is None else find_release(connection, digest)
+                problems = () if stored is None else release_problems(connection, instance, stored)
+                if stored is not None and problems:
+                    yield Sign(
+                        kind=HardKind.SECURITY_BREACH,
+                        subject=stored.digest,
+                        workflow=workflow,
+                        space=space,
+                        release=stored.digest,
+                        summary=f"Release {stored.digest[:19]} does not verify: {problems[0].text}",
+                    )

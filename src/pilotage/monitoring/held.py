@@ -1,0 +1,132 @@
+"""What a serving process holds against what was approved (gates.md 5.4), as values.
+
+Rule: only reports of the routing generation, and of the corpus generation, that is in force now are compared; a process
+that has not followed yet reports again. Fail mode: what a report does not say differs from what was approved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from pilotage.core.digest import Digest
+from pilotage.core.reason import Reason
+
+
+class Part(StrEnum):
+    """What can drift. `unknown`: the process has not reported for 180 s."""
+
+    RELEASE = "release"
+    PROMPT = "prompt"
+    MODEL = "model"
+    RETRIEVAL = "retrieval"
+    GUARD = "guard"
+    EGRESS = "egress"
+    CORPUS = "corpus"
+    INDEX = "index"
+    SPACE = "space"
+    ENGINE = "engine"
+    UNKNOWN = "unknown"
+
+    @property
+    def code(self) -> str:
+        """The code of its reason."""
+        return f"DRIFT_{self.value.upper()}"
+
+    @property
+    def is_content(self) -> bool:
+        """Whether answers may differ from what was approved: the process leaves the routing of production."""
+        return self not in {Part.SPACE, Part.ENGINE, Part.UNKNOWN}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorpusState:
+    """A corpus as a release reads it at one generation: `root` of the version minus tombstones, and its chunks."""
+
+    generation: int
+    root: str
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approved:
+    """What a space should serve of a workflow. `is_authorised`: the routed release has a deployment record there.
+
+    `parts`, `engines` and `corpora` are by release. `settings` None: no rule for this space.
+    """
+
+    generation: int
+    stable: Digest | None
+    is_authorised: bool
+    parts: Mapping[Digest, Mapping[str, str]]
+    engines: Mapping[Digest, str] = field(default_factory=dict)
+    corpora: Mapping[Digest, CorpusState] = field(default_factory=dict)
+    settings: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """One part that differs."""
+
+    part: Part
+    release: str
+    observed: str
+    approved: str
+
+    def reason(self, *, process: str, space: str) -> Reason:
+        """Return it as a reason."""
+        text = f"{process} in {space}: {self.part} of {self.release[:19]} is not what was approved."
+        if self.part is Part.UNKNOWN:
+            text = f"{process} in {space} has not said what it serves: {self.observed}."
+        return Reason(code=self.part.code, text=text, where=space, observed=self.observed, limit=self.approved)
+
+
+def drifts(held: Mapping[str, Any], approved: Approved) -> tuple[Drift, ...]:
+    """Return every part of a report that differs; nothing for a report of another routing generation."""
+    if held.get("generation") != approved.generation:
+        return ()
+    found: list[Drift] = []
+    stable = str(approved.stable)
+    if approved.stable is not None and (held.get("stable") != approved.stable or not approved.is_authorised):
+        wanted = stable if approved.is_authorised else "a release with a deployment record"
+        found.append(Drift(part=Part.RELEASE, release=stable, observed=str(held.get("stable")), approved=wanted))
+    if approved.settings is not None and held.get("space") != approved.settings:
+        found.append(
+            Drift(part=Part.SPACE, release=stable, observed=str(held.get("space")), approved=approved.settings)
+        )
+    releases = held.get("releases", {})
+    for digest, parts in approved.parts.items():
+        found += _parts(digest, releases.get(digest), parts)
+    for digest, engine in approved.engines.items():
+        if digest in releases and held.get("engine") != engine:
+            found.append(Drift(part=Part.ENGINE, release=digest, observed=str(held.get("engine")), approved=engine))
+    for digest, corpus in approved.corpora.items():
+        if digest in releases:
+            found += _corpus(digest, held.get("corpora", {}).get(digest), corpus)
+    return tuple(found)
+
+
+def _parts(digest: Digest, held: Mapping[str, str] | None, parts: Mapping[str, str]) -> list[Drift]:
+    if held is None:  # not loaded: the health check speaks of that, and nobody is answered with it
+        return []
+    return [
+        Drift(part=Part(name), release=digest, observed=str(held.get(name)), approved=wanted)
+        for name, wanted in parts.items()
+        if held.get(name) != wanted
+    ]
+
+
+def _corpus(digest: Digest, held: Mapping[str, Any] | None, wanted: CorpusState) -> list[Drift]:
+    if held is None:
+        return [Drift(part=Part.CORPUS, release=digest, observed="none", approved=wanted.root)]
+    if held.get("generation") != wanted.generation:
+        return []
+    found: list[Drift] = []
+    if held.get("root") != wanted.root:
+        found.append(Drift(part=Part.CORPUS, release=digest, observed=str(held.get("root")), approved=wanted.root))
+    if held.get("chunks") != wanted.chunks:
+        observed, approved = f"{held.get('chunks')} chunks", f"{wanted.chunks} chunks"
+        found.append(Drift(part=Part.INDEX, release=digest, observed=observed, approved=approved))
+    return found

@@ -1,0 +1,208 @@
+"""Hard events that the machine sees in the records: what broke a promise after it was sent (rollouts.md 8.1).
+
+Every reader returns rows that are a violation, or what one is told by; a healthy system gives none. Rule: what a guard
+stopped before it was sent is not among them, and a permission that moved after the answer is not a breach of it. Fail
+mode: a database error; the look is repeated from where the last whole one ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import Connection, text
+
+from pilotage.core.digest import Digest
+from pilotage.incident.records import HardKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sign:
+    """One violation. `subject` is what it was seen on; `release` None: no release is to blame."""
+
+    kind: HardKind
+    subject: str
+    workflow: str
+    space: str
+    release: Digest | None
+    summary: str
+
+
+_SENT: Final = (
+    " FROM interaction i LEFT JOIN interaction_closing k ON k.interaction = i.id"
+    " WHERE i.at >= :since AND i.at < :until AND i.release IS NOT NULL AND i.kind IN ('user', 'failover')"
+    " AND coalesce(k.outcome, i.outcome) = 'ok' AND NOT coalesce(k.refused, i.refused)"
+)
+"""Answers that left, to people."""
+
+# The permission decision was made at `acl_generation`; a document that changed later is judged by nobody here.
+_CITED = text(
+    "SELECT i.id, i.workflow, i.space, i.release, i.detail->>'acting_service' AS service, p.principal, t.groups,"
+    " c.corpus, c.document, d.acl, d.tombstone IS NOT NULL AND w.requested_at < i.at AS is_taken_down,"
+    " d.changed <= (coalesce(k.detail, i.detail)->>'acl_generation')::bigint AS is_same_acl"
+    + _SENT.replace(
+        " WHERE",
+        " JOIN interaction_citation c ON c.interaction = i.id"
+        " JOIN document d ON d.corpus = c.corpus AND d.id = c.document"
+        " JOIN interaction_text t ON t.id = i.id"
+        " LEFT JOIN principal_pseudonym p ON p.pseudonym = i.principal"
+        " LEFT JOIN takedown w ON w.id = d.tombstone WHERE",
+        1,
+    )
+    + " ORDER BY i.id, c.corpus, c.document"
+)
+_PLACES = text(
+    "SELECT DISTINCT i.workflow, i.space, i.release, i.detail->>'failover_from' AS failover_from"
+    + _SENT
+    + " ORDER BY 1, 2, 3, 4"
+)
+_LEAKED = text(
+    "SELECT i.id, i.workflow, i.space, i.release, coalesce(k.detail, i.detail)->'sent' AS sent"
+    + _SENT
+    + " AND coalesce(k.detail, i.detail) ? 'sent' ORDER BY i.id"
+)
+_UNRECORDED = text(
+    "SELECT i.id, i.workflow, i.space, i.release" + _SENT + " AND NOT EXISTS"  # noqa: S608 - constants
+    " (SELECT FROM ledger_entry e WHERE e.subject = i.id) ORDER BY i.id"
+)
+_LEDGER = text("SELECT stopped FROM ledger_head WHERE stopped IS NOT NULL")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Citation:
+    """A document that an answer cited, and whom it was shown to."""
+
+    interaction: str
+    workflow: str
+    space: str
+    release: Digest
+    service: str | None
+    principal: str | None
+    groups: tuple[str, ...]
+    document: str
+    acl: frozenset[str]
+    is_taken_down: bool
+    is_same_acl: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a release answered, and for which other space."""
+
+    workflow: str
+    space: str
+    release: Digest
+    failover_from: str | None
+
+
+def citations_between(connection: Connection, since: datetime, until: datetime) -> tuple[Citation, ...]:
+    """Return what sent answers cited."""
+    rows = connection.execute(_CITED, {"since": since, "until": until}).mappings()
+    return tuple(
+        Citation(
+            interaction=row["id"],
+            workflow=row["workflow"],
+            space=row["space"],
+            release=Digest(row["release"]),
+            service=row["service"],
+            principal=row["principal"],
+            groups=tuple(row["groups"]),
+            document=f"{row['corpus']}/{row['document']}",
+            acl=frozenset(row["acl"]),
+            is_taken_down=bool(row["is_taken_down"]),
+            is_same_acl=bool(row["is_same_acl"]),
+        )
+        for row in rows
+    )
+
+
+def places_between(connection: Connection, since: datetime, until: datetime) -> tuple[Place, ...]:
+    """Return where releases answered."""
+    rows = connection.execute(_PLACES, {"since": since, "until": until}).mappings()
+    return tuple(Place(**{**row, "release": Digest(row["release"])}) for row in rows)
+
+
+def leaks_between(connection: Connection, since: datetime, until: datetime) -> tuple[Mapping[str, Any], ...]:
+    """Return answers in whose sent text the process itself found what may not leave, with the kinds."""
+    return tuple(dict(row) for row in connection.execute(_LEAKED, {"since": since, "until": until}).mappings())
+
+
+def unrecorded_between(connection: Connection, since: datetime, until: datetime) -> tuple[Mapping[str, Any], ...]:
+    """Return answers that the ledger knows nothing of."""
+    return tuple(dict(row) for row in connection.execute(_UNRECORDED, {"since": since, "until": until}).mappings())
+
+
+def ledger_stopped(connection: Connection) -> str | None:
+    """Return why the ledger stopped numbering, or None."""
+    found: str | None = connection.scalar(_LEDGER)
+    return found
+
+
+_FOUND = text(
+    "INSERT INTO hard_sign (kind, subject, workflow, space, release, summary, first_at)"
+    " VALUES (:kind, :subject, :workflow, :space, :release, :summary, :at)"
+    " ON CONFLICT (kind, subject) DO UPDATE SET summary = hard_sign.summary"
+    " RETURNING xmax = 0 AS is_new, declared_at IS NOT NULL AS is_declared"
+)
+_DECLARED = text("UPDATE hard_sign SET declared_at = :at WHERE kind = :kind AND subject = :subject")
+
+
+class Reading(StrEnum):
+    """How often a sign was read: `first` now, `again` and still to be declared, or `declared` before."""
+
+    FIRST = "first"
+    AGAIN = "again"
+    DECLARED = "declared"
+
+
+def read_sign(connection: Connection, sign: Sign, *, at: datetime) -> Reading:
+    """Note a sign, and tell how often it was read."""
+    values = {
+        "kind": sign.kind.value,
+        "subject": sign.subject,
+        "workflow": sign.workflow,
+        "space": sign.space,
+        "release": sign.release,
+        "summary": sign.summary,
+        "at": at,
+    }
+    row = connection.execute(_FOUND, values).one()
+    if row.is_new:
+        return Reading.FIRST
+    return Reading.DECLARED if row.is_declared else Reading.AGAIN
+
+
+def mark_declared(connection: Connection, sign: Sign, *, at: datetime) -> None:
+    """Note that a sign was acted on."""
+    connection.execute(_DECLARED, {"kind": sign.kind.value, "subject": sign.subject, "at": at})
+
+
+_LOOKED = text(
+    "INSERT INTO hard_look (name, until) VALUES (:name, :until) ON CONFLICT (name) DO UPDATE SET until = EXCLUDED.until"
+)
+
+
+def looked_until(connection: Connection, name: str) -> datetime | None:
+    """Return up to when records were looked through, None before the first look."""
+    found: datetime | None = connection.scalar(text("SELECT until FROM hard_look WHERE name = :name"), {"name": name})
+    return found
+
+
+def mark_look(connection: Connection, name: str, *, until: datetime) -> None:
+    """Note up to when records were looked through."""
+    connection.execute(_LOOKED, {"name": name, "until": until})
+
+
+def forget_unconfirmed(connection: Connection, *, before: datetime, seen: Collection[Sign]) -> None:
+    """Remove signs that were read once, before that time, and not again now."""
+    kept = [f"{sign.kind.value} {sign.subject}" for sign in seen]
+    connection.execute(_FORGET, {"before": before, "kept": kept})
+
+
+_FORGET = text(
+    "DELETE FROM hard_sign WHERE declared_at IS NULL AND first_at < :before"
+    " AND kind || ' ' || subject <> ALL(CAST(:kept AS text[]))"
+)

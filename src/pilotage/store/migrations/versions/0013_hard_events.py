@@ -1,0 +1,20 @@
+"""Hard events that the machine sees: read once, and declared when read again."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from alembic import op
+
+from pilotage.store.script import run_script
+
+revision = "0013"
+down_revision = "0012"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the schema's SQL as written."""
+    sql = resources.files("pilotage.store.migrations") / "sql" / "0013_hard_events.sql"
+    run_script(op.get_bind(), sql.read_text(encoding="utf-8"))

@@ -1,0 +1,259 @@
+"""Each detector fires on its planted fault, read twice, and never on a healthy system (rollouts.md 8.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+from tests.control.rollout_world import bank, make_world
+
+from pilotage.control import detect_hard_events
+from pilotage.control.detect_hard_events import detect_in_records, detect_in_releases
+from pilotage.core.digest import Digest
+from pilotage.core.ids import CorpusName, new_ulid
+from pilotage.core.reason import Reason
+from pilotage.incident.records import HardKind
+from pilotage.ledger.entry import EntryKind, encode_entry
+from pilotage.store.hard_signs import Sign
+from pilotage.store.ledger_entries import append
+from pilotage.store.routes import read_route
+from pilotage.testing.rollouts import EAST, EU, WEST, WORKFLOW, RolloutWorld
+
+pytestmark = pytest.mark.store
+_DOCUMENT = text(
+    "INSERT INTO document (corpus, id, acl, classification, region, acl_confirmed_at, tombstone, changed)"
+    " VALUES ('policies', :id, :acl, 'internal', 'us', now(), :tombstone, :changed)"
+)
+_ASKED = text(
+    "INSERT INTO interaction (id, at, space, workflow, arm, release, principal, kind, state, outcome, refused, detail)"
+    " VALUES (:id, :at, :space, :workflow, 'stable', :release, 'p_1', :kind, 'final', :outcome, :refused, :detail)"
+).bindparams(bindparam("detail", type_=JSONB))
+_TEXT = text(
+    "INSERT INTO interaction_text (id, question, answer, groups, salt, at)"
+    " VALUES (:id, '', '', ARRAY['lending'], '', :at)"
+)
+_CITED = text("INSERT INTO interaction_citation VALUES (:id, 'policies', :document, 1, 0, :marker)")
+
+
+@pytest.fixture
+def world(engine: Engine) -> RolloutWorld:
+    made = make_world(engine, bank())
+    with engine.begin() as connection:
+        connection.execute(
+            text("TRUNCATE hard_sign, hard_look, corpus, takedown, interaction_citation, principal_pseudonym CASCADE")
+        )
+        connection.execute(text("INSERT INTO corpus (name, generation) VALUES ('policies', 9)"))
+        connection.execute(text("INSERT INTO principal_pseudonym VALUES ('local|maria.chen', 'p_1')"))
+        for name, acl, tombstone, changed in (
+            ("mine", ["user:maria.chen"], None, 1),
+            ("ours", ["group:lending"], None, 1),
+            ("all", ["group:everyone"], None, 1),
+            ("theirs", ["group:board"], None, 1),
+            ("narrowed", ["group:board"], None, 8),
+            ("gone", ["group:everyone"], "t1", 8),
+        ):
+            connection.execute(_DOCUMENT, {"id": name, "acl": acl, "tombstone": tombstone, "changed": changed})
+    made.serve(made.seal("Oldest."))
+    made.serve(made.seal("Old."))
+    return made
+
+
+def stable(world: RolloutWorld, space: str = EAST) -> Digest | None:
+    with world.engine.connect() as connection:
+        return read_route(connection, space, WORKFLOW).stable
+
+
+def answered(world: RolloutWorld, *documents: str, **changes: Any) -> str:
+    """Record a sent answer that cites these documents."""
+    now = world.clock.now()
+    identifier = f"ix-{changes.pop('name', len(documents))}-{'-'.join(documents)}"
+    values = {
+        "id": identifier,
+        "at": now,
+        "space": EAST,
+        "workflow": WORKFLOW,
+        "release": stable(world),
+        "kind": "user",
+        "outcome": "ok",
+        "refused": False,
+        "detail": {"acl_generation": 5, **changes.pop("detail", {})},
+    }
+    is_recorded = changes.pop("is_recorded", True)
+    with world.engine.begin() as connection:
+        connection.execute(_ASKED, values | changes)
+        connection.execute(_TEXT, {"id": identifier, "at": now})
+        for marker, document in enumerate(documents):
+            connection.execute(_CITED, {"id": identifier, "document": document, "marker": marker})
+        if is_recorded:
+            entry = encode_entry(
+                id=new_ulid(now),
+                kind=EntryKind.INTERACTION_RECORDED,
+                at=now,
+                actor="system:gateway",
+                subject=identifier,
+                space=str(values["space"]),
+                data={},
+            )
+            append(connection, entry)
+    return identifier
+
+
+def look(world: RolloutWorld, by: timedelta = timedelta(seconds=5)) -> tuple[Sign, ...]:
+    world.clock.advance(by)
+    with world.engine.begin() as connection:
+        return detect_in_records(connection, world.instance)
+
+
+def incidents(world: RolloutWorld) -> list[tuple[str, str]]:
+    with world.engine.connect() as connection:
+        query = text("SELECT DISTINCT cause, severity FROM incident WHERE NOT is_drill ORDER BY cause")
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def test_a_healthy_system_gives_no_sign_however_often_one_looks(world: RolloutWorld) -> None:
+    before = stable(world)
+    for number in range(3):
+        answered(world, "mine", "ours", "all", name=number)
+        assert look(world) == ()
+    assert look(world, timedelta(minutes=2)) == ()
+    assert (stable(world), incidents(world)) == (before, [])
+
+
+def planted_breach(world: RolloutWorld) -> None:
+    answered(world, "mine", "theirs")
+
+
+def planted_leak(world: RolloutWorld) -> None:
+    answered(world, "mine", detail={"sent": ["US_SSN"]})
+
+
+def planted_takedown(world: RolloutWorld) -> None:
+    with world.engine.begin() as connection:
+        connection.execute(_TAKEN_DOWN, {"at": world.clock.now() - timedelta(seconds=1)})
+    answered(world, "gone")
+
+
+_TAKEN_DOWN = text(
+    "INSERT INTO takedown (id, corpus, document, document_commit, reason, state, requested_by, requested_at)"
+    " VALUES ('t1', 'policies', 'gone', '', 'wrong', 'hidden', 'p', :at)"
+)
+
+
+def planted_region(world: RolloutWorld) -> None:
+    corpora = dict(world.workspace.corpora)
+    name = CorpusName("policies")
+    corpora[name] = replace(corpora[name], region="ap-south-1")
+    world.workspace = replace(world.workspace, corpora=corpora)
+    answered(world, "mine")
+
+
+def planted_failover(world: RolloutWorld) -> None:
+    answered(world, "mine", space=WEST, kind="failover", detail={"failover_from": EU})
+
+
+@pytest.mark.parametrize(
+    ("plant", "kind"),
+    [
+        (planted_breach, HardKind.SECURITY_BREACH),
+        (planted_leak, HardKind.SECURITY_BREACH),
+        (planted_takedown, HardKind.COMPLIANCE_VIOLATION),
+        (planted_region, HardKind.COMPLIANCE_VIOLATION),
+        (planted_failover, HardKind.COMPLIANCE_VIOLATION),
+    ],
+)
+def test_a_planted_fault_is_read_twice_and_takes_the_release_out_of_every_space(
+    world: RolloutWorld, plant: Callable[[RolloutWorld], None], kind: HardKind
+) -> None:
+    bad = stable(world)
+    plant(world)
+    assert look(world) == ()  # read once
+    assert stable(world) == bad
+    declared = look(world)
+    assert {sign.kind for sign in declared} == {kind}
+    assert bad not in {stable(world, space) for space in (EAST, WEST, EU)}
+    assert incidents(world) == [(kind.value, "SEV1")]
+    with world.engine.connect() as connection:
+        hard = set(connection.scalars(text("SELECT hard FROM space_quarantine")))
+        actors = set(connection.scalars(text("SELECT actor FROM incident_line")))
+    assert hard == {True}
+    assert actors == {detect_hard_events.MACHINE}
+    assert look(world) == ()  # declared once
+
+
+@pytest.mark.parametrize(
+    ("documents", "changes"),
+    [
+        (("theirs",), {"outcome": "policy_blocked"}),
+        (("theirs",), {"refused": True}),
+        (("theirs",), {"kind": "probe"}),
+        (("narrowed",), {}),
+    ],
+)
+def test_blocked_before_sending_or_moved_after_it_is_no_breach(
+    world: RolloutWorld, documents: tuple[str, ...], changes: dict[str, Any]
+) -> None:
+    before = stable(world)
+    answered(world, *documents, **changes)
+    assert (look(world), look(world), stable(world)) == ((), (), before)
+
+
+def test_an_answer_before_the_takedown_is_no_violation(world: RolloutWorld) -> None:
+    answered(world, "gone")
+    with world.engine.begin() as connection:
+        connection.execute(_TAKEN_DOWN, {"at": world.clock.now() + timedelta(seconds=1)})
+    assert (look(world), look(world)) == ((), ())
+
+
+def test_a_person_who_was_erased_is_not_mistaken_for_a_stranger(world: RolloutWorld) -> None:
+    answered(world, "mine")
+    with world.engine.begin() as connection:
+        connection.execute(text("DELETE FROM principal_pseudonym"))
+    assert (look(world), look(world)) == ((), ())
+
+
+def test_an_answer_the_ledger_does_not_know_is_a_loss_once_records_have_settled(world: RolloutWorld) -> None:
+    answered(world, "mine", name="lost", is_recorded=False)
+    assert (look(world), look(world)) == ((), ())
+    assert look(world, timedelta(seconds=60)) == ()
+    assert {sign.kind for sign in look(world)} == {HardKind.DATA_LOSS}
+    assert incidents(world) == [("data-loss", "SEV1")]
+
+
+def test_a_worker_that_was_away_misses_nothing(world: RolloutWorld) -> None:
+    look(world)
+    answered(world, "theirs")
+    assert look(world, timedelta(hours=3)) == ()
+    assert {sign.kind for sign in look(world)} == {HardKind.SECURITY_BREACH}
+
+
+def test_a_stopped_ledger_opens_the_incident_and_leaves_what_is_stable(world: RolloutWorld) -> None:
+    before = stable(world)
+    with world.engine.begin() as connection:
+        connection.execute(text("UPDATE ledger_head SET stopped = 'an entry does not decode'"))
+    try:
+        look(world)
+        assert {sign.kind for sign in look(world)} == {HardKind.DATA_LOSS}
+    finally:
+        with world.engine.begin() as connection:
+            connection.execute(text("UPDATE ledger_head SET stopped = NULL"))
+    assert (stable(world), incidents(world)) == (before, [("data-loss", "SEV1")])
+
+
+def test_a_routed_release_that_does_not_verify_is_a_breach(
+    world: RolloutWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = stable(world)
+
+    def problems(_connection: object, _instance: object, stored: Any) -> tuple[Reason, ...]:
+        return (Reason(code="VERIFY_BYTES", text="Other bytes."),) if stored.digest == bad else ()
+
+    monkeypatch.setattr(detect_hard_events, "release_problems", problems)
+    with world.engine.begin() as connection:
+        assert detect_in_releases(connection, world.instance) == ()
+        assert {sign.kind for sign in detect_in_releases(connection, world.instance)} == {HardKind.SECURITY_BREACH}
+    assert bad not in {stable(world, space) for space in (EAST, WEST, EU)}

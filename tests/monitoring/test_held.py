@@ -1,0 +1,84 @@
+"""drift_found: each compared part, changed alone, is found; the same parts are no drift; other moments say nothing."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from pilotage.core.digest import Digest
+from pilotage.monitoring.held import Approved, CorpusState, Part, drifts
+
+ONE = Digest("sha256:" + "1" * 64)
+PARTS = {name: f"sha256:{name}" for name in ("prompt", "model", "retrieval", "guard", "egress")}
+APPROVED = Approved(
+    generation=7,
+    stable=ONE,
+    is_authorised=True,
+    parts={ONE: PARTS},
+    engines={ONE: "1.0"},
+    corpora={ONE: CorpusState(generation=3, root="sha256:root", chunks=40)},
+    settings="sha256:space",
+)
+HELD: dict[str, Any] = {
+    "generation": 7,
+    "stable": ONE,
+    "space": "sha256:space",
+    "engine": "1.0",
+    "releases": {ONE: PARTS},
+    "corpora": {ONE: {"generation": 3, "root": "sha256:root", "chunks": 40}},
+}
+
+
+def changed(*path: str, value: object) -> dict[str, Any]:
+    """Return the report with one value changed."""
+    held = deepcopy(HELD)
+    place = held
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = value
+    return held
+
+
+def parts(held: dict[str, Any], approved: Approved = APPROVED) -> list[Part]:
+    return [found.part for found in drifts(held, approved)]
+
+
+def test_a_process_that_holds_what_was_approved_has_not_drifted() -> None:
+    assert parts(HELD) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "part"),
+    [
+        (("stable",), Part.RELEASE),
+        (("space",), Part.SPACE),
+        (("engine",), Part.ENGINE),
+        *((("releases", ONE, name), Part(name)) for name in PARTS),
+        (("corpora", ONE, "root"), Part.CORPUS),
+        (("corpora", ONE, "chunks"), Part.INDEX),
+        (("corpora", ONE), Part.CORPUS),
+    ],
+)
+def test_each_part_changed_alone_is_found(path: tuple[str, ...], part: Part) -> None:
+    found = drifts(changed(*path, value=None), APPROVED)
+    assert [one.part for one in found] == [part]
+    reason = found[0].reason(process="gateway-1", space="east")
+    assert (reason.code, reason.where) == (f"DRIFT_{part.value.upper()}", "east")
+
+
+def test_a_release_without_a_deployment_record_was_promoted_outside() -> None:
+    outside = Approved(generation=7, stable=ONE, is_authorised=False, parts={ONE: PARTS})
+    assert parts(HELD, outside) == [Part.RELEASE]
+
+
+@pytest.mark.parametrize(("path", "value"), [(("generation",), 6), (("corpora", ONE, "generation"), 2)])
+def test_a_report_of_another_moment_is_not_compared(path: tuple[str, ...], value: int) -> None:
+    held = changed(*path, value=value)
+    held["corpora"][ONE]["root"] = "sha256:older"
+    assert parts(held) == []
+
+
+def test_only_what_decides_an_answer_takes_a_process_out() -> None:
+    assert {part for part in Part if not part.is_content} == {Part.SPACE, Part.ENGINE, Part.UNKNOWN}

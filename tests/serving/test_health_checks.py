@@ -1,0 +1,155 @@
+"""A process checks each space in turn: model, documents, records; a check that fails, hangs or breaks has failed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import psycopg
+import pytest
+
+from pilotage.core.errors import Unavailable
+from pilotage.core.ids import SpaceName
+from pilotage.release.content import ReleaseContent
+from pilotage.serving import health_checks
+from pilotage.serving.health_checks import HealthChecks
+from pilotage.space.settings import Availability, Space
+from pilotage.store.serving_reports import ReportRow
+from pilotage.testing.desk import Desk, opened
+from pilotage.testing.models import FakeModel
+from pilotage.testing.serving_path import SPACE, Plan, space
+
+pytestmark = pytest.mark.anyio
+DOWN = Unavailable("upstream_failed", "No.", hint="Wait.")
+
+
+@dataclass(slots=True)
+class Reports:
+    """Keeps reports."""
+
+    rows: list[ReportRow] = field(default_factory=list)
+
+    async def write(self, rows: Sequence[ReportRow]) -> None:
+        self.rows += rows
+
+    async def forget(self) -> None:
+        self.rows.clear()
+
+    def counts(self) -> list[tuple[int, int]]:
+        return [(row.failures, row.successes) for row in self.rows]
+
+    def codes(self) -> list[str]:
+        return [reason["code"] for row in self.rows for reason in row.reasons]
+
+
+def at_once(name: SpaceName = SPACE) -> Space:
+    """Return a space that is checked at every look."""
+    return space(name, availability=Availability(health_check_interval_s=0.0))
+
+
+def checks_of(desk: Desk, reports: Reports, *, indexed: bool = True) -> HealthChecks:
+    def is_indexed(_content: ReleaseContent, _space: Space) -> bool:
+        return indexed
+
+    return HealthChecks(desk.path.serving, reports, table=lambda: desk.path.routing.current, indexed=is_indexed)
+
+
+async def test_successive_failures_and_successes_are_counted() -> None:
+    model = FakeModel()
+    async with opened(Plan(model=model, spaces=(at_once(),))) as desk:
+        reports = Reports()
+        checks = checks_of(desk, reports)
+        for failure in (None, DOWN, DOWN, None):
+            model.failure = failure
+            await checks.check_due()
+    assert reports.counts() == [(0, 1), (1, 0), (2, 0), (0, 1)]
+    assert reports.codes() == ["MODEL_UNREACHABLE", "MODEL_UNREACHABLE"]
+
+
+async def test_documents_that_cannot_be_searched_fail_the_check_and_readiness() -> None:
+    async with opened(Plan(spaces=(at_once(),))) as desk:
+        reports = Reports()
+        checks = checks_of(desk, reports, indexed=False)
+        await checks.check_due()
+        assert checks.against() == []
+        await checks.check_due()
+        assert [reason.code for reason in checks.against()] == ["INDEX_NOT_LOADED"]
+    assert reports.codes() == ["INDEX_NOT_LOADED"] * 2
+
+
+async def test_records_that_cannot_be_written_fail_the_check() -> None:
+    async with opened(Plan(spaces=(at_once(),))) as desk:
+        reports = Reports()
+        desk.path.serving.recorder.failing_since = 1.0
+        await checks_of(desk, reports).check_due()
+    assert "LEDGER_UNWRITABLE" in reports.codes()
+
+
+async def test_a_release_that_is_routed_and_not_loaded_fails_the_check() -> None:
+    async with opened(Plan(spaces=(at_once(),))) as desk:
+        reports = Reports()
+        desk.path.routing.current = replace(desk.path.routing.current, releases={})
+        await checks_of(desk, reports).check_due()
+    assert reports.codes() == ["RELEASE_NOT_LOADED"]
+
+
+class Hanging(FakeModel):
+    """A model that never answers a probe."""
+
+    async def probe(self) -> None:
+        await asyncio.get_running_loop().create_future()
+
+
+class Broken(FakeModel):
+    """A model whose probe breaks."""
+
+    async def probe(self) -> None:
+        raise RuntimeError
+
+
+async def test_a_model_that_hangs_has_failed_and_one_that_breaks_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health_checks, "TIMEOUT_S", 0.01)
+    for model, code in ((Hanging(), "CHECK_LATE"), (Broken(), "CHECK_FAILED")):
+        async with opened(Plan(model=model, spaces=(at_once(),))) as desk:
+            reports = Reports()
+            await checks_of(desk, reports).check_due()
+        assert reports.codes() == [code]
+
+
+async def test_one_unhealthy_space_does_not_take_the_process_from_the_others() -> None:
+    model = FakeModel(failure=DOWN)
+    other = SpaceName("other")
+    async with opened(Plan(model=model, spaces=(at_once(), at_once(other)))) as desk:
+        checks = checks_of(desk, Reports())
+        await checks.check_due()
+        await checks.check_due()
+        assert {reason.code for reason in checks.against()} == {"MODEL_UNREACHABLE"}
+        rows = desk.path.routing.current.rows
+        closed = {place: replace(row, stable=None) if place[0] == other else row for place, row in rows.items()}
+        desk.path.routing.current = replace(desk.path.routing.current, rows=closed)
+        await checks.check_due()
+        assert checks.against() == []
+        assert checks.spaces()[str(SPACE)] != checks.spaces()[str(other)]
+
+
+async def test_a_space_is_checked_at_its_own_pace() -> None:
+    async with opened(Plan(spaces=(space(availability=Availability(health_check_interval_s=3600.0)),))) as desk:
+        reports = Reports()
+        checks = checks_of(desk, reports)
+        await checks.check_due()
+        await checks.check_due()
+    assert reports.counts() == [(0, 1)]
+
+
+async def test_the_loop_outlives_a_store_that_is_away() -> None:
+    class Away(Reports):
+        async def write(self, _rows: Sequence[ReportRow], /) -> None:
+            raise psycopg.OperationalError
+
+    async with opened(Plan(spaces=(at_once(),))) as desk:
+        checks = checks_of(desk, Away())
+        checks.start()
+        await asyncio.sleep(0.05)
+        await checks.stop()
+        assert checks.spaces()
