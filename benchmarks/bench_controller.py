@@ -151,8 +151,8 @@ class Canary:
     def count(self, batch: list[Observation]) -> None:
         """Count each record once, as the ledger's numbers make sure of."""
         fresh = [seen for seen in batch if seen.seq not in self.counted and not self.counted.add(seen.seq)]
+        advance_cusums(self.totals, self.books, fresh, caps=Caps(), limits=LATENCY, trips=TRIPS)
         fold(self.totals, self.books, fresh, caps=Caps(), limits=LATENCY)
-        advance_cusums(self.totals, fresh, limits=LATENCY, trips=TRIPS)
 
     def verdict(self, stored: StoredRollout, steps: tuple[StoredStep, ...], now: datetime) -> Verdict:
         key = f"{stored.attempt}.0"

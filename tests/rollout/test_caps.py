@@ -147,14 +147,30 @@ def test_a_cap_holds_for_each_principal_day_and_step_anew() -> None:
     assert error.failing == 2
 
 
+def _late(*batches: list[Observation]) -> Totals:
+    """Return the totals after these batches, each read back from its stored form."""
+    totals, books = Totals(), dict[str, Book]()
+    for batch in batches:
+        advance_cusums(totals, books, batch, caps=Caps(), limits=LIMIT, trips=TRIPS)
+        fold(totals, books, batch, caps=Caps(), limits=LIMIT)
+        totals = Totals.read(totals.as_json())
+    return totals
+
+
 @given(observed, st.integers(0, 60))
 def test_late_regression_states_do_not_depend_on_batches(requests: list[Observation], cut: int) -> None:
-    whole, parts = Totals(), Totals()
-    advance_cusums(whole, requests, limits=LIMIT, trips=TRIPS)
-    for batch in (requests[:cut], requests[cut:]):
-        advance_cusums(parts, batch, limits=LIMIT, trips=TRIPS)
-        parts = Totals.read(parts.as_json())
-    assert whole.cusums == parts.cusums
+    assert _late(requests).cusums == _late(requests[:cut], requests[cut:]).cusums
+
+
+def test_one_asker_who_meets_an_error_again_and_again_is_no_late_regression() -> None:
+    """As for trips: failures beyond three of one principal, step and day count as successes."""
+    failed = replace(SEEN, outcome="error.server", is_answer=False)
+    clean = [replace(SEEN, principal=f"p{number}") for number in range(200)]
+    three = _late(clean, [failed] * 3, [SEEN] * 9)
+    assert _late(clean, [failed] * 12).cusums[Metric.ERROR] == three.cusums[Metric.ERROR]
+    assert _late(clean + [failed] * 2, [failed] * 10).cusums[Metric.ERROR] == three.cusums[Metric.ERROR]
+    many = _late(clean, [replace(failed, principal=f"q{number}") for number in range(12)])
+    assert many.cusums[Metric.ERROR] != three.cusums[Metric.ERROR]
 
 
 def test_damaged_totals_are_an_error() -> None:

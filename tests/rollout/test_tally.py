@@ -62,8 +62,8 @@ observations = st.lists(
 def counted(batches: list[list[Observation]], caps: Caps | None = None) -> Totals:
     totals, books = Totals(), dict[str, Book]()
     for batch in batches:
+        advance_cusums(totals, books, batch, caps=caps or Caps(), limits=LIMITS, trips=TRIPS)
         fold(totals, books, batch, caps=caps or Caps(), limits=LIMITS)
-        advance_cusums(totals, batch, limits=LIMITS, trips=TRIPS)
     return totals
 
 

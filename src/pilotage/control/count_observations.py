@@ -107,8 +107,8 @@ class _Count:
         caps = Caps(failures=plan.failures_per_principal, successes=plan.successes_per_principal)
         names = list(dict.fromkeys(seen.principal for seen in batch))
         books = read_books(self.connection, self.rollout.id, self.wave.number, names)
+        advance_cusums(totals, books, batch, caps=caps, limits=limits, trips=_trips(step))
         fold(totals, books, batch, caps=caps, limits=limits)
-        advance_cusums(totals, batch, limits=limits, trips=_trips(step))
         keep_books(self.connection, self.rollout.id, self.wave.number, {name: books[name] for name in names})
 
     def _pinned(self) -> frozenset[str]:

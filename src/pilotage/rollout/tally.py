@@ -7,6 +7,7 @@ weaken a conclusion. Fail mode: totals that do not read raise ValueError; they a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,16 +80,31 @@ def fold(
 
 
 def advance_cusums(
-    totals: Totals, batch: Sequence[Observation], *, limits: LatencyLimits, trips: Mapping[Metric, float]
+    totals: Totals,
+    books: Mapping[str, Book],
+    batch: Sequence[Observation],
+    *,
+    caps: Caps,
+    limits: LatencyLimits,
+    trips: Mapping[Metric, float],
 ) -> None:
-    """Move the four e-CUSUMs on, in ledger order, with the candidate's outcomes; `trips` are their limits."""
+    """Move the four e-CUSUMs on, in ledger order, with the candidate's outcomes; `trips` are their limits.
+
+    Call it before `fold`: `books` then say how often each principal had failed, and failures beyond the cap count as
+    successes here too, so that one asker who meets the same error again and again is no regression.
+    """
     outcomes: dict[Metric, list[bool]] = {metric: [] for metric in TRIPPING}
+    failures: Counter[tuple[str, str, Metric]] = Counter()
     for seen in batch:
         if seen.arm is not Arm.CANDIDATE:
             continue
+        page = f"{seen.arm.value}/{seen.step}/{seen.day}"
         for metric, failed in marks(seen, limits).items():
             if metric in outcomes:
-                outcomes[metric].append(failed)
+                earlier = books.get(seen.principal, {}).get(page, {}).get(metric.value, [0, 0])[1]
+                here = failures[seen.principal, page, metric]
+                outcomes[metric].append(failed and earlier + here < caps.failures)
+                failures[seen.principal, page, metric] += failed
     for metric, found in outcomes.items():
         kept = totals.cusums.get(metric.value)
         state = cusum.start(trips[metric]) if kept is None else cusum.from_json(kept)
