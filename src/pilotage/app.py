@@ -37,6 +37,7 @@ from pilotage.control.instance import Instance
 from pilotage.control.ledger_checkpoint import prepare_ledger_key
 from pilotage.control.open_instance import Opening, open_instance
 from pilotage.control.refresh_corpus import RefreshTools
+from pilotage.control.replay_questions import ReplayTools, replay_questions
 from pilotage.control.run_evaluation import Driven, drive_run
 from pilotage.core.errors import Conflict, NotFound, NotPermitted, PilotageError, Unavailable, UsageError
 from pilotage.core.ids import InteractionId, SpaceName, WorkflowName, new_ulid
@@ -63,6 +64,7 @@ from pilotage.serving.opened import OpenServing, ServingParts, open_serving
 from pilotage.serving.pipeline import Pipeline
 from pilotage.serving.refusal import Refusal
 from pilotage.serving.retriever import StoreRetriever
+from pilotage.serving.run import Finished
 from pilotage.store.engine import check_listening, make_engine, psycopg_url
 from pilotage.store.index_build import IndexFolder
 from pilotage.store.notify import Channel, Heard
@@ -80,18 +82,19 @@ def database_url(instance: Instance) -> str:
 
 
 @asynccontextmanager
-async def joined_serving(instance: Instance, environ: dict[str, str]) -> AsyncIterator[tuple[OpenServing, Indexes]]:
-    """Run the serving path of this process while the block lasts."""
+async def joined_serving(
+    instance: Instance, environ: dict[str, str], *, has_shadow: bool = False
+) -> AsyncIterator[tuple[OpenServing, Indexes]]:
+    """Run the serving path of this process while the block lasts; `has_shadow` with its shadow arm."""
     url = database_url(instance)
     indexes = Indexes(instance.engine, instance.workspace.corpora, IndexFolder(root=instance.home / "indexes"))
     pool = make_pool(psycopg_url(url))
 
-    async def heard(message: Heard) -> None:
-        if message.channel is Channel.CORPUS:
+    async def heard(message: Heard | None) -> None:
+        if message is None:
+            indexes.wake()
+        elif message.channel is Channel.CORPUS:
             indexes.hear(message.payload)
-
-    async def resync() -> None:
-        indexes.wake()
 
     async with open_verifier(instance.workspace, instance.clock) as tokens, pool:
         parts = ServingParts(
@@ -110,7 +113,8 @@ async def joined_serving(instance: Instance, environ: dict[str, str]) -> AsyncIt
             indexed=indexes.can_search,
             corpus_held=held_by(indexes.snapshot),
             heard=heard,
-            resync=resync,
+            resync=lambda: heard(None),
+            has_shadow=has_shadow,
         )
         async with open_serving(parts) as running:
             watching = asyncio.create_task(indexes.run(), name="indexes")
@@ -219,6 +223,7 @@ class Joined:
             registry = make_registry(
                 lambda one: self.refresh_tools(one, lambda _done, _total: None),
                 drive=lambda one, run: asyncio.run(_drive_job(one, run, stop)),
+                replay=lambda one, rollout: asyncio.run(_replay_job(one, rollout, stop)),
             )
             run_worker(instance, registry, stop, listen_url=opening.environ.get("DATABASE_LISTEN_URL"))
 
@@ -285,14 +290,28 @@ async def _drive_job(instance: Instance, run: str, stop: threading.Event) -> Dri
         following.cancel()
 
 
-async def _drive_watched(instance: Instance, run: str, watch: Watch) -> Driven:
+@asynccontextmanager
+async def _joined_targets(instance: Instance) -> AsyncIterator[ServingTargets]:
     async with joined_serving(instance, dict(os.environ)) as (running, indexes):
         overlaid = SuiteRetrievers(instance.workspace, instance.engine, indexes, running.pool)
         targets = ServingTargets(running.serving, instance.engine, load=running.load, overlaid=overlaid)
         try:
-            return await drive_run(instance, run, targets, watch)
+            yield targets
         finally:
             await targets.close()
+
+
+async def _drive_watched(instance: Instance, run: str, watch: Watch) -> Driven:
+    async with _joined_targets(instance) as targets:
+        return await drive_run(instance, run, targets, watch)
+
+
+async def _replay_job(instance: Instance, rollout: str, stop: threading.Event) -> bool:
+    """Replay a rollout's questions in a worker's thread until the worker ends; tell whether all are done."""
+    redact = redact_for_storage(instance.keyring)
+    async with _joined_targets(instance) as targets:
+        tools = ReplayTools(targets=targets, redact=redact, is_stopping=stop.is_set)
+        return await replay_questions(instance, rollout, tools)
 
 
 def error_of(refusal: Refusal) -> PilotageError:
@@ -328,9 +347,14 @@ def answer_record(answer: Answer) -> dict[str, Any]:
 
 
 async def _serve(instance: Instance, environ: dict[str, str], *, host: str, port: int) -> None:
-    async with joined_serving(instance, environ) as (running, _):
+    async with joined_serving(instance, environ, has_shadow=True) as (running, _):
         metrics = GatewayMetrics()
-        pipeline = Pipeline(running.serving, on_finished=metrics.finished)
+
+        def finished(request: Finished) -> None:
+            metrics.finished(request)
+            running.shadow.take(request)
+
+        pipeline = Pipeline(running.serving, on_finished=finished)
         gateway = make_gateway(instance, running, metrics, pipeline)
 
         def stop() -> None:

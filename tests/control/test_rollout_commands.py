@@ -133,15 +133,16 @@ def test_two_thousand_requests_a_day_are_refused_with_five_choices(engine: Engin
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"shadow": Shadow(enabled=True)}, "SHADOW_UNAVAILABLE"),
-        ({"approach": Approach.BLUE_GREEN}, "BLUE_GREEN_UNPROVEN"),
+        ({"approach": Approach.BLUE_GREEN, "shadow": Shadow(replay_first=False)}, "BLUE_GREEN_UNPROVEN"),
+        ({"approach": Approach.BLUE_GREEN}, "NO_CRITICAL_QUESTIONS"),
     ],
 )
-def test_a_plan_whose_proof_this_version_cannot_bring_is_refused(
-    engine: Engine, changes: dict[str, Any], code: str
-) -> None:
+def test_a_flip_that_nothing_would_prove_is_refused(engine: Engine, changes: dict[str, Any], code: str) -> None:
     world, _old, new = world_with(engine)
     world.workspace = with_plan(bank(), replace(SIGNED, **changes))
+    if code == "NO_CRITICAL_QUESTIONS":
+        workflow = replace(world.workspace.workflows[WORKFLOW], golden=())
+        world.workspace = replace(world.workspace, workflows={**world.workspace.workflows, WORKFLOW: workflow})
     assert codes(start(world, new)) == [code]
 
 

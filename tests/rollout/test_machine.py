@@ -17,7 +17,7 @@ from pilotage.identity.roles import Role
 from pilotage.rollout.machine import Action, Facts, Place, next_action, standing_against
 from pilotage.rollout.states import WITH_TRAFFIC, State
 from pilotage.rollout.transitions import Actor, Event, transition
-from pilotage.workspace.plan import Plan, Shadow, Step, Wave
+from pilotage.workspace.plan import Approach, Plan, Shadow, Step, Wave
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -65,7 +65,11 @@ def event(found: Action | None) -> Event | None:
         (facts(State.PLANNED, is_loaded=True), Event.START),
         (facts(State.PLANNED, is_loaded=True, frozen=WHY), Event.REFUSE),
         (facts(State.PLANNED, is_loaded=True, preflight=WHY), Event.REFUSE),
-        (facts(State.PLANNED, plan=replace(PLAN, shadow=Shadow(enabled=True))), Event.START_SHADOW),
+        (facts(State.PLANNED, plan=replace(PLAN, shadow=Shadow(enabled=True))), None),
+        (facts(State.PLANNED, plan=replace(PLAN, shadow=Shadow(enabled=True)), is_loaded=True), Event.START_SHADOW),
+        (facts(State.PLANNED, plan=replace(PLAN, approach=Approach.BLUE_GREEN), is_loaded=True), Event.START_SHADOW),
+        (facts(State.SHADOWING, is_loaded=True, frozen=WHY), None),
+        (facts(State.SHADOWING, is_loaded=True, incidents=WHY), None),
         (facts(State.SHADOWING, shadow_done=False, is_loaded=True), None),
         (facts(State.SHADOWING, is_loaded=True), Event.START),
         (facts(State.OBSERVING), None),

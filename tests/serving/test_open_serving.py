@@ -126,7 +126,7 @@ def first(request: GenerationRequest, *_: Any) -> str | None:
 
 
 @asynccontextmanager
-async def opened(engine: Engine, url: str, home: Path) -> AsyncIterator[OpenServing]:
+async def opened(engine: Engine, url: str, home: Path, *, has_shadow: bool = False) -> AsyncIterator[OpenServing]:
     maria = Person(id=PersonId("maria"), name="Maria", groups=frozenset({"lending"}))
     workspace = replace(make_path().serving.workspace, people={maria.id: maria})
     parts = ServingParts(
@@ -139,6 +139,7 @@ async def opened(engine: Engine, url: str, home: Path) -> AsyncIterator[OpenServ
         retriever=FakeRetriever(documents=[Document(id="errors", text="Errors are resolved in ten days.")]),
         reply_body=complete_body,
         models=ModelParts(extract=first, root=home),
+        has_shadow=has_shadow,
     )
     async with open_serving(parts) as running:
         yield running

@@ -9,7 +9,19 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine
 
-from pilotage.store.tables import console, corpora, evaluation, gates, ledger, releases, rollouts, runs, serving, spaces
+from pilotage.store.tables import (
+    console,
+    corpora,
+    evaluation,
+    gates,
+    ledger,
+    releases,
+    rollouts,
+    runs,
+    serving,
+    shadow,
+    spaces,
+)
 from pilotage.store.tables.metadata import metadata
 
 pytestmark = pytest.mark.store
@@ -36,6 +48,7 @@ def test_every_table_and_column_of_the_mirror_is_in_the_database_and_the_reverse
         ledger.ledger_entry,
         runs.run,
         gates.gate_vote,
+        shadow.rollout_pair,
     } <= set(metadata.tables.values())
     with engine.connect() as connection:
         context = MigrationContext.configure(

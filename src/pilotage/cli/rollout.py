@@ -132,6 +132,13 @@ def _render_one(out: Console, one: dict[str, Any]) -> None:
     out.print(f"  verdict {verdict['outcome'] or 'none yet'} {verdict['digest'] or ''}")
     for reason in [*one["why"], *verdict["reasons"]]:
         out.print(f"    {escape(reason['code'])}: {escape(reason['text'])}")
+    for phase in one["shadow"]:
+        out.print(
+            f"  {phase['label']} {phase['state']}: {phase['pairs']:,} pairs, {phase['worse']:,} worse, "
+            f"{phase['better']:,} better, {phase['lost']:,} lost, {phase['waiting']:,} waiting: {phase['outcome']}"
+        )
+        for reason in phase["reasons"]:
+            out.print(f"    {escape(reason['code'])}: {escape(reason['text'])}")
     for wave in one["waves"]:
         out.print(
             f"  {escape(wave['space'])}: {wave['state']}, {wave['fraction_ppm']:,} ppm, {wave['admitted']:,} admitted"

@@ -16,6 +16,7 @@ from pilotage.control.rollout_moves import Move
 from pilotage.control.rollout_people import may_pause, may_resume
 from pilotage.control.rollout_ports import RolloutPorts
 from pilotage.control.rollout_traffic import set_weight
+from pilotage.control.shadow_phases import sample_again
 from pilotage.control.space_fitness import Candidate, space_fitness
 from pilotage.core.reason import Reason, Refusal
 from pilotage.identity.principal import Principal
@@ -70,7 +71,8 @@ def _against(desk: Desk, ports: RolloutPorts) -> tuple[Reason, ...]:
 
 
 def _weigh(desk: Desk, *, zero: bool) -> None:
-    """Set the fraction of every live space to 0, or back to that of its step."""
+    """Set the fraction of every live space to 0, or back to that of its step; sampling for shadow likewise."""
+    sample_again(desk.connection, desk.instance, desk.rollout, desk.deed, zero=zero)
     began = {(step.wave): step for step in steps_of(desk.connection, desk.rollout.id)}
     for wave in waves_of(desk.connection, desk.rollout.id):
         if wave.state is WaveState.LIVE and wave.number in began:

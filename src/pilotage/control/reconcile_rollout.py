@@ -23,11 +23,13 @@ from pilotage.control.rollout_moves import Deed, Move, machine_deed, move_rollou
 from pilotage.control.rollout_ports import RolloutPorts
 from pilotage.control.rollout_traffic import begin_step, place_candidate
 from pilotage.control.send_messages import Notice, send
+from pilotage.control.shadow_phases import advance_phases
 from pilotage.control.watch_left_spaces import watch_left_spaces
 from pilotage.core.canonical import Json
 from pilotage.core.reason import Reason, Refusal
 from pilotage.incident.records import IncidentState, Severity
 from pilotage.rollout.machine import Action, Place, next_action
+from pilotage.rollout.pairing import phases_of
 from pilotage.rollout.states import BACKING_OUT, State, WaveState
 from pilotage.rollout.transitions import Event, Notify
 from pilotage.store.incidents import add_line, find_incident, save_incident
@@ -66,6 +68,8 @@ def reconcile_rollout(
     turn = _Turn(connection=connection, instance=instance, ports=ports, deed=machine_deed(instance.clock.now()))
     if stored.state.is_over or stored.state in BACKING_OUT:
         watch_left_spaces(connection, instance, ports, stored, turn.deed)
+    if stored.state is State.SHADOWING:
+        stored = advance_phases(connection, instance, stored, turn.deed)
     for _ in range(MOST_MOVES):
         if stored.state.is_over:
             break
@@ -73,6 +77,7 @@ def reconcile_rollout(
         stored = _remembered(turn, stored, seen)
         action = next_action(seen.facts, turn.deed.at)
         if action is None:
+            stored = _told(turn, stored, Refusal(reasons=seen.unproven)) if seen.unproven else stored
             return _reminded(turn, stored)
         moved = _PERFORM[action.event](turn, stored, seen, action)
         if isinstance(moved, Refusal):
@@ -124,6 +129,14 @@ def _move(
 
 def _plain(turn: _Turn, stored: StoredRollout, _seen: Seen, action: Action) -> StoredRollout | Refusal:
     return _move(turn, stored, action, changes={"reminded": 0}, data={})
+
+
+def _start_shadow(turn: _Turn, stored: StoredRollout, _seen: Seen, action: Action) -> StoredRollout | Refusal:
+    data: dict[str, Json] = {"phases": [label.value for label in phases_of(stored.plan)]}
+    moved = _move(turn, stored, action, changes={"reminded": 0}, data=data)
+    if isinstance(moved, Refusal):
+        return moved
+    return advance_phases(turn.connection, turn.instance, moved, turn.deed)
 
 
 def _start(turn: _Turn, stored: StoredRollout, seen: Seen, action: Action) -> StoredRollout | Refusal:
@@ -252,7 +265,7 @@ _Perform = Callable[[_Turn, StoredRollout, Seen, Action], StoredRollout | Refusa
 
 _PERFORM: Mapping[Event, _Perform] = {
     Event.REFUSE: _plain,
-    Event.START_SHADOW: _plain,
+    Event.START_SHADOW: _start_shadow,
     Event.START: _start,
     Event.CONCLUDE: _conclude,
     Event.HOLD: _hold,

@@ -67,7 +67,7 @@ def take_back(
         end_steps(connection, stored.id, wave.number, deed.at)
         state = WaveState.ROLLED_BACK if wave in chosen else WaveState.LEFT
         save_wave(connection, replace(wave, state=state, ended_at=deed.at if wave in chosen else None))
-    _release_waiting(connection, stored)
+    _release_waiting(connection, stored, deed)
     incident = _incident(connection, instance, stored, ending, flipped, deed)
     changes: dict[str, Any] = {
         "flipped_at": deed.at,
@@ -92,11 +92,16 @@ def _first(ending: Ending) -> str:
     return ending.reasons[0].text if ending.reasons else ending.event.value
 
 
-def _release_waiting(connection: Connection, stored: StoredRollout) -> None:
-    """Let go of spaces that had not begun."""
+def _release_waiting(connection: Connection, stored: StoredRollout, deed: Deed) -> None:
+    """Let go of spaces that had not begun, where the candidate may have been loaded or shadowed already."""
     for wave in waves_of(connection, stored.id):
-        if wave.state is WaveState.WAITING:
-            save_wave(connection, replace(wave, state=WaveState.DONE))
+        if wave.state is not WaveState.WAITING:
+            continue
+        save_wave(connection, replace(wave, state=WaveState.DONE))
+        before = read_route(connection, wave.space, stored.workflow, lock=True)
+        if before.rollout == stored.id:
+            wish = before.without_candidate(stable=before.stable, closed=before.closed)
+            written(connection, before, replace(wish, reason=f"rollout {stored.id} let go"), stored, deed)
 
 
 def _incident(

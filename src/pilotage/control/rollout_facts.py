@@ -17,6 +17,7 @@ from pilotage.analysis.verdict import Code, Effect, Verdict
 from pilotage.control.instance import Instance
 from pilotage.control.rollout_ports import Observed, RolloutPorts
 from pilotage.control.rollout_verdict import judge_place
+from pilotage.control.shadow_proof import shadow_proof
 from pilotage.control.space_fitness import Candidate, Fitness, space_fitness
 from pilotage.core.errors import PilotageError
 from pilotage.core.ids import SpaceName
@@ -42,12 +43,16 @@ _TRIP_ALPHA = 0.001
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """The facts, and the numbers behind them. `tripped` names the space whose verdict takes the candidate out."""
+    """The facts, and the numbers behind them. `tripped` names the space whose verdict takes the candidate out.
+
+    `unproven`: critical questions that a candidate has still to pass, after shadow or replay said GO.
+    """
 
     facts: Facts
     observed: Observed | None = None
     tripped: SpaceName | None = None
     trip: Verdict | None = None
+    unproven: tuple[Reason, ...] = ()
 
 
 def read_facts(
@@ -62,6 +67,7 @@ def read_facts(
     row = _Row(waves=waves, steps=steps, gate=gate, fitness=fitness)
     judged = _judged(connection, instance, ports, stored, row, now)
     here = judged.get(stored.place.wave)
+    is_proven, unproven = shadow_proof(connection, instance, ports, stored)
     tripped = next((wave for wave, (_, found) in judged.items() if found.effect is Effect.ROLLBACK), None)
     facts = Facts(
         state=stored.state,
@@ -71,7 +77,7 @@ def read_facts(
         step_at=stored.step_at,
         extended_s=stored.extended_s,
         is_loaded=_is_loaded(connection, stored),
-        shadow_done=not stored.plan.shadow.enabled,
+        shadow_done=is_proven and not unproven,
         verdict=None if here is None else here[1],
         decision=stored.decision_outcome,
         gate=gate,
@@ -91,6 +97,7 @@ def read_facts(
         observed=None if here is None else here[0],
         tripped=None if tripped is None else stored.plan.waves[tripped].space,
         trip=None if tripped is None else judged[tripped][1],
+        unproven=unproven,
     )
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from pilotage.control.instance import Instance
 from pilotage.control.rollout_desk import find_named
+from pilotage.control.shadow_status import view_phases
 from pilotage.control.space_fitness import Candidate, space_fitness
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
@@ -22,7 +23,9 @@ def rollout_status(instance: Instance, identifier: str) -> dict[str, Json]:
     """Return one rollout in full; raise NotFound for an unknown id."""
     with instance.engine.connect() as connection:
         stored = find_named(connection, identifier)
-        return {**summary(stored), **_detail(connection, stored), **_fitness(connection, instance, stored)}
+        phases: list[Json] = [one.as_json() for one in view_phases(connection, stored, instance.clock.now())]
+        fitness = _fitness(connection, instance, stored)
+        return {**summary(stored), **_detail(connection, stored), **fitness, "shadow": phases}
 
 
 def list_status(instance: Instance, *, workflow: str | None = None) -> list[Json]:

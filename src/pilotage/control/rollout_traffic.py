@@ -58,6 +58,8 @@ def begin_step(
         fraction_ppm=traffic.fraction_ppm,
         cohort=cohort_json(step.cohort),
         salt=stored.salt,
+        shadow=None,
+        shadow_ppm=0,
         rollout=stored.id,
         closed="not_released" if before.stable is None else None,
         reason=f"rollout {stored.id} step {step.name}",

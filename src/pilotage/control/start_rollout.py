@@ -30,6 +30,8 @@ from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, may
 from pilotage.ledger.entry import EntryKind
 from pilotage.release.seal import ReleaseState
+from pilotage.rollout.critical import critical_cases
+from pilotage.rollout.pairing import Label, at_once, phases_of
 from pilotage.rollout.plan_form import plan_digest
 from pilotage.rollout.states import State, WaveState
 from pilotage.rollout.target import TargetKind
@@ -50,6 +52,7 @@ from pilotage.store.rollouts import (
 from pilotage.store.routes import read_route
 from pilotage.store.runs import request_run
 from pilotage.workspace.plan import Approach, Plan
+from pilotage.workspace.workflow import RiskTier
 
 RUN_KIND = "rollout"
 
@@ -123,18 +126,28 @@ def _plan(instance: Instance, release: StoredRelease, request: StartRequest) -> 
         spaces = ", ".join(wave.space for wave in plan.waves)
         text = f"Plan {name} has no wave in {request.space}; it has {spaces}. Elsewhere a release is promoted."
         return Refusal(reasons=(Reason(code="NO_WAVE", text=text, where=request.space),))
-    return replace(plan, waves=plan.waves[numbers[0] :])
+    return at_once(replace(plan, waves=plan.waves[numbers[0] :]))
 
 
-def _unavailable(plan: Plan) -> list[Reason]:
-    """Return what the plan asks for and this version cannot do; going on without it would be a pass by default."""
+def _unprovable(connection: Connection, instance: Instance, release: StoredRelease, plan: Plan) -> list[Reason]:
+    """Return why what the plan wants proven before its first user cannot be."""
     found: list[Reason] = []
-    if plan.shadow.enabled:
-        text = f"Plan {plan.name} wants shadow traffic first, which this version does not run. Name another plan."
-        found.append(Reason(code="SHADOW_UNAVAILABLE", text=text, where=plan.name))
-    if plan.approach is Approach.BLUE_GREEN:
-        text = f"Plan {plan.name} flips after a GO from shadow or replay; neither was run, so it is refused."
-        found.append(Reason(code="BLUE_GREEN_UNPROVEN", text=text, where=plan.name))
+    workflow, wanted = instance.workspace.workflows[release.workflow], phases_of(plan)
+    is_flip, tier = plan.approach is Approach.BLUE_GREEN, instance.workspace.spaces[plan.waves[0].space].tier
+    if workflow.risk_tier is RiskTier.HIGH and tier is Tier.PRODUCTION and Label.SHADOW not in wanted:
+        text = f"{release.workflow} has risk_tier high: plan {plan.name} needs shadow: {{enabled: true}}."
+        found.append(Reason(code="SHADOW_REQUIRED", text=text, where=plan.name))
+    if is_flip and not wanted:
+        text = f"Plan {plan.name} flips after a GO from shadow or replay and asks for neither."
+        hint = "Write shadow: {replay_first: true}, or {enabled: true}."
+        found.append(Reason(code="BLUE_GREEN_UNPROVEN", text=f"{text} {hint}", where=plan.name))
+    if is_flip and not critical_cases(workflow):
+        text = f"Plan {plan.name} flips after its critical questions; mark golden cases of the workflow as must_pass."
+        found.append(Reason(code="NO_CRITICAL_QUESTIONS", text=text, where=plan.name))
+    space = plan.waves[0].space
+    if wanted and read_route(connection, space, release.workflow).stable is None:
+        text = f"Nothing serves {release.workflow} in {space}: there is no answer to compare with. Name a plan without"
+        found.append(Reason(code="SHADOW_NO_STABLE", text=f"{text} shadow and replay.", where=space))
     return found
 
 
@@ -200,7 +213,7 @@ class _Start:
                     f"Rollout {holder} holds {release.workflow} in {wave.space}; finish, abort or roll it back first."
                 )
                 reasons.append(Reason(code="ROLLOUT_ACTIVE", text=text, where=wave.space, observed=holder))
-        reasons += _unavailable(self.plan)
+        reasons += _unprovable(self.connection, self.instance, release, self.plan)
         reasons += _order(self.connection, self.instance, release, self.plan)
         reasons += _bound(self.instance, release, self.plan)
         reasons += ports.gate(self.connection, self.instance, release=release.digest, space=space, now=self.deed.at)

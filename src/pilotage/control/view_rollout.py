@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from pilotage.control.instance import Instance
 from pilotage.control.rollout_desk import find_named
 from pilotage.control.rollout_people import deciding_role, may_abort, may_pause, may_resume
+from pilotage.control.shadow_status import PhaseView, view_phases
 from pilotage.core.reason import Reason, Refusal
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Role
@@ -44,6 +45,7 @@ class RolloutView:
     signed: tuple[Signature, ...]
     incident: StoredIncident | None
     commands: Commands
+    phases: tuple[PhaseView, ...] = ()
 
     @property
     def verdict(self) -> PastVerdict | None:
@@ -64,6 +66,7 @@ def view_rollout(instance: Instance, *, actor: Principal, identifier: str) -> Ro
             signed=signed,
             incident=None if stored.incident is None else find_incident(connection, stored.incident),
             commands=_commands(connection, instance, stored, actor, signed),
+            phases=view_phases(connection, stored, instance.clock.now()),
         )
 
 

@@ -89,7 +89,8 @@ def _local_time(text: str) -> str:
     raise ValueError(message)
 
 
-def _nano(text: str) -> int:
+def nano_units(text: str) -> int:
+    """Return an amount such as `50 USD` in nano-units of its currency; raise ValueError for anything else."""
     match = _MONEY.fullmatch(text)
     if match is None:
         message = f"{text[:40]!r} is not an amount. Write a number and a currency: 50 USD, 0.02 EUR."
@@ -98,7 +99,7 @@ def _nano(text: str) -> int:
 
 
 def _money_text(text: str) -> str:
-    _nano(text)
+    nano_units(text)
     return text
 
 
@@ -133,7 +134,7 @@ DAYS: Reader[int] = converted(_days, 1)
 TIME_ZONE: Reader[str] = converted(_zone, "UTC")
 DATE: Reader[date] = converted(_date, date.min)
 LOCAL_TIME: Reader[str] = converted(_local_time, "")
-MONEY_NANO: Reader[int] = converted(_nano, 0)
+MONEY_NANO: Reader[int] = converted(nano_units, 0)
 MONEY_TEXT: Reader[str] = converted(_money_text, "")
 DECIMAL: Reader[Decimal] = converted(_decimal, Decimal(0))
 NETWORK: Reader[str] = converted(_network, "0.0.0.0/0")

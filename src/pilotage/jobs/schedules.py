@@ -18,6 +18,7 @@ from pilotage.control.evaluate_release import DRIVE
 from pilotage.control.instance import Instance
 from pilotage.control.purge_document import purge_document
 from pilotage.control.refresh_corpus import RefreshTools, refresh_corpus
+from pilotage.control.shadow_phases import REPLAY_KIND
 from pilotage.control.take_down import RUN_KIND as TAKEDOWN
 from pilotage.core.ids import CorpusName
 from pilotage.corpus.cadence import next_due, parse_cadence
@@ -42,6 +43,7 @@ from pilotage.jobs.partitions import KIND as PARTITIONS
 from pilotage.jobs.partitions import make_partitions, schedule_partitions
 from pilotage.jobs.rollout_reconciler import KIND as ROLLOUT
 from pilotage.jobs.rollout_reconciler import RolloutStep, rollout_ports, schedule_rollouts
+from pilotage.jobs.shadow_work import TEXTS, DriveReplay, Replay, erase_old_texts, schedule_texts
 from pilotage.jobs.space_watch import DRIFT, HEALTH, look_at_drift, look_at_health, schedule_watch
 from pilotage.store.runs import Again, Done, Outcome, Run, find_run, request_run
 
@@ -53,9 +55,13 @@ ToolsOf = Callable[[Instance], RefreshTools]
 """What a scheduled refresh looks documents over with."""
 
 
-def make_registry(tools_of: ToolsOf, drive: Drive | None = None) -> Registry:
-    """Return every kind of run this version knows; `drive` takes evaluation runs to their end."""
+def make_registry(tools_of: ToolsOf, drive: Drive | None = None, replay: Replay | None = None) -> Registry:
+    """Return every kind of run this version knows.
+
+    `drive` takes evaluation runs to their end, `replay` the recorded questions of a rollout.
+    """
     evaluations = {} if drive is None else {DRIVE: Work(act=DriveEvaluation(drive))}
+    replays = {} if replay is None else {REPLAY_KIND: Work(act=DriveReplay(replay))}
     return Registry(
         steps={
             WEEKLY: evaluate_weekly,
@@ -68,10 +74,12 @@ def make_registry(tools_of: ToolsOf, drive: Drive | None = None) -> Registry:
             RELEASES: look_at_releases,
             ROLLOUT: RolloutStep(rollout_ports()),
             EMERGENCY: end_due,
+            TEXTS: erase_old_texts,
         },
         deliverers={NOTIFICATION: deliver_notification},
         works={
             **evaluations,
+            **replays,
             TAKEDOWN: Work(act=_purge, lock=lambda _run: TAKEDOWN),
             REFRESH: Work(act=_Refresh(tools_of), lock=lambda run: f"{REFRESH}:{run.key}"),
         },
@@ -86,6 +94,7 @@ def schedule_all(instance: Instance) -> None:
     schedule_evaluations(instance)
     schedule_watch(instance)
     schedule_hard_watch(instance)
+    schedule_texts(instance)
     now = instance.clock.now()
     with instance.engine.begin() as connection:
         request_run(connection, kind=CLOSING, key="interaction", due_at=now)

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from pilotage.analysis.verdict import Code, Effect, Judgement, Verdict
 from pilotage.core.reason import Reason
 from pilotage.identity.roles import Role
+from pilotage.rollout.pairing import phases_of
 from pilotage.rollout.states import State
 from pilotage.rollout.transitions import Event
 from pilotage.rollout.validation import VALID_LIMIT, ZERO_LIMIT
@@ -52,6 +53,7 @@ class Facts:
     `gate`: reasons against the gate of the next space or step, empty when it holds. `frozen`: freezes of that space.
     `incidents`: open SEV1 or SEV2 about the candidate or its space. `unfit`: the space is unhealthy, failed over or
     drifted; `unseen`: nobody knows whether it is. `trips`: hard events and guards that take out.
+    `shadow_done`: the plan's shadow and replay said GO, and the critical questions passed; True without any.
     `signed`: roles that signed the decision verdict's digest; `decision`: the outcome that was fixed for signing.
     `is_loaded`: every live process of the space acknowledged a row that names both releases. `is_zero`: every live
     process acknowledged the flip or fenced itself. `unverified`: what rollouts.md 8.4 still misses, None: not looked.
@@ -113,9 +115,9 @@ def _planned(facts: Facts, _now: datetime) -> Action | None:
     against = (*facts.preflight, *facts.frozen)
     if against:
         return Action(event=Event.REFUSE, reasons=against)
-    if facts.plan.shadow.enabled:
-        return Action(event=Event.START_SHADOW)
-    return Action(event=Event.START) if _may_start(facts) else None
+    if not _may_start(facts):
+        return None
+    return Action(event=Event.START_SHADOW if phases_of(facts.plan) else Event.START)
 
 
 def _may_start(facts: Facts) -> bool:
@@ -123,7 +125,8 @@ def _may_start(facts: Facts) -> bool:
 
 
 def _shadowing(facts: Facts, _now: datetime) -> Action | None:
-    return Action(event=Event.START) if facts.shadow_done and _may_start(facts) else None
+    is_open = _may_start(facts) and not facts.frozen and not facts.incidents
+    return Action(event=Event.START) if facts.shadow_done and is_open else None
 
 
 def _observing(facts: Facts, now: datetime) -> Action | None:

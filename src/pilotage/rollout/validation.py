@@ -50,7 +50,7 @@ def unmet(facts: Facts, now: datetime) -> tuple[Reason, ...]:
     """Return what is not verified yet; nothing means verified."""
     found = list(_quiet(facts, now))
     if facts.target_answers:
-        found += _probes(facts)
+        found += probe_reasons(facts.probes, processes=facts.processes, critical=facts.critical)
         if facts.is_healthy is not True:
             found.append(_reason("HEALTH_UNKNOWN", "The space does not report that it is healthy.", facts.is_healthy))
         if facts.error_trip_silent is not True:
@@ -70,20 +70,21 @@ def _quiet(facts: Facts, now: datetime) -> tuple[Reason, ...]:
     return (Reason(code="NOT_QUIET", text=text, observed=f"{quiet.total_seconds():.1f} s", limit=f"{QUIET.seconds} s"),)
 
 
-def _probes(facts: Facts) -> list[Reason]:
-    if facts.probes is None or len(facts.probes) < facts.processes:
-        seen = len(facts.probes or ())
-        text = f"Critical questions were asked in {seen} of {facts.processes} live processes."
-        return [Reason(code="PROBES_MISSING", text=text, observed=str(seen), limit=str(facts.processes))]
-    wanted = min(MOST_QUESTIONS, facts.critical)
+def probe_reasons(probes: tuple[ProbeResult, ...] | None, *, processes: int, critical: int) -> list[Reason]:
+    """Return which critical questions have not passed yet, of the `critical` there are, in every live process."""
+    if probes is None or len(probes) < processes:
+        seen = len(probes or ())
+        text = f"Critical questions were asked in {seen} of {processes} live processes."
+        return [Reason(code="PROBES_MISSING", text=text, observed=str(seen), limit=str(processes))]
+    wanted = min(MOST_QUESTIONS, critical)
     found: list[Reason] = []
-    for probe in facts.probes:
+    for probe in probes:
         if probe.asked < wanted or probe.passed < probe.asked:
             text = f"{probe.passed} of {probe.asked} critical questions passed in {probe.process}; {wanted} must."
             observed, limit = f"{probe.passed} of {probe.asked}", str(wanted)
             found.append(Reason(code="PROBE_FAILED", text=text, where=probe.process, observed=observed, limit=limit))
         if not probe.right_release:
-            text = f"{probe.process} answered with another release than the one returned to."
+            text = f"{probe.process} answered with another release than the one that is meant."
             found.append(Reason(code="WRONG_RELEASE", text=text, where=probe.process))
     return found
 

@@ -169,10 +169,14 @@ class Admitted(Located):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routed(Admitted):
-    """Step 3: the release that answers, verified in this process."""
+    """Step 3: the release that answers, verified in this process.
+
+    `shadowed_for`: the rollout whose candidate answers this request once more afterwards, unseen; None for most.
+    """
 
     release: Release
     arm: Arm
+    shadowed_for: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,8 @@
-"""The serving path without a recorder: steps 2 to 8 for a principal of our own, on a release given by digest.
+"""The serving path without a recorder: steps 2 to 8 for an asker we know already, on a release given by digest.
 
-Evaluation asks through it. Every step is the pipeline's own; only the routing table is fixed to one release and nothing
-becomes an interaction, so KPIs, SLOs and rollout statistics never see it. Fail mode: the pipeline's; a breach of the
-permission wall opens its incident here as well.
+Evaluation, shadow and replay ask through it. Every step is the pipeline's own; only the routing table is fixed to one
+release and nothing becomes an interaction, so KPIs, SLOs and rollout statistics never see it. Fail mode: the
+pipeline's; a breach of the permission wall opens its incident here as well.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from pilotage.core.ids import InteractionId, SpaceName, new_ulid
 from pilotage.corpus.settings import DataStage
@@ -84,31 +85,7 @@ class HeadlessPath:
         self.space = space
 
     async def ask(self, principal: Principal, asked: Asked, *, is_answered: bool = True) -> Walked:
-        """Walk the steps, or only as far as the prompt; never raises for one question."""
-        serving = self.serving
-        now = serving.clock.now()
-        received = Received(
-            interaction=InteractionId(new_ulid(now)),
-            at=now,
-            started=serving.monotonic(),
-            peer=Peer(address=None),
-            credential=Known(principal=principal, kind=TrafficKind.SYNTHETIC),
-            asked=replace(asked, space=self.space.name),
-        )
-        try:
-            async with asyncio.timeout(serving.workspace.gateway.limits.request_s):
-                context, refusal = await self._walk(received, principal, is_answered=is_answered)
-        except TimeoutError:
-            context, refusal = received, Refusal(code=Code.DEADLINE_EXCEEDED, message="The answer took too long.")
-        except Exception:
-            # The edge of the path, as in the pipeline: one broken case must not end a run.
-            logger.exception("Evaluation question %s failed.", received.interaction)
-            context, refusal = received, Refusal(code=Code.INTERNAL, message="Something went wrong.")
-        return Walked(context=context, refusal=refusal, total_us=serving.elapsed_us(received.started))
-
-    async def _walk(
-        self, received: Received, principal: Principal, *, is_answered: bool
-    ) -> tuple[Received, Refusal | None]:
+        """Walk the steps for a principal of evaluation, or only as far as the prompt."""
         asker = Asker(
             principal=principal,
             acl_names=acl_names(principal),
@@ -116,6 +93,36 @@ class HeadlessPath:
             via=principal.via,
             kind=TrafficKind.SYNTHETIC,
         )
+        now = self.serving.clock.now()
+        return await self.ask_as(
+            asker, asked, interaction=InteractionId(new_ulid(now)), at=now, is_answered=is_answered
+        )
+
+    async def ask_as(
+        self, asker: Asker, asked: Asked, *, interaction: InteractionId, at: datetime, is_answered: bool = True
+    ) -> Walked:
+        """Walk the steps for an asker as of a moment; never raises for one question."""
+        serving = self.serving
+        received = Received(
+            interaction=interaction,
+            at=at,
+            started=serving.monotonic(),
+            peer=Peer(address=None),
+            credential=Known(principal=asker.principal, kind=asker.kind),
+            asked=replace(asked, space=self.space.name),
+        )
+        try:
+            async with asyncio.timeout(serving.workspace.gateway.limits.request_s):
+                context, refusal = await self._walk(received, asker, is_answered=is_answered)
+        except TimeoutError:
+            context, refusal = received, Refusal(code=Code.DEADLINE_EXCEEDED, message="The answer took too long.")
+        except Exception:
+            # The edge of the path, as in the pipeline: one broken case must not end a run.
+            logger.exception("Question %s of %s traffic failed.", received.interaction, asker.kind)
+            context, refusal = received, Refusal(code=Code.INTERNAL, message="Something went wrong.")
+        return Walked(context=context, refusal=refusal, total_us=serving.elapsed_us(received.started))
+
+    async def _walk(self, received: Received, asker: Asker, *, is_answered: bool) -> tuple[Received, Refusal | None]:
         authenticated = extend(received, Authenticated, asker=asker)
         located = await locate(authenticated, self.serving)
         if isinstance(located, Refusal):

@@ -23,10 +23,12 @@ from pilotage.adapters.models.registry import ModelParts, build_model
 from pilotage.core.clock import Clock
 from pilotage.core.digest import Digest
 from pilotage.core.reason import Reason
+from pilotage.evaluation.pair_scorer import SupportScorer
 from pilotage.release.content import ReleaseContent
 from pilotage.serving.acknowledge import Acknowledger, process_name
 from pilotage.serving.admissions import Admissions
 from pilotage.serving.authenticator import BearerAuthenticator, TokenVerifier
+from pilotage.serving.candidate_probes import CandidateProbes
 from pilotage.serving.context import Answer
 from pilotage.serving.health_checks import HealthChecks, always_indexed
 from pilotage.serving.holdings import CorpusHeld, nothing_held
@@ -37,6 +39,7 @@ from pilotage.serving.rollback_probes import RollbackProbes
 from pilotage.serving.routing import Release
 from pilotage.serving.routing_watch import RoutingWatch
 from pilotage.serving.service import Serving
+from pilotage.serving.shadow import ShadowArm
 from pilotage.serving.slots import StreamSlots
 from pilotage.space.settings import Space
 from pilotage.store.engine import psycopg_url
@@ -45,6 +48,7 @@ from pilotage.store.releases import load_release
 from pilotage.store.serving_acks import AckWriter
 from pilotage.store.serving_idempotency import IdempotencyStore
 from pilotage.store.serving_keys import PooledKeys
+from pilotage.store.serving_pairs import PairWriter
 from pilotage.store.serving_pool import Pool, PooledPseudonyms, make_pool
 from pilotage.store.serving_probes import ProbeWriter
 from pilotage.store.serving_records import RecordWriter
@@ -61,7 +65,7 @@ class ServingParts:
 
     `prepare` makes a release's documents searchable before it is routed, `indexed` tells whether they are and
     `corpus_held` what is held of them; `heard` is told of every notification, `resync` after the listener
-    (re)connected.
+    (re)connected. `has_shadow`: sampled requests are answered again by a shadow.
     """
 
     workspace: Workspace
@@ -81,6 +85,7 @@ class ServingParts:
     indexed: Callable[[ReleaseContent, Space], bool] = always_indexed
     corpus_held: CorpusHeld = nothing_held
     monotonic: Callable[[], float] = time.monotonic
+    has_shadow: bool = False
 
 
 class OpenServing:
@@ -123,25 +128,25 @@ class OpenServing:
             request_hash=lambda data: hmac.new(secret, data, hashlib.sha256).hexdigest(),
             reply_body=parts.reply_body,
             admissions=self.admissions,
+            has_shadow=parts.has_shadow,
         )
-        self.probes, self.checks = self._looks(parts, name)
-
-    def _looks(self, parts: ServingParts, name: str) -> tuple[RollbackProbes, HealthChecks]:
-        """Return what looks at this process from inside: critical questions, and the health of its spaces."""
-        probes = RollbackProbes(
-            self.serving,
-            ProbeWriter(self.pool, process=name),
-            table=lambda: self.routing.current,
-            answer=Pipeline(self.serving).answer,
-        )
-        checks = HealthChecks(
+        self.shadow = ShadowArm(self.serving, PairWriter(self.pool), SupportScorer())
+        self.probes, self.candidate_probes = self._probes(name)
+        self.checks = HealthChecks(
             self.serving,
             ReportWriter(self.pool, process=name),
             table=lambda: self.routing.current,
             indexed=parts.indexed,
             corpus_held=parts.corpus_held,
         )
-        return probes, checks
+
+    def _probes(self, name: str) -> tuple[RollbackProbes, CandidateProbes]:
+        """Return what asks this process critical questions: of a release gone back to, and of a candidate."""
+        sink, answer = ProbeWriter(self.pool, process=name), Pipeline(self.serving).answer
+        return (
+            RollbackProbes(self.serving, sink, table=lambda: self.routing.current, answer=answer),
+            CandidateProbes(self.serving, sink, table=lambda: self.routing.current),
+        )
 
     async def against(self) -> Sequence[Reason]:
         """Return what stands against readiness: store, routing table, releases not loaded, spaces found unhealthy."""
@@ -222,11 +227,16 @@ async def open_serving(parts: ServingParts) -> AsyncIterator[OpenServing]:
         running.acknowledger.start()
         running.probes.start()
         running.checks.start()
+        running.candidate_probes.start()
+        if parts.has_shadow:
+            running.shadow.start()
         yield running
     finally:
         listening.cancel()
         await asyncio.wait({listening})
         await running.checks.stop()
+        await running.shadow.stop()
+        await running.candidate_probes.stop()
         await running.probes.stop()
         await running.acknowledger.stop()
         await running.routing.stop()

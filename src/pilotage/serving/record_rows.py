@@ -137,6 +137,8 @@ def _facts(context: Received, ending: Ending) -> dict[str, Json]:
             "release": context.release.digest,
             "generation": context.place.row.generation,
         }
+        if context.shadowed_for is not None:
+            facts["shadowed_for"] = context.shadowed_for
     if isinstance(context, Retrieved):
         facts |= _retrieval(context)
     if isinstance(context, Generated):

@@ -27,6 +27,7 @@ from pilotage.serving.run import Finished
 from pilotage.serving.service import Serving
 from pilotage.workspace.golden import GoldenCase
 from pilotage.workspace.principals import local_principal, persona_principal
+from pilotage.workspace.records import Workspace
 from pilotage.workspace.workflow import Workflow
 
 logger = logging.getLogger(__name__)
@@ -105,7 +106,7 @@ class RollbackProbes:
             finished = await self._answer(self._received(row, workflow, case))
             answer = finished.result
             right = right and finished.release == row.stable
-            passed += isinstance(answer, Answer) and _is_passed(case, answer)
+            passed += isinstance(answer, Answer) and is_passed(case, refused=answer.refusal is not None)
         return Round(asked=len(cases), passed=passed, right_release=right)
 
     def _received(self, row: RoutingRow, workflow: Workflow, case: GoldenCase) -> Received:
@@ -116,7 +117,7 @@ class RollbackProbes:
             at=now,
             started=serving.monotonic(),
             peer=Peer(address=None),
-            credential=Known(principal=self._asker(workflow, case), kind=TrafficKind.PROBE),
+            credential=Known(principal=asker_of(serving.workspace, workflow, case), kind=TrafficKind.PROBE),
             asked=Asked(
                 workflow=row.workflow,
                 messages=(Turn(role="user", text=case.question),),
@@ -124,12 +125,6 @@ class RollbackProbes:
                 as_of=None,
             ),
         )
-
-    def _asker(self, workflow: Workflow, case: GoldenCase) -> Principal:
-        try:
-            return persona_principal(workflow, case.asker)
-        except PilotageError:
-            return local_principal(self._serving.workspace, PersonId(case.asker))
 
     async def _run(self) -> None:
         while True:
@@ -143,6 +138,14 @@ class RollbackProbes:
                 logger.exception("The critical questions could not be asked.")
 
 
-def _is_passed(case: GoldenCase, answer: Answer) -> bool:
-    refused = answer.refusal is not None
+def asker_of(workspace: Workspace, workflow: Workflow, case: GoldenCase) -> Principal:
+    """Return who asks a case's question: a persona of the workflow, or a declared person."""
+    try:
+        return persona_principal(workflow, case.asker)
+    except PilotageError:
+        return local_principal(workspace, PersonId(case.asker))
+
+
+def is_passed(case: GoldenCase, *, refused: bool) -> bool:
+    """Tell whether an answered question was answered, or honestly refused, as its case expects."""
     return case.expect.refuse is None or case.expect.refuse is refused

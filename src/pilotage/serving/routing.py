@@ -14,6 +14,7 @@ from pilotage.core.ids import SpaceName, WorkflowName
 from pilotage.release.content import ReleaseContent
 from pilotage.release.generation import Model
 from pilotage.rollout.assignment import Arm, Cohort, Split
+from pilotage.rollout.pairing import sample_bucket
 from pilotage.space.settings import Space
 
 __all__ = ["Arm", "Place", "Release", "RoutingRow", "RoutingTable"]
@@ -44,6 +45,7 @@ class RoutingRow:
     `down`: the space is unhealthy, or its askers were sent to `failover` and were not brought back yet.
     `evicted`: what this process holds is not what was approved, so it answers nobody here.
     `cut`: releases that a hard event took out; no byte of theirs leaves any more.
+    `shadow`: a release that answers `shadow_ppm` of the requests once more, for rollout `rollout`; nobody sees it.
     """
 
     space: SpaceName
@@ -60,11 +62,15 @@ class RoutingRow:
     failover: SpaceName | None = None
     evicted: bool = False
     cut: frozenset[Digest] = frozenset()
+    shadow: Digest | None = None
+    shadow_ppm: int = 0
+    rollout: str | None = None
 
     @property
     def named(self) -> tuple[Digest, ...]:
         """Every release that must be loaded for this row."""
-        return tuple(digest for digest in (self.stable, self.candidate, self.drill) if digest is not None)
+        every = (self.stable, self.candidate, self.drill, self.shadow)
+        return tuple(digest for digest in every if digest is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +111,16 @@ def effective_split(row: RoutingRow, *, confirmed_s_ago: float) -> Split:
     if row.candidate is None:
         return Split()
     return row.split if confirmed_s_ago <= SELF_FENCED_S else Split(salt=row.split.salt)
+
+
+def shadowed_for(row: RoutingRow, interaction: str, *, confirmed_s_ago: float) -> str | None:
+    """Return the rollout that this request is sampled for, by a hash of its id alone; None for most.
+
+    A table nobody confirms samples nothing.
+    """
+    if row.shadow is None or row.rollout is None or row.shadow_ppm <= 0 or confirmed_s_ago > SELF_FENCED_S:
+        return None
+    return row.rollout if sample_bucket(row.split.salt, interaction) < row.shadow_ppm else None
 
 
 def read_split(value: Mapping[str, object]) -> Split:

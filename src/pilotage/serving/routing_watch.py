@@ -146,6 +146,9 @@ class RoutingWatch:
                 evicted=stored.evicted,
                 cut=frozenset(parse_digest(digest) for digest in stored.cut),
                 failover=None if stored.failover is None else SpaceName(stored.failover),
+                shadow=None if stored.shadow is None else parse_digest(stored.shadow),
+                shadow_ppm=stored.shadow_ppm,
+                rollout=stored.rollout,
             )
         except (ValueError, PilotageError) as error:
             logger.error("The routing row of %s in %s does not decode: %s", place[1], place[0], error)  # noqa: TRY400

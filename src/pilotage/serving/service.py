@@ -24,7 +24,8 @@ class Serving:
     """The serving path of one process. `monotonic` counts seconds.
 
     `request_hash` is a keyed hash (HMAC-SHA256, hex) of bytes that must not be guessable from the store; `reply_body`
-    writes an answer as it is kept under an idempotency key.
+    writes an answer as it is kept under an idempotency key. `has_shadow`: this process runs the shadow arm, so its
+    requests are sampled for it.
     """
 
     workspace: Workspace
@@ -41,6 +42,7 @@ class Serving:
     request_hash: Callable[[bytes], str]
     reply_body: Callable[[Answer], bytes]
     admissions: Admissions = field(default_factory=Admissions)
+    has_shadow: bool = False
 
     @property
     def routing(self) -> RoutingTable:

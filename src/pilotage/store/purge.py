@@ -30,6 +30,7 @@ _TABLES: Final = (
     "feedback",
     "evaluation_generation",
     "evaluation_assessment",
+    "rollout_pair_text",
 )
 _SESSION: Final = ("SET statement_timeout = 0", "SET lock_timeout = '30s'", "SET maintenance_work_mem = '64MB'")
 

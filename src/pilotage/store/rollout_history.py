@@ -22,7 +22,9 @@ _VERSION = text("""
 SELECT concat_ws('/', r.state, r.state_at, r.wave, r.step, r.decision, r.zeroed, r.latched, r.zero_s, r.incident,
   (SELECT max(v.at) FROM rollout_verdict v WHERE v.rollout = r.id),
   (SELECT count(*) FROM rollout_signature s WHERE s.rollout = r.id),
-  (SELECT i.state FROM incident i WHERE i.id = r.incident))
+  (SELECT i.state FROM incident i WHERE i.id = r.incident),
+  (SELECT count(*) FROM rollout_pair p WHERE p.rollout = r.id AND p.is_counted AND p.state <> 'expected'),
+  (SELECT count(s.ended_at) FROM rollout_shadow s WHERE s.rollout = r.id))
 FROM rollout r WHERE r.id = :rollout
 """)
 

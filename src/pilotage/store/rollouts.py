@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, select, text, update
+from sqlalchemy import Connection, RowMapping, exists, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from pilotage.analysis.verdict import Judgement
@@ -24,6 +24,7 @@ from pilotage.rollout.plan_form import plan_json, read_plan
 from pilotage.rollout.states import ACTIVE, State, WaveState
 from pilotage.store.runs import LeaseLost
 from pilotage.store.tables.rollouts import rollout, rollout_step, rollout_wave
+from pilotage.store.tables.shadow import rollout_shadow
 from pilotage.workspace.plan import Plan
 
 LEASE: Final = timedelta(seconds=10)
@@ -209,7 +210,7 @@ def steps_of(connection: Connection, identifier: str) -> tuple[StoredStep, ...]:
 
 
 def attempts_before(connection: Connection, workflow: str, space: str) -> int:
-    """Return how many rollouts this space has seen since its last completed one (rollouts.md 6.6)."""
+    """Return how many rollouts judged anything here since the last completed one, shadow included (rollouts.md 6.6)."""
     joined = rollout_wave.join(rollout, rollout.c.id == rollout_wave.c.rollout)
     query = (
         select(rollout.c.state)
@@ -217,9 +218,9 @@ def attempts_before(connection: Connection, workflow: str, space: str) -> int:
         .where(
             rollout_wave.c.workflow == workflow,
             rollout_wave.c.space == space,
-            rollout_wave.c.started_at.is_not(None),
+            rollout_wave.c.started_at.is_not(None) | exists().where(rollout_shadow.c.rollout == rollout.c.id),
         )
-        .order_by(rollout_wave.c.started_at.desc())
+        .order_by(rollout.c.created_at.desc(), rollout.c.id.desc())
     )
     count = 0
     for state in connection.scalars(query):

@@ -15,7 +15,7 @@ from pilotage.store.serving_pool import Pool
 
 _ROWS: Final[LiteralString] = """
 SELECT r.space, r.workflow, r.generation, r.stable, r.candidate, r.fraction_ppm, r.cohort, r.pins, r.salt, r.paused,
-  r.closed, r.down, r.failover,
+  r.closed, r.down, r.failover, r.shadow, r.shadow_ppm, r.rollout,
   ARRAY(SELECT q.release FROM space_quarantine q WHERE q.space = r.space AND q.workflow = r.workflow AND q.hard
     AND q.lifted_at IS NULL ORDER BY q.release) AS cut,
   EXISTS (SELECT FROM drift f WHERE f.process = %(process)s AND f.space = r.space AND f.workflow = r.workflow
@@ -25,10 +25,12 @@ SELECT r.space, r.workflow, r.generation, r.stable, r.candidate, r.fraction_ppm,
   OR EXISTS (SELECT FROM drill d WHERE d.workflow = r.workflow AND d.space = r.space AND d.state = 'running'
     AND d.report->>'phase' = 'validating') AS is_probed,
   r.drill->>'release' AS drill,
-  coalesce(s.state, '') AS stable_state, coalesce(c.state, '') AS candidate_state
+  coalesce(s.state, '') AS stable_state, coalesce(c.state, '') AS candidate_state,
+  coalesce(w.state, '') AS shadow_state
 FROM routing r
 LEFT JOIN release s ON s.digest = r.stable
 LEFT JOIN release c ON c.digest = r.candidate
+LEFT JOIN release w ON w.digest = r.shadow
 ORDER BY r.space, r.workflow
 """
 
@@ -52,6 +54,9 @@ class StoredRoute:
     failover: str | None = None
     evicted: bool = False
     cut: tuple[str, ...] = ()
+    shadow: str | None = None
+    shadow_ppm: int = 0
+    rollout: str | None = None
     split: Mapping[str, object]
     withdrawn: frozenset[str]
 
@@ -75,8 +80,8 @@ def _listed(value: object) -> Sequence[object]:
 
 
 def _route(row: Mapping[str, object]) -> StoredRoute:
-    stable, candidate = row["stable"], row["candidate"]
-    states = ((stable, row["stable_state"]), (candidate, row["candidate_state"]))
+    stable, candidate, shadow = row["stable"], row["candidate"], row["shadow"]
+    states = ((stable, row["stable_state"]), (candidate, row["candidate_state"]), (shadow, row["shadow_state"]))
     return StoredRoute(
         space=str(row["space"]),
         workflow=str(row["workflow"]),
@@ -90,6 +95,9 @@ def _route(row: Mapping[str, object]) -> StoredRoute:
         evicted=bool(row["evicted"]),
         cut=tuple(str(digest) for digest in _listed(row["cut"])),
         failover=None if row["failover"] is None else str(row["failover"]),
+        shadow=None if shadow is None else str(shadow),
+        shadow_ppm=int(str(row["shadow_ppm"])),
+        rollout=None if row["rollout"] is None else str(row["rollout"]),
         closed=None if row["closed"] is None else str(row["closed"]),
         split={name: row[name] for name in ("salt", "fraction_ppm", "cohort", "pins")},
         withdrawn=frozenset(str(digest) for digest, state in states if digest and state in WITHDRAWN_STATES),

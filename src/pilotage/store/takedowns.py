@@ -62,6 +62,7 @@ _ERASE: Final = (
         "DELETE FROM evaluation_generation"
         " WHERE documents @> ARRAY[CAST(:corpus AS text) || '/' || CAST(:document AS text)]"
     ),
+    "DELETE FROM rollout_pair_text WHERE documents @> ARRAY[CAST(:corpus AS text) || '/' || CAST(:document AS text)]",
     (
         "DELETE FROM embedding e WHERE e.corpus = :corpus AND e.content_hash IN (SELECT content_hash FROM chunk c"
         " JOIN revision r USING (corpus, rev) WHERE c.corpus = :corpus AND r.document = :document)"

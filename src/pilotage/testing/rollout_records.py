@@ -18,6 +18,7 @@ from pilotage.core.canonical import Json
 from pilotage.core.ids import new_ulid
 from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.rollout.assignment import Arm, Cohort, Split, assign
+from pilotage.rollout.pairing import sample_bucket
 from pilotage.store.ledger_entries import append_many
 from pilotage.store.ledger_sequencing import number_all
 from pilotage.store.routes import Route, read_route
@@ -83,8 +84,11 @@ class RecordedTraffic:
             return None
         outcome, detail = self._outcome(index, faults)
         now = self.world.clock.now()
+        name = new_ulid(now + timedelta(microseconds=index))
+        if arm is Arm.STABLE and route.shadow_ppm and sample_bucket(route.salt, name) < route.shadow_ppm:
+            detail["shadowed_for"] = route.rollout
         return {
-            "id": new_ulid(now + timedelta(microseconds=index)),
+            "id": name,
             "at": now,
             "space": self.space,
             "workflow": WORKFLOW,

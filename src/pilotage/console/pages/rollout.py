@@ -22,10 +22,11 @@ from pilotage.console.words import Status
 from pilotage.control.abort_rollout import abort_rollout
 from pilotage.control.decide_rollout import sign_go
 from pilotage.control.pause_rollout import pause_rollout, resume_rollout
+from pilotage.control.shadow_status import PhaseView
 from pilotage.control.start_rollout import Started, StartRequest, start_rollout
 from pilotage.control.view_rollout import RolloutView, view_rollout
 from pilotage.core.errors import UsageError
-from pilotage.core.reason import Refusal
+from pilotage.core.reason import Reason, Refusal
 from pilotage.store.rollout_history import PastVerdict
 from pilotage.store.rollouts import StoredRollout, list_rollouts
 
@@ -54,6 +55,17 @@ class TestRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseRow:
+    """Shadow or replay as the page says it."""
+
+    name: str
+    word: Status
+    says: str
+    reasons: Sequence[Reason]
+    tests: Sequence[TestRow]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
     """What the live region shows."""
 
@@ -64,6 +76,7 @@ class Live:
     stages: Sequence[tuple[str, str, str, bool]]
     weight: str
     as_of: datetime
+    phases: Sequence[PhaseRow] = ()
 
 
 def show_rollouts(visit: Visit) -> Page:
@@ -97,6 +110,23 @@ def live_of(visit: Visit) -> Live:
         stages=_stages(view),
         weight=_step_of(view.stored)[1],
         as_of=visit.now if view.verdict is None else view.verdict.at,
+        phases=[_phase(one) for one in view.phases],
+    )
+
+
+def _phase(one: PhaseView) -> PhaseRow:
+    pairs, tally = one.tally.counters, one.tally
+    over = f", {tally.skipped:,} over the cost" if tally.skipped else ""
+    says = (
+        f"{pairs.every.n:,} pairs: the candidate {pairs.worse:,} times worse, {pairs.better:,} times better. "
+        f"{pairs.lost:,} lost, {tally.waiting:,} waiting{over}."
+    )
+    return PhaseRow(
+        name=one.phase.label.value.capitalize(),
+        word=_OUTCOMES.get(one.outcome, Status.UNKNOWN),
+        says=says,
+        reasons=one.verdict.reasons,
+        tests=[_row(name, test.as_json()) for name, test in sorted(one.verdict.tests.items())],
     )
 
 

@@ -12,7 +12,7 @@ from pilotage.serving.context import Admitted, Routed
 from pilotage.serving.outcome import TrafficKind
 from pilotage.serving.refusal import Code, Refusal
 from pilotage.serving.residency import fits_model
-from pilotage.serving.routing import Arm, Release, RoutingRow, effective_split
+from pilotage.serving.routing import Arm, Release, RoutingRow, effective_split, shadowed_for
 from pilotage.serving.service import Serving
 from pilotage.serving.steps.extend import extend
 from pilotage.space.residency import fits
@@ -45,9 +45,13 @@ async def route(context: Admitted, serving: Serving) -> Routed | Refusal:
     refusal = _residency(context, release, serving)
     if refusal is not None:
         return refusal
-    if arm is Arm.CANDIDATE and context.asker.kind is TrafficKind.USER and principal.id not in row.split.pins:
+    counts = context.asker.kind is TrafficKind.USER and principal.id not in row.split.pins
+    if counts and arm is Arm.CANDIDATE:
         serving.admissions.count(row.space, row.workflow, digest)
-    return extend(context, Routed, release=release, arm=arm)
+    sampled = None
+    if counts and arm is Arm.STABLE and serving.has_shadow:
+        sampled = shadowed_for(row, context.interaction, confirmed_s_ago=serving.monotonic() - table.confirmed_at)
+    return extend(context, Routed, release=release, arm=arm, shadowed_for=sampled)
 
 
 def _closed(row: RoutingRow, serving: Serving) -> Refusal:
