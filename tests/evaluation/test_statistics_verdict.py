@@ -419,3 +419,13 @@ def test_free_latencies_have_no_ratio_and_missing_ones_no_worst() -> None:
     thin = arm("new", {"latency_ms": [5.0 + i / 10 for i in range(99)] + [None]})
     limit = judge(thin, None, shared(golden(100), "latency_ms"), ask("latency_ms <= 100"))
     assert codes(limit) == {"LIMIT_UNDECIDED"}
+
+
+def test_an_imported_assertion_nobody_checks_blocks_the_gate() -> None:
+    cases = golden(100)
+    good = arm("new", {"answer_accuracy": [1.0] * 100})
+    rules = Settings(golden=DIGEST, cases=cases, measures=MEASURES, primary="answer_accuracy")
+    assert judge(good, None, rules, ask("answer_accuracy >= 0.5")).verdict is Verdict.GO
+    first = {"c0000": replace(cases["c0000"], unsupported=("imported:javascript",))}
+    found = judge(good, None, replace(rules, cases={**cases, **first}), ask("answer_accuracy >= 0.5"))
+    assert (found.verdict, codes(found)) == (Verdict.INCONCLUSIVE, {"CASE_UNSUPPORTED"})

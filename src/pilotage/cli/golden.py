@@ -1,4 +1,4 @@
-"""`pilotage golden lint | diff | leaks`."""
+"""`pilotage golden lint | diff | leaks`, and the group of all commands on golden sets."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from pilotage.cli import golden_import, golden_review
 from pilotage.cli.options import NO, Options, command
+from pilotage.cli.runtime import Runtime
 from pilotage.control.golden_sets import diff_golden, lint_golden, list_leaks
 from pilotage.control.load_workspace import find_workspace
 
 Digest = Annotated[str, typer.Argument(metavar="DIGEST", help="Digest, or at least 8 of its hex digits.")]
 
 
-def register(app: typer.Typer) -> None:
+def register(app: typer.Typer, runtime: Runtime) -> None:
     """Add the commands."""
     group = typer.Typer(no_args_is_help=True, help="Golden sets: what they hold, what changed, what leaked.")
     for name, function in (("lint", lint), ("diff", diff), ("leaks", leaks)):
         group.command(name)(command(function))
+    golden_review.register(group, runtime)
+    golden_import.register(group, runtime)
     app.add_typer(group, name="golden")
 
 

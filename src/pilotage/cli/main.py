@@ -48,7 +48,7 @@ def make_app(runtime: Runtime) -> typer.Typer:
     report.register(app)
     evaluate.register(app, runtime)
     suite.register(app, runtime)
-    golden.register(app)
+    golden.register(app, runtime)
     rollout.register(app)
     rollback.register(app)
     incident.register(app)

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from pilotage.control.evaluation_drive import Scoring, measured
 from pilotage.control.evaluation_evidence import attach_run
 from pilotage.control.fairness_finish import conclude_fairness
+from pilotage.control.gate_split import count_looks
 from pilotage.control.golden_sets import leaks_of
 from pilotage.control.instance import Instance
 from pilotage.control.own_coverage import Scored, attach_coverage
@@ -33,7 +34,7 @@ from pilotage.evaluation.target import Reply
 from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.ledger.tree import leaf_hash, root_of
 from pilotage.store.evaluation_answers import assessments_of, generations_of, put_assessments
-from pilotage.store.evaluation_runs import complete_run, count_attempts, gating_attempts
+from pilotage.store.evaluation_runs import complete_run, gating_attempts
 from pilotage.store.evaluation_tasks import DoneTask, done_tasks
 from pilotage.store.ledger_entries import append
 
@@ -71,7 +72,7 @@ def _conclude(connection: Connection, plan: Plan, scoring: Scoring, answers: Ans
             earlier = gating_attempts(connection, plan.run) if plan.run.is_gating else ()
             attempts = Attempts(
                 verdicts=tuple(one.verdict or "" for one in earlier),
-                count=count_attempts(connection, plan.run.workflow, plan.run.golden_digest),
+                count=count_looks(connection, plan),
             )
             asked = Asked(
                 release=plan.run.release,

@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
+from pilotage.control.golden_candidates import propose_from_feedback
 from pilotage.control.instance import Instance
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import InteractionId, is_ulid, new_ulid
@@ -84,7 +85,10 @@ def give_feedback(  # noqa: PLR0913 - the command's options, one argument each
             at=now,
         )
         add_feedback(connection, stored)
-        _enter(connection, stored, found, texts)
+        candidate = None
+        if rating is Rating.DOWN:
+            candidate = propose_from_feedback(instance, connection, stored, found)
+        _enter(connection, stored, found, texts, candidate)
     return FeedbackGiven(
         id=stored.id,
         interaction=found.id,
@@ -97,7 +101,13 @@ def give_feedback(  # noqa: PLR0913 - the command's options, one argument each
     )
 
 
-def _enter(connection: Connection, stored: StoredFeedback, found: StoredInteraction, texts: Mapping[str, str]) -> None:
+def _enter(
+    connection: Connection,
+    stored: StoredFeedback,
+    found: StoredInteraction,
+    texts: Mapping[str, str],
+    candidate: str | None,
+) -> None:
     opened = disclosures_of(texts, entropy=secrets.token_bytes)
     entry = encode_entry(
         id=new_ulid(stored.at),
@@ -106,7 +116,12 @@ def _enter(connection: Connection, stored: StoredFeedback, found: StoredInteract
         actor=stored.principal,
         subject=stored.id,
         space=found.space,
-        data={"interaction": found.id, "rating": stored.rating, "workflow": found.workflow},
+        data={
+            "interaction": found.id,
+            "rating": stored.rating,
+            "workflow": found.workflow,
+            **({} if candidate is None else {"candidate": candidate}),
+        },
         commit=commitments_of(opened),
     )
     append(connection, entry, opened)

@@ -92,7 +92,8 @@ def _shingles(tokens: Sequence[str]) -> frozenset[tuple[str, ...]]:
 
 
 @lru_cache(maxsize=16_384)
-def _trigrams(text: str) -> frozenset[str]:
+def trigrams(text: str) -> frozenset[str]:
+    """Return the runs of three characters of a text in normal form; a shorter text is its own."""
     return frozenset(text[start : start + 3] for start in range(max(1, len(text) - 2)))
 
 
@@ -133,9 +134,9 @@ def _in_documents(case: GoldenCase, documents: Sequence[tuple[str, frozenset[tup
 def _between_splits(cases: Sequence[GoldenCase], dev: Sequence[GoldenCase]) -> list[Leak]:
     """Compare only questions that share enough trigrams by length: |A| / |B| bounds the similarity."""
     found: list[Leak] = []
-    theirs = [(one.id, _trigrams(normalise(one.question))) for one in dev]
+    theirs = [(one.id, trigrams(normalise(one.question))) for one in dev]
     for case in cases:
-        mine = _trigrams(normalise(case.question))
+        mine = trigrams(normalise(case.question))
         for name, other in theirs:
             if min(len(mine), len(other)) < NEAR_TWIN * max(len(mine), len(other)):
                 continue

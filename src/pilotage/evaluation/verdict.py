@@ -149,6 +149,14 @@ def _gaps(settings: Settings, question: Question, results: Sequence[CriterionRes
         for tag, least in sorted(question.required_tags.items())
         if held[tag] < least
     )
+    unread = sorted(name for name, case in settings.cases.items() if case.unsupported)
+    if unread:
+        what = ", ".join(settings.cases[unread[0]].unsupported)
+        text = (
+            f"{len(unread)} cases carry imported assertions that no scorer checks: {unread[0]} ({what}). "
+            "Write them as facts, or take `unsupported` out of the row."
+        )
+        gaps.append(Reason(code="CASE_UNSUPPORTED", text=text, where=unread[0], observed=str(len(unread)), limit="0"))
     if question.attempts > question.max_attempts:
         text = f"The gate split has decided {question.attempts} times; add 20 % new cases."
         limit = str(question.max_attempts)

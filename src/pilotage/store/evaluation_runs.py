@@ -72,16 +72,19 @@ def gating_attempts(connection: Connection, run: EvaluationRun) -> tuple[Evaluat
     return tuple(_run(row) for row in connection.execute(query).mappings())
 
 
-def count_attempts(connection: Connection, workflow: WorkflowName, golden_digest: Digest) -> int:
-    """Return how many gating runs a golden set has been used for."""
-    query = select(func.count()).where(
-        evaluation_run.c.workflow == workflow,
-        evaluation_run.c.golden_digest == golden_digest,
-        evaluation_run.c.kind == RunKind.EVALUATION.value,
-        evaluation_run.c.is_gating,
-        evaluation_run.c.state == RunState.COMPLETED.value,
+def gating_uses(connection: Connection, workflow: WorkflowName) -> tuple[tuple[Digest, Digest], ...]:
+    """Return golden digest and release of every completed gating run of a workflow, newest first."""
+    query = (
+        select(evaluation_run.c.golden_digest, evaluation_run.c.release)
+        .where(
+            evaluation_run.c.workflow == workflow,
+            evaluation_run.c.kind == RunKind.EVALUATION.value,
+            evaluation_run.c.is_gating,
+            evaluation_run.c.state == RunState.COMPLETED.value,
+        )
+        .order_by(evaluation_run.c.requested_at.desc(), evaluation_run.c.id.desc())
     )
-    return int(connection.scalar(query) or 0)
+    return tuple((Digest(golden), Digest(release)) for golden, release in connection.execute(query))
 
 
 def move_run(

@@ -135,3 +135,25 @@ evaluation_void = Table(
     Column("reason", Text, nullable=False),
     Column("at", TIMESTAMP(timezone=True), nullable=False),
 )
+
+golden_candidate = Table(
+    "golden_candidate",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("workflow", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("row", JSONB, nullable=False),
+    Column("sources", ARRAY(Text), nullable=False),
+    Column("asked_by", ARRAY(Text), nullable=False),
+    Column("blocked_by", Text, nullable=False, server_default=text("''")),
+    Column("at", TIMESTAMP(timezone=True), nullable=False),
+    Column("decided_by", Text),
+    Column("decided_at", TIMESTAMP(timezone=True)),
+    Column("reason", Text, nullable=False, server_default=text("''")),
+    Column("golden", Text, nullable=False, server_default=text("''")),
+    CheckConstraint("state IN ('open', 'blocked', 'accepted', 'rejected')"),
+    CheckConstraint("origin IN ('feedback', 'imported')"),
+    CheckConstraint("(state IN ('accepted', 'rejected')) = (decided_by IS NOT NULL AND decided_at IS NOT NULL)"),
+    Index("golden_candidate_workflow", "workflow", "state", "at"),
+)

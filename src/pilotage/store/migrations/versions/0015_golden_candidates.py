@@ -1,0 +1,20 @@
+"""Candidates of golden sets."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from alembic import op
+
+from pilotage.store.script import run_script
+
+revision = "0015"
+down_revision = "0014"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the schema's SQL as written."""
+    sql = resources.files("pilotage.store.migrations") / "sql" / "0015_golden_candidates.sql"
+    run_script(op.get_bind(), sql.read_text(encoding="utf-8"))

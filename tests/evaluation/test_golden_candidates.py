@@ -1,0 +1,295 @@
+"""A correction becomes a case through a steward only, holds no person, and leaves its trace (evaluation.md 2.6)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+from tests.evaluation.world import World, make_world
+
+from pilotage.app import Joined
+from pilotage.cli.runtime import Question
+from pilotage.control import golden_review
+from pilotage.control.give_feedback import Rating, give_feedback
+from pilotage.control.golden_candidates import candidates_of
+from pilotage.control.golden_import import Brought, ImportFormat, import_cases
+from pilotage.control.golden_review import Acceptance, Decided, accept_candidate, reject_candidate
+from pilotage.control.load_workspace import load_workspace
+from pilotage.core.errors import Conflict, InvalidFiles, NotFound, UsageError
+from pilotage.core.reason import Refusal
+from pilotage.ledger.entry import decode_entry
+from pilotage.store.ledger_entries import entries_of
+from pilotage.store.pseudonyms import pseudonym_of
+
+pytestmark = pytest.mark.store
+PEOPLE = """  - {id: cara, name: Cara Example, email: cara@example.com, groups: [staff], roles: [qa-lead]}
+  - {id: dan, name: Dan Example, email: dan@example.com, groups: [staff, lending], roles: [test-engineer]}
+  - {id: eva, name: Eva Example, email: eva@example.com, groups: [], roles: [qa-lead]}
+"""
+GOLDEN = "workflows/assistant/golden/first.jsonl"
+
+
+@pytest.fixture(scope="module")
+def bank(engine: Engine, open_folder: Path) -> World:
+    folder = open_folder / "candidates"
+    folder.mkdir()
+    world = make_world(engine, folder, cases=4)
+    declared = (world.root / "pilotage.yaml").read_text()
+    world.write("pilotage.yaml", declared.replace("spaces:\n", PEOPLE + "spaces:\n", 1))
+    world.seal()
+    return world
+
+
+@pytest.fixture
+def world(bank: World) -> World:
+    """The bank with no candidate, and its golden file as it was."""
+    with bank.instance.engine.begin() as connection:
+        connection.execute(text("DELETE FROM golden_candidate"))
+    rows = (bank.root / GOLDEN).read_text().splitlines(keepends=True)[:4]
+    bank.write(GOLDEN, "".join(rows))
+    bank.clock.advance(timedelta(minutes=1))
+    return bank
+
+
+def redact(world: World) -> Callable[[str], str]:
+    return Joined().redact(world.instance)
+
+
+def correct(world: World, question: str, correction: str | None, *, by: str = "ben") -> str:
+    """Ask, say that the answer was wrong, and return the interaction."""
+    world.clock.advance(timedelta(seconds=1))
+    asker = world.person(by)
+    asked = Question(workflow="assistant", text=question, space="sandbox")
+    interaction = str(Joined().ask(world.instance, asker, asked)["interaction"])
+    give_feedback(
+        world.instance,
+        actor=asker,
+        interaction=interaction,
+        rating=Rating.DOWN,
+        redact=redact(world),
+        correction=correction,
+    )
+    return interaction
+
+
+def waiting(world: World, by: str = "cara", **asked: Any) -> list[dict[str, Any]]:
+    found = candidates_of(world.instance, actor=world.person(by), **asked)
+    assert not isinstance(found, Refusal), found
+    return list(found["candidates"])
+
+
+def accept(world: World, candidate: str, by: str = "cara", **given: Any) -> Decided | Refusal:
+    return accept_candidate(
+        world.instance,
+        actor=world.person(by),
+        identifier=candidate,
+        acceptance=Acceptance(**given),
+        redact=redact(world),
+    )
+
+
+def codes(done: object) -> list[str]:
+    assert isinstance(done, Refusal), done
+    return [one.code for one in done.reasons]
+
+
+def test_candidates_hold_no_person(world: World) -> None:
+    correct(world, "What is the Kelso fee for jo.bloggs@example.com?", "51 dollars, said jo.bloggs@example.com")
+    [found] = waiting(world)
+    assert found["row"]["as"] == "clerk"
+    with world.instance.engine.connect() as connection:
+        stored = str(connection.execute(text("SELECT row::text FROM golden_candidate")).scalars().all())
+        mine = pseudonym_of(connection, str(world.person("ben").id))
+    for text_ in (json.dumps(found), stored):
+        assert "jo.bloggs" not in text_
+        assert "ben" not in json.dumps(found)
+        assert mine not in text_
+
+
+def test_the_persona_may_see_what_the_asker_saw(world: World) -> None:
+    correct(world, "What is the Kelso parking fee?", "61 dollars", by="dan")
+    assert [one["row"]["as"] for one in waiting(world)] == ["lender"]
+
+
+def test_without_an_equal_persona_a_candidate_is_blocked_until_there_is_one(world: World) -> None:
+    correct(world, "When do branches open?", "At nine.", by="eva")
+    [found] = waiting(world)
+    assert (found["state"], found["blocked_by"], found["row"]["as"]) == ("blocked", "no_equivalent_persona", None)
+    assert codes(accept(world, found["candidate"])) == ["NO_EQUIVALENT_PERSONA"]
+    settings = (world.root / "workflows/assistant/evaluation.yaml").read_text()
+    world.write(
+        "workflows/assistant/evaluation.yaml", settings.replace("personas:\n", "personas:\n  - {name: visitor}\n")
+    )
+    rows = (world.root / GOLDEN).read_text()
+    done = accept(world, found["candidate"], facts=("nine",))
+    last = _golden(world)[-1]
+    (world.root / GOLDEN).write_text(rows)
+    world.write("workflows/assistant/evaluation.yaml", settings)
+    assert isinstance(done, Decided)
+    assert last["as"] == "visitor"
+
+
+def test_an_accepted_case_has_its_line_its_row_and_its_ledger_entry(world: World) -> None:
+    interaction = correct(world, "What is the Marlow fee?", "64 dollars")
+    [found] = waiting(world)
+    done = accept(world, found["candidate"], facts=("64 dollars",), citations=("marlow-locker.md",), reason="right")
+    assert isinstance(done, Decided)
+    [case] = [row for row in _golden(world) if row["id"] == done.case]
+    assert case["question"] == "What is the Marlow fee?"
+    assert case["expect"] == {"answer": "64 dollars", "facts": ["64 dollars"], "citations": ["marlow-locker.md"]}
+    assert case["provenance"]["source"] == interaction
+    assert case["provenance"]["reviewer"] == "cara"
+    with world.instance.engine.connect() as connection:
+        [entry] = entries_of(connection, found["candidate"])
+    data = decode_entry(entry.bytes).data
+    assert (data["decision"], data["case"], data["golden"]) == ("accepted", done.case, "first")
+    assert waiting(world) == []
+    assert [one["state"] for one in waiting(world, decided=True)] == ["accepted"]
+    load_workspace(world.root)
+
+
+def _golden(world: World) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (world.root / GOLDEN).read_text().splitlines()]
+
+
+def test_neither_asker_nor_prompt_author_nor_a_stranger_reviews(world: World) -> None:
+    correct(world, "What is the Oakham fee?", "68 dollars", by="dan")
+    [found] = waiting(world)
+    before = (world.root / GOLDEN).read_bytes()
+    assert codes(accept(world, found["candidate"], by="dan")) == ["OWN_CANDIDATE"]
+    assert codes(accept(world, found["candidate"], by="ada")) == ["NOT_PERMITTED", "PROMPT_AUTHOR"]
+    assert codes(accept(world, found["candidate"], by="ben")) == ["NOT_PERMITTED"]
+    done = reject_candidate(
+        world.instance, actor=world.person("dan"), identifier=found["candidate"], reason="mine, so no"
+    )
+    assert codes(done) == ["OWN_CANDIDATE"]
+    assert (world.root / GOLDEN).read_bytes() == before
+    assert [one["state"] for one in waiting(world)] == ["open"]
+
+
+def test_a_second_account_of_the_asker_is_the_asker(world: World) -> None:
+    correct(world, "What is the Upton fee?", "80 dollars", by="dan")
+    [found] = waiting(world)
+    twin = replace(world.person("dan"), id="https://login.example.com|dan-2", via="oidc")  # type: ignore[arg-type]
+    done = accept_candidate(
+        world.instance,
+        actor=twin,
+        identifier=found["candidate"],
+        acceptance=Acceptance(),
+        redact=redact(world),
+    )
+    assert codes(done) == ["OWN_CANDIDATE"]
+
+
+def test_a_named_steward_alone_decides(world: World) -> None:
+    correct(world, "What is the Selby fee?", "76 dollars", by="dan")
+    [found] = waiting(world)
+    meta = world.root / "workflows/assistant/golden/first.meta.yaml"
+    meta.write_text("steward: eva\n")
+    try:
+        assert codes(accept(world, found["candidate"], by="cara")) == ["NOT_STEWARD"]
+        assert isinstance(accept(world, found["candidate"], by="eva"), Decided)
+    finally:
+        meta.unlink()
+
+
+def test_the_same_question_joins_the_candidate_that_waits(world: World) -> None:
+    correct(world, "What is the Whitby locker fee, please?", "84 dollars")
+    correct(world, "What is the Whitby locker fee please?", "84 dollars a month", by="cara")
+    correct(world, "Is there a desk?", "No.")
+    found = waiting(world)
+    assert [one["asked"] for one in found] == [2, 1]
+    assert codes(accept(world, found[0]["candidate"], by="cara")) == ["OWN_CANDIDATE"]
+
+
+def test_a_rating_without_a_correction_makes_no_candidate(world: World) -> None:
+    correct(world, "What is the Yarm fee?", None)
+    assert waiting(world) == []
+
+
+def test_a_decision_stands(world: World) -> None:
+    correct(world, "What is the Frome fee?", "98 dollars", by="dan")
+    [found] = waiting(world)
+    with pytest.raises(UsageError, match="reason"):
+        reject_candidate(world.instance, actor=world.person("cara"), identifier=found["candidate"], reason=" ")
+    done = reject_candidate(world.instance, actor=world.person("cara"), identifier=found["candidate"], reason="vague")
+    assert isinstance(done, Decided)
+    with pytest.raises(Conflict, match="rejected"):
+        accept(world, found["candidate"])
+    with pytest.raises(NotFound, match="no candidate"):
+        accept(world, "01ARZ3NDEKTSV4RRFFQ69G5FAV")
+
+
+def test_a_line_whose_transaction_was_lost_is_not_doubled(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    correct(world, "What is the Jarrow fee?", "58 dollars", by="dan")
+    [found] = waiting(world)
+    honest = golden_review._write
+
+    def dies_after(path: Path, data: bytes) -> None:
+        honest(path, data)
+        message = "The disk is gone."
+        raise OSError(message)
+
+    with monkeypatch.context() as dying:
+        dying.setattr(golden_review, "_write", dies_after)
+        with pytest.raises(OSError, match="disk"):
+            accept(world, found["candidate"], facts=("58 dollars",))
+    assert [one["state"] for one in waiting(world)] == ["open"]
+    assert isinstance(accept(world, found["candidate"], facts=("58 dollars",)), Decided)
+    rows = [row["id"] for row in _golden(world)]
+    assert len(rows) == len(set(rows)) == 5
+
+
+def test_a_fact_with_a_person_in_it_is_refused_and_a_bad_one_names_its_line(world: World) -> None:
+    correct(world, "What is the Bewdley fee?", "88 dollars", by="dan")
+    [found] = waiting(world)
+    with pytest.raises(UsageError, match="personal data"):
+        accept(world, found["candidate"], facts=("mail jo.bloggs@example.com",))
+    with pytest.raises(InvalidFiles, match=r"first\.jsonl:5"):
+        accept(world, found["candidate"], facts=("88 dollars",), refuse=True)
+    assert [one["state"] for one in waiting(world)] == ["open"]
+
+
+def test_a_candidate_of_two_weeks_is_overdue(world: World) -> None:
+    correct(world, "What is the Corbridge fee?", "90 dollars", by="dan")
+    assert [one["overdue"] for one in waiting(world)] == [False]
+    world.clock.advance(timedelta(days=14))
+    assert [one["overdue"] for one in waiting(world)] == [True]
+
+
+def bring(world: World, *rows: object, by: str = "dan", asker: str = "clerk") -> dict[str, Any] | Refusal:
+    data = "".join(f"{json.dumps(row)}\n" for row in rows).encode()
+    brought = Brought(workflow="assistant", form=ImportFormat.OPENAI_EVALS, asker=asker, data=data)
+    return import_cases(world.instance, actor=world.person(by), brought=brought, redact=redact(world))
+
+
+def test_imported_cases_are_candidates_that_another_person_accepts(world: World) -> None:
+    done = bring(
+        world,
+        {"input": "What is the Linton fee of jo.bloggs@example.com?", "ideal": "62 dollars"},
+        {"input": "What is the Ashford locker fee?", "ideal": "40 dollars"},
+        {"ideal": "alone"},
+    )
+    assert not isinstance(done, Refusal)
+    assert (done["read"], done["imported"], done["converted"], done["candidates"]) == (3, 0, 1, 1)
+    assert [one["reason"] for one in done["skipped"]] == ["It has no question.", "It asks the same as a golden case."]
+    assert [one["lost"] for one in done["lossy"]] == ["personal data"]
+    [found] = waiting(world)
+    assert "jo.bloggs" not in json.dumps(found)
+    assert codes(accept(world, found["candidate"], by="dan")) == ["OWN_CANDIDATE"]
+    assert isinstance(accept(world, found["candidate"], by="cara"), Decided)
+    assert _golden(world)[-1]["expect"]["facts"] == [{"any": ["62 dollars"]}]
+    load_workspace(world.root)
+
+
+def test_who_may_not_edit_golden_sets_imports_nothing(world: World) -> None:
+    assert codes(bring(world, {"input": "q?", "ideal": "a"}, by="ben")) == ["NOT_PERMITTED"]
+    with pytest.raises(UsageError, match="persona"):
+        bring(world, {"input": "q?", "ideal": "a"}, asker="nobody")
+    assert waiting(world) == []
