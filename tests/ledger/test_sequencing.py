@@ -77,6 +77,17 @@ def test_what_one_transaction_wrote_in_one_millisecond_keeps_its_order(ledger: L
     assert [data for _, data in numbered(ledger)] == [entry.bytes for entry in written]
 
 
+def test_a_leader_whose_session_died_gives_up_quietly_and_another_takes_over(ledger: LedgerHome) -> None:
+    with ledger.engine.connect() as leading, ledger.engine.connect() as other:
+        assert take_leadership(leading) is not None
+        process = leading.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        other.execute(text("SELECT pg_terminate_backend(:process)"), {"process": process})
+        other.commit()
+        give_up_leadership(leading)
+        assert take_leadership(other) is not None
+        give_up_leadership(other)
+
+
 def test_a_rolled_back_entry_leaves_no_gap(ledger: LedgerHome, entry_of: EntryOf) -> None:
     add(ledger, entry_of, 1)
     with ledger.engine.connect() as connection:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -68,9 +67,7 @@ class Sequencer:
             try:
                 self._lead(connection, generation, stop)
             finally:
-                # A dead session has already lost the lock; the error that killed it is the one to report.
-                with suppress(SQLAlchemyError):
-                    give_up_leadership(connection)
+                give_up_leadership(connection)
 
     def _lead(self, connection: Connection, generation: int, stop: threading.Event) -> None:
         refusal = check_restore(self._instance)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from pilotage.core.errors import Conflict, IntegrityError, Unavailable
 from pilotage.ledger import tiles
@@ -131,12 +132,19 @@ def take_leadership(connection: Connection) -> int | None:
 
 
 def give_up_leadership(connection: Connection) -> None:
-    """Release the lock and return the session to the pool as it was."""
-    connection.rollback()
-    for setting in ("idle_session_timeout", "idle_in_transaction_session_timeout"):
-        connection.execute(text(f"RESET {setting}"))
-    connection.execute(_UNLOCK, {"key": LOCK_KEY})
-    connection.commit()
+    """Release the lock and return the session to the pool as it was.
+
+    A session that died has lost the lock already, and one that cannot be put right leaves the pool: what was numbered
+    stays numbered, and the error that killed it is the one to report.
+    """
+    try:
+        connection.rollback()
+        for setting in ("idle_session_timeout", "idle_in_transaction_session_timeout"):
+            connection.execute(text(f"RESET {setting}"))
+        connection.execute(_UNLOCK, {"key": LOCK_KEY})
+        connection.commit()
+    except SQLAlchemyError:
+        connection.invalidate()
 
 
 def number_batch(connection: Connection, generation: int, *, limit: int = BATCH_ENTRIES) -> Batch:
