@@ -59,6 +59,8 @@ def test_every_operation_is_a_command_of_the_command_line() -> None:
     known = set(_commands(typer.main.get_command(make_app(Joined()))))
     assert {one.command for one in OPERATIONS} <= known
     assert len({one.id for one in OPERATIONS}) == len(OPERATIONS)
+    bodies = {one.takes for one in OPERATIONS if one.takes is not None}
+    assert len({one.__name__ for one in bodies}) == len(bodies)  # the document describes a body by its name
 
 
 def _commands(command: Any, *above: str) -> Iterator[str]:
