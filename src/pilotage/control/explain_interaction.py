@@ -9,7 +9,7 @@ NotFound; a part that was erased or is not numbered yet says so instead of being
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -19,19 +19,20 @@ from pilotage.control.instance import Instance
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.core.errors import NotFound
-from pilotage.core.ids import InteractionId, is_ulid, new_ulid
-from pilotage.identity.principal import Principal
+from pilotage.core.ids import CorpusName, InteractionId, is_ulid, new_ulid
+from pilotage.identity.principal import Principal, acl_names
 from pilotage.identity.roles import Action, Role, may
 from pilotage.ledger.commitment import SALT_BYTES, is_opened_by
 from pilotage.ledger.entry import EntryKind, decode_entry, encode_entry
 from pilotage.ledger.tiles import inclusion_proof, root
 from pilotage.ledger.tree import leaf_hash
-from pilotage.store.explanations import PassageOrigin, passages_of, release_note
+from pilotage.store.explanations import REMOVED, PassageOrigin, passages_of, release_note
 from pilotage.store.feedback import feedback_of
 from pilotage.store.incidents import incident_under_way
 from pilotage.store.interactions import StoredInteraction, interaction_by_id
 from pilotage.store.ledger_entries import StoredEntry, append, entries_of
 from pilotage.store.ledger_sequencing import read_head, tile_reader
+from pilotage.store.passages import Reader, read_passages
 from pilotage.store.pseudonyms import pseudonym_of
 
 _AUDITORS_ONLY = ("allowed_count", "allowed_fingerprint", "acl_generation")
@@ -93,6 +94,8 @@ def explain_interaction(instance: Instance, *, actor: Principal, interaction: st
             raise NotFound("interaction_not_found", message, hint="Use the id of an answer you were given.")
         explained = _explained(connection, found, is_auditor=is_auditor)
         if found.principal != viewer:
+            explained = _as_another_may_see(connection, explained, actor, is_auditor=is_auditor)
+        if found.principal != viewer:
             _record_opening(connection, found, viewer, ground, instance.clock.now())
         return explained
 
@@ -152,6 +155,20 @@ def _explained(connection: Connection, found: StoredInteraction, *, is_auditor: 
         feedback=[{"rating": item.rating, "comment": item.comment} for item in feedback_of(connection, found.id)],
         proof=_proofs(connection, found),
     )
+
+
+def _as_another_may_see(
+    connection: Connection, explained: Explanation, actor: Principal, *, is_auditor: bool
+) -> Explanation:
+    """Leave out passages that the viewer may not read now; an auditor learns how many they are."""
+    corpus = explained.release.get("corpus")
+    if not isinstance(corpus, str) or not explained.passages:
+        return explained
+    places = [(one.rev, one.chunk) for one in explained.passages]
+    readable = read_passages(connection, CorpusName(corpus), places, Reader(names=acl_names(actor)))
+    shown = [one for one in explained.passages if one.document == REMOVED or (one.rev, one.chunk) in readable]
+    hidden = {"passages_hidden": len(explained.passages) - len(shown)} if is_auditor else {}
+    return replace(explained, passages=shown, allowed={**explained.allowed, **hidden})
 
 
 def _some(detail: Mapping[str, Json], *names: str) -> dict[str, Json]:

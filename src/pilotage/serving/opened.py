@@ -92,8 +92,7 @@ class OpenServing:
     """The running parts; `serving` is what the pipeline takes."""
 
     def __init__(self, parts: ServingParts) -> None:
-        conninfo = psycopg_url(parts.url)
-        gateway = parts.workspace.gateway
+        conninfo, gateway = psycopg_url(parts.url), parts.workspace.gateway
         secret = parts.keyring.derive(_REQUEST_PURPOSE)
         self._parts = parts
         self.pool: Pool = make_pool(conninfo)
@@ -132,12 +131,16 @@ class OpenServing:
         )
         self.shadow = ShadowArm(self.serving, PairWriter(self.pool), SupportScorer())
         self.probes, self.candidate_probes = self._probes(name)
-        self.checks = HealthChecks(
+        self.checks = self._health(name)
+
+    def _health(self, name: str) -> HealthChecks:
+        """Return what looks at the health of this process's spaces."""
+        return HealthChecks(
             self.serving,
             ReportWriter(self.pool, process=name),
             table=lambda: self.routing.current,
-            indexed=parts.indexed,
-            corpus_held=parts.corpus_held,
+            indexed=self._parts.indexed,
+            corpus_held=self._parts.corpus_held,
         )
 
     def _probes(self, name: str) -> tuple[RollbackProbes, CandidateProbes]:

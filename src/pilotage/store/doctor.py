@@ -22,7 +22,19 @@ from pilotage.store.drift import open_drift
 from pilotage.store.engine import OLDEST_MAJOR
 from pilotage.store.processes import SKEW_MS, Process, list_processes, skew_reason
 from pilotage.store.space_health import StoredHealth, list_health
-from pilotage.store.tables import console, corpora, evaluation, gates, ledger, releases, rollouts, runs, serving, spaces
+from pilotage.store.tables import (
+    console,
+    corpora,
+    evaluation,
+    gates,
+    ledger,
+    releases,
+    rollouts,
+    runs,
+    serving,
+    shadow,
+    spaces,
+)
 
 LATE_AFTER: Final = timedelta(seconds=60)
 MERGE_DELAY: Final = timedelta(seconds=10)
@@ -43,6 +55,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "evaluation": _tables_of(evaluation),
     "rollouts": _tables_of(rollouts),
     "console": _tables_of(console),
+    "shadow": _tables_of(shadow),
     "spaces": _tables_of(spaces),
     "queue": ("procrastinate.procrastinate_jobs", "procrastinate.procrastinate_events"),
 }

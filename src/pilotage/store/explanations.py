@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import Connection, text
 
@@ -22,6 +23,9 @@ LEFT JOIN chunk c ON c.corpus = r.corpus AND c.rev = r.rev
 WHERE r.corpus = :corpus AND r.rev = ANY(:revs)
 """)
 _RELEASE = text("SELECT state, note, sealed_by, sealed_at, key_name FROM release WHERE digest = :digest")
+
+
+REMOVED: Final = "[removed]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +62,7 @@ def _origin(
     return PassageOrigin(
         rank=int(str(row["rank"])),
         score=str(row["score"]),
-        document=known["document"] if is_known and isinstance(known, Mapping) else "[removed]",
+        document=known["document"] if is_known and isinstance(known, Mapping) else REMOVED,
         title=known["title"] if is_known and isinstance(known, Mapping) else "",
         section=(known["section"] or "") if is_known and isinstance(known, Mapping) else "",
         chunk=place[1],

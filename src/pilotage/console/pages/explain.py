@@ -38,7 +38,7 @@ def show_interaction(visit: Visit) -> Page:
             "found": found,
             "answer": None if found.answer is None else render_answer(found.answer, links),
             "passages": [(one, passage_path(found, one)) for one in shown],
-            "hidden": len(found.passages) - len(shown) if is_auditor else None,
+            "hidden": _hidden(found) + len(found.passages) - len(shown) if is_auditor else None,
             "is_auditor": is_auditor,
             "proof": proof_line(found.proof),
             "checks": check_words(found.guards.get("checks")),
@@ -64,6 +64,12 @@ def _percent(value: str) -> str:
     if "." not in value or not value.replace(".", "", 1).isdigit():
         return value
     return f"{float(value) * 100:.4g} %"
+
+
+def _hidden(found: Explanation) -> int:
+    """Return how many passages the use case left out for an auditor."""
+    counted = found.allowed.get("passages_hidden")
+    return counted if isinstance(counted, int) else 0
 
 
 def passage_path(found: Explanation, one: PassageOrigin) -> str:
