@@ -70,9 +70,7 @@ def test_the_whole_story(run: Run, home: Path) -> None:
     assert chain["release"]["digest"] == sealed["digest"]
     assert chain["passages"][0]["document"] == "zebra.md"
     assert "536-90-8726" not in json.dumps(chain)
-    code, seen, _ = run(
-        "explain", answer["interaction"], "--as", "ben"
-    )  # data-governance lead, no reader of it
+    code, seen, _ = run("explain", answer["interaction"], "--as", "ben")  # data-governance lead, no reader of it
     assert (code, seen["interaction"], seen["allowed"]) == (0, answer["interaction"], {})
     assert "zebra.md" not in json.dumps(seen["passages"])
     assert run("feedback", answer["interaction"], "up", "--as", "ada")[0] == 0
