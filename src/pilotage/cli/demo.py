@@ -66,7 +66,7 @@ RETAINER = "What is the annual retainer of a non-executive director?"
 HOLIDAY = "branch-operations/holiday-hours.txt"
 HOLIDAY_QUESTION = "Until what time are branches open on New Year's Eve, 31 December 2026?"
 _START_S = 60.0
-_STORY = {1: timedelta(hours=1), 2: timedelta(days=2), 3: timedelta(days=4), 4: timedelta(days=8)}
+_STORY = {1: timedelta(hours=1), 2: timedelta(days=2), 3: timedelta(days=5), 4: timedelta(days=10)}
 """How long ago the story begins, so that it ends about now."""
 _LOGINS = (
     ("engineer", "maria.chen"),
