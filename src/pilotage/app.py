@@ -11,14 +11,10 @@ import asyncio
 import logging
 import os
 import signal
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -50,10 +46,11 @@ from pilotage.gateway.health import Health
 from pilotage.gateway.metrics import GatewayMetrics
 from pilotage.gateway.server import make_server
 from pilotage.identity.principal import Principal
-from pilotage.jobs.parent_watch import end_with_parent, with_parent
+from pilotage.jobs.parent_watch import end_with_parent
 from pilotage.jobs.rollout_reconciler import rollout_ports
 from pilotage.jobs.schedules import make_registry
 from pilotage.jobs.worker import run_worker
+from pilotage.jobs.worker_process import WorkerProcess
 from pilotage.serving.context import Answer, Asked, Known, Peer, Received, Turn
 from pilotage.serving.evaluation_indexes import SuiteRetrievers
 from pilotage.serving.evaluation_target import ServingTargets
@@ -65,20 +62,14 @@ from pilotage.serving.pipeline import Pipeline
 from pilotage.serving.refusal import Refusal
 from pilotage.serving.retriever import StoreRetriever
 from pilotage.serving.run import Finished
-from pilotage.store.engine import check_listening, make_engine, psycopg_url
+from pilotage.store.engine import check_listening, make_engine, psycopg_url, url_of
 from pilotage.store.index_build import IndexFolder
 from pilotage.store.notify import Channel, Heard
 from pilotage.store.serving_pool import make_pool
 
 logger = logging.getLogger("pilotage")
 
-_RESTART_S = 2.0
 _PAGE_TIMEOUT_MS = 2_000
-
-
-def database_url(instance: Instance) -> str:
-    """Return the address the instance's engine uses, secret included."""
-    return instance.engine.url.render_as_string(hide_password=False)
 
 
 @asynccontextmanager
@@ -86,7 +77,7 @@ async def joined_serving(
     instance: Instance, environ: dict[str, str], *, has_shadow: bool = False
 ) -> AsyncIterator[tuple[OpenServing, Indexes]]:
     """Run the serving path of this process while the block lasts; `has_shadow` with its shadow arm."""
-    url = database_url(instance)
+    url = url_of(instance.engine)
     indexes = Indexes(instance.engine, instance.workspace.corpora, IndexFolder(root=instance.home / "indexes"))
     pool = make_pool(psycopg_url(url))
 
@@ -127,7 +118,7 @@ async def joined_serving(
 
 def make_console(instance: Instance, running: OpenServing, pipeline: Pipeline) -> Console:
     """Join the console over a running serving path. Its pages read with an engine that gives up after 2 s."""
-    reading = make_engine(database_url(instance), pool_size=PAGES_AT_ONCE, statement_timeout_ms=_PAGE_TIMEOUT_MS)
+    reading = make_engine(url_of(instance.engine), pool_size=PAGES_AT_ONCE, statement_timeout_ms=_PAGE_TIMEOUT_MS)
     services = Services(
         instance=instance,
         reading=replace(instance, engine=reading),
@@ -369,41 +360,3 @@ def _end_on_signals() -> None:
         raise SystemExit(0)
 
     signal.signal(signal.SIGTERM, end)
-
-
-class WorkerProcess:
-    """A worker beside `up`, started again when it dies."""
-
-    def __init__(self, instance: Instance, environ: dict[str, str]) -> None:
-        self._command = [sys.executable, "-m", "pilotage", "worker", "--workspace", str(Path(instance.root))]
-        self._environ = with_parent(environ)
-        if not instance.embedded:
-            self._environ["DATABASE_URL"] = database_url(instance)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="worker-process", daemon=True)
-
-    def start(self) -> None:
-        """Start it and watch it."""
-        self._thread.start()
-
-    def _keep(self) -> None:
-        while not self._stopping.is_set():
-            self._process = subprocess.Popen(self._command, env=self._environ)  # noqa: S603 - our own interpreter
-            code = self._process.wait()
-            if not self._stopping.is_set():
-                logger.error("the worker ended with %s; it is started again in %s s", code, _RESTART_S)
-                self._stopping.wait(_RESTART_S)
-
-    def stop(self) -> None:
-        """Ask it to finish, wait, and end it when it does not."""
-        self._stopping.set()
-        process = self._process
-        if process is None or process.poll() is not None:
-            return
-        process.terminate()
-        deadline = time.monotonic() + 40
-        while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        if process.poll() is None:
-            process.kill()

@@ -17,6 +17,7 @@ from pilotage.control.ledger_fsck import fsck_ledger
 from pilotage.control.ledger_verify import verify_ledger
 from pilotage.core.reason import Refusal
 from pilotage.ledger.verify import Verdict, Verification
+from pilotage.store.engine import url_of
 from pilotage.store.ledger_sequencing import number_all
 from pilotage.testing.ledger import LedgerHome
 
@@ -41,7 +42,7 @@ class Runner:
 
 
 def start(ledger: LedgerHome, number: int) -> Runner:
-    url = ledger.engine.url.render_as_string(hide_password=False)
+    url = url_of(ledger.engine)
     report = ledger.home / f"commits-{number}"
     with report.open("wb") as file, (ledger.home / "errors").open("ab") as errors:
         command = [sys.executable, str(SCRIPT), url, str(ledger.home)]

@@ -14,8 +14,9 @@ from pilotage.core.ids import SpaceName, WorkflowName
 from pilotage.identity.principal import PrincipalKind
 from pilotage.rollout.critical import critical_cases
 from pilotage.serving.context import Answer, Known, Received
+from pilotage.serving.critical_rounds import AGAIN_S, Round
 from pilotage.serving.outcome import TrafficKind
-from pilotage.serving.rollback_probes import AGAIN_S, RollbackProbes, Round
+from pilotage.serving.rollback_probes import RollbackProbes
 from pilotage.serving.routing import RoutingRow, RoutingTable
 from pilotage.testing.clock import SimulatedClock
 from pilotage.workspace.golden import Expect, GoldenCase, GoldenFile, Persona

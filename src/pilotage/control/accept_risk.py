@@ -13,10 +13,10 @@ from sqlalchemy import Connection
 
 from pilotage.control.gate_case import open_chain
 from pilotage.control.gate_chain import input_of, report_of
-from pilotage.control.gate_entries import record
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.gate_status import space_for
 from pilotage.control.instance import Instance
+from pilotage.control.record_entry import record
 from pilotage.core.canonical import Json
 from pilotage.core.digest import digest_of
 from pilotage.core.ids import PersonId, new_ulid

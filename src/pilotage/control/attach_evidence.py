@@ -16,8 +16,9 @@ from fnmatch import fnmatchcase
 from sqlalchemy import Connection
 
 from pilotage.control.evidence_context import About, read_context
-from pilotage.control.gate_entries import fixed, record
+from pilotage.control.gate_entries import fixed
 from pilotage.control.instance import Instance
+from pilotage.control.record_entry import record
 from pilotage.core.digest import Digest, digest_of
 from pilotage.core.errors import NotFound
 from pilotage.core.ids import SpaceName, WorkflowName, new_ulid

@@ -15,8 +15,8 @@ from typing import Final
 from sqlalchemy import Connection
 
 from pilotage.control.gate_case import open_chain
-from pilotage.control.gate_entries import record
 from pilotage.control.instance import Instance
+from pilotage.control.record_entry import record
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.core.errors import NotFound, UsageError

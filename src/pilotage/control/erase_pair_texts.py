@@ -10,10 +10,10 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from pilotage.control.record_entry import record
+from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
-from pilotage.core.ids import new_ulid
-from pilotage.ledger.entry import EntryKind, encode_entry
-from pilotage.store.ledger_entries import append
+from pilotage.ledger.entry import EntryKind
 from pilotage.store.shadow_pairs import erase_texts
 
 KEPT: Final = timedelta(days=7)
@@ -25,14 +25,6 @@ def erase_pair_texts(connection: Connection, now: datetime) -> int:
     before = now - KEPT
     erased = erase_texts(connection, before=before)
     if erased:
-        entry = encode_entry(
-            id=new_ulid(now),
-            kind=EntryKind.ROLLOUT_TEXTS_ERASED,
-            at=now,
-            actor=ACTOR,
-            subject="rollout_pair_text",
-            space="",
-            data={"pairs": erased, "before": to_text(before)},
-        )
-        append(connection, entry)
+        data: dict[str, Json] = {"pairs": erased, "before": to_text(before)}
+        record(connection, EntryKind.ROLLOUT_TEXTS_ERASED, actor=ACTOR, at=now, subject="rollout_pair_text", data=data)
     return erased

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pilotage.control.attach_evidence import subjects_of
-from pilotage.control.gate_entries import record
 from pilotage.control.instance import Instance
+from pilotage.control.record_entry import record
 from pilotage.core.canonical import Json
 from pilotage.core.reason import Reason, Refusal
 from pilotage.evidence.fresh import age_of, window_of

@@ -16,21 +16,22 @@ from typing import Any
 from sqlalchemy import Connection
 
 from pilotage.control.instance import Instance
+from pilotage.control.record_entry import record
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.core.errors import NotFound
-from pilotage.core.ids import CorpusName, InteractionId, is_ulid, new_ulid
+from pilotage.core.ids import CorpusName, InteractionId, is_ulid
 from pilotage.identity.principal import Principal, acl_names
 from pilotage.identity.roles import Action, Role, may
 from pilotage.ledger.commitment import SALT_BYTES, is_opened_by
-from pilotage.ledger.entry import EntryKind, decode_entry, encode_entry
+from pilotage.ledger.entry import EntryKind, decode_entry
 from pilotage.ledger.tiles import inclusion_proof, root
 from pilotage.ledger.tree import leaf_hash
 from pilotage.store.explanations import REMOVED, PassageOrigin, passages_of, release_note
 from pilotage.store.feedback import feedback_of
 from pilotage.store.incidents import incident_under_way
 from pilotage.store.interactions import StoredInteraction, interaction_by_id
-from pilotage.store.ledger_entries import StoredEntry, append, entries_of
+from pilotage.store.ledger_entries import StoredEntry, entries_of
 from pilotage.store.ledger_sequencing import read_head, tile_reader
 from pilotage.store.passages import Reader, read_passages
 from pilotage.store.pseudonyms import pseudonym_of
@@ -116,16 +117,15 @@ def _ground(connection: Connection, actor: Principal, found: StoredInteraction, 
 
 
 def _record_opening(connection: Connection, found: StoredInteraction, viewer: str, ground: str, now: datetime) -> None:
-    entry = encode_entry(
-        id=new_ulid(now),
-        kind=EntryKind.INTERACTION_EXPLAINED,
-        at=now,
+    record(
+        connection,
+        EntryKind.INTERACTION_EXPLAINED,
         actor=viewer,
+        at=now,
         subject=found.id,
         space=found.space,
         data={"ground": ground},
     )
-    append(connection, entry)
 
 
 def _explained(connection: Connection, found: StoredInteraction, *, is_auditor: bool) -> Explanation:

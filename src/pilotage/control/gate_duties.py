@@ -12,9 +12,9 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from pilotage.control.gate_case import Chain, open_chain
-from pilotage.control.gate_entries import record
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.instance import Instance
+from pilotage.control.record_entry import record
 from pilotage.core.digest import Digest
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import PersonId, new_ulid

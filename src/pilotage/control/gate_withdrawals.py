@@ -10,8 +10,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from pilotage.control.gate_entries import record
 from pilotage.control.instance import Instance
+from pilotage.control.record_entry import record
 from pilotage.core.errors import NotFound
 from pilotage.core.reason import Reason, Refusal
 from pilotage.identity.principal import Principal

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from pilotage.control.golden_candidates import known_workflow
 from pilotage.control.instance import Instance
+from pilotage.control.record_entry import record
 from pilotage.core.canonical import Json
 from pilotage.core.digest import digest_of
 from pilotage.core.errors import NotFound, UsageError
@@ -35,9 +36,8 @@ from pilotage.evaluation.imports.record import Account, ImportedCase
 from pilotage.evaluation.imports.tables import import_deepeval, import_mlflow, import_openai, import_ragas
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, may
-from pilotage.ledger.entry import EntryKind, encode_entry
+from pilotage.ledger.entry import EntryKind
 from pilotage.store.golden_candidates import UNDECIDED, add_candidate, list_candidates, lock_golden
-from pilotage.store.ledger_entries import append
 from pilotage.store.pseudonyms import pseudonym_of
 from pilotage.workspace.workflow import Workflow
 
@@ -110,22 +110,14 @@ def import_cases(
         lock_golden(connection, workflow.name)
         by = pseudonym_of(connection, actor.id)
         added = _add(instance, connection, workflow, brought, account, by)
-        entry = encode_entry(
-            id=new_ulid(now),
-            kind=EntryKind.EVALUATION_CASES_IMPORTED,
-            at=now,
-            actor=by,
-            subject=workflow.name,
-            space="",
-            data={
-                "format": brought.form.value,
-                "file": digest_of(brought.data),
-                "read": account.read,
-                "candidates": added,
-                "skipped": len(account.skipped),
-            },
-        )
-        append(connection, entry)
+        data: dict[str, Json] = {
+            "format": brought.form.value,
+            "file": digest_of(brought.data),
+            "read": account.read,
+            "candidates": added,
+            "skipped": len(account.skipped),
+        }
+        record(connection, EntryKind.EVALUATION_CASES_IMPORTED, actor=by, at=now, subject=workflow.name, data=data)
     return {"workflow": workflow.name, "format": brought.form.value, "candidates": added, **account.as_json()}
 
 

@@ -18,16 +18,17 @@ from sqlalchemy import Connection
 
 from pilotage.control.golden_candidates import known_workflow, persona_now
 from pilotage.control.instance import Instance
+from pilotage.control.record_entry import record
 from pilotage.core.canonical import Form, Json, canonical_bytes
 from pilotage.core.errors import Conflict, NotFound, UsageError
-from pilotage.core.ids import PersonId, WorkflowName, new_ulid
+from pilotage.core.ids import PersonId, WorkflowName
 from pilotage.core.located import Problems
 from pilotage.core.reason import Reason, Refusal
 from pilotage.evaluation.candidate import Candidate, CandidateState
 from pilotage.evaluation.digests import row_digest
 from pilotage.identity.principal import Principal, local_principal_id
 from pilotage.identity.roles import Action, may
-from pilotage.ledger.entry import EntryKind, encode_entry
+from pilotage.ledger.entry import EntryKind
 from pilotage.release.authorship import persons
 from pilotage.release.manifest import PartKind, read_manifest
 from pilotage.store.golden_candidates import (
@@ -37,7 +38,6 @@ from pilotage.store.golden_candidates import (
     lock_golden,
     unblock_candidate,
 )
-from pilotage.store.ledger_entries import append
 from pilotage.store.pseudonyms import pseudonym_of
 from pilotage.store.releases import authors_of_parts, releases_of
 from pilotage.workspace.golden import GoldenCase, GoldenFile, Purpose
@@ -277,23 +277,15 @@ def _decide(  # noqa: PLR0913 - one decision, everywhere it is written
     decide_candidate(
         connection, candidate.id, decided.state, by=by, at=now, reason=reason.strip(), golden=decided.golden
     )
-    entry = encode_entry(
-        id=new_ulid(now),
-        kind=EntryKind.EVALUATION_CASE_DECIDED,
-        at=now,
-        actor=by,
-        subject=candidate.id,
-        space="",
-        data={
-            "decision": decided.state.value,
-            "workflow": candidate.workflow,
-            "origin": candidate.origin.value,
-            "case": decided.case,
-            "golden": decided.golden,
-            "row": row,
-        },
-    )
-    append(connection, entry)
+    data: dict[str, Json] = {
+        "decision": decided.state.value,
+        "workflow": candidate.workflow,
+        "origin": candidate.origin.value,
+        "case": decided.case,
+        "golden": decided.golden,
+        "row": row,
+    }
+    record(connection, EntryKind.EVALUATION_CASE_DECIDED, actor=by, at=now, subject=candidate.id, data=data)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -16,11 +16,11 @@ from sqlalchemy import Connection
 from pilotage.control import pack_operation, pack_release
 from pilotage.control.gate_case import Chain, open_chain
 from pilotage.control.gate_chain import report_of
-from pilotage.control.gate_entries import record
 from pilotage.control.gate_inputs import guarded_spaces, risk_register
 from pilotage.control.gate_pack import pack_core
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.instance import Instance
+from pilotage.control.record_entry import record
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.core.digest import Digest, digest_of_json

@@ -15,10 +15,10 @@ from pilotage import __version__
 from pilotage.control.emergency_reports import alert_above_limit
 from pilotage.control.gate_case import Chain, open_chain
 from pilotage.control.gate_chain import chain_problems, critical_incidents, gates_into, report_of
-from pilotage.control.gate_entries import record
 from pilotage.control.gate_facts import residency_violations
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.instance import Instance
+from pilotage.control.record_entry import record
 from pilotage.control.space_fitness import Candidate, space_fitness
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text

@@ -15,11 +15,11 @@ from sqlalchemy import Connection
 
 from pilotage.control.gate_case import Chain, open_chain
 from pilotage.control.gate_chain import input_of, report_of
-from pilotage.control.gate_entries import record
 from pilotage.control.gate_notices import notify_turns
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.gate_status import space_for
 from pilotage.control.instance import Instance
+from pilotage.control.record_entry import record
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest
 from pilotage.core.errors import NotFound, UsageError

@@ -15,14 +15,15 @@ from sqlalchemy import Connection
 
 from pilotage.control.instance import Instance
 from pilotage.control.open_incident import Trouble, open_incident
+from pilotage.control.record_entry import record
 from pilotage.control.roll_back import RollbackRequest, take_out
 from pilotage.control.rollout_moves import Deed
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest
 from pilotage.core.errors import PilotageError
-from pilotage.core.ids import CorpusName, WorkflowName, new_ulid
+from pilotage.core.ids import CorpusName, WorkflowName
 from pilotage.incident.records import Severity
-from pilotage.ledger.entry import EntryKind, encode_entry
+from pilotage.ledger.entry import EntryKind
 from pilotage.monitoring.held import Approved, CorpusState, Drift, Part, drifts
 from pilotage.release.content import ReleaseContent
 from pilotage.release.fingerprint import fingerprints
@@ -41,7 +42,6 @@ from pilotage.store.drift import (
     put_drift,
 )
 from pilotage.store.index_rows import accepted_versions, count_chunks_of, generation_of, live_revisions
-from pilotage.store.ledger_entries import append
 from pilotage.store.releases import load_release
 from pilotage.store.routes import Route, read_route
 from pilotage.store.space_health import served_spaces, workflows_in
@@ -202,16 +202,8 @@ class _Look:
             "observed": row.observed,
             "approved": row.approved,
         }
-        entry = encode_entry(
-            id=new_ulid(self.deed.at),
-            kind=kind,
-            at=self.deed.at,
-            actor=MACHINE,
-            subject=f"{self.space.name}/{row.workflow}",
-            space=self.space.name,
-            data=data,
-        )
-        append(self.connection, entry)
+        subject, space = f"{self.space.name}/{row.workflow}", self.space.name
+        record(self.connection, kind, actor=MACHINE, at=self.deed.at, subject=subject, space=space, data=data)
 
 
 def _key(row: StoredDrift) -> tuple[str, ...]:

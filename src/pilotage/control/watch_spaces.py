@@ -15,18 +15,18 @@ from sqlalchemy import Connection
 
 from pilotage.control.instance import Instance
 from pilotage.control.open_incident import Trouble, open_incident
+from pilotage.control.record_entry import record
 from pilotage.control.rollout_moves import Deed, reasons_json
 from pilotage.core.canonical import Json
 from pilotage.core.errors import Conflict
-from pilotage.core.ids import SpaceName, new_ulid
+from pilotage.core.ids import SpaceName
 from pilotage.core.reason import Reason
 from pilotage.incident.records import IncidentState, Severity
-from pilotage.ledger.entry import EntryKind, encode_entry
+from pilotage.ledger.entry import EntryKind
 from pilotage.space.failover import FAIL_BACK_AFTER, failover_target
 from pilotage.space.health import FORGET_AFTER, HealthState, judge_health
 from pilotage.space.settings import Space, Tier
 from pilotage.store.incidents import add_line, list_incidents, save_incident
-from pilotage.store.ledger_entries import append
 from pilotage.store.routes import Route, read_route, write_route
 from pilotage.store.space_health import (
     StoredHealth,
@@ -199,7 +199,4 @@ def record_space(
     connection: Connection, space: SpaceName, kind: EntryKind, deed: Deed, *, data: dict[str, Json]
 ) -> None:
     """Append one entry about a space."""
-    entry = encode_entry(
-        id=new_ulid(deed.at), kind=kind, at=deed.at, actor=deed.actor, subject=space, space=space, data=data
-    )
-    append(connection, entry)
+    record(connection, kind, actor=deed.actor, at=deed.at, subject=space, space=space, data=data)

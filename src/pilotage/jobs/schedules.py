@@ -35,7 +35,6 @@ from pilotage.jobs.evaluations import (
     schedule_evaluations,
 )
 from pilotage.jobs.handlers import Registry, Work
-from pilotage.jobs.hard_watch import RECORDS, RELEASES, look_at_records, look_at_releases, schedule_hard_watch
 from pilotage.jobs.lease import Lease
 from pilotage.jobs.notifications import KIND as NOTIFICATION
 from pilotage.jobs.notifications import deliver_notification
@@ -44,7 +43,7 @@ from pilotage.jobs.partitions import make_partitions, schedule_partitions
 from pilotage.jobs.rollout_reconciler import KIND as ROLLOUT
 from pilotage.jobs.rollout_reconciler import RolloutStep, rollout_ports, schedule_rollouts
 from pilotage.jobs.shadow_work import TEXTS, DriveReplay, Replay, erase_old_texts, schedule_texts
-from pilotage.jobs.space_watch import DRIFT, HEALTH, look_at_drift, look_at_health, schedule_watch
+from pilotage.jobs.watches import WATCHES, schedule_watches
 from pilotage.store.runs import Again, Done, Outcome, Run, find_run, request_run
 
 REFRESH: Final = "corpus_refresh"
@@ -68,10 +67,7 @@ def make_registry(tools_of: ToolsOf, drive: Drive | None = None, replay: Replay 
             ON_SEAL: evaluate_sealed,
             PARTITIONS: make_partitions,
             CLOSING: _close,
-            HEALTH: look_at_health,
-            DRIFT: look_at_drift,
-            RECORDS: look_at_records,
-            RELEASES: look_at_releases,
+            **WATCHES,
             ROLLOUT: RolloutStep(rollout_ports()),
             EMERGENCY: end_due,
             TEXTS: erase_old_texts,
@@ -92,8 +88,7 @@ def schedule_all(instance: Instance) -> None:
     schedule_rollouts(instance)
     schedule_emergencies(instance)
     schedule_evaluations(instance)
-    schedule_watch(instance)
-    schedule_hard_watch(instance)
+    schedule_watches(instance)
     schedule_texts(instance)
     now = instance.clock.now()
     with instance.engine.begin() as connection:

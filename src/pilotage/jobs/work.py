@@ -21,7 +21,7 @@ from pilotage.core.ids import new_ulid
 from pilotage.jobs.handlers import LOG, Registry, describe_failure
 from pilotage.jobs.lease import Lease
 from pilotage.jobs.queue import QUEUE, SILENCE, TASK
-from pilotage.store.engine import psycopg_url
+from pilotage.store.engine import psycopg_url, url_of
 from pilotage.store.runs import LeaseLost, Run, RunState, finish_run, record_failure, take_lease
 
 CONCURRENCY: Final = 4
@@ -82,7 +82,7 @@ class QueueWorker:
         self._instance = instance
         self._registry = registry
         self.name = name or worker_name(instance)
-        self._url = psycopg_url(listen_url or instance.engine.url.render_as_string(hide_password=False))
+        self._url = psycopg_url(listen_url or url_of(instance.engine))
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set, then finish what is running."""

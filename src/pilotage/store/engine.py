@@ -58,6 +58,11 @@ def psycopg_url(url: str) -> str:
     return parse_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
+def url_of(engine: Engine) -> str:
+    """Return the address an engine uses, secret included."""
+    return engine.url.render_as_string(hide_password=False)
+
+
 def make_engine(url: str, *, pool_size: int = POOL_SIZE, statement_timeout_ms: int = CONTROL_TIMEOUT_MS) -> Engine:
     """Return an engine of at most `pool_size` connections; nothing is opened yet.
 

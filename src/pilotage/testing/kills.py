@@ -16,7 +16,7 @@ from typing import TextIO
 
 from sqlalchemy import Engine, event
 
-from pilotage.store.engine import make_engine
+from pilotage.store.engine import make_engine, url_of
 
 Say = Callable[[str], None]
 READY = "ready"
@@ -95,7 +95,7 @@ def lives_past(statement: int, engine: Engine, act: Callable[[Engine], None]) ->
 
 def _die_after(statement: int, engine: Engine, act: Callable[[Engine], None]) -> None:
     try:
-        mine = make_engine(engine.url.render_as_string(hide_password=False))
+        mine = make_engine(url_of(engine))
         left = statement
 
         def count(*_: object) -> None:

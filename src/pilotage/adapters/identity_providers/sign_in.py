@@ -220,8 +220,9 @@ def _error(answered: Mapping[str, Json]) -> str:
 
 
 def _number(value: Json, default: float) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and 0 < float(value) < 86_400 else default  # type: ignore[arg-type]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return default
+    return float(value) if 0 < value < 86_400 else default
 
 
 def _moment(value: Json) -> datetime | None:

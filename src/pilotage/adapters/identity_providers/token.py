@@ -99,19 +99,7 @@ def read_id_claims(
     """Verify an ID token as OpenID Connect Core 3.1.3.7 asks; raise TokenError."""
     claims = _signed_claims(token, key, header)
     moment = int(now.timestamp())
-    registry = JWTClaimsRegistry(
-        now=moment,
-        leeway=settings.skew_s,
-        iss={"essential": True, "value": settings.issuer},
-        aud={"essential": True, "value": expected.client},
-        exp={"essential": True},
-        iat={"essential": True},
-        sub={"essential": True},
-    )
-    try:
-        registry.validate(claims)
-    except JoseError as error:
-        raise TokenError("A claim does not hold.") from error
+    _validate(claims, settings, audience=expected.client, moment=moment, dated=True)
     if expected.nonce is not None and claims.get("nonce") != expected.nonce:
         raise TokenError("It answers another request.")
     party = claims.get("azp")
@@ -136,14 +124,15 @@ def _signed_claims(token: str, key: Key, header: Header) -> dict[str, Json]:
     return claims
 
 
-def _check_claims(claims: dict[str, Json], settings: OidcSettings, *, now: datetime) -> None:
-    moment = int(now.timestamp())
+def _validate(claims: dict[str, Json], settings: OidcSettings, *, audience: str, moment: int, dated: bool) -> None:
+    """Check issuer, audience, subject and times; `dated`: the token must say when it was issued."""
     registry = JWTClaimsRegistry(
         now=moment,
         leeway=settings.skew_s,
         iss={"essential": True, "value": settings.issuer},
-        aud={"essential": True, "value": settings.audience},
+        aud={"essential": True, "value": audience},
         exp={"essential": True},
+        iat={"essential": dated},
         sub={"essential": True},
     )
     try:
@@ -152,6 +141,11 @@ def _check_claims(claims: dict[str, Json], settings: OidcSettings, *, now: datet
         raise TokenError("It has expired.", expired=True) from error
     except JoseError as error:
         raise TokenError("A claim does not hold.") from error
+
+
+def _check_claims(claims: dict[str, Json], settings: OidcSettings, *, now: datetime) -> None:
+    moment = int(now.timestamp())
+    _validate(claims, settings, audience=settings.audience, moment=moment, dated=False)
     expires, issued = claims["exp"], claims.get("iat", moment - settings.skew_s)
     assert isinstance(expires, int | float)
     assert isinstance(issued, int | float)

@@ -1,0 +1,49 @@
+"""The looks that never end: health and failover, drift, and hard events in records and in routed releases.
+
+A kind of run, what it looks at, and how soon again. Fail mode: a look that fails is tried again, from where the last
+whole one ended; what nobody renewed (health for 65 s, drift for 180 s) is unknown, which lets no traffic up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy import Connection
+
+from pilotage.control.detect_hard_events import detect_in_records, detect_in_releases
+from pilotage.control.instance import Instance
+from pilotage.control.watch_drift import watch_drift
+from pilotage.control.watch_spaces import watch_spaces
+from pilotage.store.runs import Again, Outcome, Run, request_run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """A step of a run that looks, and is due again `every` so often."""
+
+    look: Callable[[Connection, Instance], object]
+    every: timedelta
+
+    def __call__(self, instance: Instance, connection: Connection, _run: Run) -> Outcome:
+        """Look once."""
+        self.look(connection, instance)
+        return Again(at=instance.clock.now() + self.every)
+
+
+WATCHES: Final[Mapping[str, Watch]] = {
+    "space_watch": Watch(look=watch_spaces, every=timedelta(seconds=1)),
+    "drift_watch": Watch(look=watch_drift, every=timedelta(seconds=15)),
+    "hard_events_in_records": Watch(look=detect_in_records, every=timedelta(seconds=5)),
+    "hard_events_in_releases": Watch(look=detect_in_releases, every=timedelta(seconds=60)),
+}
+
+
+def schedule_watches(instance: Instance) -> None:
+    """Ask for every look at start-up; asking again changes nothing."""
+    now = instance.clock.now()
+    with instance.engine.begin() as connection:
+        for kind in WATCHES:
+            request_run(connection, kind=kind, key="all", due_at=now)
