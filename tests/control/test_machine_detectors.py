@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +14,13 @@ from sqlalchemy import Engine, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 from tests.control.rollout_world import bank, make_world
 
+from pilotage.adapters.keyring import Keyring
 from pilotage.control import detect_hard_events
 from pilotage.control.detect_hard_events import detect_in_records, detect_in_releases
+from pilotage.control.instance import Instance
+from pilotage.core.canonical import canonical_bytes
 from pilotage.core.digest import Digest
+from pilotage.core.errors import Unavailable
 from pilotage.core.ids import CorpusName, new_ulid
 from pilotage.core.reason import Reason
 from pilotage.incident.records import HardKind
@@ -256,4 +262,64 @@ def test_a_routed_release_that_does_not_verify_is_a_breach(
     with world.engine.begin() as connection:
         assert detect_in_releases(connection, world.instance) == ()
         assert {sign.kind for sign in detect_in_releases(connection, world.instance)} == {HardKind.SECURITY_BREACH}
+    assert bad not in {stable(world, space) for space in (EAST, WEST, EU)}
+
+
+@pytest.fixture
+def signed(world: RolloutWorld, tmp_path: Path) -> Instance:
+    """Return the instance of a worker that holds the key by which every routed release is sealed."""
+    keyring = Keyring.open(tmp_path, {}, create=True)
+    keyring.ensure("k")
+    with world.engine.begin() as connection:
+        rows = connection.execute(text("SELECT digest, parts_digest FROM release")).all()
+        for digest, parts_digest in rows:
+            seal = canonical_bytes({"digest": digest, "parts_digest": parts_digest})
+            signature = base64.b64encode(keyring.sign("k", seal)).decode()
+            connection.execute(_SEALED, {"digest": digest, "seal": seal, "signature": signature})
+            if connection.scalar(_IN_LEDGER, {"digest": digest}) == 0:
+                now = world.clock.now()
+                kind = EntryKind.RELEASE_SEALED
+                entry = encode_entry(id=new_ulid(now), kind=kind, at=now, actor="system:test", subject=digest, data={})
+                append(connection, entry)
+    return replace(world.instance, keyring=keyring)
+
+
+_SEALED = text("UPDATE release SET seal = :seal, signature = :signature, key_name = 'k' WHERE digest = :digest")
+_IN_LEDGER = text("SELECT count(*) FROM ledger_entry WHERE kind = 'release.sealed' AND subject = :digest")
+
+
+def look_at_releases(world: RolloutWorld, instance: Instance) -> set[HardKind]:
+    with world.engine.begin() as connection:
+        return {sign.kind for sign in detect_in_releases(connection, instance)}
+
+
+def test_a_worker_without_the_key_has_not_looked_and_accuses_nobody(
+    world: RolloutWorld, signed: Instance, tmp_path: Path
+) -> None:
+    before = stable(world)
+    path = tmp_path / "keys" / "k.json"
+    damaged = path.read_bytes()[:40]
+    path.unlink()
+    for code in ("KEY_MISSING", "KEY_UNREADABLE"):
+        for _ in range(2):
+            with pytest.raises(Unavailable) as failed:
+                look_at_releases(world, signed)
+            assert failed.value.code == code
+        path.write_bytes(damaged)
+    assert (stable(world), incidents(world)) == (before, [])
+
+
+def test_releases_that_verify_give_no_sign(world: RolloutWorld, signed: Instance) -> None:
+    assert [look_at_releases(world, signed) for _ in range(3)] == [set()] * 3
+
+
+@pytest.mark.parametrize(
+    "altered", ["seal = '{}'", "seal = '[]'", "seal = 'no json'", "signature = 'AAAA'", "key_name = 'No key'"]
+)
+def test_a_seal_that_was_altered_is_a_breach(world: RolloutWorld, signed: Instance, altered: str) -> None:
+    bad = stable(world)
+    with world.engine.begin() as connection:
+        connection.execute(text(f"UPDATE release SET {altered} WHERE digest = :bad"), {"bad": bad})
+    assert look_at_releases(world, signed) == set()
+    assert look_at_releases(world, signed) == {HardKind.SECURITY_BREACH}
     assert bad not in {stable(world, space) for space in (EAST, WEST, EU)}

@@ -1,6 +1,7 @@
 """`pilotage release verify`: recompute every file, part and manifest digest, the signature and the ledger inclusion.
 
-Fail mode: the first thing that does not hold fails the release, and a failing release is quarantined in the same call.
+Fail mode: the first thing that does not hold fails the release, and a failing release is quarantined in the same call;
+where a key or another dependency is missing here nothing was found out, and the call fails.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from sqlalchemy import Connection
 from pilotage.control.instance import Instance
 from pilotage.core.canonical import Json, parse_json
 from pilotage.core.digest import Digest, digest_of
-from pilotage.core.errors import PilotageError
+from pilotage.core.errors import IntegrityError, PilotageError, Unavailable
 from pilotage.core.ids import new_ulid
 from pilotage.core.reason import Reason
 from pilotage.ledger.entry import EntryKind, encode_entry
@@ -34,6 +35,8 @@ from pilotage.store.releases import (
 )
 
 _ACTOR = "system:release-verify"
+_OURS = "KEY_"
+"""Codes of the keyring: they speak of the keys of this machine, not of the release."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +84,7 @@ def verify_release(instance: Instance, name: str) -> ReleaseVerification:
 
 
 def release_problems(connection: Connection, instance: Instance, stored: StoredRelease) -> tuple[Reason, ...]:
-    """Return what does not verify of a release, changing nothing."""
+    """Return what does not verify of a release, changing nothing; Unavailable when that cannot be told here."""
     return tuple(check.reason for check in _checks(connection, instance, stored) if check.reason is not None)
 
 
@@ -100,9 +103,14 @@ def _checks(connection: Connection, instance: Instance, stored: StoredRelease) -
 def _reason_of(check: Callable[[], Reason | None], digest: Digest) -> Reason | None:
     try:
         return check()
-    except (PilotageError, ValueError) as error:
-        code = error.code if isinstance(error, PilotageError) else "VERIFY_BYTES"
-        return Reason(code=code, text=str(error), where=digest)
+    except Unavailable as error:
+        if not isinstance(error, IntegrityError) or error.code.startswith(_OURS):
+            raise
+        return Reason(code=error.code, text=str(error), where=digest)
+    except PilotageError as error:
+        return Reason(code=error.code, text=str(error), where=digest)
+    except (ValueError, KeyError, TypeError) as error:
+        return Reason(code="VERIFY_BYTES", text=str(error), where=digest)
 
 
 def _check_manifest(stored: StoredRelease) -> Reason | None:
@@ -127,7 +135,8 @@ def _check_parts(connection: Connection, stored: StoredRelease) -> Reason | None
 
 def _check_signature(instance: Instance, stored: StoredRelease) -> Reason | None:
     seal = parse_json(stored.seal)
-    if not isinstance(seal, dict) or (seal["digest"], seal["parts_digest"]) != (stored.digest, stored.parts_digest):
+    about = (seal.get("digest"), seal.get("parts_digest")) if isinstance(seal, dict) else None
+    if about != (stored.digest, stored.parts_digest):
         text = "The seal is about another release."
         return Reason(code="VERIFY_SIGNATURE", text=text, where=stored.digest)
     key = Ed25519PublicKey.from_public_bytes(instance.keyring.public(stored.key_name))
