@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ APPROVED = Approved(
     generation=7,
     stable=ONE,
     is_authorised=True,
+    engine="1.0",
     parts={ONE: PARTS},
     engines={ONE: "1.0"},
     corpora={ONE: CorpusState(generation=3, root="sha256:root", chunks=40)},
@@ -41,6 +43,11 @@ def changed(*path: str, value: object) -> dict[str, Any]:
     return held
 
 
+def other(path: tuple[str, ...]) -> object:
+    """Return a value that differs; a stable release of None is one that is not loaded."""
+    return "sha256:other" if path == ("stable",) else None
+
+
 def parts(held: dict[str, Any], approved: Approved = APPROVED) -> list[Part]:
     return [found.part for found in drifts(held, approved)]
 
@@ -62,14 +69,30 @@ def test_a_process_that_holds_what_was_approved_has_not_drifted() -> None:
     ],
 )
 def test_each_part_changed_alone_is_found(path: tuple[str, ...], part: Part) -> None:
-    found = drifts(changed(*path, value=None), APPROVED)
+    found = drifts(changed(*path, value=other(path)), APPROVED)
     assert [one.part for one in found] == [part]
     reason = found[0].reason(process="gateway-1", space="east")
     assert (reason.code, reason.where) == (f"DRIFT_{part.value.upper()}", "east")
 
 
+def test_a_release_that_is_not_loaded_has_not_drifted_and_one_left_unsaid_has() -> None:
+    held = changed("stable", value=None)
+    held["releases"], held["corpora"] = {}, {}
+    assert parts(held) == []
+    assert parts(held, replace(APPROVED, is_authorised=False)) == [Part.RELEASE]
+    del held["stable"]
+    assert parts(held) == [Part.RELEASE]
+
+
+@pytest.mark.parametrize("recorded", ["1.0", "1.1"])
+def test_parts_read_by_another_engine_are_not_compared_and_the_engine_is_drift(recorded: str) -> None:
+    held = changed("engine", value="1.1")
+    held["releases"][ONE] = dict.fromkeys(PARTS, "sha256:one-field-more")
+    assert parts(held, replace(APPROVED, engines={ONE: recorded})) == [Part.ENGINE]
+
+
 def test_a_release_without_a_deployment_record_was_promoted_outside() -> None:
-    outside = Approved(generation=7, stable=ONE, is_authorised=False, parts={ONE: PARTS})
+    outside = Approved(generation=7, stable=ONE, is_authorised=False, engine="1.0", parts={ONE: PARTS})
     assert parts(HELD, outside) == [Part.RELEASE]
 
 

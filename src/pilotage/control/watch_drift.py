@@ -13,6 +13,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from pilotage import __version__
 from pilotage.control.instance import Instance
 from pilotage.control.open_incident import Trouble, open_incident
 from pilotage.control.record_entry import record
@@ -129,6 +130,7 @@ class _Look:
             generation=route.generation,
             stable=route.stable,
             is_authorised=is_free or route.stable in {one.release for one in records if one.state != "waiting"},
+            engine=__version__,
             parts={digest: fingerprints(content) for digest, content in contents.items()},
             engines={} if is_free else _engines(newest),
             corpora={

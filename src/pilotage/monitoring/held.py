@@ -54,12 +54,14 @@ class CorpusState:
 class Approved:
     """What a space should serve of a workflow. `is_authorised`: the routed release has a deployment record there.
 
-    `parts`, `engines` and `corpora` are by release. `settings` None: no rule for this space.
+    `parts`, `engines` and `corpora` are by release. `engine` took `parts`: another version reads other fields from the
+    same bytes, so its parts say nothing. `settings` None: no rule for this space.
     """
 
     generation: int
     stable: Digest | None
     is_authorised: bool
+    engine: str
     parts: Mapping[Digest, Mapping[str, str]]
     engines: Mapping[Digest, str] = field(default_factory=dict)
     corpora: Mapping[Digest, CorpusState] = field(default_factory=dict)
@@ -89,7 +91,9 @@ def drifts(held: Mapping[str, Any], approved: Approved) -> tuple[Drift, ...]:
         return ()
     found: list[Drift] = []
     stable = str(approved.stable)
-    if approved.stable is not None and (held.get("stable") != approved.stable or not approved.is_authorised):
+    # None: not loaded. The health check speaks of that, and nobody is answered with it.
+    is_other = held.get("stable", "") not in {None, approved.stable}
+    if approved.stable is not None and (is_other or not approved.is_authorised):
         wanted = stable if approved.is_authorised else "a release with a deployment record"
         found.append(Drift(part=Part.RELEASE, release=stable, observed=str(held.get("stable")), approved=wanted))
     if approved.settings is not None and held.get("space") != approved.settings:
@@ -97,15 +101,25 @@ def drifts(held: Mapping[str, Any], approved: Approved) -> tuple[Drift, ...]:
             Drift(part=Part.SPACE, release=stable, observed=str(held.get("space")), approved=approved.settings)
         )
     releases = held.get("releases", {})
-    for digest, parts in approved.parts.items():
-        found += _parts(digest, releases.get(digest), parts)
-    for digest, engine in approved.engines.items():
-        if digest in releases and held.get("engine") != engine:
-            found.append(Drift(part=Part.ENGINE, release=digest, observed=str(held.get("engine")), approved=engine))
+    if held.get("engine") in {None, approved.engine}:
+        for digest, parts in approved.parts.items():
+            found += _parts(digest, releases.get(digest), parts)
+    found += _engines(held, approved)
     for digest, corpus in approved.corpora.items():
         if digest in releases:
             found += _corpus(digest, held.get("corpora", {}).get(digest), corpus)
     return tuple(found)
+
+
+def _engines(held: Mapping[str, Any], approved: Approved) -> list[Drift]:
+    """Return each loaded release that another engine answers with: than the recorded one, or than can be compared."""
+    found: list[Drift] = []
+    for digest in approved.parts.keys() | approved.engines.keys():
+        wanted = [approved.engines.get(digest, approved.engine), approved.engine]
+        other = [engine for engine in wanted if engine != held.get("engine")]
+        if digest in held.get("releases", {}) and other:
+            found.append(Drift(part=Part.ENGINE, release=digest, observed=str(held.get("engine")), approved=other[0]))
+    return found
 
 
 def _parts(digest: Digest, held: Mapping[str, str] | None, parts: Mapping[str, str]) -> list[Drift]:
