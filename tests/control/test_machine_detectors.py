@@ -21,7 +21,7 @@ from pilotage.control.instance import Instance
 from pilotage.core.canonical import canonical_bytes
 from pilotage.core.digest import Digest
 from pilotage.core.errors import Unavailable
-from pilotage.core.ids import CorpusName, new_ulid
+from pilotage.core.ids import CorpusName, SpaceName, new_ulid
 from pilotage.core.reason import Reason
 from pilotage.incident.records import HardKind
 from pilotage.ledger.entry import EntryKind, encode_entry
@@ -138,15 +138,29 @@ def planted_leak(world: RolloutWorld) -> None:
     answered(world, "mine", detail={"sent": ["US_SSN"]})
 
 
-def planted_takedown(world: RolloutWorld) -> None:
+def take_down(world: RolloutWorld, *, ago: timedelta, finished_ago: timedelta | None = None) -> None:
+    now = world.clock.now()
+    finished_at = None if finished_ago is None else now - finished_ago
     with world.engine.begin() as connection:
-        connection.execute(_TAKEN_DOWN, {"at": world.clock.now() - timedelta(seconds=1)})
+        connection.execute(_TAKEN_DOWN, {"at": now - ago, "finished_at": finished_at})
+
+
+def planted_takedown(world: RolloutWorld) -> None:
+    """Cite what the permission decision of the answer must have seen as taken down."""
+    take_down(world, ago=timedelta(seconds=1))
+    answered(world, "gone", detail={"acl_generation": 8})
+
+
+def planted_purged(world: RolloutWorld) -> None:
+    """Cite, from an index that never followed, what has been purged for more than a minute."""
+    take_down(world, ago=timedelta(hours=1), finished_ago=timedelta(seconds=61))
     answered(world, "gone")
 
 
 _TAKEN_DOWN = text(
-    "INSERT INTO takedown (id, corpus, document, document_commit, reason, state, requested_by, requested_at)"
-    " VALUES ('t1', 'policies', 'gone', '', 'wrong', 'hidden', 'p', :at)"
+    "INSERT INTO takedown"
+    " (id, corpus, document, document_commit, reason, state, requested_by, requested_at, finished_at)"
+    " VALUES ('t1', 'policies', 'gone', '', 'wrong', 'hidden', 'p', :at, :finished_at)"
 )
 
 
@@ -168,6 +182,7 @@ def planted_failover(world: RolloutWorld) -> None:
         (planted_breach, HardKind.SECURITY_BREACH),
         (planted_leak, HardKind.SECURITY_BREACH),
         (planted_takedown, HardKind.COMPLIANCE_VIOLATION),
+        (planted_purged, HardKind.COMPLIANCE_VIOLATION),
         (planted_region, HardKind.COMPLIANCE_VIOLATION),
         (planted_failover, HardKind.COMPLIANCE_VIOLATION),
     ],
@@ -208,10 +223,12 @@ def test_blocked_before_sending_or_moved_after_it_is_no_breach(
     assert (look(world), look(world), stable(world)) == ((), (), before)
 
 
-def test_an_answer_before_the_takedown_is_no_violation(world: RolloutWorld) -> None:
-    answered(world, "gone")
-    with world.engine.begin() as connection:
-        connection.execute(_TAKEN_DOWN, {"at": world.clock.now() + timedelta(seconds=1)})
+@pytest.mark.parametrize("finished_ago", [None, timedelta(seconds=59)])
+def test_an_answer_that_could_not_see_the_takedown_yet_is_no_violation(
+    world: RolloutWorld, finished_ago: timedelta | None
+) -> None:
+    take_down(world, ago=timedelta(minutes=2), finished_ago=finished_ago)  # it waited for a refresh, then committed
+    answered(world, "gone", detail={"acl_generation": 7})
     assert (look(world), look(world)) == ((), ())
 
 
@@ -220,6 +237,39 @@ def test_a_person_who_was_erased_is_not_mistaken_for_a_stranger(world: RolloutWo
     with world.engine.begin() as connection:
         connection.execute(text("DELETE FROM principal_pseudonym"))
     assert (look(world), look(world)) == ((), ())
+
+
+def without_space(world: RolloutWorld, name: SpaceName) -> None:
+    spaces = {one: space for one, space in world.workspace.spaces.items() if one != name}
+    world.workspace = replace(world.workspace, spaces=spaces)
+
+
+def test_what_an_older_workspace_does_not_know_is_no_violation(
+    world: RolloutWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = stable(world)
+    answered(world, "mine")
+    answered(world, "ours", space=WEST, kind="failover", detail={"failover_from": EU})
+    whole = world.workspace
+    without_space(world, EAST)
+    without_space(world, EU)
+    assert (look(world), look(world)) == ((), ())
+    world.workspace = replace(whole, corpora={}, spaces={EAST: whole.spaces[EAST]})
+    assert (look(world), look(world)) == ((), ())
+    assert (stable(world), incidents(world)) == (before, [])
+    for unknown in (EAST, EU, "corpus policies"):
+        assert f"{unknown} is not declared here" in caplog.text
+
+
+def test_an_answer_that_streamed_for_as_long_as_it_may_is_still_looked_at(world: RolloutWorld) -> None:
+    look(world)
+    begun = world.clock.now()
+    limit = timedelta(seconds=world.workspace.gateway.limits.stream_s)
+    for _ in range(4):
+        look(world, limit / 4)
+    answered(world, "theirs", at=begun)
+    assert look(world) == ()
+    assert {sign.kind for sign in look(world)} == {HardKind.SECURITY_BREACH}
 
 
 def test_an_answer_the_ledger_does_not_know_is_a_loss_once_records_have_settled(world: RolloutWorld) -> None:

@@ -9,6 +9,7 @@ Fail mode: a look that fails is repeated from where the last whole one ended.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,7 +31,6 @@ from pilotage.incident.records import HardKind
 from pilotage.release.model import Provider
 from pilotage.space.failover import partner_reason
 from pilotage.space.residency import fits
-from pilotage.space.settings import Space
 from pilotage.store.hard_signs import (
     Citation,
     Place,
@@ -51,10 +51,12 @@ from pilotage.store.releases import find_release, load_release
 from pilotage.store.routes import read_route
 from pilotage.store.space_health import served_spaces, workflows_in
 
+LOG: Final = logging.getLogger("pilotage.hard_events")
+
 MACHINE: Final = "system:hard-events"
 RECORDS: Final = "records"
-OVERLAP: Final = timedelta(minutes=2)
-"""How far each look reaches back behind the last: the second reading, and answers that ended late."""
+MARGIN: Final = timedelta(seconds=60)
+"""How far each look reaches back behind the longest answer that may have ended since the last: a second reading."""
 SETTLED: Final = timedelta(seconds=60)
 """How old an answer is before a missing ledger entry is a loss: records are written in batches."""
 FORGET: Final = timedelta(minutes=3)
@@ -63,7 +65,9 @@ FORGET: Final = timedelta(minutes=3)
 def detect_in_records(connection: Connection, instance: Instance) -> tuple[Sign, ...]:
     """Look through the records since the last look; return what was declared now."""
     now = instance.clock.now()
-    since = (looked_until(connection, RECORDS) or now) - OVERLAP
+    limits = instance.workspace.gateway.limits
+    longest = timedelta(seconds=max(limits.stream_s, limits.request_s))  # an answer is dated by its beginning
+    since = (looked_until(connection, RECORDS) or now) - longest - MARGIN
     found = [
         *_cited(connection, instance, since, now),
         *_leaked(connection, since, now),
@@ -193,14 +197,19 @@ def _misplaced(connection: Connection, instance: Instance, since: datetime, unti
 
 
 def _outside(connection: Connection, instance: Instance, place: Place) -> str | None:
-    """Return how an answer was processed outside the permitted regions, or None."""
+    """Return how an answer was processed outside the permitted regions, or None.
+
+    What this worker's workspace does not declare says nothing of regions: another process may hold a newer one.
+    """
     spaces = instance.workspace.spaces
     space = spaces.get(SpaceName(place.space))
     if space is None:
-        return "which is not declared"
+        return _unknown(place.space, place)
     if place.failover_from is not None:
         home = spaces.get(SpaceName(place.failover_from))
-        if home is None or partner_reason(home, space) is not None:
+        if home is None:
+            return _unknown(place.failover_from, place)
+        if partner_reason(home, space) is not None:
             return f"for askers of {place.failover_from}, which does not permit that region"
     try:
         content = load_release(connection, place.release)
@@ -210,13 +219,16 @@ def _outside(connection: Connection, instance: Instance, place: Place) -> str | 
         return f"with a model in {content.model.region or 'an unknown region'}"
     pin = content.corpora.get(space.data_stage)
     corpus = None if pin is None else instance.workspace.corpora.get(pin.name)
-    if pin is not None and not _stands_inside(None if corpus is None else corpus.region, space):
-        return f"from documents that stand in {None if corpus is None else corpus.region or 'an unknown region'}"
+    if pin is not None and corpus is None:
+        return _unknown(f"corpus {pin.name}", place)
+    if corpus is not None and not fits(corpus.region, space):
+        return f"from documents that stand in {corpus.region or 'an unknown region'}"
     return None
 
 
-def _stands_inside(region: str | None, space: Space) -> bool:
-    return fits(region, space)
+def _unknown(what: str, place: Place) -> None:
+    text = "%s is not declared here, so nobody can tell whether %s answered in %s where it may. Reload the workspace."
+    LOG.warning(text, what, place.release[:19], place.space)
 
 
 def _lost(connection: Connection, since: datetime, until: datetime) -> Iterator[Sign]:

@@ -1,8 +1,10 @@
 """Hard events that the machine sees in the records: what broke a promise after it was sent (rollouts.md 8.1).
 
 Every reader returns rows that are a violation, or what one is told by; a healthy system gives none. Rule: what a guard
-stopped before it was sent is not among them, and a permission that moved after the answer is not a breach of it. Fail
-mode: a database error; the look is repeated from where the last whole one ended.
+stopped before it was sent is not among them, and what moved after the answer's permission decision is not a breach of
+it. So a takedown counts where that decision had seen it: an answer of a process that had not is missed until a minute
+after the purge has ended, and one whose document the purge touches before the look is missed too. Fail mode: a database
+error; the look is repeated from where the last whole one ended.
 """
 
 from __future__ import annotations
@@ -38,10 +40,14 @@ _SENT: Final = (
 )
 """Answers that left, to people."""
 
-# The permission decision was made at `acl_generation`; a document that changed later is judged by nobody here.
+# The permission decision was made at `acl_generation`; a document that changed later is judged by nobody here. The time
+# of a takedown's request says little: its tombstone is seen only once it has committed, which may wait for a refresh.
+# When its purge has ended it has been seen for long, whatever the decision knew; a minute covers clocks.
 _CITED = text(
     "SELECT i.id, i.workflow, i.space, i.release, i.detail->>'acting_service' AS service, p.principal, t.groups,"
-    " c.corpus, c.document, d.acl, d.tombstone IS NOT NULL AND w.requested_at < i.at AS is_taken_down,"
+    " c.corpus, c.document, d.acl, d.tombstone IS NOT NULL AND"
+    " (d.changed <= (coalesce(k.detail, i.detail)->>'acl_generation')::bigint"
+    " OR w.finished_at + interval '60 s' < i.at) AS is_taken_down,"
     " d.changed <= (coalesce(k.detail, i.detail)->>'acl_generation')::bigint AS is_same_acl"
     + _SENT.replace(
         " WHERE",
