@@ -10,6 +10,7 @@ import pytest
 
 from pilotage.adapters.outward import CheckedResolver, require_reachable
 from pilotage.core.outward import is_odd_host, may_reach
+from pilotage.core.urls import check_url
 
 REFUSED = (
     "127.0.0.1",
@@ -80,6 +81,32 @@ def test_plain_hosts_are_read(host: str) -> None:
 def test_a_private_address_in_a_url_is_refused(url: str) -> None:
     with pytest.raises(OSError, match="is not public"):
         require_reachable(url)
+
+
+DISGUISED = (
+    "http://127\N{IDEOGRAPHIC FULL STOP}0\N{IDEOGRAPHIC FULL STOP}0\N{IDEOGRAPHIC FULL STOP}1:8080/keys",
+    "https://169\N{FULLWIDTH FULL STOP}254\N{FULLWIDTH FULL STOP}169\N{IDEOGRAPHIC FULL STOP}254/latest",
+    "https://\N{FULLWIDTH DIGIT ONE}27.0.0.1/keys",
+)
+
+
+@pytest.mark.parametrize("url", DISGUISED)
+def test_an_address_in_other_dots_and_digits_is_the_address_that_is_connected_to(url: str) -> None:
+    with pytest.raises(OSError, match="is not public"):
+        require_reachable(url)
+    with pytest.raises(ValueError, match="ASCII"):
+        check_url(url)
+
+
+def test_a_host_that_is_not_ascii_is_no_declared_address() -> None:
+    with pytest.raises(ValueError, match="xn--"):
+        check_url("https://169\N{IDEOGRAPHIC FULL STOP}254.169.254/")
+    assert check_url("https://xn--bcher-kva.example/keys")
+
+
+def test_an_address_without_a_host_is_not_reachable() -> None:
+    with pytest.raises(OSError, match="no host"):
+        require_reachable("https:///keys")
 
 
 def _resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:

@@ -1,7 +1,8 @@
 """Outbound HTTP to declared places: every address is checked before it is connected to (serving.md 5.8).
 
 Rule: a name is resolved once, refused when any answer may not be reached, and connected to at the checked addresses
-with the name's own TLS; no redirects, no proxies of the environment, no cookies. Fail mode: OSError, before a byte
+with the name's own TLS; no redirects, no proxies of the environment, no cookies. The host that is judged is the one the
+client itself reads in the URL: other dots and digits of Unicode make an address too. Fail mode: OSError, before a byte
 leaves.
 """
 
@@ -9,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from pilotage.core.outward import is_odd_host, may_reach
 
@@ -57,12 +58,24 @@ def outward_session(timeout: aiohttp.ClientTimeout, allow_private: tuple[str, ..
 
 def require_reachable(url: str, allow_private: tuple[str, ...] = ()) -> None:
     """Raise OSError when the URL's host is an address that may not be reached; names are checked when resolved."""
-    host = urlsplit(url).hostname or ""
+    host = _host_of(url)
     if is_odd_host(host):
         message = f"{host} is an address in a form that is not read. Write four decimal numbers, or a name."
         raise OSError(message)
     if ":" in host or host.replace(".", "").isdigit():
         _require(host, host, allow_private)
+
+
+def _host_of(url: str) -> str:
+    """Return the host as the client connects to it; addresses among these ask no resolver."""
+    try:
+        host = URL(url).raw_host
+    except ValueError:
+        host = None
+    if not host:
+        message = f"{url[:80]!r} names no host that can be read."
+        raise OSError(message)
+    return host
 
 
 def _require(address: str, host: str, allow_private: tuple[str, ...]) -> None:

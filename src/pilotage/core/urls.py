@@ -1,7 +1,8 @@
 """Checks addresses in declared files: https, or http on loopback; no user information, no fragment, a plain host.
 
-Rule: an address in a file is where data may go, so it must say exactly one host. Fail mode: ValueError with what to
-write; reaching the address is the egress rule's business.
+Rule: an address in a file is where data may go, so it must say exactly one host, in ASCII: programs read other dots and
+digits of Unicode differently. Fail mode: ValueError with what to write; reaching the address is the egress rule's
+business.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ def check_url(text: str) -> str:
         raise ValueError(message)
     if parts.username is not None or parts.password is not None or parts.fragment:
         message = "An address holds user information or a fragment. Write https://host/path, secrets by reference."
+        raise ValueError(message)
+    if not host.isascii():
+        message = f"The host of {text[:80]!r} is not written in ASCII. Write its xn-- form."
         raise ValueError(message)
     if parts.scheme == "http" and host not in _LOOPBACK:
         message = f"{text[:80]!r} is not encrypted. Write https; http is for loopback only."
