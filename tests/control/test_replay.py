@@ -11,13 +11,16 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.dialects.postgresql import insert
-from tests.control.rollout_world import PER_DAY, STARTER, bank, make_world, small_plan, with_plan
+from tests.control.rollout_world import DECIDER, PER_DAY, STARTER, bank, make_world, small_plan, with_plan
 
+from pilotage.control.abort_rollout import abort_rollout
+from pilotage.control.pause_rollout import pause_rollout
 from pilotage.control.replay_questions import ReplayTools, principal_today, replay_questions
 from pilotage.control.rollout_status import rollout_status
 from pilotage.control.start_rollout import Started, StartRequest, start_rollout
 from pilotage.core.digest import Digest
 from pilotage.core.ids import PersonId, PrincipalId
+from pilotage.core.reason import Refusal
 from pilotage.evaluation.generation import Generation, TargetFailure
 from pilotage.evaluation.target import Ask
 from pilotage.rollout.states import State
@@ -36,6 +39,14 @@ from pilotage.workspace.records import Workspace
 pytestmark = pytest.mark.store
 BLUE_GREEN = replace(
     small_plan(), approach=Approach.BLUE_GREEN, shadow=Shadow(enabled=False, sample=1.0, replay_first=True)
+)
+
+
+_DOCUMENT = text(
+    "WITH c AS (INSERT INTO corpus (name) VALUES ('policies') ON CONFLICT DO NOTHING)"
+    " INSERT INTO document (corpus, id, classification, region, acl_confirmed_at, tombstone)"
+    " VALUES ('policies', 'errors', 'internal', 'us', now(), 't')"
+    " ON CONFLICT (corpus, id) DO UPDATE SET tombstone = 't'"
 )
 
 
@@ -202,6 +213,49 @@ def test_a_replay_without_proof_lets_the_shadow_prove_it_and_a_lost_one_does_not
     worse.look()
     assert (worse.phase["outcome"], worse.route.shadow_ppm) == ("no_go", 0)
     assert worse.rollout.state is State.SHADOWING
+
+
+def test_an_outage_of_both_releases_proves_nothing(engine: Engine) -> None:
+    run = Replaying(engine, candidate=lambda _ask: Generation(answer="", error=TargetFailure.TIMEOUT))
+    run.targets.known[run.old].says = run.candidate
+    run.start()
+    assert run.replay()
+    assert run.look().state is State.SHADOWING
+    assert run.phase["outcome"] == "inconclusive"
+    assert run.route.fraction_ppm == 0
+
+
+def test_a_paused_replay_asks_nothing_until_it_goes_on_and_one_given_up_never_again(engine: Engine) -> None:
+    run = Replaying(engine, people=2)
+    run.start()
+    lead = run.world.person(DECIDER)
+    pause_rollout(run.world.instance, actor=lead, rollout=run.rollout.id)
+    assert run.replay() is False, "the work comes again"
+    assert run.targets.known[run.new].asked == []
+    abort_rollout(run.world.instance, actor=lead, rollout=run.rollout.id)
+    assert run.replay() is True
+    assert run.targets.known[run.new].asked == []
+
+
+def test_a_flip_of_several_spaces_is_refused_as_only_the_first_would_be_proven(engine: Engine) -> None:
+    (wave,) = BLUE_GREEN.waves
+    run = Replaying(engine, plan=replace(BLUE_GREEN, waves=(wave, replace(wave, space=WEST))), people=0)
+    request = StartRequest(release=run.new, space=EAST, per_day=4_800_000, accepted=True)
+    done = start_rollout(run.world.instance, run.world.ports, actor=run.world.person(STARTER), request=request)
+    assert isinstance(done, Refusal)
+    assert [reason.code for reason in done.reasons] == ["BLUE_GREEN_UNPROVEN"]
+
+
+def test_the_text_of_a_pair_is_not_kept_once_a_document_behind_it_was_taken_down(engine: Engine) -> None:
+    run = Replaying(engine, people=1, each=2)
+    run.start()
+    with engine.begin() as connection:
+        connection.execute(_DOCUMENT)
+    run.replay()
+    with engine.connect() as connection:
+        texts = connection.execute(text("SELECT count(*) FROM rollout_pair_text")).scalar_one()
+        pairs = connection.execute(text("SELECT count(*) FROM rollout_pair WHERE state = 'scored'")).scalar_one()
+    assert (pairs, texts) == (2, 0)
 
 
 def test_askers_are_replayed_with_what_they_may_see_today(engine: Engine) -> None:

@@ -81,7 +81,7 @@ async def test_each_question_goes_through_the_pipeline_as_a_persona_and_as_probe
     credentials = [one.credential for one in desk.asked]
     assert all(isinstance(one, Known) and one.kind is TrafficKind.PROBE for one in credentials)
     assert all(isinstance(one, Known) and one.principal.kind is PrincipalKind.PERSONA for one in credentials)
-    assert desk.rounds == [Round(asked=2, passed=2, right_release=True)]
+    assert desk.rounds == [Round(release=STABLE, asked=2, passed=2, right_release=True)]
 
 
 async def test_a_round_that_fails_is_asked_again_after_a_while_until_it_passes() -> None:
@@ -89,16 +89,16 @@ async def test_a_round_that_fails_is_asked_again_after_a_while_until_it_passes()
     asking = probes(desk, cases=(case("a"), case("b", refuse=None)))
     await asking.probe_once()
     await asking.probe_once()
-    assert desk.rounds == [Round(asked=2, passed=1, right_release=True)]
+    assert desk.rounds == [Round(release=STABLE, asked=2, passed=1, right_release=True)]
     desk.refused, desk.seconds = frozenset(), AGAIN_S
     await asking.probe_once()
-    assert desk.rounds[-1] == Round(asked=2, passed=2, right_release=True)
+    assert desk.rounds[-1] == Round(release=STABLE, asked=2, passed=2, right_release=True)
 
 
 async def test_an_answer_of_another_release_is_told() -> None:
     desk = Desk(release=Digest("sha256:other"))
     await probes(desk, cases=(case("a"),)).probe_once()
-    assert desk.rounds == [Round(asked=1, passed=1, right_release=False)]
+    assert desk.rounds == [Round(release=STABLE, asked=1, passed=1, right_release=False)]
 
 
 async def test_nothing_is_asked_when_no_rollback_is_validated() -> None:

@@ -135,15 +135,16 @@ async def test_a_process_asks_its_questions_while_a_rollback_is_validated(
         )
         notify(connection, Channel.ROUTING, f"{SPACE}:{WORKFLOW}:1")
 
-    def answers() -> tuple[ProbeResult, ...] | None:
+    def answers(release: str = one) -> tuple[ProbeResult, ...] | None:
         with engine.connect() as connection:
-            return read_probes(connection, space=SPACE, workflow=WORKFLOW, generation=1)
+            return read_probes(connection, space=SPACE, workflow=WORKFLOW, generation=1, release=release)
 
     async with opened(engine, database_url, tmp_path) as running:
         assert isinstance(running, OpenServing)
         await eventually(lambda: answers() is not None)
         (found,) = answers() or ()
     assert (found.asked, found.passed, found.right_release) == (0, 0, True)
+    assert answers("sha256:another") is None  # what one release answered proves nothing about another
 
 
 def test_admissions_are_sums_by_place_and_release() -> None:

@@ -153,24 +153,25 @@ async def test_a_stalled_candidate_delays_nobody_and_a_full_queue_loses_the_pair
         (FakeModel(pieces=[GOOD]), FakeModel(failure=Unavailable("upstream_failed", "Down.")), Result.WORSE),
         (FakeModel(failure=Unavailable("upstream_failed", "Down.")), FakeModel(pieces=[GOOD]), Result.BETTER),
         (
-            FakeModel(failure=Unavailable("upstream_failed", "Down.")),
-            FakeModel(failure=Unavailable("upstream_timeout", "Late.")),
-            Result.TIE,
-        ),
-        (
             FakeModel(pieces=[GOOD]),
             FakeModel(pieces=["Purple elephants dance slowly through quiet gardens [1]."]),
             Result.WORSE,
         ),
     ],
 )
-async def test_an_error_is_worse_than_an_answer_and_two_errors_tie(
-    stable: FakeModel, candidate: FakeModel, result: Result
-) -> None:
+async def test_an_error_is_worse_than_an_answer(stable: FakeModel, candidate: FakeModel, result: Result) -> None:
     async with shadowing(plan=Plan(model=stable), candidate=candidate) as world:
         await world.ask()
         (row,) = await world.settled()
     assert (row.state, row.result) == ("scored", result)
+
+
+async def test_an_outage_of_both_is_a_lost_pair_and_no_tie() -> None:
+    down = FakeModel(failure=Unavailable("upstream_failed", "Down."))
+    async with shadowing(plan=Plan(model=down), candidate=down) as world:
+        await world.ask()
+        (row,) = await world.settled()
+    assert (row.state, row.why, row.result) == ("lost", "both_failed", None)
 
 
 async def test_shadow_permissions_are_the_askers_own() -> None:

@@ -207,7 +207,13 @@ class _Drill:
     def _is_valid(self, drill: StoredDrill, generation: int) -> bool:
         with self.instance.engine.connect() as connection:
             live = [ack for ack in acks_of(connection, drill.space, drill.workflow) if ack.is_alive]
-            found = self.ports.probe(connection, space=drill.space, workflow=drill.workflow, generation=generation)
+            found = self.ports.probe(
+                connection,
+                space=drill.space,
+                workflow=drill.workflow,
+                generation=generation,
+                release=read_route(connection, drill.space, drill.workflow).stable,
+            )
         workflow = self.instance.workspace.workflows[WorkflowName(drill.workflow)]
         wanted = len(critical_cases(workflow))
         return (

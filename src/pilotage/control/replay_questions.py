@@ -23,10 +23,11 @@ from pilotage.core.errors import NotFound
 from pilotage.core.ids import PersonId, PrincipalId
 from pilotage.evaluation.generation import Generation
 from pilotage.evaluation.overlay import Overlay
-from pilotage.evaluation.pair_scorer import PairScorer, Shown, SupportScorer
+from pilotage.evaluation.pair_scorer import PairScorer, Shown, SupportScorer, both_failed
 from pilotage.evaluation.target import Ask, Reply, Target, Targets
 from pilotage.identity.principal import Principal, local_principal_id
 from pilotage.rollout.pairing import PAIRS_PER_DAY, Label, sample_bucket, score_pair
+from pilotage.rollout.states import State
 from pilotage.store.replay_rows import asker_behind, open_pairs, question_of, recorded_questions, try_pair
 from pilotage.store.rollouts import StoredRollout, find_rollout
 from pilotage.store.serving_pairs import Allowance, PairRow, allowance_of, settle_pair
@@ -67,12 +68,18 @@ class _Replay:
         while not self.tools.is_stopping():
             batch = await asyncio.to_thread(self._open)
             if not batch:
-                return True
+                return batch is not None
             await asyncio.gather(*(self._pair(interaction) for interaction in batch))
         return False
 
-    def _open(self) -> tuple[str, ...]:
+    def _open(self) -> tuple[str, ...] | None:
+        """Return what to ask next: nothing once the rollout has left its proof, None while it is paused."""
         with self.instance.engine.connect() as connection:
+            stored = find_rollout(connection, self.phase.rollout)
+            if stored is not None and stored.state is State.PAUSED:
+                return None
+            if stored is None or stored.state is not State.SHADOWING:
+                return ()
             return open_pairs(connection, self.phase.rollout, Label.REPLAY, most=_AT_ONCE)
 
     async def _pair(self, interaction: str) -> None:
@@ -81,7 +88,8 @@ class _Replay:
             return
         ask, row, allowance = ready
         stable, candidate = await asyncio.gather(self.stable.answer(ask), self.candidate.answer(ask))
-        row = replace(row, cost_nano=allowance.cost_of(_cost(candidate.generation)))
+        paid = [allowance.cost_of(_cost(reply.generation)) for reply in (stable, candidate)]
+        row = replace(row, cost_nano=sum(paid))
         await asyncio.to_thread(self._settle, self._scored(row, ask, stable, candidate))
 
     def _ready(self, interaction: str) -> tuple[Ask, PairRow, Allowance] | None:
@@ -117,6 +125,9 @@ class _Replay:
 
     def _scored(self, row: PairRow, ask: Ask, stable: Reply, candidate: Reply) -> PairRow:
         first, second = self._shown(ask, stable), self._shown(ask, candidate)
+        why = both_failed(first, second)
+        if why is not None:
+            return replace(row, why=why)
         try:
             scored = score_pair(self.tools.scorer, f"{row.rollout}/{row.interaction}", stable=first, candidate=second)
         except Exception:

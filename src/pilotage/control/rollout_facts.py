@@ -262,7 +262,9 @@ def _validation(
         target_answers=route.stable is not None,
         critical=0 if workflow is None else len(critical_cases(workflow)),
         processes=len(live),
-        probes=ports.probe(connection, space=space, workflow=stored.workflow, generation=route.generation),
+        probes=ports.probe(
+            connection, space=space, workflow=stored.workflow, generation=route.generation, release=route.stable
+        ),
         is_healthy=_is_healthy(live, route.stable),
         error_trip_silent=log_gt(n, x, step.limits.error_trip) < threshold(_TRIP_ALPHA) or x < 2,
     )

@@ -53,10 +53,10 @@ class Observations(Protocol):
 
 
 class Prober(Protocol):
-    """Tells how the critical questions went in every live process since a row's generation."""
+    """Tells how the critical questions to a release went in every live process since a row's generation."""
 
     def __call__(
-        self, connection: Connection, *, space: str, workflow: str, generation: int
+        self, connection: Connection, *, space: str, workflow: str, generation: int, release: str | None
     ) -> tuple[ProbeResult, ...] | None:
         """Return one result per process that asked, or None when nobody could."""
         ...

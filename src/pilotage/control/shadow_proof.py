@@ -35,5 +35,11 @@ def shadow_proof(
         return True, ()
     route = read_route(connection, stored.space, stored.workflow)
     live = [ack for ack in acks_of(connection, stored.space, stored.workflow) if ack.is_alive]
-    found = ports.probe(connection, space=stored.space, workflow=stored.workflow, generation=route.generation)
+    found = ports.probe(
+        connection,
+        space=stored.space,
+        workflow=stored.workflow,
+        generation=route.generation,
+        release=stored.release,
+    )
     return True, tuple(probe_reasons(found, processes=max(1, len(live)), critical=critical))

@@ -133,13 +133,18 @@ def _unprovable(connection: Connection, instance: Instance, release: StoredRelea
     """Return why what the plan wants proven before its first user cannot be."""
     found: list[Reason] = []
     workflow, wanted = instance.workspace.workflows[release.workflow], phases_of(plan)
-    is_flip, tier = plan.approach is Approach.BLUE_GREEN, instance.workspace.spaces[plan.waves[0].space].tier
-    if workflow.risk_tier is RiskTier.HIGH and tier is Tier.PRODUCTION and Label.SHADOW not in wanted:
+    is_flip = plan.approach is Approach.BLUE_GREEN
+    goes_live = any(instance.workspace.spaces[wave.space].tier is Tier.PRODUCTION for wave in plan.waves)
+    if workflow.risk_tier is RiskTier.HIGH and goes_live and Label.SHADOW not in wanted:
         text = f"{release.workflow} has risk_tier high: plan {plan.name} needs shadow: {{enabled: true}}."
         found.append(Reason(code="SHADOW_REQUIRED", text=text, where=plan.name))
     if is_flip and not wanted:
         text = f"Plan {plan.name} flips after a GO from shadow or replay and asks for neither."
         hint = "Write shadow: {replay_first: true}, or {enabled: true}."
+        found.append(Reason(code="BLUE_GREEN_UNPROVEN", text=f"{text} {hint}", where=plan.name))
+    if is_flip and len(plan.waves) > 1:
+        text = f"Plan {plan.name} flips {len(plan.waves)} spaces, and only the first would be proven before its flip."
+        hint = "Start one rollout a space, each with its own shadow or replay."
         found.append(Reason(code="BLUE_GREEN_UNPROVEN", text=f"{text} {hint}", where=plan.name))
     if is_flip and not critical_cases(workflow):
         text = f"Plan {plan.name} flips after its critical questions; mark golden cases of the workflow as must_pass."

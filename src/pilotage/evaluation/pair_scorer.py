@@ -86,6 +86,11 @@ class SupportScorer:
         return Choice.A if first > second else Choice.B
 
 
+def both_failed(stable: Shown, candidate: Shown) -> str | None:
+    """Return why a pair without any answer says nothing: an outage of both is no evidence that they are alike."""
+    return "both_failed" if stable.text is None and candidate.text is None else None
+
+
 def grade(shown: Shown) -> Grade:
     """Return what an answer is worth."""
     if shown.text is None:

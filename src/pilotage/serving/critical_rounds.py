@@ -34,8 +34,9 @@ AGAIN_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """How one round went in this process."""
+    """How one round went in this process; `release` is the one that was to answer."""
 
+    release: str
     asked: int
     passed: int
     right_release: bool

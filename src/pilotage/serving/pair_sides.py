@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from pilotage.evaluation.pair_scorer import Shown
+from pilotage.evaluation.pair_scorer import Shown, both_failed
 from pilotage.release.model import Provider
 from pilotage.serving.context import Checked, Guarded, Received, Retrieved
 from pilotage.serving.headless import Walked
@@ -54,8 +54,8 @@ def walked_side(walked: Walked, workspace: Workspace) -> Side:
 
 
 def moved_between(first: Side, second: Side) -> str | None:
-    """Return why two sides cannot be compared: one is lost, or permissions moved between them."""
-    lost = first.lost or second.lost
+    """Return why two sides cannot be compared: one is lost, both failed, or permissions moved between them."""
+    lost = first.lost or second.lost or both_failed(first.shown, second.shown)
     if lost is not None or first.acl is None or second.acl is None:
         return lost
     is_same_corpus = first.acl[0] == second.acl[0]

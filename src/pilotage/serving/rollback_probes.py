@@ -52,7 +52,7 @@ class RollbackProbes(CriticalRounds):
             answer = finished.result
             right = right and finished.release == row.stable
             passed += isinstance(answer, Answer) and is_passed(case, refused=answer.refusal is not None)
-        return Round(asked=len(cases), passed=passed, right_release=right)
+        return Round(release=row.stable or "", asked=len(cases), passed=passed, right_release=right)
 
     def _received(self, row: RoutingRow, workflow: Workflow, case: GoldenCase) -> Received:
         serving = self._serving

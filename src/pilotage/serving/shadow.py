@@ -149,18 +149,23 @@ class ShadowArm:
         if self._serving.monotonic() - waiting.taken > LATE_S:
             await self._lose(waiting, "late")
             return
+        stable = stable_side(waiting.finished, self._serving.workspace)
+        if stable.lost is not None:
+            await self._lose(waiting, stable.lost)
+            return
         candidate = await self._ask(waiting)
         if candidate is None:
             await self._lose(waiting, "not_loaded")
             return
-        stable = stable_side(waiting.finished, self._serving.workspace)
         cost = allowance.cost_of(candidate.cost_nano)
         why = moved_between(stable, candidate)
         if why is not None:
             await self._lose(waiting, why, cost_nano=cost)
             return
         try:
-            scored = score_pair(
+            # Beside the event loop: grading takes milliseconds, and users' requests wait for none of them.
+            scored = await asyncio.to_thread(
+                score_pair,
                 self._scorer,
                 f"{waiting.rollout}/{waiting.context.interaction}",
                 stable=stable.shown,

@@ -1,6 +1,6 @@
-"""What each serving process found when it asked its critical questions of the release it went back to.
+"""What each serving process found when it asked a release its critical questions.
 
-Fail mode: None when no process has answered for this generation, which never counts as passed.
+Fail mode: None when no process has asked this release in this generation, which never counts as passed.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from pilotage.rollout.validation import ProbeResult
 _FOUND = text(
     "SELECT p.process, p.asked, p.passed, p.right_release FROM route_probe p"
     " JOIN route_ack a ON a.process = p.process AND a.space = p.space AND a.workflow = p.workflow"
-    " WHERE p.space = :space AND p.workflow = :workflow AND p.generation >= :generation"
+    " WHERE p.space = :space AND p.workflow = :workflow AND p.generation >= :generation AND p.release = :release"
     " AND a.at > clock_timestamp() - interval '30 s' ORDER BY p.process"
 )
 
 
 def read_probes(
-    connection: Connection, *, space: str, workflow: str, generation: int
+    connection: Connection, *, space: str, workflow: str, generation: int, release: str | None
 ) -> tuple[ProbeResult, ...] | None:
-    """Return the results of live processes since a generation (`control.rollout_ports.Prober`)."""
-    values = {"space": space, "workflow": workflow, "generation": generation}
+    """Return the results of live processes about a release since a generation (`control.rollout_ports.Prober`)."""
+    values = {"space": space, "workflow": workflow, "generation": generation, "release": release}
     found = tuple(ProbeResult(**row) for row in connection.execute(_FOUND, values).mappings())
     return found or None

@@ -70,9 +70,16 @@ ON CONFLICT (rollout, label, interaction) DO UPDATE SET state = EXCLUDED.state, 
   WHERE rollout_pair.state = 'expected'
 RETURNING interaction
 """
+# A takedown that came in between waits for this lock, and erases; one that was earlier is seen, and nothing is kept.
 _TEXT: Final[LiteralString] = """
+WITH behind AS (
+  SELECT d.tombstone FROM unnest(%(documents)s::text[]) AS named
+  JOIN document d ON d.corpus = split_part(named, '/', 1) AND d.id = substr(named, strpos(named, '/') + 1)
+  FOR SHARE OF d
+)
 INSERT INTO rollout_pair_text (rollout, label, interaction, question, stable, candidate, documents, at)
-VALUES (%(rollout)s, %(label)s, %(interaction)s, %(question)s, %(stable)s, %(candidate)s, %(documents)s, %(at)s)
+SELECT %(rollout)s, %(label)s, %(interaction)s, %(question)s, %(stable)s, %(candidate)s, %(documents)s, %(at)s
+WHERE NOT EXISTS (SELECT FROM behind WHERE tombstone IS NOT NULL)
 ON CONFLICT DO NOTHING
 """
 _COST: Final[LiteralString] = """

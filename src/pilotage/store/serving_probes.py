@@ -18,6 +18,8 @@ class _Row(Protocol):
 
 class _Round(Protocol):
     @property
+    def release(self) -> str: ...
+    @property
     def asked(self) -> int: ...
     @property
     def passed(self) -> int: ...
@@ -26,9 +28,11 @@ class _Round(Protocol):
 
 
 _WRITE: Final[LiteralString] = """
-INSERT INTO route_probe (process, space, workflow, generation, asked, passed, right_release, at)
-VALUES (%(process)s, %(space)s, %(workflow)s, %(generation)s, %(asked)s, %(passed)s, %(right)s, clock_timestamp())
-ON CONFLICT (process, space, workflow, generation) DO UPDATE SET asked = EXCLUDED.asked, passed = EXCLUDED.passed,
+INSERT INTO route_probe (process, space, workflow, generation, release, asked, passed, right_release, at)
+VALUES (%(process)s, %(space)s, %(workflow)s, %(generation)s, %(release)s, %(asked)s, %(passed)s, %(right)s,
+  clock_timestamp())
+ON CONFLICT (process, space, workflow, generation, release) DO UPDATE
+  SET asked = EXCLUDED.asked, passed = EXCLUDED.passed,
   right_release = EXCLUDED.right_release, at = EXCLUDED.at
 """
 
@@ -41,12 +45,13 @@ class ProbeWriter:
         self._process = process
 
     async def write(self, row: _Row, found: _Round) -> None:
-        """Write the newest round of a row's generation."""
+        """Write the newest round of a release in a row's generation."""
         values = {
             "process": self._process,
             "space": row.space,
             "workflow": row.workflow,
             "generation": row.generation,
+            "release": found.release,
             "asked": found.asked,
             "passed": found.passed,
             "right": found.right_release,

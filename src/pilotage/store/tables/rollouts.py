@@ -60,6 +60,7 @@ route_probe = Table(
     Column("passed", Integer, nullable=False),
     Column("right_release", Boolean, nullable=False),
     Column("at", TIMESTAMP(timezone=True), nullable=False),
+    Column("release", Text, primary_key=True, nullable=False),
 )
 
 rollout = Table(
