@@ -204,11 +204,13 @@ def _outside(connection: Connection, instance: Instance, place: Place) -> str | 
     spaces = instance.workspace.spaces
     space = spaces.get(SpaceName(place.space))
     if space is None:
-        return _unknown(place.space, place)
+        _unknown(place.space, place)
+        return None
     if place.failover_from is not None:
         home = spaces.get(SpaceName(place.failover_from))
         if home is None:
-            return _unknown(place.failover_from, place)
+            _unknown(place.failover_from, place)
+            return None
         if partner_reason(home, space) is not None:
             return f"for askers of {place.failover_from}, which does not permit that region"
     try:
@@ -220,7 +222,8 @@ def _outside(connection: Connection, instance: Instance, place: Place) -> str | 
     pin = content.corpora.get(space.data_stage)
     corpus = None if pin is None else instance.workspace.corpora.get(pin.name)
     if pin is not None and corpus is None:
-        return _unknown(f"corpus {pin.name}", place)
+        _unknown(f"corpus {pin.name}", place)
+        return None
     if corpus is not None and not fits(corpus.region, space):
         return f"from documents that stand in {corpus.region or 'an unknown region'}"
     return None
