@@ -25,9 +25,10 @@ from pilotage.core.ids import CorpusName, SpaceName, new_ulid
 from pilotage.core.reason import Reason
 from pilotage.incident.records import HardKind
 from pilotage.ledger.entry import EntryKind, encode_entry
-from pilotage.store.hard_signs import Sign
+from pilotage.store.hard_signs import Look, Sign, stale_looks
 from pilotage.store.ledger_entries import append
 from pilotage.store.routes import read_route
+from pilotage.testing.clock import SimulatedClock
 from pilotage.testing.rollouts import EAST, EU, WEST, WORKFLOW, RolloutWorld
 
 pytestmark = pytest.mark.store
@@ -300,6 +301,84 @@ def test_a_stopped_ledger_opens_the_incident_and_leaves_what_is_stable(world: Ro
     assert (stable(world), incidents(world)) == (before, [("data-loss", "SEV1")])
 
 
+def declared(world: RolloutWorld) -> list[str]:
+    """Look twice; return the subjects of what the second look declared."""
+    return [sign.subject for _ in range(2) for sign in look(world)]
+
+
+def test_a_condition_that_lasts_is_declared_once_and_one_that_begins_again_is_declared_again(
+    world: RolloutWorld,
+) -> None:
+    stopped = text("UPDATE ledger_head SET stopped = :why")
+    subjects = [f"ledger {space} {WORKFLOW}" for space in (EU, EAST, WEST)]
+    try:
+        for _ in range(2):
+            with world.engine.begin() as connection:
+                connection.execute(stopped, {"why": "an entry does not decode"})
+            assert sorted(declared(world)) == sorted(subjects)
+            assert declared(world) == []
+            with world.engine.begin() as connection:
+                connection.execute(stopped, {"why": None})
+            assert declared(world) == []
+    finally:
+        with world.engine.begin() as connection:
+            connection.execute(stopped, {"why": None})
+
+
+def test_an_answer_in_a_wrong_region_is_declared_again_when_none_was_given_for_a_while(world: RolloutWorld) -> None:
+    planted_region(world)
+    bad = stable(world)
+    assert declared(world) == [f"place {EAST} {WORKFLOW} {bad}"]
+    assert declared(world) == []  # still within the window
+    assert (look(world, timedelta(hours=1)), look(world)) == ((), ())
+    answered(world, "mine", name="later", release=bad)
+    assert declared(world) == [f"place {EAST} {WORKFLOW} {bad}"]
+
+
+def test_what_one_answer_shows_is_never_declared_again(world: RolloutWorld) -> None:
+    identifier = answered(world, "theirs")
+    assert declared(world) == [identifier]
+    assert look(world, timedelta(hours=1)) == ()
+    with world.engine.begin() as connection:
+        detect_in_releases(connection, world.instance)
+        connection.execute(text("UPDATE hard_look SET until = :until WHERE name = 'records'"), {"until": EARLIER})
+    assert declared(world) == []
+
+
+EARLIER = SimulatedClock().now()
+
+
+def stale(world: RolloutWorld) -> set[Look]:
+    with world.engine.connect() as connection:
+        return set(stale_looks(connection))
+
+
+def test_a_look_counts_for_180_seconds_and_only_when_it_was_whole(
+    world: RolloutWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with world.engine.begin() as connection:
+        connection.execute(text("TRUNCATE hard_look"))
+    assert stale(world) == {Look.RECORDS, Look.RELEASES}
+    look(world)
+    assert stale(world) == {Look.RELEASES}
+    with world.engine.begin() as connection:
+        detect_in_releases(connection, world.instance)
+    assert stale(world) == set()
+    with world.engine.begin() as connection:
+        connection.execute(text("UPDATE hard_look SET until = until - interval '181 s'"))
+
+    def broken(*_: object) -> tuple[Reason, ...]:
+        raise Unavailable("KEY_MISSING", "No key.", hint="Bring it.")
+
+    monkeypatch.setattr(detect_hard_events, "release_problems", broken)
+    with pytest.raises(Unavailable), world.engine.begin() as connection:
+        detect_in_releases(connection, world.instance)
+    assert stale(world) == {Look.RECORDS, Look.RELEASES}
+    answered(world, "theirs")
+    look(world)
+    assert stale(world) == {Look.RELEASES}  # what was read for the first time was looked at
+
+
 def test_a_routed_release_that_does_not_verify_is_a_breach(
     world: RolloutWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,6 +392,13 @@ def test_a_routed_release_that_does_not_verify_is_a_breach(
         assert detect_in_releases(connection, world.instance) == ()
         assert {sign.kind for sign in detect_in_releases(connection, world.instance)} == {HardKind.SECURITY_BREACH}
     assert bad not in {stable(world, space) for space in (EAST, WEST, EU)}
+    with world.engine.begin() as connection:
+        assert detect_in_releases(connection, world.instance) == ()
+    assert bad is not None
+    world.serve(bad)
+    with world.engine.begin() as connection:
+        detect_in_releases(connection, world.instance)
+        assert {sign.kind for sign in detect_in_releases(connection, world.instance)} == {HardKind.SECURITY_BREACH}
 
 
 @pytest.fixture

@@ -236,6 +236,25 @@ def test_a_space_nobody_reports_on_gives_no_go_and_starts_nothing(world: Rollout
     assert health.as_json()["state"] == "unknown"
 
 
+@pytest.mark.parametrize("name", ["records", "releases"])
+def test_while_nobody_looks_for_hard_events_no_traffic_goes_up_and_none_is_taken_away(
+    world: RolloutWorld, name: str
+) -> None:
+    rollout = observing(world)
+    stale = text("UPDATE hard_look SET until = until - interval '181 s' WHERE name = :name")
+    with world.engine.begin() as connection:
+        connection.execute(stale, {"name": f"whole {name}"})
+        candidate = Candidate(workflow=WORKFLOW, release="sha256:0")
+        found = space_fitness(connection, [EAST], of=candidate, now=world.clock.now())
+    assert found.holding == ()
+    assert [(reason.code, reason.where) for reason in found.unseen] == [("HARD_EVENTS_UNSEEN", name)]
+    world.clock.advance(timedelta(hours=25))
+    stopped = world.look(rollout)
+    assert (stopped.place, stopped.state) == (Place(), State.ADVANCING)  # the bake is over, the verdict GO
+    world.follow()
+    assert world.look(rollout).place == Place(step=1)
+
+
 def test_status_shows_state_partner_and_processes(world: RolloutWorld) -> None:
     report(world, failures=2, spaces=[EAST])
     look(world)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from sqlalchemy import Connection, text
 
 from pilotage.control.instance import Instance
+from pilotage.control.refresh_corpus import RefreshTools
 from pilotage.core.errors import Conflict
 from pilotage.jobs.handlers import Registry, Work
 from pilotage.jobs.reconciler import Reconciler
+from pilotage.jobs.schedules import make_registry
+from pilotage.jobs.watches import WATCHES
 from pilotage.store.runs import Again, Done, Outcome, Run, RunState, find_run, request_run
 from pilotage.testing.clock import SimulatedClock
 from pilotage.testing.effects import EffectCounter
@@ -66,6 +70,35 @@ def test_a_failing_step_leaves_nothing_behind_and_is_failed_after_five_attempts(
     assert (turns, run.attempt, run.last_error) == (5, 5, "GATE_MOVED: The gate moved.")
     assert effects.counts() == {}
     assert reconciler.turn() == 0
+
+
+def test_a_step_that_never_ends_is_tried_again_for_ever_and_at_least_every_30_seconds(
+    instance: Instance, clock: SimulatedClock
+) -> None:
+    looks = []
+
+    def look(_instance: Instance, _connection: Connection, _run: Run) -> Outcome:
+        looks.append(clock.now())
+        if len(looks) <= 12:
+            raise Conflict("ROUTE_MOVED", "The row moved.")
+        return Done()
+
+    reconciler = Reconciler(instance, Registry(steps={"step": look}, endless={"step"}))
+    _request(instance, "watch")
+    begun = clock.now()
+    while _found(instance, "watch").state is RunState.DUE and clock.now() - begun < timedelta(minutes=6):
+        reconciler.turn()
+        clock.advance(timedelta(seconds=1))
+    assert len(looks) == 13
+    assert max(after - before for before, after in pairwise(looks)) == timedelta(seconds=30)
+    assert (_found(instance, "watch").state, _found(instance, "watch").attempt) == (RunState.DONE, 0)
+
+
+def test_no_look_of_a_worker_is_ever_given_up() -> None:
+    def no_tools(_instance: Instance) -> RefreshTools:
+        raise NotImplementedError
+
+    assert set(make_registry(no_tools).endless) == set(WATCHES)
 
 
 def test_a_bad_run_does_not_hold_up_the_others(instance: Instance, effects: EffectCounter) -> None:

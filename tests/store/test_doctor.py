@@ -55,6 +55,12 @@ def test_late_and_failed_runs_dead_messages_and_a_wrong_schema_are_named(engine:
         request_run(connection, kind="refresh", key="late", due_at=NOW - timedelta(minutes=2))
         request_run(connection, kind="refresh", key="bad", due_at=NOW)
         connection.execute(text("UPDATE run SET state = 'failed', last_error = 'E: no.' WHERE key = 'bad'"))
+        for key, attempt in (("once", 4), ("again", 5)):
+            request_run(connection, kind="watch", key=key, due_at=NOW)
+            values = {"key": key, "attempt": attempt}
+            connection.execute(
+                text("UPDATE run SET attempt = :attempt, last_error = 'E: no.' WHERE key = :key"), values
+            )
         connection.execute(
             text(
                 "INSERT INTO outbox (id, kind, target, payload, idempotency_key, state, next_at)"
@@ -65,10 +71,12 @@ def test_late_and_failed_runs_dead_messages_and_a_wrong_schema_are_named(engine:
     assert {finding.code for finding in report.findings} == {
         "runs_late",
         "run_failed",
+        "run_failing",
         "message_dead",
         "schema_mismatch",
     }
     assert report.work.failed == ("refresh:bad: E: no.",)
+    assert report.work.failing == ("watch:again: E: no. 5 failures in a row.",)
     assert report.outcome is Outcome.NOT_OK
 
 

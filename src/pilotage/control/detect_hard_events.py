@@ -4,7 +4,8 @@ Breach: a cited document that the asker may not read, PII or a secret in a sent 
 verify. Loss: an answer the ledger does not know, a ledger that stopped. Legal: an answer outside the permitted region,
 a document cited after its takedown. What two looks read is declared: the release leaves every space at once, with
 incident and freeze. Rule: blocked before sending is no breach; where no release is to blame only the incident opens.
-Fail mode: a look that fails is repeated from where the last whole one ended.
+Fail mode: a look that fails is repeated from where the last whole one ended; without whole looks for 180 s no traffic
+goes up.
 """
 
 from __future__ import annotations
@@ -33,16 +34,19 @@ from pilotage.space.failover import partner_reason
 from pilotage.space.residency import fits
 from pilotage.store.hard_signs import (
     Citation,
+    Look,
     Place,
     Reading,
     Sign,
+    Standing,
     citations_between,
-    forget_unconfirmed,
+    forget_ended,
     leaks_between,
     ledger_stopped,
     looked_until,
     mark_declared,
     mark_look,
+    mark_whole_look,
     places_between,
     read_sign,
     unrecorded_between,
@@ -54,7 +58,6 @@ from pilotage.store.space_health import served_spaces, workflows_in
 LOG: Final = logging.getLogger("pilotage.hard_events")
 
 MACHINE: Final = "system:hard-events"
-RECORDS: Final = "records"
 MARGIN: Final = timedelta(seconds=60)
 """How far each look reaches back behind the longest answer that may have ended since the last: a second reading."""
 SETTLED: Final = timedelta(seconds=60)
@@ -67,7 +70,7 @@ def detect_in_records(connection: Connection, instance: Instance) -> tuple[Sign,
     now = instance.clock.now()
     limits = instance.workspace.gateway.limits
     longest = timedelta(seconds=max(limits.stream_s, limits.request_s))  # an answer is dated by its beginning
-    since = (looked_until(connection, RECORDS) or now) - longest - MARGIN
+    since = (looked_until(connection, Look.RECORDS) or now) - longest - MARGIN
     found = [
         *_cited(connection, instance, since, now),
         *_leaked(connection, since, now),
@@ -75,15 +78,19 @@ def detect_in_records(connection: Connection, instance: Instance) -> tuple[Sign,
         *_lost(connection, since - SETTLED, now - SETTLED),
         *_stopped(connection),
     ]
-    read = _read(connection, instance, found, now)
+    read = _read(connection, instance, found, now, standing=(Standing.PLACE, Standing.LEDGER))
+    mark_whole_look(connection, Look.RECORDS)
     if not read.first:  # what was read for the first time is read again from the same place
-        mark_look(connection, RECORDS, until=now)
+        mark_look(connection, Look.RECORDS, until=now)
     return read.declared
 
 
 def detect_in_releases(connection: Connection, instance: Instance) -> tuple[Sign, ...]:
     """Verify every routed release against its digests and its seal; return what was declared now."""
-    return _read(connection, instance, _unverified(connection, instance), instance.clock.now()).declared
+    found = _unverified(connection, instance)
+    read = _read(connection, instance, found, instance.clock.now(), standing=(Standing.RELEASE,))
+    mark_whole_look(connection, Look.RELEASES)
+    return read.declared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,10 +101,17 @@ class _Readings:
     declared: tuple[Sign, ...]
 
 
-def _read(connection: Connection, instance: Instance, found: Iterable[Sign], now: datetime) -> _Readings:
+def _read(
+    connection: Connection,
+    instance: Instance,
+    found: Iterable[Sign],
+    now: datetime,
+    *,
+    standing: tuple[Standing, ...],
+) -> _Readings:
     """Note every sign once a look, whatever number of rows show it, and declare what was noted before."""
     noted = {(sign.kind, sign.subject): sign for sign in found}
-    forget_unconfirmed(connection, before=now - FORGET, seen=list(noted.values()))
+    forget_ended(connection, before=now - FORGET, seen=list(noted.values()), standing=standing)
     seen = {sign: read_sign(connection, sign, at=now) for sign in noted.values()}
     declared = tuple(sign for sign, reading in seen.items() if reading is Reading.AGAIN)
     for sign in declared:
@@ -185,10 +199,10 @@ def _misplaced(connection: Connection, instance: Instance, since: datetime, unti
     for place in places_between(connection, since, until):
         why = _outside(connection, instance, place)
         if why is not None:
-            subject = " ".join((place.space, place.workflow, place.release, place.failover_from or ""))
+            names = (place.space, place.workflow, place.release, place.failover_from)
             yield Sign(
                 kind=HardKind.COMPLIANCE_VIOLATION,
-                subject=subject.strip(),
+                subject=Standing.PLACE.subject(*(name for name in names if name)),
                 workflow=place.workflow,
                 space=place.space,
                 release=place.release,
@@ -258,7 +272,7 @@ def _stopped(connection: Connection) -> Iterator[Sign]:
                 continue
             yield Sign(
                 kind=HardKind.DATA_LOSS,
-                subject=f"ledger {space} {workflow}",
+                subject=Standing.LEDGER.subject(space, workflow),
                 workflow=workflow,
                 space=space,
                 release=route.candidate,
@@ -276,7 +290,7 @@ def _unverified(connection: Connection, instance: Instance) -> Iterator[Sign]:
                 if stored is not None and problems:
                     yield Sign(
                         kind=HardKind.SECURITY_BREACH,
-                        subject=stored.digest,
+                        subject=Standing.RELEASE.subject(stored.digest),
                         workflow=workflow,
                         space=space,
                         release=stored.digest,

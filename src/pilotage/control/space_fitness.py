@@ -1,13 +1,13 @@
 """What stands against more traffic in a space: its health, where its askers are, and drift (rollouts.md 1, 10).
 
 Rule: `holding` reasons hold a rollout at its weight; `unseen` ones only keep it from going up, as nothing bad is known.
-Fail mode: a space that nobody judged lately is unseen.
+Fail mode: a space that nobody judged lately is unseen, and so is every space while nobody looks for hard events.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -17,13 +17,14 @@ from pilotage.core.reason import Reason
 from pilotage.monitoring.held import Part
 from pilotage.space.health import HealthState
 from pilotage.store.drift import is_unlooked, open_drift
+from pilotage.store.hard_signs import Look, stale_looks
 from pilotage.store.routes import read_route
 from pilotage.store.space_health import StoredHealth, list_health
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitness:
-    """Why traffic does not go up. `holding`: something is known to be wrong."""
+    """Why traffic does not go up. `holding`: something is known to be wrong; `unseen`: nothing good is known."""
 
     holding: tuple[Reason, ...] = ()
     unseen: tuple[Reason, ...] = ()
@@ -37,40 +38,59 @@ class Candidate:
     release: str
 
 
-def drift_reasons(connection: Connection, space: str, *, of: Candidate, now: datetime) -> tuple[Reason, ...]:
-    """Return the open drift of a workflow in a space.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """Reasons while they are collected."""
 
-    A newer engine stands only against releases that were approved under the older one, or nothing could ever follow.
-    """
-    return tuple(
-        row.reason
-        for row in open_drift(connection, space=space)
-        if row.workflow == of.workflow
-        and row.counts(now)
-        and (row.part is not Part.ENGINE or row.release == of.release)
-    )
+    holding: list[Reason] = field(default_factory=list)
+    unseen: list[Reason] = field(default_factory=list)
 
 
 def space_fitness(connection: Connection, names: Iterable[SpaceName], *, of: Candidate, now: datetime) -> Fitness:
     """Return what stands against more traffic of a release in these spaces."""
-    found = {one.space: one for one in list_health(connection)}
-    holding: list[Reason] = []
-    unseen: list[Reason] = []
+    judged = {one.space: one for one in list_health(connection)}
+    found = _Found()
+    # Where nothing was ever routed nobody reports; once the candidate is placed there, GO needs the space's health.
+    routed = [name for name in dict.fromkeys(names) if read_route(connection, name, of.workflow).generation > 0]
     for name in dict.fromkeys(names):
-        health = found.get(name)
-        # Where nothing was ever routed nobody reports; once the candidate is placed there, GO needs the space's health.
-        is_routed = read_route(connection, name, of.workflow).generation > 0
-        if is_routed and (health is None or not health.is_fresh or health.state is HealthState.UNKNOWN):
-            text = f"The health of {name} is not known: no process reported on it lately."
-            unseen.append(Reason(code="SPACE_UNSEEN", text=text, where=name))
+        health = judged.get(name)
         if health is not None:
-            holding += _holding(health)
-        holding += [_taken(one, name) for one in found.values() if one.failover == name]
-        holding += drift_reasons(connection, name, of=of, now=now)
-        if is_routed and is_unlooked(connection, name):
-            text = f"Nobody has compared for 180 s what processes hold in {name} with what was approved."
-            unseen.append(Reason(code="DRIFT_UNKNOWN", text=text, where=name, limit="180 s"))
-    return Fitness(holding=tuple(holding), unseen=tuple(unseen))
+            found.holding.extend(_holding(health))
+        found.holding.extend(_taken(one, name) for one in judged.values() if one.failover == name)
+        _add_drift(found, connection, name, of=of, now=now)
+        if name in routed:
+            found.unseen.extend(_unseen(connection, name, health))
+    if routed:
+        found.unseen.extend(_stale(look) for look in stale_looks(connection))
+    return Fitness(holding=tuple(found.holding), unseen=tuple(found.unseen))
+
+
+def _add_drift(found: _Found, connection: Connection, space: str, *, of: Candidate, now: datetime) -> None:
+    """Add the open drift of a workflow in a space.
+
+    A newer engine stands only against releases that were approved under the older one, or nothing could ever follow.
+    """
+    for row in open_drift(connection, space=space):
+        is_other = row.part is Part.ENGINE and row.release != of.release
+        if row.workflow != of.workflow or is_other or not row.counts(now):
+            continue
+        found.holding.append(row.reason)
+
+
+def _unseen(connection: Connection, name: SpaceName, health: StoredHealth | None) -> list[Reason]:
+    unseen: list[Reason] = []
+    if health is None or not health.is_fresh or health.state is HealthState.UNKNOWN:
+        text = f"The health of {name} is not known: no process reported on it lately."
+        unseen.append(Reason(code="SPACE_UNSEEN", text=text, where=name))
+    if is_unlooked(connection, name):
+        text = f"Nobody has compared for 180 s what processes hold in {name} with what was approved."
+        unseen.append(Reason(code="DRIFT_UNKNOWN", text=text, where=name, limit="180 s"))
+    return unseen
+
+
+def _stale(look: Look) -> Reason:
+    text = f"Nobody has looked through {look} for hard events for 180 s. See the runs of the workers."
+    return Reason(code="HARD_EVENTS_UNSEEN", text=text, where=look, limit="180 s")
 
 
 def _holding(health: StoredHealth) -> list[Reason]:

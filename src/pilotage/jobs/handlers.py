@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -58,11 +58,12 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
-    """Every kind this version knows: of runs, and of outbox messages."""
+    """Every kind this version knows: of runs, and of outbox messages. `endless`: steps that are never given up."""
 
     steps: Mapping[str, Step] = field(default_factory=dict)
     works: Mapping[str, Work] = field(default_factory=dict)
     deliverers: Mapping[str, Deliverer] = field(default_factory=dict)
+    endless: Collection[str] = ()
 
     def __post_init__(self) -> None:
         if both := self.steps.keys() & self.works.keys():

@@ -84,8 +84,9 @@ class Reconciler:
     def _failed(self, connection: Connection, run: Run, error: Exception) -> None:
         """Count the failure on the run's row, visible to everybody."""
         why = describe_failure(error)
+        now, is_endless = self._instance.clock.now(), run.kind in self._registry.endless
         with connection.begin():
-            state = record_failure(connection, run, why, self._instance.clock.now())
+            state = record_failure(connection, run, why, now, is_endless=is_endless)
         LOG.log(40 if state is RunState.FAILED else 30, "%s: attempt %d failed: %s.", run.name, run.attempt + 1, why)
 
     def _tidy(self, connection: Connection) -> None:

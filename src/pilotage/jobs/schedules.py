@@ -72,6 +72,7 @@ def make_registry(tools_of: ToolsOf, drive: Drive | None = None, replay: Replay 
             EMERGENCY: end_due,
             TEXTS: erase_old_texts,
         },
+        endless=WATCHES.keys(),
         deliverers={NOTIFICATION: deliver_notification},
         works={
             **evaluations,

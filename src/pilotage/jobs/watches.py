@@ -1,7 +1,8 @@
 """The looks that never end: health and failover, drift, and hard events in records and in routed releases.
 
-A kind of run, what it looks at, and how soon again. Fail mode: a look that fails is tried again, from where the last
-whole one ended; what nobody renewed (health for 65 s, drift for 180 s) is unknown, which lets no traffic up.
+A kind of run, what it looks at, and how soon again. Fail mode: a look that fails is tried again for ever, from where
+the last whole one ended; what nobody renewed (health for 65 s, drift and hard events for 180 s) is unknown, which lets
+no traffic up.
 """
 
 from __future__ import annotations

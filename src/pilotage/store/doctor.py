@@ -21,6 +21,7 @@ from pilotage.store.doctor_report import DoctorReport, LedgerHealth, ServerHealt
 from pilotage.store.drift import open_drift
 from pilotage.store.engine import OLDEST_MAJOR
 from pilotage.store.processes import SKEW_MS, Process, list_processes, skew_reason
+from pilotage.store.runs import MAX_FAILURES
 from pilotage.store.space_health import StoredHealth, list_health
 from pilotage.store.tables import (
     console,
@@ -122,6 +123,10 @@ _RUNS = text(
 _FAILED = text(
     "SELECT kind || ':' || key || ': ' || COALESCE(last_error, '') FROM run WHERE state = 'failed' ORDER BY 1"
 )
+_FAILING = text(
+    "SELECT kind || ':' || key || ': ' || COALESCE(last_error, '') || ' ' || attempt || ' failures in a row.' FROM run"
+    " WHERE state = 'due' AND attempt >= :most ORDER BY 1"
+)
 _WAITING = text("SELECT count(*) FROM outbox WHERE state = 'waiting'")
 _DEAD = text("SELECT kind || ' ' || id FROM outbox WHERE state = 'dead' ORDER BY seq")
 _LEDGER = text(
@@ -157,6 +162,7 @@ def _work(connection: Connection, now: datetime) -> WorkHealth:
         due=due,
         late=late,
         failed=tuple(connection.execute(_FAILED).scalars()),
+        failing=tuple(connection.execute(_FAILING, {"most": MAX_FAILURES}).scalars()),
         messages_waiting=connection.execute(_WAITING).scalar_one(),
         messages_dead=tuple(connection.execute(_DEAD).scalars()),
     )
@@ -204,6 +210,7 @@ def _work_findings(work: WorkHealth) -> list[Reason]:
         text_ = f"{work.late} runs are due for more than {LATE_AFTER.seconds} s: is a worker running?"
         found.append(Reason(code="runs_late", text=text_, observed=str(work.late), limit="0"))
     found += [Reason(code="run_failed", text=f"{name} Failed for good; it waits for a person.") for name in work.failed]
+    found += [Reason(code="run_failing", text=f"{name} It is tried again until it works.") for name in work.failing]
     found += [
         Reason(code="message_dead", text=f"Message {name} was given up; replay it.") for name in work.messages_dead
     ]

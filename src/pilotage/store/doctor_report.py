@@ -36,11 +36,12 @@ class ServerHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkHealth:
-    """Runs and messages. Late: due for more than 60 s and free."""
+    """Runs and messages. Late: due for more than 60 s and free. Failing: of those that are never given up."""
 
     due: int
     late: int
     failed: tuple[str, ...]
+    failing: tuple[str, ...]
     messages_waiting: int
     messages_dead: tuple[str, ...]
 
@@ -97,6 +98,7 @@ class DoctorReport:
                 "due": self.work.due,
                 "late": self.work.late,
                 "failed": list(self.work.failed),
+                "failing": list(self.work.failing),
                 "messages_waiting": self.work.messages_waiting,
                 "messages_dead": list(self.work.messages_dead),
             },

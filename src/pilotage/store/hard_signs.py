@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
@@ -21,9 +21,31 @@ from pilotage.core.digest import Digest
 from pilotage.incident.records import HardKind
 
 
+class Look(StrEnum):
+    """What is looked through, each by a look of its own."""
+
+    RECORDS = "records"
+    RELEASES = "releases"
+
+
+class Standing(StrEnum):
+    """The conditions that last, by the first word of their subject: one that begins again is declared again."""
+
+    PLACE = "place"
+    LEDGER = "ledger"
+    RELEASE = "release"
+
+    def subject(self, *names: str) -> str:
+        """Return the subject of such a condition."""
+        return " ".join((self.value, *names))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sign:
-    """One violation. `subject` is what it was seen on; `release` None: no release is to blame."""
+    """One violation. `release` None: no release is to blame.
+
+    `subject` is what it was seen on: the id of an interaction or, for what lasts, a word of `Standing` and names.
+    """
 
     kind: HardKind
     subject: str
@@ -202,13 +224,41 @@ def mark_look(connection: Connection, name: str, *, until: datetime) -> None:
     connection.execute(_LOOKED, {"name": name, "until": until})
 
 
-def forget_unconfirmed(connection: Connection, *, before: datetime, seen: Collection[Sign]) -> None:
-    """Remove signs that were read once, before that time, and not again now."""
+def mark_whole_look(connection: Connection, look: Look) -> None:
+    """Note that a look ended now, on the database's clock, whatever it read."""
+    connection.execute(_LOOKED_NOW, {"name": f"whole {look}"})
+
+
+def stale_looks(connection: Connection) -> tuple[Look, ...]:
+    """Return the looks that nobody has ended for 180 s, or ever."""
+    fresh = set(connection.scalars(_FRESH_LOOKS, {"after": STALE_AFTER}))
+    return tuple(look for look in Look if f"whole {look}" not in fresh)
+
+
+STALE_AFTER: Final = timedelta(seconds=180)
+_LOOKED_NOW = text(
+    "INSERT INTO hard_look (name, until) VALUES (:name, clock_timestamp())"
+    " ON CONFLICT (name) DO UPDATE SET until = EXCLUDED.until"
+)
+_FRESH_LOOKS = text(
+    "SELECT name FROM hard_look WHERE name LIKE 'whole %' AND until > clock_timestamp() - CAST(:after AS interval)"
+)
+
+
+def forget_ended(
+    connection: Connection, *, before: datetime, seen: Collection[Sign], standing: Collection[Standing]
+) -> None:
+    """Remove the signs that a look does not see now: those read once, before that time, and conditions that ended.
+
+    `standing` are the conditions this look sees while they last.
+    """
     kept = [f"{sign.kind.value} {sign.subject}" for sign in seen]
-    connection.execute(_FORGET, {"before": before, "kept": kept})
+    values = {"before": before, "kept": kept, "standing": [one.value for one in standing]}
+    connection.execute(_FORGET, values)
 
 
 _FORGET = text(
-    "DELETE FROM hard_sign WHERE declared_at IS NULL AND first_at < :before"
-    " AND kind || ' ' || subject <> ALL(CAST(:kept AS text[]))"
+    "DELETE FROM hard_sign WHERE kind || ' ' || subject <> ALL(CAST(:kept AS text[])) AND CASE"
+    " WHEN declared_at IS NULL THEN first_at < :before"
+    " ELSE split_part(subject, ' ', 1) = ANY(CAST(:standing AS text[])) END"
 )

@@ -2,7 +2,8 @@
 
 Rule: `due_at` compares with the product's clock, leases with the database's; every lease raises `generation`, and a
 write under an older generation, or after the lease has ended, changes nothing. Work asked for while it runs stays due.
-Fail mode: a row that fails 5 times, or whose worker died 5 times, is `failed` and visible; it is never dropped.
+Fail mode: a row that fails 5 times, or whose worker died 5 times, is `failed` and visible; it is never dropped. One
+that never ends is tried again for ever.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ RENEW_EVERY: Final = timedelta(seconds=20)
 MAX_FAILURES: Final = 5
 BATCH: Final = 32
 LONGEST_BACKOFF: Final = timedelta(hours=1)
+ENDLESS_BACKOFF: Final = timedelta(seconds=30)
+"""The longest wait of a run that never ends: what it watches becomes unknown within minutes."""
 
 _COLUMNS: Final = "kind, key, state, due_at, attempt, generation, requested, payload, last_error, lease_owner"
 _FREE: Final = "(lease_until IS NULL OR lease_until < clock_timestamp())"
@@ -198,18 +201,21 @@ def hold_lease(connection: Connection, run: Run) -> None:
 
 _FAIL = text(
     "UPDATE run SET attempt = attempt + 1, last_error = :error, lease_owner = NULL, lease_until = NULL,"  # noqa: S608 - constants
-    " state = CASE WHEN attempt + 1 >= :most THEN 'failed' ELSE 'due' END, due_at = :due_at"
+    " state = CASE WHEN attempt + 1 >= :most AND NOT :is_endless THEN 'failed' ELSE 'due' END, due_at = :due_at"
     f" WHERE {_HELD} AND lease_owner IS NOT DISTINCT FROM :owner RETURNING state"
 )
 
 
-def record_failure(connection: Connection, run: Run, error: str, now: datetime) -> RunState | None:
+def record_failure(
+    connection: Connection, run: Run, error: str, now: datetime, *, is_endless: bool = False
+) -> RunState | None:
     """Count a failure and set the next attempt (1 s, 2 s, 4 s ... 1 h); None when the run is no longer the caller's.
 
-    `error` names the failure without any document text or personal data.
+    `error` names the failure without any document text or personal data. `is_endless`: tried every 30 s, never failed.
     """
-    wait = min(timedelta(seconds=2 ** min(run.attempt, 20)), LONGEST_BACKOFF)
-    values = {**_token(run), "error": error, "most": MAX_FAILURES, "due_at": now + wait}
+    longest = ENDLESS_BACKOFF if is_endless else LONGEST_BACKOFF
+    wait = min(timedelta(seconds=2 ** min(run.attempt, 20)), longest)
+    values = {**_token(run), "error": error, "most": MAX_FAILURES, "is_endless": is_endless, "due_at": now + wait}
     state = connection.execute(_FAIL, values).scalar_one_or_none()
     return None if state is None else RunState(state)
 

@@ -89,6 +89,7 @@ class FakeProcesses:
                 connection.execute(_FOLLOW, {"process": name})
         if set(self.names) - cut_off:
             connection.execute(_WELL)
+            connection.execute(_LOOKED)
 
 
 _WELL = text(
@@ -97,6 +98,11 @@ _WELL = text(
     " ON CONFLICT (space) DO UPDATE SET checked_at = clock_timestamp(), drift_at = clock_timestamp()"
 )
 """The spaces are healthy and looked at unless a test said otherwise; a worker would judge them so."""
+_LOOKED = text(
+    "INSERT INTO hard_look (name, until) VALUES ('whole records', clock_timestamp()),"
+    " ('whole releases', clock_timestamp()) ON CONFLICT (name) DO UPDATE SET until = clock_timestamp()"
+)
+"""The records and the releases were looked through just now, and nothing was found."""
 _FOLLOW = text(
     "INSERT INTO route_ack (process, space, workflow, generation, loaded, at)"
     " SELECT :process, space, workflow, generation, array_remove(ARRAY[stable, candidate, drill->>'release'], NULL),"
