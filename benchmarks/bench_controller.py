@@ -24,7 +24,7 @@ from multiprocessing.pool import Pool
 from pilotage.analysis.counters import Metric
 from pilotage.analysis.verdict import Verdict
 from pilotage.control.rollout_ports import Observed
-from pilotage.control.rollout_verdict import judge_place
+from pilotage.control.rollout_verdict import judge_place, planned_requests
 from pilotage.core.digest import digest_of
 from pilotage.core.ids import SpaceName, WorkflowName
 from pilotage.core.reason import Refusal
@@ -34,7 +34,7 @@ from pilotage.rollout.machine import Action, Facts, next_action
 from pilotage.rollout.observation import LatencyLimits, Observation
 from pilotage.rollout.simulate import Crowd, crowd
 from pilotage.rollout.states import State
-from pilotage.rollout.tally import Book, Caps, Totals, advance_cusums, counters, fold
+from pilotage.rollout.tally import Book, Caps, Totals, Trips, advance_cusums, counters, fold
 from pilotage.rollout.transitions import Actor, target_of, transition
 from pilotage.store.rollouts import StoredRollout, StoredStep
 from pilotage.workspace.plan import Limits, Plan, Step, Wave
@@ -112,6 +112,7 @@ class Traffic:
                 seq=self.seq,
                 step=step,
                 day=number // 24,
+                hour=number % 24,
                 arm=arm,
                 principal=who,
                 outcome="error.upstream" if failed else "ok",
@@ -148,10 +149,17 @@ class Canary:
     books: dict[str, Book] = field(default_factory=dict)
     counted: set[int] = field(default_factory=set)
 
-    def count(self, batch: list[Observation]) -> None:
+    def count(self, batch: list[Observation], planned: int) -> None:
         """Count each record once, as the ledger's numbers make sure of."""
         fresh = [seen for seen in batch if seen.seq not in self.counted and not self.counted.add(seen.seq)]
-        advance_cusums(self.totals, self.books, fresh, caps=Caps(), limits=LATENCY, trips=TRIPS)
+        advance_cusums(
+            self.totals,
+            self.books,
+            fresh,
+            caps=Caps(),
+            limits=LATENCY,
+            trips=Trips(limits=TRIPS, planned_requests=planned),
+        )
         fold(self.totals, self.books, fresh, caps=Caps(), limits=LATENCY)
 
     def verdict(self, stored: StoredRollout, steps: tuple[StoredStep, ...], now: datetime) -> Verdict:
@@ -168,7 +176,7 @@ class Canary:
         )
         stored = rollout(number, began)
         for hour in range(1, HOURS + 1):
-            self.count(self.traffic.hour((number - 1) * HOURS + hour, f"{number}.0"))
+            self.count(self.traffic.hour((number - 1) * HOURS + hour, f"{number}.0"), planned_requests(stored, 0))
             now = began + timedelta(hours=hour)
             while (action := self.action(stored, step, now)) is not None:
                 row = transition(stored.state, action.event, Actor.MACHINE)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilotage.analysis.cusum import advance, from_json, log_alarm, next_phase, start
+from pilotage.analysis.cusum import advance, follow, from_json, log_alarm, next_phase, start
 from pilotage.analysis.eprocess import log_gt, threshold
 from pilotage.core.canonical import Form, Json, canonical_bytes, parse_json
 
@@ -67,6 +67,19 @@ def test_a_new_phase_forgets_the_old_peak() -> None:
     state = advance(start(0.01), [True, True, *[False] * 500])
     assert state.peak > 7 > next_phase(state).peak == state.statistic
     assert next_phase(start(0.01)).peak == -math.inf
+
+
+def test_a_peak_within_the_plan_alarms_by_no_limit_beyond_it() -> None:
+    """Whatever the batches: after the planned requests a phase with a peak of its own begins, once."""
+    outcomes = [True, True, *[False] * 500, True, *[False] * 9]
+    planned = follow(start(0.01), outcomes, planned_requests=502)
+    assert planned.is_past_plan
+    assert planned.peak < 4
+    assert follow(start(0.01), outcomes, planned_requests=0).peak > 7
+    for cut in (1, 502, 503, 505):
+        parts = follow(start(0.01), outcomes[:cut], planned_requests=502)
+        assert parts.is_past_plan is (cut > 502)
+        assert follow(from_json(parts.as_json()), outcomes[cut:], planned_requests=502) == planned
 
 
 def test_the_alarm_limit_follows_plan_then_year_within_bounds() -> None:

@@ -15,10 +15,10 @@ from pilotage.analysis.limits import Alphas, Context, Limits
 from pilotage.analysis.verdict import Judgement, Subject
 from pilotage.rollout.assignment import Arm
 from pilotage.rollout.observation import LatencyLimits, Observation, marks, sound_outcome
-from pilotage.rollout.tally import Book, Caps, Totals, advance_cusums, counters, fold
+from pilotage.rollout.tally import Book, Caps, Totals, Trips, advance_cusums, counters, fold
 
 LIMIT = LatencyLimits(go_ms=2000.0, trip_ms=5000.0)
-TRIPS = {Metric.ERROR: 0.01, Metric.STALLED: 0.05, Metric.UNGROUNDED: 0.05, Metric.POLICY: 0.01}
+TRIPS = Trips(limits={Metric.ERROR: 0.01, Metric.STALLED: 0.05, Metric.UNGROUNDED: 0.05, Metric.POLICY: 0.01})
 ERRORS = ["error.server", "error.upstream", "error.guard", "error.record", "timeout", "stream_aborted", "lost", "shed"]
 SEEN = Observation(
     seq=1, step="canary", day=0, arm=Arm.CANDIDATE, principal="a", outcome="ok", latency_ms=100.0, is_answer=True
@@ -90,10 +90,12 @@ def test_an_impossible_latency_or_unknown_outcome_counts_as_lost(latency: float)
 
 observed = st.lists(
     st.builds(
-        lambda principal, outcome, day, arm: replace(SEEN, principal=principal, outcome=outcome, day=day, arm=arm),
+        lambda principal, outcome, at, arm: replace(
+            SEEN, principal=principal, outcome=outcome, day=at // 24, hour=at % 24, arm=arm
+        ),
         st.sampled_from("abcdef"),
         st.sampled_from(["ok", "ok", "ok", "refused", "error.server", "client_gone", "policy_blocked"]),
-        st.integers(0, 2),
+        st.integers(0, 71),
         st.sampled_from([Arm.STABLE, Arm.CANDIDATE]),
     ),
     max_size=60,
@@ -147,30 +149,46 @@ def test_a_cap_holds_for_each_principal_day_and_step_anew() -> None:
     assert error.failing == 2
 
 
-def _late(*batches: list[Observation]) -> Totals:
+def _late(*batches: list[Observation], planned: int = 0) -> Totals:
     """Return the totals after these batches, each read back from its stored form."""
     totals, books = Totals(), dict[str, Book]()
     for batch in batches:
-        advance_cusums(totals, books, batch, caps=Caps(), limits=LIMIT, trips=TRIPS)
+        advance_cusums(totals, books, batch, caps=Caps(), limits=LIMIT, trips=replace(TRIPS, planned_requests=planned))
         fold(totals, books, batch, caps=Caps(), limits=LIMIT)
         totals = Totals.read(totals.as_json())
     return totals
 
 
-@given(observed, st.integers(0, 60))
-def test_late_regression_states_do_not_depend_on_batches(requests: list[Observation], cut: int) -> None:
-    assert _late(requests).cusums == _late(requests[:cut], requests[cut:]).cusums
+@given(observed, st.integers(0, 60), st.integers(0, 60))
+def test_late_regression_states_do_not_depend_on_batches(requests: list[Observation], cut: int, planned: int) -> None:
+    whole = _late(requests, planned=planned)
+    assert whole.cusums == _late(requests[:cut], requests[cut:], planned=planned).cusums
 
 
 def test_one_asker_who_meets_an_error_again_and_again_is_no_late_regression() -> None:
-    """As for trips: failures beyond three of one principal, step and day count as successes."""
+    """Failures of one principal beyond the first of an hour and the third of a day count as successes."""
     failed = replace(SEEN, outcome="error.server", is_answer=False)
     clean = [replace(SEEN, principal=f"p{number}") for number in range(200)]
     three = _late(clean, [failed] * 3, [SEEN] * 9)
+    assert three.cusums[Metric.ERROR] == _late(clean, [failed], [SEEN] * 11).cusums[Metric.ERROR]
+    hourly = [replace(failed, hour=hour) for hour in range(12)]
+    assert _late(clean, hourly).cusums[Metric.ERROR] == _late(clean, hourly[:3], [SEEN] * 9).cusums[Metric.ERROR]
+    assert _late(clean, hourly[:3]).cusums[Metric.ERROR] != _late(clean, hourly[:1], [SEEN] * 2).cusums[Metric.ERROR]
     assert _late(clean, [failed] * 12).cusums[Metric.ERROR] == three.cusums[Metric.ERROR]
     assert _late(clean + [failed] * 2, [failed] * 10).cusums[Metric.ERROR] == three.cusums[Metric.ERROR]
     many = _late(clean, [replace(failed, principal=f"q{number}") for number in range(12)])
     assert many.cusums[Metric.ERROR] != three.cusums[Metric.ERROR]
+
+
+def test_counts_of_an_earlier_version_go_on() -> None:
+    """Its books hold requests and failures, no hours: the sums go on, and the late guard starts with fresh hours."""
+    failed = replace(SEEN, outcome="error.server", is_answer=False)
+    found = _count([failed] * 2)
+    for page in found.books["a"].values():
+        page.update({metric: entry[:2] for metric, entry in page.items()})
+    fold(found.totals, found.books, [failed], caps=Caps(), limits=LIMIT)
+    assert found.counters().metric(Metric.ERROR).guard.x == 3
+    assert found.books["a"]["candidate/canary/0"][Metric.ERROR] == [3, 3, 1]
 
 
 def test_damaged_totals_are_an_error() -> None:

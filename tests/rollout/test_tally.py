@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from pilotage.analysis.counters import Count, Counters, Metric
 from pilotage.rollout.assignment import Arm
 from pilotage.rollout.observation import LatencyLimits, Observation, is_observation, marks, sound_outcome
-from pilotage.rollout.tally import Book, Caps, Totals, advance_cusums, counters, fold
+from pilotage.rollout.tally import Book, Caps, Totals, Trips, advance_cusums, counters, fold
 
 LIMITS = LatencyLimits(go_ms=2000, trip_ms=5000)
-TRIPS = {Metric.ERROR: 0.01, Metric.STALLED: 0.05, Metric.UNGROUNDED: 0.05, Metric.POLICY: 0.01}
+TRIPS = Trips(limits={Metric.ERROR: 0.01, Metric.STALLED: 0.05, Metric.UNGROUNDED: 0.05, Metric.POLICY: 0.01})
 OUTCOMES = (
     "ok",
     "refused",

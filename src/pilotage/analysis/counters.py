@@ -51,15 +51,17 @@ class Count:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricCount:
-    """One metric of the candidate. `failing`: distinct principals with a failure. `cusum`: log statistic now.
+    """One metric of the candidate. `failing`: distinct principals with a failure.
 
-    `cusum` is the e-CUSUM's highest value in its present phase; None where none is kept.
+    `cusum` is the e-CUSUM's highest value in its present phase, None where none is kept; `is_past_plan` tells whether
+    that phase lies beyond the requests the plan reckoned with.
     """
 
     go: Count = Count()
     guard: Count = Count()
     failing: int = 0
     cusum: float | None = None
+    is_past_plan: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

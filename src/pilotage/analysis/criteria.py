@@ -63,7 +63,7 @@ def late(name: str, metric: Metric, limit: str) -> Test:
         counted = inputs.counters.metric(metric)
         alarm = log_alarm(
             planned_requests=inputs.context.planned_requests,
-            past_plan=inputs.context.past_plan,
+            past_plan=counted.is_past_plan,
             requests_per_year=inputs.context.requests_per_year,
             alpha=inputs.alphas.trip_cusum,
         )

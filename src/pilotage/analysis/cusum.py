@@ -9,7 +9,7 @@ mode: a state that does not decode raises ValueError.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pilotage.analysis.eprocess import MARGIN, grid_gt, log_ratios, log_sum_exp
@@ -20,12 +20,16 @@ LEAST_RUN, MOST_RUN = 1e4, 1e9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cusum:
-    """The state after `seen` outcomes. `peak`: the highest statistic of this phase; -inf before the first failure."""
+    """The state after `seen` outcomes. `peak`: the highest statistic of this phase; -inf before the first failure.
+
+    `is_past_plan`: more outcomes were seen than the plan reckoned with, so the alarm limit is the yearly one.
+    """
 
     limit: float
     sums: tuple[float, ...]
     seen: int = 0
     peak: float = -math.inf
+    is_past_plan: bool = False
 
     @property
     def statistic(self) -> float:
@@ -39,6 +43,7 @@ class Cusum:
             "sums": [value.hex() for value in self.sums],
             "seen": self.seen,
             "peak": self.peak.hex(),
+            "past_plan": self.is_past_plan,
         }
 
 
@@ -57,16 +62,28 @@ def advance(state: Cusum, outcomes: Iterable[bool]) -> Cusum:
         sums = [max(value, 0.0) + gain for value, gain in zip(sums, gains, strict=True)]
         if failed:  # a success never raises the statistic, so the peak can only move here
             peak = max(peak, log_sum_exp(sums) - math.log(len(sums)))
-    return Cusum(limit=state.limit, sums=tuple(sums), seen=seen, peak=peak)
+    return replace(state, sums=tuple(sums), seen=seen, peak=peak)
+
+
+def follow(state: Cusum, outcomes: Sequence[bool], *, planned_requests: int) -> Cusum:
+    """Return the state after more outcomes; beyond the planned requests a phase with another alarm limit begins.
+
+    A peak is compared with the limit of its own phase only: one that was harmless in the plan must not alarm once the
+    limit is lower. Without a traffic figure (0) there is one phase.
+    """
+    left = max(planned_requests - state.seen, 0)
+    if state.is_past_plan or planned_requests <= 0 or len(outcomes) <= left:
+        return advance(state, outcomes)
+    return advance(next_phase(advance(state, outcomes[:left])), outcomes[left:])
 
 
 def next_phase(state: Cusum) -> Cusum:
-    """Return the state with a peak of its own, for a phase with another alarm limit (beyond the plan, completed)."""
-    return replace(state, peak=state.statistic if state.seen else -math.inf)
+    """Return the state with a peak of its own, beyond the plan."""
+    return replace(state, peak=state.statistic if state.seen else -math.inf, is_past_plan=True)
 
 
 def log_alarm(*, planned_requests: int, past_plan: bool, requests_per_year: float, alpha: float) -> float:
-    """Return log A: planned requests over alpha in a rollout, one false alarm a year after it.
+    """Return log A: planned requests over alpha in a rollout, one false alarm a year beyond them.
 
     Without a traffic figure A is the largest one, 10^9: it alarms late, never falsely.
     """
@@ -80,8 +97,13 @@ def from_json(value: Mapping[str, Json]) -> Cusum:
     """Return the exact state that `as_json` wrote; raise ValueError when it is none."""
     match value:
         case {"limit": str(limit), "sums": [*sums], "seen": int(seen), "peak": str(peak)}:
-            numbers = tuple(float.fromhex(str(item)) for item in sums)
-            found = Cusum(limit=float.fromhex(limit), sums=numbers, seen=seen, peak=float.fromhex(peak))
+            found = Cusum(
+                limit=float.fromhex(limit),
+                sums=tuple(float.fromhex(str(item)) for item in sums),
+                seen=seen,
+                peak=float.fromhex(peak),
+                is_past_plan=value.get("past_plan", False) is True,
+            )
         case _:
             raise ValueError("This is no e-CUSUM state: limit, sums, seen and peak are needed.")
     if len(found.sums) != len(grid_gt(found.limit)) or not all(map(math.isfinite, found.sums)) or found.seen < 0:

@@ -86,10 +86,10 @@ class Context:
 
     `latched`: guards that fired earlier and that no person has released. `hard_events`: section 8.1, each a reason.
     `blockers`: reasons the caller found itself (record_lag, clock_error, judge_error, internal_error ...).
-    `planned_requests`: candidate requests at the plan's longest durations; `past_plan`: that many were seen or the
-    rollout is complete, so the e-CUSUM limit follows `requests_per_year`. `has_control`: both arms are possible now;
-    without it GO is refused unless the plan itself sends all traffic (`full_weight`). `incidents`: open SEV1 and SEV2
-    since the step began that name the candidate or its space.
+    `planned_requests`: candidate requests at the plan's longest durations; beyond them the e-CUSUM limit follows
+    `requests_per_year`. `has_control`: both arms are possible now; without it GO is refused unless the plan itself
+    sends all traffic (`full_weight`). `incidents`: open SEV1 and SEV2 since the step began that name the candidate or
+    its space.
     """
 
     subject: Subject
@@ -104,5 +104,4 @@ class Context:
     incidents: tuple[Reason, ...] = ()
     blockers: tuple[Reason, ...] = ()
     planned_requests: int = 0
-    past_plan: bool = False
     requests_per_year: float = 0.0

@@ -17,10 +17,11 @@ from sqlalchemy import Connection
 from pilotage.analysis.counters import Count, Counters, Metric
 from pilotage.control.instance import Instance
 from pilotage.control.rollout_ports import Observed
+from pilotage.control.rollout_verdict import planned_requests
 from pilotage.core.reason import Reason
 from pilotage.rollout.assignment import Arm
 from pilotage.rollout.observation import LatencyLimits, Observation, is_observation
-from pilotage.rollout.tally import Caps, Totals, advance_cusums, counters, fold
+from pilotage.rollout.tally import Caps, Totals, Trips, advance_cusums, counters, fold
 from pilotage.store.observation_rows import (
     RecordRow,
     carry_over,
@@ -37,8 +38,7 @@ from pilotage.store.routes import admissions_of, read_route
 from pilotage.workspace.plan import Step
 
 MOST_LAG_S: Final = 10.0
-_EARLIER = timedelta(hours=1)
-_DAY = timedelta(days=1)
+_HOUR = timedelta(hours=1)
 
 
 def count_observations(
@@ -83,7 +83,7 @@ class _Count:
     def run(self, now: datetime) -> Observed:
         """Read on, fold, keep, and return the totals."""
         totals = Totals.read(self.wave.totals)
-        since = self.steps[0].started_at - _EARLIER
+        since = self.steps[0].started_at - _HOUR
         rows, upto = read_rows(
             self.connection, self.wave.space, self.rollout.workflow, after=self.wave.cursor, since=since
         )
@@ -107,7 +107,8 @@ class _Count:
         caps = Caps(failures=plan.failures_per_principal, successes=plan.successes_per_principal)
         names = list(dict.fromkeys(seen.principal for seen in batch))
         books = read_books(self.connection, self.rollout.id, self.wave.number, names)
-        advance_cusums(totals, books, batch, caps=caps, limits=limits, trips=_trips(step))
+        trips = Trips(limits=_trips(step), planned_requests=planned_requests(self.rollout, self.wave.number))
+        advance_cusums(totals, books, batch, caps=caps, limits=limits, trips=trips)
         fold(totals, books, batch, caps=caps, limits=limits)
         keep_books(self.connection, self.rollout.id, self.wave.number, {name: books[name] for name in names})
 
@@ -126,10 +127,12 @@ class _Count:
         cohort = self._step(began).cohort
         if cohort and row.arm == Arm.STABLE.value and not frozenset(cohort) & frozenset(row.groups or ()):
             return None
+        hours = max(0, (row.at - began.started_at) // _HOUR)
         return Observation(
             seq=row.seq,
             step=step_key(self.rollout, began),
-            day=max(0, (row.at - began.started_at) // _DAY),
+            day=hours // 24,
+            hour=hours % 24,
             arm=Arm(row.arm),
             principal=row.principal,
             outcome=row.outcome,

@@ -15,7 +15,6 @@ from pilotage.control.rollout_ports import Observed
 from pilotage.core.reason import Reason
 from pilotage.rollout.assignment import PPM
 from pilotage.rollout.machine import Place
-from pilotage.rollout.states import State
 from pilotage.store.rollouts import StoredRollout, StoredStep
 from pilotage.workspace import plan as declared
 
@@ -53,7 +52,6 @@ def judge_place(
         latched=stored.latched if place == stored.place else (),
         blockers=observed.blockers,
         planned_requests=planned_requests(stored, place.wave),
-        past_plan=stored.state is State.WATCHING,
         requests_per_year=365.0 * per_day_of(stored),
     )
     return judge(observed.counters, analysis_limits(step.limits), analysis_alphas(stored.plan.alpha), context)

@@ -23,7 +23,9 @@ _NO_OBSERVATION = "rejected"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """One request in ledger order. `day`: whole days since its step began. `step` names attempt and step.
+    """One request in ledger order. `day`: whole days since its step began, `hour`: the hour of that day, 0 to 23.
+
+    `step` names attempt and step.
 
     `ungrounded` None: the answer has no grounding score. `rating`: `up`, `down` or None.
     """
@@ -31,6 +33,7 @@ class Observation:
     seq: int
     step: str
     day: int
+    hour: int = 0
     arm: Arm
     principal: str
     outcome: str

@@ -3,11 +3,13 @@
 A principal's book holds requests and failures per arm, step and day; the totals follow from the books alone, so the
 same records in any batches and any order give the same counts (the e-CUSUMs follow ledger order). Rule: caps only
 weaken a conclusion. Fail mode: totals that do not read raise ValueError; they are computed anew from the ledger.
+
+An e-CUSUM starts afresh after every clean stretch, so it sees bursts; and requests of one visit fail together, which
+the e-process does not allow for. It therefore counts one failure of a principal an hour, and no more than the cap.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +23,7 @@ RELATIVE = (Metric.ERROR, Metric.SLOW, Metric.REFUSED, Metric.CLIENT_GONE)
 TRIPPING = (Metric.ERROR, Metric.STALLED, Metric.UNGROUNDED, Metric.POLICY)
 
 Book = dict[str, dict[str, list[int]]]
-"""`<arm>/<step>/<day>`: metric: [requests, failures]."""
+"""`<arm>/<step>/<day>`: metric: [requests, failures, hours with a failure as bits]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,14 @@ class Caps:
 
     failures: int = 3
     successes: int = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trips:
+    """The limits that the e-CUSUMs watch, and how many requests the plan reckons with (0: nobody knows)."""
+
+    limits: Mapping[Metric, float]
+    planned_requests: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,38 +96,49 @@ def advance_cusums(
     *,
     caps: Caps,
     limits: LatencyLimits,
-    trips: Mapping[Metric, float],
+    trips: Trips,
 ) -> None:
-    """Move the four e-CUSUMs on, in ledger order, with the candidate's outcomes; `trips` are their limits.
+    """Move the four e-CUSUMs on, in ledger order, with the candidate's outcomes.
 
-    Call it before `fold`: `books` then say how often each principal had failed, and failures beyond the cap count as
-    successes here too, so that one asker who meets the same error again and again is no regression.
+    Call it before `fold`: `books` then say in which hours each principal had failed. A further failure of the same
+    hour, or beyond the cap of the day, counts as a success: one asker who meets the same error again and again is no
+    regression. Beyond the planned requests a phase of its own begins.
     """
     outcomes: dict[Metric, list[bool]] = {metric: [] for metric in TRIPPING}
-    failures: Counter[tuple[str, str, Metric]] = Counter()
+    hours: dict[tuple[str, str, Metric], int] = {}
     for seen in batch:
         if seen.arm is not Arm.CANDIDATE:
             continue
-        page = f"{seen.arm.value}/{seen.step}/{seen.day}"
+        page = _page(seen)
         for metric, failed in marks(seen, limits).items():
             if metric in outcomes:
-                earlier = books.get(seen.principal, {}).get(page, {}).get(metric.value, [0, 0])[1]
-                here = failures[seen.principal, page, metric]
-                outcomes[metric].append(failed and earlier + here < caps.failures)
-                failures[seen.principal, page, metric] += failed
+                place = (seen.principal, page, metric)
+                entry = books.get(seen.principal, {}).get(page, {}).get(metric.value, ())
+                earlier = hours.get(place, _hours(entry))
+                now = 1 << seen.hour
+                outcomes[metric].append(failed and not earlier & now and earlier.bit_count() < caps.failures)
+                hours[place] = earlier | now if failed else earlier
     for metric, found in outcomes.items():
         kept = totals.cusums.get(metric.value)
-        state = cusum.start(trips[metric]) if kept is None else cusum.from_json(kept)
+        state = cusum.start(trips.limits[metric]) if kept is None else cusum.from_json(kept)
         if found:
-            totals.cusums[metric.value] = cusum.advance(state, found).as_json()
+            totals.cusums[metric.value] = cusum.follow(state, found, planned_requests=trips.planned_requests).as_json()
+
+
+def _page(seen: Observation) -> str:
+    return f"{seen.arm.value}/{seen.step}/{seen.day}"
+
+
+def _hours(entry: Sequence[int]) -> int:
+    """Return the hours of a day in which a principal failed; an entry of an older version names none."""
+    return entry[2] if len(entry) > 2 else 0
 
 
 def _enter(totals: Totals, book: Book, seen: Observation, found: Mapping[Metric, bool]) -> None:
-    page = book.setdefault(f"{seen.arm.value}/{seen.step}/{seen.day}", {})
+    page = book.setdefault(_page(seen), {})
     for metric, failed in found.items():
-        entry = page.setdefault(metric.value, [0, 0])
-        entry[0] += 1
-        entry[1] += failed
+        entry = page.get(metric.value, (0, 0, 0))
+        page[metric.value] = [entry[0] + 1, entry[1] + failed, _hours(entry) | (failed << seen.hour)]
     if seen.arm is Arm.CANDIDATE:
         totals.recorded += 1
         totals.answers += seen.is_answer
@@ -141,7 +162,7 @@ def _shares(book: Book, caps: Caps) -> _Shares:
         is_candidate = arm == Arm.CANDIDATE.value
         found.on_candidate |= is_candidate
         found.routed[step] = found.routed.get(step, False) or is_candidate
-        for metric, (n, x) in page.items():
+        for metric, (n, x, *_) in page.items():
             if x and metric in _RELATIVE:
                 found.relative.add((f"{metric}/{step}", is_candidate))
             if is_candidate:
@@ -196,11 +217,13 @@ def counters(
 
 def _metric(name: str, sums: Sequence[int], totals: Totals) -> MetricCount:
     kept = totals.cusums.get(name)
+    late = None if kept is None else cusum.from_json(kept)
     return MetricCount(
         go=Count(n=sums[0], x=sums[1]),
         guard=Count(n=sums[2], x=sums[3]),
         failing=sums[4],
-        cusum=None if kept is None else cusum.from_json(kept).peak,
+        cusum=None if late is None else late.peak,
+        is_past_plan=late is not None and late.is_past_plan,
     )
 
 
