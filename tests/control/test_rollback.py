@@ -182,6 +182,30 @@ def test_what_was_rolled_back_here_or_never_served_here_is_no_target(engine: Eng
     assert (again.release, again.target, route(world).stable) == (newest, first, first)
 
 
+def test_a_named_target_is_one_that_was_authorised_here_or_nothing_moves(engine: Engine) -> None:
+    world = make_world(engine)
+    older, revoked, last, newest = (world.seal(f"{name}.") for name in ("Older", "Revoked", "Last", "Newest"))
+    stranger = world.seal("Sealed, and authorised nowhere.")
+    for release in (older, revoked, last, newest):
+        world.serve(release, [EAST])
+        world.clock.advance(HOUR)
+    with engine.begin() as connection:
+        set_state(connection, revoked, ReleaseState.REVOKED, note="x")
+
+    def named(target: Digest) -> object:
+        request = RollbackRequest(workflow=WORKFLOW, reason="wrong rates", space=EAST, to=target)
+        return roll_back(world.instance, actor=world.person(DECIDER), request=request)
+
+    before = (route(world), count(engine, "SELECT count(*) FROM ledger_entry"))
+    for target in (revoked, stranger, newest):
+        done = named(target)
+        assert isinstance(done, Refusal)
+        assert {one.code for one in done.reasons} == {"ROLLBACK_TARGET"}
+    assert (route(world), count(engine, "SELECT count(*) FROM ledger_entry")) == before
+    (moved,) = back(world, space=EAST, to=older)
+    assert (moved.target, route(world).stable) == (older, older)
+
+
 def test_a_first_release_goes_back_to_not_released(engine: Engine) -> None:
     world = make_world(engine, with_plan(bank(), small_plan()))
     new = world.seal("New.")

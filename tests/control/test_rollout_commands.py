@@ -266,7 +266,7 @@ def test_an_inconclusive_step_can_be_extended_up_to_twice_its_longest_time(engin
     assert stored.state is State.DECIDING
     lead = world.person(DECIDER)
     assert codes(sign_go(world.instance, world.ports, actor=lead, rollout=stored.id)) == ["NOT_GO"]
-    assert codes(extend_step(world.instance, actor=lead, rollout=stored.id, seconds=7201, note="")) == ["TOO_LONG"]
+    assert codes(extend_step(world.instance, actor=lead, rollout=stored.id, seconds=7201, note="")) == ["PLAN_SEALED"]
     extended = extend_step(world.instance, actor=lead, rollout=stored.id, seconds=3600, note="more traffic")
     assert isinstance(extended, StoredRollout)
     assert world.step(stored.id, HOUR / 2).state is State.OBSERVING

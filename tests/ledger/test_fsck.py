@@ -200,7 +200,7 @@ def test_state_rows_and_entries_without_each_other_are_named(filled: LedgerHome)
         )
         append(connection, orphan)
     report = fsck_ledger(filled)
-    assert named(report, "FSCK_STATE") == [orphan.subject, "f1"]
+    assert named(report, "LEDGER_MISMATCH") == [orphan.subject, "f1"]
 
 
 def test_more_than_a_hundred_findings_of_a_kind_are_counted(filled: LedgerHome) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
@@ -48,6 +49,8 @@ PREFIX: Final = "/api/v1"
 DOCUMENT: Final = "/api/openapi.json"
 MAX_BODY: Final = 1024 * 1024
 MAX_UPLOAD: Final = 64 * 1024 * 1024
+_OVERWRITING: Final = frozenset({"PATCH", "PUT"})
+_COMPUTED: Final = re.compile(r"unknown field `(status|state|verdict|outcome|claims|digest|approved_by)`")
 _HEADERS: Final = (
     (b"content-type", b"application/json"),
     (b"cache-control", b"no-store"),
@@ -113,7 +116,11 @@ class Api:
             allowed.append(operation.method)
         if allowed:
             names = ", ".join(sorted(set(allowed)))
-            answer = problem(405, "METHOD_NOT_ALLOWED", f"Use {names} at this address.")
+            code, text = "METHOD_NOT_ALLOWED", f"Use {names} at this address."
+            if method in _OVERWRITING:
+                code = "FIELD_COMPUTED"
+                text = f"Nothing here is written field by field: states follow from what is decided. {text}"
+            answer = problem(405, code, text)
             return Answer(status=405, body=answer.body, headers=((b"allow", names.encode()),))
         return problem(404, "NOT_FOUND", "There is nothing at this address.", hint=f"See {DOCUMENT}.")
 
@@ -153,6 +160,10 @@ class Api:
             fields = _fields(operation, call.data, query)
             result = operation.run(replace(call, fields=fields))
         except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+            computed = _COMPUTED.search(str(error))
+            if computed is not None:
+                text = f"{computed[1]} is computed and never written; leave it out, and give what it is computed from."
+                return problem(422, "FIELD_COMPUTED", text)
             status = 422 if isinstance(error, msgspec.ValidationError) else 400
             return problem(status, "FIELDS_INVALID", str(error))
         except PilotageError as error:

@@ -30,12 +30,15 @@ def rollback(
     workflow: Annotated[str, typer.Argument(metavar="WORKFLOW")],
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with the rollback.")],
     space: Annotated[str | None, typer.Option("--space", help="Only this space; everywhere without.")] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="DIGEST", help="An earlier release of these spaces.")
+    ] = None,
     wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds to follow it for.")] = 150.0,
 ) -> None:
     """Go back to the release before, everywhere or in one space, and follow it until it is verified."""
     with options.open("pilotage rollback") as instance:
         actor = options.actor(instance)
-        request = RollbackRequest(workflow=workflow, reason=reason, space=space)
+        request = RollbackRequest(workflow=workflow, reason=reason, space=space, to=to)
         moved = roll_back(instance, actor=actor, request=request)
         if isinstance(moved, Refusal):
             options.refuse(moved)

@@ -19,6 +19,7 @@ from pilotage.control.evidence_context import About, read_context
 from pilotage.control.gate_entries import fixed
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
+from pilotage.core.clock import to_text
 from pilotage.core.digest import Digest, digest_of
 from pilotage.core.errors import NotFound
 from pilotage.core.ids import SpaceName, WorkflowName, new_ulid
@@ -74,6 +75,10 @@ def attach_evidence(
     refusal = may(bringer.actor.roles, action)
     if refusal is not None:
         return refusal
+    computed = [upload.kind for upload in uploads if (upload.kind or "").startswith("fact.")]
+    if computed:
+        text = f"{computed[0]} is computed by Pilotage from its own records; nobody brings it. Change what it counts."
+        return Refusal(reasons=(Reason(code="FIELD_COMPUTED", text=text, where=computed[0] or ""),))
     space = _space(instance, bringer.space)
     with instance.engine.begin() as connection:
         stored = named_release(connection, release)
@@ -272,6 +277,7 @@ def _record(connection: Connection, item: Evidence, *, actor: Principal | None, 
             "trust": item.trust.value,
             "suite": item.suite,
             "claims": fixed(item.claims),
+            "produced_at": to_text(item.produced_at),
             "state": item.state.value,
             "reason": "" if item.reason is None else item.reason.code,
         },

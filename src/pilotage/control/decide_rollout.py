@@ -110,8 +110,12 @@ def extend_step(
         longest = step.max_s if step.max_s is not None else 2 * step.bake_s
         total = stored.extended_s + seconds
         if seconds <= 0 or longest + total > _LONGEST * longest:
-            text = f"Step {step.name} may last at most {_LONGEST * longest // 3600} h with all extensions."
-            return Refusal(reasons=(Reason(code="TOO_LONG", text=text, observed=f"{total} s", limit=f"{longest} s"),))
+            text = (
+                f"Step {step.name} may last at most {_LONGEST * longest // 3600} h with all extensions; that is sealed "
+                "with the plan. Decide on the counts there are, or abort."
+            )
+            limit = f"{(_LONGEST - 1) * longest} s"
+            return Refusal(reasons=(Reason(code="PLAN_SEALED", text=text, observed=f"{total} s", limit=limit),))
         changes = {"extended_s": total, "decision": None, "decision_outcome": None}
         return desk.move(Move(event=Event.EXTEND, changes=changes, data={"seconds": seconds, "role": role.value}))
 

@@ -17,9 +17,10 @@ from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest
 from pilotage.core.errors import Conflict, PilotageError
 from pilotage.core.ids import SpaceName, WorkflowName, new_ulid
+from pilotage.core.reason import Reason
 from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.release.seal import ReleaseState
-from pilotage.rollout.target import Served, Target, TargetKind, rollback_target
+from pilotage.rollout.target import Served, Target, TargetKind, named_target, rollback_target
 from pilotage.store.ledger_entries import append
 from pilotage.store.releases import find_release, load_release
 from pilotage.store.routes import Route, read_route, served_before, write_route
@@ -39,7 +40,7 @@ class Flipped:
 class Withdrawal:
     """Which release leaves which space. `quarantine`: it may never come back there until that is lifted.
 
-    `is_hard`: by a hard event, so streams of it are cut.
+    `is_hard`: by a hard event, so streams of it are cut. `to`: the target a person named, already found authorised.
     """
 
     workflow: WorkflowName
@@ -48,12 +49,13 @@ class Withdrawal:
     reason: str
     quarantine: bool
     is_hard: bool = False
+    to: Digest | None = None
 
 
 def flip(connection: Connection, space: SpaceName, wanted: Withdrawal, *, fence: int, deed: Deed) -> Flipped:
     """Redirect a space away from a release and record it; Conflict when the row moved under us."""
     before = read_route(connection, space, wanted.workflow, lock=True)
-    target = choose_target(connection, before, away_from=wanted.release)
+    target = _target(connection, before, wanted)
     closed = None if target.kind is TargetKind.RELEASE else target.kind.value
     wish = before.without_candidate(stable=target.release, closed=closed)
     after = write_route(connection, before, wish, fence=max(fence, before.fence), at=deed.at)
@@ -68,10 +70,27 @@ def flip(connection: Connection, space: SpaceName, wanted: Withdrawal, *, fence:
 
 def choose_target(connection: Connection, route: Route, *, away_from: Digest) -> Target:
     """Return where a space goes back to: what serves beside the candidate first, then what served before."""
+    return rollback_target(_history(connection, route, away_from), away_from=away_from)
+
+
+def find_target(connection: Connection, route: Route, *, to: Digest, away_from: Digest) -> Target | Reason:
+    """Return the target a person named for a space, or why it is none."""
+    return named_target(_history(connection, route, away_from), to=to, away_from=away_from)
+
+
+def _target(connection: Connection, route: Route, wanted: Withdrawal) -> Target:
+    if wanted.to is None:
+        return choose_target(connection, route, away_from=wanted.release)
+    found = find_target(connection, route, to=wanted.to, away_from=wanted.release)
+    if isinstance(found, Reason):
+        raise Conflict(found.code, found.text, hint="Roll back without --to.")
+    return found
+
+
+def _history(connection: Connection, route: Route, away_from: Digest) -> list[Served]:
     names = [route.stable] if route.stable is not None else []
     names += served_before(connection, route.space, route.workflow)
-    history = [_served(connection, route, digest, away_from) for digest in dict.fromkeys(names)]
-    return rollback_target(history, away_from=away_from)
+    return [_served(connection, route, digest, away_from) for digest in dict.fromkeys(names)]
 
 
 def _served(connection: Connection, route: Route, digest: Digest, away_from: Digest) -> Served:

@@ -18,8 +18,10 @@ from pilotage.control.gate_pack import PackState
 from pilotage.control.gate_reading import Reading
 from pilotage.control.gate_roster import notice_changes, seen_policy, seen_roster
 from pilotage.control.instance import Instance
+from pilotage.control.ledger_match import ledger_mismatches
 from pilotage.core.canonical import parse_json
 from pilotage.core.ids import PersonId
+from pilotage.core.reason import Reason
 from pilotage.evidence.records import Evidence
 from pilotage.gate.emergency import Emergency
 from pilotage.gate.records import GateInput, ReleaseFacts, RiskAcceptance, Roster, SeatAt, Vote
@@ -56,6 +58,7 @@ class Chain:
     facts: dict[tuple[str, str], Claims] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     packs: dict[str, PackState] = field(default_factory=dict)
+    unrecorded: tuple[Reason, ...] = ()
 
     @property
     def connection(self) -> Connection:
@@ -84,8 +87,15 @@ class Chain:
 
 
 def open_chain(connection: Connection, instance: Instance, stored: StoredRelease, now: datetime) -> Chain:
-    """Read once what every gate of a release is decided from."""
-    return open_chains(connection, instance, [stored], now)[0]
+    """Read once what every gate of a release is decided from, and compare it with the ledger.
+
+    `open_chains` is for lists that people look at; whatever acts on a release opens its one chain, and so compares.
+    """
+    (chain,) = open_chains(connection, instance, [stored], now)
+    chain.unrecorded = ledger_mismatches(
+        connection, stored, votes=chain.votes, evidence=chain.evidence, acceptances=chain.acceptances
+    )
+    return chain
 
 
 def open_to_look(connection: Connection, instance: Instance, stored: StoredRelease, now: datetime) -> Chain:

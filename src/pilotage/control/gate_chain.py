@@ -83,7 +83,7 @@ def chain_problems(
             names = tuple(dict.fromkeys((*names, *production)))
         else:
             after = [reason for name in production for reason in _post_problems(chain, name, space.name, since)]
-    found = _problems(report_of(chain, name, space=space.name) for name in names)
+    found = [*chain.unrecorded, *_problems(report_of(chain, name, space=space.name) for name in names)]
     if found and with_emergency:
         found = _in_emergency(chain, space, names, found)
     return (*found, *after)

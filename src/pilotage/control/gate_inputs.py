@@ -65,6 +65,7 @@ def gate_input(
             is_local_demo=chain.instance.workspace.identity.local_demo,
             spaces=guarded_spaces(chain, gate),
             rejected_elsewhere=_rejected(chain, gate),
+            unrecorded=chain.unrecorded,
         ),
     )
 

@@ -270,4 +270,4 @@ def _disclosures(connection: Connection) -> Iterator[Reason]:
 def _state_rows(connection: Connection) -> Iterator[Reason]:
     for row in unmatched(connection):
         said = "has no ledger entry" if row.entry_missing else "stands in the ledger but not in the table"
-        yield Reason(code="FSCK_STATE", text=f"{row.table} {row.subject} {said}.", where=row.subject)
+        yield Reason(code="LEDGER_MISMATCH", text=f"{row.table} {row.subject} {said}.", where=row.subject)

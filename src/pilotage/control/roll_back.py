@@ -10,10 +10,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 from sqlalchemy import Connection, text
 
+from pilotage.control.flip_traffic import find_target
 from pilotage.control.instance import Instance
 from pilotage.control.rollout_end import Ending, take_back
 from pilotage.control.rollout_moves import Deed, Move, move_rollout, person_deed
@@ -29,6 +31,7 @@ from pilotage.rollout.machine import Place
 from pilotage.rollout.plan_form import plan_json
 from pilotage.rollout.states import BACKING_OUT, State, WaveState
 from pilotage.rollout.transitions import Actor, Event
+from pilotage.store.releases import named_release
 from pilotage.store.rollouts import (
     StoredRollout,
     StoredWave,
@@ -50,7 +53,8 @@ _LOCK: Final = text("SELECT pg_advisory_xact_lock(hashtext('pilotage rollback ' 
 class RollbackRequest:
     """What is asked. `space` None: every space that serves the release. `hard`: which hard event, if one.
 
-    `release` names what leaves where it is not simply what is newest there; `cause` is what the incident is about.
+    `release` names what leaves where it is not simply what is newest there; `cause` is what the incident is about. `to`
+    names the target (digest or prefix); without it the last authorised release is the target.
     """
 
     workflow: str
@@ -59,6 +63,7 @@ class RollbackRequest:
     hard: HardKind | None = None
     release: Digest | None = None
     cause: str = "rolled back by a person"
+    to: str | None = None
 
 
 def roll_back(instance: Instance, *, actor: Principal, request: RollbackRequest) -> tuple[StoredRollout, ...] | Refusal:
@@ -92,7 +97,7 @@ def _check_names(instance: Instance, request: RollbackRequest) -> None:
         raise NotFound("SPACE_UNKNOWN", f"There is no space {request.space!r}.", hint=f"Declared: {known}.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Rollback:
     connection: Connection
     instance: Instance
@@ -111,9 +116,12 @@ class _Rollback:
         if release is None:
             done = self._under_way(routes)
             if done:
-                return self._tried_again(done)
+                return self._other_way(done) or self._tried_again(done)
             text_ = f"Nothing of {self.request.workflow} is served there, so there is nothing to roll back."
             return Refusal(reasons=(Reason(code="NOTHING_SERVED", text=text_),))
+        against = self._not_a_target(routes, release)
+        if against:
+            return Refusal(reasons=against)
         moved: list[StoredRollout] = []
         for route in routes:
             if release not in {route.candidate, route.stable} or any(route.space in one.flipped for one in moved):
@@ -123,6 +131,28 @@ class _Rollback:
                 return found
             moved.append(found)
         return tuple(moved)
+
+    @cached_property
+    def _to(self) -> Digest | None:
+        """Return the target that was asked for by name."""
+        return None if self.request.to is None else named_release(self.connection, self.request.to).digest
+
+    def _not_a_target(self, routes: list[Route], release: Digest) -> tuple[Reason, ...]:
+        """Return, before anything is written, the spaces that may not go back to what was named."""
+        if self._to is None:
+            return ()
+        left = [route for route in routes if release in {route.candidate, route.stable}]
+        found = [find_target(self.connection, route, to=self._to, away_from=release) for route in left]
+        return tuple(one for one in found if isinstance(one, Reason))
+
+    def _other_way(self, done: tuple[StoredRollout, ...]) -> Refusal | None:
+        """Return that a rollback runs already, to another release than was named."""
+        other = next((one for one in done if self._to is not None and one.target != self._to), None)
+        if other is None:
+            return None
+        text_ = f"Rollback {other.id} to {other.target or 'a closed door'} is under way; let it end."
+        reason = Reason(code="ROLLBACK_TARGET", text=text_, where=other.id, observed=self._to, limit=other.target)
+        return Refusal(reasons=(reason,))
 
     def _wait_for_moves(self) -> None:
         """Let whoever moves these rollouts now finish: what is read next then shows a rollback that had begun."""
@@ -205,6 +235,7 @@ class _Rollback:
             cause=cause,
             severity=Severity.SEV2 if hard is None else hard.severity,
             is_hard=hard is not None,
+            to=self._to,
         )
 
     def _carrier(self, route: Route, release: Digest) -> StoredRollout:

@@ -18,6 +18,7 @@ from pilotage.control.open_incident import Trouble, open_incident
 from pilotage.control.rollout_moves import Deed, Move, move_rollout
 from pilotage.control.rollout_traffic import written
 from pilotage.core.canonical import Json
+from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName, new_ulid
 from pilotage.core.reason import Reason, Refusal
 from pilotage.incident.records import Severity
@@ -36,7 +37,7 @@ from pilotage.store.tables.serving import deployment
 class Ending:
     """How it is taken out. `spaces` None: wherever it has traffic. `cause` None: no incident, no quarantine.
 
-    `is_hard`: streams of the release are cut, not finished.
+    `is_hard`: streams of the release are cut, not finished. `to`: the target a person named.
     """
 
     event: Event
@@ -46,6 +47,7 @@ class Ending:
     severity: Severity = Severity.SEV2
     is_drill: bool = False
     is_hard: bool = False
+    to: Digest | None = None
 
 
 def take_back(
@@ -61,6 +63,7 @@ def take_back(
         reason=_first(ending),
         quarantine=ending.cause is not None,
         is_hard=ending.is_hard,
+        to=ending.to,
     )
     flipped = [flip(connection, wave.space, withdrawal, fence=stored.fence, deed=deed) for wave in chosen]
     for wave in waves:

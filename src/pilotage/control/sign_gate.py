@@ -294,5 +294,5 @@ def _record(connection: Connection, vote: Vote, actor: Principal, now: datetime)
             "evidence_set": vote.bound.evidence_set,
             "policy": vote.bound.policy,
         },
-        opened={"comment": vote.comment},
+        opened={"comment": vote.comment, "person": vote.person},
     )

@@ -92,7 +92,7 @@ def ballots_of(
             benign.append(vote)
         else:
             stale.append(vote)
-            refused.setdefault(vote.role, []).append((vote.person, _stale_reason(vote, target)))
+            refused.setdefault(vote.role, []).extend((vote.person, why) for why in _stale_reasons(vote, target))
     young, aged = _by_age(exact, given, now)
     kept = _benign_if_complete(given, benign, current, now)
     if kept:
@@ -100,7 +100,7 @@ def ballots_of(
     else:
         stale += benign
         for vote in benign:
-            refused.setdefault(vote.role, []).append((vote.person, _stale_reason(vote, bound)))
+            refused.setdefault(vote.role, []).extend((vote.person, why) for why in _stale_reasons(vote, bound))
     frozen: Refused = {role: tuple(found) for role, found in refused.items()}
     with_age = {**frozen, **_aged_reasons(frozen, aged, given)}
     return Ballots(
@@ -146,10 +146,17 @@ def _aged_reasons(held: Refused, aged: Sequence[Vote], given: GateInput) -> Refu
     return out
 
 
-def _stale_reason(vote: Vote, bound: Bound) -> Reason:
-    what = ", ".join(moved(vote.bound, bound)) or "the bindings"
+def _stale_reasons(vote: Vote, bound: Bound) -> tuple[Reason, ...]:
+    """Return that the vote was given on something else; changed rules are named by themselves, with both digests."""
+    names = moved(vote.bound, bound)
+    what = ", ".join(names) or "the bindings"
     text = f"{vote.person} signed before {what} changed; sign again on what is there now."
-    return Reason(code="VOTE_STALE", text=text, where=vote.role.value, observed=what)
+    stale = Reason(code="VOTE_STALE", text=text, where=vote.role.value, observed=what)
+    if "policy" not in names:
+        return (stale,)
+    text = f"{vote.person} signed under other rules of {vote.gate}. Read what changed in gates/ and workflow.yaml."
+    then, now = vote.bound.policy, bound.policy
+    return (stale, Reason(code="POLICY_CHANGED", text=text, where=vote.gate, observed=then, limit=now))
 
 
 def _is_benign_change(vote: Vote, bound: Bound, given: GateInput, current: Sequence[Evidence]) -> bool:

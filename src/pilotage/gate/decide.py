@@ -246,7 +246,7 @@ def _was_complete(seen: _Weighed) -> bool:
 
 def _blocked(given: GateInput, now: datetime) -> tuple[Reason, ...]:
     release, facts, name = given.release, given.facts, given.gate.name
-    found: list[Reason] = list(facts.policy_problems)
+    found: list[Reason] = [*facts.policy_problems, *facts.unrecorded]
     if release.state in {"revoked", "quarantined"}:
         text = f"The release is {release.state}; it passes no gate."
         found.append(Reason(code=f"RELEASE_{release.state.upper()}", text=text, where=release.digest))

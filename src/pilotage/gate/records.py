@@ -204,7 +204,8 @@ class Facts:
 
     `claims` by `fact.*` kind; `paths` resolve `@...`; `gates` are the statuses of the gates in `after`; `editors` who
     changed policy or roster lately; `guards_production` asks for a fresh login with a second factor;
-    `rejected_elsewhere` are unresolved rejections of the same parts under another digest or name.
+    `rejected_elsewhere` are unresolved rejections of the same parts under another digest or name; `unrecorded` are rows
+    that the ledger does not hold as they are now.
     """
 
     instance: str
@@ -226,6 +227,7 @@ class Facts:
     spaces: tuple[str, ...] = ()
     rejected_elsewhere: tuple[str, ...] = ()
     policy_problems: tuple[Reason, ...] = ()
+    unrecorded: tuple[Reason, ...] = ()
     standard_change: bool = False
     people_logins: Mapping[str, PersonId] = field(default_factory=dict)
 

@@ -71,6 +71,20 @@ def rollback_target(history: Iterable[Served], *, away_from: Digest) -> Target:
     return Target(kind=kind, skipped=tuple(skipped))
 
 
+def named_target(history: Iterable[Served], *, to: Digest, away_from: Digest) -> Target | Reason:
+    """Return the release a person named as the target, or why not: never authorised here, or withdrawn."""
+    served = next((one for one in history if one.release == to), None)
+    if served is None or to == away_from:
+        why = "is what is to be left" if to == away_from else "was never authorised in this space"
+        text = f"{to} {why}. Leave out --to: the last authorised release is found without it."
+        return Reason(code="ROLLBACK_TARGET", text=text, where=to)
+    against = _against(served)
+    if against is not None:
+        text = f"{against.text} Leave out --to: the last authorised release is found without it."
+        return Reason(code="ROLLBACK_TARGET", text=text, where=to, observed=against.code)
+    return Target(kind=TargetKind.RELEASE, release=to, warnings=_warnings(served))
+
+
 def _against(served: Served) -> Reason | None:
     code = _WITHDRAWN.get(served.state)
     if code is None and served.quarantined_here:

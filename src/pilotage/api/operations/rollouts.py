@@ -58,11 +58,12 @@ class Extending(Body):
 
 
 class RollingBack(Body):
-    """The workflow, one space or every one, and why."""
+    """The workflow, one space or every one, and why. `to`: an earlier release of these spaces, instead of the last."""
 
     workflow: str
     reason: str
     space: str | None = None
+    to: str | None = None
 
 
 class Finding(Body):
@@ -132,7 +133,7 @@ def _release(call: Call) -> Result:
 
 def _roll_back(call: Call) -> Result:
     asked: RollingBack = call.fields
-    request = RollbackRequest(workflow=asked.workflow, reason=asked.reason, space=asked.space)
+    request = RollbackRequest(workflow=asked.workflow, reason=asked.reason, space=asked.space, to=asked.to)
     done = roll_back(call.instance, actor=call.actor, request=request)
     return done if isinstance(done, Refusal) else {"rollbacks": [rollback_json(one) for one in done]}
 

@@ -1,0 +1,154 @@
+"""Whether the rows a release is decided from still say what the ledger recorded of them (LEDGER_MISMATCH).
+
+Compared are votes, evidence and risk acceptances with their entries, and a withdrawn release's state with the newest
+entry about it. Rule: a row that differs, or has no entry, blocks every gate of its release until it is as recorded.
+Fail mode: a field the entry does not name cannot be compared and is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from pilotage.control.gate_entries import fixed
+from pilotage.core.canonical import Json
+from pilotage.core.clock import to_text
+from pilotage.core.reason import Reason
+from pilotage.evidence.records import Evidence, EvidenceState
+from pilotage.gate.records import RiskAcceptance, Vote
+from pilotage.ledger.entry import EntryKind
+from pilotage.release.seal import ReleaseState
+from pilotage.store.ledger_said import Said, said_about
+from pilotage.store.releases import StoredRelease
+
+_Entries = Mapping[str, tuple[Said, ...]]
+_KEPT = frozenset({EvidenceState.ACCEPTED, EvidenceState.SUPERSEDED})
+_STATE_OF: Mapping[str, ReleaseState] = {
+    EntryKind.RELEASE_DEPRECATED: ReleaseState.DEPRECATED,
+    EntryKind.RELEASE_QUARANTINED: ReleaseState.QUARANTINED,
+    EntryKind.RELEASE_REVOKED: ReleaseState.REVOKED,
+}
+
+
+def ledger_mismatches(
+    connection: Connection,
+    stored: StoredRelease,
+    *,
+    votes: Sequence[Vote],
+    evidence: Sequence[Evidence],
+    acceptances: Sequence[RiskAcceptance],
+) -> tuple[Reason, ...]:
+    """Return a reason for every row that is not as the ledger recorded it."""
+    subjects = [*(vote.id for vote in votes), *(item.id for item in evidence), *(risk.id for risk in acceptances)]
+    said = said_about(connection, [stored.digest, *subjects])
+    return (
+        *_release(stored, said),
+        *(reason for vote in votes for reason in _vote(vote, said)),
+        *(reason for item in evidence for reason in _item(item, said)),
+        *(reason for risk in acceptances for reason in _risk(risk, said)),
+    )
+
+
+def _newest(said: _Entries, subject: str, kind: EntryKind) -> Said | None:
+    return next((one for one in reversed(said.get(subject, ())) if one.kind == kind), None)
+
+
+def _release(stored: StoredRelease, said: _Entries) -> Iterator[Reason]:
+    """Yield that a release looks better than its newest entry: who sets a state writes one."""
+    moves = [one for one in said.get(stored.digest, ()) if one.kind in {*_STATE_OF, EntryKind.RELEASE_RESTORED}]
+    expected = _STATE_OF.get(moves[-1].kind) if moves else None
+    if expected is not None and stored.state is not expected:
+        yield _differs("release", stored.digest, "state", stored.state.value, expected.value)
+
+
+def _vote(vote: Vote, said: _Entries) -> Iterator[Reason]:
+    entry = _newest(said, vote.id, EntryKind.GATE_SIGNED_OFF)
+    if entry is None:
+        yield _unrecorded("vote", vote.id)
+        return
+    now: dict[str, Json] = {
+        "release": vote.release,
+        "gate": vote.gate,
+        "half": vote.half.value,
+        "attempt": vote.attempt,
+        "role": vote.role.value,
+        "seat": vote.is_seat,
+        "decision": vote.decision.value,
+        "bind": vote.bind,
+        "evidence_set": vote.bound.evidence_set,
+        "policy": vote.bound.policy,
+    }
+    yield from _compared("vote", vote.id, now, entry)
+    yield from _at("vote", vote.id, vote.at, entry)
+    person = entry.opened.get("person")
+    if person is not None and person != vote.person:
+        yield _differs("vote", vote.id, "person", vote.person, person)
+
+
+def _item(item: Evidence, said: _Entries) -> Iterator[Reason]:
+    if item.state not in _KEPT:
+        return  # what is rejected or withdrawn counts for nothing
+    entry = _newest(said, item.id, EntryKind.EVIDENCE_ATTACHED)
+    if entry is None:
+        yield _unrecorded("evidence", item.id)
+        return
+    if _newest(said, item.id, EntryKind.EVIDENCE_WITHDRAWN) is not None:
+        yield _differs("evidence", item.id, "state", item.state.value, EvidenceState.WITHDRAWN.value)
+    now: dict[str, Json] = {
+        "sha256": item.sha256,
+        "kind": item.kind,
+        "about": {"kind": item.subject_kind.value, "id": item.subject},
+        "trust": item.trust.value,
+        "suite": item.suite,
+        "claims": fixed(item.claims),
+        "produced_at": to_text(item.produced_at),
+    }
+    yield from _compared("evidence", item.id, now, entry)
+    yield from _at("evidence", item.id, item.received_at, entry)
+
+
+def _risk(risk: RiskAcceptance, said: _Entries) -> Iterator[Reason]:
+    entry = _newest(said, risk.id, EntryKind.GATE_RISK_ACCEPTED)
+    if entry is None:
+        yield _unrecorded("risk acceptance", risk.id)
+        return
+    if risk.withdrawn_at is None and _newest(said, risk.id, EntryKind.GATE_RISK_WITHDRAWN) is not None:
+        yield _differs("risk acceptance", risk.id, "withdrawn_at", "never", "withdrawn")
+    now: dict[str, Json] = {
+        "release": risk.release,
+        "gate": risk.gate,
+        "severity": risk.severity.value,
+        "criteria": list(risk.criteria),
+        "seats": [seat.value for seat in risk.seats],
+        "findings": len(risk.findings),
+        "spaces": list(risk.spaces),
+        "expires": risk.expires.isoformat(),
+        "approvers": len(risk.approvers),
+    }
+    yield from _compared("risk acceptance", risk.id, now, entry)
+
+
+def _compared(what: str, name: str, now: Mapping[str, Json], entry: Said) -> Iterator[Reason]:
+    for field, value in now.items():
+        if field in entry.data and entry.data[field] != value:
+            yield _differs(what, name, field, str(value), str(entry.data[field]))
+
+
+def _at(what: str, name: str, at: datetime, entry: Said) -> Iterator[Reason]:
+    if to_text(at) != to_text(entry.at):
+        yield _differs(what, name, "time", to_text(at), to_text(entry.at))
+
+
+def _differs(what: str, name: str, field: str, observed: str, limit: str) -> Reason:
+    text = (
+        f"The {what} {name} says {field} {observed}; the ledger recorded {limit}. Somebody changed the database: run "
+        "`pilotage ledger fsck` and restore the row."
+    )
+    return Reason(code="LEDGER_MISMATCH", text=text, where=name, observed=observed, limit=limit)
+
+
+def _unrecorded(what: str, name: str) -> Reason:
+    text = f"The {what} {name} has no ledger entry, so no command of ours wrote it. Run `pilotage ledger fsck`."
+    return Reason(code="LEDGER_MISMATCH", text=text, where=name)
