@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 from tests.control.rollout_world import bank, make_world, small_plan, with_plan
 from tests.gate import builders
 
-from pilotage.control.change_state import change_state_of
+from pilotage.control.change_state import change_of
 from pilotage.control.gate_case import open_chain
 from pilotage.control.gate_chain import input_of
 from pilotage.control.instance import Instance
@@ -203,4 +203,4 @@ def test_the_register_shows_declared_and_generated_risks_worst_first(world: Roll
 
 
 def test_a_release_no_gate_has_moved_yet_is_a_new_or_assessed_change(world: RolloutWorld) -> None:
-    assert change_state_of(world.instance, world.seal("One.")) in {ChangeState.NEW, ChangeState.ASSESS}
+    assert change_of(world.instance, world.seal("One.")).state in {ChangeState.NEW, ChangeState.ASSESS}

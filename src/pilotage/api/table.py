@@ -17,6 +17,7 @@ from pilotage.api.operations import (
     releases,
     rollouts,
     spaces,
+    standards,
 )
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
@@ -24,6 +25,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *releases.OPERATIONS,
     *gates.OPERATIONS,
     *gate_changes.OPERATIONS,
+    *standards.OPERATIONS,
     *evaluations.OPERATIONS,
     *golden.OPERATIONS,
     *rollouts.OPERATIONS,

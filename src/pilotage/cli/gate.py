@@ -13,10 +13,11 @@ from rich.table import Table
 
 from pilotage.cli.caller import caller_of
 from pilotage.cli.gate_changes import add_changes
+from pilotage.cli.gate_standard import add_standard
 from pilotage.cli.options import NO, Options, command
 from pilotage.cli.written import write_file
 from pilotage.control.accept_risk import RiskText, accept_risk
-from pilotage.control.change_state import change_state_of
+from pilotage.control.change_state import change_of
 from pilotage.control.export_decision import export_decision
 from pilotage.control.gate_duties import Handing, StandAside, confirm_fact, delegate_role, recuse, reopen_gate
 from pilotage.control.gate_status import gate_status
@@ -58,6 +59,7 @@ def register(app: typer.Typer) -> None:
     ):
         group.command(name)(command(function))
     add_changes(group)
+    add_standard(group)
     app.add_typer(group, name="gate")
     app.command("promote")(command(promote))
 
@@ -73,7 +75,7 @@ def status(
     """Show where a release stands, what is missing, and who can bring it."""
     with options.open("pilotage gate status") as instance:
         found = gate_status(instance, digest, gate=gate, space=space, half=Half.POST if post else Half.PRE)
-        change = {"change_state": change_state_of(instance, digest).value} if options.as_json else {}
+        change = change_of(instance, digest).as_json() if options.as_json else {}
     if gate is None:
         options.show({"gates": [one.as_json() for one in found], **change}, lambda out: _render_line(out, found))
         return

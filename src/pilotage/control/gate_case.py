@@ -26,6 +26,7 @@ from pilotage.evidence.records import Evidence
 from pilotage.gate.emergency import Emergency
 from pilotage.gate.records import GateInput, ReleaseFacts, RiskAcceptance, Roster, SeatAt, Vote
 from pilotage.gate.report import GateReport
+from pilotage.gate.standard import StandardChange, Standing
 from pilotage.gate.vocabulary import Half
 from pilotage.identity.roles import Role
 from pilotage.release.authorship import persons
@@ -38,7 +39,10 @@ from pilotage.workspace.workflow import Workflow
 
 @dataclass(slots=True, kw_only=True)
 class Chain:
-    """Everything read for one release, and the reports made so far. `reading` may hold other releases too."""
+    """Everything read for one release, and the reports made so far. `reading` may hold other releases too.
+
+    `changes` are the standard changes it was declared as; `standard` how the one that counts was judged.
+    """
 
     reading: Reading
     stored: StoredRelease
@@ -59,6 +63,8 @@ class Chain:
     notes: dict[str, str] = field(default_factory=dict)
     packs: dict[str, PackState] = field(default_factory=dict)
     unrecorded: tuple[Reason, ...] = ()
+    changes: tuple[StandardChange, ...] = ()
+    standard: Standing | None = None
 
     @property
     def connection(self) -> Connection:
@@ -138,6 +144,7 @@ def _chain(reading: Reading, stored: StoredRelease, roster: Roster) -> Chain:
             (gate, attempt): seats for (release, gate, attempt), seats in snapshot.recused.items() if release == digest
         },
         emergencies=tuple(one for one in snapshot.emergencies if one.release == digest),
+        changes=reading.standard_changes.get(digest, ()),
     )
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from pilotage.control.gate_case import Chain, open_chain
 from pilotage.control.gate_inputs import gate_input, guarded_spaces, is_per_space
 from pilotage.control.instance import Instance
+from pilotage.control.standard_scope import standing_of
 from pilotage.core.digest import Digest
 from pilotage.core.errors import NotFound
 from pilotage.core.ids import SpaceName
@@ -84,6 +85,9 @@ def chain_problems(
         else:
             after = [reason for name in production for reason in _post_problems(chain, name, space.name, since)]
     found = [*chain.unrecorded, *_problems(report_of(chain, name, space=space.name) for name in names)]
+    standard = standing_of(chain) if found else None
+    if standard is not None:
+        found = [*standard.against, *found]
     if found and with_emergency:
         found = _in_emergency(chain, space, names, found)
     return (*found, *after)

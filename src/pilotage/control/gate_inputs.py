@@ -13,11 +13,13 @@ from pilotage.control.gate_facts import Claims, FactContext, facts_of
 from pilotage.control.gate_pack import PackState, pack_state
 from pilotage.control.gate_preflight import undecidable_metrics
 from pilotage.control.gate_roster import policy_extra
+from pilotage.control.standard_scope import standing_of
 from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName
 from pilotage.gate.binding import policy_digest
 from pilotage.gate.records import Facts, GateInput, Roster
 from pilotage.gate.risks import Risk, declared_risks, generated_risks
+from pilotage.gate.standard import replaced_gates
 from pilotage.gate.vocabulary import GateStatus, Half, VoteDecision
 from pilotage.rollout.plan_form import plan_digest
 from pilotage.space.digest import space_digest
@@ -66,6 +68,7 @@ def gate_input(
             spaces=guarded_spaces(chain, gate),
             rejected_elsewhere=_rejected(chain, gate),
             unrecorded=chain.unrecorded,
+            standard_change=half is Half.PRE and _is_standard(chain, gate),
         ),
     )
 
@@ -89,6 +92,14 @@ def _rejected(chain: Chain, gate: Gate) -> tuple[str, ...]:
             }
         )
     )
+
+
+def _is_standard(chain: Chain, gate: Gate) -> bool:
+    """Tell whether a template the board approved stands in for the sign-offs of this gate."""
+    if not chain.changes or gate.name not in replaced_gates(chain.instance.workspace.gates):
+        return False
+    standing = standing_of(chain)
+    return standing is not None and standing.holds
 
 
 def _plan(workflow: Workflow) -> Digest | None:

@@ -20,11 +20,13 @@ from pilotage.control.instance import Instance
 from pilotage.control.release_diffs import diffs_of
 from pilotage.core.digest import Digest
 from pilotage.evidence.records import SubjectKind
+from pilotage.gate.standard import StandardChange
 from pilotage.release.manifest import Manifest, read_manifest
 from pilotage.store.cohorts import History, read_history
 from pilotage.store.gate_snapshot import read_snapshot
 from pilotage.store.gate_traffic import Traffic, read_traffic
 from pilotage.store.releases import StoredRelease
+from pilotage.store.standards import changes_of
 
 
 class Reading:
@@ -61,6 +63,11 @@ class Reading:
         """The requests that the workflows' plans are foreseen with."""
         places = [place for workflow in self.workflows.values() for place in gate_places(workflow)]
         return read_history(self.connection, places, now=self.now)
+
+    @cached_property
+    def standard_changes(self) -> Mapping[Digest, tuple[StandardChange, ...]]:
+        """By which templates the releases are to go."""
+        return changes_of(self.connection, [one.digest for one in self.releases])
 
     @cached_property
     def flags(self) -> Mapping[Digest, tuple[str, ...]]:

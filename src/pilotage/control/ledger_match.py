@@ -57,7 +57,8 @@ def _newest(said: _Entries, subject: str, kind: EntryKind) -> Said | None:
 
 def _release(stored: StoredRelease, said: _Entries) -> Iterator[Reason]:
     """Yield that a release looks better than its newest entry: who sets a state writes one."""
-    moves = [one for one in said.get(stored.digest, ()) if one.kind in {*_STATE_OF, EntryKind.RELEASE_RESTORED}]
+    about = [one for one in said.get(stored.digest, ()) if not one.space]
+    moves = [one for one in about if one.kind in {*_STATE_OF, EntryKind.RELEASE_RESTORED}]
     expected = _STATE_OF.get(moves[-1].kind) if moves else None
     if expected is not None and stored.state is not expected:
         yield _differs("release", stored.digest, "state", stored.state.value, expected.value)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from pilotage import __version__
 from pilotage.control.emergency_reports import alert_above_limit
 from pilotage.control.gate_case import Chain, open_chain
-from pilotage.control.gate_chain import chain_problems, critical_incidents, gates_into, report_of
+from pilotage.control.gate_chain import chain_problems, critical_incidents, gates_into, input_of, report_of
 from pilotage.control.gate_facts import residency_violations
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.instance import Instance
@@ -92,11 +92,14 @@ def promote_release(instance: Instance, *, actor: Principal, release: str, space
 
 
 def _basis(chain: Chain, target: Space, given: PromotionInput) -> str:
-    """Return emergency when the release would not have come in without one."""
-    if given.emergency is None:
-        return "normal"
-    alone = replace(given, emergency=None, gates=chain_problems(chain, target, with_emergency=False))
-    return "emergency" if promotion_problems(alone, chain.now) else "normal"
+    """Return emergency when the release would not have come in without one, standard when a template let it in."""
+    if given.emergency is not None:
+        alone = replace(given, emergency=None, gates=chain_problems(chain, target, with_emergency=False))
+        if promotion_problems(alone, chain.now):
+            return "emergency"
+    names = gates_into(chain, target)
+    by_template = any(input_of(chain, name, space=target.name).facts.standard_change for name in names)
+    return "standard" if by_template else "normal"
 
 
 def _standing(chain: Chain, target: Space) -> Deployment | None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from sqlalchemy import Connection
 
@@ -18,9 +19,10 @@ from pilotage.core.ids import CorpusName
 from pilotage.release.content import CorpusPin, files_of, part_value, read_content
 from pilotage.release.diff import CorpusChange, ReleaseDiff, Side, diff_releases
 from pilotage.release.manifest import Manifest, PartFile, PartKind, read_manifest
+from pilotage.store.acl_changes import Span, widened
 from pilotage.store.corpora import StoredVersion, versions_named
 from pilotage.store.corpus_documents import revised_documents
-from pilotage.store.releases import bodies_of, get_blobs, named_release
+from pilotage.store.releases import bodies_of, get_blobs, named_release, sealed_times
 
 Pins = tuple[CorpusPin, CorpusPin]
 Versions = Mapping[tuple[CorpusName, int], StoredVersion]
@@ -48,14 +50,36 @@ def diffs_of(connection: Connection, pairs: Sequence[tuple[Manifest, Manifest]])
     moved = [moves for before, after in compared for moves in _moves(before, after).values()]
     versions = versions_named(connection, {(pin.name, pin.version) for pins in moved for pin in pins})
     documents = revised_documents(connection, _differing(moved, versions))
+    times = sealed_times(connection, {side.side.digest for pair in compared for side in pair})
+    grown = widened(connection, {span for pair in compared for span in _spans(*pair, times)})
     return tuple(
-        diff_releases(
-            before.side,
-            after.side,
-            corpus={stage: _corpus_change(*pins, versions, documents) for stage, pins in _moves(before, after).items()},
-        )
+        diff_releases(before.side, after.side, corpus=_changes(before, after, versions, documents, times, grown))
         for before, after in compared
     )
+
+
+def _spans(before: _Pinned, after: _Pinned, times: Mapping[Digest, datetime]) -> tuple[Span, ...]:
+    """Return from when to when the permissions of each moved corpus are looked at: from seal to seal."""
+    since, until = times[before.side.digest], times[after.side.digest]
+    return tuple((pin.name, since, until) for _, pin in _moves(before, after).values())
+
+
+def _changes(
+    before: _Pinned,
+    after: _Pinned,
+    versions: Versions,
+    documents: Mapping[tuple[CorpusName, int], str],
+    times: Mapping[Digest, datetime],
+    grown: Mapping[Span, tuple[str, ...]],
+) -> dict[str, CorpusChange]:
+    """Return the change of each data stage; one that only one side has is a change that nobody can count."""
+    since, until = times[before.side.digest], times[after.side.digest]
+    alone = before.pins.keys() ^ after.pins.keys()
+    found = {stage: CorpusChange() for stage in sorted(alone)}
+    for stage, pins in _moves(before, after).items():
+        change = _corpus_change(*pins, versions, documents)
+        found[stage] = replace(change, widened=grown[pins[1].name, since, until])
+    return found
 
 
 def _sides(connection: Connection, manifests: Mapping[Digest, Manifest]) -> dict[Digest, _Pinned]:

@@ -254,7 +254,7 @@ def _blocked(given: GateInput, now: datetime) -> tuple[Reason, ...]:
         text = "The release's bytes, seal or ledger record do not verify. See `pilotage release verify`."
         found.append(Reason(code="VERIFY_BYTES", text=text, where=release.digest))
     unknown = author_problem(release)
-    if unknown is not None and (given.rules.signoffs or given.rules.board):
+    if unknown is not None and (facts.standard_change or given.rules.signoffs or given.rules.board):
         found.append(unknown)
     for before in given.gate.after:
         status = facts.gates.get(before)

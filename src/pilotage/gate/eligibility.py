@@ -214,13 +214,18 @@ def old_login(login: Login, at: datetime) -> Reason | None:
 def _login_problem(vote: Vote, given: GateInput) -> Reason | None:
     if not given.facts.guards_production:
         return None
-    problem = old_login(vote.login, vote.at)
+    return login_problem(vote.login, vote.at, is_local_demo=given.facts.is_local_demo)
+
+
+def login_problem(login: Login, at: datetime, *, is_local_demo: bool) -> Reason | None:
+    """Return why a login does not carry a decision about production: too old, or without a second factor."""
+    problem = old_login(login, at)
     if problem is not None:
         return problem
-    if vote.login.second_factor or (vote.login.second_factor is None and given.facts.is_local_demo):
+    if login.second_factor or (login.second_factor is None and is_local_demo):
         return None
     text = (
         "This gate guards production and needs a login with a second factor. In local identity mode none is known; "
         "a trial sets identity.local_demo: true."
     )
-    return Reason(code="MFA_UNKNOWN", text=text, where=vote.login.method)
+    return Reason(code="MFA_UNKNOWN", text=text, where=login.method)

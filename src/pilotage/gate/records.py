@@ -7,7 +7,7 @@ replays to the same report. Fail mode: an unknown fact is absent, and its criter
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pilotage.core.digest import Digest
@@ -205,7 +205,8 @@ class Facts:
     `claims` by `fact.*` kind; `paths` resolve `@...`; `gates` are the statuses of the gates in `after`; `editors` who
     changed policy or roster lately; `guards_production` asks for a fresh login with a second factor;
     `rejected_elsewhere` are unresolved rejections of the same parts under another digest or name; `unrecorded` are rows
-    that the ledger does not hold as they are now.
+    that the ledger does not hold as they are now; `standard_change`: a template the board approved stands in for the
+    sign-offs.
     """
 
     instance: str
@@ -248,7 +249,9 @@ class GateInput:
 
     @property
     def rules(self) -> GateHalf:
-        """Return the half that is decided."""
+        """Return the half that is decided; a standard change leaves its criteria and asks nobody."""
         if self.half is Half.POST and self.gate.post is not None:
             return self.gate.post
+        if self.facts.standard_change:
+            return replace(self.gate.pre, signoffs=(), board=None)
         return self.gate.pre

@@ -47,6 +47,7 @@ class EntryKind(StrEnum):
     RELEASE_DEPRECATED = "release.deprecated"
     RELEASE_QUARANTINED = "release.quarantined"
     RELEASE_RESTORED = "release.restored"
+    RELEASE_RESTORATION_ASKED = "release.restoration_asked"
     RELEASE_REVOKED = "release.revoked"
     RELEASE_REVOCATION_ASKED = "release.revocation_asked"
 
@@ -66,6 +67,9 @@ class EntryKind(StrEnum):
     GATE_EMERGENCY_CONFIRMED = "gate.emergency_confirmed"
     GATE_EMERGENCY_ENDED = "gate.emergency_ended"
     GATE_EMERGENCY_REVIEWED = "gate.emergency_reviewed"
+    GATE_STANDARD_PROPOSED = "gate.standard_proposed"
+    GATE_STANDARD_SIGNED = "gate.standard_signed"
+    GATE_STANDARD_DECLARED = "gate.standard_declared"
     GATE_CONFIRMED = "gate.confirmed"
     GATE_PACK_FROZEN = "gate.pack_frozen"
 

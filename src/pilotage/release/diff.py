@@ -49,6 +49,11 @@ class CorpusChange:
     widened: tuple[str, ...] = ()
     documents_before: int = 0
 
+    @property
+    def documents(self) -> int:
+        """Return how many documents differ."""
+        return len(self.added) + len(self.changed) + len(self.removed)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartChange:
@@ -61,12 +66,13 @@ class PartChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseDiff:
-    """All eight parts and the flags, in the order of their declaration."""
+    """All eight parts and the flags, in the order of their declaration; `corpus` are the changes by data stage."""
 
     before: Digest
     after: Digest
     parts: tuple[PartChange, ...]
     flags: tuple[Flag, ...] = field(default=())
+    corpus: Mapping[str, CorpusChange] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Json]:
         """Return the diff for CLI, API and page."""
@@ -93,7 +99,7 @@ def diff_releases(before: Side, after: Side, *, corpus: Mapping[str, CorpusChang
         flags |= raised
         parts.append(PartChange(kind=kind, is_same=False, detail=tuple(detail)))
     ordered = tuple(flag for flag in Flag if flag in flags)
-    return ReleaseDiff(before=before.digest, after=after.digest, parts=tuple(parts), flags=ordered)
+    return ReleaseDiff(before=before.digest, after=after.digest, parts=tuple(parts), flags=ordered, corpus=dict(corpus))
 
 
 def _compare(

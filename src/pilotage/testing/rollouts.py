@@ -139,16 +139,23 @@ class RolloutWorld:
         """Return a declared person."""
         return local_principal(self.workspace, PersonId(name))
 
-    def seal(self, prompt: str, *, author: str = "maria.chen", state: ReleaseState = ReleaseState.SEALED) -> Digest:
+    def seal(
+        self,
+        prompt: str,
+        *,
+        author: str = "maria.chen",
+        state: ReleaseState = ReleaseState.SEALED,
+        parent: Digest | None = None,
+    ) -> Digest:
         """Store a release as sealing does; return its digest."""
         made = assemble(_sources(prompt))
         parts = {part.kind: part_digest(part) for part in made.parts}
-        manifest = Manifest(workflow=WORKFLOW, parent=None, parts=parts)
+        manifest = Manifest(workflow=WORKFLOW, parent=parent, parts=parts)
         now = self.clock.now()
         stored = StoredRelease(
             digest=manifest.digest,
             workflow=WORKFLOW,
-            parent=None,
+            parent=parent,
             parts_digest=manifest.parts_digest,
             manifest=manifest.to_bytes(),
             state=state,

@@ -1,7 +1,7 @@
 """Rosters, policies, attempts, votes, risk acceptances, delegations, packs and emergencies.
 
 Mirror of the `gates` part of the schema; what each column means stands in `store/migrations/sql/` (0002_gates.sql,
-0008_emergencies.sql).
+0008_emergencies.sql, 0017_standard_changes.sql).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -182,3 +183,44 @@ stated_fact = Table(
     Column("detail", JSONB, nullable=False, server_default=sql("'{}'")),
 )
 Index("stated_fact_kind", stated_fact.c.kind, stated_fact.c.at.desc())
+
+standard_template = Table(
+    "standard_template",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("workflow", Text, nullable=False),
+    Column("parts", ARRAY(Text), nullable=False),
+    Column("max_share", Double, nullable=False),
+    Column("max_documents", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("proposed_by", Text, nullable=False),
+    Column("proposed_at", TIMESTAMP(timezone=True), nullable=False),
+    CheckConstraint("cardinality(parts) > 0"),
+    CheckConstraint("max_share > 0 AND max_share <= 0.05"),
+    CheckConstraint("max_documents BETWEEN 1 AND 500"),
+)
+Index("standard_template_workflow", standard_template.c.workflow, standard_template.c.proposed_at)
+
+standard_vote = Table(
+    "standard_vote",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("template", Text, ForeignKey("standard_template.id"), nullable=False),
+    Column("person", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("decision", Text, nullable=False),
+    Column("at", TIMESTAMP(timezone=True), nullable=False),
+    CheckConstraint("decision IN ('approve', 'reject', 'abstain')"),
+)
+Index("standard_vote_template", standard_vote.c.template, standard_vote.c.at)
+
+standard_change = Table(
+    "standard_change",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("release", Text, ForeignKey("release.digest"), nullable=False),
+    Column("template", Text, ForeignKey("standard_template.id"), nullable=False),
+    Column("declared_by", Text, nullable=False),
+    Column("declared_at", TIMESTAMP(timezone=True), nullable=False),
+    UniqueConstraint("release", "template"),
+)

@@ -68,6 +68,16 @@ release_revocation = Table(
     Column("at", TIMESTAMP(timezone=True), nullable=False),
 )
 
+quarantine_lift = Table(
+    "quarantine_lift",
+    metadata,
+    Column("release", Text, ForeignKey("release.digest"), primary_key=True, nullable=False),
+    Column("space", Text, primary_key=True, nullable=False, server_default=text("''")),
+    Column("person", Text, primary_key=True, nullable=False),
+    Column("may_lift", Boolean, nullable=False),
+    Column("at", TIMESTAMP(timezone=True), nullable=False),
+)
+
 evidence = Table(
     "evidence",
     metadata,

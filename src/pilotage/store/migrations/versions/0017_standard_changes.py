@@ -1,0 +1,20 @@
+"""Standard changes, their templates and votes; and who lifts a quarantine."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from alembic import op
+
+from pilotage.store.script import run_script
+
+revision = "0017"
+down_revision = "0016"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the schema's SQL as written."""
+    sql = resources.files("pilotage.store.migrations") / "sql" / "0017_standard_changes.sql"
+    run_script(op.get_bind(), sql.read_text(encoding="utf-8"))

@@ -1,0 +1,175 @@
+"""Standard changes: what a template allows, who must stand behind it, and for how long (gates.md 4.8)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pilotage.core.digest import digest_of
+from pilotage.core.ids import PersonId, WorkflowName
+from pilotage.gate.records import Roster, SeatAt, Tenure
+from pilotage.gate.standard import (
+    Moved,
+    StandardTemplate,
+    TemplateVote,
+    approval_of,
+    replaced_gates,
+    scope_problems,
+    template_problems,
+)
+from pilotage.gate.vocabulary import VoteDecision
+from pilotage.identity.roles import Role
+from pilotage.workspace.gate import Board, BoardRule, Gate, GateHalf, Signoff, Trust
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+SEATS = (Role.IT_DIRECTOR, Role.SECURITY_DIRECTOR)
+SPONSOR = Role.EXECUTIVE_SPONSOR
+HALF = GateHalf(
+    criteria=(),
+    board=Board(seats=SEATS, rule=BoardRule.UNANIMOUS_OR_RISK_ACCEPTED, quorum=2, must_vote=()),
+    signoffs=(Signoff(role=SPONSOR, after_board=True),),
+)
+CAB = Gate(name="cab", guards="production-us-east-space", trust=Trust.PUSHED, pre=HALF)
+ROSTER = Roster(
+    version=digest_of(b"roster"),
+    tenures=tuple(
+        Tenure(role=role, person=PersonId(f"p.{role.value}"), since=NOW - 90 * DAY) for role in (*SEATS, SPONSOR)
+    ),
+    seats=tuple(SeatAt(role=role, holder=PersonId(f"p.{role.value}")) for role in SEATS),
+)
+FITS = Moved(
+    is_from_production=True,
+    parts=frozenset({"corpus"}),
+    documents=5,
+    documents_before=100,
+    flags=(),
+    regressions=0.0,
+    leaks=0.0,
+)
+
+
+def vote(role: Role, *, after: timedelta = timedelta(), decision: str = "approve", who: str = "") -> TemplateVote:
+    return TemplateVote(
+        id=f"{role.value}-{after}-{decision}",
+        person=PersonId(who or f"p.{role.value}"),
+        role=role,
+        decision=VoteDecision(decision),
+        at=NOW + after,
+    )
+
+
+def template(*votes: TemplateVote, **fields: Any) -> StandardTemplate:
+    return StandardTemplate(
+        **{
+            "id": "t",
+            "workflow": WorkflowName("w"),
+            "parts": ("corpus",),
+            "max_share": 0.05,
+            "max_documents": 500,
+            "reason": "Weekly rates",
+            "proposed_by": PersonId("p.admin"),
+            "proposed_at": NOW,
+            "votes": votes,
+            **fields,
+        }
+    )
+
+
+ALL = (vote(SEATS[0]), vote(SEATS[1], after=DAY), vote(SPONSOR, after=2 * DAY))
+
+
+def test_every_seat_and_then_the_sponsor_make_it_good_for_ninety_days() -> None:
+    found = approval_of(template(*ALL), CAB, ROSTER, NOW + 3 * DAY)
+    assert (found.until, found.missing) == (NOW + 92 * DAY, ())
+    last = approval_of(template(*ALL), CAB, ROSTER, NOW + 92 * DAY - timedelta(seconds=1))
+    over = approval_of(template(*ALL), CAB, ROSTER, NOW + 92 * DAY)
+    assert last.until is not None
+    assert (over.until, [one.code for one in over.missing]) == (None, ["GATE_EXPIRED"])
+
+
+@pytest.mark.parametrize(
+    ("votes", "code"),
+    [
+        (ALL[:2], "SIGNOFF_SHORT"),
+        (ALL[1:], "SIGNOFF_SHORT"),
+        ((ALL[0], ALL[1], vote(SPONSOR)), "SIGNOFF_SHORT"),
+        ((*ALL[:2], vote(SPONSOR, after=2 * DAY, decision="abstain")), "SIGNOFF_SHORT"),
+        ((*ALL, vote(SEATS[1], after=3 * DAY, decision="reject")), "GATE_REJECTED"),
+        ((vote(SEATS[0], decision="reject"), vote(SEATS[0], after=DAY), *ALL[1:]), "GATE_REJECTED"),
+        ((ALL[0], vote(SEATS[1], who="p.it-director"), ALL[2]), "SIGNOFF_SHORT"),
+        ((ALL[0], vote(SEATS[1], who="p.stranger"), ALL[2]), "SIGNOFF_SHORT"),
+    ],
+    ids=["no sponsor", "no seat", "sponsor first", "abstains", "turned", "rejected once", "two seats", "no holder"],
+)
+def test_anything_less_leaves_it_unapproved(votes: tuple[TemplateVote, ...], code: str) -> None:
+    found = approval_of(template(*votes), CAB, ROSTER, NOW + 5 * DAY)
+    assert found.until is None
+    assert code in {one.code for one in found.missing}
+
+
+def test_a_seat_lost_later_or_held_too_briefly_does_not_count() -> None:
+    gone = replace(ROSTER.tenures[0], until=NOW + 4 * DAY)
+    young = replace(ROSTER.tenures[0], since=NOW - 6 * DAY)
+    for tenure in (gone, young):
+        roster = replace(ROSTER, tenures=(tenure, *ROSTER.tenures[1:]))
+        assert approval_of(template(*ALL), CAB, roster, NOW + 5 * DAY).until is None
+
+
+def test_what_fits_goes_by_it() -> None:
+    assert scope_problems(template(), FITS) == ()
+    assert scope_problems(template(), replace(FITS, parts=frozenset(), documents=0)) == ()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"is_from_production": False},
+        {"parts": frozenset({"corpus", "prompt"})},
+        {"documents": 6},
+        {"documents": None},
+        {"documents_before": None},
+        {"documents": 501, "documents_before": 100_000},
+        {"flags": ("ACL_WIDENED",)},
+        {"flags": None},
+        {"regressions": 1.0},
+        {"regressions": None},
+        {"leaks": 1.0},
+        {"leaks": None},
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_or_is_not_known_is_out_of_scope(changed: dict[str, Any]) -> None:
+    found = scope_problems(template(), replace(FITS, **changed))
+    assert {one.code for one in found} == {"STANDARD_OUT_OF_SCOPE"}
+
+
+@pytest.mark.parametrize(
+    ("parts", "share", "documents"),
+    [
+        (("corpus", "model"), 0.05, 500),
+        (("guard",), 0.05, 500),
+        (("tools",), 0.05, 500),
+        (("everything",), 0.05, 500),
+        ((), 0.05, 500),
+        (("corpus",), 0.051, 500),
+        (("corpus",), 0.0, 500),
+        (("corpus",), float("nan"), 500),
+        (("corpus",), 0.05, 501),
+        (("corpus",), 0.05, 0),
+    ],
+)
+def test_a_template_wider_than_the_law_is_none(parts: tuple[str, ...], share: float, documents: int) -> None:
+    found = template_problems(parts, max_share=share, max_documents=documents)
+    assert {one.code for one in found} == {"STANDARD_OUT_OF_SCOPE"}
+
+
+def test_it_stands_in_at_the_board_and_at_the_gate_into_it_and_nowhere_else() -> None:
+    uat = Gate(name="uat", guards="cab", trust=Trust.PUSHED, pre=GateHalf(criteria=()))
+    qa = Gate(name="qa", guards="staging-deployment-space", trust=Trust.PUSHED, pre=GateHalf(criteria=()))
+    live = Gate(name="go-live", guards="production", trust=Trust.PUSHED, pre=GateHalf(criteria=()))
+    assert replaced_gates({one.name: one for one in (CAB, uat, qa, live)}) == {"cab", "uat"}
+    assert replaced_gates({"qa": qa}) == frozenset()
