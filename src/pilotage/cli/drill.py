@@ -29,6 +29,9 @@ def rollback(
     release: Annotated[
         str | None, typer.Option("--release", help="Release to rehearse with (default: the newest sealed one).")
     ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Send users to the release before and back, instead of an arm of its own.")
+    ] = False,
 ) -> None:
     """Rehearse a rollback in every serving process, and attach the measured times as evidence."""
     with options.open("pilotage drill rollback") as instance:
@@ -36,7 +39,7 @@ def rollback(
             instance,
             rollout_ports(),
             actor=options.actor(instance),
-            request=DrillRequest(workflow=workflow, space=space, release=release),
+            request=DrillRequest(workflow=workflow, space=space, release=release, full=full),
             sleep=time.sleep,
         )
     if isinstance(done, Refusal):
@@ -57,7 +60,9 @@ def rollback(
 def _render(out: Console, done: StoredDrill, body: dict[str, Any]) -> None:
     colour = "green" if done.state == "passed" else "red"
     out.print(f"[{colour}]Drill {done.id}: {done.state}[/{colour}]")
-    for name in ("seconds_to_load", "seconds_to_zero_traffic", "seconds_to_validation"):
+    for name in ("seconds_to_load", "seconds_to_zero_traffic", "seconds_to_validation", "seconds_to_return"):
+        if name not in body:
+            continue
         value = body[name]
         out.print(f"  {name.replace('_', ' ')}: {'never' if value is None else f'{value:.3f}'}")
     for reason in body["against"]:

@@ -1,17 +1,17 @@
 """`pilotage drill rollback`: a rehearsal on the real routing row and the real processes, with measured times.
 
 A drill arm is put beside what serves, loaded and acknowledged by every live process; injected failures trip the real
-judge; the arm is flipped away, and every process answers its critical questions. Users' traffic stays where it is.
-Rule: it passes only if every process met every time of rollouts.md 8.3. Fail mode: a drill that cannot be measured has
-failed.
+judge; the arm is flipped away, and every process answers its critical questions. Users' traffic stays where it is, but
+in a full drill: that sends them to the release before, and back. Rule: it passes only if every process met every time
+of rollouts.md 8.3. Fail mode: a drill that cannot be measured has failed; what it moved goes back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -19,45 +19,42 @@ from pilotage.analysis.counters import Count, Counters, Metric, MetricCount
 from pilotage.analysis.judge import judge
 from pilotage.analysis.limits import Alphas, Context, Limits
 from pilotage.analysis.verdict import Effect, Subject, Verdict
-from pilotage.control.attach_evidence import OwnRun, attach_own_run
+from pilotage.control.drill_finish import MACHINE, finish_drill, give_up
+from pilotage.control.drill_measures import Followed, Measures
+from pilotage.control.drill_routes import hand_back, is_held_by, write_drill
+from pilotage.control.flip_traffic import choose_target
 from pilotage.control.instance import Instance
 from pilotage.control.open_incident import Trouble, open_incident
 from pilotage.control.rollout_moves import Deed, person_deed
 from pilotage.control.rollout_ports import RolloutPorts
-from pilotage.core.canonical import Json, canonical_bytes
 from pilotage.core.digest import Digest
 from pilotage.core.errors import Conflict, NotFound
 from pilotage.core.ids import SpaceName, WorkflowName, new_ulid
 from pilotage.core.reason import Reason, Refusal
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, may
-from pilotage.incident.records import IncidentState, Severity
-from pilotage.ledger.entry import EntryKind, encode_entry
-from pilotage.rollout.critical import critical_cases
-from pilotage.rollout.validation import VALID_LIMIT
+from pilotage.incident.records import Severity
+from pilotage.rollout.freezes import frozen
+from pilotage.rollout.target import TargetKind
 from pilotage.space.digest import space_digest
-from pilotage.space.settings import Space, Tier
-from pilotage.store.drills import StoredDrill, add_drill, find_drill_incident, save_drill
-from pilotage.store.incidents import find_incident, save_incident
-from pilotage.store.ledger_entries import append
+from pilotage.space.settings import Space
+from pilotage.store.drills import StoredDrill, add_drill, save_drill
+from pilotage.store.incidents import incident_freezes
 from pilotage.store.releases import head_of, named_release
-from pilotage.store.routes import Route, acks_of, database_time, followed_within, read_route, write_route
+from pilotage.store.rollouts import holder_of
+from pilotage.store.routes import Route, database_time, read_route
 
-LOAD_LIMIT: Final = timedelta(seconds=60)
-FOLLOW_LIMIT: Final = timedelta(seconds=30)
-ZERO_LIMIT_S: Final = 5.0
-ONE_HOST_LIMIT_S: Final = 2.0
-_LOOK_S: Final = 0.1
 _INJECTED, _FAILING = 100, 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrillRequest:
-    """What is rehearsed. `release` None: the newest sealed one of the workflow."""
+    """What is rehearsed. `release` None: the newest sealed one of the workflow; a full drill takes what serves."""
 
     workflow: str
     space: str
     release: str | None = None
+    full: bool = False
 
 
 def drill_rollback(
@@ -69,107 +66,192 @@ def drill_rollback(
     sleep: Callable[[float], None],
 ) -> StoredDrill | Refusal:
     """Rehearse a rollback and return the drill with its report; `passed` or `failed` stands in its state."""
-    refusal = may(actor.roles, Action.DRILL)
+    refusal = may(actor.roles, Action.FULL_DRILL if request.full else Action.DRILL)
     if refusal is not None:
         return refusal
+    return _drill(instance, ports, request, actor=actor, sleep=sleep).run()
+
+
+def drill_on_schedule(
+    instance: Instance, ports: RolloutPorts, *, request: DrillRequest, sleep: Callable[[float], None]
+) -> StoredDrill | Refusal:
+    """Rehearse a rollback of what serves, as the machine does it; it moves no user."""
+    return _drill(instance, ports, replace(request, full=False), actor=None, sleep=sleep).run()
+
+
+def _drill(
+    instance: Instance,
+    ports: RolloutPorts,
+    request: DrillRequest,
+    *,
+    actor: Principal | None,
+    sleep: Callable[[float], None],
+) -> _Drill:
     space = instance.workspace.spaces.get(SpaceName(request.space))
     if space is None or WorkflowName(request.workflow) not in instance.workspace.workflows:
         message = f"There is no space {request.space!r} or no workflow {request.workflow!r}."
         raise NotFound("DRILL_PLACE", message, hint="See `pilotage validate`.")
-    return _Drill(instance=instance, ports=ports, actor=actor, space=space, sleep=sleep).run(request)
+    looks = Measures(instance=instance, ports=ports, space=space.name, workflow=request.workflow, sleep=sleep)
+    return _Drill(instance=instance, looks=looks, request=request, actor=actor, space=space)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Begun:
+    """A drill that runs: the row's generation, and the release that every process must load first."""
+
+    drill: StoredDrill
+    generation: int
+    loads: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tripped:
+    """The flip that the verdict asked for."""
+
+    drill: StoredDrill
+    generation: int
+    at: datetime
+    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Drill:
     instance: Instance
-    ports: RolloutPorts
-    actor: Principal
+    looks: Measures
+    request: DrillRequest
+    actor: Principal | None
     space: Space
-    sleep: Callable[[float], None]
 
-    def run(self, request: DrillRequest) -> StoredDrill | Refusal:
+    def run(self) -> StoredDrill | Refusal:
         """Do the drill, phase by phase; each is committed before the next is measured."""
-        begun = self._begin(request)
+        begun = self._begin()
         if isinstance(begun, Refusal):
             return begun
-        drill, generation = begun
-        loaded_s = self._wait(lambda: self._is_loaded(drill, generation), LOAD_LIMIT)
-        flipped, flipped_at, verdict = self._trip(drill)
-        zero = self._followed(drill, flipped, flipped_at)
-        valid_s = self._wait(lambda: self._is_valid(drill, flipped), VALID_LIMIT)
-        report = self._report(drill, loaded_s, zero, valid_s)
-        report |= {"verdict": verdict.digest, "tripped": verdict.effect is Effect.ROLLBACK, "generation": flipped}
-        return self._finish(drill, report)
-
-    def _begin(self, request: DrillRequest) -> tuple[StoredDrill, int] | Refusal:
+        is_whole = False
+        try:
+            report = self._rehearsed(begun)
+            is_whole = True
+        finally:
+            if not is_whole:  # interrupted, or the database went away and came back: users go home first
+                self._give_up(begun.drill)
         with self.instance.engine.begin() as connection:
-            release = self._release(connection, request)
-            before = read_route(connection, self.space.name, request.workflow, lock=True)
-            if before.stable is None or release is None:
-                text = f"{self.space.name} serves no release of {request.workflow}, so there is nothing to go back to."
-                return Refusal(reasons=(Reason(code="DRILL_NOTHING_SERVED", text=text, where=self.space.name),))
+            return finish_drill(connection, self.instance, begun.drill, report, self._deed(connection))
+
+    def _rehearsed(self, begun: _Begun) -> dict[str, Any]:
+        loaded_s = self.looks.loaded(begun.loads, begun.generation)
+        against = [] if loaded_s is not None else ["no live process loaded the release within 60 s"]
+        if loaded_s is None and self.request.full:
+            against.append("users were not moved")
+            self._hand_back(begun.drill)
+            return self._report(begun, Followed(seconds=None), None, against) | {"seconds_to_load": None}
+        flip = self._trip(begun.drill)
+        zero = Followed(seconds=self.looks.followed(flip.generation, flip.at))
+        valid_s = self.looks.validated(flip.generation)
+        against += zero.against("the flip")
+        if valid_s is None:
+            against.append("the critical questions were not answered rightly in every process within 120 s")
+        found = self._return(flip, against) if self.request.full else {}
+        report = self._report(begun, zero, valid_s, against)
+        return (
+            report
+            | found
+            | {
+                "seconds_to_load": loaded_s,
+                "verdict": flip.verdict.digest,
+                "tripped": flip.verdict.effect is Effect.ROLLBACK,
+                "generation": flip.generation,
+            }
+        )
+
+    def _begin(self) -> _Begun | Refusal:
+        with self.instance.engine.begin() as connection:
+            before = read_route(connection, self.space.name, self.request.workflow, lock=True)
             deed = self._deed(connection)
+            against = self._standing_against(connection, before, deed)
+            is_own = self.request.full or self.actor is None
+            release = before.stable if is_own else self._release(connection)
+            if before.stable is None or release is None:
+                workflow, where = self.request.workflow, self.space.name
+                text = f"{where} serves no release of {workflow}, so there is nothing to go back to."
+                against = [Reason(code="DRILL_NOTHING_SERVED", text=text, where=where), *against]
+            away = self._away(connection, before, against) if self.request.full and not against else None
+            if against or release is None:
+                return Refusal(reasons=tuple(against))
             drill = StoredDrill(
                 id=new_ulid(deed.at),
                 kind="rollback",
-                workflow=request.workflow,
+                workflow=self.request.workflow,
                 space=self.space.name,
                 release=release,
                 space_digest=space_digest(self.space),
                 state="running",
-                started_by=deed.person,
+                started_by=deed.person or deed.actor,
                 started_at=deed.at,
             )
             add_drill(connection, drill)
-            arm = {"release": release, "drill": drill.id}
-            after = self._write(connection, before, replace(before, drill=arm, reason=f"drill {drill.id}"), deed.at)
-            return drill, after.generation
+            loads = away or release
+            arm = {"release": loads, "drill": drill.id}
+            arm |= {"home": release, "away": away} if away else {}
+            after = write_drill(connection, before, replace(before, drill=arm, reason=f"drill {drill.id}"), deed)
+            return _Begun(drill=drill, generation=after.generation, loads=loads)
+
+    def _standing_against(self, connection: Connection, route: Route, deed: Deed) -> list[Reason]:
+        """Return why no drill may begin now; users are moved only when nothing else moves them."""
+        found: list[Reason] = []
+        where = self.space.name
+        if route.drill is not None:
+            text = f"Drill {route.drill.get('drill')} runs in {where}. Wait until it has ended."
+            found.append(Reason(code="DRILL_RUNNING", text=text, where=where))
+        if not self.request.full:
+            return found
+        found += frozen(self.instance.workspace.freezes, where, deed.at)
+        found += incident_freezes(connection, self.request.workflow)
+        holder = holder_of(connection, self.request.workflow, where)
+        if holder is not None or route.candidate is not None:
+            text = f"Rollout {holder} holds {where}. Finish it first, or drill without --full."
+            found.append(Reason(code="ROLLOUT_ACTIVE", text=text, where=where))
+        if route.down or route.closed or route.paused:
+            text = f"{where} is failed over, closed or paused. Bring its askers back first."
+            found.append(Reason(code="DRILL_NOT_SERVING", text=text, where=where))
+        return found
 
     @staticmethod
-    def _release(connection: Connection, request: DrillRequest) -> Digest | None:
-        if request.release is not None:
-            return named_release(connection, request.release).digest
-        head = head_of(connection, WorkflowName(request.workflow))
+    def _away(connection: Connection, route: Route, against: list[Reason]) -> Digest | None:
+        """Return the release that users are sent to, or note why there is none."""
+        if route.stable is None:
+            return None
+        target = choose_target(connection, route, away_from=route.stable)
+        if target.kind is TargetKind.RELEASE:
+            return target.release
+        text = (
+            f"{route.space} has no earlier release that may serve, so nobody can be sent there. Drill without --full."
+        )
+        against.append(Reason(code="NO_ROLLBACK_TARGET", text=text, where=route.space))
+        return None
+
+    def _release(self, connection: Connection) -> Digest | None:
+        if self.request.release is not None:
+            return named_release(connection, self.request.release).digest
+        head = head_of(connection, WorkflowName(self.request.workflow))
         return None if head is None else head.digest
 
     def _deed(self, connection: Connection) -> Deed:
-        return person_deed(connection, self.actor, at=self.instance.clock.now())
+        at = self.instance.clock.now()
+        return Deed(actor=MACHINE, at=at) if self.actor is None else person_deed(connection, self.actor, at=at)
 
-    @staticmethod
-    def _write(connection: Connection, before: Route, wish: Route, at: datetime) -> Route:
-        after = write_route(connection, before, wish, fence=before.fence, at=at)
-        if after is None:
-            raise Conflict("ROUTE_MOVED", "The routing row moved while the drill began.", hint="Run it again.")
-        return after
-
-    def _wait(self, is_done: Callable[[], bool], limit: timedelta) -> float | None:
-        """Return after how many seconds it was done, None when it was not within the limit."""
-        start = self._now()
-        while True:
-            passed = (self._now() - start).total_seconds()
-            if is_done():
-                return passed
-            if passed >= limit.total_seconds():
-                return None
-            self.sleep(_LOOK_S)
-
-    def _now(self) -> datetime:
-        with self.instance.engine.connect() as connection:
-            return database_time(connection)
-
-    def _is_loaded(self, drill: StoredDrill, generation: int) -> bool:
-        with self.instance.engine.connect() as connection:
-            live = [ack for ack in acks_of(connection, drill.space, drill.workflow) if ack.is_alive]
-        return bool(live) and all(ack.generation >= generation and drill.release in ack.loaded for ack in live)
-
-    def _trip(self, drill: StoredDrill) -> tuple[int, datetime, Verdict]:
+    def _trip(self, drill: StoredDrill) -> _Tripped:
         """Let injected failures trip the judge, and flip in the verdict's own transaction."""
         with self.instance.engine.begin() as connection:
             verdict = _tripped(drill)
             before = read_route(connection, drill.space, drill.workflow, lock=True)
+            if not is_held_by(before, drill) or before.drill is None or before.rollout is not None:
+                raise Conflict("ROUTE_MOVED", "The routing row moved while the drill ran.", hint="Run the drill again.")
             deed = self._deed(connection)
+            away = before.drill.get("away")
             wish = replace(before, drill=None, reason=f"drill {drill.id} flipped")
-            after = self._write(connection, before, wish, deed.at)
+            if away is not None:  # the release at home stays loaded for the way back
+                wish = replace(wish, stable=Digest(away), drill={**before.drill, "release": drill.release})
+            after = write_drill(connection, before, wish, deed)
             trouble = Trouble(
                 workflow=drill.workflow,
                 space=drill.space,
@@ -182,125 +264,45 @@ class _Drill:
                 is_drill=True,
             )
             incident = open_incident(connection, self.instance, trouble, deed).id
-            save_drill(connection, replace(drill, incident=incident, report={"phase": "validating"}))
+            running = replace(drill, incident=incident, report={"phase": "validating", "away": away})
+            save_drill(connection, running)
             flipped_at = database_time(connection)
-        return after.generation, flipped_at, verdict
+        return _Tripped(drill=running, generation=after.generation, at=flipped_at, verdict=verdict)
 
-    def _followed(self, drill: StoredDrill, generation: int, since: datetime) -> Mapping[str, float] | None:
-        """Return the times as they stood when the last process had followed, None when one did not in 30 s."""
-        found: list[Mapping[str, float]] = []
+    def _return(self, flip: _Tripped, against: list[str]) -> dict[str, Any]:
+        """Bring users home, and measure that too."""
+        back, at = self._hand_back(flip.drill)
+        if back.stable != flip.drill.release:
+            against.append("users were not brought home: the row moved, or what served before was withdrawn")
+            return {"seconds_to_return": None}
+        home = Followed(seconds=self.looks.followed(back.generation, at))
+        against += home.against("the way back")
+        if self.looks.validated(back.generation) is None:
+            against.append("the critical questions were not answered rightly after the way back within 120 s")
+        return {"seconds_to_return": home.worst, "processes_returning": dict(home.seconds or {})}
 
-        def is_done() -> bool:
-            seconds = self._zero(drill, generation, since)
-            if seconds is not None:
-                found.append(seconds)
-            return seconds is not None
+    def _hand_back(self, drill: StoredDrill) -> tuple[Route, datetime]:
+        with self.instance.engine.begin() as connection:
+            after = hand_back(connection, drill, self._deed(connection))
+            at = database_time(connection)
+        return after, at
 
-        self._wait(is_done, FOLLOW_LIMIT)
-        return found[0] if found else None
+    def _give_up(self, drill: StoredDrill) -> None:
+        with self.instance.engine.begin() as connection:
+            give_up(connection, self.instance, drill, self._deed(connection))
 
-    def _zero(self, drill: StoredDrill, generation: int, since: datetime) -> Mapping[str, float] | None:
-        """Return the seconds each live process took to follow the flip; None while one has not."""
-        with self.instance.engine.connect() as connection:
-            return followed_within(connection, drill.space, drill.workflow, generation=generation, since=since)
-
-    def _is_valid(self, drill: StoredDrill, generation: int) -> bool:
-        with self.instance.engine.connect() as connection:
-            live = [ack for ack in acks_of(connection, drill.space, drill.workflow) if ack.is_alive]
-            found = self.ports.probe(
-                connection,
-                space=drill.space,
-                workflow=drill.workflow,
-                generation=generation,
-                release=read_route(connection, drill.space, drill.workflow).stable,
-            )
-        workflow = self.instance.workspace.workflows[WorkflowName(drill.workflow)]
-        wanted = len(critical_cases(workflow))
-        return (
-            found is not None
-            and bool(live)
-            and len(found) >= len(live)
-            and all(one.passed == one.asked >= wanted and one.right_release for one in found)
-        )
-
-    def _report(
-        self, drill: StoredDrill, loaded_s: float | None, zero: Mapping[str, float] | None, valid_s: float | None
-    ) -> dict[str, Any]:
-        hosts = {process.rpartition("-")[0].rpartition("-")[0] for process in zero or ()}
-        limit = ONE_HOST_LIMIT_S if len(hosts) == 1 else ZERO_LIMIT_S
-        worst = max(zero.values(), default=None) if zero else None
-        against = []
-        if loaded_s is None:
-            against.append("no live process loaded the release within 60 s")
-        if worst is None:
-            against.append("not every process followed the flip within 30 s")
-        elif worst > limit:
-            against.append(f"a process followed the flip after {worst:.3f} s, more than {limit:g} s")
-        if valid_s is None:
-            against.append("the critical questions were not answered rightly in every process within 120 s")
+    def _report(self, begun: _Begun, zero: Followed, valid_s: float | None, against: list[str]) -> dict[str, Any]:
         return {
-            "release": drill.release,
-            "seconds_to_load": loaded_s,
-            "seconds_to_zero_traffic": worst,
-            "limit_seconds": limit,
-            "processes": dict(zero or {}),
+            "release": begun.drill.release,
+            "full": self.request.full,
+            "seconds_to_zero_traffic": zero.worst,
+            "limit_seconds": zero.limit_s,
+            "processes": dict(zero.seconds or {}),
             "seconds_to_validation": valid_s,
             "seconds_to_incident": 0.0,
             "against": against,
             "passed": not against,
         }
-
-    def _finish(self, drill: StoredDrill, report: dict[str, Any]) -> StoredDrill:
-        with self.instance.engine.begin() as connection:
-            deed = self._deed(connection)
-            days = 90 if self.space.tier is Tier.PRODUCTION else 30
-            passed = bool(report["passed"])
-            done = replace(
-                drill,
-                state="passed" if passed else "failed",
-                finished_at=deed.at,
-                valid_until=deed.at + timedelta(days=days) if passed else None,
-                incident=self._resolve(connection, drill, deed),
-                report=report,
-            )
-            save_drill(connection, done)
-            self._record(connection, done, deed)
-            attach_own_run(connection, self.instance, release=done.release, run=_evidence(done))
-        return done
-
-    def _resolve(self, connection: Connection, drill: StoredDrill, deed: Deed) -> str | None:
-        """Close the drill's own incident; a drill leaves nothing open."""
-        from_trip = find_drill_incident(connection, drill.id)
-        found = None if from_trip is None else find_incident(connection, from_trip, lock=True)
-        if found is not None:
-            resolved = replace(
-                found, state=IncidentState.CLOSED, mitigated_at=deed.at, resolved_at=deed.at, closed_at=deed.at
-            )
-            save_incident(connection, resolved)
-        return from_trip
-
-    @staticmethod
-    def _record(connection: Connection, done: StoredDrill, deed: Deed) -> None:
-        worst = done.report["seconds_to_zero_traffic"]
-        data: dict[str, Json] = {
-            "drill": done.id,
-            "kind": done.kind,
-            "workflow": done.workflow,
-            "release": done.release,
-            "state": done.state,
-            "milliseconds_to_zero_traffic": None if worst is None else round(1000 * worst),
-            "verdict": done.report["verdict"],
-        }
-        entry = encode_entry(
-            id=new_ulid(deed.at),
-            kind=EntryKind.INCIDENT_DRILL_FINISHED,
-            at=deed.at,
-            actor=deed.actor,
-            subject=done.incident or done.id,
-            space=done.space,
-            data=data,
-        )
-        append(connection, entry)
 
 
 def _tripped(drill: StoredDrill) -> Verdict:
@@ -314,34 +316,3 @@ def _tripped(drill: StoredDrill) -> Verdict:
     )
     subject = Subject(plan="drill", release=drill.release, space=drill.space, step="drill", ledger_from=0, ledger_to=0)
     return judge(counters, Limits(), Alphas(), Context(subject=subject, gate_holds=True, has_control=False))
-
-
-def _evidence(done: StoredDrill) -> OwnRun:
-    report = {name: _text(value) for name, value in done.report.items()}
-    body: Json = {"drill": "rollback", "id": done.id, "space": done.space, "space_config": done.space_digest, **report}
-    worst = done.report["seconds_to_zero_traffic"]
-    claims = {"verified": 1.0 if done.state == "passed" else 0.0}
-    if worst is not None:
-        claims["seconds_to_zero_traffic"] = float(worst)
-    shown = "never" if worst is None else f"{worst:.3f} s"
-    return OwnRun(
-        kind="drill.rollback",
-        claims=claims,
-        body=canonical_bytes(body),
-        produced_at=done.finished_at or done.started_at,
-        summary=f"Rollback drill in {done.space}: {done.state}, zero traffic after {shown}.",
-        space=SpaceName(done.space),
-    )
-
-
-def _text(value: object) -> Json:
-    match value:
-        case float():
-            return f"{value:.6f}"
-        case Mapping():
-            return {str(name): _text(item) for name, item in value.items()}
-        case list() | tuple():
-            return [_text(item) for item in value]
-        case None | bool() | int() | str():
-            return value
-    return str(value)

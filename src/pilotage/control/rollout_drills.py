@@ -16,12 +16,17 @@ from pilotage.space.digest import space_digest
 from pilotage.space.settings import Tier
 from pilotage.store.drills import valid_drills
 from pilotage.store.rollouts import StoredRollout
+from pilotage.store.routes import read_route
 
 
 def drill_reasons(
     connection: Connection, instance: Instance, stored: StoredRollout, *, now: datetime
 ) -> tuple[Reason, ...]:
-    """Return what is missing; only production asks for drills."""
+    """Return what is missing; only production asks for drills, and nobody starts while a drill holds the users."""
+    held = read_route(connection, stored.space, stored.workflow).drill
+    if held is not None and held.get("away") is not None:
+        text = f"Full drill {held['drill']} has moved the users of {stored.space}. Start when it has ended."
+        return (Reason(code="DRILL_RUNNING", text=text, where=stored.space),)
     space = instance.workspace.spaces[stored.space]
     if space.tier is not Tier.PRODUCTION:
         return ()

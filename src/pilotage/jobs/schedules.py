@@ -23,6 +23,8 @@ from pilotage.control.take_down import RUN_KIND as TAKEDOWN
 from pilotage.core.ids import CorpusName
 from pilotage.corpus.cadence import next_due, parse_cadence
 from pilotage.corpus.settings import CorpusSettings
+from pilotage.jobs.drills import DRILL, drill, look, schedule_drills
+from pilotage.jobs.drills import WATCH as DRILLS
 from pilotage.jobs.emergencies import KIND as EMERGENCY
 from pilotage.jobs.emergencies import end_due, schedule_emergencies
 from pilotage.jobs.evaluations import (
@@ -70,13 +72,15 @@ def make_registry(tools_of: ToolsOf, drive: Drive | None = None, replay: Replay 
             **WATCHES,
             ROLLOUT: RolloutStep(rollout_ports()),
             EMERGENCY: end_due,
+            DRILLS: look,
             TEXTS: erase_old_texts,
         },
-        endless=WATCHES.keys(),
+        endless={*WATCHES, DRILLS},
         deliverers={NOTIFICATION: deliver_notification},
         works={
             **evaluations,
             **replays,
+            DRILL: Work(act=drill),
             TAKEDOWN: Work(act=_purge, lock=lambda _run: TAKEDOWN),
             REFRESH: Work(act=_Refresh(tools_of), lock=lambda run: f"{REFRESH}:{run.key}"),
         },
@@ -88,6 +92,7 @@ def schedule_all(instance: Instance) -> None:
     schedule_partitions(instance)
     schedule_rollouts(instance)
     schedule_emergencies(instance)
+    schedule_drills(instance)
     schedule_evaluations(instance)
     schedule_watches(instance)
     schedule_texts(instance)

@@ -42,6 +42,13 @@ def save_drill(connection: Connection, stored: StoredDrill) -> None:
     connection.execute(update(drill).where(drill.c.id == stored.id).values(_values(stored)))
 
 
+def find_drill(connection: Connection, identifier: str, *, lock: bool = False) -> StoredDrill | None:
+    """Return a drill by its id, locked when asked."""
+    query = select(drill).where(drill.c.id == identifier)
+    row = connection.execute(query.with_for_update() if lock else query).mappings().one_or_none()
+    return None if row is None else StoredDrill(**row)
+
+
 def valid_drills(
     connection: Connection, workflow: str, *, now: datetime, kind: str = "rollback"
 ) -> tuple[StoredDrill, ...]:
@@ -53,6 +60,20 @@ def valid_drills(
         drill.c.valid_until > now,
     )
     rows = connection.execute(query.order_by(drill.c.started_at.desc())).mappings()
+    return tuple(StoredDrill(**row) for row in rows)
+
+
+def drills_in(connection: Connection, workflow: str, space: str, *, kind: str) -> tuple[StoredDrill, ...]:
+    """Return the drills of a workflow in a space, newest first."""
+    query = select(drill).where(drill.c.workflow == workflow, drill.c.space == space, drill.c.kind == kind)
+    rows = connection.execute(query.order_by(drill.c.started_at.desc(), drill.c.id.desc())).mappings()
+    return tuple(StoredDrill(**row) for row in rows)
+
+
+def running_drills(connection: Connection, *, before: datetime, lock: bool = False) -> tuple[StoredDrill, ...]:
+    """Return drills that began before a moment and have not ended, oldest first; locked when asked."""
+    query = select(drill).where(drill.c.state == "running", drill.c.started_at < before).order_by(drill.c.started_at)
+    rows = connection.execute(query.with_for_update(skip_locked=True) if lock else query).mappings()
     return tuple(StoredDrill(**row) for row in rows)
 
 
