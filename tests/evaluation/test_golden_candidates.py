@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -10,19 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 from tests.evaluation.world import World, make_world
 
 from pilotage.app import Joined
 from pilotage.cli.runtime import Question
-from pilotage.control import golden_review
+from pilotage.control import golden_folder, golden_import, golden_review
 from pilotage.control.give_feedback import Rating, give_feedback
 from pilotage.control.golden_candidates import candidates_of
-from pilotage.control.golden_import import Brought, ImportFormat, import_cases
+from pilotage.control.golden_import import Brought, ExportFormat, ImportFormat, export_cases, import_cases
 from pilotage.control.golden_review import Acceptance, Decided, accept_candidate, reject_candidate
 from pilotage.control.load_workspace import load_workspace
 from pilotage.core.errors import Conflict, InvalidFiles, NotFound, UsageError
 from pilotage.core.reason import Refusal
+from pilotage.evaluation.candidate import Candidate
+from pilotage.evaluation.imports.export import Exported
+from pilotage.evaluation.twins import Twins
+from pilotage.identity.principal import Principal, PrincipalKind
+from pilotage.identity.roles import Role
 from pilotage.ledger.entry import decode_entry
 from pilotage.store.ledger_entries import entries_of
 from pilotage.store.pseudonyms import pseudonym_of
@@ -229,21 +236,127 @@ def test_a_decision_stands(world: World) -> None:
 def test_a_line_whose_transaction_was_lost_is_not_doubled(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     correct(world, "What is the Jarrow fee?", "58 dollars", by="dan")
     [found] = waiting(world)
-    honest = golden_review._write
-
-    def dies_after(path: Path, data: bytes) -> None:
-        honest(path, data)
-        message = "The disk is gone."
-        raise OSError(message)
-
-    with monkeypatch.context() as dying:
-        dying.setattr(golden_review, "_write", dies_after)
-        with pytest.raises(OSError, match="disk"):
-            accept(world, found["candidate"], facts=("58 dollars",))
+    cut_short(world, monkeypatch, found["candidate"], facts=("58 dollars",))
     assert [one["state"] for one in waiting(world)] == ["open"]
     assert isinstance(accept(world, found["candidate"], facts=("58 dollars",)), Decided)
     rows = [row["id"] for row in _golden(world)]
     assert len(rows) == len(set(rows)) == 5
+
+
+def cut_short(world: World, monkeypatch: pytest.MonkeyPatch, candidate: str, **given: Any) -> None:
+    """Accept a candidate so that its line is written and its transaction is lost."""
+
+    def dies_after(path: Path, data: bytes) -> None:
+        golden_folder.write_file(path, data)
+        message = "The disk is gone."
+        raise OSError(message)
+
+    with monkeypatch.context() as dying:
+        dying.setattr(golden_review, "write_file", dies_after)
+        with pytest.raises(OSError, match="disk"):
+            accept(world, candidate, **given)
+
+
+def test_a_line_found_again_is_the_candidates_own_wherever_it_stands(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    correct(world, "What is the Evesham fee?", "96 dollars", by="dan")
+    [found] = waiting(world)
+    cut_short(world, monkeypatch, found["candidate"], facts=("96 dollars",))
+    with (world.root / GOLDEN).open("a") as file:
+        file.write(json.dumps({"id": "later", "question": "And?", "as": "clerk", "expect": {"refuse": True}}) + "\n")
+    done = accept(world, found["candidate"], facts=("96 dollars",))
+    assert isinstance(done, Decided)
+    assert done.case == found["row"]["id"]
+    assert [row["id"] for row in _golden(world)][4:] == [found["row"]["id"], "later"]
+
+
+def test_a_line_that_was_left_behind_outlives_no_other_decision(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    correct(world, "What is the Verwood fee?", "82 dollars", by="dan")
+    [found] = waiting(world)
+    cut_short(world, monkeypatch, found["candidate"], facts=("82 dollars",))
+    with pytest.raises(Conflict, match=r"first\.jsonl:5 holds a case of this candidate"):
+        reject_candidate(world.instance, actor=world.person("cara"), identifier=found["candidate"], reason="no")
+    with pytest.raises(Conflict, match=r"first\.jsonl:5 holds a case of this candidate"):
+        accept(world, found["candidate"], facts=("82 dollars a month",))
+    rows = (world.root / GOLDEN).read_text().splitlines(keepends=True)
+    world.write(GOLDEN, "".join(rows[:4]))
+    done = reject_candidate(world.instance, actor=world.person("cara"), identifier=found["candidate"], reason="no")
+    assert isinstance(done, Decided)
+
+
+def test_a_line_is_on_the_disk_before_its_decision_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    correct(world, "What is the Thirsk fee?", "78 dollars", by="dan")
+    [found] = waiting(world)
+    synced: list[str] = []
+    honest = os.fsync
+
+    def watch(descriptor: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        synced.append("folder" if is_folder else "file")
+        assert not is_folder or found["row"]["id"] in (world.root / GOLDEN).read_text()
+        assert [one["state"] for one in waiting(world)] == ["open"]
+        honest(descriptor)
+
+    with monkeypatch.context() as watched:
+        watched.setattr(os, "fsync", watch)
+        assert isinstance(accept(world, found["candidate"], facts=("78 dollars",)), Decided)
+    assert synced == ["file", "folder"]
+
+
+def test_a_decision_locks_in_the_order_that_feedback_does(world: World) -> None:
+    correct(world, "What is the Redcar fee?", "74 dollars", by="dan")
+    [found] = waiting(world)
+    order: list[str] = []
+
+    def watch(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        if "golden/" in statement and "advisory" in statement:
+            order.append("workflow")
+        elif "golden_candidate" in statement and ("FOR UPDATE" in statement or statement.startswith("UPDATE")):
+            order.append("candidate")
+
+    event.listen(world.instance.engine, "before_cursor_execute", watch)
+    try:
+        reject_candidate(world.instance, actor=world.person("cara"), identifier=found["candidate"], reason="no")
+    finally:
+        event.remove(world.instance.engine, "before_cursor_execute", watch)
+    assert order[:2] == ["workflow", "candidate"]
+
+
+def test_an_account_of_no_declared_person_brings_and_decides_nothing(world: World) -> None:
+    correct(world, "What is the Quorn fee?", "72 dollars", by="dan")
+    [found] = waiting(world)
+    linked = world.person("dan")
+    stranger = replace(linked, id="https://login.example.com|dan-3", person=None, via="oidc")  # type: ignore[arg-type]
+    service = replace(linked, id="key|loader", kind=PrincipalKind.SERVICE)  # type: ignore[arg-type]
+    for actor, code in ((stranger, "SOD_CONFLICT"), (service, "SOD_SERVICE")):
+        accepted = accept_candidate(
+            world.instance,
+            actor=actor,
+            identifier=found["candidate"],
+            acceptance=Acceptance(facts=("72 dollars",)),
+            redact=redact(world),
+        )
+        assert codes(accepted) == [code]
+        assert codes(reject_candidate(world.instance, actor=actor, identifier=found["candidate"], reason="no")) == [
+            code
+        ]
+        brought = Brought(
+            workflow="assistant", form=ImportFormat.OPENAI_EVALS, asker="clerk", data=b'{"input": "q?", "ideal": "a"}'
+        )
+        assert codes(import_cases(world.instance, actor=actor, brought=brought, redact=redact(world))) == [code]
+    assert [one["state"] for one in waiting(world)] == ["open"]
+
+
+def test_a_row_that_holds_a_person_becomes_no_case(world: World) -> None:
+    correct(world, "What is the Penrith fee?", "70 dollars", by="dan")
+    [found] = waiting(world)
+    for place in ('{"tags": ["jo.bloggs@example.com"]}', '{"expect": {"retrieve": {"jo.bloggs@example.com": 1}}}'):
+        with world.instance.engine.begin() as connection:
+            connection.execute(text("UPDATE golden_candidate SET row = row || CAST(:more AS jsonb)"), {"more": place})
+        with pytest.raises(UsageError, match="personal data"):
+            accept(world, found["candidate"], facts=("70 dollars",))
+    assert "bloggs" not in (world.root / GOLDEN).read_text()
 
 
 def test_a_fact_with_a_person_in_it_is_refused_and_a_bad_one_names_its_line(world: World) -> None:
@@ -293,3 +406,94 @@ def test_who_may_not_edit_golden_sets_imports_nothing(world: World) -> None:
     with pytest.raises(UsageError, match="persona"):
         bring(world, {"input": "q?", "ideal": "a"}, asker="nobody")
     assert waiting(world) == []
+
+
+def upload(world: World, form: ImportFormat, rows: object, by: str = "dan") -> dict[str, Any]:
+    brought = Brought(workflow="assistant", form=form, asker="clerk", data=json.dumps(rows).encode())
+    done = import_cases(world.instance, actor=world.person(by), brought=brought, redact=redact(world))
+    assert not isinstance(done, Refusal), done
+    return done
+
+
+def test_names_and_ids_of_imported_cases_hold_no_person(world: World) -> None:
+    mail = "jo.bloggs@example.com"
+    done = upload(
+        world,
+        ImportFormat.DEEPEVAL,
+        [
+            {"name": f"mail of {mail}", "input": "What is the Alnwick fee?", "source_file": f"{mail}.md"},
+            {"name": "plain", "input": "What is the Driffield fee?", "source_file": "driffield.md"},
+        ],
+    )
+    assert [one["lost"] for one in done["lossy"]] == ["personal data"]
+    rows = {one["row"]["question"]: one["row"] for one in waiting(world)}
+    assert rows["What is the Driffield fee?"]["id"] == "plain"
+    assert rows["What is the Driffield fee?"]["expect"] == {"retrieve": {"driffield.md": 1}}
+    assert rows["What is the Alnwick fee?"]["id"].startswith("imported-")
+    with world.instance.engine.connect() as connection:
+        stored = str(connection.execute(text("SELECT row::text || sources::text FROM golden_candidate")).all())
+    assert "bloggs" not in stored
+    for one in waiting(world):
+        assert isinstance(accept(world, one["candidate"], facts=("a fee",)), Decided)
+    load_workspace(world.root)
+
+
+def test_an_exported_row_that_somebody_rewrote_is_read_from_its_assertions(world: World) -> None:
+    own: dict[str, Any] = {"id": "own", "as": "lender"}
+    rewritten = {
+        "What is the Alnwick fee?": own,
+        "Who pays for lost keys?": own | {"as": ["a"]},
+        "When do branches open?": own | {"as": "root"},
+        "Is there a desk?": own | {"id": None},
+        "Where may I park?": {},
+    }
+    tests = [
+        {"vars": {"question": asked}, "assert": [], "metadata": {"pilotage": {"question": asked, **row}, "assert": []}}
+        for asked, row in rewritten.items()
+    ]
+    done = upload(world, ImportFormat.PROMPTFOO, {"tests": tests})
+    assert done["lossy"] == [{"case": "own", "lost": "asker"}]
+    rows = {one["row"]["question"]: one["row"] for one in waiting(world)}
+    assert [rows[asked]["as"] for asked in rewritten] == ["lender", "clerk", "clerk", "clerk", "clerk"]
+    assert [rows[asked]["id"] == "own" for asked in rewritten] == [True, False, True, False, False]
+
+
+def test_a_case_that_was_just_accepted_is_not_imported_again(world: World) -> None:
+    row = {"input": "What is the Bewdley locker fee?", "ideal": "88 dollars"}
+    bring(world, row)
+    [found] = waiting(world)
+    assert isinstance(accept(world, found["candidate"]), Decided)
+    done = bring(world, row)
+    assert not isinstance(done, Refusal)
+    assert [one["reason"] for one in done["skipped"]] == ["It asks the same as a golden case."]
+
+
+def test_feedback_waits_for_no_import_that_compares(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    free: list[bool] = []
+    lock = text("SELECT pg_try_advisory_xact_lock(hashtextextended('golden/assistant', 0))")
+
+    class Watched(Twins):
+        def find(self, candidate: Candidate) -> Candidate | None:
+            with world.instance.engine.begin() as other:
+                free.append(other.execute(lock).scalar_one())
+            return super().find(candidate)
+
+    correct(world, "What is the Frome fee, please?", "98 dollars", by="cara")
+    with monkeypatch.context() as watched:
+        watched.setattr(golden_import, "Twins", Watched)
+        done = bring(world, {"input": "What is the Frome fee please?", "ideal": "98"}, {"input": "Who?", "ideal": "I"})
+    assert not isinstance(done, Refusal)
+    assert done["candidates"] == 1
+    assert free[:2] == [True, True]
+
+
+def test_only_who_works_with_golden_cases_or_audits_them_exports_them(world: World) -> None:
+    def export(actor: Principal) -> object:
+        return export_cases(world.instance, actor=actor, workflow="assistant", form=ExportFormat.RAGAS)
+
+    reader = world.person("ben")
+    assert codes(export(replace(reader, roles=frozenset()))) == ["NOT_PERMITTED"]
+    service = replace(reader, kind=PrincipalKind.SERVICE, roles=frozenset({Role.SERVICE}))
+    assert codes(export(service)) == ["NOT_PERMITTED"]
+    for role in (Role.QA_LEAD, Role.REVIEWER, Role.AUDITOR):
+        assert isinstance(export(replace(reader, roles=frozenset({role}))), Exported)

@@ -82,7 +82,10 @@ def export(
 ) -> None:
     """Write golden cases for another tool, and say what its format cannot hold."""
     with options.open("pilotage golden export") as instance:
-        found = export_cases(instance, workflow=workflow, form=form, golden=golden)
+        actor = options.actor(instance)
+        found = export_cases(instance, actor=actor, workflow=workflow, form=form, golden=golden)
+    if isinstance(found, Refusal):
+        options.refuse(found)
     write_file(out, found.data)
     lost = [{"case": case, "lost": what} for case, what in found.lossy]
 

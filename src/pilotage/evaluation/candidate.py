@@ -72,8 +72,13 @@ class Candidate:
 
 def likeness(one: str, other: str) -> float:
     """Return the trigram Jaccard similarity of two questions in normal form, 0..1."""
-    mine, theirs = trigrams(normalise(one)), trigrams(normalise(other))
-    return len(mine & theirs) / len(mine | theirs)
+    return overlap(trigrams(normalise(one)), trigrams(normalise(other)))
+
+
+def overlap(mine: frozenset[str], theirs: frozenset[str]) -> float:
+    """Return the Jaccard similarity of two sets that are not both empty, 0..1."""
+    shared = len(mine & theirs)
+    return shared / (len(mine) + len(theirs) - shared)
 
 
 def twin_of(question: str, asker: Json, undecided: Iterable[Candidate]) -> Candidate | None:

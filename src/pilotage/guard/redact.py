@@ -23,6 +23,7 @@ from pilotage.guard.policy import Action
 _NOT_ESCAPED = r"(?<!\\)"
 _LOOKS_LIKE_TOKEN = re.compile(_NOT_ESCAPED + r"<(?=[A-Z][A-Z_]{1,20}(?:_\d+|#[0-9a-f]{12})>)")
 _TOKEN = re.compile(r"(?<!\\)<([A-Z][A-Z_]{1,20})_(\d{1,9})>")
+_STORED_TOKEN = re.compile(_NOT_ESCAPED + r"<[A-Z][A-Z_]{1,20}#[0-9a-f]{12}>")
 _BACK = re.compile(rf"{_TOKEN.pattern}|\\(?={_LOOKS_LIKE_TOKEN.pattern.removeprefix(_NOT_ESCAPED)})")
 _HEX = 12
 
@@ -156,6 +157,11 @@ def stored_form(text: str, key: bytes, rules: Rules | None = None) -> Redacted:
     """Return the text as it may be stored: one-way tokens, equal for equal values under the same key (32 bytes)."""
     found = (rules or Rules()).find(text)
     return _replace(text, found, lambda match, _value: stored_token(match.type, match.normalised, key))
+
+
+def took_out(redacted: str) -> bool:
+    """Tell whether a stored form lost something of its text: a token that stood there before is escaped."""
+    return _STORED_TOKEN.search(redacted) is not None
 
 
 def stored_token(kind: PiiType, normalised: str, key: bytes) -> str:

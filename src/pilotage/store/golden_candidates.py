@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, select, text, update
 
@@ -27,9 +27,22 @@ def lock_golden(connection: Connection, workflow: WorkflowName) -> None:
 
 def add_candidate(connection: Connection, candidate: Candidate) -> None:
     """Insert one candidate."""
+    add_candidates(connection, (candidate,))
+
+
+def add_candidates(connection: Connection, candidates: Sequence[Candidate]) -> None:
+    """Insert candidates."""
+    if candidates:
+        connection.execute(golden_candidate.insert(), [_values(one) for one in candidates])
+
+
+def _values(candidate: Candidate) -> dict[str, Any]:
     values = {one.name: getattr(candidate, one.name) for one in fields(Candidate)}
-    values |= {"row": dict(candidate.row), "sources": list(candidate.sources), "asked_by": list(candidate.asked_by)}
-    connection.execute(golden_candidate.insert(), values)
+    return values | {
+        "row": dict(candidate.row),
+        "sources": list(candidate.sources),
+        "asked_by": list(candidate.asked_by),
+    }
 
 
 def find_candidate(connection: Connection, identifier: str, *, lock: bool = False) -> Candidate | None:

@@ -58,7 +58,9 @@ def _import(call: Call) -> Result:
 
 def _export(call: Call) -> Result:
     asked: CaseExport = call.fields
-    found = export_cases(call.instance, workflow=asked.workflow, form=asked.form, golden=asked.golden)
+    found = export_cases(call.instance, actor=call.actor, workflow=asked.workflow, form=asked.form, golden=asked.golden)
+    if isinstance(found, Refusal):
+        return found
     return {"text": found.data.decode(), "lossy": [{"case": case, "lost": what} for case, what in found.lossy]}
 
 

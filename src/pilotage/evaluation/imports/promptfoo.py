@@ -10,19 +10,20 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from pilotage.core.canonical import Json
+from pilotage.core.canonical import CanonicalError, Form, Json, canonical_bytes
 from pilotage.core.errors import InvalidFiles
+from pilotage.core.located import Problems
 from pilotage.core.yaml_source import load_plain_yaml
 from pilotage.evaluation.imports.record import (
     Account,
     ImportedCase,
     RowBuilder,
-    clean_identity,
     items,
     table,
     unreadable,
     words,
 )
+from pilotage.workspace.golden_file import parse_golden
 
 FORM: Final = "promptfoo"
 ROW: Final = "pilotage"
@@ -64,10 +65,10 @@ def _case(
     if not question:
         account.skip(name, reason)
         return
-    row = RowBuilder(question=question, identity=clean_identity(words(test.get("description"))))
+    row = RowBuilder(question=question, named=words(test.get("description")))
     own = table(table(test.get("metadata")).get(ROW))
-    if own.get("question") == question and _is_as_written(test, default):
-        account.cases.append(ImportedCase(row=own))
+    if own.get("question") == question and _is_as_written(test, default) and _is_golden(own):
+        account.cases.append(ImportedCase(row=own, named=f"{row.named}\n{own['id']}"))
         return
     for found in (*items(default.get("assert")), *items(test.get("assert"))):
         _assertion(row, table(found), variables)
@@ -97,6 +98,17 @@ def _question(variables: Mapping[str, Json], prompts: list[str]) -> tuple[str, s
 def _is_as_written(test: Mapping[str, Json], default: Mapping[str, Json]) -> bool:
     """Tell whether nobody changed the assertions of an exported test, so that its row still says the same."""
     return not default.get("assert") and table(test.get("metadata")).get("assert") == test.get("assert")
+
+
+def _is_golden(own: Mapping[str, Json]) -> bool:
+    """Tell whether an exported row still is one case of the golden format; anybody may have written into the file."""
+    problems = Problems()
+    try:
+        line = canonical_bytes(own, form=Form.PLAIN)
+    except CanonicalError:
+        return False
+    cases = parse_golden("import", line, None, file="import", problems=problems).cases
+    return not problems.found and len(cases) == 1 and "template" not in own
 
 
 def _assertion(row: RowBuilder, found: Mapping[str, Json], variables: Mapping[str, Json]) -> None:

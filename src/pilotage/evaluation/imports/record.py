@@ -23,10 +23,14 @@ _NOT_IN_ID = re.compile(r"[^A-Za-z0-9._-]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedCase:
-    """One case as a golden row without an asker. `lossy` says what of it the golden format cannot hold."""
+    """One case as a golden row without an asker. `lossy` says what of it the golden format cannot hold.
+
+    `named` is the text that the row's id was made from, as it stands in the file; "" when it is the question.
+    """
 
     row: Mapping[str, Json]
     lossy: tuple[str, ...] = ()
+    named: str = ""
 
     @property
     def unsupported(self) -> tuple[str, ...]:
@@ -78,7 +82,7 @@ class RowBuilder:
     lossy: list[str] = field(default_factory=list)
     unsupported: list[str] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
-    identity: str = ""
+    named: str = ""
 
     def add(self, key: str, value: Json) -> None:
         """Add one entry to a list of expectations, once."""
@@ -95,7 +99,10 @@ class RowBuilder:
 
     def finish(self, source: str) -> ImportedCase:
         """Return the case. Without an id of its own it gets one from its question, the same on every import."""
-        row: dict[str, Json] = {"id": self.identity or identity_of(self.question), "question": self.question}
+        row: dict[str, Json] = {
+            "id": clean_identity(self.named) or identity_of(self.question),
+            "question": self.question,
+        }
         if self.history:
             row["history"] = list(self.history)
         if self.expect:
@@ -105,7 +112,7 @@ class RowBuilder:
         if self.unsupported:
             row["unsupported"] = list(self.unsupported)
         row["provenance"] = {"origin": "imported", "source": source}
-        return ImportedCase(row=row, lossy=tuple(self.lossy))
+        return ImportedCase(row=row, lossy=tuple(self.lossy), named=self.named)
 
 
 def identity_of(text: str) -> str:

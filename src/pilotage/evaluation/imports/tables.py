@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from pilotage.core.canonical import CanonicalError, Json, parse_json
-from pilotage.evaluation.imports.record import Account, RowBuilder, clean_identity, items, table, words
+from pilotage.evaluation.imports.record import Account, RowBuilder, items, table, words
 from pilotage.evaluation.imports.rows import csv_rows, json_rows
 
 _NO_QUESTION: Final = "It has no question."
@@ -76,7 +76,7 @@ def _mlflow(found: Mapping[str, Json]) -> RowBuilder | str:
     row = _asked(asked if asked is not None or len(inputs) != 1 else next(iter(inputs.values())))
     if isinstance(row, str):
         return row
-    row.identity = clean_identity(words(found.get("dataset_record_id")))
+    row.named = words(found.get("dataset_record_id"))
     wanted = {**table(found.get("expectations")), **{k: v for k, v in found.items() if k.startswith("expected_")}}
     for fact in items(wanted.get("expected_facts")):
         if words(fact).strip():
@@ -97,7 +97,7 @@ def _deepeval(found: Mapping[str, Json]) -> RowBuilder | str:
     row = _asked(turns or found.get("input"))
     if isinstance(row, str):
         return row
-    row.identity = clean_identity(words(found.get("name")))
+    row.named = words(found.get("name"))
     answer = words(found.get("expected_output") or found.get("expected_outcome"))
     if answer:
         row.expect["answer"] = answer
