@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -46,9 +47,17 @@ def world(engine: Engine) -> RolloutWorld:
     return made
 
 
-def report(world: RolloutWorld, *, failures: int = 0, spaces: Any = (EAST, WEST, EU), age: str = "0 s") -> None:
-    """Let every process report on these spaces."""
-    reasons = '[{"code": "MODEL_UNREACHABLE", "text": "No answer."}]' if failures else "[]"
+def report(
+    world: RolloutWorld,
+    *,
+    failures: int = 0,
+    spaces: Any = (EAST, WEST, EU),
+    age: str = "0 s",
+    where: str | None = None,
+) -> None:
+    """Let every process report on these spaces; what fails, fails them whole or the workflow `where`."""
+    reason = Reason(code="MODEL_UNREACHABLE", text="No answer.", where=where)
+    reasons = json.dumps([reason.as_json()] if failures else [])
     with world.engine.begin() as connection:
         for name in world.processes.names:
             for space in spaces:
@@ -152,6 +161,95 @@ def test_silence_is_failure_and_a_partner_that_is_ill_too_takes_nobody(world: Ro
     report(world, spaces=[WEST])
     look(world)
     assert (route(world, WEST).down, route(world, EAST).failover) == (False, WEST)
+
+
+def test_one_ill_workflow_leaves_the_others_of_the_space_where_they_are(world: RolloutWorld, entries: Entries) -> None:
+    with world.engine.begin() as connection:
+        connection.execute(_OTHER, {"space": EAST, "workflow": WORKFLOW})
+    report(world, failures=2, spaces=[EAST], where=WORKFLOW)
+    assert look(world)[EAST] is HealthState.UNHEALTHY
+    with world.engine.connect() as connection:
+        assert read_route(connection, EAST, "other").down is False
+    assert (route(world, EAST).down, route(world, EAST).failover) == (True, WEST)
+    assert incidents(world) == [(EAST, "SEV3", "open")]
+    report(world, failures=3, spaces=[EAST], where="other")
+    look(world)
+    with world.engine.connect() as connection:
+        assert read_route(connection, EAST, "other").failover == WEST
+    assert route(world, EAST).failover == WEST
+    assert entries().count("space.failed_over") == 2
+    report(world, spaces=[EAST])
+    look(world)
+    look(world, timedelta(minutes=15))
+    with world.engine.connect() as connection:
+        assert {read_route(connection, EAST, one).down for one in ("other", WORKFLOW)} == {False}
+
+
+_OTHER = text(
+    "INSERT INTO routing (space, workflow, generation, reason, changed_at)"
+    " SELECT space, 'other', 1, 'test', changed_at FROM routing WHERE space = :space AND workflow = :workflow"
+)
+
+
+def outage(world: RolloutWorld) -> None:
+    """Let nobody have judged, and nobody have reported, for a while."""
+    report(world, age="70 s")
+    with world.engine.begin() as connection:
+        connection.execute(text("UPDATE space_health SET checked_at = checked_at - interval '70 s'"))
+
+
+def test_after_an_outage_in_which_nobody_could_report_silence_sends_nobody_away_for_65_seconds(
+    world: RolloutWorld, entries: Entries
+) -> None:
+    before = route(world, EAST)
+    outage(world)
+    for by in (timedelta(), timedelta(seconds=64)):
+        assert set(look(world, by).values()) == {HealthState.HEALTHY}
+        with world.engine.connect() as connection:
+            candidate = Candidate(workflow=WORKFLOW, release="sha256:0")
+            found = space_fitness(connection, [EAST], of=candidate, now=world.clock.now())
+        assert [reason.code for reason in found.unseen if reason.where == EAST][:1] == ["SPACE_UNSEEN"]
+    assert (route(world, EAST), entries(), incidents(world)) == (before, [], [])
+    assert set(look(world, timedelta(seconds=1)).values()) == {HealthState.UNHEALTHY}
+    assert route(world, EAST).down is True
+
+
+def test_a_space_that_reports_after_an_outage_is_healthy_as_before(world: RolloutWorld, entries: Entries) -> None:
+    outage(world)
+    look(world)
+    report(world)
+    assert set(look(world, timedelta(seconds=66)).values()) == {HealthState.HEALTHY}
+    with world.engine.connect() as connection:
+        health = read_health(connection, EAST)
+    assert health is not None
+    assert (health.reasons, health.is_blind, entries()) == ((), False, [])
+
+
+def test_nobody_comes_home_to_a_space_that_nobody_has_heard_of_since_an_outage(world: RolloutWorld) -> None:
+    report(world, failures=2, spaces=[EAST])
+    look(world)
+    report(world, spaces=[EAST])
+    look(world)
+    look(world, timedelta(minutes=14))
+    outage(world)
+    assert look(world, timedelta(minutes=1))[EAST] is HealthState.HEALTHY
+    assert route(world, EAST).down is True
+    refused = fail_back(world.instance, actor=world.person(ON_CALL), space=EAST)
+    assert isinstance(refused, Refusal)
+    assert refused.reasons[0].observed == "unknown"
+    report(world)
+    look(world, timedelta(seconds=66))
+    assert route(world, EAST).down is False
+
+
+def test_a_look_locks_no_row_it_does_not_write(world: RolloutWorld) -> None:
+    report(world, failures=2, spaces=[EU])
+    look(world)
+    with world.engine.begin() as rollback, world.engine.begin() as connection:
+        rollback.execute(text("SELECT FROM routing FOR UPDATE"))
+        connection.execute(text("SET LOCAL lock_timeout = '100ms'"))
+        found = watch_spaces(connection, world.instance)
+    assert {str(one.space): one.state for one in found}[EU] is HealthState.UNHEALTHY
 
 
 def test_askers_come_home_after_fifteen_healthy_minutes(world: RolloutWorld, entries: Entries) -> None:

@@ -9,16 +9,18 @@ from dataclasses import dataclass, field, replace
 import psycopg
 import pytest
 
+from pilotage.core.digest import digest_of
 from pilotage.core.errors import Unavailable
-from pilotage.core.ids import SpaceName
+from pilotage.core.ids import SpaceName, WorkflowName
 from pilotage.release.content import ReleaseContent
 from pilotage.serving import health_checks
 from pilotage.serving.health_checks import HealthChecks
+from pilotage.serving.routing import Release, RoutingRow
 from pilotage.space.settings import Availability, Space
 from pilotage.store.serving_reports import ReportRow
 from pilotage.testing.desk import Desk, opened
 from pilotage.testing.models import FakeModel
-from pilotage.testing.serving_path import SPACE, Plan, space
+from pilotage.testing.serving_path import SPACE, WORKFLOW, Plan, space
 
 pytestmark = pytest.mark.anyio
 DOWN = Unavailable("upstream_failed", "No.", hint="Wait.")
@@ -131,6 +133,95 @@ async def test_one_unhealthy_space_does_not_take_the_process_from_the_others() -
         await checks.check_due()
         assert checks.against() == []
         assert checks.spaces()[str(SPACE)] != checks.spaces()[str(other)]
+
+
+def with_second(desk: Desk, model: FakeModel) -> None:
+    """Route a second workflow in the space, which another model speaks for."""
+    current = desk.path.routing.current
+    (first,) = current.releases.values()
+    content = replace(first.content, workflow=SECOND, digest=digest_of(b"second"))
+    release = Release(content=content, model=model)
+    row = RoutingRow(space=SPACE, workflow=SECOND, generation=1, stable=release.digest)
+    rows = {**current.rows, (SPACE, SECOND): row}
+    releases = {**current.releases, release.digest: release}
+    assert len(releases) == 2
+    desk.path.routing.current = replace(current, rows=rows, releases=releases)
+
+
+SECOND = WorkflowName("second")
+
+
+@pytest.mark.parametrize(
+    ("ill", "code"),
+    [(FakeModel(failure=DOWN), "MODEL_UNREACHABLE"), (Hanging(), "CHECK_LATE"), (Broken(), "CHECK_FAILED")],
+)
+async def test_what_fails_one_workflow_is_said_of_that_workflow(
+    monkeypatch: pytest.MonkeyPatch, ill: FakeModel, code: str
+) -> None:
+    monkeypatch.setattr(health_checks, "TIMEOUT_S", 0.01)
+    async with opened(Plan(spaces=(at_once(),))) as desk:
+        with_second(desk, ill)
+        reports = Reports()
+        checks = checks_of(desk, reports)
+        await checks.check_due()
+        await checks.check_due()
+        assert checks.against() == []  # the other workflow is answered
+    assert reports.counts() == [(1, 0), (2, 0)]
+    assert [(reason["code"], reason["where"]) for row in reports.rows for reason in row.reasons] == [(code, SECOND)] * 2
+
+
+async def test_two_failures_count_when_they_are_of_the_same_workflow() -> None:
+    model, second = FakeModel(), FakeModel()
+    async with opened(Plan(model=model, spaces=(at_once(),))) as desk:
+        with_second(desk, second)
+        reports = Reports()
+        checks = checks_of(desk, reports)
+        for model.failure, second.failure in ((DOWN, None), (None, DOWN), (DOWN, DOWN), (DOWN, DOWN), (None, None)):
+            await checks.check_due()
+            if reports.counts()[-1] == (3, 0):
+                assert {reason.code for reason in checks.against()} == {"MODEL_UNREACHABLE"}  # nothing is answered
+    assert reports.counts() == [(1, 0), (1, 0), (2, 0), (3, 0), (0, 1)]
+    places = [sorted(reason["where"] for reason in row.reasons) for row in reports.rows]
+    assert places == [[WORKFLOW], [SECOND], [SECOND], sorted([WORKFLOW, SECOND]), []]
+
+
+async def test_what_fails_the_space_fails_each_of_its_workflows() -> None:
+    second = FakeModel()
+    async with opened(Plan(spaces=(at_once(),))) as desk:
+        with_second(desk, second)
+        reports = Reports()
+        checks = checks_of(desk, reports)
+        desk.path.serving.recorder.failing_since = 1.0
+        await checks.check_due()
+        desk.path.serving.recorder.failing_since, second.failure = None, DOWN
+        await checks.check_due()
+        desk.path.serving.recorder.failing_since = 1.0
+        await checks.check_due()
+        assert {reason.code for reason in checks.against()} == {"LEDGER_UNWRITABLE", "MODEL_UNREACHABLE"}
+        desk.path.serving.recorder.failing_since = None
+    assert reports.counts() == [(1, 0), (2, 0), (3, 0)]
+
+
+async def test_a_check_whose_report_could_not_be_written_is_made_again_at_once() -> None:
+    class Once(Reports):
+        is_away = True
+
+        async def write(self, rows: Sequence[ReportRow]) -> None:
+            if self.is_away:
+                raise psycopg.OperationalError
+            await super().write(rows)
+
+    hourly = space(availability=Availability(health_check_interval_s=3600.0))
+    async with opened(Plan(model=FakeModel(failure=DOWN), spaces=(hourly,))) as desk:
+        reports = Once()
+        checks = checks_of(desk, reports)
+        for _ in range(3):
+            with pytest.raises(psycopg.OperationalError):
+                await checks.check_due()
+        reports.is_away = False
+        await checks.check_due()
+        await checks.check_due()
+    assert reports.counts() == [(1, 0)]
 
 
 async def test_a_space_is_checked_at_its_own_pace() -> None:

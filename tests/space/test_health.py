@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from pilotage.core.reason import Reason
-from pilotage.space.health import HealthState, Report, judge_health
+from pilotage.space.health import (
+    HealthState,
+    Report,
+    blind_until,
+    failing_rows,
+    judge_health,
+    resumed,
+)
 
 BAD = (Reason(code="MODEL_UNREACHABLE", text="No answer."),)
 FINE = Report(process="a", age_s=1, failures=0, successes=5)
@@ -53,3 +61,72 @@ def test_three_checks_that_pass_bring_it_back_and_two_do_not() -> None:
 def test_a_space_seen_for_the_first_time_needs_one_check_that_passed() -> None:
     assert state(HealthState.UNKNOWN, replace(FINE, successes=1)) is HealthState.HEALTHY
     assert state(HealthState.UNKNOWN, failing(1)) is HealthState.UNKNOWN
+
+
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+BLIND = resumed(300, NOW, interval_s=30)
+SILENT = replace(FINE, process="silent", age_s=300)
+
+
+@pytest.mark.parametrize("before", list(HealthState))
+@pytest.mark.parametrize("others", [(), (failing(7),)])
+def test_who_was_silent_while_nobody_looked_either_changes_nothing(
+    before: HealthState, others: tuple[Report, ...]
+) -> None:
+    found = judge_health(before, [SILENT, *others], interval_s=30, blind=BLIND)
+    assert found.state is before
+    assert found.reasons[0] == BLIND
+    assert state(before, SILENT, *others) is HealthState.UNHEALTHY
+
+
+def test_what_is_reported_counts_whether_or_not_somebody_looked_before() -> None:
+    def found(before: HealthState, *reports: Report) -> HealthState:
+        return judge_health(before, reports, interval_s=30, blind=BLIND).state
+
+    assert found(HealthState.HEALTHY, failing(2)) is HealthState.UNHEALTHY
+    assert found(HealthState.UNHEALTHY, FINE, SILENT) is HealthState.HEALTHY
+    assert found(HealthState.HEALTHY) is HealthState.UNKNOWN
+
+
+def test_silence_says_nothing_for_as_long_as_two_checks_take() -> None:
+    assert blind_until([*BAD, BLIND], NOW + timedelta(seconds=64.9)) == BLIND
+    assert blind_until([*BAD, BLIND], NOW + timedelta(seconds=65)) is None
+    assert blind_until(BAD, NOW) is None
+
+
+ROWS = ("claims", "policies")
+
+
+def down(*reports: Report, is_blind: bool = False) -> set[str]:
+    return set(failing_rows(reports, ROWS, interval_s=30, is_blind=is_blind))
+
+
+def about(*places: str | None, failures: int = 2) -> Report:
+    reasons = tuple(replace(BAD[0], where=place) for place in places)
+    return failing(failures, process=f"of {places}", reasons=reasons)
+
+
+@pytest.mark.parametrize(
+    ("reports", "rows"),
+    [
+        ([about("claims")], {"claims"}),
+        ([about("claims", "policies")], {"claims", "policies"}),
+        ([about("claims"), about("claims", "policies")], {"claims"}),
+        ([about("claims"), about("policies")], set()),
+        ([about("claims"), FINE], set()),
+        ([about("claims", failures=1)], set()),
+        ([about("claims"), about(None)], {"claims"}),
+        ([about("claims", None)], {"claims", "policies"}),
+        ([about("gateway-1")], {"claims", "policies"}),
+        ([about()], {"claims", "policies"}),
+        ([about("claims"), SILENT], {"claims"}),
+        ([SILENT], {"claims", "policies"}),
+    ],
+)
+def test_only_the_workflows_that_no_process_is_fit_for_go_down(reports: list[Report], rows: set[str]) -> None:
+    assert down(*reports) == rows
+
+
+def test_a_process_that_could_not_be_heard_may_be_fit_for_everything() -> None:
+    assert down(about("claims"), SILENT, is_blind=True) == set()
+    assert down(about("claims"), is_blind=True) == {"claims"}

@@ -29,8 +29,9 @@ def fail_back(instance: Instance, *, actor: Principal, space: str) -> StoredHeal
         raise NotFound("SPACE_UNKNOWN", f"There is no space {space!r}.", hint=f"Declared: {known}.")
     with instance.engine.begin() as connection:
         found = read_health(connection, name, lock=True)
-        if found is None or not found.is_fresh or found.state is not HealthState.HEALTHY:
-            state = "unknown" if found is None or not found.is_fresh else found.state.value
+        is_known = found is not None and found.is_fresh and not found.is_blind
+        if found is None or not is_known or found.state is not HealthState.HEALTHY:
+            state = found.state.value if found is not None and is_known else "unknown"
             text = f"{name} is {state}, so nobody is sent back to it. See `pilotage space status`."
             return Refusal(reasons=(Reason(code="SPACE_UNHEALTHY", text=text, where=name, observed=state),))
         deed = person_deed(connection, actor, at=instance.clock.now())

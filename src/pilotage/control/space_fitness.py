@@ -79,7 +79,7 @@ def _add_drift(found: _Found, connection: Connection, space: str, *, of: Candida
 
 def _unseen(connection: Connection, name: SpaceName, health: StoredHealth | None) -> list[Reason]:
     unseen: list[Reason] = []
-    if health is None or not health.is_fresh or health.state is HealthState.UNKNOWN:
+    if health is None or not health.is_fresh or health.is_blind or health.state is HealthState.UNKNOWN:
         text = f"The health of {name} is not known: no process reported on it lately."
         unseen.append(Reason(code="SPACE_UNSEEN", text=text, where=name))
     if is_unlooked(connection, name):

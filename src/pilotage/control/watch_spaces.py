@@ -1,9 +1,10 @@
 """Judging the health of spaces, and sending their askers to the partner and back (rollouts.md 10).
 
-Each look judges every routed space from its processes' reports, in the caller's transaction. Unhealthy: the rows go
-down, to the partner that is declared, permitted and healthy, else to nobody. Healthy again: without a partner at once,
-from a partner by a person or after 15 minutes. Rule: state, rows, ledger and incident commit together. Fail mode: an
-unknown space sends nobody away and proves nothing.
+Each look judges every routed space from its processes' reports, in the caller's transaction. Unhealthy: the rows that
+no process is fit for go down, to the partner that is declared, permitted and healthy, else to nobody; they stay down
+until the space is healthy. Healthy again: without a partner at once, from a partner by a person or after 15 minutes.
+Rule: state, rows, ledger and incident commit together. Fail mode: an unknown space sends nobody away and proves
+nothing; after a gap in which nobody judged, silence sends nobody away for as long as two checks take.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pilotage.core.reason import Reason
 from pilotage.incident.records import IncidentState, Severity
 from pilotage.ledger.entry import EntryKind
 from pilotage.space.failover import FAIL_BACK_AFTER, failover_target
-from pilotage.space.health import FORGET_AFTER, HealthState, judge_health
+from pilotage.space.health import FORGET_AFTER, HealthState, blind_until, failing_rows, judge_health, resumed
 from pilotage.space.settings import Space, Tier
 from pilotage.store.incidents import add_line, list_incidents, save_incident
 from pilotage.store.routes import Route, read_route, write_route
@@ -65,8 +66,11 @@ def watch_spaces(connection: Connection, instance: Instance) -> tuple[StoredHeal
 def _judged(connection: Connection, space: Space, deed: Deed) -> StoredHealth:
     stored = read_health(connection, space.name, lock=True)
     before = stored or StoredHealth(space=space.name, state=HealthState.UNKNOWN, since=deed.at)
-    reports = reports_of(connection, space.name)
-    found = judge_health(before.state, reports, interval_s=space.availability.health_check_interval_s)
+    reports, interval_s = reports_of(connection, space.name), space.availability.health_check_interval_s
+    blind = blind_until(before.reasons, deed.at)
+    if not before.is_fresh:
+        blind = resumed(before.age_s, deed.at, interval_s=interval_s)
+    found = judge_health(before.state, reports, interval_s=interval_s, blind=blind)
     is_same = found.state is before.state
     after = replace(
         before, state=found.state, since=before.since if is_same else deed.at, age_s=0.0, reasons=found.reasons
@@ -105,8 +109,8 @@ def _wanted(
                 return Moved(down=True, why=Reason(code="PARTNER_UNHEALTHY", text=text, where=target))
             return Moved(down=True, partner=target)
         case HealthState.HEALTHY:
-            is_stable = found.failover is None or now - found.since >= FAIL_BACK_AFTER
-            return Moved(down=False) if is_stable else None
+            is_stable = not found.is_blind and now - found.since >= FAIL_BACK_AFTER
+            return Moved(down=False) if found.failover is None or is_stable else None
         case HealthState.UNKNOWN:
             return None
 
@@ -118,7 +122,7 @@ def move_askers(
     if wanted is None:
         return found
     reason = f"failed over to {wanted.partner or 'nobody'}" if wanted.down else "failed back"
-    written = _rows(connection, found.space, wanted, reason, deed)
+    written = _rows(connection, instance, found, wanted, reason, deed)
     if not written:
         return found
     after = replace(
@@ -142,11 +146,18 @@ def move_askers(
     return after
 
 
-def _rows(connection: Connection, space: SpaceName, wanted: Moved, reason: str, deed: Deed) -> tuple[Route, ...]:
+def _rows(
+    connection: Connection, instance: Instance, found: StoredHealth, wanted: Moved, reason: str, deed: Deed
+) -> tuple[Route, ...]:
+    space, workflows = found.space, workflows_in(connection, found.space)
+    failing = _failing(connection, instance, found, workflows)
     written: list[Route] = []
-    for workflow in workflows_in(connection, space):
+    for workflow in workflows:
+        # Only a row that is to be written is locked: a look each second must not stand in the way of a rollback.
+        if not _differs(read_route(connection, space, workflow), wanted, failing):
+            continue
         before = read_route(connection, space, workflow, lock=True)
-        if (before.down, before.failover) == (wanted.down, wanted.partner):
+        if not _differs(before, wanted, failing):
             continue
         wish = replace(before, down=wanted.down, failover=wanted.partner, reason=reason)
         after = write_route(connection, before, wish, fence=before.fence, at=deed.at)
@@ -155,6 +166,20 @@ def _rows(connection: Connection, space: SpaceName, wanted: Moved, reason: str, 
             raise Conflict("ROUTE_MOVED", message, hint="Try again.")
         written.append(after)
     return tuple(written)
+
+
+def _failing(
+    connection: Connection, instance: Instance, found: StoredHealth, workflows: tuple[str, ...]
+) -> frozenset[str]:
+    reports = reports_of(connection, found.space)
+    interval_s = instance.workspace.spaces[found.space].availability.health_check_interval_s
+    return failing_rows(reports, workflows, interval_s=interval_s, is_blind=found.is_blind)
+
+
+def _differs(route: Route, wanted: Moved, failing: frozenset[str]) -> bool:
+    """Whether a row is to be written; one that is down already follows the space, a fit one stays up."""
+    is_meant = not wanted.down or route.down or route.workflow in failing
+    return is_meant and (route.down, route.failover) != (wanted.down, wanted.partner)
 
 
 def _open(

@@ -1,22 +1,22 @@
 """Checks every space this process serves, each 30 s by default, and reports what it found (rollouts.md 10).
 
 A space passes when the release of each of its rows is loaded, its model answers, its documents can be searched, and
-records can be written. Rule: a check takes at most 5 s; two that fail in a row make the process unhealthy there. Fail
-mode: what cannot be checked has failed; a report that cannot be written is silence, which counts as failure too.
+records can be written. Rule: a check takes at most 5 s; two that fail in a row, of one workflow or of the space, make
+the process unhealthy there. Fail mode: what cannot be checked has failed; a report that cannot be written is silence,
+so the check does not count and is made again at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import psycopg
 
 from pilotage.core.canonical import Json
-from pilotage.core.digest import Digest
 from pilotage.core.errors import PilotageError
 from pilotage.core.ids import SpaceName
 from pilotage.core.reason import Reason
@@ -46,12 +46,48 @@ class ReportSink(Protocol):
         ...
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Count:
-    failures: int = 0
-    successes: int = 0
+    """What a space's checks came to.
+
+    `places`: successive failures by what they are about, a workflow or "" the whole space. `rows`: workflows served.
+    """
+
+    rows: int = 0
     due: float = float("-inf")
-    reasons: tuple[Reason, ...] = ()
+    successes: int = 0
+    places: Mapping[str, int] = field(default_factory=dict)
+    found: tuple[Reason, ...] = ()
+
+    @property
+    def failures(self) -> int:
+        """How many checks in a row failed of one and the same."""
+        return max(self.places.values(), default=0)
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """What failed; once something has failed twice, without what failed for the first time."""
+        needed = min(self.failures, FAILURES)
+        return tuple(reason for reason in self.found if self.places[_place(reason)] >= needed)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nothing of the space can be answered here."""
+        failing = {place for place, failures in self.places.items() if failures >= FAILURES}
+        return "" in failing or 0 < self.rows <= len(failing)
+
+    def after(self, found: tuple[Reason, ...], *, rows: int, due: float) -> _Count:
+        """Return what it comes to with one more check: what fails the space fails each of its workflows."""
+        before, space = self.places, self.places.get("", 0)
+        places = {place: max(before.get(place, 0), space) + 1 for place in map(_place, found)}
+        if "" in places:
+            places[""] = self.failures + 1
+        successes = 0 if found else self.successes + 1
+        return _Count(rows=rows, due=due, successes=successes, places=places, found=found)
+
+
+def _place(reason: Reason) -> str:
+    return reason.where or ""
 
 
 def always_indexed(_content: ReleaseContent, _space: Space) -> bool:
@@ -98,13 +134,13 @@ class HealthChecks:
             logger.warning("The health reports could not be taken back (%s).", type(error).__name__)
 
     def against(self) -> list[Reason]:
-        """Return what stands against readiness: documents that are not loaded, or no space left that is healthy.
+        """Return what stands against readiness: documents that are not loaded, or nothing left that can be answered.
 
-        One space whose model is down does not take the process away from the others.
+        One workflow or space whose model is down does not take the process away from the others.
         """
         failing = [count for count in self._counts.values() if count.failures >= FAILURES]
         found = [reason for count in failing for reason in count.reasons]
-        is_lost = bool(failing) and len(failing) == len(self._counts)
+        is_lost = bool(failing) and all(count.is_lost for count in self._counts.values())
         return [reason for reason in found if is_lost or reason.code == "INDEX_NOT_LOADED"]
 
     def spaces(self) -> dict[str, Json]:
@@ -130,58 +166,59 @@ class HealthChecks:
         due = [name for name in by_space if self._count(name).due <= now]
         # Side by side: one model that hangs does not make the others late.
         found = await asyncio.gather(*(self._check(name, by_space[name], table) for name in due))
-        rows = [self._counted(name, reasons, now) for name, reasons in zip(due, found, strict=True)]
-        if rows:
-            await self._sink.write(rows)
+        counts = {name: self._counted(by_space[name], reasons, now) for name, reasons in zip(due, found, strict=True)}
+        if counts:
+            await self._sink.write([self._report(name, count) for name, count in counts.items()])
+            self._counts |= counts
 
     def _count(self, name: SpaceName) -> _Count:
         return self._counts.setdefault(name, _Count())
 
-    def _counted(self, name: SpaceName, reasons: tuple[Reason, ...], now: float) -> ReportRow:
-        space, count = self._serving.workspace.spaces.get(name), self._count(name)
+    def _counted(self, rows: Sequence[RoutingRow], reasons: tuple[Reason, ...], now: float) -> _Count:
+        name = rows[0].space
+        space = self._serving.workspace.spaces.get(name)
         interval = 30.0 if space is None else space.availability.health_check_interval_s
-        count.due, count.reasons = now + interval, reasons
-        count.failures = count.failures + 1 if reasons else 0
-        count.successes = 0 if reasons else count.successes + 1
+        served = sum(row.stable is not None for row in rows)
+        return self._count(name).after(reasons, rows=served, due=now + interval)
+
+    def _report(self, name: SpaceName, count: _Count) -> ReportRow:
+        space = self._serving.workspace.spaces.get(name)
         return ReportRow(
             space=name,
             failures=count.failures,
             successes=count.successes,
-            reasons=[reason.as_json() for reason in reasons],
+            reasons=[reason.as_json() for reason in count.reasons],
             holds={} if space is None else holdings(self._table(), space, self._corpus_held),
         )
 
     async def _check(self, name: SpaceName, rows: Sequence[RoutingRow], table: RoutingTable) -> tuple[Reason, ...]:
-        try:
-            async with asyncio.timeout(TIMEOUT_S):
-                return await self._look(name, rows, table)
-        except TimeoutError:
-            text = f"The health check of {name} took longer than {TIMEOUT_S:g} s."
-            return (Reason(code="CHECK_LATE", text=text, where=name, limit=f"{TIMEOUT_S:g} s"),)
-        except Exception as error:
-            # A check that breaks has failed; the log gets the trace.
-            logger.exception("The health check of %s broke.", name)
-            text = f"The health check of {name} broke ({type(error).__name__}). See the log of the process."
-            return (Reason(code="CHECK_FAILED", text=text, where=name),)
-
-    async def _look(self, name: SpaceName, rows: Sequence[RoutingRow], table: RoutingTable) -> tuple[Reason, ...]:
         space = self._serving.workspace.spaces.get(name)
         if space is None:
-            return (
-                Reason(code="SPACE_UNDECLARED", text=f"{name} is routed and not declared. Declare it.", where=name),
-            )
+            return (Reason(code="SPACE_UNDECLARED", text=f"{name} is routed and not declared. Declare it."),)
         found: list[Reason] = []
         recorder = self._serving.recorder
         if recorder.failing_since is not None or recorder.is_saturated:
             found.append(Reason(code="LEDGER_UNWRITABLE", text=f"{recorder.waiting} records cannot be written."))
-        models: dict[Digest, Reason | None] = {}
-        for row in rows:
-            found += await self._row(row, space, table, models)
+        # Each workflow for itself: a model that hangs or breaks is about that workflow, not about the space.
+        for reasons in await asyncio.gather(*(self._row_in_time(row, space, table) for row in rows)):
+            found += reasons
         return tuple(found)
 
-    async def _row(
-        self, row: RoutingRow, space: Space, table: RoutingTable, models: dict[Digest, Reason | None]
-    ) -> list[Reason]:
+    async def _row_in_time(self, row: RoutingRow, space: Space, table: RoutingTable) -> list[Reason]:
+        where = f"The health check of {row.workflow} in {space.name}"
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                return await self._row(row, space, table)
+        except TimeoutError:
+            text = f"{where} took longer than {TIMEOUT_S:g} s."
+            return [Reason(code="CHECK_LATE", text=text, where=row.workflow, limit=f"{TIMEOUT_S:g} s")]
+        except Exception as error:
+            # A check that breaks has failed; the log gets the trace.
+            logger.exception("%s broke.", where)
+            text = f"{where} broke ({type(error).__name__}). See the log of the process."
+            return [Reason(code="CHECK_FAILED", text=text, where=row.workflow)]
+
+    async def _row(self, row: RoutingRow, space: Space, table: RoutingTable) -> list[Reason]:
         digest = row.stable
         if digest is None:
             return []
@@ -189,9 +226,8 @@ class HealthChecks:
             text = f"Release {digest[:19]} of {row.workflow} is routed and not loaded."
             return [Reason(code="RELEASE_NOT_LOADED", text=text, where=row.workflow)]
         release = table.releases[digest]
-        if digest not in models:
-            models[digest] = await self._model(release, row)
-        found = [reason for reason in (models[digest],) if reason is not None]
+        model = await self._model(release, row)
+        found = [] if model is None else [model]
         if not self._indexed(release.content, space):
             text = f"The documents of {row.workflow} cannot be searched here yet."
             found.append(Reason(code="INDEX_NOT_LOADED", text=text, where=row.workflow))

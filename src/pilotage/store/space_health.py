@@ -18,7 +18,7 @@ from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.core.ids import SpaceName
 from pilotage.core.reason import Reason
-from pilotage.space.health import HealthState, Report
+from pilotage.space.health import RESUMED, HealthState, Report
 from pilotage.store.tables.serving import routing
 
 FRESH: Final = timedelta(seconds=65)
@@ -40,6 +40,11 @@ class StoredHealth:
     def is_fresh(self) -> bool:
         """Whether the judgement still says something."""
         return self.age_s <= FRESH.total_seconds()
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether nobody had looked until a moment ago, so that silence says nothing yet."""
+        return any(reason.code == RESUMED for reason in self.reasons)
 
     def as_json(self) -> dict[str, Json]:
         """Return the judgement for the CLI and the API; one that nobody renewed is unknown."""
