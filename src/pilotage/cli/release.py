@@ -1,4 +1,4 @@
-"""`pilotage release seal | list | show | diff | verify | deprecate | quarantine | revoke`."""
+"""`pilotage release seal | list | show | diff | verify | deprecate | quarantine | lift | revoke`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from pilotage.control.change_release_state import (
     quarantine_release,
     revoke_release,
 )
+from pilotage.control.lift_quarantine import Lifted, LiftRequest, lift_quarantine
 from pilotage.control.release_reports import diff_named, list_releases, show_release
 from pilotage.control.replay_decision import replay_decision
 from pilotage.control.seal_release import Sealed, seal_release
@@ -42,6 +43,7 @@ def register(app: typer.Typer) -> None:
         ("verify", verify),
         ("deprecate", deprecate),
         ("quarantine", quarantine),
+        ("lift", lift),
         ("revoke", revoke),
     ):
         group.command(name)(command(function))
@@ -155,6 +157,31 @@ def quarantine(options: Options, digest: Digest, reason: Why) -> None:
 def revoke(options: Options, digest: Digest, reason: Why) -> None:
     """Revoke a release for good; it takes two persons, who both give this command."""
     _change(options, "revoke", revoke_release, digest, reason)
+
+
+def lift(
+    options: Options,
+    digest: Digest,
+    reason: Why,
+    space: Annotated[str | None, typer.Option("--space", help="Only its quarantine in this space.")] = None,
+) -> None:
+    """End a quarantine; it takes new evidence and two persons, who both give this command."""
+    with options.open("pilotage release lift") as instance:
+        request = LiftRequest(reason=reason, space=space)
+        done = lift_quarantine(instance, actor=options.actor(instance), release=digest, request=request)
+    if isinstance(done, Refusal):
+        options.refuse(done)
+    options.show(done.as_json(), lambda out: _render_lift(out, done))
+
+
+def _render_lift(out: Console, done: Lifted) -> None:
+    where = f" in {done.space}" if done.space else ""
+    ended = "waits for its second person" if done.waits_for else "is lifted"
+    out.print(f"The quarantine of [bold]{done.digest}[/bold]{where} {ended}; it is {done.state}.")
+    for twin in done.same_content:
+        out.print(f"  {twin} holds the same content and is free too.")
+    for reason in done.waits_for:
+        out.print(f"[yellow]{escape(reason.text)}[/yellow]")
 
 
 def _change(

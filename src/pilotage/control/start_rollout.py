@@ -162,7 +162,7 @@ def _state(connection: Connection, release: StoredRelease, space: SpaceName) -> 
         text = f"Release {release.digest} is {release.state}; only a sealed one gets traffic."
         found.append(Reason(code=f"RELEASE_{release.state.value.upper()}", text=text, where=release.digest))
     if is_quarantined_here(connection, space, release.workflow, release.digest):
-        text = f"Release {release.digest} was rolled back in {space}; two people and new evidence lift that."
+        text = f"Release {release.digest} was rolled back in {space}; two people and new evidence: `release lift`."
         found.append(Reason(code="RELEASE_QUARANTINED", text=text, where=space))
     route = read_route(connection, space, release.workflow)
     if route.stable == release.digest:

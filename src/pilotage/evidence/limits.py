@@ -5,6 +5,8 @@ Only the lists a reading carries beside its claims (names, findings) are capped;
 
 from __future__ import annotations
 
+MAX_SECONDS = 10
+"""What one file may take; whoever reads it in a process of its own ends that process then."""
 MAX_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 100
 MAX_ELEMENTS = 2_000_000

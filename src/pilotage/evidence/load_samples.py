@@ -96,6 +96,7 @@ def load_reading(source: Source, context: ReadContext, totals: Totals, *, reader
     if totals.errors is not None and not 0 <= totals.errors <= totals.requests:
         text = f"The report states {totals.errors:g} errors over {totals.requests:,} requests."
         raise Unreadable("EV_INCONSISTENT", text, observed=f"{totals.errors:g}", limit=f"{totals.requests}")
+    _check_order(totals.latency)
     rate = None if totals.errors is None else totals.errors / totals.requests
     volume = totals.requests / context.profile_requests if context.profile_requests else None
     given: dict[str, float | None] = {
@@ -122,6 +123,15 @@ def load_reading(source: Source, context: ReadContext, totals: Totals, *, reader
         refs={"target_url": next(iter(totals.urls.values()))} if len(totals.urls) == 1 else {},
         names={"target_hosts": tuple(sorted(totals.urls))},
     )
+
+
+def _check_order(latency: Mapping[str, float | None]) -> None:
+    """Raise EV_INCONSISTENT when a percentile stands below a lower one: no set of requests has such."""
+    stated = [(name, value) for name in ("p50", "p95", "p99") if (value := latency.get(name)) is not None]
+    for (lower, less), (higher, more) in pairwise(stated):
+        if more < less or less < 0:
+            text = f"The report states {higher} {more:g} ms and {lower} {less:g} ms; that cannot be."
+            raise Unreadable("EV_INCONSISTENT", text, observed=f"{more:g} ms", limit=f"{less:g} ms")
 
 
 def host_of(url: str) -> str:

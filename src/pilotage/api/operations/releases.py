@@ -9,6 +9,7 @@ from pilotage.control.attach_evidence import Bringer, Upload, attach_evidence
 from pilotage.control.change_release_state import deprecate_release, quarantine_release, revoke_release
 from pilotage.control.evidence_reports import list_evidence, show_evidence, withdraw_evidence
 from pilotage.control.evidence_text import text_of
+from pilotage.control.lift_quarantine import LiftRequest, lift_quarantine
 from pilotage.control.promote_release import promote_release
 from pilotage.control.release_reports import diff_named, list_releases, show_release
 from pilotage.control.seal_release import seal_release
@@ -46,6 +47,13 @@ class Why(Body):
     reason: str
 
 
+class Lifting(Body):
+    """The reason, kept with the decision; `space` for a quarantine in one space only."""
+
+    reason: str
+    space: str | None = None
+
+
 class Promoting(Body):
     """The space it enters."""
 
@@ -69,6 +77,12 @@ def _quarantine(call: Call) -> Result:
 
 def _revoke(call: Call) -> Result:
     done = revoke_release(call.instance, actor=call.actor, release=call.params["digest"], reason=call.fields.reason)
+    return done if isinstance(done, Refusal) else done.as_json()
+
+
+def _lift(call: Call) -> Result:
+    request = LiftRequest(reason=call.fields.reason, space=call.fields.space)
+    done = lift_quarantine(call.instance, actor=call.actor, release=call.params["digest"], request=request)
     return done if isinstance(done, Refusal) else done.as_json()
 
 
@@ -228,6 +242,15 @@ OPERATIONS = (
         gives="Its state, and the spaces it left.",
         run=_quarantine,
         takes=Why,
+    ),
+    Operation(
+        method="POST",
+        path="/releases/{digest}/quarantine/lift",
+        command="release lift",
+        summary="End a quarantine, by two persons and new evidence",
+        gives="Its state, what is new since, and what it still waits for.",
+        run=_lift,
+        takes=Lifting,
     ),
     Operation(
         method="POST",
