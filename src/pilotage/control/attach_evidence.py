@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 
 from sqlalchemy import Connection
 
+from pilotage.adapters.parsing.evidence_process import EVIDENCE
 from pilotage.control.evidence_context import About, read_context
 from pilotage.control.gate_entries import fixed
 from pilotage.control.instance import Instance
@@ -26,7 +27,6 @@ from pilotage.core.ids import SpaceName, WorkflowName, new_ulid
 from pilotage.core.reason import Reason, Refusal
 from pilotage.evidence.attestation import Attestation, check_attestation
 from pilotage.evidence.fresh import time_problem
-from pilotage.evidence.read import read_evidence
 from pilotage.evidence.records import Evidence, EvidenceState, Reading, ReadRefusal, SubjectKind, ToolFinding
 from pilotage.evidence.source import TextOf, no_text
 from pilotage.evidence.target import target_problem
@@ -146,7 +146,7 @@ class _Judging:
         """Return the file as evidence, accepted or rejected."""
         about = About(kind=upload.kind or "", received_at=self.now, authors=self.authors, current=self.current)
         context = read_context(self.instance.workspace, self.workflow, about)
-        read = read_evidence(
+        read = EVIDENCE.read(
             upload.data, kind=upload.kind, name=upload.name, context=context, text_of=self.bringer.text_of
         )
         kind = upload.kind or (read.kind if isinstance(read, Reading) else "unknown")
@@ -338,7 +338,7 @@ def attach_documents(
     kept: list[Evidence] = []
     for file, data in sorted(workflow.sources.documents.items()):
         kind = f"document.{file.rsplit('/', 1)[-1].rsplit('.', 1)[0]}"
-        read = read_evidence(
+        read = EVIDENCE.read(
             data,
             kind=kind,
             name=file,

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from pilotage.adapters.parsing.pool import ParserPool
 from pilotage.core.errors import PilotageError
+from pilotage.evidence.limits import MAX_SECONDS
 
 
 def text_of(data: bytes, media: str) -> str:
     """Return headings (as Markdown) and text of a document; raise ValueError when it has none."""
     suffix = ".pdf" if media == "application/pdf" else ".docx"
     try:
-        with ParserPool() as pool:
+        with ParserPool(wall_seconds=MAX_SECONDS) as pool:
             parsed = pool.parse(suffix, data)
     except PilotageError as error:
         raise ValueError(error.message) from None
