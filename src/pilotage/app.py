@@ -52,6 +52,7 @@ from pilotage.jobs.schedules import make_registry
 from pilotage.jobs.worker import run_worker
 from pilotage.jobs.worker_process import WorkerProcess
 from pilotage.serving.context import Answer, Asked, Known, Peer, Received, Turn
+from pilotage.serving.ending import end
 from pilotage.serving.evaluation_indexes import SuiteRetrievers
 from pilotage.serving.evaluation_target import ServingTargets
 from pilotage.serving.guarding import PolicyGuard, extract_answer, inspect_document, redact_for_storage, uat_redaction
@@ -112,8 +113,7 @@ async def joined_serving(
             try:
                 yield running, indexes
             finally:
-                watching.cancel()
-                await asyncio.wait({watching})
+                await end(watching)
 
 
 def make_console(instance: Instance, running: OpenServing, pipeline: Pipeline) -> Console:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import psycopg
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from pilotage.core.digest import Digest, digest_of
 from pilotage.core.errors import IntegrityError
 from pilotage.rollout.assignment import Cohort, Split
+from pilotage.serving.ending import end
 from pilotage.serving.routing import Release, RoutingRow, effective_split, read_split
 from pilotage.serving.routing_watch import RoutingWatch
 from pilotage.store.serving_routes import StoredRoute
@@ -166,3 +169,26 @@ def test_cohorts_and_pins_are_decoded_strictly() -> None:
     for bad in ({"cohort": {"groups": "a"}}, {"cohort": {"who": 1}}, {"pins": {"x": "both"}}, {"fraction_ppm": "many"}):
         with pytest.raises((ValueError, TypeError)):
             read_split({**PLAIN, **bad})
+
+
+async def test_stopping_is_not_held_up_by_a_read_that_takes_a_cancellation_for_its_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pilotage.serving.routing_watch.end", partial(end, again_s=0.01))
+    store, reading = Store(route(ONE)), asyncio.Event()
+    watch = store.watch()
+    await watch.start()
+    read = store.read
+
+    async def deaf_once() -> Sequence[StoredRoute]:
+        if not reading.is_set():
+            reading.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(3_600)
+        return await read()
+
+    monkeypatch.setattr(store, "read", deaf_once)
+    watch.wake()
+    await reading.wait()
+    await watch.stop()
+    assert store.models[ONE].closed

@@ -19,6 +19,7 @@ from anyio import CapacityLimiter, to_thread
 from sqlalchemy.exc import SQLAlchemyError
 
 from pilotage.console.reply import Send
+from pilotage.serving.ending import end
 
 logger = logging.getLogger(__name__)
 
@@ -105,8 +106,7 @@ class LiveBoard:
             self._watched.pop(key, None)
             if watched.task is not None:
                 # A look that is under way gives its connection back before the stream is over.
-                watched.task.cancel()
-                await asyncio.wait({watched.task})
+                await end(watched.task)
 
     async def _look(self, watched: _Watched, version: Callable[[], str | None]) -> None:
         while True:

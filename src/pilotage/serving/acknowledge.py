@@ -19,6 +19,7 @@ import psycopg
 
 from pilotage.core.ids import new_ulid
 from pilotage.serving.admissions import Admissions
+from pilotage.serving.ending import end
 from pilotage.serving.routing import SELF_FENCED_S, RoutingTable
 from pilotage.store.serving_acks import AckRow, AdmissionRow
 
@@ -74,8 +75,7 @@ class Acknowledger:
         """Say the last counts, take back what was said, and end."""
         if self._task is None:
             return
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        await end(self._task)
         try:
             await self.acknowledge()
             await self._sink.forget()

@@ -19,6 +19,7 @@ import psycopg
 from pilotage.core.errors import PilotageError
 from pilotage.core.ids import PersonId
 from pilotage.identity.principal import Principal
+from pilotage.serving.ending import end
 from pilotage.serving.routing import RoutingRow, RoutingTable
 from pilotage.serving.service import Serving
 from pilotage.workspace.golden import GoldenCase
@@ -81,8 +82,7 @@ class CriticalRounds(ABC):
     async def stop(self) -> None:
         """End."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+            await end(self._task)
 
     async def probe_once(self) -> None:
         """Ask for every wanted row whose generation has not passed here yet."""

@@ -21,6 +21,7 @@ from pilotage.core.errors import PilotageError
 from pilotage.core.ids import SpaceName
 from pilotage.core.reason import Reason
 from pilotage.release.content import ReleaseContent
+from pilotage.serving.ending import end
 from pilotage.serving.holdings import CorpusHeld, holdings, nothing_held
 from pilotage.serving.routing import Release, RoutingRow, RoutingTable
 from pilotage.serving.service import Serving
@@ -126,8 +127,7 @@ class HealthChecks:
         """End, and take back what was said."""
         if self._task is None:
             return
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        await end(self._task)
         try:
             await self._sink.forget()
         except _GONE as error:

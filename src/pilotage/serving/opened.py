@@ -30,6 +30,7 @@ from pilotage.serving.admissions import Admissions
 from pilotage.serving.authenticator import BearerAuthenticator, TokenVerifier
 from pilotage.serving.candidate_probes import CandidateProbes
 from pilotage.serving.context import Answer
+from pilotage.serving.ending import end
 from pilotage.serving.health_checks import HealthChecks, always_indexed
 from pilotage.serving.holdings import CorpusHeld, nothing_held
 from pilotage.serving.pipeline import Pipeline
@@ -235,8 +236,7 @@ async def open_serving(parts: ServingParts) -> AsyncIterator[OpenServing]:
             running.shadow.start()
         yield running
     finally:
-        listening.cancel()
-        await asyncio.wait({listening})
+        await end(listening)
         await running.checks.stop()
         await running.shadow.stop()
         await running.candidate_probes.stop()

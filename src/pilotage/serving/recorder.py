@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import psycopg
 
+from pilotage.serving.ending import end
 from pilotage.serving.ports import RecordSink
 from pilotage.serving.refusal import Code, Refusal
 from pilotage.store.serving_records import RecordRows
@@ -76,8 +77,7 @@ class Recorder:
         if self._task is not None:
             done, _ = await asyncio.wait({self._task}, timeout=_STOP_S)
             if not done:
-                self._task.cancel()
-                await asyncio.wait({self._task})
+                await end(self._task)
         if self._queue:
             logger.error("The recorder stopped with %d records unwritten: the store did not answer.", len(self._queue))
         await self._disconnect()

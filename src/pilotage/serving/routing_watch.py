@@ -16,6 +16,7 @@ import psycopg
 from pilotage.core.digest import Digest, parse_digest
 from pilotage.core.errors import PilotageError
 from pilotage.core.ids import SpaceName, WorkflowName
+from pilotage.serving.ending import end
 from pilotage.serving.routing import Release, RoutingRow, RoutingTable, read_split
 from pilotage.store.serving_routes import StoredRoute
 
@@ -71,8 +72,7 @@ class RoutingWatch:
     async def stop(self) -> None:
         """Stop watching and close every loaded model."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+            await end(self._task)
         releases, self._table = self._table.releases, RoutingTable()
         await self._close_retired(float("inf"))
         for release in releases.values():

@@ -20,6 +20,7 @@ import psycopg
 from pilotage.evaluation.pair_scorer import PairScorer
 from pilotage.rollout.pairing import PAIRS_PER_DAY, Label, Scored, score_pair
 from pilotage.serving.context import Routed
+from pilotage.serving.ending import end
 from pilotage.serving.headless import HeadlessPath
 from pilotage.serving.outcome import TrafficKind
 from pilotage.serving.pair_sides import Side, moved_between, stable_side, walked_side
@@ -86,10 +87,7 @@ class ShadowArm:
 
     async def stop(self) -> None:
         """End; what waits is lost, and found missing by the reconciler."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await end(*self._tasks)
 
     def take(self, finished: Finished) -> None:
         """Take a request that has ended, when it was sampled. Returns at once, whatever happens."""

@@ -16,6 +16,7 @@ from typing import cast
 from pilotage.core.digest import Digest
 from pilotage.serving.acknowledge import Acknowledger
 from pilotage.serving.admissions import Admissions
+from pilotage.serving.ending import end
 from pilotage.serving.routing import Release
 from pilotage.serving.routing_watch import RoutingWatch
 from pilotage.store.engine import psycopg_url
@@ -74,7 +75,6 @@ async def route_follower(url: str, name: str) -> AsyncIterator[RouteFollower]:
     try:
         yield RouteFollower(watch, admissions)
     finally:
-        listening.cancel()
-        await asyncio.wait({listening})
+        await end(listening)
         await acknowledger.stop()
         await pool.close()
