@@ -17,16 +17,20 @@ from pilotage.adapters.keyring import Keyring
 from pilotage.app import Joined
 from pilotage.console.app import Console
 from pilotage.console.visit import Services
+from pilotage.control.call_session import call_session
 from pilotage.control.create_key import IssuedKey, KeyRequest, create_key
 from pilotage.control.instance import Instance
 from pilotage.control.ledger_checkpoint import prepare_ledger_key, sequence_now
 from pilotage.control.load_workspace import load_workspace
+from pilotage.control.make_cab_pack import CabPack, make_cab_pack
 from pilotage.control.refresh_corpus import RefreshResult, refresh_corpus
 from pilotage.control.review_version import accept_version
 from pilotage.control.seal_release import Sealed, seal_release
+from pilotage.control.session_questions import ask_question
 from pilotage.core.digest import Digest, digest_of
 from pilotage.core.ids import CorpusName, PersonId, WorkflowName, new_ulid
 from pilotage.core.reason import Refusal
+from pilotage.gate.session import Question, Session
 from pilotage.identity.principal import Principal
 from pilotage.identity.service_key import KeyKind
 from pilotage.jobs.rollout_reconciler import rollout_ports
@@ -179,6 +183,22 @@ class Bank:
         values = {"rollout": rollout, "digest": digest_of(body), "body": body, "at": self.clock.now()}
         with self.instance.engine.begin() as connection:
             connection.execute(_VERDICT, values)
+
+    def call_board(self) -> dict[str, str]:
+        """Call a session of the board about the release, with its pack and a question; return their names."""
+        pack = make_cab_pack(self.instance, actor=self.person("luis.ortega"), release=self.release)
+        assert isinstance(pack, CabPack)
+        called = call_session(self.instance, actor=self.person("arthur.bell"), releases=[self.release])
+        assert isinstance(called, Session)
+        asked = ask_question(
+            self.instance,
+            actor=self.person("arthur.bell"),
+            session=called.id,
+            release=self.release,
+            text="Who reads the answers in the first week?",
+        )
+        assert isinstance(asked, Question)
+        return {"session": called.id, "pack": pack.digest, "question": asked.id}
 
     def seal(self) -> Sealed:
         done = seal_release(self.instance, actor=self.person("maria.chen"), workflow="policy-assistant", note="First")

@@ -49,6 +49,7 @@ def grown(bank: Bank) -> dict[str, str]:
         "entry": str(entry),
         "gate": "cab",
         "rollout": bank.roll_out(),
+        **bank.call_board(),
     }
 
 
@@ -61,6 +62,8 @@ def test_a_page_stays_within_its_statements_and_bytes(bank: Bank, grown: dict[st
         answer = browser.get(address(entry, grown))
     assert answer.status in {200, 303}
     assert len(statements) <= 12, "\n".join(statements)
+    if answer.header("content-type") == "application/pdf":
+        return  # a file to keep carries its fonts; the limits below are of pages
     assert len(answer.body) < 250_000
     assert len(gzip.compress(answer.body, compresslevel=5)) < 40_000
 

@@ -48,6 +48,7 @@ def filled(bank: Bank) -> dict[str, str]:
         "entry": str(entry),
         "gate": "qa",
         "rollout": bank.roll_out(),
+        **bank.call_board(),
     }
 
 

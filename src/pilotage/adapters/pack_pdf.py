@@ -1,4 +1,4 @@
-"""A CAB pack as PDF, by ReportLab: no browser, no system library.
+"""A CAB pack, or minutes, as PDF, by ReportLab: no browser, no system library.
 
 Rule: the same layout as the page, so every number of the page stands in it; the same facts give the same bytes, without
 any time or random id. Fail mode: a character the embedded font lacks is written as its code point, never dropped.
@@ -44,9 +44,13 @@ _PADDING = (("LEFTPADDING", 3), ("RIGHTPADDING", 3), ("TOPPADDING", 2), ("BOTTOM
 
 
 def pack_pdf(facts: Mapping[str, Json]) -> bytes:
-    """Return the PDF of a facts record."""
+    """Return the PDF of a pack's facts."""
+    return layout_pdf(lay_out(facts))
+
+
+def layout_pdf(layout: Layout) -> bytes:
+    """Return the PDF of a layout."""
     _fonts()
-    layout = lay_out(facts)
     out = io.BytesIO()
     document = SimpleDocTemplate(
         out,
@@ -59,8 +63,7 @@ def pack_pdf(facts: Mapping[str, Json]) -> bytes:
         author="Pilotage",
         invariant=1,
     )
-    foot = dict(layout.head.rows).get("pack", "")
-    document.build(_story(layout), onFirstPage=_footer(foot), onLaterPages=_footer(foot))
+    document.build(_story(layout), onFirstPage=_footer(layout.foot), onLaterPages=_footer(layout.foot))
     return out.getvalue()
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from pilotage.api.operation import Operation
 from pilotage.api.operations import (
     answers,
+    cab,
     corpora,
     evaluations,
     gate_changes,
@@ -26,6 +27,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *gates.OPERATIONS,
     *gate_changes.OPERATIONS,
     *standards.OPERATIONS,
+    *cab.OPERATIONS,
     *evaluations.OPERATIONS,
     *golden.OPERATIONS,
     *rollouts.OPERATIONS,

@@ -13,15 +13,20 @@ from datetime import timedelta
 from pilotage.cli.demo_gates import EAST, STAGING, WORKFLOW, ReleasePath
 from pilotage.cli.demo_scene import agreed
 from pilotage.control.accept_risk import RiskText, accept_risk
+from pilotage.control.call_session import call_session
+from pilotage.control.close_session import close_session
 from pilotage.control.gate_duties import confirm_fact
 from pilotage.control.gate_status import gate_status
 from pilotage.control.make_cab_pack import make_cab_pack
+from pilotage.control.session_questions import answer_question, ask_question
 from pilotage.core.ids import PersonId, WorkflowName
 from pilotage.identity.roles import Role
 from pilotage.workspace.plan import Wave
 from pilotage.workspace.principals import local_principal
 
 _DISSENTER = Role.BUSINESS_LEADERSHIP
+_QUESTION = "Who helps a branch when the assistant and the old paper policy disagree?"
+_ANSWER = "The floor walkers of the first week, and the policy desk by telephone; the answer names its source."
 _DISSENT = "Branches have not rehearsed the first week; I would wait one more."
 
 
@@ -45,6 +50,8 @@ class Board:
     def decide(self) -> None:
         """Let the board vote: one seat dissents, under a risk acceptance, and the sponsor signs last."""
         path = self.path
+        chair = path.person(Role.IT_DIRECTOR)
+        session = agreed(call_session(path.instance, actor=chair, releases=[path.release]))
         made = agreed(make_cab_pack(path.instance, actor=path.person(Role.DEVOPS_LEAD), release=path.release))
         path.say("The board's pack", f"{made.digest[:19]}: generated from facts, nothing typed in.")
         board = path.instance.workspace.gates["cab"].pre.board
@@ -56,8 +63,17 @@ class Board:
             else:
                 path.cast("cab", seat, who, "approve")
         if self.has_dissent:
+            self._ask(session.id)
             self._accept_dissent()
         path.sign("cab", Role.EXECUTIVE_SPONSOR, comment="I read the dissent; the floor walkers answer it.")
+        closed = agreed(close_session(path.instance, actor=chair, session=session.id, note="Decided in one session."))
+        path.say("The board's session is closed", f"Its minutes, {str(closed.minutes)[:19]}, stand in the ledger.")
+
+    def _ask(self, session: str) -> None:
+        path = self.path
+        asker, answerer = path.person(_DISSENTER), path.person(Role.PRODUCT_OWNER)
+        asked = agreed(ask_question(path.instance, actor=asker, session=session, release=path.release, text=_QUESTION))
+        agreed(answer_question(path.instance, actor=answerer, session=session, question=asked.id, text=_ANSWER))
 
     def _accept_dissent(self) -> None:
         path = self.path

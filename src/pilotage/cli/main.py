@@ -6,6 +6,7 @@ import typer
 
 from pilotage.cli import (
     answer,
+    cab,
     corpus,
     drill,
     evaluate,
@@ -46,6 +47,7 @@ def make_app(runtime: Runtime) -> typer.Typer:
     evidence.register(app)
     gate.register(app)
     report.register(app)
+    cab.register(app)
     evaluate.register(app, runtime)
     suite.register(app, runtime)
     golden.register(app, runtime)

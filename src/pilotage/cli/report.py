@@ -18,7 +18,7 @@ from pilotage.control.make_cab_pack import CabPack, make_cab_pack
 from pilotage.control.risk_reports import risks_of
 from pilotage.core.reason import Refusal
 from pilotage.gate.pack_html import pack_html
-from pilotage.gate.pack_layout import Grid, Heading, Note, Pairs, lay_out
+from pilotage.gate.pack_layout import Grid, Heading, Layout, Note, Pairs, lay_out
 from pilotage.gate.risks import Risk
 
 Digest = Annotated[str, typer.Argument(metavar="DIGEST", help="Release, by digest or at least 8 of its hex digits.")]
@@ -55,7 +55,7 @@ def cab(
 def _render(out: Console, pack: CabPack, written: list[str]) -> None:
     state = "made and frozen now" if pack.created else "frozen before, and still true"
     if not written:
-        _print(out, pack)
+        print_layout(out, lay_out(pack.facts))
     out.print(f"[bold]{pack.digest}[/bold]  attempt {pack.attempt}, {state}")
     for name in pack.missing:
         out.print(f"[red]MISSING[/red] something in {name}")
@@ -63,8 +63,8 @@ def _render(out: Console, pack: CabPack, written: list[str]) -> None:
         out.print(f"written to {escape(path)}")
 
 
-def _print(out: Console, pack: CabPack) -> None:
-    layout = lay_out(pack.facts)
+def print_layout(out: Console, layout: Layout) -> None:
+    """Print what is laid out for paper on a terminal."""
     out.print(f"[bold]{escape(layout.title)}[/bold]")
     for block in (layout.head, *layout.blocks):
         match block:

@@ -106,12 +106,21 @@ def open_chain(connection: Connection, instance: Instance, stored: StoredRelease
 
 def open_to_look(connection: Connection, instance: Instance, stored: StoredRelease, now: datetime) -> Chain:
     """Read as `open_chain` does; a roster or policy not seen before is noted first, and everything read again."""
-    chain = open_chain(connection, instance, stored, now)
+    return open_all_to_look(connection, instance, [stored], now)[0]
+
+
+def open_all_to_look(
+    connection: Connection, instance: Instance, releases: Sequence[StoredRelease], now: datetime
+) -> tuple[Chain, ...]:
+    """Read as `open_chains` does, with the same care as `open_to_look`; nothing is read for no release."""
+    if not releases:
+        return ()
+    chains = open_chains(connection, instance, releases, now)
     declared = {seen_roster(instance.workspace).digest, seen_policy(instance.workspace).digest}
-    if declared <= chain.reading.snapshot.known:
-        return chain
+    if declared <= chains[0].reading.snapshot.known:
+        return chains
     notice_changes(connection, instance, now)
-    return open_chain(connection, instance, stored, now)
+    return open_chains(connection, instance, releases, now)
 
 
 def open_chains(

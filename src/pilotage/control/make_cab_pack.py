@@ -106,6 +106,16 @@ def make_cab_pack(instance: Instance, *, actor: Principal, release: str, gate: s
         return _made(pack, created=True)
 
 
+def kept_pack(instance: Instance, digest: str) -> StoredPack:
+    """Return a frozen pack by its digest; raise NotFound."""
+    with instance.engine.connect() as connection:
+        found = find_pack(connection, Digest(digest))
+    if found is None:
+        text = f"There is no pack {digest[:80]!r}."
+        raise NotFound("PACK_UNKNOWN", text, hint="See `pilotage report cab DIGEST`; write the whole digest.")
+    return found
+
+
 def _gate(instance: Instance, name: str) -> Gate:
     gate = instance.workspace.gates.get(name)
     if gate is None:

@@ -12,12 +12,13 @@ from pilotage.control.gate_case import Chain, open_to_look
 from pilotage.control.gate_chain import input_of, report_of
 from pilotage.control.gate_status import space_for
 from pilotage.control.instance import Instance
+from pilotage.core.digest import Digest
 from pilotage.core.ids import PersonId, new_ulid
 from pilotage.core.reason import Reason
 from pilotage.evidence.records import Evidence
 from pilotage.gate.binding import bind_of
 from pilotage.gate.eligibility import separation_problem, standing_problem
-from pilotage.gate.records import GateInput, Login, RiskAcceptance, Vote
+from pilotage.gate.records import Bound, GateInput, Login, RiskAcceptance, Vote
 from pilotage.gate.report import GateReport
 from pilotage.gate.vocabulary import Half, VoteDecision
 from pilotage.identity.principal import Principal, PrincipalKind
@@ -27,13 +28,22 @@ from pilotage.store.releases import StoredRelease, named_release
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """One role the person holds and the gate asks for. `problems`: why it may not be used; `unmet`: why not approve."""
+    """One role the person holds and the gate asks for. `problems`: why it may not be used; `unmet`: why not approve.
+
+    `bound` is what a vote in this role binds: after the board's result that is more than before it.
+    """
 
     role: Role
     is_seat: bool
+    bound: Bound
     checklist: tuple[str, ...]
     problems: tuple[Reason, ...]
     unmet: tuple[Reason, ...]
+
+    @property
+    def bind(self) -> Digest:
+        """The one digest of what a vote in this role binds."""
+        return bind_of(self.bound)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +65,12 @@ class GateView:
     changes: tuple[str, ...] = ()
 
     @property
+    def binds(self) -> frozenset[str]:
+        """Return the binds of today: of a vote on the board, and of one after its result."""
+        late = self.report.bind_after_board
+        return frozenset({self.report.bind} if late is None else {self.report.bind, late})
+
+    @property
     def last_of(self) -> dict[PersonId, Vote]:
         """Return each person's last vote."""
         return {vote.person: vote for vote in self.votes}
@@ -68,13 +84,18 @@ def view_gate(
         now = instance.clock.now()
         stored = named_release(connection, release)
         chain = open_to_look(connection, instance, stored, now)
-        where = space_for(instance, gate, space)
-        report = report_of(chain, gate, half=half, space=where)
-        given = input_of(chain, gate, half=half, space=where)
+        return view_in(chain, actor=actor, gate=gate, space=space, half=half)
+
+
+def view_in(chain: Chain, *, actor: Principal, gate: str, space: str | None = None, half: Half = Half.PRE) -> GateView:
+    """Return what a decision page shows of a gate, from what is read already."""
+    where = space_for(chain.instance, gate, space)
+    report = report_of(chain, gate, half=half, space=where)
+    given = input_of(chain, gate, half=half, space=where)
     current = tuple(item for item in chain.evidence if item.id in report.evidence)
     asked = tuple(dict.fromkeys((*(one.role for one in given.rules.signoffs), *_seats(given))))
     return GateView(
-        release=stored,
+        release=chain.stored,
         report=report,
         evidence=current,
         votes=given.votes,
@@ -83,7 +104,7 @@ def view_gate(
         asked=asked,
         documents=given.rules.documents,
         spaces=given.facts.spaces,
-        changes=tuple(one.statement(now) for one in chain.emergencies),
+        changes=tuple(one.statement(chain.now) for one in chain.emergencies),
     )
 
 
@@ -117,6 +138,7 @@ def _choice(role: Role, actor: Principal, given: GateInput, report: GateReport, 
     return Choice(
         role=role,
         is_seat=vote.is_seat,
+        bound=bound,
         checklist=next((one.checklist for one in given.rules.signoffs if one.role is role), ()),
         problems=tuple(one for one in found if one is not None),
         unmet=_unmet(report),

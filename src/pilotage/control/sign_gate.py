@@ -184,7 +184,7 @@ def _reasons(
 ) -> tuple[Reason, ...]:
     found: list[Reason] = []
     if vote.is_person and vote.delegated_from is None:
-        refusal = _vote_refusal(actor.roles | _stand_in_roles(vote, given), vote.gate)
+        refusal = vote_refusal(actor.roles | _stand_in_roles(vote, given), vote.gate)
         found += [] if refusal is None else refusal.reasons
     if not _is_asked(vote, given):
         text = f"Gate {vote.gate} asks for no {vote.role.value}."
@@ -206,7 +206,7 @@ def _reasons(
     return tuple(found)
 
 
-def _vote_refusal(roles: frozenset[Role], gate: str) -> Refusal | None:
+def vote_refusal(roles: frozenset[Role], gate: str) -> Refusal | None:
     """Return why nobody with these roles votes there.
 
     A gate of the workspace's own is open to who votes anywhere: which of them it asks for stands in its file.

@@ -1,4 +1,4 @@
-"""A CAB pack as one HTML page that prints well: no script, nothing loaded, every text escaped.
+"""A CAB pack, or minutes, as one HTML page that prints well: no script, nothing loaded, every text escaped.
 
 Rule: the same facts give the same bytes. Fail mode: none; what is missing is printed as `MISSING`.
 """
@@ -10,7 +10,7 @@ from html import escape
 
 from pilotage.core.canonical import Json
 from pilotage.gate.pack import MISSING
-from pilotage.gate.pack_layout import Block, Grid, Heading, Note, Pairs, lay_out
+from pilotage.gate.pack_layout import Block, Grid, Heading, Layout, Note, Pairs, lay_out
 
 _STYLE = """
 :root{color-scheme:light}
@@ -33,8 +33,12 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def pack_html(facts: Mapping[str, Json]) -> str:
-    """Return the page of a facts record."""
-    layout = lay_out(facts)
+    """Return the page of a pack's facts."""
+    return layout_html(lay_out(facts))
+
+
+def layout_html(layout: Layout) -> str:
+    """Return the page of a layout."""
     body = "\n".join(_block(block) for block in layout.blocks)
     title = escape(layout.title)
     return (

@@ -48,6 +48,7 @@ _ORDER: Mapping[str, int] = MappingProxyType(
                 *("steps", "preflight", "triggers", "drills", "procedure", "board", "signers", "accepted", "dissent"),
                 *("unit", "direction", "baseline", "baseline_date", "target", "metric", "objective", "days"),
                 *("rota", "primary", "secondary", "days_covered", "currency", "monthly_limit", "digest", "authors"),
+                *("question", "asked_by", "asked_at", "answer", "answered_by", "answered_at", "at", "given", "counts"),
             )
         )
     }
@@ -90,11 +91,17 @@ Block: TypeAlias = Heading | Pairs | Grid | Note
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """A pack as it is printed: its title, what stands under it, and the blocks in order."""
+    """A pack or minutes as printed: title, what stands under it, and the blocks in order."""
 
     title: str
     head: Pairs
     blocks: tuple[Block, ...]
+
+    @property
+    def foot(self) -> str:
+        """The digest of what is printed, for the foot of each page."""
+        rows = dict(self.head.rows)
+        return rows.get("pack") or rows.get("minutes", "")
 
 
 def lay_out(facts: Mapping[str, Json]) -> Layout:
@@ -119,6 +126,19 @@ def _head(facts: Mapping[str, Json]) -> Pairs:
     if facts.get("local_demo") is True:
         rows.append(("identity", "local demo: people are not proven by an identity provider"))
     return Pairs(rows=tuple(rows))
+
+
+def section_of(facts: Mapping[str, Json], section: Section) -> tuple[Block, ...]:
+    """Return the blocks of one section, for a page that shows a part of a pack."""
+    sections = facts.get("sections")
+    known = sections if isinstance(sections, Mapping) else {}
+    return tuple(_blocks(known.get(section.value, "MISSING"), level=2))
+
+
+def blocks_of(rows: Sequence[Json]) -> tuple[Block, ...]:
+    """Return rows as they are printed: lines for plain texts, else a table."""
+    plain = [row for row in rows if not isinstance(row, Mapping)]
+    return tuple(Note(text=text_of(row)) for row in plain) if plain else tuple(_of_rows(rows, level=3))
 
 
 def _blocks(value: Json, *, level: int) -> Iterator[Block]:

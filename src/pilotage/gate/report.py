@@ -12,6 +12,7 @@ from pilotage.core.digest import Digest
 from pilotage.core.ids import PersonId
 from pilotage.core.reason import Outcome, Reason
 from pilotage.evidence.records import Severity
+from pilotage.gate.binding import bind_of
 from pilotage.gate.records import Bound
 from pilotage.gate.vocabulary import GateStatus, Half
 from pilotage.identity.roles import Role
@@ -146,6 +147,11 @@ class GateReport:
     board_ok: bool | None = None
     after_board: Bound | None = None
 
+    @property
+    def bind_after_board(self) -> Digest | None:
+        """What a vote binds that is given after the board's result; None where there is no such vote."""
+        return None if self.after_board is None else bind_of(self.after_board)
+
     def as_json(self) -> dict[str, Json]:
         """Return the documented result of `pilotage gate status`."""
         return {
@@ -158,6 +164,7 @@ class GateReport:
             "criteria": [criterion.as_json() for criterion in self.criteria],
             "signoffs": [signoff.as_json() for signoff in self.signoffs],
             "bind": self.bind,
+            "bind_after_board": self.bind_after_board,
             "evidence": list(self.evidence),
             "acceptances": list(self.acceptances),
         }

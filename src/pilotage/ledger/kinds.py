@@ -72,6 +72,11 @@ class EntryKind(StrEnum):
     GATE_STANDARD_DECLARED = "gate.standard_declared"
     GATE_CONFIRMED = "gate.confirmed"
     GATE_PACK_FROZEN = "gate.pack_frozen"
+    GATE_SESSION_CALLED = "gate.session_called"
+    GATE_SESSION_ITEM_ADDED = "gate.session_item_added"
+    GATE_SESSION_CLOSED = "gate.session_closed"
+    GATE_QUESTION_ASKED = "gate.question_asked"
+    GATE_QUESTION_ANSWERED = "gate.question_answered"
 
     DEPLOYMENT_PROMOTED = "deployment.promoted"
     DEPLOYMENT_ROLLED_BACK = "deployment.rolled_back"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -44,6 +44,13 @@ def find_pack(connection: Connection, digest: Digest) -> StoredPack | None:
     """Return a pack by its digest; IntegrityError when its bytes are not what the digest says."""
     row = connection.execute(select(cab_pack).where(cab_pack.c.digest == digest)).mappings().first()
     return None if row is None else _stored(row)
+
+
+def find_packs(connection: Connection, digests: Collection[Digest]) -> dict[Digest, StoredPack]:
+    """Return packs by digest; raises as `find_pack` does."""
+    query = select(cab_pack).where(cab_pack.c.digest.in_(list(digests)))
+    found = [_stored(row) for row in connection.execute(query).mappings()]
+    return {one.digest: one for one in found}
 
 
 def _stored(row: RowMapping) -> StoredPack:

@@ -135,6 +135,12 @@ def releases_of(connection: Connection, workflow: WorkflowName | None = None) ->
     return tuple(_stored(row) for row in connection.execute(query).mappings())
 
 
+def releases_named(connection: Connection, digests: Collection[Digest]) -> dict[Digest, StoredRelease]:
+    """Return releases by digest; those that are not there are left out."""
+    query = select(release).where(release.c.digest.in_(list(digests)))
+    return {Digest(row["digest"]): _stored(row) for row in connection.execute(query).mappings()}
+
+
 def head_of(connection: Connection, workflow: WorkflowName) -> StoredRelease | None:
     """Return the newest release of a workflow that is not revoked: nothing follows a revoked one."""
     query = select(release).where(release.c.workflow == workflow, release.c.state != str(ReleaseState.REVOKED))

@@ -12,9 +12,9 @@ from typing import Final
 from pilotage.console.reply import Page, Redirect, Reply
 from pilotage.console.visit import Visit
 from pilotage.console.words import Status, criterion_status, gate_status
-from pilotage.control.accept_risk import RiskText, accept_risk
+from pilotage.control.accept_risk import Accepted, RiskText, accept_risk
 from pilotage.control.preview_vote import GateView, view_gate
-from pilotage.control.sign_gate import Ballot, sign_gate
+from pilotage.control.sign_gate import Ballot, Signed, sign_gate
 from pilotage.core.errors import UsageError
 from pilotage.core.reason import Outcome, Reason, Refusal
 from pilotage.gate.report import CriterionResult, GateReport
@@ -36,8 +36,8 @@ def show_gate(visit: Visit) -> Page:
         "rows": [(one, word_of(one), _shown(one)) for one in report.criteria],
         "names": {item.id: item for item in view.evidence},
         "is_grave": report.gate in GRAVE_GATES,
-        "may_not_accept": _may_not_accept(visit),
-        "risk_template": _risk_template(view),
+        "may_not_accept": may_not_accept(visit),
+        "risk_template": risk_template(view),
         "seats": [one for one in report.signoffs if one.is_seat],
         "signoffs": [one for one in report.signoffs if not one.is_seat],
         "space": visit.query.get("space", ""),
@@ -79,29 +79,35 @@ def _shown(one: CriterionResult) -> Mapping[str, str]:
 def vote(visit: Visit) -> Reply | Refusal:
     """Record a decision, bound to what the page showed."""
     gate, digest = visit.params["gate"], visit.params["digest"]
-    if not visit.typed("role"):
+    done = cast_vote(visit, gate, digest, is_grave=gate in GRAVE_GATES)
+    return done if isinstance(done, Refusal) else Redirect(to=f"/releases/{digest}/gates/{gate}{_query(visit)}#votes")
+
+
+def cast_vote(visit: Visit, gate: str, digest: str, *, is_grave: bool) -> Signed | Refusal:
+    """Record the decision that a form of any page holds; a grave one needs the release's first digits, typed."""
+    role = visit.typed("role")
+    if not role:
         raise UsageError("ROLE_MISSING", "Choose the role in which you decide.")
     if not visit.typed("decision"):
         raise UsageError("DECISION_MISSING", "Choose approve, reject or abstain.")
-    if gate in GRAVE_GATES:
+    if is_grave:
         _check_typed(visit, digest)
     signed_in = visit.signed_in
     ballot = Ballot(
         gate=gate,
-        role=visit.typed("role"),
+        role=role,
         decision=visit.typed("decision"),
         comment=visit.typed("comment"),
         checklist={
             name.removeprefix("check."): value for name, value in visit.form.items() if name.startswith("check.")
         },
-        bind=visit.typed("bind"),
+        bind=visit.typed(f"bind.{role}"),
         half=Half.PRE,
         space=visit.typed("space") or None,
         nonce=visit.typed("key"),
         login=None if signed_in is None else signed_in.login,
     )
-    done = sign_gate(visit.instance, actor=visit.actor, release=digest, ballot=ballot)
-    return done if isinstance(done, Refusal) else Redirect(to=f"/releases/{digest}/gates/{gate}{_query(visit)}#votes")
+    return sign_gate(visit.instance, actor=visit.actor, release=digest, ballot=ballot)
 
 
 def is_grave(visit: Visit) -> bool:
@@ -112,11 +118,16 @@ def is_grave(visit: Visit) -> bool:
 def accept(visit: Visit) -> Reply | Refusal:
     """Accept a documented risk, from the text the form holds."""
     gate, digest = visit.params["gate"], visit.params["digest"]
+    done = accept_typed(visit, gate, digest)
+    return done if isinstance(done, Refusal) else Redirect(to=f"/releases/{digest}/gates/{gate}{_query(visit)}#risks")
+
+
+def accept_typed(visit: Visit, gate: str, digest: str) -> Accepted | Refusal:
+    """Accept the risk that a form of any page holds."""
     _check_typed(visit, digest)
     login = None if visit.signed_in is None else visit.signed_in.login
     text = RiskText(data=visit.typed("risk").encode(), login=login)
-    done = accept_risk(visit.instance, actor=visit.actor, release=digest, gate=gate, text=text)
-    return done if isinstance(done, Refusal) else Redirect(to=f"/releases/{digest}/gates/{gate}{_query(visit)}#risks")
+    return accept_risk(visit.instance, actor=visit.actor, release=digest, gate=gate, text=text)
 
 
 def _query(visit: Visit) -> str:
@@ -131,13 +142,14 @@ def _check_typed(visit: Visit, digest: str) -> None:
         raise UsageError("CONFIRMATION", message)
 
 
-def _may_not_accept(visit: Visit) -> tuple[Reason, ...]:
+def may_not_accept(visit: Visit) -> tuple[Reason, ...]:
+    """Return why this person accepts no risk of any severity; nothing when they may accept some."""
     refusals = [may(visit.actor.roles, Action.ACCEPT_RISK, within=level) for level in ("low", "medium", "high")]
     missing = [refusal for refusal in refusals if refusal is not None]
     return missing[-1].reasons if len(missing) == len(refusals) else ()
 
 
-def _risk_template(view: GateView) -> str:
+def risk_template(view: GateView) -> str:
     """Return a risk file to fill in: the criteria and seats that stand open."""
     report: GateReport = view.report
     open_ = [one.id for one in report.criteria if not one.holds and one.accept != "never"]

@@ -1,7 +1,7 @@
-"""Rosters, policies, attempts, votes, risk acceptances, delegations, packs and emergencies.
+"""Rosters, policies, attempts, votes, risk acceptances, delegations, packs, emergencies and sessions of a board.
 
 Mirror of the `gates` part of the schema; what each column means stands in `store/migrations/sql/` (0002_gates.sql,
-0008_emergencies.sql, 0017_standard_changes.sql).
+0008_emergencies.sql, 0017_standard_changes.sql, 0018_board_sessions.sql).
 """
 
 from __future__ import annotations
@@ -170,6 +170,49 @@ emergency_change = Table(
 )
 Index("emergency_change_release", emergency_change.c.release, emergency_change.c.opened_at)
 Index("emergency_change_workflow", emergency_change.c.workflow, emergency_change.c.opened_at)
+
+board_session = Table(
+    "board_session",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("gate", Text, nullable=False),
+    Column("starts_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("called_by", Text, nullable=False),
+    Column("called_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("closed_at", TIMESTAMP(timezone=True)),
+    Column("closed_by", Text),
+    Column("minutes", LargeBinary),
+    Column("minutes_digest", Text),
+    CheckConstraint("(closed_at IS NULL) = (minutes IS NULL) AND (minutes IS NULL) = (minutes_digest IS NULL)"),
+)
+Index("board_session_start", board_session.c.starts_at)
+
+board_item = Table(
+    "board_item",
+    metadata,
+    Column("session", Text, ForeignKey("board_session.id"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("release", Text, ForeignKey("release.digest"), nullable=False),
+    Column("added_by", Text, nullable=False),
+    Column("added_at", TIMESTAMP(timezone=True), nullable=False),
+    UniqueConstraint("session", "release"),
+)
+Index("board_item_release", board_item.c.release)
+
+board_question = Table(
+    "board_question",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("session", Text, ForeignKey("board_session.id"), nullable=False),
+    Column("release", Text, ForeignKey("release.digest"), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    Column("asked_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("answer", Text, nullable=False, server_default=sql("''")),
+    Column("answered_by", Text),
+    Column("answered_at", TIMESTAMP(timezone=True)),
+)
+Index("board_question_session", board_question.c.session, board_question.c.asked_at)
 
 stated_fact = Table(
     "stated_fact",

@@ -1,0 +1,184 @@
+"""The CAB page: a session is called, asked, voted in and closed by forms alone, with the gate's own reasons."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+from tests.console.asking import FakeAsking
+from tests.console.browser import Answer, Browser
+from tests.console.conftest import Bank
+from tests.control.gate_world import CAB, SEAT_ROLES, SEATS, GateWorld, gate_world
+
+from pilotage.adapters.keyring import Keyring
+from pilotage.console.app import Console
+from pilotage.console.visit import Services
+from pilotage.control.sign_gate import Signed
+from pilotage.gate.vocabulary import GateStatus
+from pilotage.jobs.rollout_reconciler import rollout_ports
+from pilotage.workspace.gate import Binding
+
+pytestmark = pytest.mark.store
+CHAIR, LEADER, SPONSOR = SEATS[0], SEATS[1], "helena.stroud"
+DISSENT = "Branches have <not> rehearsed the first week."
+
+
+class Room:
+    """A board's room: the world, its people's browsers, and the release as pages name it."""
+
+    def __init__(self, world: GateWorld, site: Bank) -> None:
+        self.world, self.site = world, site
+        self.short = world.release.removeprefix("sha256:")[:12]
+
+    def browser(self, name: str) -> Browser:
+        found = Browser(application=self.site.console)
+        answer = found.post("/login", {"local_key": self.site.key(name).text, "next": "/workflows"})
+        assert answer.status == 303, answer.words
+        return found
+
+    def call(self) -> str:
+        """Call a session by the form; return its address."""
+        chair = self.browser(CHAIR)
+        fields = chair.get("/cab").fields("/cab") | {f"release.{self.short}": "yes"}
+        answer = chair.post("/cab", fields)
+        assert answer.status == 303, answer.words
+        return answer.header("location")
+
+    def vote(self, name: str, where: str, decision: str, role: str, comment: str = "Read it all.") -> Answer:
+        browser = self.browser(name)
+        fields = browser.get(where).fields(f"{where}/votes")
+        typed = {"role": role, "decision": decision, "comment": comment, "confirmed": self.short[:8]}
+        return browser.post(f"{where}/votes", fields | typed)
+
+
+@pytest.fixture
+def room(engine: Engine, tmp_path: Path) -> Room:
+    with engine.begin() as connection:
+        connection.execute(text("TRUNCATE board_session, console_session, service_key, console_form CASCADE"))
+    world = gate_world(engine)
+    world.declare(gates={**world.workspace.gates, "cab": replace(CAB, binds=(Binding.CAB_PACK,))})
+    keyring = Keyring.open(tmp_path, {}, create=True)
+    instance, clock = replace(world.instance, keyring=keyring), world.inner.clock
+    asking = FakeAsking(clock)
+    services = Services(instance=instance, reading=instance, redact=str, asking=asking, ports=rollout_ports())
+    return Room(world, Bank(instance=instance, clock=clock, asking=asking, console=Console(services)))
+
+
+def test_a_session_goes_from_its_call_to_its_minutes_by_forms_alone(room: Room) -> None:
+    where = room.call()
+    chair = room.browser(CHAIR)
+    page = chair.get(where)
+    assert "1 release on the agenda" in page.words
+    assert room.vote(LEADER, where, "reject", "business-leadership", DISSENT).status == 303
+    for name, role in zip(SEATS, SEAT_ROLES, strict=True):
+        if name != LEADER:
+            answer = room.vote(name, where, "approve", role.value)
+            assert answer.status == 303, answer.words
+    page = room.browser(SPONSOR).get(where)
+    assert "Branches have &lt;not&gt; rehearsed the first week." in page.text
+    assert page.text.index('id="dissent"') < page.text.index('id="decide"')
+    assert "Not covered by an accepted risk." in page.words
+    asked = chair.post(f"{where}/questions", chair.get(where).fields(f"{where}/questions") | {"question": "Who reads?"})
+    assert asked.header("location") == f"{where}?item=1#questions"
+    closed = chair.post(f"{where}/minutes", chair.get(where).fields(f"{where}/minutes") | {"note": "Next week."})
+    assert closed.header("location") == f"{where}/minutes"
+    minutes = chair.get(f"{where}/minutes")
+    for words in ("Minutes of the cab session", "not", "rehearsed", "Who reads?", "unanswered", "Next week."):
+        assert words in minutes.words
+    assert chair.get(f"{where}/minutes/pdf").body.startswith(b"%PDF-")
+    assert "Closed" in chair.get(where).words
+    assert chair.get(where).page.css_first(f'form[action="{where}/minutes"]') is None
+
+
+def test_the_sponsor_signs_after_the_board_on_what_the_page_showed(room: Room) -> None:
+    where = room.call()
+    for name, role in zip(SEATS, SEAT_ROLES, strict=True):
+        assert isinstance(room.world.sign(name, "cab", role), Signed)
+    room.world.inner.clock.advance(timedelta(minutes=1))
+    page = room.browser(SPONSOR).get(where)
+    assert "Result of the board" in page.words
+    answer = room.vote(SPONSOR, where, "approve", "executive-sponsor")
+    assert answer.status == 303, answer.words
+    assert room.world.status("cab").status is GateStatus.APPROVED
+    assert "on what was there then" not in room.browser(CHAIR).get(where).words
+
+
+def test_a_vote_binds_what_was_shown_and_is_refused_when_it_moved(room: Room) -> None:
+    where = room.call()
+    chair = room.browser(CHAIR)
+    fields = chair.get(where).fields(f"{where}/votes")
+    room.world.attach(
+        ("tests.regression", b'<testsuite tests="2"><testcase name="a"/><testcase name="b"/></testsuite>')
+    )
+    typed = {"role": "it-director", "decision": "approve", "confirmed": room.short[:8], "comment": "Kept words."}
+    answer = chair.post(f"{where}/votes", fields | typed)
+    assert answer.status == 409
+    assert "VOTE_BIND_MISMATCH" in answer.words
+    assert "Kept words." in answer.text
+    assert "Nothing was recorded." in answer.words
+
+
+def test_a_vote_of_the_board_asks_for_the_digits_and_a_fresh_sign_in(room: Room) -> None:
+    where = room.call()
+    chair = room.browser(CHAIR)
+    fields = chair.get(where).fields(f"{where}/votes")
+    typed = fields | {"role": "it-director", "decision": "approve", "confirmed": "00000000"}
+    answer = chair.post(f"{where}/votes", typed)
+    assert answer.status == 422
+    assert f"Type {room.short[:8]}" in answer.words
+    room.world.inner.clock.advance(timedelta(minutes=16))
+    again = chair.post(f"{where}/votes", typed | {"confirmed": room.short[:8]})
+    assert "/login" in again.text
+    assert room.world.rows()["gate_vote"] == 0
+
+
+def test_who_may_not_act_sees_why_and_is_refused_all_the_same(room: Room) -> None:
+    where = room.call()
+    author = room.browser("maria.chen")
+    page = author.get(where)
+    assert page.page.css_first("#why-close") is not None
+    fields = page.fields(f"{where}/minutes")
+    answer = author.post(f"{where}/minutes", fields)
+    assert answer.status == 403
+    assert "NOT_PERMITTED" in answer.words
+    called = author.post("/cab", author.get("/cab").fields("/cab"))
+    assert called.status == 403
+    assert author.get("/cab").page.css_first("#why-call") is not None
+
+
+def test_a_missing_pack_is_made_from_the_page_and_read_there(room: Room) -> None:
+    where = room.call()
+    chair = room.browser(CHAIR)
+    page = chair.get(where)
+    assert "No pack was made for this attempt." in page.words
+    made = chair.post(f"{where}/packs", page.fields(f"{where}/packs"))
+    assert made.header("location") == f"{where}?item=1#pack"
+    link = chair.get(where).page.css_first('a[href^="/packs/"]')
+    assert link is not None
+    pack = chair.get(link.attributes["href"] or "")
+    assert "MISSING" in pack.words
+    assert "Risk register" in pack.words
+
+
+def test_an_unknown_session_or_pack_is_not_there_and_a_wrong_item_is_the_first(room: Room) -> None:
+    where, chair = room.call(), room.browser(CHAIR)
+    assert chair.get("/cab/none").status == 404
+    assert chair.get("/cab/none/minutes").status == 404
+    assert chair.get("/packs/sha256:00").status == 404
+    for item in ("7", "x", "-1", "99999999999"):
+        assert chair.get(f"{where}?item={item}").status == 200
+
+
+def test_a_typed_time_is_read_or_refused_with_how_to_write_it(room: Room) -> None:
+    chair = room.browser(CHAIR)
+    fields = chair.get("/cab").fields("/cab")
+    answer = chair.post("/cab", fields | {"starts_at": "tomorrow"})
+    assert answer.status == 422
+    assert "Write it as 2026-11-26 14:00" in answer.words
+    later = room.world.inner.clock.now() + timedelta(days=1)
+    called = chair.post("/cab", fields | {"starts_at": f"{later:%Y-%m-%d %H:%M}"})
+    assert called.status == 303
+    assert "A vote may be given before it." in chair.get(called.header("location")).words
