@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from tests.console.asking import FakeAsking
 from tests.console.browser import Answer, Browser
 from tests.console.conftest import Bank
-from tests.control.gate_world import CAB, SEAT_ROLES, SEATS, GateWorld, gate_world
+from tests.control.gate_world import CAB, SEAT_ROLES, SEATS, GateWorld, gate_world, junit
 
 from pilotage.adapters.keyring import Keyring
 from pilotage.console.app import Console
@@ -110,9 +110,8 @@ def test_a_vote_binds_what_was_shown_and_is_refused_when_it_moved(room: Room) ->
     where = room.call()
     chair = room.browser(CHAIR)
     fields = chair.get(where).fields(f"{where}/votes")
-    room.world.attach(
-        ("tests.regression", b'<testsuite tests="2"><testcase name="a"/><testcase name="b"/></testsuite>')
-    )
+    room.world.inner.clock.advance(timedelta(minutes=1))
+    room.world.attach(("tests.regression", junit(passed=4)))
     typed = {"role": "it-director", "decision": "approve", "confirmed": room.short[:8], "comment": "Kept words."}
     answer = chair.post(f"{where}/votes", fields | typed)
     assert answer.status == 409
