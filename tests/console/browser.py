@@ -78,12 +78,23 @@ class Browser:
                 self.cookies[key] = rest.partition(";")[0]
         return found
 
-    def stream(self, path: str, *, most: int, method: str = "GET", fields: dict[str, str] | None = None) -> list[str]:
+    def stream(
+        self,
+        path: str,
+        *,
+        most: int,
+        method: str = "GET",
+        fields: dict[str, str] | None = None,
+        last_event_id: str | None = None,
+    ) -> list[str]:
         """Follow a stream of events until `most` of them came or it ended, then leave."""
-        return asyncio.run(self._stream(method, path, fields or {}, most))
+        known = {} if last_event_id is None else {"last-event-id": last_event_id}
+        return asyncio.run(self._stream(method, path, fields or {}, most, known))
 
-    async def _stream(self, method: str, path: str, fields: dict[str, str], most: int) -> list[str]:
-        headers = {"accept": "text/event-stream", "content-type": "application/x-www-form-urlencoded"}
+    async def _stream(
+        self, method: str, path: str, fields: dict[str, str], most: int, known: dict[str, str]
+    ) -> list[str]:
+        headers = {"accept": "text/event-stream", "content-type": "application/x-www-form-urlencoded", **known}
         scope = self._scope(method, path, headers | {"origin": self.origin or ""})
         events: list[str] = []
         enough = asyncio.Event()

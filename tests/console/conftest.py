@@ -209,7 +209,11 @@ class Bank:
 @pytest.fixture(scope="module")
 def bank(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Bank:
     """The sample bank with its policies published and one release sealed."""
-    folder = tmp_path_factory.mktemp("bank")
+    return make_bank(engine, tmp_path_factory.mktemp("bank"))
+
+
+def make_bank(engine: Engine, folder: Path) -> Bank:
+    """Return the sample bank in this folder, with its policies published and one release sealed."""
     root, home = folder / "workspace", folder / "home"
     shutil.copytree(ROOT / "examples" / "northlake-bank", root)
     clock = SimulatedClock()

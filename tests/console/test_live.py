@@ -4,29 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
 
 import pytest
 from tests.console.conftest import Bank
 
-from pilotage.console.live import PER_PERSON, LiveBoard
+from pilotage.console.events import event_bytes
+from pilotage.console.live import PER_PERSON, LiveBoard, Source
+from pilotage.store.live_events import LiveEvent, events_after, publish_event
 
 
 class _World:
-    """Something that is looked at: `version` changes it, `is_gone` ends the viewer's permission."""
+    """Something that is looked at: `change` makes it another, `is_gone` ends the viewer's permission."""
 
     def __init__(self) -> None:
-        self.number = 0
+        self.events = [LiveEvent(id=7, body="region 0")]
         self.is_gone = False
-        self.sent: list[tuple[str, str]] = []
+        self.sent: list[tuple[str, str, str]] = []
 
-    async def send(self, event: str, data: str) -> None:
-        self.sent.append((event, data))
+    def change(self) -> None:
+        self.events.append(LiveEvent(id=self.events[-1].id + 2, body=f"region {len(self.events)}"))
 
-    def version(self) -> str:
-        return str(self.number)
+    async def send(self, event: str, data: str, identifier: str = "") -> None:
+        self.sent.append((event, data, identifier))
 
-    def render(self) -> str | None:
-        return None if self.is_gone else f"region {self.number}"
+    @property
+    def source(self) -> Source:
+        return Source(
+            key="a",
+            version=lambda: str(len(self.events)),
+            newest=lambda: self.events[-1],
+            after=self.after,
+            is_allowed=lambda: not self.is_gone,
+        )
+
+    def after(self, last: int) -> list[LiveEvent] | None:
+        if last not in {one.id for one in self.events}:
+            return None
+        return [one for one in self.events if one.id > last]
 
 
 async def _until(world: _World, count: int) -> None:
@@ -36,43 +51,74 @@ async def _until(world: _World, count: int) -> None:
 
 
 def test_a_change_is_sent_once_to_everybody_who_looks_and_the_end_is_said() -> None:
-    async def story() -> list[tuple[str, str]]:
+    async def story() -> list[tuple[str, str, str]]:
         board, world = LiveBoard(look_s=0.005), _World()
         one, two = (
-            asyncio.ensure_future(
-                board.follow(world.send, key="a", person=name, version=world.version, render=world.render)
-            )
-            for name in ("ada", "ben")
+            asyncio.ensure_future(board.follow(world.send, world.source, person=name)) for name in ("ada", "ben")
         )
         await _until(world, 2)
-        world.number = 1
+        world.change()
         await _until(world, 4)
         world.is_gone = True
-        world.number = 2
+        world.change()
         async with asyncio.timeout(10):
             await asyncio.gather(one, two)
         return world.sent
 
     sent = asyncio.run(story())
     assert sent == [
-        ("region", "region 0"),
-        ("region", "region 0"),
-        ("region", "region 1"),
-        ("region", "region 1"),
-        ("gone", ""),
-        ("gone", ""),
+        ("region", "region 0", "7"),
+        ("region", "region 0", "7"),
+        ("region", "region 1", "9"),
+        ("region", "region 1", "9"),
+        ("gone", "", ""),
+        ("gone", "", ""),
     ]
+
+
+@pytest.mark.parametrize("cut", range(6))
+def test_wherever_a_stream_is_cut_the_browser_misses_nothing_and_sees_nothing_twice(cut: int) -> None:
+    async def story() -> list[str]:
+        board, world = LiveBoard(look_s=0.005), _World()
+        first = asyncio.ensure_future(board.follow(world.send, world.source, person="ada"))
+        await _until(world, 1)
+        for _ in range(cut):
+            world.change()
+            await _until(world, len(world.events))
+        first.cancel()
+        await asyncio.wait([first])
+        for _ in range(3):
+            world.change()
+        last = int(world.sent[-1][2])
+        again = asyncio.ensure_future(board.follow(world.send, world.source, person="ada", last=last))
+        await _until(world, len(world.events))
+        world.change()
+        await _until(world, len(world.events))
+        again.cancel()
+        await asyncio.wait([again])
+        return [identifier for _, _, identifier in world.sent]
+
+    assert asyncio.run(story()) == [str(7 + 2 * number) for number in range(cut + 5)]
+
+
+@pytest.mark.parametrize("last", [None, 3, 8])
+def test_who_comes_back_with_an_id_nobody_kept_gets_the_whole_region(last: int | None) -> None:
+    async def story() -> list[tuple[str, str, str]]:
+        board, world = LiveBoard(look_s=0.005), _World()
+        world.change()
+        one = asyncio.ensure_future(board.follow(world.send, world.source, person="ada", last=last))
+        await _until(world, 1)
+        one.cancel()
+        await asyncio.wait([one])
+        return world.sent
+
+    assert asyncio.run(story()) == [("region", "region 1", "9")]
 
 
 def test_a_person_holds_at_most_five_streams_and_gets_them_back() -> None:
     async def story() -> tuple[bool, bool]:
         board, world = LiveBoard(look_s=0.005), _World()
-        open_ = [
-            asyncio.ensure_future(
-                board.follow(world.send, key="a", person="ada", version=world.version, render=world.render)
-            )
-            for _ in range(PER_PERSON)
-        ]
+        open_ = [asyncio.ensure_future(board.follow(world.send, world.source, person="ada")) for _ in range(PER_PERSON)]
         await _until(world, PER_PERSON)
         full = board.has_room("ada")
         for one in open_:
@@ -83,6 +129,54 @@ def test_a_person_holds_at_most_five_streams_and_gets_them_back() -> None:
     assert asyncio.run(story()) == (False, True)
 
 
+def test_an_event_carries_its_id_and_every_line_of_its_data() -> None:
+    assert event_bytes("region", "a\nb", "7") == b"event: region\nid: 7\ndata: a\ndata: b\n\n"
+    assert event_bytes("gone", "") == b"event: gone\ndata: \n\n"
+
+
+@pytest.mark.store
+def test_events_of_a_stream_rise_a_state_is_one_event_and_ten_minutes_are_kept(bank: Bank) -> None:
+    start = bank.clock.now()
+
+    def publish(state: str, body: str, minutes: int) -> LiveEvent:
+        with bank.instance.engine.begin() as connection:
+            now = start + timedelta(minutes=minutes)
+            return publish_event(connection, "s", version=lambda: state, body=lambda: body, now=now)
+
+    first = publish("1", "one", 0)
+    assert publish("1", "never rendered", 1) == first
+    assert publish("1b", "one", 1) == first  # another state that looks the same is nothing new to see
+    second, third = publish("2", "two", 2), publish("3", "three", 3)
+    assert first.id < second.id < third.id
+    with bank.instance.engine.begin() as connection:
+        assert events_after(connection, "s", first.id) == (second, third)
+        assert events_after(connection, "s", third.id) == ()
+        assert events_after(connection, "s", third.id + 1) is None
+        assert events_after(connection, "other", first.id) is None
+    fourth = publish("4", "four", 13)
+    with bank.instance.engine.begin() as connection:
+        assert events_after(connection, "s", second.id) is None
+        assert events_after(connection, "s", third.id) == (fourth,)
+
+
+@pytest.mark.store
+def test_a_browser_that_lost_its_stream_gets_each_verdict_it_missed(bank: Bank) -> None:
+    rollout = bank.roll_out()
+    browser, address = bank.browser("luis.ortega"), f"/live/rollouts/{rollout}"
+    (first,) = browser.stream(address, most=1)
+    last = first.split("\n")[1].removeprefix("id: ")
+    bank.judge(rollout, x=4, n=3000)
+    (missed,) = bank.browser("omar.haddad").stream(address, most=1)
+    bank.judge(rollout, x=5, n=4000)
+    resumed = browser.stream(address, most=2, last_event_id=last)
+    assert resumed[0] == missed
+    assert "5 of 4000" in resumed[1]
+    by_address = browser.stream(f"{address}?after={last}", most=2)
+    assert by_address == resumed
+    (whole,) = browser.stream(f"{address}?after=x", most=1)
+    assert whole == resumed[1]
+
+
 @pytest.mark.store
 def test_what_is_streamed_is_byte_for_byte_the_region_of_the_page(bank: Bank) -> None:
     rollout = bank.roll_out()
@@ -91,7 +185,8 @@ def test_what_is_streamed_is_byte_for_byte_the_region_of_the_page(bank: Bank) ->
     (event,) = browser.stream(f"/live/rollouts/{rollout}", most=1)
     lines = event.split("\n")
     assert lines[0] == "event: region"
-    assert "\n".join(line.removeprefix("data: ") for line in lines[1:]).rstrip("\n") in page
+    assert lines[1].removeprefix("id: ").isdigit()
+    assert "\n".join(line.removeprefix("data: ") for line in lines[2:]).rstrip("\n") in page
 
 
 @pytest.mark.store

@@ -123,6 +123,7 @@ class Console:
             theme=theme if theme in cookies.THEMES else "auto",
             is_secure=incoming.is_secure,
             wants_events=incoming.wants_events,
+            last_event=incoming.headers.get("last-event-id", ""),
             renderer=self._renderer,
         )
 

@@ -15,6 +15,8 @@ from pilotage.console.reply import Stream
 logger = logging.getLogger(__name__)
 
 PING_S: Final = 15.0
+RETRY: Final = b"retry: 3000\n\n"
+"""How long a browser waits before it comes back, in milliseconds."""
 
 
 async def send_events(
@@ -27,8 +29,10 @@ async def send_events(
     head = [(b"content-type", b"text/event-stream; charset=utf-8"), *headers]
     await send({"type": "http.response.start", "status": 200, "headers": head})
 
-    async def emit(event: str, data: str) -> None:
-        await send({"type": "http.response.body", "body": event_bytes(event, data), "more_body": True})
+    async def emit(event: str, data: str, identifier: str = "") -> None:
+        await send({"type": "http.response.body", "body": event_bytes(event, data, identifier), "more_body": True})
+
+    await send({"type": "http.response.body", "body": RETRY, "more_body": True})
 
     work = asyncio.ensure_future(stream.run(emit))
     gone = asyncio.ensure_future(_gone(receive))
@@ -49,8 +53,10 @@ async def send_events(
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def event_bytes(event: str, data: str) -> bytes:
+def event_bytes(event: str, data: str, identifier: str = "") -> bytes:
     """Return one event; every line of the data has its own field."""
+    if identifier:
+        event = f"{event}\nid: {identifier}"
     lines = "\n".join(f"data: {line}" for line in data.split("\n"))
     return f"event: {event}\n{lines}\n\n".encode()
 

@@ -1,19 +1,19 @@
 """Live pages: one watcher per thing that is looked at, whoever looks (console.md 5).
 
-A watcher asks the database once a second for a version text, and wakes its streams when it changed; each stream then
-renders for its own person, so permissions hold. Rule: at most five streams a person and 500 a process; a lost
-permission ends the stream with `gone`. Fail mode: a database that does not answer is a pause, not an end.
+A watcher asks the database once a second for a version text, and wakes its streams when it changed; what they send is
+kept there too, so that a browser which comes back with its last id gets what it missed, from any process. Rule: at most
+five streams a person and 500 a process; a lost permission ends the stream with `gone`. Fail mode: a database that does
+not answer is a pause, not an end.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from anyio import CapacityLimiter, to_thread
 from sqlalchemy.exc import SQLAlchemyError
@@ -27,6 +27,34 @@ LOOK_S: Final = 1.0
 CHECK_S: Final = 60.0
 PER_PERSON: Final = 5
 PER_PROCESS: Final = 500
+
+
+class Event(Protocol):
+    """What a stream sends: a fragment under an id that rises."""
+
+    @property
+    def id(self) -> int:
+        """Its place in the stream."""
+        ...
+
+    @property
+    def body(self) -> str:
+        """The fragment."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What is followed. `newest` is the event of the present state; `after` what followed an id, None if unknown.
+
+    `is_allowed` tells whether this viewer may still look; `version` changes with the state.
+    """
+
+    key: str
+    version: Callable[[], str | None]
+    newest: Callable[[], Event]
+    after: Callable[[int], Sequence[Event] | None]
+    is_allowed: Callable[[], bool]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,36 +80,31 @@ class LiveBoard:
         """Tell whether this person may open one more stream."""
         return self._people[person] < PER_PERSON and self._people.total() < PER_PROCESS
 
-    async def follow(
-        self,
-        send: Send,
-        *,
-        key: str,
-        person: str,
-        version: Callable[[], str | None],
-        render: Callable[[], str | None],
-    ) -> None:
-        """Send the region now and whenever its version changed, until `render` returns None: then `gone`."""
+    async def follow(self, send: Send, source: Source, *, person: str, last: int | None = None) -> None:
+        """Send what followed `last`, else the region as it is; then each change, until the viewer may not look."""
         self._people[person] += 1
-        watched = self._watch(key, version)
+        watched = self._watch(source.key, source.version)
         try:
-            await self._send_changes(send, watched, render)
+            await self._send_changes(send, watched, source, last)
         finally:
             self._people[person] -= 1
-            await self._leave(key, watched)
+            await self._leave(source.key, watched)
 
-    async def _send_changes(self, send: Send, watched: _Watched, render: Callable[[], str | None]) -> None:
-        last = ""
+    async def _send_changes(self, send: Send, watched: _Watched, source: Source, last: int | None) -> None:
         while True:
             seen = watched.version
-            html = await to_thread.run_sync(render, limiter=self._limiter)
-            if html is None:
+            try:
+                events = await to_thread.run_sync(_missed, source, last, limiter=self._limiter)
+            except SQLAlchemyError:
+                logger.warning("A live page could not read what changed; it reads again.")
+                await asyncio.sleep(self._look_s)
+                continue
+            if events is None:
                 await send("gone", "")
                 return
-            name = hashlib.sha256(html.encode()).hexdigest()[:16]
-            if name != last:
-                await send("region", html)
-                last = name
+            for event in events:
+                await send("region", event.body, str(event.id))
+                last = event.id
             await self._change(watched, seen)
 
     async def _change(self, watched: _Watched, seen: str | None) -> None:
@@ -120,3 +143,12 @@ class LiveBoard:
                         watched.version = found
                         watched.changed.notify_all()
             await asyncio.sleep(self._look_s)
+
+
+def _missed(source: Source, last: int | None) -> Sequence[Event] | None:
+    """Return what this viewer has not seen, oldest first; None when they may not look any more."""
+    if not source.is_allowed():
+        return None
+    newest = source.newest()
+    followed = None if last is None else source.after(last)
+    return [newest] if followed is None else followed

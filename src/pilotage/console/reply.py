@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +35,12 @@ class Download:
     filename: str
 
 
-Send: TypeAlias = Callable[[str, str], Awaitable[None]]
-"""Sends one event: its name and its data."""
+class Send(Protocol):
+    """Sends one event: its name, its data, and the id that a browser comes back with when it lost the stream."""
+
+    async def __call__(self, event: str, data: str, identifier: str = "") -> None:
+        """Send it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,6 +93,7 @@ class Visit:
     login_secret: str | None = field(default=None, repr=False)
     is_secure: bool = False
     wants_events: bool = False
+    last_event: str = ""
     renderer: Rendering | None = None
     problems: tuple[Reason, ...] = ()
     notice: str = ""

@@ -5,7 +5,7 @@
   const stale = document.getElementById("stale");
   if (!region || !window.EventSource) return;
   const HIDDEN_MS = 60000, LOST_MS = 10000, POLL_MS = 15000;
-  let source = null, lost = null, hidden = null, poll = null;
+  let source = null, lost = null, hidden = null, poll = null, seen = "";
 
   const clock = () => new Date().toLocaleTimeString();
   const tell = (text) => { stale.textContent = text; stale.hidden = !text; };
@@ -35,8 +35,9 @@
   }
 
   function open() {
-    source = new EventSource(region.dataset.live);
-    source.addEventListener("region", (event) => { settled(); swap(event.data); });
+    // The browser itself comes back with the last id; after a pause of ours the address says it.
+    source = new EventSource(region.dataset.live + (seen ? `?after=${seen}` : ""));
+    source.addEventListener("region", (event) => { seen = event.lastEventId; settled(); swap(event.data); });
     source.addEventListener("gone", () => { close(); tell("You were signed out. Reload to sign in again."); });
     source.addEventListener("open", settled);
     source.addEventListener("error", () => {

@@ -1,4 +1,4 @@
-"""Console sessions and decision forms.
+"""Console sessions, decision forms, and what live pages were sent.
 
 Mirror of the `console` part of the schema; what each column means stands in `store/migrations/sql/0005_console.sql` and
 `0009_sign_in.sql`.
@@ -6,7 +6,7 @@ Mirror of the `console` part of the schema; what each column means stands in `st
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Table, Text
+from sqlalchemy import BigInteger, Column, Identity, Index, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 
 from pilotage.store.tables.metadata import metadata
@@ -46,4 +46,16 @@ console_login = Table(
     Column("kept", JSONB),
     Column("at", TIMESTAMP(timezone=True), nullable=False),
     Index("console_login_at", "at"),
+)
+
+live_event = Table(
+    "live_event",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("stream", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("at", TIMESTAMP(timezone=True), nullable=False),
+    Index("live_event_stream", "stream", "id"),
+    Index("live_event_at", "at"),
 )

@@ -1,0 +1,61 @@
+"""What live pages were sent, kept for ten minutes, so that a browser which lost its stream gets what it missed.
+
+Rule: events of one stream are made one after the other under its lock, whichever process makes them, so their ids rise
+in the order of what they show; a state is one event. Fail mode: an id that is no longer kept has no sequel; the viewer
+gets the newest event instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, delete, exists, insert, select, text, update
+
+from pilotage.store.tables.console import live_event
+
+KEPT: Final = timedelta(minutes=10)
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtext('pilotage live ' || :stream))")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveEvent:
+    """One fragment that was sent. `id` rises within a stream."""
+
+    id: int
+    body: str
+
+
+def publish_event(
+    connection: Connection, stream: str, *, version: Callable[[], str], body: Callable[[], str], now: datetime
+) -> LiveEvent:
+    """Return the event that shows the present state: the newest while nothing changed, else a new one."""
+    connection.execute(_LOCK, {"stream": stream})
+    table, state = live_event, version()
+    query = select(table.c.id, table.c.version, table.c.body).where(table.c.stream == stream)
+    last = connection.execute(query.order_by(table.c.id.desc()).limit(1)).one_or_none()
+    if last is not None and last.version == state:
+        return _event(last)
+    shown = body()
+    if last is not None and last.body == shown:
+        connection.execute(update(table).where(table.c.id == last.id).values(version=state))
+        return _event(last)
+    newer = table.alias()
+    follows = exists().where(newer.c.stream == table.c.stream, newer.c.id > table.c.id)
+    connection.execute(delete(table).where(table.c.at < now - KEPT, follows))
+    row = insert(table).values(stream=stream, version=state, body=shown, at=now).returning(table.c.id)
+    return LiveEvent(id=connection.execute(row).scalar_one(), body=shown)
+
+
+def events_after(connection: Connection, stream: str, last: int) -> tuple[LiveEvent, ...] | None:
+    """Return what followed an event, in order; None when that event is not kept, so nobody knows what was missed."""
+    table = live_event
+    query = select(table.c.id, table.c.body).where(table.c.stream == stream, table.c.id >= last).order_by(table.c.id)
+    found = [_event(row) for row in connection.execute(query)]
+    return tuple(found[1:]) if found and found[0].id == last else None
+
+
+def _event(row: Row[*tuple[Any, ...]]) -> LiveEvent:
+    return LiveEvent(id=row.id, body=row.body)
