@@ -1,4 +1,4 @@
-"""The demo's board: a session with a question, a dissent under an accepted risk, the sponsor's signature and minutes."""
+"""The demo's board: a question, a dissent under an accepted risk, the sponsor's signature, and minutes."""
 
 from __future__ import annotations
 

@@ -8,13 +8,13 @@ from alembic import op
 
 from pilotage.store.script import run_script
 
-revision = "0018"
-down_revision = "0017"
+revision = "0019"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
     """Run the schema's SQL as written."""
-    sql = resources.files("pilotage.store.migrations") / "sql" / "0018_live_events.sql"
+    sql = resources.files("pilotage.store.migrations") / "sql" / "0019_live_events.sql"
     run_script(op.get_bind(), sql.read_text(encoding="utf-8"))
