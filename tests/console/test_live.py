@@ -14,6 +14,12 @@ from pilotage.console.live import PER_PERSON, LiveBoard, Source
 from pilotage.store.live_events import LiveEvent, events_after, publish_event
 
 
+@pytest.fixture(scope="module")
+def rollout(bank: Bank) -> str:
+    """A rollout that is looked at."""
+    return bank.roll_out()
+
+
 class _World:
     """Something that is looked at: `change` makes it another, `is_gone` ends the viewer's permission."""
 
@@ -160,8 +166,7 @@ def test_events_of_a_stream_rise_a_state_is_one_event_and_ten_minutes_are_kept(b
 
 
 @pytest.mark.store
-def test_a_browser_that_lost_its_stream_gets_each_verdict_it_missed(bank: Bank) -> None:
-    rollout = bank.roll_out()
+def test_a_browser_that_lost_its_stream_gets_each_verdict_it_missed(bank: Bank, rollout: str) -> None:
     browser, address = bank.browser("luis.ortega"), f"/live/rollouts/{rollout}"
     (first,) = browser.stream(address, most=1)
     last = first.split("\n")[1].removeprefix("id: ")
@@ -178,8 +183,7 @@ def test_a_browser_that_lost_its_stream_gets_each_verdict_it_missed(bank: Bank) 
 
 
 @pytest.mark.store
-def test_what_is_streamed_is_byte_for_byte_the_region_of_the_page(bank: Bank) -> None:
-    rollout = bank.roll_out()
+def test_what_is_streamed_is_byte_for_byte_the_region_of_the_page(bank: Bank, rollout: str) -> None:
     browser = bank.browser("luis.ortega")
     page = browser.get(f"/rollouts/{rollout}").text
     (event,) = browser.stream(f"/live/rollouts/{rollout}", most=1)

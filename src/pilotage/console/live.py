@@ -13,7 +13,8 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from functools import partial
+from typing import Final, Protocol, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pilotage.console.reply import Send
 from pilotage.serving.ending import end
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 LOOK_S: Final = 1.0
@@ -94,7 +96,7 @@ class LiveBoard:
         while True:
             seen = watched.version
             try:
-                events = await to_thread.run_sync(_missed, source, last, limiter=self._limiter)
+                events = await self._in_thread(partial(_missed, source, last))
             except SQLAlchemyError:
                 logger.warning("A live page could not read what changed; it reads again.")
                 await asyncio.sleep(self._look_s)
@@ -128,13 +130,21 @@ class LiveBoard:
         if watched.viewers == 0:
             self._watched.pop(key, None)
             if watched.task is not None:
-                # A look that is under way gives its connection back before the stream is over.
                 await end(watched.task)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Run what reads the database; who is cancelled meanwhile leaves when the connection is given back."""
+        running = asyncio.ensure_future(to_thread.run_sync(work, limiter=self._limiter))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait({running})
+            raise
 
     async def _look(self, watched: _Watched, version: Callable[[], str | None]) -> None:
         while True:
             try:
-                found = await to_thread.run_sync(version, limiter=self._limiter)
+                found = await self._in_thread(version)
             except SQLAlchemyError:
                 logger.warning("A live page could not look at the database; it looks again.")
             else:
