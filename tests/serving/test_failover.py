@@ -9,19 +9,23 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.control.rollout_world import bank
 
 from pilotage.core.ids import SpaceName
 from pilotage.ledger.entry import decode_entry
 from pilotage.rollout.assignment import Cohort, Split
 from pilotage.serving.context import Known, Peer
+from pilotage.serving.critical_rounds import Round
+from pilotage.serving.failover_probes import FailoverProbes
 from pilotage.serving.outcome import TrafficKind
 from pilotage.serving.refusal import STATUS, Code
 from pilotage.serving.routing import Release, RoutingRow
 from pilotage.space.settings import Availability, Space, Tier
-from pilotage.testing.desk import Desk, opened
+from pilotage.testing.desk import QUESTION, Desk, opened
 from pilotage.testing.models import FakeModel
 from pilotage.testing.serving import Document
 from pilotage.testing.serving_path import WORKFLOW, Plan, content, person, space
+from pilotage.workspace.golden import EvaluationSettings, Expect, GoldenCase, GoldenFile, Persona
 
 pytestmark = pytest.mark.anyio
 EAST, WEST, EU = SpaceName("us-east"), SpaceName("us-west"), SpaceName("eu")
@@ -132,3 +136,61 @@ async def test_probes_look_at_the_unhealthy_space_itself() -> None:
         finished = await desk.pipeline.answer(received)
         assert finished.release is not None
     assert records(desk) == [(EAST, "probe", None)]
+
+
+async def test_a_drills_own_traffic_meets_the_partner_while_users_stay_at_home() -> None:
+    async with opened(plan(made(EAST, "us-east-1", WEST), made(WEST, "us-west-2", EAST))) as desk:
+        row_of(desk, EAST, drill_failover=WEST)
+        assert (await desk.answer(space=EAST)).space == EAST
+        for kind in (TrafficKind.PROBE, TrafficKind.DRILL):
+            received = replace(desk.received(space=EAST), credential=Known(principal=person("maria"), kind=kind))
+            assert (await desk.pipeline.answer(received)).release is not None
+    assert records(desk) == [(EAST, "user", None), (EAST, "probe", None), (WEST, "drill", EAST)]
+
+
+async def test_a_space_that_is_down_in_earnest_sends_a_drill_where_everybody_goes() -> None:
+    async with opened(plan(made(EAST, "us-east-1", WEST), made(WEST, "us-west-2", EAST))) as desk:
+        row_of(desk, EAST, down=True, failover=WEST, drill_failover=EU)
+        received = desk.received(space=EAST)
+        await desk.pipeline.answer(
+            replace(received, credential=Known(principal=person("maria"), kind=TrafficKind.DRILL))
+        )
+    assert records(desk) == [(WEST, "drill", EAST)]
+
+
+class Rounds:
+    """Keeps what was written."""
+
+    def __init__(self) -> None:
+        self.found: list[Round] = []
+
+    async def write(self, _row: RoutingRow, found: Round) -> None:
+        self.found.append(found)
+
+
+@pytest.mark.parametrize(("partner", "is_right"), [(WEST, True), (EU, False)])
+async def test_every_process_asks_the_partner_and_sees_whether_it_answered(
+    partner: SpaceName, *, is_right: bool
+) -> None:
+    regions = (made(EAST, "us-east-1", WEST), made(WEST, "us-west-2", EAST), made(EU, "eu-central-1"))
+    case = GoldenCase(
+        id="a", question=QUESTION, asker="clerk", expect=Expect(refuse=False), must_pass=True, cluster="a", line=1
+    )
+    async with opened(plan(*regions)) as desk:
+        row_of(desk, EAST, drill_failover=partner)
+        serving, sink = desk.path.serving, Rounds()
+        workflow = replace(
+            bank().workflows[WORKFLOW],
+            golden=(GoldenFile(name="g", cases=(case,)),),
+            evaluation=EvaluationSettings(personas={"clerk": Persona(name="clerk")}),
+        )
+        workspace = replace(serving.workspace, workflows={WORKFLOW: workflow})
+        asking = FailoverProbes(
+            replace(serving, workspace=workspace),
+            sink,
+            table=lambda: desk.path.routing.current,
+            answer=desk.pipeline.answer,
+        )
+        await asking.probe_once()
+        release = desk.path.routing.current.rows[(partner, WORKFLOW)].stable
+        assert sink.found == [Round(release=release or "", asked=1, passed=int(is_right), right_release=is_right)]

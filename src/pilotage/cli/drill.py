@@ -1,4 +1,4 @@
-"""`pilotage drill rollback`: a rehearsal with measured times."""
+"""`pilotage drill rollback | failover`: rehearsals with measured times."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from pilotage.cli.options import NO, Options, command
+from pilotage.control.drill_failover import drill_failover
 from pilotage.control.drill_rollback import DrillRequest, drill_rollback
 from pilotage.core.reason import Refusal
 from pilotage.jobs.rollout_reconciler import rollout_ports
@@ -19,6 +20,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(no_args_is_help=True, help="Rehearsals on real processes, as evidence.")
     group.command("rollback")(command(rollback))
+    group.command("failover")(command(failover))
     app.add_typer(group, name="drill")
 
 
@@ -42,6 +44,29 @@ def rollback(
             request=DrillRequest(workflow=workflow, space=space, release=release, full=full),
             sleep=time.sleep,
         )
+    _show(options, done)
+
+
+def failover(
+    options: Options,
+    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW")],
+    space: Annotated[str, typer.Option("--space", help="Space whose loss is rehearsed; users stay at home.")],
+) -> None:
+    """Rehearse the loss of a region: how soon it is found, and that its partner answers, in every process."""
+    with options.open("pilotage drill failover") as instance:
+        done = drill_failover(
+            instance,
+            rollout_ports(),
+            actor=options.actor(instance),
+            workflow=workflow,
+            space=space,
+            sleep=time.sleep,
+        )
+    _show(options, done)
+
+
+def _show(options: Options, done: StoredDrill | Refusal) -> None:
+    """Print a drill; one that failed exits 1."""
     if isinstance(done, Refusal):
         options.refuse(done)
     body = {
@@ -60,10 +85,10 @@ def rollback(
 def _render(out: Console, done: StoredDrill, body: dict[str, Any]) -> None:
     colour = "green" if done.state == "passed" else "red"
     out.print(f"[{colour}]Drill {done.id}: {done.state}[/{colour}]")
-    for name in ("seconds_to_load", "seconds_to_zero_traffic", "seconds_to_validation", "seconds_to_return"):
-        if name not in body:
-            continue
-        value = body[name]
-        out.print(f"  {name.replace('_', ' ')}: {'never' if value is None else f'{value:.3f}'}")
+    for name, value in body.items():
+        if name.startswith("seconds_to_"):
+            out.print(f"  {name.replace('_', ' ')}: {'never' if value is None else f'{value:.3f}'}")
+        elif name.endswith("_answers"):
+            out.print(f"  {name.replace('_', ' ')}: {'none seen' if value is None else value}")
     for reason in body["against"]:
         out.print(f"  [red]{reason}[/red]")

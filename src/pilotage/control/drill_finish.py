@@ -132,9 +132,10 @@ def _evidence(done: StoredDrill) -> OwnRun:
     claims = {"verified": 1.0 if done.state == "passed" else 0.0}
     if time is not None:
         claims[name] = time
-    wrong = done.report.get("wrong_region_answers")
-    if wrong is not None:
-        claims["wrong_region_answers"] = float(wrong)
+    for other in ("seconds_to_detect", "wrong_region_answers"):
+        found = done.report.get(other)
+        if found is not None:
+            claims[other] = float(found)
     shown = "never" if time is None else f"after {time:.3f} s"
     return OwnRun(
         kind=f"drill.{done.kind}",

@@ -76,11 +76,14 @@ class Measures:
         self.wait(is_done, FOLLOW_LIMIT)
         return found[0] if found else None
 
-    def validated(self, generation: int) -> float | None:
-        """Return after how many seconds every live process had its critical questions answered by what serves."""
-        return self.wait(lambda: self._is_valid(generation), VALID_LIMIT)
+    def validated(self, generation: int, *, release: Digest | None = None) -> float | None:
+        """Return after how many seconds every live process had its critical questions answered rightly.
 
-    def _is_valid(self, generation: int) -> bool:
+        The release that serves must have answered them, or the named one.
+        """
+        return self.wait(lambda: self._is_valid(generation, release), VALID_LIMIT)
+
+    def _is_valid(self, generation: int, release: Digest | None) -> bool:
         live = self._live()
         with self.instance.engine.connect() as connection:
             found = self.ports.probe(
@@ -88,7 +91,7 @@ class Measures:
                 space=self.space,
                 workflow=self.workflow,
                 generation=generation,
-                release=read_route(connection, self.space, self.workflow).stable,
+                release=release or read_route(connection, self.space, self.workflow).stable,
             )
         wanted = len(critical_cases(self.instance.workspace.workflows[WorkflowName(self.workflow)]))
         return (

@@ -30,7 +30,9 @@ from pilotage.serving.admissions import Admissions
 from pilotage.serving.authenticator import BearerAuthenticator, TokenVerifier
 from pilotage.serving.candidate_probes import CandidateProbes
 from pilotage.serving.context import Answer
+from pilotage.serving.critical_rounds import CriticalRounds
 from pilotage.serving.ending import end
+from pilotage.serving.failover_probes import FailoverProbes
 from pilotage.serving.health_checks import HealthChecks, always_indexed
 from pilotage.serving.holdings import CorpusHeld, nothing_held
 from pilotage.serving.pipeline import Pipeline
@@ -131,7 +133,7 @@ class OpenServing:
             has_shadow=parts.has_shadow,
         )
         self.shadow = ShadowArm(self.serving, PairWriter(self.pool), SupportScorer())
-        self.probes, self.candidate_probes = self._probes(name)
+        self.rounds = self._rounds(name)
         self.checks = self._health(name)
 
     def _health(self, name: str) -> HealthChecks:
@@ -144,12 +146,13 @@ class OpenServing:
             corpus_held=self._parts.corpus_held,
         )
 
-    def _probes(self, name: str) -> tuple[RollbackProbes, CandidateProbes]:
-        """Return what asks this process critical questions: of a release gone back to, and of a candidate."""
+    def _rounds(self, name: str) -> tuple[CriticalRounds, ...]:
+        """Return what asks this process critical questions: a release gone back to, a candidate, a drill's partner."""
         sink, answer = ProbeWriter(self.pool, process=name), Pipeline(self.serving).answer
         return (
             RollbackProbes(self.serving, sink, table=lambda: self.routing.current, answer=answer),
             CandidateProbes(self.serving, sink, table=lambda: self.routing.current),
+            FailoverProbes(self.serving, sink, table=lambda: self.routing.current, answer=answer),
         )
 
     async def against(self) -> Sequence[Reason]:
@@ -229,9 +232,9 @@ async def open_serving(parts: ServingParts) -> AsyncIterator[OpenServing]:
     try:
         await running.routing.start()
         running.acknowledger.start()
-        running.probes.start()
         running.checks.start()
-        running.candidate_probes.start()
+        for rounds in running.rounds:
+            rounds.start()
         if parts.has_shadow:
             running.shadow.start()
         yield running
@@ -239,8 +242,8 @@ async def open_serving(parts: ServingParts) -> AsyncIterator[OpenServing]:
         await end(listening)
         await running.checks.stop()
         await running.shadow.stop()
-        await running.candidate_probes.stop()
-        await running.probes.stop()
+        for rounds in running.rounds:
+            await rounds.stop()
         await running.acknowledger.stop()
         await running.routing.stop()
         await running.recorder.stop()

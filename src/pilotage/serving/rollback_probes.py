@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from pilotage.core.digest import Digest
 from pilotage.core.ids import InteractionId, new_ulid
 from pilotage.rollout.critical import critical_cases
 from pilotage.serving.context import Answer, Asked, Known, Peer, Received, Turn
@@ -22,8 +23,10 @@ from pilotage.workspace.golden import GoldenCase
 from pilotage.workspace.workflow import Workflow
 
 
-class RollbackProbes(CriticalRounds):
-    """`answer` is the pipeline's."""
+class PathRounds(CriticalRounds):
+    """Rounds that walk this process's whole path, as traffic of one kind. `answer` is the pipeline's."""
+
+    kind = TrafficKind.PROBE
 
     def __init__(
         self,
@@ -36,12 +39,8 @@ class RollbackProbes(CriticalRounds):
         super().__init__(serving, sink, table=table)
         self._answer = answer
 
-    def wants(self, row: RoutingRow, _table: RoutingTable) -> bool:
-        """Tell whether the row is being validated."""
-        return row.is_probed and row.stable is not None
-
-    async def ask_all(self, row: RoutingRow, _table: RoutingTable) -> Round:
-        """Ask the release the row went back to."""
+    async def ask_row(self, row: RoutingRow, *, release: Digest | None, is_right: Callable[[Finished], bool]) -> Round:
+        """Ask a row's critical questions; `is_right` looks at who answered each."""
         workflow = self._serving.workspace.workflows.get(row.workflow)
         cases = () if workflow is None else critical_cases(workflow)
         passed, right = 0, True
@@ -50,9 +49,9 @@ class RollbackProbes(CriticalRounds):
                 break
             finished = await self._answer(self._received(row, workflow, case))
             answer = finished.result
-            right = right and finished.release == row.stable
+            right = right and is_right(finished)
             passed += isinstance(answer, Answer) and is_passed(case, refused=answer.refusal is not None)
-        return Round(release=row.stable or "", asked=len(cases), passed=passed, right_release=right)
+        return Round(release=release or "", asked=len(cases), passed=passed, right_release=right)
 
     def _received(self, row: RoutingRow, workflow: Workflow, case: GoldenCase) -> Received:
         serving = self._serving
@@ -62,7 +61,7 @@ class RollbackProbes(CriticalRounds):
             at=now,
             started=serving.monotonic(),
             peer=Peer(address=None),
-            credential=Known(principal=asker_of(serving.workspace, workflow, case), kind=TrafficKind.PROBE),
+            credential=Known(principal=asker_of(serving.workspace, workflow, case), kind=self.kind),
             asked=Asked(
                 workflow=row.workflow,
                 messages=(Turn(role="user", text=case.question),),
@@ -70,3 +69,15 @@ class RollbackProbes(CriticalRounds):
                 as_of=None,
             ),
         )
+
+
+class RollbackProbes(PathRounds):
+    """Asks the release that a row went back to."""
+
+    def wants(self, row: RoutingRow, _table: RoutingTable) -> bool:
+        """Tell whether the row is being validated."""
+        return row.is_probed and row.stable is not None
+
+    async def ask_all(self, row: RoutingRow, _table: RoutingTable) -> Round:
+        """Ask the release the row went back to."""
+        return await self.ask_row(row, release=row.stable, is_right=lambda finished: finished.release == row.stable)

@@ -42,6 +42,7 @@ class RoutingRow:
     `closed`: no release answers for stable, because none was ever authorised (`not_released`) or none is left.
     `is_probed`: a rollback of it is being validated, so this process asks its critical questions.
     `drill`: a release that a drill has every process load beside what serves; no asker meets it.
+    `drill_failover`: the partner that a drill has answer for this space; only traffic of kind `drill` meets it.
     `down`: the space is unhealthy, or its askers were sent to `failover` and were not brought back yet.
     `evicted`: what this process holds is not what was approved, so it answers nobody here.
     `cut`: releases that a hard event took out; no byte of theirs leaves any more.
@@ -58,6 +59,7 @@ class RoutingRow:
     closed: str | None = None
     is_probed: bool = False
     drill: Digest | None = None
+    drill_failover: SpaceName | None = None
     down: bool = False
     failover: SpaceName | None = None
     evicted: bool = False

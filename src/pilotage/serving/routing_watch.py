@@ -142,6 +142,7 @@ class RoutingWatch:
                 closed=stored.closed,
                 is_probed=stored.is_probed,
                 drill=None if stored.drill is None else parse_digest(stored.drill),
+                drill_failover=None if stored.drill_failover is None else SpaceName(stored.drill_failover),
                 down=stored.down,
                 evicted=stored.evicted,
                 cut=frozenset(parse_digest(digest) for digest in stored.cut),

@@ -24,7 +24,7 @@ SELECT r.space, r.workflow, r.generation, r.stable, r.candidate, r.fraction_ppm,
     AND x.state IN ('rolling_back', 'validating'))
   OR EXISTS (SELECT FROM drill d WHERE d.workflow = r.workflow AND d.space = r.space AND d.state = 'running'
     AND d.report->>'phase' = 'validating') AS is_probed,
-  r.drill->>'release' AS drill,
+  r.drill->>'release' AS drill, r.drill->>'failover' AS drill_failover,
   coalesce(s.state, '') AS stable_state, coalesce(c.state, '') AS candidate_state,
   coalesce(w.state, '') AS shadow_state
 FROM routing r
@@ -50,6 +50,7 @@ class StoredRoute:
     closed: str | None = None
     is_probed: bool = False
     drill: str | None = None
+    drill_failover: str | None = None
     down: bool = False
     failover: str | None = None
     evicted: bool = False
@@ -91,6 +92,7 @@ def _route(row: Mapping[str, object]) -> StoredRoute:
         paused=bool(row["paused"]),
         is_probed=bool(row["is_probed"]),
         drill=None if row["drill"] is None else str(row["drill"]),
+        drill_failover=None if row["drill_failover"] is None else str(row["drill_failover"]),
         down=bool(row["down"]),
         evicted=bool(row["evicted"]),
         cut=tuple(str(digest) for digest in _listed(row["cut"])),
