@@ -14,6 +14,7 @@ from tests.control.gate_world import junit
 from pilotage.control.attach_evidence import Bringer, Upload, attach_evidence
 from pilotage.control.change_release_state import StateChange, quarantine_release
 from pilotage.control.flip_traffic import is_quarantined_here
+from pilotage.control.gate_status import gate_status
 from pilotage.control.lift_quarantine import LIFT_STANDS, Lifted, LiftRequest, lift_quarantine
 from pilotage.core.reason import Refusal
 from pilotage.identity.principal import Principal, PrincipalKind, service_principal_id
@@ -151,3 +152,9 @@ def test_a_rollback_in_one_space_is_lifted_there_alone(bank: Bank) -> None:
     assert lifted(bank, OFFICER, space=SPACE).waits_for == ()
     with bank.instance.engine.connect() as connection:
         assert not is_quarantined_here(connection, SPACE, WORKFLOW, bank.release)
+
+
+def test_what_commands_wrote_is_as_the_ledger_recorded_it(bank: Bank) -> None:
+    proof(bank)
+    told = str([one.as_json() for one in gate_status(bank.instance, bank.release)])
+    assert "LEDGER_MISMATCH" not in told

@@ -92,7 +92,8 @@ class Api:
             return asker
         body = await _read(receive, MAX_UPLOAD if operation.uploads else MAX_BODY)
         if body is None:
-            return problem(413, "BODY_TOO_LARGE", "The body is larger than this operation reads.")
+            code = "EV_TOO_LARGE" if operation.command == "evidence add" else "BODY_TOO_LARGE"
+            return problem(413, code, "The body is larger than this operation reads.")
         call = Call(
             services=self._services,
             actor=asker.principal,

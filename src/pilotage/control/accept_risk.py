@@ -7,7 +7,7 @@ Refusal with every reason; nothing is written.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
@@ -188,7 +188,7 @@ def _record(connection: Connection, risk: RiskAcceptance, actor: Principal, now:
             "seats": [seat.value for seat in risk.seats],
             "findings": len(risk.findings),
             "spaces": list(risk.spaces),
-            "expires": risk.expires.isoformat(),
+            "expires": risk.expires.astimezone(UTC).isoformat(),
             "approvers": len(risk.approvers),
         },
         opened={"risk": risk.risk, "rationale": risk.rationale},

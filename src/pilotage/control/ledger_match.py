@@ -8,7 +8,7 @@ Fail mode: a field the entry does not name cannot be compared and is not.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
@@ -125,7 +125,7 @@ def _risk(risk: RiskAcceptance, said: _Entries) -> Iterator[Reason]:
         "seats": [seat.value for seat in risk.seats],
         "findings": len(risk.findings),
         "spaces": list(risk.spaces),
-        "expires": risk.expires.isoformat(),
+        "expires": risk.expires.astimezone(UTC).isoformat(),
         "approvers": len(risk.approvers),
     }
     yield from _compared("risk acceptance", risk.id, now, entry)

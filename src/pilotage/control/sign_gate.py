@@ -86,26 +86,43 @@ def sign_gate(instance: Instance, *, actor: Principal, release: str, ballot: Bal
     """Record a decision, or return every reason why it may not be taken."""
     role, decision = parse_role(ballot.role), _decision(ballot.decision)
     with instance.engine.begin() as connection:
-        now = instance.clock.now()
         stored = named_release(connection, release)
-        attempt = _attempt(connection, instance, stored, ballot.gate, actor, now)
-        notice_changes(connection, instance, now)
-        chain = open_chain(connection, instance, stored, now)
-        space = space_for(instance, ballot.gate, ballot.space)
-        report = report_of(chain, ballot.gate, half=ballot.half, space=space)
-        given = input_of(chain, ballot.gate, half=ballot.half, space=space)
-        known = None if ballot.nonce is None else vote_by_nonce(connection, stored.digest, ballot.gate, ballot.nonce)
-        if known is not None:
-            return _repeated(known, actor, report)
-        vote = _vote(actor, ballot, report, given, role=role, decision=decision, now=now)
-        reasons = _reasons(vote, given, report, chain, actor, ballot)
-        if reasons:
-            return Refusal(reasons=reasons)
-        _snapshot(connection, attempt, given, now)
-        add_vote(connection, vote, stored.parts_digest)
-        _record(connection, vote, actor, now)
-        after = _after(connection, instance, stored, vote, now)
-        notify_turns(connection, instance, stored, after, now)
+        notice_changes(connection, instance, instance.clock.now())
+        with connection.begin_nested() as attempted:
+            done = _taken(connection, instance, stored, actor, ballot, role=role, decision=decision)
+            if isinstance(done, Refusal):
+                attempted.rollback()  # a vote that is not taken opens no attempt
+    return done
+
+
+def _taken(  # noqa: PLR0913 - what a vote is made of
+    connection: Connection,
+    instance: Instance,
+    stored: StoredRelease,
+    actor: Principal,
+    ballot: Ballot,
+    *,
+    role: Role,
+    decision: VoteDecision,
+) -> Signed | Refusal:
+    now = instance.clock.now()
+    attempt = _attempt(connection, instance, stored, ballot.gate, actor, now)
+    chain = open_chain(connection, instance, stored, now)
+    space = space_for(instance, ballot.gate, ballot.space)
+    report = report_of(chain, ballot.gate, half=ballot.half, space=space)
+    given = input_of(chain, ballot.gate, half=ballot.half, space=space)
+    known = None if ballot.nonce is None else vote_by_nonce(connection, stored.digest, ballot.gate, ballot.nonce)
+    if known is not None:
+        return _repeated(known, actor, report)
+    vote = _vote(actor, ballot, report, given, role=role, decision=decision, now=now)
+    reasons = _reasons(vote, given, report, chain, actor, ballot)
+    if reasons:
+        return Refusal(reasons=reasons)
+    _snapshot(connection, attempt, given, now)
+    add_vote(connection, vote, stored.parts_digest)
+    _record(connection, vote, actor, now)
+    after = _after(connection, instance, stored, vote, now)
+    notify_turns(connection, instance, stored, after, now)
     return Signed(vote=vote, report=after)
 
 

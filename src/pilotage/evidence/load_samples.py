@@ -97,6 +97,10 @@ def load_reading(source: Source, context: ReadContext, totals: Totals, *, reader
         text = f"The report states {totals.errors:g} errors over {totals.requests:,} requests."
         raise Unreadable("EV_INCONSISTENT", text, observed=f"{totals.errors:g}", limit=f"{totals.requests}")
     _check_order(totals.latency)
+    for what, value in (("duration", totals.duration_s), ("largest gap", totals.max_gap_s)):
+        if value is not None and value < 0:
+            text = f"The report gives a {what} of {value:g} s; no test lasts less than nothing."
+            raise Unreadable("EV_INCONSISTENT", text, observed=f"{value:g} s", limit="0 s")
     rate = None if totals.errors is None else totals.errors / totals.requests
     volume = totals.requests / context.profile_requests if context.profile_requests else None
     given: dict[str, float | None] = {

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, text
@@ -18,6 +19,7 @@ from sqlalchemy import Connection, Engine, text
 from pilotage.control.instance import Instance
 from pilotage.control.reconcile_rollout import reconcile_rollout
 from pilotage.control.rollout_ports import RolloutPorts
+from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest, digest_of
 from pilotage.core.ids import CorpusName, PersonId, SpaceName, WorkflowName
 from pilotage.core.reason import Reason
@@ -37,6 +39,7 @@ from pilotage.workspace.records import Workspace
 WORKFLOW = WorkflowName("policy-assistant")
 EAST, WEST, EU = (SpaceName(f"production-{name}-space") for name in ("us-east", "us-west", "eu"))
 _CORPUS = CorpusName("policies")
+_BUILTIN: Mapping[str, Json] = MappingProxyType({"provider": "extractive", "model": "extractive"})
 
 
 def uniform(seed: int, purpose: str, index: int) -> float:
@@ -146,9 +149,10 @@ class RolloutWorld:
         author: str = "maria.chen",
         state: ReleaseState = ReleaseState.SEALED,
         parent: Digest | None = None,
+        model: Mapping[str, Json] = _BUILTIN,
     ) -> Digest:
         """Store a release as sealing does; return its digest."""
-        made = assemble(_sources(prompt))
+        made = assemble(_sources(prompt, model))
         parts = {part.kind: part_digest(part) for part in made.parts}
         manifest = Manifest(workflow=WORKFLOW, parent=parent, parts=parts)
         now = self.clock.now()
@@ -215,7 +219,7 @@ _DEPLOY = text(
 )
 
 
-def _sources(prompt: str) -> Sources:
+def _sources(prompt: str, model: Mapping[str, Json]) -> Sources:
     checks: list[Mapping[str, Any]] = [
         {"id": name, "stage": stage, "action": action, "fail": "closed"}
         for name, stage, action in (
@@ -228,7 +232,7 @@ def _sources(prompt: str) -> Sources:
     ]
     return Sources(
         prompt=f"{prompt}\n{{passages}}\n{{question}}\n".encode(),
-        model={"provider": "extractive", "model": "extractive"},
+        model=model,
         retrieval={"corpus": {"production": "policies"}},
         guard={"version": 1, "checks": cast(Any, checks)},
         golden={},

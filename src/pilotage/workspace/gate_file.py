@@ -247,6 +247,6 @@ def _check_never(gate: Gate, fields: Fields) -> None:
         have = {str(condition) for condition in criterion.all} if criterion else set()
         missing = [text for text in wanted if text not in have]
         if missing or (criterion and criterion.accept is not Accept.NEVER):
-            what = f"The gate {name!r} weakens {identity!r}, which may never be accepted as a risk"
+            what = f"The gate {name!r} weakens {identity!r}, which may never be accepted as a risk (POLICY_NEVER)"
             hint = f"Keep a criterion with id: {identity}, accept: never and {'; '.join(wanted)}."
             fields.problems.add(fields.place("gate"), what, hint)
