@@ -59,6 +59,7 @@ class Browser:
     application: Application
     cookies: dict[str, str] = field(default_factory=dict)
     origin: str | None = f"http://{HOST}"
+    peer: str = "127.0.0.1"
 
     def get(self, path: str, **headers: str) -> Answer:
         return self.send("GET", path, headers=headers)
@@ -129,7 +130,7 @@ class Browser:
             "path": route,
             "query_string": query.encode(),
             "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in given.items()],
-            "client": ("127.0.0.1", 40_000),
+            "client": (self.peer, 40_000),
         }
 
     async def _send(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:

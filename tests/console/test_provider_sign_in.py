@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from urllib.request import HTTPRedirectHandler, build_opener
 
@@ -20,8 +21,13 @@ from pilotage.adapters.identity_providers.sign_in import ProviderSignIn
 from pilotage.app import Joined
 from pilotage.console.app import Console
 from pilotage.console.visit import Services
+from pilotage.control.provider_session import KEPT_BY_ONE
+from pilotage.control.refresh_corpus import RefreshTools
 from pilotage.core.ids import PersonId
+from pilotage.jobs.handlers import Step
 from pilotage.jobs.rollout_reconciler import rollout_ports
+from pilotage.jobs.schedules import CLOSING, make_registry
+from pilotage.store.runs import find_run, request_run
 from pilotage.testing.identity_provider import SECRET, TestProvider
 from pilotage.workspace.people import IdentityMode, IdentitySettings
 
@@ -69,6 +75,8 @@ class Office:
 @pytest.fixture
 def office(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
     monkeypatch.setenv("TEST_OIDC_SECRET", SECRET)
+    with bank.instance.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM console_login")
     with TestProvider(clock=bank.clock) as provider:
         workspace = bank.instance.workspace
         maria = replace(workspace.people[PersonId("maria.chen")], accounts=(f"{provider.issuer}|maria",))
@@ -266,6 +274,75 @@ def test_a_grave_decision_asks_to_sign_in_again_and_keeps_the_form(office: Offic
     assert browser.cookies["pilotage"] != old["pilotage"]
     stale = Browser(application=office.console, cookies=old)
     assert stale.get("/workflows").status == 303
+
+
+IBAN = "Is DE89370400440532013000 covered?"
+
+
+def _ask_without_session(browser: Browser) -> dict[str, str]:
+    """Send a question after the session has ended; return the fields that keep it on the way to the provider."""
+    answer = browser.post("/ask/policy-assistant", {"question": IBAN})
+    assert answer.status == 401
+    return answer.fields("/login")
+
+
+def _stored(office: Office) -> list[Any]:
+    with office.bank.instance.engine.connect() as connection:
+        return list(connection.exec_driver_sql("SELECT * FROM console_login").all())
+
+
+def test_what_was_typed_is_readable_to_the_browser_that_typed_it_alone(office: Office) -> None:
+    browser = office.browser()
+    page = office.begin(browser, {**_ask_without_session(browser), "next": "/search?q=DE89370400440532013000"})
+    [row] = [one for one in _stored(office) if one.holder is not None]
+    written = "".join(str(bytes(one) if isinstance(one, memoryview) else one) for one in row)
+    assert "DE89" not in written
+    assert "/ask/policy-assistant" not in written
+    shown = office.come_back(browser, office.follow(page))
+    assert shown.status == 200
+    assert shown.fields("/ask/policy-assistant")["question"] == IBAN
+
+
+def test_an_attempt_put_in_the_place_of_another_opens_nothing(office: Office) -> None:
+    browser, other = office.browser(), office.browser()
+    office.begin(other, _ask_without_session(other))
+    mine = office.begin(browser, {"next": "/workflows"})
+    with office.bank.instance.engine.begin() as connection:
+        other_row = "SELECT sealed FROM console_login WHERE holder IS NOT NULL"
+        connection.exec_driver_sql(f"UPDATE console_login SET sealed = ({other_row})")
+    assert office.come_back(browser, office.follow(mine)).status == 401
+
+
+def test_one_address_without_a_session_cannot_take_every_place_for_forms(office: Office) -> None:
+    browser = office.browser()
+    for _ in range(KEPT_BY_ONE + 2):
+        page = office.begin(browser, _ask_without_session(browser))
+    assert sum(one.holder is not None for one in _stored(office)) == KEPT_BY_ONE
+    assert office.come_back(browser, office.follow(page)).status == 303
+    browser = office.browser()
+    browser.peer = "203.0.113.9"
+    page = office.begin(browser, _ask_without_session(browser))
+    assert office.come_back(browser, office.follow(page)).fields("/ask/policy-assistant")["question"] == IBAN
+
+
+def test_a_sign_in_that_nobody_finishes_is_forgotten_by_the_next_look(office: Office) -> None:
+    browser = office.browser()
+    office.begin(browser, _ask_without_session(browser))
+    work = make_registry(lambda _instance: RefreshTools()).steps[CLOSING]
+    office.bank.clock.advance(timedelta(minutes=9))
+    _look(office, work)
+    assert len(_stored(office)) > 0
+    office.bank.clock.advance(timedelta(minutes=1))
+    _look(office, work)
+    assert _stored(office) == []
+
+
+def _look(office: Office, work: Step) -> None:
+    with office.bank.instance.engine.begin() as connection:
+        request_run(connection, kind=CLOSING, key="interaction", due_at=office.bank.clock.now())
+        run = find_run(connection, CLOSING, "interaction")
+        assert run is not None
+        work(office.bank.instance, connection, run)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,14 @@ from pilotage.store.engine import ServerFacts, check_listening, check_server, ma
 pytestmark = pytest.mark.store
 
 
+def test_an_error_of_the_database_repeats_nothing_that_was_typed(engine: Engine) -> None:
+    mine = make_engine(engine.url.render_as_string(hide_password=False))
+    with pytest.raises(DBAPIError) as failed, mine.connect() as connection:
+        connection.execute(text("SELECT :typed, 1 / 0"), {"typed": "DE89370400440532013000"})
+    mine.dispose()
+    assert "DE89" not in str(failed.value)
+
+
 def test_a_good_server_says_what_it_is(engine: Engine) -> None:
     facts = check_server(engine)
     assert facts.major >= 15

@@ -1,7 +1,8 @@
 """One attempt to sign in with an identity provider: what is sent, and what it proved (RFC 6749, RFC 7636, OIDC Core).
 
-Rule: state, nonce and PKCE verifier are derived from one secret that only this browser holds in a cookie, so an answer
-that another browser began is never accepted. Pure. Fail mode: the provider's answer proves nothing.
+Rule: state, nonce, PKCE verifier and the key of what is remembered are derived from one secret that only this browser
+holds in a cookie, so an answer that another browser began is never accepted. Pure. Fail mode: the provider's answer
+proves nothing.
 """
 
 from __future__ import annotations
@@ -41,6 +42,11 @@ def attempt_of(secret: str, *, is_fresh: bool = False) -> Attempt:
     return Attempt(state=state, nonce=nonce, verifier=verifier, is_fresh=is_fresh)
 
 
+def sealing_key(secret: str) -> bytes:
+    """Return the 32 bytes that seal what is remembered of a browser's sign-in."""
+    return _hmac(secret, "sealing")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proven:
     """Who the provider says is there. Roles are those of the token alone; `authenticated_at` None: it did not say when.
@@ -72,7 +78,11 @@ def has_second_factor(methods: object) -> bool | None:
 
 
 def _derived(secret: str, use: str) -> str:
-    return _text(hmac.new(secret.encode(), f"pilotage/sign-in/{use}/v1".encode(), hashlib.sha256).digest())
+    return _text(_hmac(secret, use))
+
+
+def _hmac(secret: str, use: str) -> bytes:
+    return hmac.new(secret.encode(), f"pilotage/sign-in/{use}/v1".encode(), hashlib.sha256).digest()
 
 
 def _text(data: bytes) -> str:

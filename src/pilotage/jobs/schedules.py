@@ -1,7 +1,8 @@
 """Recurring work as rows: refresh of corpora by their cadence, purges of takedowns, closing of lost interactions.
 
-Rule: a missed run runs once. Fail mode: a refresh that fails is retried by the reconciler and shown by `doctor`; it
-never accepts anything: scheduled versions wait for a person.
+Rule: a missed run runs once; sign-ins that nobody finished are forgotten with the closing. Fail mode: a refresh that
+fails is retried by the reconciler and shown by `doctor`; it never accepts anything: scheduled versions wait for a
+person.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from sqlalchemy import Connection
 from pilotage.control.close_interactions import close_lost_interactions
 from pilotage.control.evaluate_release import DRIVE
 from pilotage.control.instance import Instance
+from pilotage.control.provider_session import forget_old_logins
 from pilotage.control.purge_document import purge_document
 from pilotage.control.refresh_corpus import RefreshTools, refresh_corpus
 from pilotage.control.shadow_phases import REPLAY_KIND
@@ -113,6 +115,7 @@ def _next_refresh(instance: Instance, settings: CorpusSettings, *, last: datetim
 
 def _close(instance: Instance, _connection: Connection, _run: Run) -> Outcome:
     close_lost_interactions(instance)
+    forget_old_logins(instance)
     return Again(at=instance.clock.now() + _CLOSE_EVERY)
 
 

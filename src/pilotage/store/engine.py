@@ -76,6 +76,7 @@ def make_engine(url: str, *, pool_size: int = POOL_SIZE, statement_timeout_ms: i
         pool_timeout=30,
         pool_pre_ping=True,
         pool_recycle=1800,
+        hide_parameters=True,  # an error and its trace go to the log; what people typed does not
         connect_args={"connect_timeout": 10, "application_name": "pilotage"},
     )
     configure_connections(engine, statement_timeout_ms)

@@ -19,12 +19,13 @@ from pilotage.console.reply import Later, Page, Redirect, Reply
 from pilotage.console.route import Entry
 from pilotage.console.visit import Provider, Visit
 from pilotage.control.console_session import SignedIn, close_session, open_proven, open_session
-from pilotage.control.provider_session import answered_login, begin_login, is_other_account
+from pilotage.control.provider_session import Begun, answered_login, begin_login, is_other_account
 from pilotage.core.errors import Unavailable
 from pilotage.core.reason import Reason, Refusal
 from pilotage.identity.refused import CredentialCode, CredentialRefused
 from pilotage.identity.sign_in import Attempt
-from pilotage.store.console_logins import StoredLogin
+from pilotage.serving.addresses import client_address
+from pilotage.serving.refusal import Refusal as Unplaced
 from pilotage.workspace.people import IdentityMode
 
 _KEPT: Final = "kept."
@@ -93,14 +94,14 @@ def _go_to(provider: Provider, visit: Visit) -> Reply:
     secret = secrets.token_urlsafe(_SECRET_BYTES)
     kept_path = visit.typed("kept_path")
     is_again = visit.signed_in is not None and bool(kept_path)
-    login = StoredLogin(
+    login = Begun(
         leads_to=own_address(visit.typed("next")),
         at=visit.now,
         principal=visit.actor.id if is_again else None,
         kept_path=own_address(kept_path) if kept_path else None,
         kept=_kept_fields(visit) if kept_path else None,
     )
-    attempt = begin_login(visit.instance, secret, login)
+    attempt = begin_login(visit.instance, secret, login, address=_address(visit))
     headers = (("set-cookie", cookies.set_login(secret, is_secure=visit.is_secure)),)
 
     async def run() -> Redirect:
@@ -109,8 +110,15 @@ def _go_to(provider: Provider, visit: Visit) -> Reply:
     return Later(run=run)
 
 
+def _address(visit: Visit) -> str:
+    """Return who connects, "" when nobody can tell."""
+    trusted = visit.instance.workspace.gateway.trusted_proxies
+    found = client_address(visit.peer.address or "", visit.peer.forwarded_for, trusted)
+    return "" if isinstance(found, Unplaced) else str(found)
+
+
 def _redeeming(
-    provider: Provider, visit: Visit, login: StoredLogin, attempt: Attempt, code: str
+    provider: Provider, visit: Visit, login: Begun, attempt: Attempt, code: str
 ) -> Callable[[], Awaitable[Page | Redirect]]:
     async def run() -> Page | Redirect:
         proven = await provider.redeem(code, attempt, issuer=visit.query.get("iss"))
@@ -127,7 +135,7 @@ def _redeeming(
     return run
 
 
-def _finished(visit: Visit, signed_in: SignedIn, login: StoredLogin) -> Page | Redirect:
+def _finished(visit: Visit, signed_in: SignedIn, login: Begun) -> Page | Redirect:
     return _signed_in(visit, signed_in, leads_to=login.leads_to, kept_path=login.kept_path or "", kept=login.kept or {})
 
 

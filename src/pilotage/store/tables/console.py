@@ -1,12 +1,12 @@
 """Console sessions, decision forms, and what live pages were sent.
 
-Mirror of the `console` part of the schema; what each column means stands in `store/migrations/sql/0005_console.sql` and
-`0009_sign_in.sql`.
+Mirror of the `console` part of the schema; what each column means stands in `store/migrations/sql/0005_console.sql`,
+`0009_sign_in.sql` and `0020_sealed_sign_ins.sql`.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Identity, Index, Table, Text
+from sqlalchemy import BigInteger, Column, Identity, Index, LargeBinary, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 
 from pilotage.store.tables.metadata import metadata
@@ -40,12 +40,12 @@ console_login = Table(
     "console_login",
     metadata,
     Column("id", Text, primary_key=True, nullable=False),
-    Column("leads_to", Text, nullable=False),
     Column("principal", Text),
-    Column("kept_path", Text),
-    Column("kept", JSONB),
     Column("at", TIMESTAMP(timezone=True), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("holder", Text),
     Index("console_login_at", "at"),
+    Index("console_login_holder", "holder", postgresql_where=text("holder IS NOT NULL")),
 )
 
 live_event = Table(
