@@ -180,6 +180,12 @@ def test_a_token_with_a_wrong_claim_signs_nobody_in(office: Office, wrong: dict[
     assert browser.get("/workflows").status == 303
 
 
+@pytest.mark.parametrize(("typ", "status"), [(None, 303), ("jwt", 303), ("at+jwt", 401), ("logout+jwt", 401)])
+def test_an_id_token_needs_no_type_and_has_no_other(office: Office, typ: str | None, status: int) -> None:
+    office.provider.typ = typ
+    assert office.sign_in(office.browser()).status == status
+
+
 def test_keys_rotate_and_a_key_that_is_not_published_signs_nobody_in(office: Office) -> None:
     assert office.sign_in(office.browser()).status == 303
     office.provider.rotate()

@@ -62,12 +62,6 @@ def _newest(release: Digest, gate: str) -> Any:  # noqa: ANN401 - a select of SQ
     )
 
 
-def attempts_of(connection: Connection, release: Digest) -> dict[str, Attempt]:
-    """Return the newest attempt at each gate."""
-    query = select(gate_attempt).where(gate_attempt.c.release == release).order_by(gate_attempt.c.attempt)
-    return {row["gate"]: attempt_from(row) for row in connection.execute(query).mappings()}
-
-
 def count_attempts(connection: Connection, parts_digest: Digest, gate: str) -> int:
     """Return how many attempts the same parts had at a gate, in any release."""
     query = select(func.count()).where(gate_attempt.c.parts_digest == parts_digest, gate_attempt.c.gate == gate)

@@ -1,7 +1,8 @@
 """A small OpenID provider on loopback for tests: authorization code with PKCE, device code, key rotation.
 
 It signs in whoever `subject` names, at once, and checks what a real provider checks: client, redirect address, PKCE,
-one use of a code. Its answers are bent by `wrong`: claims that replace those of the next ID tokens (None removes one).
+one use of a code. Its answers are bent by `wrong`: claims that replace those of the next ID tokens (None removes
+one), and by `typ`, the type in their headers.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, Self
 from urllib.parse import urlencode
 
 from aiohttp import web
-from joserfc import jwt
+from joserfc import jws
 from joserfc.jwk import RSAKey
 
 from pilotage.core.clock import Clock
@@ -38,6 +39,7 @@ class TestProvider:
     subject: str = "maria"
     claims: dict[str, Any] = field(default_factory=dict)
     wrong: dict[str, Any] = field(default_factory=dict)
+    typ: str | None = "JWT"
     signed_in_at: float | None = None
     has_approved: bool = True
     key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"kid": "first"}))
@@ -175,4 +177,5 @@ class TestProvider:
             claims["nonce"] = nonce
         bent = {name: value for name, value in (claims | self.wrong).items() if value is not None}
         key = self.signs_with or self.key
-        return jwt.encode({"alg": "RS256", "kid": key.kid, "typ": "JWT"}, bent, key)
+        header = {"alg": "RS256", "kid": key.kid} | ({} if self.typ is None else {"typ": self.typ})
+        return jws.serialize_compact(header, json.dumps(bent).encode(), key, algorithms=["RS256"])

@@ -122,12 +122,6 @@ class ProviderClient:
             raise _failed(url, "answered with status", str(status))
         return Answered(status=status, body=body)
 
-    def _failed(self, what: str) -> Unavailable:
-        hint = "Try again; check identity.oidc in pilotage.yaml and the provider's status."
-        return Unavailable(
-            "identity_provider_unavailable", f"The identity provider does not answer: {what}.", hint=hint
-        )
-
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     body = b""

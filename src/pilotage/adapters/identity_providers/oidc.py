@@ -10,11 +10,11 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from pilotage.adapters.identity_providers.key_cache import KeyCache, KeysUnavailable
-from pilotage.adapters.identity_providers.token import MAX_TOKEN_BYTES, TokenError, read_claims, read_header
+from pilotage.adapters.identity_providers.token import MAX_TOKEN_BYTES, TokenError, moment, read_claims, read_header
 from pilotage.core.canonical import Json
 from pilotage.core.clock import Clock
 from pilotage.identity.claims import Linked, principal_from_claims
@@ -105,12 +105,12 @@ class OidcVerifier:
         principal = principal_from_claims(claims, self._settings, linked=self._linked)
         if isinstance(principal, CredentialRefused):
             return principal
-        expires, signed_in_at = _moment(claims.get("exp")), _moment(claims.get("auth_time"))
+        expires, signed_in_at = moment(claims.get("exp")), moment(claims.get("auth_time"))
         assert expires is not None
         return Verified(
             principal=principal,
             expires_at=expires,
-            authenticated_at=signed_in_at or _moment(claims.get("iat")),
+            authenticated_at=signed_in_at or moment(claims.get("iat")),
             signed_in_at=signed_in_at,
             second_factor=has_second_factor(claims.get("amr")),
             actors=_actors(claims),
@@ -136,15 +136,6 @@ class OidcVerifier:
 
 def _refused(code: CredentialCode, text: str) -> CredentialRefused:
     return CredentialRefused(code=code, text=text)
-
-
-def _moment(value: Json) -> datetime | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return datetime.fromtimestamp(value, UTC)
-    except (OverflowError, OSError, ValueError):
-        return None
 
 
 def _actors(claims: Mapping[str, Json]) -> frozenset[str]:

@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
 from pilotage.adapters.identity_providers.endpoints import ProviderClient
 from pilotage.adapters.identity_providers.key_cache import KeyCache
-from pilotage.adapters.identity_providers.token import Expected, TokenError, read_header, read_id_claims
+from pilotage.adapters.identity_providers.token import Expected, TokenError, moment, read_id_claims, read_id_header
 from pilotage.adapters.models.secret import read_secret
 from pilotage.core.canonical import Json
 from pilotage.core.clock import Clock
@@ -179,7 +178,7 @@ class ProviderSignIn:
     async def _proven(self, token: str, client: str, *, nonce: str | None) -> Proven | CredentialRefused:
         expected = Expected(client=client, nonce=nonce)
         try:
-            header = read_header(token, self._settings)
+            header = read_id_header(token, self._settings)
             found = await self._keys.key(header.kid, header.algorithm)
             if found is None:
                 return _refused("The provider signed its answer with a key that it does not publish. Sign in again.")
@@ -191,7 +190,7 @@ class ProviderSignIn:
             return principal
         return Proven(
             principal=principal,
-            authenticated_at=_moment(claims.get("auth_time")),
+            authenticated_at=moment(claims.get("auth_time")),
             second_factor=has_second_factor(claims.get("amr")),
         )
 
@@ -223,12 +222,3 @@ def _number(value: Json, default: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return default
     return float(value) if 0 < value < 86_400 else default
-
-
-def _moment(value: Json) -> datetime | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return datetime.fromtimestamp(value, UTC)
-    except (OverflowError, OSError, ValueError):
-        return None

@@ -12,7 +12,7 @@ import binascii
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from joserfc import jws
@@ -60,22 +60,46 @@ class _Registry(JWSRegistry):
 _Registry.algorithms["EdDSA"].security_warning = None
 
 
+def moment(value: Json) -> datetime | None:
+    """Return the time of a numeric date claim, None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return datetime.fromtimestamp(value, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None
+
+
 def read_header(token: str, settings: OidcSettings) -> Header:
-    """Check form, type and algorithm of a token that is not yet trusted; raise TokenError."""
+    """Check form, type and algorithm of an access token that is not yet trusted; raise TokenError."""
+    kind, header = _header(token, settings)
+    if not isinstance(kind, str) or kind.lower() not in _TYPES:
+        raise TokenError("Its type is not that of an access token.")
+    return header
+
+
+def read_id_header(token: str, settings: OidcSettings) -> Header:
+    """Check an ID token's header; it may do without a type, which OpenID Connect never asks for (RFC 7519 5.1)."""
+    kind, header = _header(token, settings)
+    if kind is not None and (not isinstance(kind, str) or kind.lower() != "jwt"):
+        raise TokenError("Its type is not that of an ID token.")
+    return header
+
+
+def _header(token: str, settings: OidcSettings) -> tuple[Json, Header]:
+    """Return the type a token gives itself, and what chooses its key."""
     parts = token.split(".")
     if len(parts) != 3 or not all(parts):
         raise TokenError("It is not a signed token.")
     header = _json_part(parts[0])
     kind, algorithm, kid = header.get("typ"), header.get("alg"), header.get("kid")
-    if not isinstance(kind, str) or kind.lower() not in _TYPES:
-        raise TokenError("Its type is not that of an access token.")
     if not isinstance(algorithm, str) or algorithm not in settings.algorithms:
         raise TokenError("Its algorithm is not allowed.")
     if "crit" in header or "b64" in header:
         raise TokenError("It carries a critical extension.")
     if kid is not None and not isinstance(kid, str):
         raise TokenError("Its key id is not text.")
-    return Header(algorithm=algorithm, kid=kid)
+    return kind, Header(algorithm=algorithm, kid=kid)
 
 
 def read_claims(token: str, key: Key, header: Header, settings: OidcSettings, *, now: datetime) -> Mapping[str, Json]:
