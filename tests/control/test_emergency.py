@@ -8,7 +8,20 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
-from tests.control.gate_world import DAY, DEV, FELIX, KEIKO, PROMOTER, QA, GateWorld, codes, gate_world, junit, told
+from tests.control.gate_world import (
+    CAB,
+    DAY,
+    DEV,
+    FELIX,
+    KEIKO,
+    PROMOTER,
+    QA,
+    GateWorld,
+    codes,
+    gate_world,
+    junit,
+    told,
+)
 
 from pilotage.control import end_emergency as ending
 from pilotage.control.emergency_change import EmergencyRequest, declare_emergency, review_emergency
@@ -18,12 +31,13 @@ from pilotage.control.manage_incident import Change, open_by_person, update_inci
 from pilotage.control.preview_vote import view_gate
 from pilotage.control.promote_release import Promoted, promote_release
 from pilotage.control.rollout_facts import freezes_of
+from pilotage.control.sign_gate import Signed
 from pilotage.core.digest import Digest
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import PrincipalId, SpaceName
 from pilotage.core.reason import Refusal
 from pilotage.gate.emergency import EMERGENCY_SPAN, REVIEW_SPAN, Emergency
-from pilotage.gate.vocabulary import GateStatus
+from pilotage.gate.vocabulary import GateStatus, Half
 from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.identity.roles import Role
 from pilotage.incident.records import IncidentState, Severity
@@ -35,6 +49,7 @@ from pilotage.store.incidents import StoredIncident
 from pilotage.store.routes import read_route
 from pilotage.store.runs import find_run
 from pilotage.testing.rollouts import EAST, WORKFLOW
+from pilotage.workspace.gate import Gate, GateHalf, Signoff, Trust
 from pilotage.workspace.plan import Freeze
 
 pytestmark = pytest.mark.store
@@ -394,6 +409,52 @@ def test_with_full_approval_it_stays(world: GateWorld) -> None:
     assert found is not None
     assert found.outcome == "approved"
     assert found.state(world.inner.clock.now()) == "approved"
+
+
+GO_LIVE = Gate(
+    name="go-live",
+    guards="production",
+    trust=Trust.PUSHED,
+    pre=GateHalf(criteria=(), signoffs=(Signoff(role=Role.OPERATIONS_LEAD),)),
+    post=GateHalf(criteria=(), signoffs=(Signoff(role=Role.OPERATIONS_LEAD),), confirm_within_s=30 * 86_400),
+)
+
+
+def in_production(world: GateWorld, *, has_traffic: bool = True) -> Emergency:
+    """Return an emergency that let the release into a production space, whose own gate is approved by now."""
+    into = replace(CAB, name="into-east", pre=GateHalf(criteria=CAB.pre.criteria))
+    world.declare(gates={gate.name: gate for gate in (into, GO_LIVE)})
+    old = world.inner.seal("Old.")
+    world.inner.serve(old, (EAST,))
+    one = opened(world, EAST)
+    if has_traffic:
+        world.inner.serve(world.release, (EAST,))
+    return one
+
+
+def outcome_of(world: GateWorld, one: Emergency) -> str | None:
+    """Return how an emergency was settled after its time."""
+    pass_time(world, one.expires_at - world.inner.clock.now())
+    with world.inner.engine.connect() as connection:
+        found = find_emergency(connection, one.id)
+    assert found is not None
+    return found.outcome
+
+
+@pytest.mark.parametrize(("half", "outcome"), [(None, "rolled_back"), (Half.PRE, "approved"), (Half.POST, "approved")])
+def test_full_approval_in_production_is_that_of_its_go_live_too(
+    world: GateWorld, half: Half | None, outcome: str
+) -> None:
+    one = in_production(world)
+    if half is not None:
+        done = world.sign(LEAD, "go-live", Role.OPERATIONS_LEAD, half=half, space=EAST)
+        assert isinstance(done, Signed), done
+    assert outcome_of(world, one) == outcome
+    assert (serving(world, EAST) == world.release) is (outcome == "approved")
+
+
+def test_go_live_is_not_asked_where_nobody_was_served(world: GateWorld) -> None:
+    assert outcome_of(world, in_production(world, has_traffic=False)) == "approved"
 
 
 def test_an_ended_emergency_is_no_target_of_a_later_rollback(world: GateWorld) -> None:

@@ -1,8 +1,9 @@
 """The end of an emergency change after its 72 hours: every gate is approved by then, or the release leaves its spaces.
 
-Rule: one transaction settles it, so a crash at any point leaves it due again. Where the gates into a space are approved
-the release stays; elsewhere it goes back to the last authorised release and may not come back. Fail mode: a rollback
-that cannot begin now leaves it unsettled, to be tried again in a minute; meanwhile nothing lets its traffic up.
+Rule: one transaction settles it, so a crash at any point leaves it due again. Where the gates into a space are
+approved, go-live among them once there was traffic, the release stays; elsewhere it goes back to the last authorised
+release and may not come back. Fail mode: a rollback that cannot begin now leaves it unsettled, to be tried again in a
+minute; meanwhile nothing lets its traffic up.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from sqlalchemy import Connection
 from pilotage.control.emergency_change import write_entry
 from pilotage.control.flip_traffic import Withdrawal, quarantine_in
 from pilotage.control.gate_case import Chain, open_chain
-from pilotage.control.gate_chain import chain_problems
+from pilotage.control.gate_chain import has_full_approval
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.instance import Instance
 from pilotage.control.roll_back import RollbackRequest, take_out
@@ -54,9 +55,9 @@ def end_emergency(connection: Connection, instance: Instance, name: str) -> date
 
 
 def _lacks_approval(chain: Chain, name: SpaceName) -> bool:
-    """Tell whether a gate into the space is not approved; a space nobody declares any more has no gate that could."""
+    """Tell whether the space lacks full approval; one that nobody declares any more has no gate that could give it."""
     space = chain.instance.workspace.spaces.get(name)
-    return space is None or bool(chain_problems(chain, space, with_emergency=False))
+    return space is None or not has_full_approval(chain, space)
 
 
 def _take_out(connection: Connection, instance: Instance, one: Emergency, space: SpaceName, now: datetime) -> bool:

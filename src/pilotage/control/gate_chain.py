@@ -24,9 +24,10 @@ from pilotage.gate.records import GateInput
 from pilotage.gate.report import GateReport
 from pilotage.gate.vocabulary import Half
 from pilotage.space.settings import Space, Tier
-from pilotage.store.gate_facts import first_traffic
+from pilotage.store.gate_facts import first_traffic, had_traffic
 from pilotage.store.incidents import list_incidents
 from pilotage.store.releases import find_release
+from pilotage.workspace.gate import Gate
 
 
 def report_of(chain: Chain, name: str, *, half: Half = Half.PRE, space: SpaceName | None = None) -> GateReport:
@@ -76,7 +77,7 @@ def chain_problems(
     if not names and space.tier is not Tier.SANDBOX:
         text = f"No gate guards {space.name}. Declare one in gates/; an unguarded space lets nobody in."
         return (Reason(code="GATE_NOT_MET", text=text, where=space.name),)
-    production = [gate.name for gate in chain.instance.workspace.gates.values() if gate.guards == "production"]
+    production = [gate.name for gate in _production(chain)]
     after: list[Reason] = []
     if with_go_live and space.tier is Tier.PRODUCTION:
         since = first_traffic(chain.connection, space.name, chain.stored.workflow, chain.stored.digest)
@@ -91,6 +92,30 @@ def chain_problems(
     if found and with_emergency:
         found = _in_emergency(chain, space, names, found)
     return (*found, *after)
+
+
+def has_full_approval(chain: Chain, space: Space) -> bool:
+    """Tell whether a release may stay once its emergency is over: every gate into the space is approved by itself.
+
+    Where it had traffic, the emergency let it past go-live too: that authorises it now, or has confirmed it.
+    """
+    if chain_problems(chain, space, with_emergency=False):
+        return False
+    if space.tier is not Tier.PRODUCTION:
+        return True
+    if not had_traffic(chain.connection, space.name, chain.stored.workflow, chain.stored.digest):
+        return True
+    return all(_is_live(chain, gate, space.name) for gate in _production(chain))
+
+
+def _is_live(chain: Chain, gate: Gate, space: SpaceName) -> bool:
+    halves = (Half.PRE,) if gate.post is None else (Half.PRE, Half.POST)
+    return any(report_of(chain, gate.name, half=half, space=space).status.is_approved for half in halves)
+
+
+def _production(chain: Chain) -> list[Gate]:
+    """Return the gates that a release passes in every production space when its traffic begins."""
+    return [gate for gate in chain.instance.workspace.gates.values() if gate.guards == "production"]
 
 
 def _in_emergency(chain: Chain, space: Space, names: Iterable[str], found: list[Reason]) -> list[Reason]:

@@ -70,6 +70,11 @@ class GateView:
         late = self.report.bind_after_board
         return frozenset({self.report.bind} if late is None else {self.report.bind, late})
 
+    @property
+    def last_of(self) -> dict[PersonId, Vote]:
+        """Return each person's last vote."""
+        return {vote.person: vote for vote in self.votes}
+
 
 def view_gate(
     instance: Instance, *, actor: Principal, release: str, gate: str, space: str | None = None, half: Half = Half.PRE

@@ -52,6 +52,19 @@ _FIRST_TRAFFIC = text(
 )
 
 
+_HAD_TRAFFIC = text(
+    "SELECT EXISTS (SELECT 1 FROM rollout_step s JOIN rollout_wave w ON w.rollout = s.rollout AND w.number = s.wave"
+    " JOIN rollout r ON r.id = s.rollout WHERE r.release = :release AND r.workflow = :workflow AND w.space = :space)"
+    " OR EXISTS (SELECT 1 FROM deployment WHERE release = :release AND workflow = :workflow AND space = :space"
+    " AND state <> 'waiting')"
+)
+
+
+def had_traffic(connection: Connection, space: str, workflow: str, release: str) -> bool:
+    """Tell whether a release ever had traffic in a space, by a rollout that is over too."""
+    return bool(connection.scalar(_HAD_TRAFFIC, {"space": space, "workflow": workflow, "release": release}))
+
+
 def first_traffic(connection: Connection, space: str, workflow: str, release: str) -> datetime | None:
     """Return since when a release has had traffic in a space by a rollout that is under way; None: it has none."""
     found = connection.scalar(_FIRST_TRAFFIC, {"space": space, "workflow": workflow, "release": release})
