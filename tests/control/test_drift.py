@@ -7,20 +7,25 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pyroaring import BitMap
 from sqlalchemy import Engine, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
-from tests.control.rollout_world import bank, make_world, small_plan, with_plan
+from tests.control.rollout_world import DECIDER, bank, make_world, small_plan, with_plan
 from tests.control.test_regions import observing
 
+from pilotage.control import watch_drift as module
+from pilotage.control.pause_rollout import pause_rollout, resume_rollout
 from pilotage.control.space_fitness import Candidate, space_fitness
 from pilotage.control.watch_drift import watch_drift
 from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName
+from pilotage.core.reason import Refusal
 from pilotage.monitoring.held import Part
 from pilotage.release.content import ReleaseContent
 from pilotage.release.prompt import Prompt
+from pilotage.retrieval.root import root_of
 from pilotage.rollout.states import State
-from pilotage.serving.holdings import holdings, nothing_held
+from pilotage.serving.holdings import CorpusHeld, holdings, nothing_held
 from pilotage.serving.routing import Release, RoutingRow, RoutingTable
 from pilotage.store.drift import StoredDrift, open_drift
 from pilotage.store.releases import load_release
@@ -50,9 +55,15 @@ def _engine() -> str:
 
 
 def report(
-    world: RolloutWorld, *, bad: frozenset[str] = frozenset(), age: str = "0 s", space: SpaceName = EAST
+    world: RolloutWorld,
+    *,
+    bad: frozenset[str] = frozenset(),
+    age: str = "0 s",
+    late: int = 0,
+    corpus: CorpusHeld = nothing_held,
+    space: SpaceName = EAST,
 ) -> None:
-    """Let every process report what it holds; the bad ones hold another prompt than was sealed."""
+    """Let every process report what it holds; the bad ones hold another prompt, all as of `late` generations ago."""
     with world.engine.begin() as connection:
         route = read_route(connection, space, WORKFLOW)
         digests = [one for one in (route.stable, route.candidate) if one is not None]
@@ -62,12 +73,12 @@ def report(
             row = RoutingRow(
                 space=space,
                 workflow=WORKFLOW,
-                generation=route.generation,
+                generation=route.generation - late,
                 stable=route.stable,
                 candidate=route.candidate,
             )
             table = RoutingTable(rows={(space, WORKFLOW): row}, releases=loaded)
-            held = holdings(table, world.workspace.spaces[space], nothing_held)
+            held = holdings(table, world.workspace.spaces[space], corpus)
             values = {"p": name, "s": space, "h": held, "age": age}
             connection.execute(_REPORT, values)
 
@@ -187,7 +198,17 @@ def test_drift_holds_a_rollout_and_an_older_engine_only_its_own_release(world: R
     assert {row.part for row in look(world)} == {Part.ENGINE}
     assert world.step(rollout).state is State.OBSERVING
     assert against(world, str(stable(world))) == {"DRIFT_ENGINE"}
-    report(world, bad=frozenset({"gateway-2"}))
+    bad = frozenset({"gateway-2"})
+    report(world, bad=bad)
+    look(world)
+    once = world.step(rollout)
+    assert once.state is State.OBSERVING  # it may have been on its way
+    with world.engine.connect() as connection:
+        candidate = Candidate(workflow=WORKFLOW, release=str(once.release))
+        found = space_fitness(connection, [EAST], of=candidate, now=world.clock.now())
+    codes = [{reason.code for reason in some} for some in (found.holding, found.unseen, found.known)]
+    assert codes == [set(), {"DRIFT_PROMPT"}, {"DRIFT_PROMPT"}]
+    report(world, bad=bad)
     look(world)
     held = world.step(rollout)
     assert held.state is State.HELD
@@ -208,3 +229,104 @@ def test_rows_open_and_end_with_their_entries(world: RolloutWorld) -> None:
     assert len(kinds()) == len(before) + 2
     with world.engine.connect() as connection:
         assert open_drift(connection) == ()
+
+
+def put_off(world: RolloutWorld, by: str) -> None:
+    """Let the first of the reports that could not be compared have been made earlier."""
+    with world.engine.begin() as connection:
+        lags = text("UPDATE report_lag SET since = since - CAST(:by AS interval)")
+        connection.execute(lags, {"by": by})
+
+
+def test_reports_of_another_generation_are_waited_for_180_seconds_and_no_longer(world: RolloutWorld) -> None:
+    for _ in range(2):
+        report(world, late=1)
+        assert look(world) == ()
+        put_off(world, "60 s")
+    report(world, late=1)
+    assert look(world) == ()
+    put_off(world, "180 s")
+    rows = look(world)
+    assert {(row.process, row.part, row.evicts) for row in rows} == {
+        (name, Part.UNKNOWN, False) for name in world.processes.names
+    }
+    assert "of the routing" in rows[0].observed
+    assert against(world, str(stable(world))) == {"DRIFT_UNKNOWN"}
+    report(world)
+    assert look(world) == ()
+    report(world, late=1)
+    assert look(world) == ()  # it begins anew
+
+
+def test_a_process_that_leaves_a_workflow_out_is_not_waited_for_without_end(world: RolloutWorld) -> None:
+    report(world)
+    with world.engine.begin() as connection:
+        connection.execute(text("UPDATE space_report SET holds = '{}' WHERE process = 'gateway-1'"))
+    assert look(world) == ()
+    put_off(world, "181 s")
+    assert [(row.process, row.part) for row in look(world)] == [("gateway-1", Part.UNKNOWN)]
+
+
+def test_a_report_that_cannot_be_compared_forgives_nothing(world: RolloutWorld) -> None:
+    bad = frozenset({"gateway-1"})
+    for _ in range(2):
+        report(world, bad=bad)
+        look(world)
+    report(world, late=1)
+    (row,) = look(world)
+    assert (row.part, row.evicts) == (Part.PROMPT, True)
+    report(world)
+    assert look(world) == ()
+
+
+def test_a_corpus_that_moves_under_the_look_is_read_again_and_is_no_drift(
+    world: RolloutWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = BitMap([1, 2]), BitMap([1])
+    reads = 0
+
+    def generation_of(_connection: object, _corpus: object) -> int:
+        nonlocal reads
+        reads += 1
+        return 3 if reads == 1 else 4
+
+    monkeypatch.setattr(module, "accepted_versions", lambda *_: {1: before})
+    monkeypatch.setattr(module, "live_revisions", lambda *_: after)  # a takedown committed after the first statement
+    monkeypatch.setattr(module, "count_chunks_of", lambda _connection, _corpus, revs: len(revs))
+    monkeypatch.setattr(module, "generation_of", generation_of)
+    report(world, corpus=lambda *_: {"generation": 3, "root": root_of(before), "chunks": 2})
+    assert look(world) == ()
+    report(world, corpus=lambda *_: {"generation": 4, "root": root_of(before), "chunks": 2})
+    assert {row.part for row in look(world)} == {Part.CORPUS, Part.INDEX}
+    report(world, corpus=lambda *_: {"generation": 4, "root": root_of(after), "chunks": 1})
+    assert look(world) == ()
+    report(world, corpus=lambda *_: {"generation": 4, "root": root_of(before), "chunks": 2})
+    endless = iter(range(5, 1000))
+    monkeypatch.setattr(module, "generation_of", lambda *_: next(endless))
+    assert look(world) == ()  # left to the next look
+
+
+@pytest.mark.parametrize("zero", [True, False])
+def test_a_pause_ends_with_nothing_seen_against_it_and_from_weight_zero_with_nothing_unseen(
+    world: RolloutWorld, *, zero: bool
+) -> None:
+    rollout, lead = observing(world), world.person(DECIDER)
+
+    def resume() -> set[str]:
+        done = resume_rollout(world.instance, world.ports, actor=lead, rollout=rollout)
+        return {reason.code for reason in done.reasons} if isinstance(done, Refusal) else set()
+
+    paused = pause_rollout(world.instance, actor=lead, rollout=rollout, zero=zero)
+    assert not isinstance(paused, Refusal), paused
+    world.follow()
+    report(world, bad=frozenset({"gateway-1"}))
+    look(world)
+    assert resume() == {"DRIFT_PROMPT"}
+    report(world)
+    look(world)
+    with world.engine.begin() as connection:
+        connection.execute(text("UPDATE hard_look SET until = until - interval '181 s'"))
+    assert resume() == ({"HARD_EVENTS_UNSEEN"} if zero else set())
+    world.follow()
+    resume()
+    assert world.look(rollout).state is State.OBSERVING

@@ -401,6 +401,21 @@ def test_a_routed_release_that_does_not_verify_is_a_breach(
         assert {sign.kind for sign in detect_in_releases(connection, world.instance)} == {HardKind.SECURITY_BREACH}
 
 
+def test_a_release_that_many_spaces_route_is_verified_once(
+    world: RolloutWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def problems(_connection: object, _instance: object, stored: Any) -> tuple[Reason, ...]:
+        asked.append(stored.digest)
+        return ()
+
+    monkeypatch.setattr(detect_hard_events, "release_problems", problems)
+    with world.engine.begin() as connection:
+        detect_in_releases(connection, world.instance)
+    assert asked == [stable(world)]
+
+
 @pytest.fixture
 def signed(world: RolloutWorld, tmp_path: Path) -> Instance:
     """Return the instance of a worker that holds the key by which every routed release is sealed."""

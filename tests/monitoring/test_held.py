@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pilotage.core.digest import Digest
-from pilotage.monitoring.held import Approved, CorpusState, Part, drifts
+from pilotage.monitoring.held import Approved, CorpusState, Part, behind, drifts
 
 ONE = Digest("sha256:" + "1" * 64)
 PARTS = {name: f"sha256:{name}" for name in ("prompt", "model", "retrieval", "guard", "egress")}
@@ -101,6 +101,21 @@ def test_a_report_of_another_moment_is_not_compared(path: tuple[str, ...], value
     held = changed(*path, value=value)
     held["corpora"][ONE]["root"] = "sha256:older"
     assert parts(held) == []
+    said = behind(held, APPROVED)
+    assert said is not None
+    assert said.startswith(f"generation {value} of the ")
+
+
+def test_a_process_that_says_nothing_of_a_workflow_is_behind_and_one_that_can_be_compared_is_not() -> None:
+    assert behind(None, APPROVED) == "nothing of the workflow"
+    assert behind(HELD, APPROVED) is None
+    assert behind(changed("releases", value={}), APPROVED) is None  # not loaded
+    assert behind(changed("corpora", ONE, value=None), APPROVED) is None  # that is drift already
+
+
+def test_a_generation_that_moved_for_permissions_only_leaves_the_same_documents() -> None:
+    held = changed("corpora", ONE, "generation", value=2)
+    assert (parts(held), behind(held, APPROVED)) == ([], None)
 
 
 def test_only_what_decides_an_answer_takes_a_process_out() -> None:

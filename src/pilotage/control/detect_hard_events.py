@@ -29,7 +29,7 @@ from pilotage.core.ids import PrincipalId, SpaceName
 from pilotage.core.reason import Refusal
 from pilotage.identity.principal import Principal, PrincipalKind, acl_names, local_principal_id
 from pilotage.incident.records import HardKind
-from pilotage.release.model import Provider
+from pilotage.release.residency import fits_model
 from pilotage.space.failover import partner_reason
 from pilotage.space.residency import fits
 from pilotage.store.hard_signs import (
@@ -231,7 +231,7 @@ def _outside(connection: Connection, instance: Instance, place: Place) -> str | 
         content = load_release(connection, place.release)
     except PilotageError:
         return None  # `detect_in_releases` speaks of it
-    if content.model.provider is not Provider.EXTRACTIVE and not fits(content.model.region, space):
+    if not fits_model(content.model, space):
         return f"with a model in {content.model.region or 'an unknown region'}"
     pin = content.corpora.get(space.data_stage)
     corpus = None if pin is None else instance.workspace.corpora.get(pin.name)
@@ -281,18 +281,30 @@ def _stopped(connection: Connection) -> Iterator[Sign]:
 
 
 def _unverified(connection: Connection, instance: Instance) -> Iterator[Sign]:
-    for space in served_spaces(connection):
-        for workflow in workflows_in(connection, space):
-            route = read_route(connection, space, workflow)
-            for digest in (route.candidate, route.stable):
-                stored = None if digest is None else find_release(connection, digest)
-                problems = () if stored is None else release_problems(connection, instance, stored)
-                if stored is not None and problems:
-                    yield Sign(
-                        kind=HardKind.SECURITY_BREACH,
-                        subject=Standing.RELEASE.subject(stored.digest),
-                        workflow=workflow,
-                        space=space,
-                        release=stored.digest,
-                        summary=f"Release {stored.digest[:19]} does not verify: {problems[0].text}",
-                    )
+    for digest, (workflow, space) in _routed(connection).items():
+        stored = find_release(connection, digest)
+        problems = () if stored is None else release_problems(connection, instance, stored)
+        if problems:
+            yield Sign(
+                kind=HardKind.SECURITY_BREACH,
+                subject=Standing.RELEASE.subject(digest),
+                workflow=workflow,
+                space=space,
+                release=digest,
+                summary=f"Release {digest[:19]} does not verify: {problems[0].text}",
+            )
+
+
+def _routed(connection: Connection) -> dict[Digest, tuple[str, str]]:
+    """Return every routed release with a workflow and space that it is routed for: it is verified once, for all."""
+    routes = [
+        (workflow, space, read_route(connection, space, workflow))
+        for space in served_spaces(connection)
+        for workflow in workflows_in(connection, space)
+    ]
+    return {
+        digest: (workflow, space)
+        for workflow, space, route in routes
+        for digest in (route.candidate, route.stable)
+        if digest is not None
+    }

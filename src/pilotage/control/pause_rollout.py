@@ -67,7 +67,9 @@ def _against(desk: Desk, ports: RolloutPorts) -> tuple[Reason, ...]:
         gate = (Reason(code="GATE_NOT_MET", text="The gates could not be evaluated; traffic does not go up."),)
     candidate = Candidate(workflow=stored.workflow, release=stored.release)
     fitness = space_fitness(desk.connection, [stored.space], of=candidate, now=now)
-    return (*gate, *freezes_of(desk.connection, desk.instance, stored, stored.space, now), *fitness.holding)
+    # From weight 0 traffic goes up, which what nobody has seen stands against too.
+    unfit = (*fitness.holding, *fitness.unseen) if stored.zeroed else fitness.known
+    return (*gate, *freezes_of(desk.connection, desk.instance, stored, stored.space, now), *unfit)
 
 
 def _weigh(desk: Desk, *, zero: bool) -> None:

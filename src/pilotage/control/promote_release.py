@@ -143,7 +143,7 @@ def _input(chain: Chain, target: Space, actor: Principal) -> PromotionInput:
 def _unfit(chain: Chain, space: SpaceName) -> tuple[Reason, ...]:
     """Return what is known against more traffic in a space; one that serves nobody has nothing against it."""
     candidate = Candidate(workflow=chain.stored.workflow, release=chain.stored.digest)
-    return space_fitness(chain.connection, [space], of=candidate, now=chain.now).holding
+    return space_fitness(chain.connection, [space], of=candidate, now=chain.now).known
 
 
 def _active_rollout(chain: Chain, target: Space) -> str | None:

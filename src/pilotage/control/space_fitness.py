@@ -24,10 +24,19 @@ from pilotage.store.space_health import StoredHealth, list_health
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitness:
-    """Why traffic does not go up. `holding`: something is known to be wrong; `unseen`: nothing good is known."""
+    """Why traffic does not go up. `holding`: something is known to be wrong; `unseen`: nothing good is known.
+
+    `doubtful`, a part of `unseen`: something wrong was seen once.
+    """
 
     holding: tuple[Reason, ...] = ()
     unseen: tuple[Reason, ...] = ()
+    doubtful: tuple[Reason, ...] = ()
+
+    @property
+    def known(self) -> tuple[Reason, ...]:
+        """What was seen to be wrong, once or for certain: what a person's command for more traffic is refused for."""
+        return (*self.holding, *self.doubtful)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +53,7 @@ class _Found:
 
     holding: list[Reason] = field(default_factory=list)
     unseen: list[Reason] = field(default_factory=list)
+    doubtful: list[Reason] = field(default_factory=list)
 
 
 def space_fitness(connection: Connection, names: Iterable[SpaceName], *, of: Candidate, now: datetime) -> Fitness:
@@ -62,11 +72,12 @@ def space_fitness(connection: Connection, names: Iterable[SpaceName], *, of: Can
             found.unseen.extend(_unseen(connection, name, health))
     if routed:
         found.unseen.extend(_stale(look) for look in stale_looks(connection))
-    return Fitness(holding=tuple(found.holding), unseen=tuple(found.unseen))
+    doubtful = tuple(found.doubtful)
+    return Fitness(holding=tuple(found.holding), unseen=(*found.unseen, *doubtful), doubtful=doubtful)
 
 
 def _add_drift(found: _Found, connection: Connection, space: str, *, of: Candidate, now: datetime) -> None:
-    """Add the open drift of a workflow in a space.
+    """Add the open drift of a workflow in a space; content seen in one report only may have been on its way.
 
     A newer engine stands only against releases that were approved under the older one, or nothing could ever follow.
     """
@@ -74,7 +85,7 @@ def _add_drift(found: _Found, connection: Connection, space: str, *, of: Candida
         is_other = row.part is Part.ENGINE and row.release != of.release
         if row.workflow != of.workflow or is_other or not row.counts(now):
             continue
-        found.holding.append(row.reason)
+        (found.holding if row.is_sure else found.doubtful).append(row.reason)
 
 
 def _unseen(connection: Connection, name: SpaceName, health: StoredHealth | None) -> list[Reason]:

@@ -3,12 +3,14 @@
 Each look compares every process's newest report with the deployment record and the sealed bytes. A difference opens a
 row; content that differs in two reports takes a process of production out of the routing, and when none is left clean
 the release is rolled back. Rule: rows, ledger entries, incident and rollback commit together. Fail mode: a process that
-is silent for 180 s is DRIFT_UNKNOWN, which stops increases, and never evicts or rolls back.
+is silent for 180 s, or whose reports speak of another moment for as long, is DRIFT_UNKNOWN, which stops increases, and
+never evicts or rolls back; what was seen of it before stays true.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from sqlalchemy import Connection
@@ -25,7 +27,7 @@ from pilotage.core.errors import PilotageError
 from pilotage.core.ids import CorpusName, WorkflowName
 from pilotage.incident.records import Severity
 from pilotage.ledger.entry import EntryKind
-from pilotage.monitoring.held import Approved, CorpusState, Drift, Part, drifts
+from pilotage.monitoring.held import Approved, CorpusState, Drift, Part, behind, drifts
 from pilotage.release.content import ReleaseContent
 from pilotage.release.fingerprint import fingerprints
 from pilotage.retrieval.root import root_of
@@ -33,11 +35,13 @@ from pilotage.space.digest import space_digest
 from pilotage.space.settings import Space, Tier
 from pilotage.store.deployments import Deployment, deployments_of
 from pilotage.store.drift import (
+    UNKNOWN_AFTER,
     Held,
     StoredDrift,
     close_drift,
     evict,
     held_in,
+    keep_lags,
     mark_looked,
     open_drift,
     put_drift,
@@ -49,8 +53,8 @@ from pilotage.store.space_health import served_spaces, workflows_in
 
 MACHINE: Final = "system:drift-watch"
 CAUSE: Final = "content drift"
-SEEN: Final = 2
-"""Reports in which content must differ before a process is taken out: one may have been on its way."""
+LOOKS: Final = 3
+"""How often a corpus that moves under the look is read again before it is left to the next look."""
 
 
 def watch_drift(connection: Connection, instance: Instance) -> tuple[StoredDrift, ...]:
@@ -66,6 +70,14 @@ def watch_drift(connection: Connection, instance: Instance) -> tuple[StoredDrift
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Lag:
+    """Of what other moment a process's reports speak, and for how long already."""
+
+    what: str
+    lasted: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Look:
     connection: Connection
     instance: Instance
@@ -76,36 +88,55 @@ class _Look:
         """Compare every workflow of the space with every process."""
         held = held_in(self.connection, self.space.name)
         before = {_key(row): row for row in open_drift(self.connection, space=self.space.name)}
+        approved = {
+            workflow: self._approved(read_route(self.connection, self.space.name, workflow))
+            for workflow in workflows_in(self.connection, self.space.name)
+        }
+        lags = self._lags(held, approved)
         now: dict[tuple[str, ...], StoredDrift] = {}
-        for workflow in workflows_in(self.connection, self.space.name):
-            route = read_route(self.connection, self.space.name, workflow)
-            approved = self._approved(route)
+        for workflow, wanted in approved.items():
             for process in held:
-                for found in self._found(process, workflow, approved):
+                for found in self._found(process, workflow, wanted, lags.get((process.process, workflow))):
                     row = self._put(process, found, workflow)
                     now[_key(row)] = row
         for key, row in before.items():
-            if key not in now and not self._is_waiting(row, held):
+            is_unknown = row.part is Part.UNKNOWN
+            is_waiting = not is_unknown and ((row.process, row.workflow) in lags or self._is_waiting(row, held))
+            if key not in now and not is_waiting:
                 close_drift(self.connection, row)
                 self._record(EntryKind.DEPLOYMENT_DRIFT_ENDED, row)
         self._act(tuple(now.values()), held)
 
+    def _lags(self, held: tuple[Held, ...], approved: dict[str, Approved]) -> dict[tuple[str, str], _Lag]:
+        """Return whose newest report of which workflow cannot be compared."""
+        found = {
+            (process.process, workflow): (process.at, what)
+            for process in held
+            for workflow, wanted in approved.items()
+            if not process.is_unknown and (what := behind(process.holds.get(workflow), wanted)) is not None
+        }
+        times = {key: at for key, (at, _) in found.items() if at is not None}
+        lasted = keep_lags(self.connection, self.space.name, times)
+        return {key: _Lag(what=found[key][1], lasted=lasted[key]) for key in times}
+
     @staticmethod
-    def _found(process: Held, workflow: str, approved: Approved) -> tuple[Drift, ...]:
+    def _found(process: Held, workflow: str, approved: Approved, lag: _Lag | None) -> tuple[Drift, ...]:
+        report = None if process.is_unknown else process.holds.get(workflow)
+        found = () if report is None else drifts(report, approved)
+        observed = None
         if process.is_unknown:
             observed = "never" if process.age_s is None else f"for {process.age_s:.0f} s"
-            if approved.stable is None:
-                return ()
-            return (Drift(part=Part.UNKNOWN, release=approved.stable, observed=observed, approved="within 180 s"),)
-        report = process.holds.get(workflow)
-        return () if report is None else drifts(report, approved)
+        elif lag is not None and lag.lasted >= UNKNOWN_AFTER:
+            observed = f"for {lag.lasted.total_seconds():.0f} s, only {lag.what}"
+        if observed is None or approved.stable is None:
+            return found
+        unknown = Drift(part=Part.UNKNOWN, release=approved.stable, observed=observed, approved="within 180 s")
+        return (*found, unknown)
 
     @staticmethod
     def _is_waiting(row: StoredDrift, held: tuple[Held, ...]) -> bool:
         """Whether the row's process has not reported since; until it does, what was seen stays true."""
-        return any(
-            one.process == row.process and one.at == row.report_at and row.part is not Part.UNKNOWN for one in held
-        )
+        return any(one.process == row.process and one.at == row.report_at for one in held)
 
     def _put(self, process: Held, found: Drift, workflow: str) -> StoredDrift:
         row, is_new = put_drift(
@@ -149,13 +180,24 @@ class _Look:
         pin = content.corpora.get(self.space.data_stage)
         if pin is None:
             return None
-        generation = generation_of(self.connection, CorpusName(pin.name))
-        version = accepted_versions(self.connection, pin.name).get(pin.version)
+        name = CorpusName(pin.name)
+        generation = generation_of(self.connection, name)
+        for _ in range(LOOKS):
+            state = self._corpus_at(name, pin.version, generation)
+            # Each statement sees what has committed by then: only an unmoved generation makes them one moment.
+            before, generation = generation, generation_of(self.connection, name)
+            if generation == before:
+                return state
+        return None
+
+    def _corpus_at(self, name: CorpusName, number: int, generation: int | None) -> CorpusState | None:
+        version = accepted_versions(self.connection, name).get(number)
         if generation is None or version is None:
             return None
-        kept = version & live_revisions(self.connection, pin.name)
-        chunks = count_chunks_of(self.connection, pin.name, kept)
-        return CorpusState(generation=generation, root=root_of(kept), chunks=chunks)
+        kept = version & live_revisions(self.connection, name)
+        return CorpusState(
+            generation=generation, root=root_of(kept), chunks=count_chunks_of(self.connection, name, kept)
+        )
 
     def _act(self, rows: tuple[StoredDrift, ...], held: tuple[Held, ...]) -> None:
         """Take drifted processes of production out; roll back what no clean process is left for."""
@@ -164,9 +206,9 @@ class _Look:
         content = [row for row in rows if row.part.is_content]
         for row in content:
             self._incident(row)
-            if row.seen >= SEEN and not row.evicts:
+            if row.is_sure and not row.evicts:
                 evict(self.connection, row)
-        sure = [row for row in content if row.seen >= SEEN]
+        sure = [row for row in content if row.is_sure]
         reporting = {one.process for one in held if not one.is_unknown}
         for workflow, release in sorted({(row.workflow, row.release) for row in sure}):
             out = {row.process for row in sure if (row.workflow, row.release) == (workflow, release)}

@@ -1,7 +1,8 @@
 """What a serving process holds against what was approved (gates.md 5.4), as values.
 
 Rule: only reports of the routing generation, and of the corpus generation, that is in force now are compared; a process
-that has not followed yet reports again. Fail mode: what a report does not say differs from what was approved.
+that has not followed yet reports again, and `behind` says so. Fail mode: what a report does not say differs from what
+was approved.
 """
 
 from __future__ import annotations
@@ -109,6 +110,25 @@ def drifts(held: Mapping[str, Any], approved: Approved) -> tuple[Drift, ...]:
         if digest in releases:
             found += _corpus(digest, held.get("corpora", {}).get(digest), corpus)
     return tuple(found)
+
+
+def behind(held: Mapping[str, Any] | None, approved: Approved) -> str | None:
+    """Return the older moment of which a report speaks, so that not all of it can be compared; None when all can be."""
+    if held is None:
+        return "nothing of the workflow"
+    if held.get("generation") != approved.generation:
+        return f"generation {held.get('generation')} of the routing, which is at {approved.generation}"
+    for digest, wanted in approved.corpora.items():
+        found = held.get("corpora", {}).get(digest)
+        is_held = digest in held.get("releases", {}) and found is not None
+        if is_held and found.get("generation") != wanted.generation and not _is_same(found, wanted):
+            return f"generation {found.get('generation')} of the documents, which are at {wanted.generation}"
+    return None
+
+
+def _is_same(held: Mapping[str, Any], wanted: CorpusState) -> bool:
+    """Whether the documents are the same: a generation also moves when only permissions do."""
+    return (held.get("root"), held.get("chunks")) == (wanted.root, wanted.chunks)
 
 
 def _engines(held: Mapping[str, Any], approved: Approved) -> list[Drift]:

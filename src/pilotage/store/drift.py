@@ -1,6 +1,7 @@
 """Drift rows: what a process holds that was not approved, while it lasts.
 
-Rule: ages are measured on the database's clock. Fail mode: a space that nobody looked at for 180 s is unknown.
+Rule: ages are measured on the database's clock. Fail mode: a space that nobody looked at for 180 s is unknown, and so
+is a process whose reports could not be compared for as long.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from pilotage.core.reason import Reason
 from pilotage.monitoring.held import Drift, Part
 
 UNKNOWN_AFTER: Final = timedelta(seconds=180)
+SEEN: Final = 2
+"""Reports in which content must differ before anything is done about it: one may have been on its way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,11 @@ class StoredDrift:
         """Whether it stands against traffic: a process that is new has 180 s to report for the first time."""
         is_new = self.part is Part.UNKNOWN and self.report_at is None
         return not is_new or now - self.opened_at >= UNKNOWN_AFTER
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether it was seen often enough to act on: content in one report only may have been on its way."""
+        return self.seen >= SEEN or not self.part.is_content
 
     @property
     def reason(self) -> Reason:
@@ -149,6 +157,39 @@ def close_drift(connection: Connection, row: StoredDrift) -> None:
 def evict(connection: Connection, row: StoredDrift) -> None:
     """Take the process out of the routing of this row."""
     connection.execute(_EVICT, _key(row))
+
+
+def keep_lags(
+    connection: Connection, space: str, lagging: Mapping[tuple[str, str], datetime]
+) -> dict[tuple[str, str], timedelta]:
+    """Note whose newest report of which workflow cannot be compared, and forget the others.
+
+    `lagging` is when each of them was made; what is returned is for how long that process's reports could not be.
+    """
+    values = {
+        "space": space,
+        "processes": [process for process, _ in lagging],
+        "workflows": [workflow for _, workflow in lagging],
+        "times": list(lagging.values()),
+    }
+    connection.execute(_NO_LAG, values)
+    connection.execute(_LAG, values)
+    since = {(row.process, row.workflow): row.since for row in connection.execute(_LAGS, {"space": space})}
+    return {key: at - since[key] for key, at in lagging.items()}
+
+
+_NO_LAG = text(
+    "DELETE FROM report_lag l WHERE space = :space AND NOT EXISTS (SELECT FROM"
+    " unnest(CAST(:processes AS text[]), CAST(:workflows AS text[])) AS n (process, workflow)"
+    " WHERE n.process = l.process AND n.workflow = l.workflow)"
+)
+_LAG = text(
+    "INSERT INTO report_lag (process, space, workflow, since) SELECT n.process, :space, n.workflow, n.at FROM"
+    " unnest(CAST(:processes AS text[]), CAST(:workflows AS text[]), CAST(:times AS timestamptz[]))"
+    " AS n (process, workflow, at)"
+    " ON CONFLICT DO NOTHING"
+)
+_LAGS = text("SELECT process, workflow, since FROM report_lag WHERE space = :space")
 
 
 def mark_looked(connection: Connection, space: str) -> None:

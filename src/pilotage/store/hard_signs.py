@@ -66,7 +66,7 @@ _SENT: Final = (
 # of a takedown's request says little: its tombstone is seen only once it has committed, which may wait for a refresh.
 # When its purge has ended it has been seen for long, whatever the decision knew; a minute covers clocks.
 _CITED = text(
-    "SELECT i.id, i.workflow, i.space, i.release, i.detail->>'acting_service' AS service, p.principal, t.groups,"
+    "SELECT i.id, i.workflow, i.space, i.release, p.principal, t.groups,"
     " c.corpus, c.document, d.acl, d.tombstone IS NOT NULL AND"
     " (d.changed <= (coalesce(k.detail, i.detail)->>'acl_generation')::bigint"
     " OR w.finished_at + interval '60 s' < i.at) AS is_taken_down,"
@@ -107,7 +107,6 @@ class Citation:
     workflow: str
     space: str
     release: Digest
-    service: str | None
     principal: str | None
     groups: tuple[str, ...]
     document: str
@@ -135,7 +134,6 @@ def citations_between(connection: Connection, since: datetime, until: datetime) 
             workflow=row["workflow"],
             space=row["space"],
             release=Digest(row["release"]),
-            service=row["service"],
             principal=row["principal"],
             groups=tuple(row["groups"]),
             document=f"{row['corpus']}/{row['document']}",

@@ -7,11 +7,11 @@ stable not loaded answers nobody (`no_release_loaded`), withdrawn answers nobody
 
 from __future__ import annotations
 
+from pilotage.release.residency import fits_model
 from pilotage.rollout.assignment import assign
 from pilotage.serving.context import Admitted, Routed
 from pilotage.serving.outcome import TrafficKind
 from pilotage.serving.refusal import Code, Refusal
-from pilotage.serving.residency import fits_model
 from pilotage.serving.routing import Arm, Release, RoutingRow, effective_split, shadowed_for
 from pilotage.serving.service import Serving
 from pilotage.serving.steps.extend import extend

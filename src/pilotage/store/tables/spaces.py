@@ -1,7 +1,7 @@
 """Health of spaces, what serving processes report, and where that is not what was approved.
 
-Mirror of the schema; what each column means stands in `store/migrations/sql/0011_regions.sql` and
-`0012_drift.sql`.
+Mirror of the schema; what each column means stands in `store/migrations/sql/0011_regions.sql`, `0012_drift.sql` and
+`0021_report_lags.sql`.
 """
 
 from __future__ import annotations
@@ -51,4 +51,13 @@ drift = Table(
     Column("report_at", TIMESTAMP(timezone=True)),
     Column("seen", Integer, nullable=False, server_default=text("1")),
     Column("evicts", Boolean, nullable=False, server_default=text("false")),
+)
+
+report_lag = Table(
+    "report_lag",
+    metadata,
+    Column("process", Text, primary_key=True, nullable=False),
+    Column("space", Text, primary_key=True, nullable=False),
+    Column("workflow", Text, primary_key=True, nullable=False),
+    Column("since", TIMESTAMP(timezone=True), nullable=False),
 )
