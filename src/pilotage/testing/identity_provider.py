@@ -37,6 +37,7 @@ class TestProvider:
 
     clock: Clock
     subject: str = "maria"
+    public_url: str = PUBLIC_URL
     claims: dict[str, Any] = field(default_factory=dict)
     wrong: dict[str, Any] = field(default_factory=dict)
     typ: str | None = "JWT"
@@ -59,7 +60,11 @@ class TestProvider:
 
     def settings(self, **changes: Any) -> OidcSettings:  # noqa: ANN401 - fields of SignInSettings
         """Return what `pilotage.yaml` would declare."""
-        given: dict[str, Any] = {"client_id": CLIENT, "public_url": PUBLIC_URL, "client_secret": "env:TEST_OIDC_SECRET"}
+        given: dict[str, Any] = {
+            "client_id": CLIENT,
+            "public_url": self.public_url,
+            "client_secret": "env:TEST_OIDC_SECRET",
+        }
         return OidcSettings(
             issuer=self.issuer,
             audience="pilotage",
@@ -125,7 +130,7 @@ class TestProvider:
     async def _authorize(self, request: web.Request) -> web.Response:
         asked = dict(request.query)
         self.asked.append(asked)
-        if asked.get("client_id") != CLIENT or asked.get("redirect_uri") != f"{PUBLIC_URL}/login/return":
+        if asked.get("client_id") != CLIENT or asked.get("redirect_uri") != f"{self.public_url}/login/return":
             return web.Response(status=400, text="unknown client or redirect_uri")
         if asked.get("prompt") == "login":
             self.signed_in_at = self.clock.now().timestamp()
