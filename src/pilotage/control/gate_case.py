@@ -97,39 +97,54 @@ def open_chain(connection: Connection, instance: Instance, stored: StoredRelease
 
     `open_chains` is for lists that people look at; whatever acts on a release opens its one chain, and so compares.
     """
-    (chain,) = open_chains(connection, instance, [stored], now)
-    chain.unrecorded = ledger_mismatches(
-        connection, stored, votes=chain.votes, evidence=chain.evidence, acceptances=chain.acceptances
-    )
-    return chain
+    return open_chains(connection, instance, [stored], now, compared=True)[0]
 
 
 def open_to_look(connection: Connection, instance: Instance, stored: StoredRelease, now: datetime) -> Chain:
     """Read as `open_chain` does; a roster or policy not seen before is noted first, and everything read again."""
-    return open_all_to_look(connection, instance, [stored], now)[0]
+    return open_all_to_look(connection, instance, [stored], now, compared=True)[0]
 
 
 def open_all_to_look(
-    connection: Connection, instance: Instance, releases: Sequence[StoredRelease], now: datetime
+    connection: Connection,
+    instance: Instance,
+    releases: Sequence[StoredRelease],
+    now: datetime,
+    *,
+    compared: bool = False,
 ) -> tuple[Chain, ...]:
     """Read as `open_chains` does, with the same care as `open_to_look`; nothing is read for no release."""
     if not releases:
         return ()
-    chains = open_chains(connection, instance, releases, now)
+    chains = open_chains(connection, instance, releases, now, compared=compared)
     declared = {seen_roster(instance.workspace).digest, seen_policy(instance.workspace).digest}
     if declared <= chains[0].reading.snapshot.known:
         return chains
     notice_changes(connection, instance, now)
-    return open_chains(connection, instance, releases, now)
+    return open_chains(connection, instance, releases, now, compared=compared)
 
 
 def open_chains(
-    connection: Connection, instance: Instance, releases: Sequence[StoredRelease], now: datetime
+    connection: Connection,
+    instance: Instance,
+    releases: Sequence[StoredRelease],
+    now: datetime,
+    *,
+    compared: bool = False,
 ) -> tuple[Chain, ...]:
-    """Read once, for all of them, what every gate of these releases is decided from."""
-    reading = Reading(connection, instance, releases, now)
+    """Read once, for all of them, what every gate of these releases is decided from; `compared` with the ledger."""
+    reading = Reading(connection, instance, releases, now, compared=compared)
     roster = _roster(reading)
-    return tuple(_chain(reading, stored, roster) for stored in releases)
+    chains = tuple(_chain(reading, stored, roster) for stored in releases)
+    for chain in chains if compared else ():
+        chain.unrecorded = ledger_mismatches(
+            reading.snapshot.said,
+            chain.stored,
+            votes=chain.votes,
+            evidence=chain.evidence,
+            acceptances=chain.acceptances,
+        )
+    return chains
 
 
 def _chain(reading: Reading, stored: StoredRelease, roster: Roster) -> Chain:
@@ -153,7 +168,7 @@ def _chain(reading: Reading, stored: StoredRelease, roster: Roster) -> Chain:
             (gate, attempt): seats for (release, gate, attempt), seats in snapshot.recused.items() if release == digest
         },
         emergencies=tuple(one for one in snapshot.emergencies if one.release == digest),
-        changes=reading.standard_changes.get(digest, ()),
+        changes=tuple(one for one in snapshot.standards if one.release == digest),
     )
 
 

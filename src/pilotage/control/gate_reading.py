@@ -20,20 +20,24 @@ from pilotage.control.instance import Instance
 from pilotage.control.release_diffs import diffs_of
 from pilotage.core.digest import Digest
 from pilotage.evidence.records import SubjectKind
-from pilotage.gate.standard import StandardChange
 from pilotage.release.manifest import Manifest, read_manifest
 from pilotage.store.cohorts import History, read_history
 from pilotage.store.gate_snapshot import read_snapshot
 from pilotage.store.gate_traffic import Traffic, read_traffic
 from pilotage.store.releases import StoredRelease
-from pilotage.store.standards import changes_of
 
 
 class Reading:
     """Reads for some releases. `snapshot` is read at once, the rest when it is first asked for."""
 
     def __init__(
-        self, connection: Connection, instance: Instance, releases: Sequence[StoredRelease], now: datetime
+        self,
+        connection: Connection,
+        instance: Instance,
+        releases: Sequence[StoredRelease],
+        now: datetime,
+        *,
+        compared: bool = False,
     ) -> None:
         self.connection = connection
         self.instance = instance
@@ -50,6 +54,7 @@ class Reading:
             subjects=_subjects(releases),
             editors_since=now - EDITOR_SPAN,
             now=now,
+            compared=compared,
         )
 
     @cached_property
@@ -63,11 +68,6 @@ class Reading:
         """The requests that the workflows' plans are foreseen with."""
         places = [place for workflow in self.workflows.values() for place in gate_places(workflow)]
         return read_history(self.connection, places, now=self.now)
-
-    @cached_property
-    def standard_changes(self) -> Mapping[Digest, tuple[StandardChange, ...]]:
-        """By which templates the releases are to go."""
-        return changes_of(self.connection, [one.digest for one in self.releases])
 
     @cached_property
     def flags(self) -> Mapping[Digest, tuple[str, ...]]:

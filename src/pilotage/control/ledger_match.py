@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection
-
 from pilotage.control.gate_entries import fixed
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
@@ -20,7 +18,7 @@ from pilotage.evidence.records import Evidence, EvidenceState
 from pilotage.gate.records import RiskAcceptance, Vote
 from pilotage.ledger.entry import EntryKind
 from pilotage.release.seal import ReleaseState
-from pilotage.store.ledger_said import Said, said_about
+from pilotage.store.ledger_said import Said
 from pilotage.store.releases import StoredRelease
 
 _Entries = Mapping[str, tuple[Said, ...]]
@@ -33,16 +31,14 @@ _STATE_OF: Mapping[str, ReleaseState] = {
 
 
 def ledger_mismatches(
-    connection: Connection,
+    said: _Entries,
     stored: StoredRelease,
     *,
     votes: Sequence[Vote],
     evidence: Sequence[Evidence],
     acceptances: Sequence[RiskAcceptance],
 ) -> tuple[Reason, ...]:
-    """Return a reason for every row that is not as the ledger recorded it."""
-    subjects = [*(vote.id for vote in votes), *(item.id for item in evidence), *(risk.id for risk in acceptances)]
-    said = said_about(connection, [stored.digest, *subjects])
+    """Return a reason for every row that is not as the ledger recorded it; `said` are the entries about each."""
     return (
         *_release(stored, said),
         *(reason for vote in votes for reason in _vote(vote, said)),

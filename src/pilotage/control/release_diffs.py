@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from sqlalchemy import Connection
 
@@ -19,10 +18,10 @@ from pilotage.core.ids import CorpusName
 from pilotage.release.content import CorpusPin, files_of, part_value, read_content
 from pilotage.release.diff import CorpusChange, ReleaseDiff, Side, diff_releases
 from pilotage.release.manifest import Manifest, PartFile, PartKind, read_manifest
-from pilotage.store.acl_changes import Span, widened
+from pilotage.store.acl_changes import Span
+from pilotage.store.acl_changes import moved as corpus_moves
 from pilotage.store.corpora import StoredVersion, versions_named
-from pilotage.store.corpus_documents import revised_documents
-from pilotage.store.releases import bodies_of, get_blobs, named_release, sealed_times
+from pilotage.store.releases import bodies_of, get_blobs, named_release
 
 Pins = tuple[CorpusPin, CorpusPin]
 Versions = Mapping[tuple[CorpusName, int], StoredVersion]
@@ -47,21 +46,19 @@ def diffs_of(connection: Connection, pairs: Sequence[tuple[Manifest, Manifest]])
     """Compare each pair of releases, the earlier one first."""
     sides = _sides(connection, {one.digest: one for pair in pairs for one in pair})
     compared = [(sides[before.digest], sides[after.digest]) for before, after in pairs]
-    moved = [moves for before, after in compared for moves in _moves(before, after).values()]
-    versions = versions_named(connection, {(pin.name, pin.version) for pins in moved for pin in pins})
-    documents = revised_documents(connection, _differing(moved, versions))
-    times = sealed_times(connection, {side.side.digest for pair in compared for side in pair})
-    grown = widened(connection, {span for pair in compared for span in _spans(*pair, times)})
+    found = [moves for before, after in compared for moves in _moves(before, after).values()]
+    versions = versions_named(connection, {(pin.name, pin.version) for pins in found for pin in pins})
+    spans = {span for pair in compared for span in _spans(*pair)}
+    documents, grown = corpus_moves(connection, _differing(found, versions), spans)
     return tuple(
-        diff_releases(before.side, after.side, corpus=_changes(before, after, versions, documents, times, grown))
+        diff_releases(before.side, after.side, corpus=_changes(before, after, versions, documents, grown))
         for before, after in compared
     )
 
 
-def _spans(before: _Pinned, after: _Pinned, times: Mapping[Digest, datetime]) -> tuple[Span, ...]:
+def _spans(before: _Pinned, after: _Pinned) -> tuple[Span, ...]:
     """Return from when to when the permissions of each moved corpus are looked at: from seal to seal."""
-    since, until = times[before.side.digest], times[after.side.digest]
-    return tuple((pin.name, since, until) for _, pin in _moves(before, after).values())
+    return tuple((pin.name, before.side.digest, after.side.digest) for _, pin in _moves(before, after).values())
 
 
 def _changes(
@@ -69,16 +66,14 @@ def _changes(
     after: _Pinned,
     versions: Versions,
     documents: Mapping[tuple[CorpusName, int], str],
-    times: Mapping[Digest, datetime],
     grown: Mapping[Span, tuple[str, ...]],
 ) -> dict[str, CorpusChange]:
     """Return the change of each data stage; one that only one side has is a change that nobody can count."""
-    since, until = times[before.side.digest], times[after.side.digest]
     alone = before.pins.keys() ^ after.pins.keys()
     found = {stage: CorpusChange() for stage in sorted(alone)}
     for stage, pins in _moves(before, after).items():
         change = _corpus_change(*pins, versions, documents)
-        found[stage] = replace(change, widened=grown[pins[1].name, since, until])
+        found[stage] = replace(change, widened=grown[pins[1].name, before.side.digest, after.side.digest])
     return found
 
 

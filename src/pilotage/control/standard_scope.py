@@ -6,10 +6,9 @@ what is not known is outside the template, and the gates ask for people again.
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from pilotage.control.gate_case import Chain
 from pilotage.control.release_diffs import diffs_of
+from pilotage.core.digest import Digest
 from pilotage.core.reason import Reason
 from pilotage.evidence.fresh import age_of, window_of
 from pilotage.evidence.records import EvidenceState
@@ -17,7 +16,8 @@ from pilotage.gate.standard import Moved, Standing, approval_of, board_gate, sco
 from pilotage.release.diff import Flag
 from pilotage.release.manifest import PartKind, read_manifest
 from pilotage.space.settings import Tier
-from pilotage.store.acl_changes import Span, widened
+from pilotage.store.acl_changes import Span
+from pilotage.store.acl_changes import moved as corpus_moves
 from pilotage.store.releases import find_release, load_release
 from pilotage.store.standards import came_by_its_gates, find_template
 from pilotage.workspace.gate import Trust
@@ -62,7 +62,7 @@ def moved_since_parent(chain: Chain) -> Moved:
     is_other_corpus = any(part.kind is PartKind.CORPUS and not part.is_same for part in diff.parts)
     is_known = all(one.documents_before for one in changes)
     flags = {str(flag) for flag in diff.flags}
-    if any(widened(connection, _spans(chain, parent.sealed_at)).values()):
+    if any(corpus_moves(connection, (), _spans(chain, parent.digest))[1].values()):
         flags.add(str(Flag.ACL_WIDENED))
     return Moved(
         is_from_production=came_by_its_gates(connection, parent.digest, spaces),
@@ -75,10 +75,10 @@ def moved_since_parent(chain: Chain) -> Moved:
     )
 
 
-def _spans(chain: Chain, since: datetime) -> list[Span]:
+def _spans(chain: Chain, since: Digest) -> list[Span]:
     """Return the release's corpora from the parent's seal until now: permissions move without a release."""
     content = load_release(chain.connection, chain.stored.digest)
-    return [(pin.name, since, chain.now) for pin in content.corpora.values()]
+    return [(pin.name, since, None) for pin in content.corpora.values()]
 
 
 def _worst(chain: Chain, kind: str, claim: str) -> float | None:

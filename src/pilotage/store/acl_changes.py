@@ -1,4 +1,4 @@
-"""Which documents more people may read than at some moment, from the ledger's entries about their permissions.
+"""Which documents more people may read than when a release was sealed, from the ledger's entries about permissions.
 
 Rule: one statement for all spans; only documents whose permissions ever moved are looked at, each by its entries. Fail
 mode: a document whose entry was not written is not found, and the entry is written with the change or neither is.
@@ -7,41 +7,55 @@ mode: a document whose entry was not written is not found, and the entry is writ
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
 from typing import Final, TypeAlias
 
 from sqlalchemy import Connection, text
 
+from pilotage.core.digest import Digest
 from pilotage.core.ids import CorpusName
+from pilotage.store.together import Together
 
-Span: TypeAlias = tuple[CorpusName, datetime, datetime]
-"""A corpus, after when, and until when (included)."""
+Revision: TypeAlias = tuple[CorpusName, int]
+Span: TypeAlias = tuple[CorpusName, Digest, Digest | None]
+"""A corpus, after the seal of one release, and until that of another; None: until now."""
 
-_WIDENED: Final = text(
-    "SELECT DISTINCT s.corpus, s.since, s.until, d.id"
-    " FROM unnest(CAST(:corpora AS text[]), CAST(:since AS timestamptz[]), CAST(:until AS timestamptz[]))"
-    " AS s (corpus, since, until)"
-    " JOIN document d ON d.corpus = s.corpus AND d.changed > 0 AND d.tombstone IS NULL"
-    " JOIN ledger_entry e ON e.subject = d.corpus || '/' || d.id AND e.kind = 'document.acl_changed',"
-    " LATERAL (SELECT CAST(convert_from(e.bytes, 'UTF8') AS jsonb) AS body) b"
-    " WHERE CAST(b.body ->> 'at' AS timestamptz) > s.since AND CAST(b.body ->> 'at' AS timestamptz) <= s.until"
-    " AND (CAST(b.body #>> '{data,added,groups_total}' AS integer) > 0"
-    " OR CAST(b.body #>> '{data,added,users}' AS integer) > 0)"
-    " ORDER BY s.corpus, d.id"
-)
+_MOVED: Final = text("""
+SELECT CAST(json_build_object(
+  'documents', (SELECT json_agg(r) FROM (SELECT corpus, rev, document FROM revision
+    WHERE (corpus, rev) IN (SELECT * FROM unnest(CAST(:corpora AS text[]), CAST(:revs AS bigint[])))) r),
+  'widened', (SELECT json_agg(w ORDER BY w.corpus, w.id) FROM (
+    SELECT DISTINCT s.corpus, s.since, s.until, d.id
+    FROM unnest(CAST(:in_corpora AS text[]), CAST(:since AS text[]), CAST(:until AS text[])) AS s (corpus, since, until)
+    JOIN release a ON a.digest = s.since LEFT JOIN release b ON b.digest = s.until
+    JOIN document d ON d.corpus = s.corpus AND d.changed > 0 AND d.tombstone IS NULL
+    JOIN ledger_entry e ON e.subject = d.corpus || '/' || d.id AND e.kind = 'document.acl_changed',
+    LATERAL (SELECT CAST(convert_from(e.bytes, 'UTF8') AS jsonb) AS body) t
+    WHERE CAST(t.body ->> 'at' AS timestamptz) > a.sealed_at
+      AND (s.until IS NULL OR CAST(t.body ->> 'at' AS timestamptz) <= b.sealed_at)
+      AND (CAST(t.body #>> '{data,added,groups_total}' AS integer) > 0
+        OR CAST(t.body #>> '{data,added,users}' AS integer) > 0)) w)
+) AS text)
+""")
 
 
-def widened(connection: Connection, spans: Collection[Span]) -> dict[Span, tuple[str, ...]]:
-    """Return the documents of each span that somebody may read who could not before."""
+def moved(
+    connection: Connection, revisions: Collection[Revision], spans: Collection[Span]
+) -> tuple[dict[Revision, str], dict[Span, tuple[str, ...]]]:
+    """Return the document of each revision, and the documents of each span that somebody may read who could not."""
     found: dict[Span, tuple[str, ...]] = dict.fromkeys(spans, ())
-    if not found:
-        return found
+    if not revisions and not found:
+        return {}, found
     values = {
-        "corpora": [corpus for corpus, _, _ in found],
+        "corpora": [corpus for corpus, _ in revisions],
+        "revs": [rev for _, rev in revisions],
+        "in_corpora": [corpus for corpus, _, _ in found],
         "since": [since for _, since, _ in found],
         "until": [until for _, _, until in found],
     }
-    for row in connection.execute(_WIDENED, values):
-        span = (CorpusName(row.corpus), row.since, row.until)
-        found[span] = (*found[span], row.id)
-    return found
+    read = Together(connection, _MOVED, values)
+    for row in read.rows("widened"):
+        until = None if row["until"] is None else Digest(row["until"])
+        span = (CorpusName(row["corpus"]), Digest(row["since"]), until)
+        found[span] = (*found[span], row["id"])
+    documents = {(CorpusName(row["corpus"]), int(row["rev"])): str(row["document"]) for row in read.rows("documents")}
+    return documents, found

@@ -6,7 +6,7 @@ the transaction. Fail mode: foreign keys refuse a chunk without its revision, a 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import cast
@@ -48,10 +48,6 @@ _BY_DOCUMENT = text(
 )
 _BY_REV = text(
     f"SELECT {_REVISION_COLUMNS} FROM revision WHERE corpus = :corpus AND rev = ANY(:revs) ORDER BY rev"  # noqa: S608 - a constant
-)
-_DOCUMENTS_OF_REVISIONS = text(
-    "SELECT corpus, rev, document FROM revision"
-    " WHERE (corpus, rev) IN (SELECT * FROM unnest(CAST(:corpora AS text[]), CAST(:revs AS bigint[])))"
 )
 _LENGTHS = text("SELECT rev, max(end_offset) FROM chunk WHERE corpus = :corpus AND rev = ANY(:revs) GROUP BY rev")
 _TAKE_REVS = text("UPDATE corpus SET next_rev = next_rev + :count WHERE name = :corpus RETURNING next_rev - :count")
@@ -196,17 +192,6 @@ def revisions_of(connection: Connection, corpus: CorpusName, revs: Iterable[int]
     numbers = list(revs)
     for start in range(0, len(numbers), _MANY):
         yield from _revisions(connection, _BY_REV, {"corpus": corpus, "revs": numbers[start : start + _MANY]})
-
-
-def revised_documents(
-    connection: Connection, revisions: Collection[tuple[CorpusName, int]]
-) -> dict[tuple[CorpusName, int], str]:
-    """Return the document of each of these revisions of several corpora, in one statement."""
-    if not revisions:
-        return {}
-    values = {"corpora": [corpus for corpus, _ in revisions], "revs": [rev for _, rev in revisions]}
-    rows = connection.execute(_DOCUMENTS_OF_REVISIONS, values)
-    return {(CorpusName(row.corpus), row.rev): row.document for row in rows}
 
 
 def text_lengths(connection: Connection, corpus: CorpusName, revs: Sequence[int]) -> dict[int, int]:

@@ -18,6 +18,7 @@ from pilotage.core.ids import PersonId
 from pilotage.evidence.records import Evidence, SubjectKind
 from pilotage.gate.emergency import Emergency
 from pilotage.gate.records import Delegation, RiskAcceptance, Tenure, Vote
+from pilotage.gate.standard import StandardChange
 from pilotage.identity.roles import Role
 from pilotage.incident.records import UNRESOLVED
 from pilotage.release.authorship import Author, How
@@ -28,8 +29,10 @@ from pilotage.store.evidence import evidence_from
 from pilotage.store.gate_people import acceptance_from, delegation_from, editors_from, tenures_from
 from pilotage.store.gate_votes import Attempt, attempt_from, vote_from
 from pilotage.store.incidents import StoredIncident, incident_from
+from pilotage.store.ledger_said import Said, said_from
 from pilotage.store.releases import StoredRelease
 from pilotage.store.routes import Ack, Route, ack_from, route_from
+from pilotage.store.standards import change_from
 from pilotage.store.tables.gates import (
     emergency_change,
     gate_attempt,
@@ -37,6 +40,7 @@ from pilotage.store.tables.gates import (
     gate_vote,
     risk_acceptance,
     roster_version,
+    standard_change,
 )
 from pilotage.store.tables.releases import evidence
 from pilotage.store.tables.rollouts import incident
@@ -76,6 +80,18 @@ SELECT CAST(json_build_object(
     FROM route_ack WHERE workflow = ANY(:workflows)) a),
   'emergencies', (SELECT json_agg(e ORDER BY e.opened_at, e.id) FROM emergency_change e
     WHERE e.release = ANY(:releases)),
+  'standards', (SELECT json_agg(c ORDER BY c.declared_at DESC, c.id DESC) FROM standard_change c
+    WHERE c.release = ANY(:releases)),
+  'said', CASE WHEN :compared THEN (SELECT json_agg(json_build_object('kind', e.kind, 'subject', e.subject,
+      'body', CAST(convert_from(e.bytes, 'UTF8') AS json),
+      'opened', (SELECT json_object_agg(d.field, d.value) FROM ledger_disclosure d WHERE d.entry = e.id))
+      ORDER BY e.seq NULLS LAST, e.inserted_at, e.id)
+    FROM ledger_entry e WHERE e.subject = ANY(ARRAY(
+      SELECT v.id FROM gate_vote v WHERE v.release = ANY(:releases)
+      UNION ALL SELECT r.id FROM risk_acceptance r WHERE r.release = ANY(:releases)
+      UNION ALL SELECT x.id FROM evidence x WHERE (x.subject_kind, x.subject)
+        IN (SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:subjects AS text[])))
+      UNION ALL SELECT unnest(CAST(:releases AS text[]))))) END,
   'incidents', (SELECT json_agg(i ORDER BY i.detected_at DESC, i.id DESC) FROM incident i
     WHERE i.workflow = ANY(:workflows) AND i.state = ANY(:unresolved) AND NOT i.is_drill),
   'stated', (SELECT json_agg(f) FROM (
@@ -100,7 +116,7 @@ class FrozenPack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateSnapshot:
-    """All rows of these releases, typed. Lists are oldest first; `served` and `incidents` newest first.
+    """All rows of these releases, typed. Lists are oldest first; `served`, `standards` and `incidents` newest first.
 
     `served`, `routes` and `acks` are by (space, workflow), `recused` by (release, gate, attempt), `stated` by (kind,
     workflow), `overdue` by corpus. `known` are the roster and policy versions that were seen.
@@ -122,13 +138,15 @@ class GateSnapshot:
     routes: Mapping[tuple[str, str], Route]
     acks: Mapping[tuple[str, str], tuple[Ack, ...]]
     emergencies: tuple[Emergency, ...]
+    standards: tuple[StandardChange, ...]
+    said: Mapping[str, tuple[Said, ...]]
     incidents: tuple[StoredIncident, ...]
     stated: Mapping[tuple[str, str], datetime]
     overdue: Mapping[str, int]
     parents: Mapping[Digest, bytes]
 
 
-def read_snapshot(
+def read_snapshot(  # noqa: PLR0913 - what is read, about what, and as of when
     connection: Connection,
     releases: Collection[StoredRelease],
     *,
@@ -136,8 +154,12 @@ def read_snapshot(
     subjects: Mapping[SubjectKind, Collection[str]],
     editors_since: datetime,
     now: datetime,
+    compared: bool = False,
 ) -> GateSnapshot:
-    """Return everything stored about the gates of these releases; `parts` are the parts they are made of."""
+    """Return everything stored about the gates of these releases; `parts` are the parts they are made of.
+
+    `compared`: with what the ledger said of the rows, as `said`.
+    """
     pairs = [(kind.value, name) for kind, names in subjects.items() for name in names]
     values = {
         "releases": [one.digest for one in releases],
@@ -149,6 +171,7 @@ def read_snapshot(
         "subjects": [name for _, name in pairs],
         "unresolved": [state.value for state in UNRESOLVED],
         "overdue": now - _OVERDUE,
+        "compared": compared,
     }
     read = Together(connection, _SNAPSHOT, values)
     rosters, policies = read.rows("rosters", of=roster_version), read.rows("policies", "seen_at")
@@ -169,6 +192,8 @@ def read_snapshot(
         routes={(row["space"], row["workflow"]): route_from(row) for row in read.rows("routes")},
         acks=_by_place(read.rows("acks"), ack_from),
         emergencies=tuple(emergency_from(row) for row in read.rows("emergencies", of=emergency_change)),
+        said=said_from(read.rows("said")),
+        standards=tuple(change_from(row) for row in read.rows("standards", of=standard_change)),
         incidents=tuple(incident_from(row) for row in read.rows("incidents", of=incident)),
         stated={(row["kind"], row["workflow"]): row["at"] for row in read.rows("stated", "at")},
         overdue={row["corpus"]: row["number"] for row in read.rows("overdue")},

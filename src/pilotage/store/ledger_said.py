@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from pilotage.core.clock import from_text
+from pilotage.store.together import Rows
 
 _SAID: Final = text(
     "SELECT e.kind, e.subject, CAST(convert_from(e.bytes, 'UTF8') AS jsonb) AS body,"
@@ -35,8 +36,13 @@ class Said:
 
 def said_about(connection: Connection, subjects: Collection[str]) -> dict[str, tuple[Said, ...]]:
     """Return the entries about each subject in ledger order; a subject without any is left out."""
+    return said_from(connection.execute(_SAID, {"subjects": sorted(set(subjects))}).mappings().all())
+
+
+def said_from(rows: Rows) -> dict[str, tuple[Said, ...]]:
+    """Return the entries about each subject from their rows, in the order of the rows."""
     found: dict[str, list[Said]] = {}
-    for row in connection.execute(_SAID, {"subjects": sorted(set(subjects))}).mappings():
+    for row in rows:
         body = row["body"]
         said = Said(
             kind=row["kind"],

@@ -41,12 +41,6 @@ class StoredRelease:
     state_note: str | None = None
 
 
-def sealed_times(connection: Connection, digests: Collection[Digest]) -> dict[Digest, datetime]:
-    """Return when each of these releases was sealed."""
-    query = select(release.c.digest, release.c.sealed_at).where(release.c.digest.in_(list(digests)))
-    return {Digest(row.digest): row.sealed_at for row in connection.execute(query)}
-
-
 def put_blobs(connection: Connection, blobs: Mapping[str, bytes], *, media: str) -> None:
     """Store bytes once, by bare hex SHA-256."""
     rows = [{"sha256": name, "size": len(data), "media": media, "body": data} for name, data in blobs.items()]

@@ -67,15 +67,20 @@ def changes_of(connection: Connection, releases: Collection[Digest]) -> dict[Dig
     query = select(table).where(table.c.release.in_(list(releases)))
     found: dict[Digest, list[StandardChange]] = {}
     for row in connection.execute(query.order_by(table.c.declared_at.desc(), table.c.id.desc())).mappings():
-        one = StandardChange(
-            id=row["id"],
-            release=Digest(row["release"]),
-            template=row["template"],
-            declared_by=PersonId(row["declared_by"]),
-            declared_at=row["declared_at"],
-        )
+        one = change_from(row)
         found.setdefault(one.release, []).append(one)
     return {release: tuple(changes) for release, changes in found.items()}
+
+
+def change_from(row: StoredRow) -> StandardChange:
+    """Return a standard change from its row."""
+    return StandardChange(
+        id=row["id"],
+        release=Digest(row["release"]),
+        template=row["template"],
+        declared_by=PersonId(row["declared_by"]),
+        declared_at=row["declared_at"],
+    )
 
 
 def came_by_its_gates(connection: Connection, release: Digest, spaces: Collection[SpaceName]) -> bool:
