@@ -35,7 +35,7 @@ def filled(ledger: LedgerHome, entry_of: EntryOf, admin: Principal) -> LedgerHom
     opened = Disclosure(field="comment", salt=secrets.token_bytes(32), value="because")
     entry = encode_entry(
         id="01JD0000000000000000000001",
-        kind=EntryKind.GATE_SIGNED_OFF,
+        kind=EntryKind.GATE_DECIDED,
         at=ledger.clock.now(),
         actor="p_7f3k2q9w",
         subject="x",
