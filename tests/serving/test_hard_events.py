@@ -10,6 +10,7 @@ import pytest
 from pilotage.core.ids import SpaceName
 from pilotage.guard.policy import GuardPolicy, StreamMode
 from pilotage.ledger.entry import decode_entry
+from pilotage.serving.pipeline import Pipeline
 from pilotage.serving.refusal import Code, Refusal
 from pilotage.testing.desk import Desk, opened
 from pilotage.testing.models import FakeModel
@@ -74,6 +75,22 @@ async def test_a_release_that_only_left_the_row_finishes_its_streams() -> None:
         reader = Reader()
         await desk.ask(sink=reader, stream=True)
         assert "".join(reader.pieces) == "Ten business days [1]."
+
+
+@pytest.mark.parametrize(("seconds", "is_ended"), [(30.0, False), (30.1, True)])
+async def test_what_a_tripped_release_has_under_way_finishes_within_thirty_seconds(
+    seconds: float, *, is_ended: bool
+) -> None:
+    async with opened(Plan(content=content(stream=StreamMode.TOKEN))) as desk:
+        table, now = desk.path.routing.current, desk.path.serving.monotonic()
+        left = {(SPACE, WORKFLOW, content(stream=StreamMode.TOKEN).digest): now - seconds}
+        desk.path.routing.current = replace(table, left=left)
+        desk.path.serving = replace(desk.path.serving, monotonic=lambda: now)
+        desk.pipeline = Pipeline(desk.path.serving)
+        finished = await desk.ask(sink=Reader(), stream=True)
+        assert isinstance(finished.result, Refusal) is is_ended
+        if isinstance(finished.result, Refusal):
+            assert finished.result.code is Code.RELEASE_WITHDRAWN
 
 
 @pytest.mark.parametrize(

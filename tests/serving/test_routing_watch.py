@@ -192,3 +192,32 @@ async def test_stopping_is_not_held_up_by_a_read_that_takes_a_cancellation_for_i
     await reading.wait()
     await watch.stop()
     assert store.models[ONE].closed
+
+
+async def test_a_candidate_that_leaves_its_row_is_remembered_until_it_is_back_or_stable() -> None:
+    store = Store(route(ONE, candidate=TWO))
+    watch = RoutingWatch(store, load=store.load, monotonic=lambda: store.now)
+    await watch.refresh()
+    assert watch.current.left == {}
+    store.routes, store.now = [route(ONE, generation=2)], 110.0
+    await watch.refresh()
+    store.now = 120.0
+    await watch.refresh()
+    assert watch.current.left == {(*PLACE, TWO): 110.0}
+    store.routes = [route(ONE, generation=3, candidate=TWO)]
+    await watch.refresh()
+    assert watch.current.left == {}
+    store.routes = [route(TWO, generation=4)]
+    await watch.refresh()
+    assert watch.current.left == {}
+
+
+async def test_a_candidate_that_left_long_ago_is_forgotten() -> None:
+    store = Store(route(ONE, candidate=TWO))
+    watch = RoutingWatch(store, load=store.load, monotonic=lambda: store.now)
+    await watch.refresh()
+    store.routes = [route(ONE, generation=2)]
+    await watch.refresh()
+    store.now += 1_000.0
+    await watch.refresh()
+    assert watch.current.left == {}

@@ -18,7 +18,7 @@ from pilotage.analysis.verdict import Effect, Judgement
 from pilotage.control.instance import Instance
 from pilotage.control.open_incident import Trouble, open_incident
 from pilotage.control.rollout_end import Ending, complete, take_back
-from pilotage.control.rollout_facts import Seen, read_facts
+from pilotage.control.rollout_facts import CRITICAL, Seen, read_facts
 from pilotage.control.rollout_moves import Deed, Move, machine_deed, move_rollout
 from pilotage.control.rollout_ports import RolloutPorts
 from pilotage.control.rollout_traffic import begin_step, place_candidate
@@ -27,7 +27,7 @@ from pilotage.control.shadow_phases import advance_phases
 from pilotage.control.watch_left_spaces import watch_left_spaces
 from pilotage.core.canonical import Json
 from pilotage.core.reason import Reason, Refusal
-from pilotage.incident.records import IncidentState, Severity
+from pilotage.incident.records import HardKind, IncidentState, Severity
 from pilotage.rollout.machine import Action, Place, next_action
 from pilotage.rollout.pairing import phases_of
 from pilotage.rollout.states import BACKING_OUT, State, WaveState
@@ -195,6 +195,8 @@ def _hold(turn: _Turn, stored: StoredRollout, seen: Seen, action: Action) -> Sto
 
 
 def _roll_back(turn: _Turn, stored: StoredRollout, seen: Seen, action: Action) -> StoredRollout | Refusal:
+    if any(reason.code == CRITICAL for reason in action.reasons):
+        return _impaired(turn, stored, action)
     verdict = seen.trip if seen.trip is not None else seen.facts.verdict
     is_statistical = verdict is not None and verdict.effect is Effect.ROLLBACK
     if verdict is not None and is_statistical:
@@ -206,6 +208,13 @@ def _roll_back(turn: _Turn, stored: StoredRollout, seen: Seen, action: Action) -
         spaces=None if seen.tripped is None else frozenset({seen.tripped}),
         cause="statistical trip" if is_statistical else "go-live not confirmed",
     )
+    return take_back(turn.connection, turn.instance, stored, ending, turn.deed)
+
+
+def _impaired(turn: _Turn, stored: StoredRollout, action: Action) -> StoredRollout | Refusal:
+    """Take the release out of every space and cut its streams: a critical function is impaired, a hard event."""
+    kind = HardKind.BUSINESS_FUNCTION
+    ending = Ending(event=action.event, reasons=action.reasons, cause=kind.value, severity=kind.severity, is_hard=True)
     return take_back(turn.connection, turn.instance, stored, ending, turn.deed)
 
 

@@ -32,6 +32,7 @@ from pilotage.rollout.validation import Facts as ValidationFacts
 from pilotage.rollout.validation import unmet
 from pilotage.store.emergencies import emergencies_of
 from pilotage.store.incidents import incident_freezes, incidents_about
+from pilotage.store.probes import failed_rounds
 from pilotage.store.rollout_records import answers_since, failures_since
 from pilotage.store.rollout_verdicts import signatures_of
 from pilotage.store.rollouts import StoredRollout, StoredStep, StoredWave, steps_of, waves_of
@@ -39,6 +40,7 @@ from pilotage.store.routes import Ack, acks_of, read_route
 
 LOG = logging.getLogger("pilotage.rollout")
 _TRIP_ALPHA = 0.001
+CRITICAL = "CRITICAL_IMPAIRED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +87,8 @@ def read_facts(
         incidents=_incidents(connection, stored, now),
         unfit=fitness.holding,
         unseen=fitness.unseen,
-        trips=_unconfirmed(gate) if tripped is None else judged[tripped][1].reasons,
+        trips=_impaired(connection, stored, waves)
+        or (_unconfirmed(gate) if tripped is None else judged[tripped][1].reasons),
         post_confirmed=gate == (),
         signed=_signed(connection, stored),
         flipped_at=stored.flipped_at,
@@ -117,6 +120,30 @@ def _incidents(connection: Connection, stored: StoredRollout, now: datetime) -> 
 def _unconfirmed(gate: tuple[Reason, ...] | None) -> tuple[Reason, ...]:
     """Return a go-live nobody confirmed in time: its post half takes the release back (gates.md 4.8)."""
     return tuple(reason for reason in gate or () if reason.code == "POST_UNCONFIRMED")
+
+
+def _impaired(connection: Connection, stored: StoredRollout, waves: tuple[StoredWave, ...]) -> tuple[Reason, ...]:
+    """Return where the candidate fails critical questions that stable passes, twice in a row (rollouts.md 8.1)."""
+    found: list[Reason] = []
+    for wave in waves:
+        route = read_route(connection, wave.space, stored.workflow)
+        if wave.state is not WaveState.LIVE or route.candidate != stored.release:
+            continue
+        rounds = failed_rounds(
+            connection,
+            space=wave.space,
+            workflow=stored.workflow,
+            generation=route.generation,
+            release=stored.release,
+        )
+        for one in rounds:
+            text = (
+                f"The candidate passes {one.passed} of {one.asked} critical questions in {one.process}, twice in a row;"
+                f" stable passes all."
+            )
+            observed = f"{one.passed} of {one.asked}"
+            found.append(Reason(code=CRITICAL, text=text, where=wave.space, observed=observed, limit=str(one.asked)))
+    return tuple(found)
 
 
 def _next_space(stored: StoredRollout) -> SpaceName:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from pilotage.core.digest import Digest
 from pilotage.core.ids import InteractionId, new_ulid
 from pilotage.identity.principal import acl_names
 from pilotage.rollout.critical import critical_cases
@@ -29,16 +30,20 @@ class CandidateProbes(CriticalRounds):
         """Tell whether the row has a shadow that is loaded here."""
         return table.is_serving(row.shadow)
 
-    async def ask_all(self, row: RoutingRow, table: RoutingTable) -> Round:
+    async def ask_all(self, row: RoutingRow, table: RoutingTable) -> Round | None:
         """Ask the row's shadow."""
+        return await self.ask_release(row, row.shadow, table)
+
+    async def ask_release(self, row: RoutingRow, release: Digest | None, table: RoutingTable) -> Round:
+        """Ask one release of a row's workflow, in the row's space."""
         workflow = self._serving.workspace.workflows.get(row.workflow)
         space = self._serving.workspace.spaces.get(row.space)
         cases = () if workflow is None else critical_cases(workflow)
-        if row.shadow is None or workflow is None or space is None:
-            return Round(release=row.shadow or "", asked=len(cases), passed=0, right_release=False)
-        path = HeadlessPath(self._serving, table.releases[row.shadow], space)
+        if release is None or release not in table.releases or workflow is None or space is None:
+            return Round(release=release or "", asked=len(cases), passed=0, right_release=False)
+        path = HeadlessPath(self._serving, table.releases[release], space)
         passed = sum([await self._passes(path, workflow, case) for case in cases])
-        return Round(release=row.shadow, asked=len(cases), passed=passed, right_release=True)
+        return Round(release=release, asked=len(cases), passed=passed, right_release=True)
 
     async def _passes(self, path: HeadlessPath, workflow: Workflow, case: GoldenCase) -> bool:
         serving = self._serving

@@ -1,8 +1,9 @@
 """Rounds of critical questions that a process asks its own path: when, how often, and where the result goes.
 
 Who is asked is the subclass's: the release gone back to (`rollback_probes.py`), or a candidate before its first user
-(`candidate_probes.py`). Rule: once per generation of a row when all pass, else again after ten seconds. Fail mode: a
-round that breaks is asked again; whoever waits for a passed round waits on.
+(`candidate_probes.py`) or beside them (`candidate_watch.py`). Rule: once per generation of a row when all pass, else
+again after ten seconds; a watch asks every minute. Fail mode: a round that breaks is asked again; whoever waits for a
+passed round waits on.
 """
 
 from __future__ import annotations
@@ -57,7 +58,10 @@ class ProbeSink(Protocol):
 
 
 class CriticalRounds(ABC):
-    """Runs beside the routing watch."""
+    """Runs beside the routing watch. `again_s` lies between two rounds; one that `repeats` goes on after it passed."""
+
+    again_s = AGAIN_S
+    repeats = False
 
     def __init__(self, serving: Serving, sink: ProbeSink, *, table: Callable[[], RoutingTable]) -> None:
         self._serving = serving
@@ -72,8 +76,8 @@ class CriticalRounds(ABC):
         """Tell whether somebody waits for a round of this row."""
 
     @abstractmethod
-    async def ask_all(self, row: RoutingRow, table: RoutingTable) -> Round:
-        """Ask every critical question once."""
+    async def ask_all(self, row: RoutingRow, table: RoutingTable) -> Round | None:
+        """Ask every critical question once; None when the round says nothing that is to be written."""
 
     def start(self) -> None:
         """Begin."""
@@ -93,10 +97,11 @@ class CriticalRounds(ABC):
             if self._serving.monotonic() < self._again.get(place, float("-inf")):
                 continue
             found = await self.ask_all(row, table)
-            await self._sink.write(row, found)
-            if found.is_passed:
+            if found is not None:
+                await self._sink.write(row, found)
+            if found is not None and found.is_passed and not self.repeats:
                 self._done[place] = row.generation
-            self._again[place] = self._serving.monotonic() + AGAIN_S
+            self._again[place] = self._serving.monotonic() + self.again_s
 
     async def _run(self) -> None:
         while True:

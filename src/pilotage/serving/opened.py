@@ -29,6 +29,7 @@ from pilotage.serving.acknowledge import Acknowledger, process_name
 from pilotage.serving.admissions import Admissions
 from pilotage.serving.authenticator import BearerAuthenticator, TokenVerifier
 from pilotage.serving.candidate_probes import CandidateProbes
+from pilotage.serving.candidate_watch import CandidateWatch
 from pilotage.serving.context import Answer
 from pilotage.serving.critical_rounds import CriticalRounds
 from pilotage.serving.ending import end
@@ -152,6 +153,7 @@ class OpenServing:
         return (
             RollbackProbes(self.serving, sink, table=lambda: self.routing.current, answer=answer),
             CandidateProbes(self.serving, sink, table=lambda: self.routing.current),
+            CandidateWatch(self.serving, sink, table=lambda: self.routing.current),
             FailoverProbes(self.serving, sink, table=lambda: self.routing.current, answer=answer),
         )
 

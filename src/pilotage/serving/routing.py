@@ -87,12 +87,14 @@ class Place:
 class RoutingTable:
     """All rows and the loaded releases. `withdrawn` are releases that were revoked or quarantined.
 
-    `confirmed_at` is monotonic time in seconds of the last moment the store agreed with this table.
+    `left` tells since when, in monotonic seconds, a release is its row's candidate no more without having become
+    stable; `confirmed_at` is monotonic time in seconds of the last moment the store agreed with this table.
     """
 
     rows: Mapping[tuple[SpaceName, WorkflowName], RoutingRow] = field(default_factory=dict)
     releases: Mapping[Digest, Release] = field(default_factory=dict)
     withdrawn: frozenset[Digest] = frozenset()
+    left: Mapping[tuple[SpaceName, WorkflowName, Digest], float] = field(default_factory=dict)
     confirmed_at: float = float("-inf")
 
     def row(self, space: SpaceName, workflow: WorkflowName) -> RoutingRow | None:

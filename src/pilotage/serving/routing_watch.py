@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import psycopg
@@ -89,11 +89,14 @@ class RoutingWatch:
         before = self._table
         rows = {(row.space, row.workflow): row for row in map(self._row, stored) if row is not None}
         withdrawn = frozenset(Digest(digest) for route in stored for digest in route.withdrawn)
+        left = _left(before, rows, now=confirmed)
         wanted = {digest for row in rows.values() for digest in row.named}
         # At once: everything that needs only what is loaded, rollbacks and withdrawals among it. A row whose stable has
         # still to be loaded is served as before until it is.
         at_once = {place: self._meanwhile(row, before, withdrawn) for place, row in rows.items()}
-        self._table = RoutingTable(rows=at_once, releases=before.releases, withdrawn=withdrawn, confirmed_at=confirmed)
+        self._table = RoutingTable(
+            rows=at_once, releases=before.releases, withdrawn=withdrawn, left=left, confirmed_at=confirmed
+        )
         self._tell(before)
         missing = sorted(wanted - before.releases.keys() - withdrawn)
         loaded = [release for release in [await self._loaded(digest) for digest in missing] if release is not None]
@@ -102,7 +105,7 @@ class RoutingWatch:
             if digest not in kept:
                 self._retired.append((confirmed, release))
         releases = kept | {release.digest: release for release in loaded}
-        self._table = RoutingTable(rows=rows, releases=releases, withdrawn=withdrawn, confirmed_at=confirmed)
+        self._table = RoutingTable(rows=rows, releases=releases, withdrawn=withdrawn, left=left, confirmed_at=confirmed)
         self._tell(before)
         await self._close_retired(confirmed - _RETIRED_S)
 
@@ -187,3 +190,19 @@ class RoutingWatch:
             except Exception:
                 # The watch must outlive any single failure; the table grows stale and refuses if it lasts.
                 logger.exception("The routing table could not be refreshed.")
+
+
+def _left(
+    before: RoutingTable, rows: Mapping[tuple[SpaceName, WorkflowName], RoutingRow], *, now: float
+) -> dict[tuple[SpaceName, WorkflowName, Digest], float]:
+    """Return since when candidates are out of their rows, as far as a request may still hold them."""
+    kept = {place: at for place, at in before.left.items() if at > now - _RETIRED_S}
+    for (space, workflow), row in before.rows.items():
+        if row.candidate is not None:
+            kept.setdefault((space, workflow, row.candidate), now)
+
+    def is_back(space: SpaceName, workflow: WorkflowName, release: Digest) -> bool:
+        row = rows.get((space, workflow))
+        return row is not None and release in {row.stable, row.candidate}
+
+    return {place: at for place, at in kept.items() if not is_back(*place)}

@@ -24,3 +24,20 @@ def read_probes(
     values = {"space": space, "workflow": workflow, "generation": generation, "release": release}
     found = tuple(ProbeResult(**row) for row in connection.execute(_FOUND, values).mappings())
     return found or None
+
+
+_FAILED = text(
+    "SELECT p.process, p.asked, p.passed, p.right_release FROM route_probe p"
+    " JOIN route_ack a ON a.process = p.process AND a.space = p.space AND a.workflow = p.workflow"
+    " WHERE p.space = :space AND p.workflow = :workflow AND p.generation = :generation AND p.release = :release"
+    " AND (p.passed < p.asked OR NOT p.right_release) AND p.at > clock_timestamp() - interval '150 s'"
+    " AND a.at > clock_timestamp() - interval '30 s' ORDER BY p.process"
+)
+
+
+def failed_rounds(
+    connection: Connection, *, space: str, workflow: str, generation: int, release: str
+) -> tuple[ProbeResult, ...]:
+    """Return the live processes whose last word on a release, in this very generation, is a failed round."""
+    values = {"space": space, "workflow": workflow, "generation": generation, "release": release}
+    return tuple(ProbeResult(**row) for row in connection.execute(_FAILED, values).mappings())
