@@ -41,6 +41,7 @@ from pilotage.store.routes import Ack, acks_of, read_route
 LOG = logging.getLogger("pilotage.rollout")
 _TRIP_ALPHA = 0.001
 CRITICAL = "CRITICAL_IMPAIRED"
+_NONE: tuple[int | None, Verdict | None] = (None, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,7 @@ def read_facts(
     judged = _judged(connection, instance, ports, stored, row, now)
     here = judged.get(stored.place.wave)
     is_proven, unproven = shadow_proof(connection, instance, ports, stored)
-    tripped = next((wave for wave, (_, found) in judged.items() if found.effect is Effect.ROLLBACK), None)
+    tripped, trip = next(((wave, one) for wave, (_, one) in judged.items() if one.effect is Effect.ROLLBACK), _NONE)
     facts = Facts(
         state=stored.state,
         plan=stored.plan,
@@ -87,8 +88,7 @@ def read_facts(
         incidents=_incidents(connection, stored, now),
         unfit=fitness.holding,
         unseen=fitness.unseen,
-        trips=_impaired(connection, stored, waves)
-        or (_unconfirmed(gate) if tripped is None else judged[tripped][1].reasons),
+        trips=_impaired(connection, stored, waves) or (_unconfirmed(gate) if trip is None else trip.reasons),
         post_confirmed=gate == (),
         signed=_signed(connection, stored),
         flipped_at=stored.flipped_at,
@@ -99,7 +99,7 @@ def read_facts(
         facts=facts,
         observed=None if here is None else here[0],
         tripped=None if tripped is None else stored.plan.waves[tripped].space,
-        trip=None if tripped is None else judged[tripped][1],
+        trip=trip,
         unproven=unproven,
     )
 
