@@ -44,8 +44,9 @@ def changed(*path: str, value: object) -> dict[str, Any]:
 
 
 def other(path: tuple[str, ...]) -> object:
-    """Return a value that differs; a stable release of None is one that is not loaded."""
-    return "sha256:other" if path == ("stable",) else None
+    """Return a value that differs; a stable release or documents of None are not loaded."""
+    values: dict[tuple[str, ...], object] = {("stable",): "sha256:other", ("corpora",): {}}
+    return values.get(path)
 
 
 def parts(held: dict[str, Any], approved: Approved = APPROVED) -> list[Part]:
@@ -65,7 +66,7 @@ def test_a_process_that_holds_what_was_approved_has_not_drifted() -> None:
         *((("releases", ONE, name), Part(name)) for name in PARTS),
         (("corpora", ONE, "root"), Part.CORPUS),
         (("corpora", ONE, "chunks"), Part.INDEX),
-        (("corpora", ONE), Part.CORPUS),
+        (("corpora",), Part.CORPUS),
     ],
 )
 def test_each_part_changed_alone_is_found(path: tuple[str, ...], part: Part) -> None:
@@ -110,7 +111,14 @@ def test_a_process_that_says_nothing_of_a_workflow_is_behind_and_one_that_can_be
     assert behind(None, APPROVED) == "nothing of the workflow"
     assert behind(HELD, APPROVED) is None
     assert behind(changed("releases", value={}), APPROVED) is None  # not loaded
-    assert behind(changed("corpora", ONE, value=None), APPROVED) is None  # that is drift already
+    assert behind(changed("corpora", value={}), APPROVED) is None  # that is drift already
+
+
+def test_documents_that_are_not_loaded_are_waited_for_and_those_left_unsaid_have_drifted() -> None:
+    held = changed("corpora", ONE, value=None)
+    assert parts(held) == []
+    assert behind(held, APPROVED) == "a release without its documents, which stand at generation 3"
+    assert parts(changed("corpora", value={})) == [Part.CORPUS]
 
 
 def test_a_generation_that_moved_for_permissions_only_leaves_the_same_documents() -> None:

@@ -108,7 +108,7 @@ def drifts(held: Mapping[str, Any], approved: Approved) -> tuple[Drift, ...]:
     found += _engines(held, approved)
     for digest, corpus in approved.corpora.items():
         if digest in releases:
-            found += _corpus(digest, held.get("corpora", {}).get(digest), corpus)
+            found += _corpus(digest, held.get("corpora", {}).get(digest, {}), corpus)
     return tuple(found)
 
 
@@ -120,8 +120,11 @@ def behind(held: Mapping[str, Any] | None, approved: Approved) -> str | None:
         return f"generation {held.get('generation')} of the routing, which is at {approved.generation}"
     for digest, wanted in approved.corpora.items():
         found = held.get("corpora", {}).get(digest)
-        is_held = digest in held.get("releases", {}) and found is not None
-        if is_held and found.get("generation") != wanted.generation and not _is_same(found, wanted):
+        if digest not in held.get("releases", {}):
+            continue
+        if digest in held.get("corpora", {}) and found is None:
+            return f"a release without its documents, which stand at generation {wanted.generation}"
+        if found is not None and found.get("generation") != wanted.generation and not _is_same(found, wanted):
             return f"generation {found.get('generation')} of the documents, which are at {wanted.generation}"
     return None
 
@@ -153,7 +156,9 @@ def _parts(digest: Digest, held: Mapping[str, str] | None, parts: Mapping[str, s
 
 
 def _corpus(digest: Digest, held: Mapping[str, Any] | None, wanted: CorpusState) -> list[Drift]:
-    if held is None:
+    if held is None:  # not loaded: as with a release, nobody is answered from it
+        return []
+    if not held:
         return [Drift(part=Part.CORPUS, release=digest, observed="none", approved=wanted.root)]
     if held.get("generation") != wanted.generation:
         return []
