@@ -12,11 +12,10 @@ from pilotage.control.gate_case import Chain
 from pilotage.control.gate_facts import Claims, FactContext, facts_of
 from pilotage.control.gate_pack import PackState, pack_state
 from pilotage.control.gate_preflight import undecidable_metrics
-from pilotage.control.gate_roster import policy_extra
+from pilotage.control.gate_roster import policy_of
 from pilotage.control.standard_scope import standing_of
 from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName
-from pilotage.gate.binding import policy_digest
 from pilotage.gate.records import Facts, GateInput, Roster
 from pilotage.gate.risks import Risk, declared_risks, generated_risks
 from pilotage.gate.standard import replaced_gates
@@ -42,7 +41,7 @@ def gate_input(
     return GateInput(
         gate=gate,
         half=half,
-        policy=policy_digest(gate, extra=policy_extra(chain.workflow)),
+        policy=policy_of(gate, chain.workflow),
         release=chain.release,
         evidence=chain.evidence,
         votes=tuple(vote for vote in chain.votes if vote.gate == gate.name and vote.half is half),

@@ -16,9 +16,11 @@ from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest, digest_of_json
+from pilotage.core.remembered import remembered
 from pilotage.gate.binding import policy_digest
 from pilotage.ledger.entry import EntryKind
 from pilotage.store.gate_people import knows, see_policy, see_roster
+from pilotage.workspace.gate import Gate
 from pilotage.workspace.records import Workspace
 from pilotage.workspace.workflow import Workflow
 
@@ -55,6 +57,15 @@ def seen_roster(workspace: Workspace) -> SeenRoster:
     return SeenRoster(digest=digest_of_json(body), body=body)
 
 
+_rules_of = remembered(policy_digest)
+
+
+@remembered
+def policy_of(gate: Gate, workflow: Workflow) -> Digest:
+    """Return the digest of all that is policy where a gate decides about a workflow."""
+    return policy_digest(gate, extra=policy_extra(workflow))
+
+
 def policy_extra(workflow: Workflow) -> dict[str, Json]:
     """Return what of a workflow is policy: what decides beside the gate's own file."""
     return {
@@ -70,7 +81,7 @@ def policy_extra(workflow: Workflow) -> dict[str, Json]:
 
 def seen_policy(workspace: Workspace) -> SeenPolicy:
     """Return the declared gates with their digest."""
-    body: dict[str, Json] = {name: policy_digest(gate) for name, gate in sorted(workspace.gates.items())}
+    body: dict[str, Json] = {name: _rules_of(gate) for name, gate in sorted(workspace.gates.items())}
     return SeenPolicy(digest=digest_of_json(body), body=body)
 
 

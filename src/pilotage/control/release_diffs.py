@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -24,6 +26,7 @@ from pilotage.store.corpora import StoredVersion, versions_named
 from pilotage.store.releases import bodies_of, get_blobs, named_release
 
 Pins = tuple[CorpusPin, CorpusPin]
+_KEPT_BYTES: Final = 2**20
 Versions = Mapping[tuple[CorpusName, int], StoredVersion]
 
 
@@ -101,7 +104,7 @@ def _pinned(
         parts=manifest.parts,
         values=values,
         prompt=blobs[prompt.sha256].decode(),
-        golden=_cases(blobs[file.sha256] for file in _case_files(values)),
+        golden={key: case for file in _case_files(values) for key, case in _cases(blobs[file.sha256]).items()},
     )
     return _Pinned(side=side, pins={str(stage): pin for stage, pin in content.corpora.items()})
 
@@ -110,9 +113,17 @@ def _case_files(values: Mapping[PartKind, Json]) -> tuple[PartFile, ...]:
     return tuple(file for file in files_of(values[PartKind.GOLDEN]) if file.path.endswith(".jsonl"))
 
 
-def _cases(files: Iterable[bytes]) -> dict[str, Mapping[str, Json]]:
-    rows = (row for body in files for row in body.decode().splitlines() if row.strip())
+def _cases(body: bytes) -> Mapping[str, Mapping[str, Json]]:
+    """Return the cases of a golden file by id. The releases of a line share their files: small ones are kept."""
+    return _kept_cases(body) if len(body) <= _KEPT_BYTES else _read_cases(body)
+
+
+def _read_cases(body: bytes) -> Mapping[str, Mapping[str, Json]]:
+    rows = (row for row in body.decode().splitlines() if row.strip())
     return {str(case["id"]): case for case in map(json.loads, rows)}
+
+
+_kept_cases = lru_cache(maxsize=64)(_read_cases)
 
 
 def _moves(before: _Pinned, after: _Pinned) -> dict[str, Pins]:

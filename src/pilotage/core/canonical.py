@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
@@ -51,6 +52,8 @@ def canonical_bytes(value: Json, *, form: Form = Form.RECORD) -> bytes:
     return "".join(out).encode("utf-8")
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_TEXT = json.JSONEncoder(ensure_ascii=False).encode
 _SIMPLE = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False).encode
 
 
@@ -165,12 +168,13 @@ def _write_object(value: Mapping[str, Json], out: list[str], *, form: Form, dept
 
 
 def _string(value: str, form: Form) -> str:
-    if any(0xD800 <= ord(char) <= 0xDFFF for char in value):
-        raise CanonicalError("A string holds a lone surrogate.")
-    if form is not Form.PLAIN and not unicodedata.is_normalized("NFC", value):
-        message = f"The string {value[:40]!r} is not in Unicode NFC form."
-        raise CanonicalError(message)
-    return json.dumps(value, ensure_ascii=False)
+    if not value.isascii():
+        if _SURROGATE.search(value):
+            raise CanonicalError("A string holds a lone surrogate.")
+        if form is not Form.PLAIN and not unicodedata.is_normalized("NFC", value):
+            message = f"The string {value[:40]!r} is not in Unicode NFC form."
+            raise CanonicalError(message)
+    return _TEXT(value)
 
 
 def _number(value: float, *, form: Form) -> str:

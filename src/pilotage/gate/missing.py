@@ -7,6 +7,7 @@ in conflict is said so; nothing is waived.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 from pilotage.core.reason import Reason
 from pilotage.gate.records import GateInput
@@ -41,18 +42,19 @@ def _evidence(kind: str, criterion: CriterionResult, given: GateInput) -> Reason
     command = _OWN.get(kind, f"pilotage evidence add DIGEST FILE --kind {kind}")
     if given.gate.space is not None and kind not in _OWN:
         command += f" --space {given.gate.space}"
-    able = sorted(
-        role.value
-        for role in Role
-        if grant_for((role,), Action.ATTACH_CLAIMED) is not None and role is not Role.SERVICE
-    )
     who = (
         "a service key that lists the kind" if kind not in _OWN and not kind.startswith("document.") else "an engineer"
     )
     if kind.startswith("document."):
-        who = f"the document's owner (any of {len(able)} roles may attach it)"
+        who = f"the document's owner (any of {_attachers()} roles may attach it)"
     text = f"{criterion.id}: no {kind} evidence. {who} provides it: `{command}`."
     return Reason(code="EV_MISSING", text=text, where=criterion.id)
+
+
+@cache
+def _attachers() -> int:
+    able = (role for role in Role if grant_for((role,), Action.ATTACH_CLAIMED) is not None)
+    return sum(role is not Role.SERVICE for role in able)
 
 
 def _signoff(one: SignoffResult) -> Reason:

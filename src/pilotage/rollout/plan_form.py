@@ -14,10 +14,12 @@ from typing import Any
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest, digest_of_json
 from pilotage.core.ids import SpaceName
+from pilotage.core.remembered import remembered
 from pilotage.identity.roles import Role
 from pilotage.workspace.plan import Alpha, Approach, Limits, Plan, Shadow, Step, Undecidable, Wave
 
 
+@remembered
 def plan_digest(plan: Plan) -> Digest:
     """Return the digest of the plan as its file declares it."""
     return digest_of_json(dict(plan.plain))

@@ -7,9 +7,11 @@ from enum import StrEnum
 
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest, digest_of_json
+from pilotage.core.remembered import remembered
 from pilotage.space.settings import Space
 
 
+@remembered
 def space_digest(space: Space) -> Digest:
     """Return the digest of every setting of a space."""
     return digest_of_json(plain_space(space))
