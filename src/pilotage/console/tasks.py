@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from pilotage.control.corpus_duties import may_accept
 from pilotage.control.gate_case import Chain, open_chains
-from pilotage.control.gate_chain import report_of
+from pilotage.control.gate_chain import is_reached, report_of
 from pilotage.control.gate_status import ordered_gates, space_for
 from pilotage.control.instance import Instance
 from pilotage.core.ids import PersonId, WorkflowName
@@ -67,9 +67,10 @@ def _votes(chain: Chain, person: PersonId) -> list[Task]:
     """Return the gates of the workflow's newest release that wait for this person's decision."""
     found: list[Task] = []
     for gate in ordered_gates(chain.instance):
-        if not _is_reached(chain, gate):
+        space = space_for(chain.instance, gate, None)
+        if not is_reached(chain, gate, space=space):
             continue  # `blocked`, which is not open: nothing of it needs to be read
-        report = report_of(chain, gate, space=space_for(chain.instance, gate, None))
+        report = report_of(chain, gate, space=space)
         roles = [one.role for one in report.signoffs if _waits_for(one, person)]
         if report.status not in _OPEN or not roles:
             continue
@@ -84,15 +85,6 @@ def _votes(chain: Chain, person: PersonId) -> list[Task]:
             )
         )
     return found
-
-
-def _is_reached(chain: Chain, gate: str) -> bool:
-    """Tell whether every gate that this one comes after is approved."""
-    instance = chain.instance
-    return all(
-        report_of(chain, before, space=space_for(instance, gate, None)).status.is_approved
-        for before in instance.workspace.gates[gate].after
-    )
 
 
 def _waits_for(one: SignoffResult, person: PersonId) -> bool:

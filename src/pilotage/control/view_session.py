@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from pilotage.control.gate_case import Chain, open_all_to_look
-from pilotage.control.gate_chain import input_of, report_of
+from pilotage.control.gate_chain import input_of, is_reached, report_of
 from pilotage.control.instance import Instance
 from pilotage.control.preview_vote import GateView, view_in
 from pilotage.core.canonical import Json
@@ -110,7 +110,9 @@ def list_sessions(instance: Instance, *, before: str | None = None) -> SessionLi
         ]
         chains = open_all_to_look(connection, instance, heads, now)
         boards = sorted(gate.name for gate in instance.workspace.gates.values() if gate.pre.board is not None)
-        candidates = [(chain.stored, report_of(chain, gate)) for chain in chains for gate in boards]
+        candidates = [
+            (chain.stored, report_of(chain, gate)) for chain in chains for gate in boards if is_reached(chain, gate)
+        ]
     return SessionList(
         sessions=shown,
         candidates=tuple((stored, report) for stored, report in candidates if _is_for_the_board(report)),
