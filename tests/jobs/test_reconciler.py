@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from pilotage.control.instance import Instance
 from pilotage.control.refresh_corpus import RefreshTools
 from pilotage.core.errors import Conflict
+from pilotage.jobs.drills import WATCH as DRILLS
 from pilotage.jobs.handlers import Registry, Work
 from pilotage.jobs.reconciler import Reconciler
 from pilotage.jobs.schedules import make_registry
@@ -98,7 +99,7 @@ def test_no_look_of_a_worker_is_ever_given_up() -> None:
     def no_tools(_instance: Instance) -> RefreshTools:
         raise NotImplementedError
 
-    assert set(make_registry(no_tools).endless) == set(WATCHES)
+    assert set(make_registry(no_tools).endless) == {*WATCHES, DRILLS}
 
 
 def test_a_bad_run_does_not_hold_up_the_others(instance: Instance, effects: EffectCounter) -> None:
