@@ -15,7 +15,8 @@ from pilotage.control.attach_evidence import Bringer, Upload, attach_evidence
 from pilotage.control.change_release_state import StateChange, quarantine_release
 from pilotage.control.flip_traffic import is_quarantined_here
 from pilotage.control.gate_status import gate_status
-from pilotage.control.lift_quarantine import LIFT_STANDS, Lifted, LiftRequest, lift_quarantine
+from pilotage.control.lift_quarantine import Lifted, LiftRequest, lift_quarantine
+from pilotage.control.second_person import STANDS
 from pilotage.core.reason import Refusal
 from pilotage.identity.principal import Principal, PrincipalKind, service_principal_id
 from pilotage.identity.roles import Role
@@ -120,7 +121,7 @@ def test_one_of_the_two_may_quarantine(held: Bank) -> None:
 def test_a_word_waits_seven_days_and_never_outlives_a_new_quarantine(held: Bank) -> None:
     proof(held)
     lifted(held, OFFICER)
-    held.clock.advance(LIFT_STANDS)
+    held.clock.advance(STANDS)
     assert [one.code for one in lifted(held, OTHER).waits_for] == ["SECOND_PERSON", "LIFTER_NEEDED"]
     assert lifted(held, OFFICER).state.value == "sealed"
     held.clock.advance(timedelta(minutes=1))

@@ -12,12 +12,12 @@ from sqlalchemy import Engine, text
 from tests.control.rollout_world import bank, make_world
 
 from pilotage.control.change_release_state import (
-    REVOCATION_STANDS,
     StateChange,
     deprecate_release,
     quarantine_release,
     revoke_release,
 )
+from pilotage.control.second_person import STANDS
 from pilotage.core.digest import Digest
 from pilotage.core.ids import PersonId
 from pilotage.core.reason import Refusal
@@ -149,7 +149,7 @@ def test_two_persons_without_the_authority_do_not_revoke(engine: Engine) -> None
 def test_a_demand_lapses(engine: Engine) -> None:
     world, _old, new = served(engine)
     done(world, revoke_release, holder(Role.QA_LEAD), new)
-    world.clock.advance(REVOCATION_STANDS + timedelta(seconds=1))
+    world.clock.advance(STANDS + timedelta(seconds=1))
     found = done(world, revoke_release, holder(Role.SECURITY_DIRECTOR), new)
     assert [one.code for one in found.waits_for] == ["SECOND_PERSON"]
 

@@ -15,9 +15,10 @@ import pytest
 from sqlalchemy import Engine, event, text
 from tests.evaluation.world import World, make_world
 
+from pilotage.adapters.files import put_file
 from pilotage.app import Joined
 from pilotage.cli.runtime import Question
-from pilotage.control import golden_folder, golden_import, golden_review
+from pilotage.control import golden_import, golden_review
 from pilotage.control.give_feedback import Rating, give_feedback
 from pilotage.control.golden_candidates import candidates_of
 from pilotage.control.golden_import import Brought, ExportFormat, ImportFormat, export_cases, import_cases
@@ -247,12 +248,12 @@ def cut_short(world: World, monkeypatch: pytest.MonkeyPatch, candidate: str, **g
     """Accept a candidate so that its line is written and its transaction is lost."""
 
     def dies_after(path: Path, data: bytes) -> None:
-        golden_folder.write_file(path, data)
+        put_file(path, data)
         message = "The disk is gone."
         raise OSError(message)
 
     with monkeypatch.context() as dying:
-        dying.setattr(golden_review, "write_file", dies_after)
+        dying.setattr(golden_review, "put_file", dies_after)
         with pytest.raises(OSError, match="disk"):
             accept(world, candidate, **given)
 

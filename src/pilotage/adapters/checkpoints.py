@@ -7,12 +7,11 @@ content. Fail mode: Unavailable or IntegrityError naming the file; serving does 
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pilotage.adapters.files import put_file
 from pilotage.core.errors import IntegrityError, Unavailable
 from pilotage.core.reason import Reason
 from pilotage.ledger.checkpoint import NoteError, SignedCheckpoint, parse_note
@@ -46,9 +45,9 @@ class CheckpointFolder:
                 _require_same(path, content)
             else:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                _write(path, content)
+                put_file(path, content)
             if self._newest_size(tree.origin) <= tree.size:
-                _write(self.folder / tree.origin / _NEWEST, content)
+                put_file(self.folder / tree.origin / _NEWEST, content)
         except OSError as error:
             raise Unavailable(
                 "LEDGER_PUBLISH",
@@ -103,12 +102,3 @@ def _require_same(path: Path, content: bytes) -> None:
             f"{path} was published with another content: two trees of one size were signed.",
             hint="Keep both and run `pilotage ledger fsck`.",
         )
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with partial.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

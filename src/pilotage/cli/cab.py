@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +20,7 @@ from pilotage.control.call_session import call_session, submit_release
 from pilotage.control.close_session import close_session
 from pilotage.control.session_questions import answer_question, ask_question
 from pilotage.control.view_session import SessionList, SessionView, list_sessions, session_minutes, view_session
-from pilotage.core.errors import UsageError
+from pilotage.core.clock import read_moment
 from pilotage.core.reason import Refusal
 from pilotage.gate.minutes import lay_out_minutes
 from pilotage.gate.pack_html import layout_html
@@ -77,20 +77,11 @@ def call(
     at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="2026-11-26T14:00Z; now without.")] = None,
 ) -> None:
     """Call a session of a board, with its agenda."""
-    begins = None if at is None else _moment(at)
+    begins = None if at is None else read_moment(at)
     with options.open("pilotage cab call") as instance:
         actor = caller_of(instance, options).principal
         done = call_session(instance, actor=actor, gate=gate, starts_at=begins, releases=digests or ())
         _told(options, done, instance.clock.now())
-
-
-def _moment(text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        message = f"{text[:40]!r} is no time."
-        raise UsageError("TIME", message, hint="Write it as 2026-11-26T14:00Z.") from None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def submit(options: Options, session: Identifier, digest: Digest) -> None:

@@ -7,12 +7,13 @@ Refusal with every reason; nothing is written.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import Connection
 
 from pilotage.control.gate_case import open_chain
 from pilotage.control.gate_chain import input_of, report_of
+from pilotage.control.gate_entries import risk_data
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.gate_status import space_for
 from pilotage.control.instance import Instance
@@ -180,16 +181,6 @@ def _record(connection: Connection, risk: RiskAcceptance, actor: Principal, now:
         actor=actor,
         at=now,
         subject=risk.id,
-        data={
-            "release": risk.release,
-            "gate": risk.gate,
-            "severity": risk.severity.value,
-            "criteria": list(risk.criteria),
-            "seats": [seat.value for seat in risk.seats],
-            "findings": len(risk.findings),
-            "spaces": list(risk.spaces),
-            "expires": risk.expires.astimezone(UTC).isoformat(),
-            "approvers": len(risk.approvers),
-        },
+        data=risk_data(risk),
         opened={"risk": risk.risk, "rationale": risk.rationale},
     )

@@ -17,10 +17,9 @@ from sqlalchemy import Connection
 
 from pilotage.adapters.parsing.evidence_process import EVIDENCE
 from pilotage.control.evidence_context import About, read_context
-from pilotage.control.gate_entries import fixed
+from pilotage.control.gate_entries import evidence_data
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
-from pilotage.core.clock import to_text
 from pilotage.core.digest import Digest, digest_of
 from pilotage.core.errors import NotFound
 from pilotage.core.ids import SpaceName, WorkflowName, new_ulid
@@ -271,13 +270,7 @@ def _record(connection: Connection, item: Evidence, *, actor: Principal | None, 
         subject=item.id,
         space=item.space or "",
         data={
-            "sha256": item.sha256,
-            "kind": item.kind,
-            "about": {"kind": item.subject_kind.value, "id": item.subject},
-            "trust": item.trust.value,
-            "suite": item.suite,
-            "claims": fixed(item.claims),
-            "produced_at": to_text(item.produced_at),
+            **evidence_data(item),
             "state": item.state.value,
             "reason": "" if item.reason is None else item.reason.code,
         },

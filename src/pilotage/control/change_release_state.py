@@ -8,13 +8,12 @@ final. Fail mode: a Refusal; nothing changed. The first of two persons changes n
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final
 
 from sqlalchemy import Connection
 
 from pilotage.control.instance import Instance
 from pilotage.control.rollout_moves import Deed, person_deed
+from pilotage.control.second_person import STANDS, waits_for_second
 from pilotage.control.withdraw_release import Withdrawing, record_release, record_state, withdraw_release
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest
@@ -28,9 +27,6 @@ from pilotage.rollout.transitions import Actor
 from pilotage.store.releases import StoredRelease, find_release, named_release, same_content
 from pilotage.store.revocations import Asked, ask_revocation, revocation_asked
 from pilotage.store.rollouts import StoredRollout
-
-REVOCATION_STANDS: Final = timedelta(days=7)
-"""How long the first person's demand waits for the second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +103,9 @@ def revoke_release(instance: Instance, *, actor: Principal, release: str, reason
         asked = Asked(person=PersonId(str(actor.person or actor.id)), may_revoke=holds_role, reason=reason, at=at)
         ask_revocation(connection, stored.digest, asked)
         deed = _deed(connection, instance, actor, reason)
-        waits_for = _waits_for(revocation_asked(connection, stored.digest), at)
+        standing = [one.may_revoke for one in revocation_asked(connection, stored.digest) if at - one.at <= STANDS]
+        roles = "security-director or compliance-officer"
+        waits_for = waits_for_second(standing, able_code="REVOKER_NEEDED", able_roles=roles)
         wanted = _wanted(ReleaseState.REVOKED, reason, cause="release revoked")
         if waits_for:
             record_release(connection, stored, EntryKind.RELEASE_REVOCATION_ASKED, wanted, deed)
@@ -137,18 +135,6 @@ def _not_a_person(actor: Principal) -> Refusal | None:
         return None
     text = f"Revoking takes two persons who hold roles; {actor.label} is not one of them."
     return Refusal(reasons=(Reason(code="NOT_PERMITTED", text=text),))
-
-
-def _waits_for(asked: tuple[Asked, ...], at: datetime) -> tuple[Reason, ...]:
-    standing = [one for one in asked if at - one.at <= REVOCATION_STANDS]
-    found: list[Reason] = []
-    if len(standing) < 2:
-        text = f"A second person completes it within {REVOCATION_STANDS.days} days by the same command."
-        found.append(Reason(code="SECOND_PERSON", text=text, observed=str(len(standing)), limit="2"))
-    if not any(one.may_revoke for one in standing):
-        text = "One of the two must be security-director or compliance-officer."
-        found.append(Reason(code="REVOKER_NEEDED", text=text))
-    return tuple(found)
 
 
 def _no_reason(reason: str) -> Refusal | None:

@@ -1,10 +1,58 @@
-"""Numbers as ledger entries about gates take them."""
+"""What ledger entries say of the rows a gate is decided from: written with the row, and compared with it afterwards."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC
 
 from pilotage.core.canonical import Json
+from pilotage.core.clock import to_text
+from pilotage.evidence.records import Evidence
+from pilotage.gate.records import RiskAcceptance, Vote
+
+
+def vote_data(vote: Vote) -> dict[str, Json]:
+    """Return what the entry of a vote says; person and comment are opened apart."""
+    return {
+        "release": vote.release,
+        "gate": vote.gate,
+        "half": vote.half.value,
+        "attempt": vote.attempt,
+        "role": vote.role.value,
+        "seat": vote.is_seat,
+        "decision": vote.decision.value,
+        "bind": vote.bind,
+        "evidence_set": vote.bound.evidence_set,
+        "policy": vote.bound.policy,
+    }
+
+
+def evidence_data(item: Evidence) -> dict[str, Json]:
+    """Return what the entry of an item says that never changes; its state does."""
+    return {
+        "sha256": item.sha256,
+        "kind": item.kind,
+        "about": {"kind": item.subject_kind.value, "id": item.subject},
+        "trust": item.trust.value,
+        "suite": item.suite,
+        "claims": fixed(item.claims),
+        "produced_at": to_text(item.produced_at),
+    }
+
+
+def risk_data(risk: RiskAcceptance) -> dict[str, Json]:
+    """Return what the entry of a risk acceptance says; risk and rationale are opened apart."""
+    return {
+        "release": risk.release,
+        "gate": risk.gate,
+        "severity": risk.severity.value,
+        "criteria": list(risk.criteria),
+        "seats": [seat.value for seat in risk.seats],
+        "findings": len(risk.findings),
+        "spaces": list(risk.spaces),
+        "expires": risk.expires.astimezone(UTC).isoformat(),
+        "approvers": len(risk.approvers),
+    }
 
 
 def fixed(claims: Mapping[str, float]) -> dict[str, Json]:

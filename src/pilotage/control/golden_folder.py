@@ -6,7 +6,6 @@ mistake of a file as `file:line`; a candidate whose line stands there already, u
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,18 +98,3 @@ def _is_of(line: bytes, candidate: Candidate) -> bool:
 def _origin(row: Mapping[str, Json]) -> dict[str, Json]:
     origin = row.get("provenance")
     return {name: value for name, value in origin.items() if name != "reviewer"} if isinstance(origin, Mapping) else {}
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Put the whole file in place in one step, and on the disk, so that nobody ever reads half a line or loses one."""
-    beside = path.with_name(f".{path.name}.new")
-    with beside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from pilotage.adapters.files import put_file
 from pilotage.control.golden_candidates import known_workflow, persona_now
-from pilotage.control.golden_folder import GoldenFolder, file_name, open_folder, require_no_line, write_file
+from pilotage.control.golden_folder import GoldenFolder, file_name, open_folder, require_no_line
 from pilotage.control.golden_people import may_decide
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
@@ -85,7 +86,7 @@ def accept_candidate(
         decided = Decided(candidate=candidate.id, state=CandidateState.ACCEPTED, case=case.id, golden=name)
         _decide(instance, connection, actor, candidate, decided, reason=acceptance.reason, row=row_digest(case))
         if rows is not None:
-            write_file(folder.path / f"{name}.jsonl", rows)
+            put_file(folder.path / f"{name}.jsonl", rows)
     return decided
 
 

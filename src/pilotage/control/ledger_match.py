@@ -8,9 +8,9 @@ Fail mode: a field the entry does not name cannot be compared and is not.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
-from pilotage.control.gate_entries import fixed
+from pilotage.control.gate_entries import evidence_data, risk_data, vote_data
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.core.reason import Reason
@@ -65,19 +65,7 @@ def _vote(vote: Vote, said: _Entries) -> Iterator[Reason]:
     if entry is None:
         yield _unrecorded("vote", vote.id)
         return
-    now: dict[str, Json] = {
-        "release": vote.release,
-        "gate": vote.gate,
-        "half": vote.half.value,
-        "attempt": vote.attempt,
-        "role": vote.role.value,
-        "seat": vote.is_seat,
-        "decision": vote.decision.value,
-        "bind": vote.bind,
-        "evidence_set": vote.bound.evidence_set,
-        "policy": vote.bound.policy,
-    }
-    yield from _compared("vote", vote.id, now, entry)
+    yield from _compared("vote", vote.id, vote_data(vote), entry)
     yield from _at("vote", vote.id, vote.at, entry)
     person = entry.opened.get("person")
     if person is not None and person != vote.person:
@@ -93,16 +81,7 @@ def _item(item: Evidence, said: _Entries) -> Iterator[Reason]:
         return
     if _newest(said, item.id, EntryKind.EVIDENCE_WITHDRAWN) is not None:
         yield _differs("evidence", item.id, "state", item.state.value, EvidenceState.WITHDRAWN.value)
-    now: dict[str, Json] = {
-        "sha256": item.sha256,
-        "kind": item.kind,
-        "about": {"kind": item.subject_kind.value, "id": item.subject},
-        "trust": item.trust.value,
-        "suite": item.suite,
-        "claims": fixed(item.claims),
-        "produced_at": to_text(item.produced_at),
-    }
-    yield from _compared("evidence", item.id, now, entry)
+    yield from _compared("evidence", item.id, evidence_data(item), entry)
     yield from _at("evidence", item.id, item.received_at, entry)
 
 
@@ -113,18 +92,7 @@ def _risk(risk: RiskAcceptance, said: _Entries) -> Iterator[Reason]:
         return
     if risk.withdrawn_at is None and _newest(said, risk.id, EntryKind.GATE_RISK_WITHDRAWN) is not None:
         yield _differs("risk acceptance", risk.id, "withdrawn_at", "never", "withdrawn")
-    now: dict[str, Json] = {
-        "release": risk.release,
-        "gate": risk.gate,
-        "severity": risk.severity.value,
-        "criteria": list(risk.criteria),
-        "seats": [seat.value for seat in risk.seats],
-        "findings": len(risk.findings),
-        "spaces": list(risk.spaces),
-        "expires": risk.expires.astimezone(UTC).isoformat(),
-        "approvers": len(risk.approvers),
-    }
-    yield from _compared("risk acceptance", risk.id, now, entry)
+    yield from _compared("risk acceptance", risk.id, risk_data(risk), entry)
 
 
 def _compared(what: str, name: str, now: Mapping[str, Json], entry: Said) -> Iterator[Reason]:

@@ -8,14 +8,14 @@ it after the quarantine began. Its gates decide anew. Fail mode: a Refusal; the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 from sqlalchemy import Connection
 
 from pilotage.control.gate_case import Chain, open_chain
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
+from pilotage.control.second_person import STANDS, waits_for_second
 from pilotage.control.verify_release import release_problems
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest
@@ -39,7 +39,6 @@ from pilotage.store.quarantine import (
 from pilotage.store.releases import StoredRelease, find_release, named_release, same_content, set_state
 from pilotage.workspace.gate import Trust
 
-LIFT_STANDS: Final = timedelta(days=7)
 """How long the first person's word waits for the second."""
 _ABOUT = frozenset({SubjectKind.RELEASE, SubjectKind.SPACE})
 
@@ -186,8 +185,10 @@ class _Lift:
         may_lift = may(self.actor.roles, Action.QUARANTINE) is None
         word = LiftAsked(person=PersonId(str(self.actor.person)), may_lift=may_lift, at=self.at)
         ask_lift(self.connection, stored.digest, space, word)
-        after = max(since, self.at - LIFT_STANDS)
-        waits_for = _waits_for([one for one in lift_asked(self.connection, stored.digest, space) if one.at > after])
+        after = max(since, self.at - STANDS)
+        standing = [one.may_lift for one in lift_asked(self.connection, stored.digest, space) if one.at > after]
+        roles = "security-engineer or security-architect"
+        waits_for = waits_for_second(standing, able_code="LIFTER_NEEDED", able_roles=roles)
         names = tuple(item.id for item in fresh)
         if waits_for:
             self._record(EntryKind.RELEASE_RESTORATION_ASKED, stored.digest, names)
@@ -233,14 +234,3 @@ class _Lift:
             data={**about, **data},
             opened={"reason": self.reason.strip()},
         )
-
-
-def _waits_for(standing: list[LiftAsked]) -> tuple[Reason, ...]:
-    found: list[Reason] = []
-    if len(standing) < 2:
-        text = f"A second person completes it within {LIFT_STANDS.days} days by the same command."
-        found.append(Reason(code="SECOND_PERSON", text=text, observed=str(len(standing)), limit="2"))
-    if not any(one.may_lift for one in standing):
-        text = "One of the two must be security-engineer or security-architect."
-        found.append(Reason(code="LIFTER_NEEDED", text=text))
-    return tuple(found)

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from pilotage.control.gate_case import Chain, open_chain
 from pilotage.control.gate_chain import input_of, report_of
+from pilotage.control.gate_entries import vote_data
 from pilotage.control.gate_notices import notify_turns
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.gate_status import space_for
@@ -299,17 +300,6 @@ def _record(connection: Connection, vote: Vote, actor: Principal, now: datetime)
         at=now,
         subject=vote.id,
         space=vote.bound.space or "",
-        data={
-            "release": vote.release,
-            "gate": vote.gate,
-            "half": vote.half.value,
-            "attempt": vote.attempt,
-            "role": vote.role.value,
-            "seat": vote.is_seat,
-            "decision": vote.decision.value,
-            "bind": vote.bind,
-            "evidence_set": vote.bound.evidence_set,
-            "policy": vote.bound.policy,
-        },
+        data=vote_data(vote),
         opened={"comment": vote.comment, "person": vote.person},
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Protocol
 
+from pilotage.core.errors import UsageError
+
 
 class Clock(Protocol):
     """Tells the time. The real one stands in `adapters/clock.py`, a simulated one in `testing/clock.py`."""
@@ -12,6 +14,16 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """Return the current time, aware, in UTC."""
         ...
+
+
+def read_moment(text: str) -> datetime:
+    """Read a moment as a person writes it, in UTC where no zone is said; raise UsageError for anything else."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        message = f"{text[:40]!r} is no time."
+        raise UsageError("TIME", message, hint="Write it as 2026-11-26 14:00, in UTC.") from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def to_text(moment: datetime) -> str:

@@ -6,14 +6,13 @@ or crash ends the process; its owner rejects the document and starts another.
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import BinaryIO
 
 from pilotage.adapters.parsing.blocks import Unreadable
 from pilotage.adapters.parsing.confine import allow_cpu, confine
 from pilotage.adapters.parsing.formats import Parse, Reader, load
-from pilotage.adapters.parsing.wire import encode_reply, read_frame, write_frame
+from pilotage.adapters.parsing.wire import encode_reply, own_streams, read_frame, write_frame
 from pilotage.corpus.records import ParsedDocument
 
 MAX_INPUT_BYTES = 64 << 20
@@ -21,11 +20,7 @@ MAX_INPUT_BYTES = 64 << 20
 
 def main() -> None:
     """Serve frames until stdin ends."""
-    source = os.fdopen(os.dup(0), "rb")
-    target = os.fdopen(os.dup(1), "wb")
-    silence = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):  # a library that prints must not speak the protocol, nor put text into a log
-        os.dup2(silence, stream)
+    source, target = own_streams()
     parse = load(Reader(sys.argv[1]))
     confine()
     serve(parse, source, target)

@@ -6,13 +6,12 @@ no reader should raise. Fail mode: any limit or crash ends the process; its owne
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import BinaryIO
 
 from pilotage.adapters.parsing.confine import allow_cpu, confine
 from pilotage.adapters.parsing.evidence_wire import READY, Failed, Question, encode_answer, read_question
-from pilotage.adapters.parsing.wire import read_frame, write_frame
+from pilotage.adapters.parsing.wire import own_streams, read_frame, write_frame
 from pilotage.core.reason import Reason
 from pilotage.evidence.limits import MAX_BYTES
 from pilotage.evidence.read import read_evidence
@@ -21,11 +20,7 @@ from pilotage.evidence.records import Reading, ReadRefusal
 
 def main() -> None:
     """Answer questions until stdin ends."""
-    source = os.fdopen(os.dup(0), "rb")
-    target = os.fdopen(os.dup(1), "wb")
-    silence = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):  # a library that prints must not speak the protocol, nor put text into a log
-        os.dup2(silence, stream)
+    source, target = own_streams()
     confine()
     write_frame(target, READY)
     serve(source, target, seconds=int(sys.argv[1]))

@@ -5,6 +5,7 @@ Fail mode: a frame that is too long or cannot be read is WireError; the owner th
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Mapping
 from typing import BinaryIO
@@ -16,6 +17,16 @@ from pilotage.corpus.records import Block, Paragraph, ParsedDocument, Section, T
 _LENGTH = struct.Struct(">Q")
 MAX_REPLY_BYTES = 48 << 20
 """16 MiB of text, its frame, and room for one header line per table row."""
+
+
+def own_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Take stdin and stdout for frames; a library that prints must not speak the protocol, nor put text into a log."""
+    source = os.fdopen(os.dup(0), "rb")
+    target = os.fdopen(os.dup(1), "wb")
+    silence = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(silence, stream)
+    return source, target
 
 
 class WireError(Exception):

@@ -7,7 +7,6 @@ Fail mode: a board that cannot decide says why on top; a release without a pack 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Final
 
 from pilotage.adapters.pack_pdf import layout_pdf, pack_pdf
@@ -28,6 +27,7 @@ from pilotage.control.view_session import (
     session_minutes,
     view_session,
 )
+from pilotage.core.clock import read_moment
 from pilotage.core.errors import UsageError
 from pilotage.core.reason import Refusal
 from pilotage.gate.minutes import lay_out_minutes
@@ -58,18 +58,9 @@ def call(visit: Visit) -> Reply | Refusal:
     """Call a session; the time is typed as UTC, and empty means now."""
     text = visit.typed("starts_at").strip()
     releases = [name.removeprefix("release.") for name in visit.form if name.startswith("release.")]
-    begins = None if not text else _moment(text)
+    begins = None if not text else read_moment(text)
     done = call_session(visit.instance, actor=visit.actor, gate=_BOARD, starts_at=begins, releases=releases)
     return done if isinstance(done, Refusal) else Redirect(to=f"/cab/{done.id}")
-
-
-def _moment(text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        message = f"{text[:40]!r} is no time."
-        raise UsageError("TIME", message, hint="Write it as 2026-11-26 14:00, in UTC.") from None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def show_session(visit: Visit) -> Page:
