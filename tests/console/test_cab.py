@@ -40,6 +40,10 @@ def test_a_session_goes_from_its_call_to_its_minutes_by_forms_alone(room: Room) 
     assert asked.header("location") == f"{where}?item=1#questions"
     closed = chair.post(f"{where}/minutes", chair.get(where).fields(f"{where}/minutes") | {"note": "Next week."})
     assert closed.header("location") == f"{where}/minutes"
+    after = chair.get(where)
+    assert "What was decided stands in the minutes" in after.words
+    forms = [form.attributes["action"] or "" for form in after.page.css("main form")]
+    assert [action for action in forms if action.startswith("/cab/")] == [], "nothing is added to a closed session"
     minutes = chair.get(f"{where}/minutes")
     for words in ("Minutes of the cab session", "not", "rehearsed", "Who reads?", "unanswered", "Next week."):
         assert words in minutes.words
