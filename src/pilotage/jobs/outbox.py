@@ -64,7 +64,7 @@ class OutboxDelivery:
             dead = mark_failed(connection, message, why, self._instance.clock.now())
         LOG.log(
             40 if dead else 30,
-            "Outbox message %s to %s, attempt %d: %s.",
+            "Outbox message %s to %s, attempt %d: %s",
             message.id,
             message.kind,
             message.attempt,
