@@ -113,6 +113,11 @@ def stable(world: RolloutWorld) -> Digest | None:
         return read_route(connection, EAST, WORKFLOW).stable
 
 
+def incidents(world: RolloutWorld) -> list[str]:
+    with world.engine.connect() as connection:
+        return list(connection.scalars(text("SELECT cause FROM incident WHERE NOT is_drill ORDER BY cause")))
+
+
 def test_a_healthy_space_has_no_drift_however_often_one_looks(world: RolloutWorld) -> None:
     for _ in range(3):
         report(world)
@@ -127,10 +132,12 @@ def test_content_that_differs_is_found_at_once_and_evicts_in_the_second_report(w
     assert (row.process, row.part, row.evicts) == ("gateway-1", Part.PROMPT, False)
     (row,) = look(world)  # the same report looked at twice is one report
     assert (row.seen, row.evicts) == (1, False)
+    assert incidents(world) == []
     report(world, bad=bad)
     look(world)
     (row,) = look(world)
     assert (row.seen, row.evicts) == (2, True)
+    assert incidents(world) == ["drift"]
     assert against(world, str(stable(world))) == {"DRIFT_PROMPT"}
     report(world)
     assert look(world) == ()
@@ -213,6 +220,31 @@ def test_drift_holds_a_rollout_and_an_older_engine_only_its_own_release(world: R
     held = world.step(rollout)
     assert held.state is State.HELD
     assert {reason.code for reason in held.why} == {"DRIFT_PROMPT"}
+
+
+def test_other_settings_stand_only_against_the_release_that_was_approved_under_the_older_ones(
+    world: RolloutWorld,
+) -> None:
+    record = text("UPDATE deployment SET space_config = :config WHERE release = :release")
+    with world.engine.begin() as connection:
+        connection.execute(record, {"config": "sha256:older", "release": stable(world)})
+    report(world)
+    assert {(row.part, row.release) for row in look(world)} == {(Part.SPACE, stable(world))}
+    assert against(world, str(stable(world))) == {"DRIFT_SPACE"}
+    assert against(world, world.seal("Approved under the newer ones.")) == set()
+    candidate = world.look(observing(world)).release
+    with world.engine.begin() as connection:
+        values = {"id": "waiting", "engine": _engine(), "space": EAST, "release": candidate, "at": world.clock.now()}
+        connection.execute(_WAITING, {**values, "workflow": WORKFLOW, "config": "sha256:another"})
+    report(world)
+    assert {(row.part, row.release) for row in look(world)} == {(Part.SPACE, candidate)}
+    assert against(world, str(candidate)) == {"DRIFT_SPACE"}
+
+
+_WAITING = text(
+    "INSERT INTO deployment (id, workflow, space, release, basis, engine, promoted_by, at, state, space_config)"
+    " VALUES (:id, :workflow, :space, :release, 'normal', :engine, 'p', :at, 'waiting', :config)"
+)
 
 
 def test_rows_open_and_end_with_their_entries(world: RolloutWorld) -> None:

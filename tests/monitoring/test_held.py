@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from pilotage.core.digest import Digest
-from pilotage.monitoring.held import Approved, CorpusState, Part, behind, drifts
+from pilotage.monitoring.held import Approved, CorpusState, Part, Settings, behind, drifts
 
-ONE = Digest("sha256:" + "1" * 64)
+ONE, NEXT = (Digest("sha256:" + number * 64) for number in "12")
 PARTS = {name: f"sha256:{name}" for name in ("prompt", "model", "retrieval", "guard", "egress")}
 APPROVED = Approved(
     generation=7,
@@ -21,7 +21,7 @@ APPROVED = Approved(
     parts={ONE: PARTS},
     engines={ONE: "1.0"},
     corpora={ONE: CorpusState(generation=3, root="sha256:root", chunks=40)},
-    settings="sha256:space",
+    settings=Settings(release=NEXT, digest="sha256:space"),
 )
 HELD: dict[str, Any] = {
     "generation": 7,
@@ -71,7 +71,7 @@ def test_a_process_that_holds_what_was_approved_has_not_drifted() -> None:
 )
 def test_each_part_changed_alone_is_found(path: tuple[str, ...], part: Part) -> None:
     found = drifts(changed(*path, value=other(path)), APPROVED)
-    assert [one.part for one in found] == [part]
+    assert [(one.part, one.release) for one in found] == [(part, NEXT if part is Part.SPACE else ONE)]
     reason = found[0].reason(process="gateway-1", space="east")
     assert (reason.code, reason.where) == (f"DRIFT_{part.value.upper()}", "east")
 

@@ -79,10 +79,11 @@ def space_fitness(connection: Connection, names: Iterable[SpaceName], *, of: Can
 def _add_drift(found: _Found, connection: Connection, space: str, *, of: Candidate, now: datetime) -> None:
     """Add the open drift of a workflow in a space; content seen in one report only may have been on its way.
 
-    A newer engine stands only against releases that were approved under the older one, or nothing could ever follow.
+    A newer engine, or other settings, stand only against releases that were approved under the older ones, or nothing
+    could ever follow.
     """
     for row in open_drift(connection, space=space):
-        is_other = row.part is Part.ENGINE and row.release != of.release
+        is_other = row.part in {Part.ENGINE, Part.SPACE} and row.release != of.release
         if row.workflow != of.workflow or is_other or not row.counts(now):
             continue
         (found.holding if row.is_sure else found.doubtful).append(row.reason)

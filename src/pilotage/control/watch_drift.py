@@ -27,7 +27,7 @@ from pilotage.core.errors import PilotageError
 from pilotage.core.ids import CorpusName, WorkflowName
 from pilotage.incident.records import Severity
 from pilotage.ledger.entry import EntryKind
-from pilotage.monitoring.held import Approved, CorpusState, Drift, Part, behind, drifts
+from pilotage.monitoring.held import Approved, CorpusState, Drift, Part, Settings, behind, drifts
 from pilotage.release.content import ReleaseContent
 from pilotage.release.fingerprint import fingerprints
 from pilotage.retrieval.root import root_of
@@ -155,7 +155,6 @@ class _Look:
         ]
         contents = {digest: found for digest in digests if (found := self._content(digest)) is not None}
         newest = {one.release: one for one in records}
-        settings = next((one.space_config for one in reversed(records) if one.space_config), None)
         is_free = self.space.tier is Tier.SANDBOX
         return Approved(
             generation=route.generation,
@@ -167,8 +166,16 @@ class _Look:
             corpora={
                 digest: state for digest, content in contents.items() if (state := self._corpus(content)) is not None
             },
-            settings=None if is_free else settings or space_digest(self.space),
+            settings=None if is_free else self._settings(route, records),
         )
+
+    def _settings(self, route: Route, records: list[Deployment]) -> Settings | None:
+        """Return the settings of the newest record that bound some; the declared ones where none did."""
+        for one in reversed(records):
+            if one.space_config:
+                return Settings(release=one.release, digest=one.space_config)
+        newest = route.candidate or route.stable
+        return None if newest is None else Settings(release=newest, digest=space_digest(self.space))
 
     def _content(self, digest: Digest) -> ReleaseContent | None:
         try:
@@ -205,8 +212,8 @@ class _Look:
             return
         content = [row for row in rows if row.part.is_content]
         for row in content:
-            self._incident(row)
             if row.is_sure and not row.evicts:
+                self._incident(row)
                 evict(self.connection, row)
         sure = [row for row in content if row.is_sure]
         reporting = {one.process for one in held if not one.is_unknown}
@@ -224,8 +231,6 @@ class _Look:
         take_out(self.connection, self.instance, request=request, deed=self.deed)
 
     def _incident(self, row: StoredDrift) -> None:
-        if row.seen > 1:
-            return
         trouble = Trouble(
             workflow=row.workflow,
             space=self.space.name,

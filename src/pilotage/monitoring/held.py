@@ -52,6 +52,14 @@ class CorpusState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of a space, by digest, that a release was approved under."""
+
+    release: Digest
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Approved:
     """What a space should serve of a workflow. `is_authorised`: the routed release has a deployment record there.
 
@@ -66,7 +74,7 @@ class Approved:
     parts: Mapping[Digest, Mapping[str, str]]
     engines: Mapping[Digest, str] = field(default_factory=dict)
     corpora: Mapping[Digest, CorpusState] = field(default_factory=dict)
-    settings: str | None = None
+    settings: Settings | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +105,10 @@ def drifts(held: Mapping[str, Any], approved: Approved) -> tuple[Drift, ...]:
     if approved.stable is not None and (is_other or not approved.is_authorised):
         wanted = stable if approved.is_authorised else "a release with a deployment record"
         found.append(Drift(part=Part.RELEASE, release=stable, observed=str(held.get("stable")), approved=wanted))
-    if approved.settings is not None and held.get("space") != approved.settings:
+    bound = approved.settings
+    if bound is not None and held.get("space") != bound.digest:
         found.append(
-            Drift(part=Part.SPACE, release=stable, observed=str(held.get("space")), approved=approved.settings)
+            Drift(part=Part.SPACE, release=bound.release, observed=str(held.get("space")), approved=bound.digest)
         )
     releases = held.get("releases", {})
     if held.get("engine") in {None, approved.engine}:
