@@ -136,6 +136,14 @@ def test_an_answer_begun_in_another_browser_is_refused(office: Office) -> None:
     assert other.get("/workflows").status == 303
 
 
+def test_a_state_of_any_letters_is_refused(office: Office) -> None:
+    browser = office.browser()
+    office.begin(browser)
+    answer = browser.get("/login/return?state=%C3%A9&code=x")
+    assert answer.status == 401
+    assert "not begun in this browser" in answer.words
+
+
 def test_an_answer_is_used_once_and_within_ten_minutes(office: Office) -> None:
     browser = office.browser()
     back = office.follow(office.begin(browser))

@@ -68,7 +68,7 @@ def test_revoking_the_key_ends_what_was_signed_in_with_it(bank: Bank) -> None:
     assert browser.get("/workflows").status == 303
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:8081", None])
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:8081", "http://[", None])
 def test_a_form_of_a_foreign_page_is_refused(bank: Bank, origin: str | None) -> None:
     browser = bank.browser("omar.haddad")
     fields = browser.get("/workflows").fields("/logout")
@@ -93,10 +93,19 @@ def test_each_page_spells_the_token_anew_and_every_spelling_holds() -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)", "", "/a b", "/\n"]
+    "address", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)", "", "/a b", "/\n", "//[", "//[x"]
 )
 def test_after_signing_in_nobody_is_sent_to_a_foreign_address(address: str) -> None:
     assert own_address(address) == "/"
+
+
+def test_an_address_that_cannot_be_read_leads_to_the_first_page(bank: Bank) -> None:
+    signed_in = bank.browser("omar.haddad")
+    answer = signed_in.get("/login?next=//[")
+    assert (answer.status, answer.header("location")) == (303, "/")
+    answer = signed_in.post("/theme", signed_in.get("/workflows").fields("/theme") | {"next": "//["})
+    assert (answer.status, answer.header("location")) == (303, "/")
+    assert bank.browser().get("/login?next=//[").status == 200
 
 
 def test_a_form_that_met_an_ended_session_is_kept(bank: Bank) -> None:

@@ -20,9 +20,13 @@ _BYTES = 32
 def is_own_origin(headers: Mapping[str, str]) -> bool:
     """Tell whether the request was sent by a page of this host. `headers` have lower-case names."""
     origin = headers.get("origin")
-    if origin is not None:
-        return bool(headers.get("host")) and urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
-    return headers.get("sec-fetch-site") == "same-origin"
+    if origin is None:
+        return headers.get("sec-fetch-site") == "same-origin"
+    try:
+        named = urlsplit(origin).netloc.lower()
+    except ValueError:  # "http://[" names nobody
+        return False
+    return bool(named) and named == headers.get("host", "").lower()
 
 
 def form_token(session: str, *, entropy: Callable[[int], bytes] = secrets.token_bytes) -> str:

@@ -70,7 +70,7 @@ def begin_login(instance: Instance, secret: str, login: Begun, *, address: str) 
 
 def answered_login(instance: Instance, secret: str | None, state: str) -> tuple[Begun, Attempt] | Refusal:
     """Return the attempt that this browser began and the provider answers, once."""
-    if not secret or not hmac.compare_digest(attempt_of(secret).state, state):
+    if not secret or not hmac.compare_digest(attempt_of(secret).state.encode(), state.encode()):
         return _no("This sign-in was not begun in this browser.")
     name = token_hash(secret)
     with instance.engine.begin() as connection:

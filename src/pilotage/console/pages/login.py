@@ -197,6 +197,9 @@ def choose_theme(visit: Visit) -> Reply:
 
 def own_address(text: str) -> str:
     """Return the address when it is a path of ours, else the first page."""
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # "//[" opens an address that never ends
+        return "/"
     is_ours = text.startswith("/") and not text.startswith(("//", "/\\")) and not parts.netloc and "\\" not in text
     return text if is_ours and text.isprintable() and " " not in text else "/"
