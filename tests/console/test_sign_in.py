@@ -93,7 +93,18 @@ def test_each_page_spells_the_token_anew_and_every_spelling_holds() -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)", "", "/a b", "/\n", "//[", "//[x"]
+    "address",
+    [
+        "https://evil.example/",
+        "//evil.example",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "",
+        "/a b",
+        "/\n",
+        "//[",
+        "//[x",
+    ],
 )
 def test_after_signing_in_nobody_is_sent_to_a_foreign_address(address: str) -> None:
     assert own_address(address) == "/"

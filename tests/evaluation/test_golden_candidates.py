@@ -207,6 +207,36 @@ def test_a_named_steward_alone_decides(world: World) -> None:
         meta.unlink()
 
 
+@pytest.mark.parametrize(
+    ("named", "decides"), [(("eva", "ben"), "ben"), (("eva", None), "eva"), ((None, "eva"), "eva")]
+)
+def test_nobody_rejects_past_the_stewards_however_many_there_are(
+    world: World, named: tuple[str | None, str | None], decides: str
+) -> None:
+    correct(world, "What is the Settle fee?", "92 dollars", by="dan")
+    [found] = waiting(world)
+    folder = world.root / "workflows/assistant/golden"
+    written = [folder / "second.jsonl"]
+    written[0].write_bytes(b"")
+    for name, steward in zip(("first", "second"), named, strict=True):
+        if steward is not None:
+            written.append(folder / f"{name}.meta.yaml")
+            written[-1].write_text(f"steward: {steward}\n")
+
+    def reject(by: str) -> Decided | Refusal:
+        return reject_candidate(
+            world.instance, actor=world.person(by), identifier=found["candidate"], reason="not a case"
+        )
+
+    try:
+        assert codes(reject("cara")) == ["NOT_STEWARD"]
+        assert [one["state"] for one in waiting(world)] == ["open"]
+        assert isinstance(reject(decides), Decided)
+    finally:
+        for file in written:
+            file.unlink()
+
+
 def test_the_same_question_joins_the_candidate_that_waits(world: World) -> None:
     correct(world, "What is the Whitby locker fee, please?", "84 dollars")
     correct(world, "What is the Whitby locker fee please?", "84 dollars a month", by="cara")

@@ -42,9 +42,10 @@ class GoldenFolder:
         problems.raise_if_any()
         return found
 
-    def steward(self, name: str) -> str | None:
-        """Return who decides about a file's cases, when somebody is named."""
-        return next(one.steward for one in self.parsed() if one.name == name)
+    def stewards(self, name: str | None = None) -> frozenset[str]:
+        """Return who decides about the cases of a file, of any file without a name; empty when nobody is named."""
+        found = (one.steward for one in self.parsed() if name in {None, one.name})
+        return frozenset(one for one in found if one is not None)
 
 
 def open_folder(instance: Instance, workflow: Workflow) -> GoldenFolder:

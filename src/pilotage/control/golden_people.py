@@ -1,8 +1,8 @@
 """Who may propose and decide cases of golden sets (evaluation.md 2.6).
 
-Rule: a declared person only, so that all their accounts are known; the file's steward, where none is named whoever may
-edit golden sets; never who asked or brought the candidate, and never an author of the workflow's prompt. Fail mode: a
-Refusal with every reason; an author nobody knows lets nobody decide.
+Rule: a declared person only, so that all their accounts are known; a steward of the files that are meant, where none is
+named whoever may edit golden sets; never who asked or brought the candidate, and never an author of the workflow's
+prompt. Fail mode: a Refusal with every reason; an author nobody knows lets nobody decide.
 """
 
 from __future__ import annotations
@@ -37,19 +37,23 @@ def undeclared(actor: Principal) -> Refusal | None:
 
 
 def may_decide(
-    instance: Instance, connection: Connection, actor: Principal, candidate: Candidate, steward: str | None
+    instance: Instance, connection: Connection, actor: Principal, candidate: Candidate, stewards: frozenset[str]
 ) -> Refusal | None:
-    """Return None when the actor may decide about the candidate, else every reason why not."""
+    """Return None when the actor may decide about the candidate, else every reason why not.
+
+    `stewards` are those named for the files that the case could join.
+    """
     nobody = undeclared(actor)
     if nobody is not None:
         return nobody
     me = actor.person
     reasons: list[Reason] = []
     refusal = may(actor.roles, Action.EDIT_GOLDEN)
-    if steward is not None and me != steward:
-        text = f"{steward} is the steward of this golden file; only they decide about its cases."
-        reasons.append(Reason(code="NOT_STEWARD", text=text, observed=str(me), limit=steward))
-    elif steward is None and refusal is not None:
+    if stewards and me not in stewards:
+        named = ", ".join(sorted(stewards))
+        text = f"The golden set has its stewards; only they decide about its cases: {named}."
+        reasons.append(Reason(code="NOT_STEWARD", text=text, observed=str(me), limit=named))
+    elif not stewards and refusal is not None:
         reasons += refusal.reasons
     if _names_of(instance, connection, actor) & set(candidate.asked_by):
         text = "You asked the question or brought the case; somebody else decides about it."

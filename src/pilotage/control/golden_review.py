@@ -72,7 +72,7 @@ def accept_candidate(
         workflow = known_workflow(instance, candidate.workflow)
         folder = open_folder(instance, workflow)
         name = file_name(folder, acceptance.golden)
-        refusal = may_decide(instance, connection, actor, candidate, folder.steward(name))
+        refusal = may_decide(instance, connection, actor, candidate, folder.stewards(name))
         if refusal is not None:
             return refusal
         if candidate.state is CandidateState.BLOCKED:
@@ -97,9 +97,7 @@ def reject_candidate(instance: Instance, *, actor: Principal, identifier: str, r
     with instance.engine.begin() as connection:
         candidate = _undecided(connection, identifier)
         folder = open_folder(instance, known_workflow(instance, candidate.workflow))
-        stewards = {one.steward for one in folder.parsed()}
-        steward = stewards.pop() if len(stewards) == 1 else None
-        refusal = may_decide(instance, connection, actor, candidate, steward)
+        refusal = may_decide(instance, connection, actor, candidate, folder.stewards())
         if refusal is not None:
             return refusal
         require_no_line(folder, candidate)
