@@ -23,6 +23,7 @@ from pilotage.console.app import Console
 from pilotage.console.visit import Services
 from pilotage.control.provider_session import KEPT_BY_ONE
 from pilotage.control.refresh_corpus import RefreshTools
+from pilotage.core.errors import Unavailable
 from pilotage.core.ids import PersonId
 from pilotage.jobs.handlers import Step
 from pilotage.jobs.rollout_reconciler import rollout_ports
@@ -379,7 +380,54 @@ def test_a_confirmation_needs_the_same_account_and_a_fresh_time(
     answer = office.sign_in(browser, kept)
     assert answer.status == 401
     assert words in answer.words
+    assert ("kept.comment" in answer.fields("/login")) == ("sub" not in wrong)
     assert browser.post(path, fields).status == 401
+
+
+def test_a_sign_in_that_fails_keeps_the_form_and_where_it_leads(office: Office) -> None:
+    browser = office.browser()
+    fields = {**_ask_without_session(browser), "next": "/rollouts?space=sandbox"}
+    office.provider.has_approved = False
+    denied = office.sign_in(browser, fields)
+    assert denied.status == 401
+    office.provider.has_approved, office.provider.wrong = True, {"nonce": "of another request"}
+    failed = office.sign_in(browser, denied.fields("/login"))
+    assert failed.status == 401
+    office.provider.wrong = {}
+    again = failed.fields("/login")
+    assert again["next"] == "/rollouts?space=sandbox"
+    shown = office.sign_in(browser, again)
+    assert shown.status == 200
+    assert shown.fields("/ask/policy-assistant")["question"] == IBAN
+
+
+def test_a_provider_that_fell_silent_on_the_way_back_keeps_the_form(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(*_: object, **__: object) -> None:
+        raise Unavailable("IDENTITY_PROVIDER_UNAVAILABLE", "The identity provider does not answer.", hint="Try again.")
+
+    browser = office.browser()
+    back = office.follow(office.begin(browser, _ask_without_session(browser)))
+    monkeypatch.setattr(ProviderSignIn, "redeem", silent)
+    answer = office.come_back(browser, back)
+    assert answer.status == 503
+    assert answer.fields("/login")["kept.question"] == IBAN
+
+
+def test_a_confirmation_that_is_refused_stays_one_and_is_kept_for_the_same_person_only(office: Office) -> None:
+    browser = office.browser()
+    office.sign_in(browser)
+    office.bank.clock.advance(timedelta(minutes=16))
+    path, fields = _vote(office, browser)
+    kept = browser.post(path, fields).fields("/login")
+    office.provider.has_approved = False
+    denied = office.sign_in(browser, kept)
+    assert "Confirm that it is you" in denied.words
+    assert denied.fields("/login")["kept.comment"] == fields["comment"]
+    back = office.follow(office.begin(browser, denied.fields("/login")))
+    del browser.cookies["pilotage"]
+    assert "kept.comment" not in office.come_back(browser, back).fields("/login")
 
 
 def test_an_unknown_time_of_sign_in_is_never_recent(office: Office) -> None:

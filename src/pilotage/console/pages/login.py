@@ -1,7 +1,8 @@
 """Sign in by key or with the identity provider, sign out, and the choice of light or dark.
 
 Rule: an address to go to afterwards is ours or nothing. A form that met an ended session is kept and shown again after
-signing in; nothing is recorded meanwhile. Fail mode: the page again, with a reason that does not tell keys apart.
+signing in, however often the provider refuses; nothing is recorded meanwhile. Fail mode: the page again, with a reason
+that does not tell keys apart.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def come_back(visit: Visit) -> Reply:
     code = visit.query.get("code", "")
     if not code:
         text = "The identity provider did not sign you in. Nothing was recorded. Try again, or ask your administrator."
-        return _refused(visit, Refusal(reasons=(Reason(code="LOGIN_DENIED", text=text),)))
+        return _refused(visit, Refusal(reasons=(Reason(code="LOGIN_DENIED", text=text),)), login)
     return Later(run=_redeeming(provider, visit, login, attempt, code))
 
 
@@ -121,11 +122,14 @@ def _redeeming(
     provider: Provider, visit: Visit, login: Begun, attempt: Attempt, code: str
 ) -> Callable[[], Awaitable[Page | Redirect]]:
     async def run() -> Page | Redirect:
-        proven = await provider.redeem(code, attempt, issuer=visit.query.get("iss"))
+        try:
+            proven = await provider.redeem(code, attempt, issuer=visit.query.get("iss"))
+        except Unavailable as error:
+            return _silent(visit, Reason(code=error.code, text=f"{error.message} {error.hint}".strip()), login)
         if isinstance(proven, CredentialRefused):
             if proven.code is CredentialCode.IDENTITY_PROVIDER_UNAVAILABLE:
-                raise Unavailable(proven.code.value, proven.text, hint="Try again.")
-            return _refused(visit, Refusal(reasons=(Reason(code="LOGIN_REFUSED", text=proven.text),)))
+                return _silent(visit, Reason(code=proven.code.value, text=f"{proven.text} Try again."), login)
+            return _refused(visit, Refusal(reasons=(Reason(code="LOGIN_REFUSED", text=proven.text),)), login)
         other = is_other_account(login, proven.account)
         if other is not None:
             return _refused(visit, other)
@@ -139,9 +143,24 @@ def _finished(visit: Visit, signed_in: SignedIn, login: Begun) -> Page | Redirec
     return _signed_in(visit, signed_in, leads_to=login.leads_to, kept_path=login.kept_path or "", kept=login.kept or {})
 
 
-def _refused(visit: Visit, refusal: Refusal) -> Page:
+def _refused(visit: Visit, refusal: Refusal, login: Begun | None = None) -> Page:
+    """Return the form again; an attempt that failed is used up, so the form it kept is carried by the page."""
     page = login_page(visit)
-    return replace(page, status=401, values={**page.values, "visit": replace(visit, problems=refusal.reasons)})
+    values = {**page.values, "visit": replace(visit, problems=refusal.reasons)}
+    if login is not None and _is_of(visit, login):
+        is_again = login.principal is not None
+        values |= {"next": login.leads_to, "kept": login.kept or {}, "kept_path": login.kept_path or ""}
+        values |= {"is_again": is_again}
+    return replace(page, status=401, values=values)
+
+
+def _silent(visit: Visit, reason: Reason, login: Begun) -> Page:
+    return replace(_refused(visit, Refusal(reasons=(reason,)), login), status=503)
+
+
+def _is_of(visit: Visit, login: Begun) -> bool:
+    """Tell whether this browser is still signed in as who began the attempt; one begun by nobody is the browser's."""
+    return login.principal is None or (visit.signed_in is not None and visit.actor.id == login.principal)
 
 
 def _kept_fields(visit: Visit) -> dict[str, str]:
