@@ -7,11 +7,13 @@ import json
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 from tests.console.conftest import Bank
 
 from pilotage.console.events import event_bytes
 from pilotage.console.live import PER_PERSON, LiveBoard, Source
-from pilotage.store.live_events import LiveEvent, events_after, publish_event
+from pilotage.store.live_events import FRESH, LiveEvent, events_after, publish_event
+from pilotage.store.rollout_history import rollout_version
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +152,7 @@ def test_events_of_a_stream_rise_a_state_is_one_event_and_ten_minutes_are_kept(b
             return publish_event(connection, "s", version=lambda: state, body=lambda: body, now=now)
 
     first = publish("1", "one", 0)
-    assert publish("1", "never rendered", 1) == first
+    assert publish("1", "never rendered", 0) == first
     assert publish("1b", "one", 1) == first  # another state that looks the same is nothing new to see
     second, third = publish("2", "two", 2), publish("3", "three", 3)
     assert first.id < second.id < third.id
@@ -163,6 +165,62 @@ def test_events_of_a_stream_rise_a_state_is_one_event_and_ten_minutes_are_kept(b
     with bank.instance.engine.begin() as connection:
         assert events_after(connection, "s", second.id) is None
         assert events_after(connection, "s", third.id) == (fourth,)
+
+
+@pytest.mark.store
+def test_what_time_alone_changes_is_shown_and_what_it_does_not_is_no_event(bank: Bank) -> None:
+    start = bank.clock.now()
+
+    def publish(body: str, seconds: float) -> LiveEvent:
+        with bank.instance.engine.begin() as connection:
+            now = start + timedelta(seconds=seconds)
+            return publish_event(connection, "t", version=lambda: "same", body=lambda: body, now=now)
+
+    wait = FRESH.total_seconds()
+    first = publish("3 waiting", 0)
+    assert publish("3 waiting", wait) == first
+    assert publish("not looked at yet", 2 * wait - 1) == first
+    second = publish("3 lost", 2 * wait)
+    assert (second.id > first.id, second.body) == (True, "3 lost")
+
+
+_PHASE = """
+INSERT INTO rollout_shadow (rollout, label, workflow, space, release, stable, scorer, sample_ppm, started_at, cursor)
+SELECT id, 'shadow', workflow, 'sandbox', release, release, 'support-v1', 1000000, state_at, 0
+FROM rollout WHERE id = :rollout
+"""
+_PAIR = """
+INSERT INTO rollout_pair (rollout, label, interaction, principal, day, is_counted, due_at, state)
+SELECT id, 'shadow', 'one', 'somebody', '2026-01-01', true, state_at, 'expected' FROM rollout WHERE id = :rollout
+"""
+_INCIDENT = """
+INSERT INTO incident (id, workflow, space, spaces, cause, severity, state, summary, detected_by, started_at,
+  detected_at)
+SELECT 'INC-1', workflow, 'sandbox', '{sandbox}', 'manual', 'SEV3', 'open', 'Slow.', 'watch', state_at, state_at
+FROM rollout WHERE id = :rollout
+"""
+
+
+@pytest.mark.store
+def test_every_row_that_the_region_shows_changes_its_version(bank: Bank, rollout: str) -> None:
+    changes = (
+        _PHASE,
+        _PAIR,
+        "UPDATE rollout_pair SET state = 'lost' WHERE rollout = :rollout",
+        "UPDATE rollout SET incident = 'INC-1' WHERE id = :rollout",
+        "UPDATE incident SET severity = 'SEV1'",
+        "UPDATE incident SET summary = 'Down.'",
+        "UPDATE incident SET state = 'resolved'",
+        "UPDATE rollout_shadow SET ended_at = started_at WHERE rollout = :rollout",
+    )
+    with bank.instance.engine.connect() as connection, connection.begin() as transaction:
+        connection.execute(text(_INCIDENT), {"rollout": rollout})
+        versions = [rollout_version(connection, rollout)]
+        for change in changes:
+            connection.execute(text(change), {"rollout": rollout})
+            versions.append(rollout_version(connection, rollout))
+        transaction.rollback()
+    assert [number for number, one in enumerate(versions) if one in versions[:number]] == []
 
 
 @pytest.mark.store

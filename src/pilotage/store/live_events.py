@@ -1,8 +1,9 @@
 """What live pages were sent, kept for ten minutes, so that a browser which lost its stream gets what it missed.
 
 Rule: events of one stream are made one after the other under its lock, whichever process makes them, so their ids rise
-in the order of what they show; a state is one event. Fail mode: an id that is no longer kept has no sequel; the viewer
-gets the newest event instead.
+in the order of what they show; a state is one event. What is shown also changes by time alone, so an event stands for a
+state unseen for `FRESH` only. Fail mode: an id that is no longer kept has no sequel; the viewer gets the newest event
+instead.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from sqlalchemy import Connection, Row, delete, exists, insert, select, text, up
 from pilotage.store.tables.console import live_event
 
 KEPT: Final = timedelta(minutes=10)
+FRESH: Final = timedelta(seconds=10)
+"""How long an event is what is shown now without being looked at: several processes ask within it for one change."""
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('pilotage live ' || :stream))")
 
 
@@ -31,16 +34,16 @@ class LiveEvent:
 def publish_event(
     connection: Connection, stream: str, *, version: Callable[[], str], body: Callable[[], str], now: datetime
 ) -> LiveEvent:
-    """Return the event that shows the present state: the newest while nothing changed, else a new one."""
+    """Return the event that shows what is seen now: the newest while that is the same, else a new one."""
     connection.execute(_LOCK, {"stream": stream})
     table, state = live_event, version()
-    query = select(table.c.id, table.c.version, table.c.body).where(table.c.stream == stream)
+    query = select(table.c.id, table.c.version, table.c.body, table.c.at).where(table.c.stream == stream)
     last = connection.execute(query.order_by(table.c.id.desc()).limit(1)).one_or_none()
-    if last is not None and last.version == state:
+    if last is not None and last.version == state and abs(now - last.at) < FRESH:
         return _event(last)
     shown = body()
     if last is not None and last.body == shown:
-        connection.execute(update(table).where(table.c.id == last.id).values(version=state))
+        connection.execute(update(table).where(table.c.id == last.id).values(version=state, at=now))
         return _event(last)
     newer = table.alias()
     follows = exists().where(newer.c.stream == table.c.stream, newer.c.id > table.c.id)

@@ -22,9 +22,10 @@ _VERSION = text("""
 SELECT concat_ws('/', r.state, r.state_at, r.wave, r.step, r.decision, r.zeroed, r.latched, r.zero_s, r.incident,
   (SELECT max(v.at) FROM rollout_verdict v WHERE v.rollout = r.id),
   (SELECT count(*) FROM rollout_signature s WHERE s.rollout = r.id),
-  (SELECT i.state FROM incident i WHERE i.id = r.incident),
-  (SELECT count(*) FROM rollout_pair p WHERE p.rollout = r.id AND p.is_counted AND p.state <> 'expected'),
-  (SELECT count(s.ended_at) FROM rollout_shadow s WHERE s.rollout = r.id))
+  (SELECT concat_ws('/', i.state, i.severity, md5(i.summary)) FROM incident i WHERE i.id = r.incident),
+  (SELECT concat_ws('/', count(*), count(*) FILTER (WHERE p.state <> 'expected'))
+    FROM rollout_pair p WHERE p.rollout = r.id AND p.is_counted),
+  (SELECT concat_ws('/', count(*), count(s.ended_at)) FROM rollout_shadow s WHERE s.rollout = r.id))
 FROM rollout r WHERE r.id = :rollout
 """)
 
@@ -50,6 +51,9 @@ def verdict_history(connection: Connection, rollout: str, *, most: int = 400) ->
 
 
 def rollout_version(connection: Connection, rollout: str) -> str | None:
-    """Return a text that changes whenever a page about the rollout would; None for an unknown id."""
+    """Return a text that changes with every row a page about the rollout shows; None for an unknown id.
+
+    Time alone changes a page too: a pair that stays out is lost when it is due.
+    """
     found: str | None = connection.execute(_VERSION, {"rollout": rollout}).scalar_one_or_none()
     return found
