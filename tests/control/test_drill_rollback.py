@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +12,17 @@ from tests.control.rollout_world import bank, make_world, small_plan, with_plan
 
 from pilotage.control.drill_rollback import DrillRequest, drill_rollback
 from pilotage.control.start_rollout import Started, StartRequest, start_rollout
+from pilotage.core.digest import parse_digest
 from pilotage.core.reason import Refusal
+from pilotage.jobs import drills
+from pilotage.jobs.lease import Lease
 from pilotage.rollout.states import State
 from pilotage.store.drills import StoredDrill, valid_drills
 from pilotage.store.routes import read_route
+from pilotage.store.runs import Done, Run, RunState
+from pilotage.testing.rollout_drills import pass_drills
 from pilotage.testing.rollouts import EAST, WORKFLOW, FakeProber, RolloutWorld
+from pilotage.workspace.plan import Limits, Step
 
 pytestmark = pytest.mark.store
 SUPPORT, STARTER = "dina.kowalski", "luis.ortega"
@@ -62,6 +69,57 @@ def test_a_drill_measures_every_process_and_leaves_users_where_they_are(engine: 
     assert all(title.startswith("[drill]") for title in titles)
     assert claims["verified"] == 1
     assert claims["seconds_to_zero_traffic"] < 30
+
+
+def test_a_drill_beside_a_rollout_passes_and_leaves_its_candidate_alone(engine: Engine) -> None:
+    world, old, new = world_of(engine)
+    pass_drills(world, parse_digest(new))
+    request = StartRequest(release=new, space=EAST, per_day=4_800_000, accepted=True)
+    started = start_rollout(world.instance, world.ports, actor=world.person(STARTER), request=request)
+    assert isinstance(started, Started)
+    for _ in range(4):
+        world.step(started.rollout.id)
+    done = drill(world, old)
+    assert done.state == "passed", done.report
+    with engine.connect() as connection:
+        route = read_route(connection, EAST, WORKFLOW)
+    assert (route.stable, route.candidate, route.rollout, route.drill) == (old, new, started.rollout.id, None)
+
+
+def test_a_drill_whose_failures_do_not_trip_the_limits_of_the_plan_has_failed(engine: Engine) -> None:
+    world, _old, new = world_of(engine)
+    blind = Step(name="full", weight=1.0, bake_s=3600, limits=Limits(error_go=0.4, error_trip=0.5))
+    canary = Step(name="canary", weight=0.05, bake_s=3600)
+    world.workspace = with_plan(bank(), small_plan(canary, blind))
+    done = drill(world, new)
+    assert (done.state, done.report["tripped"]) == ("failed", False)
+    assert done.report["against"] == ["the judge did not trip on 30 failures of 100 requests"]
+
+
+def test_a_drill_that_lost_its_row_is_not_tried_again_at_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    world, _old, _new = world_of(engine)
+
+    def sleep(_seconds: float) -> None:
+        world.follow()
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE routing SET drill = NULL WHERE space = :space"), {"space": EAST})
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    run = Run(
+        kind=drills.DRILL,
+        key=f"{EAST}/{WORKFLOW}",
+        state=RunState.DUE,
+        due_at=world.clock.now(),
+        attempt=0,
+        generation=1,
+        requested=1,
+        payload={},
+        last_error=None,
+        lease_owner=None,
+    )
+    assert drills.drill(world.instance, Lease(engine, run)) == Done()
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT state FROM drill")).scalar_one() == "failed"
 
 
 def test_a_drill_that_nobody_can_prove_has_failed(engine: Engine) -> None:

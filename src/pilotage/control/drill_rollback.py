@@ -27,6 +27,7 @@ from pilotage.control.instance import Instance
 from pilotage.control.open_incident import Trouble, open_incident
 from pilotage.control.rollout_moves import Deed, person_deed
 from pilotage.control.rollout_ports import RolloutPorts
+from pilotage.control.rollout_verdict import analysis_alphas, analysis_limits
 from pilotage.core.digest import Digest
 from pilotage.core.errors import Conflict, NotFound
 from pilotage.core.ids import SpaceName, WorkflowName, new_ulid
@@ -145,6 +146,8 @@ class _Drill:
             self._hand_back(begun.drill)
             return self._report(begun, Followed(seconds=None), None, against) | {"seconds_to_load": None}
         flip = self._trip(begun.drill)
+        if flip.verdict.effect is not Effect.ROLLBACK:
+            against.append(f"the judge did not trip on {_FAILING} failures of {_INJECTED} requests")
         zero = Followed(seconds=self.looks.followed(flip.generation, flip.at))
         valid_s = self.looks.validated(flip.generation)
         against += zero.against("the flip")
@@ -242,14 +245,15 @@ class _Drill:
     def _trip(self, drill: StoredDrill) -> _Tripped:
         """Let injected failures trip the judge, and flip in the verdict's own transaction."""
         with self.instance.engine.begin() as connection:
-            verdict = _tripped(drill)
+            verdict = self._judged(drill)
             before = read_route(connection, drill.space, drill.workflow, lock=True)
-            if not is_held_by(before, drill) or before.drill is None or before.rollout is not None:
+            away = None if before.drill is None else before.drill.get("away")
+            # Beside a rollout only the drill's own arm moves; users are not sent away from one.
+            if not is_held_by(before, drill) or (away is not None and before.rollout is not None):
                 raise Conflict("ROUTE_MOVED", "The routing row moved while the drill ran.", hint="Run the drill again.")
             deed = self._deed(connection)
-            away = before.drill.get("away")
             wish = replace(before, drill=None, reason=f"drill {drill.id} flipped")
-            if away is not None:  # the release at home stays loaded for the way back
+            if away is not None and before.drill is not None:  # the release at home stays loaded for the way back
                 wish = replace(wish, stable=Digest(away), drill={**before.drill, "release": drill.release})
             after = write_drill(connection, before, wish, deed)
             trouble = Trouble(
@@ -268,6 +272,17 @@ class _Drill:
             save_drill(connection, running)
             flipped_at = database_time(connection)
         return _Tripped(drill=running, generation=after.generation, at=flipped_at, verdict=verdict)
+
+    def _judged(self, drill: StoredDrill) -> Verdict:
+        """Return the judge's verdict under the limits of the space's steps; the first that does not trip, if one."""
+        rollout = self.instance.workspace.workflows[WorkflowName(drill.workflow)].rollout
+        if rollout is None:
+            return _tripped(drill, Limits(), Alphas())
+        plan = rollout.plans[rollout.default_plan]
+        waves = [wave for wave in plan.waves if wave.space == drill.space] or plan.waves
+        alphas = analysis_alphas(plan.alpha)
+        found = [_tripped(drill, analysis_limits(step.limits), alphas) for wave in waves for step in wave.steps]
+        return next((one for one in found if one.effect is not Effect.ROLLBACK), found[0])
 
     def _return(self, flip: _Tripped, against: list[str]) -> dict[str, Any]:
         """Bring users home, and measure that too."""
@@ -305,7 +320,7 @@ class _Drill:
         }
 
 
-def _tripped(drill: StoredDrill) -> Verdict:
+def _tripped(drill: StoredDrill, limits: Limits, alphas: Alphas) -> Verdict:
     """Return the judge's own verdict on injected failures: 30 of 100 requests of ten drill principals."""
     count = Count(n=_INJECTED, x=_FAILING)
     counters = Counters(
@@ -315,4 +330,4 @@ def _tripped(drill: StoredDrill) -> Verdict:
         recorded=_INJECTED,
     )
     subject = Subject(plan="drill", release=drill.release, space=drill.space, step="drill", ledger_from=0, ledger_to=0)
-    return judge(counters, Limits(), Alphas(), Context(subject=subject, gate_holds=True, has_control=False))
+    return judge(counters, limits, alphas, Context(subject=subject, gate_holds=True, has_control=False))

@@ -16,6 +16,7 @@ from pilotage.control.drill_finish import end_lost_drills
 from pilotage.control.drill_rollback import DrillRequest, drill_on_schedule
 from pilotage.control.drill_schedule import look_at_drills
 from pilotage.control.instance import Instance
+from pilotage.core.errors import Conflict
 from pilotage.core.reason import Refusal
 from pilotage.jobs.handlers import LOG
 from pilotage.jobs.lease import Lease
@@ -40,7 +41,11 @@ def drill(instance: Instance, lease: Lease) -> Outcome:
     """Hold one drill (`jobs.handlers.Act`); its own row keeps how it went."""
     space, _, workflow = lease.run.key.partition("/")
     request = DrillRequest(workflow=workflow, space=space)
-    done = drill_on_schedule(instance, rollout_ports(), request=request, sleep=time.sleep)
+    try:
+        done = drill_on_schedule(instance, rollout_ports(), request=request, sleep=time.sleep)
+    except Conflict as error:  # its row keeps that it failed: the next is due after a day, not at once
+        LOG.warning("The drill of %s in %s was broken off: %s", workflow, space, error.message)
+        return Done()
     if isinstance(done, Refusal):
         LOG.warning("The drill of %s in %s is put off: %s", workflow, space, done.reasons[0].text)
     return Done()
