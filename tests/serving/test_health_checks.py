@@ -197,8 +197,28 @@ async def test_what_fails_the_space_fails_each_of_its_workflows() -> None:
         await checks.check_due()
         desk.path.serving.recorder.failing_since = 1.0
         await checks.check_due()
+        assert checks.against() == []  # the space passed in between, so the first workflow is answered
+        await checks.check_due()
         assert {reason.code for reason in checks.against()} == {"LEDGER_UNWRITABLE", "MODEL_UNREACHABLE"}
         desk.path.serving.recorder.failing_since = None
+    assert reports.counts() == [(1, 0), (2, 0), (3, 0), (4, 0)]
+
+
+async def test_a_space_that_fails_once_after_a_workflow_takes_only_that_workflow() -> None:
+    second = FakeModel(failure=DOWN)
+    async with opened(Plan(spaces=(at_once(),))) as desk:
+        with_second(desk, second)
+        reports = Reports()
+        checks = checks_of(desk, reports)
+        await checks.check_due()
+        second.failure, desk.path.serving.recorder.failing_since = None, 1.0
+        await checks.check_due()
+        assert checks.against() == []
+        said = [(reason["code"], reason["where"]) for reason in reports.rows[-1].reasons]
+        await checks.check_due()
+        assert {reason.code for reason in checks.against()} == {"LEDGER_UNWRITABLE"}
+        desk.path.serving.recorder.failing_since = None
+    assert said == [("LEDGER_UNWRITABLE", SECOND)]
     assert reports.counts() == [(1, 0), (2, 0), (3, 0)]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import psycopg
@@ -77,14 +77,16 @@ class _Count:
         failing = {place for place, failures in self.places.items() if failures >= FAILURES}
         return "" in failing or 0 < self.rows <= len(failing)
 
-    def after(self, found: tuple[Reason, ...], *, rows: int, due: float) -> _Count:
+    def after(self, found: tuple[Reason, ...], *, served: frozenset[str], due: float) -> _Count:
         """Return what it comes to with one more check: what fails the space fails each of its workflows."""
         before, space = self.places, self.places.get("", 0)
         places = {place: max(before.get(place, 0), space) + 1 for place in map(_place, found)}
-        if "" in places:
-            places[""] = self.failures + 1
+        shared = [reason for reason in found if not _place(reason)]
+        lasting = sorted((before.keys() & served) - places.keys()) if shared else []
+        places |= {place: before[place] + 1 for place in lasting}
+        found += tuple(replace(reason, where=place) for place in lasting for reason in shared)
         successes = 0 if found else self.successes + 1
-        return _Count(rows=rows, due=due, successes=successes, places=places, found=found)
+        return _Count(rows=len(served), due=due, successes=successes, places=places, found=found)
 
 
 def _place(reason: Reason) -> str:
@@ -178,8 +180,8 @@ class HealthChecks:
         name = rows[0].space
         space = self._serving.workspace.spaces.get(name)
         interval = 30.0 if space is None else space.availability.health_check_interval_s
-        served = sum(row.stable is not None for row in rows)
-        return self._count(name).after(reasons, rows=served, due=now + interval)
+        served = frozenset(row.workflow for row in rows if row.stable is not None)
+        return self._count(name).after(reasons, served=served, due=now + interval)
 
     def _report(self, name: SpaceName, count: _Count) -> ReportRow:
         space = self._serving.workspace.spaces.get(name)
