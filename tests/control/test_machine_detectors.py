@@ -165,11 +165,16 @@ _TAKEN_DOWN = text(
 )
 
 
-def planted_region(world: RolloutWorld) -> None:
+def move_documents(world: RolloutWorld) -> None:
+    """Declare that the documents stand in a region that no space permits."""
     corpora = dict(world.workspace.corpora)
     name = CorpusName("policies")
     corpora[name] = replace(corpora[name], region="ap-south-1")
     world.workspace = replace(world.workspace, corpora=corpora)
+
+
+def planted_region(world: RolloutWorld) -> None:
+    move_documents(world)
     answered(world, "mine")
 
 
@@ -256,10 +261,26 @@ def test_what_an_older_workspace_does_not_know_is_no_violation(
     without_space(world, EU)
     assert (look(world), look(world)) == ((), ())
     world.workspace = replace(whole, corpora={}, spaces={EAST: whole.spaces[EAST]})
+    look(world)
+    answered(world, "mine", name="later")
     assert (look(world), look(world)) == ((), ())
     assert (stable(world), incidents(world)) == (before, [])
     for unknown in (EAST, EU, "corpus policies"):
         assert f"{unknown} is not declared here" in caplog.text
+
+
+def test_regions_that_changed_judge_only_what_was_answered_since(world: RolloutWorld) -> None:
+    before = stable(world)
+    look(world)
+    answered(world, "mine")
+    with world.engine.begin() as connection:
+        connection.execute(text("DELETE FROM hard_look WHERE name LIKE 'whole %'"))
+    move_documents(world)
+    assert (look(world), Look.RECORDS in stale(world)) == ((), True)  # nobody judged the answers in between
+    assert (look(world), Look.RECORDS in stale(world)) == ((), False)
+    assert (look(world), stable(world), incidents(world)) == ((), before, [])
+    answered(world, "mine", name="later")
+    assert declared(world) == [f"place {EAST} {WORKFLOW} {before}"]
 
 
 def test_an_answer_that_streamed_for_as_long_as_it_may_is_still_looked_at(world: RolloutWorld) -> None:

@@ -3,9 +3,9 @@
 Breach: a cited document that the asker may not read, PII or a secret in a sent answer, a routed release that does not
 verify. Loss: an answer the ledger does not know, a ledger that stopped. Legal: an answer outside the permitted region,
 a document cited after its takedown. What two looks read is declared: the release leaves every space at once, with
-incident and freeze. Rule: blocked before sending is no breach; where no release is to blame only the incident opens.
-Fail mode: a look that fails is repeated from where the last whole one ended; without whole looks for 180 s no traffic
-goes up.
+incident and freeze. Rule: blocked before sending is no breach; regions that changed judge only answers begun since;
+where no release is to blame only the incident opens. Fail mode: a look that fails is repeated from where the last whole
+one ended; without whole looks for 180 s no traffic goes up, and one that finds other regions declared is not whole.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ from pilotage.control.open_incident import Trouble, open_incident
 from pilotage.control.roll_back import RollbackRequest, take_out
 from pilotage.control.rollout_moves import Deed
 from pilotage.control.verify_release import release_problems
-from pilotage.core.digest import Digest
+from pilotage.core.canonical import Json
+from pilotage.core.digest import Digest, digest_of_json
 from pilotage.core.errors import PilotageError
 from pilotage.core.ids import PrincipalId, SpaceName
 from pilotage.core.reason import Refusal
 from pilotage.identity.principal import Principal, PrincipalKind, acl_names, local_principal_id
 from pilotage.incident.records import HardKind
 from pilotage.release.residency import fits_model
+from pilotage.space.digest import space_digest
 from pilotage.space.failover import partner_reason
 from pilotage.space.residency import fits
 from pilotage.store.hard_signs import (
@@ -43,6 +45,7 @@ from pilotage.store.hard_signs import (
     forget_ended,
     leaks_between,
     ledger_stopped,
+    looked_under,
     looked_until,
     mark_declared,
     mark_look,
@@ -54,6 +57,7 @@ from pilotage.store.hard_signs import (
 from pilotage.store.releases import find_release, load_release
 from pilotage.store.routes import read_route
 from pilotage.store.space_health import served_spaces, workflows_in
+from pilotage.workspace.records import Workspace
 
 LOG: Final = logging.getLogger("pilotage.hard_events")
 
@@ -71,15 +75,17 @@ def detect_in_records(connection: Connection, instance: Instance) -> tuple[Sign,
     limits = instance.workspace.gateway.limits
     longest = timedelta(seconds=max(limits.stream_s, limits.request_s))  # an answer is dated by its beginning
     since = (looked_until(connection, Look.RECORDS) or now) - longest - MARGIN
+    under = looked_under(connection, _regions(instance.workspace), at=now)
     found = [
         *_cited(connection, instance, since, now),
         *_leaked(connection, since, now),
-        *_misplaced(connection, instance, since, now),
+        *_misplaced(connection, instance, max(since, under.since), now),
         *_lost(connection, since - SETTLED, now - SETTLED),
         *_stopped(connection),
     ]
     read = _read(connection, instance, found, now, standing=(Standing.PLACE, Standing.LEDGER))
-    mark_whole_look(connection, Look.RECORDS)
+    if not under.is_other:
+        mark_whole_look(connection, Look.RECORDS)
     if not read.first:  # what was read for the first time is read again from the same place
         mark_look(connection, Look.RECORDS, until=now)
     return read.declared
@@ -193,6 +199,13 @@ def _leaked(connection: Connection, since: datetime, until: datetime) -> Iterato
             release=Digest(row["release"]),
             summary=f"Interaction {row['id']} was sent with {kinds} in its text.",
         )
+
+
+def _regions(workspace: Workspace) -> Digest:
+    """Return the digest of what is declared of spaces and of where documents stand."""
+    corpora: dict[str, Json] = {name: corpus.region for name, corpus in workspace.corpora.items()}
+    spaces: dict[str, Json] = {name: space_digest(space) for name, space in workspace.spaces.items()}
+    return digest_of_json({"corpora": corpora, "spaces": spaces})
 
 
 def _misplaced(connection: Connection, instance: Instance, since: datetime, until: datetime) -> Iterator[Sign]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
@@ -220,6 +220,30 @@ def looked_until(connection: Connection, name: str) -> datetime | None:
 def mark_look(connection: Connection, name: str, *, until: datetime) -> None:
     """Note up to when records were looked through."""
     connection.execute(_LOOKED, {"name": name, "until": until})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Under:
+    """From when answers are judged by what is declared now. `is_other`: the last look was made under other regions."""
+
+    since: datetime
+    is_other: bool
+
+
+def looked_under(connection: Connection, regions: Digest, *, at: datetime) -> Under:
+    """Note what a look is made under, and tell from when that holds: always, where nothing else was looked under."""
+    found: dict[str, datetime] = {row.name: row.until for row in connection.execute(_UNDER)}
+    name = f"under {regions}"
+    since = found.get(name)
+    if since is None:
+        since = at if found else datetime.fromtimestamp(0, UTC)
+        connection.execute(_FORGET_UNDER)
+        mark_look(connection, name, until=since)
+    return Under(since=since, is_other=bool(found) and name not in found)
+
+
+_UNDER: Final = text("SELECT name, until FROM hard_look WHERE name LIKE 'under %'")
+_FORGET_UNDER: Final = text("DELETE FROM hard_look WHERE name LIKE 'under %'")
 
 
 def mark_whole_look(connection: Connection, look: Look) -> None:
