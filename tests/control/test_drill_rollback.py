@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 from tests.control.rollout_world import bank, make_world, small_plan, with_plan
 
+from pilotage.control import drill_measures
+from pilotage.control.drill_measures import Measures
 from pilotage.control.drill_rollback import DrillRequest, drill_rollback
 from pilotage.control.start_rollout import Started, StartRequest, start_rollout
 from pilotage.core.digest import parse_digest
@@ -18,6 +21,7 @@ from pilotage.jobs import drills
 from pilotage.jobs.lease import Lease
 from pilotage.rollout.states import State
 from pilotage.store.drills import StoredDrill, valid_drills
+from pilotage.store.probes import read_probes
 from pilotage.store.routes import read_route
 from pilotage.store.runs import Done, Run, RunState
 from pilotage.testing.rollout_drills import pass_drills
@@ -120,6 +124,34 @@ def test_a_drill_that_lost_its_row_is_not_tried_again_at_once(engine: Engine, mo
     assert drills.drill(world.instance, Lease(engine, run)) == Done()
     with engine.connect() as connection:
         assert connection.execute(text("SELECT state FROM drill")).scalar_one() == "failed"
+
+
+@pytest.mark.parametrize("passed", [{"gateway-1": (10, 10)}, {"gateway-1": (9, 10), "gateway-2": (10,)}])
+def test_the_last_answers_of_each_process_count_and_those_of_one_are_not_those_of_two(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, passed: dict[str, tuple[int, ...]]
+) -> None:
+    monkeypatch.setattr(drill_measures, "VALID_LIMIT", timedelta())
+    world, _old, new = world_of(engine)
+    world.follow()
+    with engine.begin() as connection:
+        for process, numbers in passed.items():
+            for generation, number in enumerate(numbers, start=4):
+                values = {"process": process, "generation": generation, "passed": number, "release": new}
+                connection.execute(_PROBED, {**values, "space": EAST, "workflow": WORKFLOW})
+    looks = Measures(
+        instance=world.instance,
+        ports=replace(world.ports, probe=read_probes),
+        space=EAST,
+        workflow=WORKFLOW,
+        sleep=lambda _seconds: None,
+    )
+    assert (looks.validated(4, release=parse_digest(new)) is not None) == (len(passed) == 2)
+
+
+_PROBED = text(
+    "INSERT INTO route_probe (process, space, workflow, generation, asked, passed, right_release, at, release)"
+    " VALUES (:process, :space, :workflow, :generation, 10, :passed, true, clock_timestamp(), :release)"
+)
 
 
 def test_a_drill_that_nobody_can_prove_has_failed(engine: Engine) -> None:

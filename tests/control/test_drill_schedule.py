@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import Engine, text
 from tests.control.rollout_world import bank, make_world, small_plan, with_plan
 
+from pilotage.control.drill_finish import OVERDUE
 from pilotage.control.drill_rollback import DrillRequest, drill_on_schedule
-from pilotage.control.drill_schedule import CAUSE, DrillDue, look_at_drills
+from pilotage.control.drill_schedule import DrillDue, look_at_drills
 from pilotage.store.drills import StoredDrill, drills_in, save_drill
 from pilotage.testing.rollout_drills import pass_drills
 from pilotage.testing.rollouts import EAST, EU, WEST, WORKFLOW, FakeProber, RolloutWorld
@@ -32,10 +33,22 @@ def look(world: RolloutWorld) -> set[DrillDue]:
         return set(look_at_drills(connection, world.instance))
 
 
+def drilled(world: RolloutWorld) -> StoredDrill:
+    """Hold the drill of the east that the machine was asked for."""
+    done = drill_on_schedule(
+        world.instance,
+        world.ports,
+        request=DrillRequest(workflow=WORKFLOW, space=EAST),
+        sleep=lambda _seconds: world.follow(),
+    )
+    assert isinstance(done, StoredDrill)
+    return done
+
+
 def overdue(world: RolloutWorld) -> list[tuple[str, str]]:
     query = text("SELECT space, severity FROM incident WHERE cause = :cause AND state = 'open' ORDER BY space")
     with world.engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(query, {"cause": CAUSE})]
+        return [tuple(row) for row in connection.execute(query, {"cause": OVERDUE})]
 
 
 def test_a_space_that_nobody_ever_drilled_is_left_to_people(world: RolloutWorld) -> None:
@@ -50,13 +63,7 @@ def test_a_drill_is_repeated_two_weeks_before_it_runs_out(world: RolloutWorld) -
     world.clock.advance(timedelta(days=2))
     assert look(world) == EVERY
     assert overdue(world) == []
-    done = drill_on_schedule(
-        world.instance,
-        world.ports,
-        request=DrillRequest(workflow=WORKFLOW, space=EAST),
-        sleep=lambda _seconds: world.follow(),
-    )
-    assert isinstance(done, StoredDrill)
+    done = drilled(world)
     assert (done.state, done.started_by) == ("passed", "system:drills")
     assert look(world) == EVERY - {DrillDue(workflow=WORKFLOW, space=EAST)}
 
@@ -80,6 +87,12 @@ def test_a_drill_that_failed_is_told_of_and_repeated_the_day_after(world: Rollou
     assert overdue(world) == [(EAST, "SEV3")]
     world.clock.advance(timedelta(days=1))
     assert look(world) == {DrillDue(workflow=WORKFLOW, space=EAST)}
+    assert drilled(world).state == "passed"
+    assert overdue(world) == []
+    query = text("SELECT state, resolved_at IS NOT NULL FROM incident WHERE cause = :cause")
+    with world.engine.connect() as connection:
+        assert connection.execute(query, {"cause": OVERDUE}).one() == ("resolved", True)
+    assert look(world) == set()
 
 
 def test_settings_that_changed_ask_for_a_new_drill(world: RolloutWorld) -> None:
@@ -90,3 +103,4 @@ def test_settings_that_changed_ask_for_a_new_drill(world: RolloutWorld) -> None:
     spaces = {**world.workspace.spaces, EAST: replace(space, availability=availability)}
     world.workspace = replace(world.workspace, spaces=spaces)
     assert look(world) == {DrillDue(workflow=WORKFLOW, space=EAST)}
+    assert overdue(world) == []  # it is asked for; nobody let it slip

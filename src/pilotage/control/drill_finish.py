@@ -1,7 +1,8 @@
 """How a drill ends: its row, its incident closed, the ledger entry, and the report as evidence; in one transaction.
 
-A drill whose process died is ended by the worker: what it had moved goes back, and it has failed. Rule: a row that
-somebody else moved meanwhile is left as it is. Fail mode: none of its own; it writes in the caller's transaction.
+One that passed resolves the incident that said that none counts any more. A drill whose process died is ended by the
+worker: what it had moved goes back, and it has failed. Rule: a row that somebody else moved meanwhile is left as it is.
+Fail mode: none of its own; it writes in the caller's transaction.
 """
 
 from __future__ import annotations
@@ -17,17 +18,21 @@ from pilotage.control.attach_evidence import OwnRun, attach_own_run
 from pilotage.control.drill_measures import LONGEST
 from pilotage.control.drill_routes import hand_back
 from pilotage.control.instance import Instance
+from pilotage.control.open_incident import record_incident
 from pilotage.control.record_entry import record
 from pilotage.control.rollout_moves import Deed
 from pilotage.core.canonical import Json, canonical_bytes
 from pilotage.core.ids import SpaceName
-from pilotage.incident.records import IncidentState
+from pilotage.incident.records import UNRESOLVED, IncidentState
 from pilotage.ledger.entry import EntryKind
+from pilotage.space.digest import space_digest
 from pilotage.space.settings import Tier
 from pilotage.store.drills import StoredDrill, find_drill, find_drill_incident, running_drills, save_drill
-from pilotage.store.incidents import find_incident, save_incident
+from pilotage.store.incidents import add_line, find_incident, list_incidents, save_incident
 
 MACHINE = "system:drills"
+OVERDUE = "rollback drill overdue"
+"""The cause of the incident that says that no drill counts."""
 PRODUCTION_DAYS, STAGING_DAYS = 90, 30
 
 
@@ -60,6 +65,8 @@ def finish_drill(
         data=_facts(done),
     )
     attach_own_run(connection, instance, release=done.release, run=_evidence(done))
+    if passed and done.kind == "rollback" and space is not None and done.space_digest == space_digest(space):
+        _resolve_overdue(connection, done, deed)
     return done
 
 
@@ -100,6 +107,21 @@ def _close_incident(connection: Connection, drill: StoredDrill, deed: Deed) -> s
         )
         save_incident(connection, closed)
     return opened
+
+
+def _resolve_overdue(connection: Connection, done: StoredDrill, deed: Deed) -> None:
+    """Resolve what was opened because no drill of the workflow counted in this space."""
+    for one in list_incidents(connection, workflow=done.workflow, only_open=True):
+        found = (
+            find_incident(connection, one.id, lock=True) if (one.cause, one.space) == (OVERDUE, done.space) else None
+        )
+        if found is None or found.state not in UNRESOLVED:
+            continue
+        mitigated_at = found.mitigated_at or deed.at
+        after = replace(found, state=IncidentState.RESOLVED, mitigated_at=mitigated_at, resolved_at=deed.at)
+        save_incident(connection, after)
+        add_line(connection, after.id, at=deed.at, actor=deed.actor, text=f"Drill {done.id} passed.")
+        record_incident(connection, after, EntryKind.INCIDENT_UPDATED, deed)
 
 
 def _facts(done: StoredDrill) -> dict[str, Json]:

@@ -15,7 +15,7 @@ from pilotage.control.rollout_ports import RolloutPorts
 from pilotage.core.digest import Digest
 from pilotage.core.ids import WorkflowName
 from pilotage.rollout.critical import critical_cases
-from pilotage.rollout.validation import VALID_LIMIT
+from pilotage.rollout.validation import VALID_LIMIT, probe_reasons
 from pilotage.store.routes import Ack, acks_of, database_time, followed_within, read_route
 
 LOAD_LIMIT: Final = timedelta(seconds=60)
@@ -94,12 +94,7 @@ class Measures:
                 release=release or read_route(connection, self.space, self.workflow).stable,
             )
         wanted = len(critical_cases(self.instance.workspace.workflows[WorkflowName(self.workflow)]))
-        return (
-            found is not None
-            and bool(live)
-            and len(found) >= len(live)
-            and all(one.passed == one.asked >= wanted and one.right_release for one in found)
-        )
+        return bool(live) and not probe_reasons(found, processes=len(live), critical=wanted)
 
     def _live(self) -> list[Ack]:
         with self.instance.engine.connect() as connection:

@@ -13,7 +13,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from pilotage.control.drill_finish import MACHINE
+from pilotage.control.drill_finish import MACHINE, OVERDUE
 from pilotage.control.instance import Instance
 from pilotage.control.open_incident import Trouble, open_incident
 from pilotage.control.rollout_moves import Deed
@@ -26,7 +26,6 @@ from pilotage.store.routes import Route, read_route
 
 EARLY: Final = timedelta(days=14)
 AGAIN: Final = timedelta(days=1)
-CAUSE: Final = "rollback drill overdue"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +37,10 @@ class DrillDue:
 
 
 def look_at_drills(connection: Connection, instance: Instance) -> tuple[DrillDue, ...]:
-    """Return the drills to repeat now, and open an incident for each that is overdue."""
+    """Return the drills to repeat now, and open an incident for each that is overdue.
+
+    Settings that changed ask for a drill; they are told of only when that one fails.
+    """
     now = instance.clock.now()
     due: list[DrillDue] = []
     for space in instance.workspace.spaces.values():
@@ -49,10 +51,11 @@ def look_at_drills(connection: Connection, instance: Instance) -> tuple[DrillDue
             found = drills_in(connection, workflow, space.name, kind="rollback")
             if route.stable is None or not found:
                 continue
-            if is_overdue(found, space, now):
-                _tell(connection, instance, route, found[0], now)
-            if is_due(found, space, now):
+            is_asked = is_due(found, space, now)
+            if is_asked:
                 due.append(DrillDue(workflow=workflow, space=space.name))
+            if is_overdue(found, space, now) and (not is_asked or _ran_out(found, now)):
+                _tell(connection, instance, route, found[0], now)
     return tuple(due)
 
 
@@ -69,6 +72,12 @@ def is_overdue(found: tuple[StoredDrill, ...], space: Space, now: datetime) -> b
     return found[0].state != "running" and not any(_counts(one, space, now) for one in found)
 
 
+def _ran_out(found: tuple[StoredDrill, ...], now: datetime) -> bool:
+    """Tell whether the last that passed is too old, not only held under other settings than now."""
+    until = next((one.valid_until for one in found if one.state == "passed"), None)
+    return until is not None and until <= now
+
+
 def _counts(one: StoredDrill, space: Space, at: datetime) -> bool:
     is_valid = one.state == "passed" and one.valid_until is not None and one.valid_until > at
     return is_valid and one.space_digest == space_digest(space)
@@ -77,7 +86,7 @@ def _counts(one: StoredDrill, space: Space, at: datetime) -> bool:
 def _tell(connection: Connection, instance: Instance, route: Route, last: StoredDrill, now: datetime) -> None:
     """Open the incident once; it stays one while it is open."""
     already = list_incidents(connection, workflow=route.workflow, only_open=True)
-    if any(one.cause == CAUSE and one.space == route.space for one in already):
+    if any(one.cause == OVERDUE and one.space == route.space for one in already):
         return
     text = (
         f"No rollback drill of {route.workflow} in {route.space} counts; the last one began {last.started_at:%Y-%m-%d}"
@@ -88,7 +97,7 @@ def _tell(connection: Connection, instance: Instance, route: Route, last: Stored
         space=route.space,
         spaces=(route.space,),
         release=route.stable,
-        cause=CAUSE,
+        cause=OVERDUE,
         severity=Severity.SEV3,
         summary=text,
     )

@@ -10,17 +10,17 @@ from sqlalchemy import Connection, text
 from pilotage.rollout.validation import ProbeResult
 
 _FOUND = text(
-    "SELECT p.process, p.asked, p.passed, p.right_release FROM route_probe p"
+    "SELECT DISTINCT ON (p.process) p.process, p.asked, p.passed, p.right_release FROM route_probe p"
     " JOIN route_ack a ON a.process = p.process AND a.space = p.space AND a.workflow = p.workflow"
     " WHERE p.space = :space AND p.workflow = :workflow AND p.generation >= :generation AND p.release = :release"
-    " AND a.at > clock_timestamp() - interval '30 s' ORDER BY p.process"
+    " AND a.at > clock_timestamp() - interval '30 s' ORDER BY p.process, p.generation DESC"
 )
 
 
 def read_probes(
     connection: Connection, *, space: str, workflow: str, generation: int, release: str | None
 ) -> tuple[ProbeResult, ...] | None:
-    """Return the results of live processes about a release since a generation (`control.rollout_ports.Prober`)."""
+    """Return each live process's last result about a release since a generation (`control.rollout_ports.Prober`)."""
     values = {"space": space, "workflow": workflow, "generation": generation, "release": release}
     found = tuple(ProbeResult(**row) for row in connection.execute(_FOUND, values).mappings())
     return found or None
