@@ -18,6 +18,7 @@ from pilotage.core.canonical import parse_json
 from pilotage.core.reason import Refusal
 from pilotage.incident.records import HardKind
 from pilotage.store.drills import StoredDrill, valid_drills
+from pilotage.store.rollouts import StoredRollout
 from pilotage.store.routes import Route, database_time, read_route
 from pilotage.testing.rollout_drills import pass_drills
 from pilotage.testing.rollouts import EAST, WORKFLOW, FakeProber, RolloutWorld
@@ -191,6 +192,30 @@ def test_users_are_not_brought_back_to_what_was_withdrawn_meanwhile(engine: Engi
         (ended,) = end_lost_drills(connection, world.instance)
     assert "not brought home" in " ".join(ended.report["against"])
     assert (route_of(world).stable, route_of(world).drill) == (old, None)
+
+
+@pytest.mark.parametrize("hard", [None, HardKind.SECURITY_BREACH])
+def test_a_rollback_while_users_are_away_leaves_what_they_came_from(engine: Engine, hard: HardKind | None) -> None:
+    world, (old, new) = world_of(engine)
+    rolled: list[StoredRollout] = []
+
+    def sleep(_seconds: float) -> None:
+        if route_of(world).stable == old and not rolled:
+            request = RollbackRequest(workflow=WORKFLOW, reason="wrong rates", space=EAST, hard=hard)
+            moved = roll_back(world.instance, actor=world.person(LEAD), request=request)
+            assert not isinstance(moved, Refusal)
+            rolled.extend(moved)
+        world.follow()
+
+    done = full(world, sleep=sleep)
+    assert isinstance(done, StoredDrill)
+    assert done.state == "failed"
+    assert "not brought home" in " ".join(done.report["against"])
+    assert [(one.release, one.target) for one in rolled] == [(new, old)]
+    route = route_of(world)
+    assert (route.stable, route.drill) == (old, None)
+    with engine.connect() as connection:
+        assert list(connection.scalars(text("SELECT release FROM space_quarantine"))) == [new]
 
 
 def test_nobody_starts_a_rollout_while_a_drill_holds_the_users(engine: Engine) -> None:

@@ -11,12 +11,14 @@ import pytest
 from sqlalchemy import Engine, text
 from tests.control.rollout_world import DECIDER, PER_DAY, STARTER, bank, make_world, small_plan, with_plan
 
+from pilotage.control import roll_back as command
 from pilotage.control.declare_hard_event import declare_hard_event
 from pilotage.control.reconcile_rollout import reconcile_rollout
 from pilotage.control.roll_back import RollbackRequest, roll_back
+from pilotage.control.rollout_end import take_back
 from pilotage.control.start_rollout import Started, StartRequest, start_rollout
 from pilotage.core.digest import Digest
-from pilotage.core.reason import Refusal
+from pilotage.core.reason import Reason, Refusal
 from pilotage.incident.records import HardKind
 from pilotage.release.seal import ReleaseState
 from pilotage.rollout.states import State
@@ -247,6 +249,37 @@ def test_a_hard_event_takes_the_release_out_of_every_space(engine: Engine) -> No
     assert {space for one in done for space in one.flipped} == {EAST, EU}
     assert route(world).stable == route(world, EU).stable == old
     assert count(engine, "SELECT count(*) FROM incident WHERE severity = 'SEV1'") == 2
+
+
+@pytest.mark.parametrize("hard", [None, HardKind.SECURITY_BREACH])
+def test_a_space_that_refuses_keeps_the_others_too_but_not_from_a_hard_event(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, hard: HardKind | None
+) -> None:
+    world = make_world(engine)
+    old, new = world.seal("Old."), world.seal("New.")
+    for release in (old, new):
+        world.serve(release, [EAST, EU])
+        world.clock.advance(HOUR)
+    order = [space for space in world.workspace.spaces if space in {EAST, EU}]
+
+    def refusing(connection: Any, instance: Any, stored: StoredRollout, ending: Any, deed: Any) -> Any:
+        done = take_back(connection, instance, stored, ending, deed)  # what it wrote by then is not to stay
+        return Refusal(reasons=(Reason(code="NO", text="No."),)) if stored.space == order[1] else done
+
+    monkeypatch.setattr(command, "take_back", refusing)
+    before = count(engine, "SELECT count(*) FROM ledger_entry")
+    request = RollbackRequest(workflow=WORKFLOW, reason="wrong rates", hard=hard)
+    done = roll_back(world.instance, actor=world.person(DECIDER), request=request)
+    assert isinstance(done, Refusal)
+    served = [route(world, space).stable for space in order]
+    rollouts = count(engine, "SELECT count(*) FROM rollout")
+    if hard is None:
+        assert [reason.code for reason in done.reasons] == ["NO"]
+        assert (served, rollouts, count(engine, "SELECT count(*) FROM ledger_entry")) == ([new, new], 0, before)
+        return
+    assert [reason.code for reason in done.reasons] == ["ROLLED_BACK_IN_PART", "NO"]
+    assert f"left {order[0]}, and not {order[1]}." in done.reasons[0].text
+    assert (served, rollouts) == ([old, new], 1)
 
 
 def test_two_starts_at_once_give_one_rollout(engine: Engine) -> None:

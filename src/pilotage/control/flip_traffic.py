@@ -7,7 +7,7 @@ where no release is left the door is closed, which is a SEV1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
@@ -58,6 +58,8 @@ def flip(connection: Connection, space: SpaceName, wanted: Withdrawal, *, fence:
     target = _target(connection, before, wanted)
     closed = None if target.kind is TargetKind.RELEASE else target.kind.value
     wish = before.without_candidate(stable=target.release, closed=closed)
+    if home_of(before) == wanted.release:  # a full drill brings nobody back to it
+        wish = replace(wish, drill=None)
     after = write_route(connection, before, wish, fence=max(fence, before.fence), at=deed.at)
     if after is None:
         message = f"The routing row of {wanted.workflow} in {space} moved; read it again."
@@ -66,6 +68,12 @@ def flip(connection: Connection, space: SpaceName, wanted: Withdrawal, *, fence:
         quarantine_in(connection, space, wanted, deed)
     _record(connection, after, wanted, target, deed)
     return Flipped(before=before, after=after, target=target)
+
+
+def home_of(route: Route) -> Digest | None:
+    """Return the release that a full drill sends users away from, and brings them back to."""
+    home = None if route.drill is None else route.drill.get("home")
+    return None if home is None else Digest(home)
 
 
 def choose_target(connection: Connection, route: Route, *, away_from: Digest) -> Target:

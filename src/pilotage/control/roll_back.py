@@ -1,8 +1,9 @@
 """`pilotage rollback`: back to the release before, at once, with or without a rollout under way (rollouts.md 8).
 
 Rule: a person in the role gives a reason and needs no approval; no freeze and no gate stands in the way. What is to be
-left is the candidate of a rollout, else the release that serves. Twice at once: the second finds it done. Fail mode: a
-Refusal, nothing changed; no release left to go back to closes the door and is a SEV1.
+left is the candidate of a rollout, else the release that serves, or that a full drill would bring users back to. Twice
+at once: the second finds it done. Fail mode: a Refusal, nothing changed in any space, but that a hard event leaves
+every space it can and says which it could not; no release left to go back to closes the door and is a SEV1.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from pilotage.control.flip_traffic import find_target
+from pilotage.control.flip_traffic import find_target, home_of
 from pilotage.control.instance import Instance
 from pilotage.control.rollout_end import Ending, take_back
 from pilotage.control.rollout_moves import Deed, Move, move_rollout, person_deed
@@ -84,7 +85,11 @@ def take_out(
 ) -> tuple[StoredRollout, ...] | Refusal:
     """Roll back inside the caller's transaction, who answers for the permission."""
     connection.execute(_LOCK, {"workflow": request.workflow})
-    return _Rollback(connection=connection, instance=instance, request=request, deed=deed).run()
+    with connection.begin_nested() as whole:
+        done = _Rollback(connection=connection, instance=instance, request=request, deed=deed).run()
+        if isinstance(done, Refusal) and request.hard is None:
+            whole.rollback()
+    return done
 
 
 def _check_names(instance: Instance, request: RollbackRequest) -> None:
@@ -123,14 +128,27 @@ class _Rollback:
         if against:
             return Refusal(reasons=against)
         moved: list[StoredRollout] = []
+        refused: dict[SpaceName, Refusal] = {}
         for route in routes:
-            if release not in {route.candidate, route.stable} or any(route.space in one.flipped for one in moved):
+            if not _stands(route, release) or any(route.space in one.flipped for one in moved):
                 continue
             found = self._one(route, release)
-            if isinstance(found, Refusal):
-                return found
-            moved.append(found)
-        return tuple(moved)
+            if not isinstance(found, Refusal):
+                moved.append(found)
+                continue
+            refused[route.space] = found
+            if self.request.hard is None:
+                break
+        return self._refused(moved, refused) if refused else tuple(moved)
+
+    def _refused(self, moved: list[StoredRollout], refused: dict[SpaceName, Refusal]) -> Refusal:
+        """Return why spaces keep the release, and, where the others stay without it, which is which."""
+        reasons = tuple(reason for one in refused.values() for reason in one.reasons)
+        left = ", ".join(space for one in moved for space in one.flipped)
+        if not left or self.request.hard is None:
+            return Refusal(reasons=reasons)
+        text_ = f"The release left {left}, and not {', '.join(refused)}. Roll it back there."
+        return Refusal(reasons=(Reason(code="ROLLED_BACK_IN_PART", text=text_, where=", ".join(refused)), *reasons))
 
     @cached_property
     def _to(self) -> Digest | None:
@@ -141,7 +159,7 @@ class _Rollback:
         """Return, before anything is written, the spaces that may not go back to what was named."""
         if self._to is None:
             return ()
-        left = [route for route in routes if release in {route.candidate, route.stable}]
+        left = [route for route in routes if _stands(route, release)]
         found = [find_target(self.connection, route, to=self._to, away_from=release) for route in left]
         return tuple(one for one in found if isinstance(one, Reason))
 
@@ -173,10 +191,9 @@ class _Rollback:
         under_way = self._under_way(named)
         if under_way and not any(route.candidate for route in named):
             return None
-        names = [route.candidate for route in named if route.candidate] or [
-            route.stable for route in named if route.stable
-        ]
-        return names[0] if names else None
+        candidates = [route.candidate for route in named if route.candidate]
+        serving = [found for route in named if (found := home_of(route) or route.stable)]
+        return next(iter(candidates or serving), None)
 
     def _under_way(self, routes: list[Route]) -> tuple[StoredRollout, ...]:
         """Return rollbacks that are running in these spaces already."""
@@ -208,6 +225,13 @@ class _Rollback:
         return tuple(moved)
 
     def _one(self, route: Route, release: Digest) -> StoredRollout | Refusal:
+        with self.connection.begin_nested() as part:
+            moved = self._taken_back(route, release)
+            if isinstance(moved, Refusal):
+                part.rollback()
+        return moved
+
+    def _taken_back(self, route: Route, release: Digest) -> StoredRollout | Refusal:
         holder = holder_of(self.connection, self.request.workflow, route.space)
         stored = None if holder is None else self._taken(holder)
         if stored is None or stored.release != release or not stored.state.has_traffic:
@@ -277,3 +301,8 @@ class _Rollback:
         for wave in waves_of(self.connection, holder):
             if wave.space == space:
                 save_wave(self.connection, replace(wave, state=WaveState.ROLLED_BACK, ended_at=self.deed.at))
+
+
+def _stands(route: Route, release: Digest) -> bool:
+    """Tell whether a space serves a release, or will again when its drill is over."""
+    return release in {route.candidate, route.stable, home_of(route)}
