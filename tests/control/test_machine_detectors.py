@@ -21,7 +21,7 @@ from pilotage.control.instance import Instance
 from pilotage.core.canonical import canonical_bytes
 from pilotage.core.digest import Digest
 from pilotage.core.errors import Unavailable
-from pilotage.core.ids import CorpusName, SpaceName, new_ulid
+from pilotage.core.ids import CorpusName, PersonId, SpaceName, new_ulid
 from pilotage.core.reason import Reason
 from pilotage.incident.records import HardKind
 from pilotage.ledger.entry import EntryKind, encode_entry
@@ -30,6 +30,7 @@ from pilotage.store.ledger_entries import append
 from pilotage.store.routes import read_route
 from pilotage.testing.clock import SimulatedClock
 from pilotage.testing.rollouts import EAST, EU, WEST, WORKFLOW, RolloutWorld
+from pilotage.workspace.people import Person
 
 pytestmark = pytest.mark.store
 _DOCUMENT = text(
@@ -236,6 +237,24 @@ def test_an_answer_that_could_not_see_the_takedown_yet_is_no_violation(
     take_down(world, ago=timedelta(minutes=2), finished_ago=finished_ago)  # it waited for a refresh, then committed
     answered(world, "gone", detail={"acl_generation": 7})
     assert (look(world), look(world)) == ((), ())
+
+
+class People(dict[PersonId, Person]):
+    """Declared people that count how often somebody goes through them."""
+
+    walked = 0
+
+    def values(self) -> Any:
+        """Return them all."""
+        self.walked += 1
+        return super().values()
+
+
+def test_a_look_goes_through_the_people_once_whatever_it_reads(world: RolloutWorld) -> None:
+    people = People(world.workspace.people)
+    world.workspace = replace(world.workspace, people=people)
+    answered(world, "mine", "ours", "all")
+    assert (look(world), people.walked) == ((), 1)
 
 
 def test_a_person_who_was_erased_is_not_mistaken_for_a_stranger(world: RolloutWorld) -> None:

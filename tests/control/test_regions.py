@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 from tests.control.rollout_world import DECIDER, STARTER, bank, make_world, small_plan, with_plan
 
 from pilotage.control.decide_rollout import release_hold
@@ -250,6 +250,21 @@ def test_a_look_locks_no_row_it_does_not_write(world: RolloutWorld) -> None:
         connection.execute(text("SET LOCAL lock_timeout = '100ms'"))
         found = watch_spaces(connection, world.instance)
     assert {str(one.space): one.state for one in found}[EU] is HealthState.UNHEALTHY
+
+
+def test_a_look_at_healthy_spaces_reads_the_reports_of_each_once(world: RolloutWorld) -> None:
+    read: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if statement.startswith("SELECT") and "space_report" in statement:
+            read.append(statement)
+
+    event.listen(world.engine, "before_cursor_execute", note)
+    try:
+        look(world)
+    finally:
+        event.remove(world.engine, "before_cursor_execute", note)
+    assert len(read) == 3
 
 
 def test_askers_come_home_after_fifteen_healthy_minutes(world: RolloutWorld, entries: Entries) -> None:

@@ -11,7 +11,7 @@ one ended; without whole looks for 180 s no traffic goes up, and one that finds 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -26,7 +26,7 @@ from pilotage.control.verify_release import release_problems
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest, digest_of_json
 from pilotage.core.errors import PilotageError
-from pilotage.core.ids import PrincipalId, SpaceName
+from pilotage.core.ids import PersonId, PrincipalId, SpaceName
 from pilotage.core.reason import Refusal
 from pilotage.identity.principal import Principal, PrincipalKind, acl_names, local_principal_id
 from pilotage.incident.records import HardKind
@@ -151,10 +151,11 @@ def _declare(connection: Connection, instance: Instance, sign: Sign, now: dateti
 
 
 def _cited(connection: Connection, instance: Instance, since: datetime, until: datetime) -> Iterator[Sign]:
+    people = _people(instance.workspace)
     for one in citations_between(connection, since, until):
         if one.is_taken_down:
             yield _sign_of(one, HardKind.COMPLIANCE_VIOLATION, "cites a document that had been taken down")
-        elif one.principal and one.is_same_acl and one.acl.isdisjoint(_names(instance, one.principal, one)):
+        elif one.principal and one.is_same_acl and one.acl.isdisjoint(_names(people, one.principal, one)):
             yield _sign_of(one, HardKind.SECURITY_BREACH, "cites a document that its asker may not read")
 
 
@@ -169,17 +170,22 @@ def _sign_of(one: Citation, kind: HardKind, what: str) -> Sign:
     )
 
 
-def _names(instance: Instance, principal: str, one: Citation) -> frozenset[str]:
+def _people(workspace: Workspace) -> Mapping[str, PersonId]:
+    """Return the declared person behind each local id and account; the first who declares one has it."""
+    found: dict[str, PersonId] = {}
+    for who in workspace.people.values():
+        for account in (local_principal_id(who.id), *who.accounts):
+            found.setdefault(account, who.id)
+    return found
+
+
+def _names(people: Mapping[str, PersonId], principal: str, one: Citation) -> frozenset[str]:
     """Return the names an asker held, from the record and the declared people."""
     is_service = principal.startswith("key|")
-    people = instance.workspace.people.values()
-    person = next(
-        (who.id for who in people if principal == local_principal_id(who.id) or principal in who.accounts), None
-    )
     found = Principal(
         id=PrincipalId(principal),
         kind=PrincipalKind.SERVICE if is_service else PrincipalKind.PERSON,
-        person=person,
+        person=people.get(principal),
         groups=frozenset(one.groups),
         region=None,
         label="",

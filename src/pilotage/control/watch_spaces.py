@@ -150,7 +150,7 @@ def _rows(
     connection: Connection, instance: Instance, found: StoredHealth, wanted: Moved, reason: str, deed: Deed
 ) -> tuple[Route, ...]:
     space, workflows = found.space, workflows_in(connection, found.space)
-    failing = _failing(connection, instance, found, workflows)
+    failing = _failing(connection, instance, found, workflows) if wanted.down else frozenset()
     written: list[Route] = []
     for workflow in workflows:
         # Only a row that is to be written is locked: a look each second must not stand in the way of a rollback.
