@@ -36,9 +36,6 @@ class Deployment:
     space_config: str | None = None
     policy: str | None = None
     healthy_since: datetime | None = None
-    first_traffic_at: datetime | None = None
-    confirmed_at: datetime | None = None
-    confirmed_by: str | None = None
 
 
 def add_deployment(connection: Connection, one: Deployment, gate_reports: list[dict[str, Any]]) -> None:
@@ -88,7 +85,4 @@ def _deployment(row: RowMapping) -> Deployment:
         space_config=row["space_config"],
         policy=row["policy"],
         healthy_since=row["healthy_since"],
-        first_traffic_at=row["first_traffic_at"],
-        confirmed_at=row["confirmed_at"],
-        confirmed_by=row["confirmed_by"],
     )

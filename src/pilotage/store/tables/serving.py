@@ -69,9 +69,6 @@ deployment = Table(
     Column("policy", Text),
     Column("gate_reports", JSONB, nullable=False, server_default=text("'[]'")),
     Column("healthy_since", TIMESTAMP(timezone=True)),
-    Column("first_traffic_at", TIMESTAMP(timezone=True)),
-    Column("confirmed_at", TIMESTAMP(timezone=True)),
-    Column("confirmed_by", Text),
 )
 
 Index("deployment_release", deployment.c.release, deployment.c.space, deployment.c.at)

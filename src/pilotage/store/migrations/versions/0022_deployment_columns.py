@@ -1,0 +1,20 @@
+"""What a deployment's row said and nobody ever wrote."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from alembic import op
+
+from pilotage.store.script import run_script
+
+revision = "0022"
+down_revision = "0021"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the schema's SQL as written."""
+    sql = resources.files("pilotage.store.migrations") / "sql" / "0022_deployment_columns.sql"
+    run_script(op.get_bind(), sql.read_text(encoding="utf-8"))
