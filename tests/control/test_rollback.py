@@ -251,9 +251,9 @@ def test_a_hard_event_takes_the_release_out_of_every_space(engine: Engine) -> No
     assert count(engine, "SELECT count(*) FROM incident WHERE severity = 'SEV1'") == 2
 
 
-@pytest.mark.parametrize("hard", [None, HardKind.SECURITY_BREACH])
-def test_a_space_that_refuses_keeps_the_others_too_but_not_from_a_hard_event(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch, hard: HardKind | None
+@pytest.mark.parametrize("has_to_go", [None, "hard", "release"])
+def test_a_space_that_refuses_keeps_the_others_too_unless_the_release_has_to_go(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, has_to_go: str | None
 ) -> None:
     world = make_world(engine)
     old, new = world.seal("Old."), world.seal("New.")
@@ -268,12 +268,13 @@ def test_a_space_that_refuses_keeps_the_others_too_but_not_from_a_hard_event(
 
     monkeypatch.setattr(command, "take_back", refusing)
     before = count(engine, "SELECT count(*) FROM ledger_entry")
-    request = RollbackRequest(workflow=WORKFLOW, reason="wrong rates", hard=hard)
+    why: dict[str | None, Any] = {"hard": {"hard": HardKind.SECURITY_BREACH}, "release": {"release": new}}
+    request = RollbackRequest(workflow=WORKFLOW, reason="wrong rates", **why.get(has_to_go, {}))
     done = roll_back(world.instance, actor=world.person(DECIDER), request=request)
     assert isinstance(done, Refusal)
     served = [route(world, space).stable for space in order]
     rollouts = count(engine, "SELECT count(*) FROM rollout")
-    if hard is None:
+    if has_to_go is None:
         assert [reason.code for reason in done.reasons] == ["NO"]
         assert (served, rollouts, count(engine, "SELECT count(*) FROM ledger_entry")) == ([new, new], 0, before)
         return

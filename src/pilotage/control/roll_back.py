@@ -2,8 +2,9 @@
 
 Rule: a person in the role gives a reason and needs no approval; no freeze and no gate stands in the way. What is to be
 left is the candidate of a rollout, else the release that serves, or that a full drill would bring users back to. Twice
-at once: the second finds it done. Fail mode: a Refusal, nothing changed in any space, but that a hard event leaves
-every space it can and says which it could not; no release left to go back to closes the door and is a SEV1.
+at once: the second finds it done. Fail mode: a Refusal, nothing changed in any space, but that a hard event or a
+withdrawal leaves every space it can and says which it could not; no release left to go back to closes the door and is a
+SEV1.
 """
 
 from __future__ import annotations
@@ -66,6 +67,11 @@ class RollbackRequest:
     cause: str = "rolled back by a person"
     to: str | None = None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every space moves or none; what has to go, by a hard event or by name, goes wherever it can."""
+        return self.hard is None and self.release is None
+
 
 def roll_back(instance: Instance, *, actor: Principal, request: RollbackRequest) -> tuple[StoredRollout, ...] | Refusal:
     """Take the release out and return the rollouts that carry it, in `rolling_back`; follow them by their status."""
@@ -87,7 +93,7 @@ def take_out(
     connection.execute(_LOCK, {"workflow": request.workflow})
     with connection.begin_nested() as whole:
         done = _Rollback(connection=connection, instance=instance, request=request, deed=deed).run()
-        if isinstance(done, Refusal) and request.hard is None:
+        if isinstance(done, Refusal) and request.is_whole:
             whole.rollback()
     return done
 
@@ -137,7 +143,7 @@ class _Rollback:
                 moved.append(found)
                 continue
             refused[route.space] = found
-            if self.request.hard is None:
+            if self.request.is_whole:
                 break
         return self._refused(moved, refused) if refused else tuple(moved)
 
@@ -145,7 +151,7 @@ class _Rollback:
         """Return why spaces keep the release, and, where the others stay without it, which is which."""
         reasons = tuple(reason for one in refused.values() for reason in one.reasons)
         left = ", ".join(space for one in moved for space in one.flipped)
-        if not left or self.request.hard is None:
+        if not left or self.request.is_whole:
             return Refusal(reasons=reasons)
         text_ = f"The release left {left}, and not {', '.join(refused)}. Roll it back there."
         return Refusal(reasons=(Reason(code="ROLLED_BACK_IN_PART", text=text_, where=", ".join(refused)), *reasons))
