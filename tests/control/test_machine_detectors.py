@@ -25,7 +25,7 @@ from pilotage.core.ids import CorpusName, PersonId, SpaceName, new_ulid
 from pilotage.core.reason import Reason
 from pilotage.incident.records import HardKind
 from pilotage.ledger.entry import EntryKind, encode_entry
-from pilotage.store.hard_signs import Look, Sign, stale_looks
+from pilotage.store.hard_signs import Citation, Look, Sign, Window, citations_in, stale_looks
 from pilotage.store.ledger_entries import append
 from pilotage.store.routes import read_route
 from pilotage.testing.clock import SimulatedClock
@@ -91,7 +91,7 @@ def answered(world: RolloutWorld, *documents: str, **changes: Any) -> str:
         "refused": False,
         "detail": {"acl_generation": 5, **changes.pop("detail", {})},
     }
-    is_recorded = changes.pop("is_recorded", True)
+    is_recorded, recorded_at = changes.pop("is_recorded", True), changes.pop("recorded_at", now)
     with world.engine.begin() as connection:
         connection.execute(_ASKED, values | changes)
         connection.execute(_TEXT, {"id": identifier, "at": now})
@@ -99,9 +99,9 @@ def answered(world: RolloutWorld, *documents: str, **changes: Any) -> str:
             connection.execute(_CITED, {"id": identifier, "document": document, "marker": marker})
         if is_recorded:
             entry = encode_entry(
-                id=new_ulid(now),
+                id=new_ulid(recorded_at),
                 kind=EntryKind.INTERACTION_RECORDED,
-                at=now,
+                at=recorded_at,
                 actor="system:gateway",
                 subject=identifier,
                 space=str(values["space"]),
@@ -313,6 +313,35 @@ def test_an_answer_that_streamed_for_as_long_as_it_may_is_still_looked_at(world:
     assert {sign.kind for sign in look(world)} == {HardKind.SECURITY_BREACH}
 
 
+def test_between_two_wide_looks_only_what_was_written_since_is_read(
+    world: RolloutWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[list[str]] = []
+
+    def noted(connection: Any, window: Window) -> tuple[Citation, ...]:
+        found = citations_in(connection, window)
+        read.append([one.interaction for one in found])
+        return found
+
+    monkeypatch.setattr(detect_hard_events, "citations_in", noted)
+    begun = world.clock.now()
+    first = answered(world, "mine", name="first")
+    look(world, timedelta(minutes=9))
+    streamed = answered(world, "theirs", name="streamed", at=begun)
+    assert look(world) == ()
+    assert [sign.subject for sign in look(world)] == [streamed]
+    assert read == [[first], [streamed], [streamed]]
+
+
+def test_a_record_that_waited_for_the_database_is_read_by_the_next_wide_look(world: RolloutWorld) -> None:
+    answered_at = world.clock.now()
+    look(world, timedelta(minutes=4))
+    identifier = answered(world, "theirs", at=answered_at, recorded_at=answered_at)
+    assert (look(world), look(world)) == ((), ())
+    assert look(world, timedelta(seconds=50)) == ()
+    assert [sign.subject for sign in look(world)] == [identifier]
+
+
 def test_an_answer_the_ledger_does_not_know_is_a_loss_once_records_have_settled(world: RolloutWorld) -> None:
     answered(world, "mine", name="lost", is_recorded=False)
     assert (look(world), look(world)) == ((), ())
@@ -370,7 +399,7 @@ def test_an_answer_in_a_wrong_region_is_declared_again_when_none_was_given_for_a
     bad = stable(world)
     assert declared(world) == [f"place {EAST} {WORKFLOW} {bad}"]
     assert declared(world) == []  # still within the window
-    assert (look(world, timedelta(hours=1)), look(world)) == ((), ())
+    assert (look(world, timedelta(hours=1)), look(world, timedelta(minutes=1))) == ((), ())
     answered(world, "mine", name="later", release=bad)
     assert declared(world) == [f"place {EAST} {WORKFLOW} {bad}"]
 

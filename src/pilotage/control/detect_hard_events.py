@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -41,16 +41,17 @@ from pilotage.store.hard_signs import (
     Reading,
     Sign,
     Standing,
-    citations_between,
+    Window,
+    citations_in,
     forget_ended,
-    leaks_between,
+    leaks_in,
     ledger_stopped,
     looked_under,
     looked_until,
     mark_declared,
     mark_look,
     mark_whole_look,
-    places_between,
+    places_in,
     read_sign,
     unrecorded_between,
 )
@@ -63,7 +64,10 @@ LOG: Final = logging.getLogger("pilotage.hard_events")
 
 MACHINE: Final = "system:hard-events"
 MARGIN: Final = timedelta(seconds=60)
-"""How far each look reaches back behind the longest answer that may have ended since the last: a second reading."""
+"""How far each look reaches back behind the last: what was written meanwhile, and a second reading."""
+WIDE: Final = timedelta(seconds=60)
+"""How often a look reaches back as far as the longest answer: for records whose writing had to wait."""
+_WIDE: Final = "records wide"
 SETTLED: Final = timedelta(seconds=60)
 """How old an answer is before a missing ledger entry is a loss: records are written in batches."""
 FORGET: Final = timedelta(minutes=3)
@@ -72,23 +76,34 @@ FORGET: Final = timedelta(minutes=3)
 def detect_in_records(connection: Connection, instance: Instance) -> tuple[Sign, ...]:
     """Look through the records since the last look; return what was declared now."""
     now = instance.clock.now()
-    limits = instance.workspace.gateway.limits
-    longest = timedelta(seconds=max(limits.stream_s, limits.request_s))  # an answer is dated by its beginning
-    since = (looked_until(connection, Look.RECORDS) or now) - longest - MARGIN
+    looked = looked_until(connection, Look.RECORDS) or now
+    wide = looked_until(connection, _WIDE)
+    is_wide = wide is None or now - wide >= WIDE
+    window = _window(instance, (wide or looked) if is_wide else looked, now, is_wide=is_wide)
     under = looked_under(connection, _regions(instance.workspace), at=now)
     found = [
-        *_cited(connection, instance, since, now),
-        *_leaked(connection, since, now),
-        *_misplaced(connection, instance, max(since, under.since), now),
-        *_lost(connection, since - SETTLED, now - SETTLED),
+        *_cited(connection, instance, window),
+        *_leaked(connection, window),
+        *_misplaced(connection, instance, replace(window, since=max(window.since, under.since))),
+        *_lost(connection, window.written - SETTLED, now - SETTLED),
         *_stopped(connection),
     ]
-    read = _read(connection, instance, found, now, standing=(Standing.PLACE, Standing.LEDGER))
+    # Only a wide look sees that nothing is answered in a wrong place any more.
+    standing = (Standing.PLACE, Standing.LEDGER) if is_wide else (Standing.LEDGER,)
+    read = _read(connection, instance, found, now, standing=standing)
     if not under.is_other:
         mark_whole_look(connection, Look.RECORDS)
     if not read.first:  # what was read for the first time is read again from the same place
-        mark_look(connection, Look.RECORDS, until=now)
+        for name in (Look.RECORDS, _WIDE) if is_wide else (Look.RECORDS,):
+            mark_look(connection, name, until=now)
     return read.declared
+
+
+def _window(instance: Instance, looked: datetime, now: datetime, *, is_wide: bool) -> Window:
+    """Return the answers whose record may have been written since an earlier look; one is dated by its beginning."""
+    limits = instance.workspace.gateway.limits
+    since = looked - timedelta(seconds=max(limits.stream_s, limits.request_s)) - MARGIN
+    return Window(since=since, until=now, written=since if is_wide else looked - MARGIN)
 
 
 def detect_in_releases(connection: Connection, instance: Instance) -> tuple[Sign, ...]:
@@ -150,9 +165,9 @@ def _declare(connection: Connection, instance: Instance, sign: Sign, now: dateti
     open_incident(connection, instance, trouble, deed)
 
 
-def _cited(connection: Connection, instance: Instance, since: datetime, until: datetime) -> Iterator[Sign]:
+def _cited(connection: Connection, instance: Instance, window: Window) -> Iterator[Sign]:
     people = _people(instance.workspace)
-    for one in citations_between(connection, since, until):
+    for one in citations_in(connection, window):
         if one.is_taken_down:
             yield _sign_of(one, HardKind.COMPLIANCE_VIOLATION, "cites a document that had been taken down")
         elif one.principal and one.is_same_acl and one.acl.isdisjoint(_names(people, one.principal, one)):
@@ -194,8 +209,8 @@ def _names(people: Mapping[str, PersonId], principal: str, one: Citation) -> fro
     return acl_names(found)
 
 
-def _leaked(connection: Connection, since: datetime, until: datetime) -> Iterator[Sign]:
-    for row in leaks_between(connection, since, until):
+def _leaked(connection: Connection, window: Window) -> Iterator[Sign]:
+    for row in leaks_in(connection, window):
         kinds = ", ".join(str(kind) for kind in row["sent"])
         yield Sign(
             kind=HardKind.SECURITY_BREACH,
@@ -214,8 +229,8 @@ def _regions(workspace: Workspace) -> Digest:
     return digest_of_json({"corpora": corpora, "spaces": spaces})
 
 
-def _misplaced(connection: Connection, instance: Instance, since: datetime, until: datetime) -> Iterator[Sign]:
-    for place in places_between(connection, since, until):
+def _misplaced(connection: Connection, instance: Instance, window: Window) -> Iterator[Sign]:
+    for place in places_in(connection, window):
         why = _outside(connection, instance, place)
         if why is not None:
             names = (place.space, place.workflow, place.release, place.failover_from)

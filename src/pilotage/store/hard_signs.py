@@ -18,6 +18,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from pilotage.core.digest import Digest
+from pilotage.core.ids import new_ulid
 from pilotage.incident.records import HardKind
 
 
@@ -62,6 +63,9 @@ _SENT: Final = (
 )
 """Answers that left, to people."""
 
+_WRITTEN: Final = _SENT + " AND i.id IN (SELECT e.subject FROM ledger_entry e WHERE e.id >= :written)"  # noqa: S608 - constants
+"""Those among them whose record was written since: the id of an entry begins with its time."""
+
 # The permission decision was made at `acl_generation`; a document that changed later is judged by nobody here. The time
 # of a takedown's request says little: its tombstone is seen only once it has committed, which may wait for a refresh.
 # When its purge has ended it has been seen for long, whatever the decision knew; a minute covers clocks.
@@ -71,7 +75,7 @@ _CITED = text(
     " (d.changed <= (coalesce(k.detail, i.detail)->>'acl_generation')::bigint"
     " OR w.finished_at + interval '60 s' < i.at) AS is_taken_down,"
     " d.changed <= (coalesce(k.detail, i.detail)->>'acl_generation')::bigint AS is_same_acl"
-    + _SENT.replace(
+    + _WRITTEN.replace(
         " WHERE",
         " JOIN interaction_citation c ON c.interaction = i.id"
         " JOIN document d ON d.corpus = c.corpus AND d.id = c.document"
@@ -84,12 +88,12 @@ _CITED = text(
 )
 _PLACES = text(
     "SELECT DISTINCT i.workflow, i.space, i.release, i.detail->>'failover_from' AS failover_from"
-    + _SENT
+    + _WRITTEN
     + " ORDER BY 1, 2, 3, 4"
 )
 _LEAKED = text(
     "SELECT i.id, i.workflow, i.space, i.release, coalesce(k.detail, i.detail)->'sent' AS sent"
-    + _SENT
+    + _WRITTEN
     + " AND coalesce(k.detail, i.detail) ? 'sent' ORDER BY i.id"
 )
 _UNRECORDED = text(
@@ -125,9 +129,24 @@ class Place:
     failover_from: str | None
 
 
-def citations_between(connection: Connection, since: datetime, until: datetime) -> tuple[Citation, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The answers of a look: begun between `since` and `until`, and recorded since `written`."""
+
+    since: datetime
+    until: datetime
+    written: datetime
+
+    @property
+    def values(self) -> Mapping[str, object]:
+        """The parameters of its queries."""
+        first = new_ulid(self.written, entropy=bytes(10))
+        return {"since": self.since, "until": self.until, "written": first}
+
+
+def citations_in(connection: Connection, window: Window) -> tuple[Citation, ...]:
     """Return what sent answers cited."""
-    rows = connection.execute(_CITED, {"since": since, "until": until}).mappings()
+    rows = connection.execute(_CITED, window.values).mappings()
     return tuple(
         Citation(
             interaction=row["id"],
@@ -145,15 +164,15 @@ def citations_between(connection: Connection, since: datetime, until: datetime) 
     )
 
 
-def places_between(connection: Connection, since: datetime, until: datetime) -> tuple[Place, ...]:
+def places_in(connection: Connection, window: Window) -> tuple[Place, ...]:
     """Return where releases answered."""
-    rows = connection.execute(_PLACES, {"since": since, "until": until}).mappings()
+    rows = connection.execute(_PLACES, window.values).mappings()
     return tuple(Place(**{**row, "release": Digest(row["release"])}) for row in rows)
 
 
-def leaks_between(connection: Connection, since: datetime, until: datetime) -> tuple[Mapping[str, Any], ...]:
+def leaks_in(connection: Connection, window: Window) -> tuple[Mapping[str, Any], ...]:
     """Return answers in whose sent text the process itself found what may not leave, with the kinds."""
-    return tuple(dict(row) for row in connection.execute(_LEAKED, {"since": since, "until": until}).mappings())
+    return tuple(dict(row) for row in connection.execute(_LEAKED, window.values).mappings())
 
 
 def unrecorded_between(connection: Connection, since: datetime, until: datetime) -> tuple[Mapping[str, Any], ...]:
