@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 from tests.console.conftest import Bank
 
+from pilotage.console import live
 from pilotage.console.events import event_bytes
 from pilotage.console.live import PER_PERSON, LiveBoard, Source
+from pilotage.serving.ending import end
 from pilotage.store.live_events import FRESH, LiveEvent, events_after, publish_event
 from pilotage.store.rollout_history import rollout_version
 
@@ -29,6 +32,9 @@ class _World:
         self.events = [LiveEvent(id=7, body="region 0")]
         self.is_gone = False
         self.sent: list[tuple[str, str, str]] = []
+        self.asked: Counter[str] = Counter()
+        self.version: str | None = None
+        self.breaks = False
 
     def change(self) -> None:
         self.events.append(LiveEvent(id=self.events[-1].id + 2, body=f"region {len(self.events)}"))
@@ -40,13 +46,24 @@ class _World:
     def source(self) -> Source:
         return Source(
             key="a",
-            version=lambda: str(len(self.events)),
-            newest=lambda: self.events[-1],
+            version=lambda: self.version or str(len(self.events)),
+            newest=self.newest,
             after=self.after,
-            is_allowed=lambda: not self.is_gone,
+            is_allowed=self.is_allowed,
         )
 
+    def newest(self) -> LiveEvent:
+        self.asked["newest"] += 1
+        if self.breaks:
+            raise ValueError("no page")
+        return self.events[-1]
+
+    def is_allowed(self) -> bool:
+        self.asked["is_allowed"] += 1
+        return not self.is_gone
+
     def after(self, last: int) -> list[LiveEvent] | None:
+        self.asked["after"] += 1
         if last not in {one.id for one in self.events}:
             return None
         return [one for one in self.events if one.id > last]
@@ -82,6 +99,53 @@ def test_a_change_is_sent_once_to_everybody_who_looks_and_the_end_is_said() -> N
         ("gone", "", ""),
         ("gone", "", ""),
     ]
+
+
+def test_a_change_is_read_once_whoever_looks_and_each_permission_is_asked() -> None:
+    async def story() -> Counter[str]:
+        board, world = LiveBoard(look_s=0.005), _World()
+        three = [asyncio.ensure_future(board.follow(world.send, world.source, person=name)) for name in "abc"]
+        await _until(world, 3)
+        async with asyncio.timeout(10):
+            while world.asked["newest"] < 4 or world.asked["is_allowed"] < 6:  # noqa: ASYNC110 - as in _until
+                await asyncio.sleep(0.005)
+        world.asked.clear()
+        world.change()
+        await _until(world, 6)
+        found = world.asked.copy()
+        await end(*three)
+        return found
+
+    assert asyncio.run(story()) == {"newest": 1, "after": 1, "is_allowed": 3}
+
+
+def test_what_time_alone_changes_reaches_every_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "CHECK_S", 0.01)
+
+    async def story() -> list[tuple[str, str, str]]:
+        board, world = LiveBoard(look_s=0.005), _World()
+        world.version = "the same"
+        two = [asyncio.ensure_future(board.follow(world.send, world.source, person=name)) for name in "ab"]
+        await _until(world, 2)
+        world.change()
+        await _until(world, 4)
+        await end(*two)
+        return world.sent
+
+    assert asyncio.run(story())[2:] == [("region", "region 1", "9")] * 2
+
+
+def test_a_region_that_cannot_be_shown_any_more_ends_its_streams() -> None:
+    async def story() -> list[object]:
+        board, world = LiveBoard(look_s=0.005), _World()
+        two = [asyncio.ensure_future(board.follow(world.send, world.source, person=name)) for name in "ab"]
+        await _until(world, 2)
+        world.breaks = True
+        world.change()
+        async with asyncio.timeout(10):
+            return [type(one) for one in await asyncio.gather(*two, return_exceptions=True)]
+
+    assert asyncio.run(story()) == [ValueError, ValueError]
 
 
 @pytest.mark.parametrize("cut", range(6))

@@ -1,9 +1,10 @@
 """Live pages: one watcher per thing that is looked at, whoever looks (console.md 5).
 
-A watcher asks the database once a second for a version text, and wakes its streams when it changed; what they send is
-kept there too, so that a browser which comes back with its last id gets what it missed, from any process. Rule: at most
-five streams a person and 500 a process; a lost permission ends the stream with `gone`. Fail mode: a database that does
-not answer is a pause, not an end.
+A watcher asks the database once a second for a version text; when it changed, and once a minute because of what time
+alone changes, it reads the news once for all its streams and wakes them. What they send is kept in the database too, so
+that a browser which comes back with its last id gets what it missed, from any process. Rule: at most five streams a
+person and 500 a process; a lost permission ends the stream with `gone`. Fail mode: a database that does not answer is a
+pause, not an end; a region that cannot be shown ends its streams.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol, TypeVar
@@ -59,12 +61,31 @@ class Source:
     is_allowed: Callable[[], bool]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _News:
+    """What the watcher read last: the events that followed `since`, oldest first; whatever that was when it is None."""
+
+    since: int | None
+    events: Sequence[Event]
+
+    @property
+    def newest(self) -> Event:
+        return self.events[-1]
+
+
 @dataclass(slots=True, kw_only=True)
 class _Watched:
-    """One thing under watch: its last version, who is woken, and the task that looks."""
+    """One thing under watch: its last version and news, who is woken, and the task that looks.
+
+    `looks` counts the news, `read_at` is when they were read (seconds of the loop), `failure` is why nobody looks.
+    """
 
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     version: str | None = None
+    news: _News | None = None
+    looks: int = 0
+    read_at: float = 0.0
+    failure: Exception | None = None
     viewers: int = 0
     task: asyncio.Task[None] | None = None
 
@@ -85,7 +106,7 @@ class LiveBoard:
     async def follow(self, send: Send, source: Source, *, person: str, last: int | None = None) -> None:
         """Send what followed `last`, else the region as it is; then each change, until the viewer may not look."""
         self._people[person] += 1
-        watched = self._watch(source.key, source.version)
+        watched = self._watch(source)
         try:
             await self._send_changes(send, watched, source, last)
         finally:
@@ -93,10 +114,11 @@ class LiveBoard:
             await self._leave(source.key, watched)
 
     async def _send_changes(self, send: Send, watched: _Watched, source: Source, last: int | None) -> None:
+        is_open = False
         while True:
-            seen = watched.version
+            seen, news = watched.looks, watched.news if is_open else None
             try:
-                events = await self._in_thread(partial(_missed, source, last))
+                events = await self._in_thread(partial(_missed, source, last, news))
             except SQLAlchemyError:
                 logger.warning("A live page could not read what changed; it reads again.")
                 await asyncio.sleep(self._look_s)
@@ -107,22 +129,23 @@ class LiveBoard:
             for event in events:
                 await send("region", event.body, str(event.id))
                 last = event.id
+            is_open = True
             await self._change(watched, seen)
 
-    async def _change(self, watched: _Watched, seen: str | None) -> None:
-        """Wait until the version is another, at most a minute: then permissions are looked at again."""
+    async def _change(self, watched: _Watched, seen: int) -> None:
+        """Wait until there are other news, at most a minute: then permissions are looked at again."""
         async with watched.changed:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(CHECK_S):
-                    await watched.changed.wait_for(lambda: watched.version != seen)
-            except TimeoutError:
-                return
+                    await watched.changed.wait_for(lambda: watched.looks != seen)
+        if watched.failure is not None:
+            raise watched.failure
 
-    def _watch(self, key: str, version: Callable[[], str | None]) -> _Watched:
-        watched = self._watched.setdefault(key, _Watched())
+    def _watch(self, source: Source) -> _Watched:
+        watched = self._watched.setdefault(source.key, _Watched())
         watched.viewers += 1
         if watched.task is None:
-            watched.task = asyncio.ensure_future(self._look(watched, version))
+            watched.task = asyncio.ensure_future(self._look(watched, source))
         return watched
 
     async def _leave(self, key: str, watched: _Watched) -> None:
@@ -141,24 +164,52 @@ class LiveBoard:
             await asyncio.wait({running})
             raise
 
-    async def _look(self, watched: _Watched, version: Callable[[], str | None]) -> None:
+    async def _look(self, watched: _Watched, source: Source) -> None:
+        """Read the news for everybody; `source` is that of whoever came first, and names no viewer."""
+        now = asyncio.get_running_loop().time
         while True:
             try:
-                found = await self._in_thread(version)
+                found = await self._in_thread(source.version)
+                if found != watched.version or watched.news is None or now() - watched.read_at >= CHECK_S:
+                    watched.news = await self._in_thread(partial(_renewed, source, watched.news))
+                    watched.version, watched.read_at = found, now()
+                    await _wake(watched)
             except SQLAlchemyError:
                 logger.warning("A live page could not look at the database; it looks again.")
-            else:
-                if found != watched.version:
-                    async with watched.changed:
-                        watched.version = found
-                        watched.changed.notify_all()
+            except Exception as error:  # noqa: BLE001 - whatever a page raises is raised again in each of its streams
+                watched.failure = error
+                await _wake(watched)
+                return
             await asyncio.sleep(self._look_s)
 
 
-def _missed(source: Source, last: int | None) -> Sequence[Event] | None:
-    """Return what this viewer has not seen, oldest first; None when they may not look any more."""
+async def _wake(watched: _Watched) -> None:
+    async with watched.changed:
+        watched.looks += 1
+        watched.changed.notify_all()
+
+
+def _renewed(source: Source, before: _News | None) -> _News:
+    """Return what followed the news before; the newest alone when that is not known."""
+    newest = source.newest()
+    since = None if before is None else before.newest.id
+    if before is not None and newest.id == since:
+        return before
+    followed = None if since is None else source.after(since)
+    return _News(since=since if followed else None, events=followed or [newest])
+
+
+def _missed(source: Source, last: int | None, news: _News | None) -> Sequence[Event] | None:
+    """Return what this viewer has not seen, oldest first; None when they may not look any more.
+
+    Without `news` the stream is new: the region is looked at now, whatever was read before.
+    """
     if not source.is_allowed():
         return None
-    newest = source.newest()
+    if news is not None and last is not None and last >= news.newest.id:
+        return []
+    if news is not None and last is not None and last == news.since:
+        return news.events
+    newest = source.newest() if news is None else news.newest
     followed = None if last is None else source.after(last)
     return [newest] if followed is None else followed
