@@ -132,6 +132,12 @@ def test_a_double_click_records_one_vote_and_the_way_back_shows_it(room: Room, h
     expect(chair.locator("#decide")).to_contain_text("You decided approve")
     chair.reload()
     assert votes(room) == 1
+    chair.check("input[name=decision][value=approve]")
+    chair.fill("#confirmed", room.short[:8])
+    chair.click("#decide button.main")
+    chair.wait_for_url("**#votes")
+    expect(chair.locator("#decide")).to_contain_text("You decided approve")
+    assert votes(room) == 1
 
 
 def test_evidence_that_came_meanwhile_refuses_the_vote_and_says_what_moved(

@@ -93,6 +93,49 @@ def test_a_vote_of_the_board_asks_for_the_digits_and_a_fresh_sign_in(room: Room)
     assert room.world.rows()["gate_vote"] == 0
 
 
+def test_a_vote_sent_again_from_the_page_before_is_the_vote_that_stands(room: Room) -> None:
+    where = room.call()
+    chair = room.browser(CHAIR)
+    said = {"role": "it-director", "decision": "approve", "comment": "Read it all.", "confirmed": room.short[:8]}
+    first = chair.get(where).fields(f"{where}/votes") | said
+    answers = [chair.post(f"{where}/votes", first) for _ in range(2)]
+    room.world.inner.clock.advance(timedelta(seconds=9))
+    page = chair.get(where)  # a browser that goes back opens the page again: its form has another key
+    assert "You decided approve" in page.words
+    answers.append(chair.post(f"{where}/votes", page.fields(f"{where}/votes") | said))
+    assert [answer.status for answer in answers] == [303] * 3
+    assert len({answer.header("location") for answer in answers}) == 1
+    assert room.world.rows()["gate_vote"] == 1
+    assert chair.get(where).words.count("approve as it-director") == 1
+
+
+@pytest.mark.parametrize("decision", ["approve", "reject"])
+def test_what_says_more_than_the_standing_vote_or_renews_it_is_a_vote(room: Room, decision: str) -> None:
+    where = room.call()
+    assert room.vote(CHAIR, where, decision, "it-director").status == 303
+    assert room.vote(CHAIR, where, decision, "it-director", "Read it all again.").status == 303
+    assert room.world.rows()["gate_vote"] == 2
+    room.world.inner.clock.advance(timedelta(minutes=1))
+    assert room.vote(CHAIR, where, decision, "it-director", "Read it all again.").status == 303  # a fresh sign-in
+    assert room.vote(CHAIR, where, "reject", "it-director", "Not any more.").status == 303
+    assert room.world.rows()["gate_vote"] == 4
+
+
+def test_a_vote_whose_form_was_kept_over_a_sign_in_is_not_given_again_by_the_form_before(room: Room) -> None:
+    where = room.call()
+    chair = room.browser(CHAIR)
+    said = {"role": "it-director", "decision": "approve", "confirmed": room.short[:8]}
+    first = chair.get(where).fields(f"{where}/votes") | said
+    room.world.inner.clock.advance(timedelta(minutes=16))
+    asked = chair.post(f"{where}/votes", first)
+    kept = chair.post("/login", asked.fields("/login") | {"local_key": room.site.key(CHAIR).text})
+    sent = chair.post(f"{where}/votes", kept.fields(f"{where}/votes"))
+    assert sent.status == 303
+    again = chair.post(f"{where}/votes", first | {"token": kept.fields(f"{where}/votes")["token"]})
+    assert (again.status, again.header("location")) == (303, sent.header("location"))
+    assert room.world.rows()["gate_vote"] == 1
+
+
 def test_who_may_not_act_sees_why_and_is_refused_all_the_same(room: Room) -> None:
     where = room.call()
     author = room.browser("maria.chen")

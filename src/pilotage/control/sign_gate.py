@@ -1,7 +1,8 @@
 """`pilotage gate sign`: a person's decision in a role or seat, bound to what was shown.
 
-Rule: votes at a gate stand in one order behind the row of its attempt; a repeated nonce is the same vote. An approval
-is taken only when all criteria are met or covered, a reject at any time. Fail mode: a Refusal with every reason.
+Rule: votes at a gate stand in one order behind the row of its attempt; a repeated nonce is the same vote, and so is
+one that says nothing new. An approval is taken only when all criteria are met or covered, a reject at any time. Fail
+mode: a Refusal with every reason.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pilotage.core.digest import Digest
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import PersonId, new_ulid
 from pilotage.core.reason import Reason, Refusal
-from pilotage.gate.ballots import standing_votes
+from pilotage.gate.ballots import said_before, standing_votes
 from pilotage.gate.binding import bind_of, moved
 from pilotage.gate.counting import own_seats
 from pilotage.gate.eligibility import form_problem, separation_problem, standing_problem
@@ -62,7 +63,7 @@ class Ballot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signed:
-    """The vote, and where the gate stands after it. `repeated`: the same nonce had been counted before."""
+    """The vote, and where the gate stands after it. `repeated`: it stood before, by nonce or by all that it says."""
 
     vote: Vote
     report: GateReport
@@ -116,6 +117,9 @@ def _taken(  # noqa: PLR0913 - what a vote is made of
     if known is not None:
         return _repeated(known, actor, report)
     vote = _vote(actor, ballot, report, given, role=role, decision=decision, now=now)
+    standing = said_before(vote, given, report.signoffs) if ballot.bind in {None, vote.bind} else None
+    if standing is not None:
+        return Signed(vote=standing, report=report, repeated=True)
     reasons = _reasons(vote, given, report, chain, actor, ballot)
     if reasons:
         return Refusal(reasons=reasons)

@@ -18,6 +18,7 @@ from pilotage.gate.binding import bind_of, moved
 from pilotage.gate.counting import Ballot, tally
 from pilotage.gate.eligibility import form_problem, separation_problem, standing_problem
 from pilotage.gate.records import Bound, GateInput, Vote
+from pilotage.gate.report import SignoffResult
 from pilotage.gate.vocabulary import VoteDecision
 from pilotage.identity.roles import Role
 
@@ -56,6 +57,20 @@ def standing_votes(given: GateInput) -> tuple[Vote, ...]:
         if before is None or before.decision is not VoteDecision.REJECT:
             held[key] = vote
     return tuple(held.values())
+
+
+def said_before(vote: Vote, given: GateInput, signoffs: Sequence[SignoffResult]) -> Vote | None:
+    """Return the standing vote that says all of this on the same things, of the same sign-in, and counts.
+
+    A form that a person sends again from the page before adds nothing to it; a fresh sign-in renews it.
+    """
+    for before in standing_votes(given):
+        if replace(before, id=vote.id, at=vote.at, nonce=vote.nonce) != vote:
+            continue
+        for one in signoffs:
+            if one.role is vote.role and vote.person in {*one.approved_by, *one.rejected_by, *one.abstained_by}:
+                return before
+    return None
 
 
 def _piles() -> tuple[list[Vote], list[Vote], list[Vote], list[Vote]]:
