@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pilotage.adapters.parsing import evidence_child
+from pilotage.adapters.parsing import evidence_child, evidence_process
 from pilotage.adapters.parsing.evidence_child import attempt
 from pilotage.adapters.parsing.evidence_process import EvidenceProcesses
 from pilotage.adapters.parsing.evidence_wire import Failed, Question, encode_answer, encode_question, read_answer
@@ -30,8 +30,22 @@ def processes() -> Iterator[EvidenceProcesses]:
     made.close()
 
 
-def read(processes: EvidenceProcesses, data: bytes, kind: str | None = "tests.unit") -> Reading | ReadRefusal:
-    return processes.read(data, kind=kind, name="f", context=EMPTY)
+def read(
+    processes: EvidenceProcesses, data: bytes, kind: str | None = "tests.unit", subject: str = "a release"
+) -> Reading | ReadRefusal:
+    return processes.read(data, kind=kind, name="f", subject=subject, context=EMPTY)
+
+
+def kept(processes: EvidenceProcesses) -> dict[str, int]:
+    """Return the process that waits for each subject's next file."""
+    return {one.subject: one.process.pid for one in processes._idle}
+
+
+@pytest.fixture
+def fresh() -> Iterator[EvidenceProcesses]:
+    made = EvidenceProcesses()
+    yield made
+    made.close()
 
 
 def test_it_says_what_reading_here_says(processes: EvidenceProcesses, shared_data: Path) -> None:
@@ -70,10 +84,39 @@ def test_what_takes_too_much_memory_is_refused(processes: EvidenceProcesses) -> 
 def test_a_kept_process_that_died_costs_no_file(processes: EvidenceProcesses) -> None:
     assert isinstance(read(processes, JUNIT), Reading)
     assert processes._idle  # what other tests left may wait there too
-    for kept in processes._idle:
-        os.kill(kept.process.pid, signal.SIGKILL)
-        kept.process.wait()
+    assert processes._spare is not None
+    for one in (*processes._idle, processes._spare):
+        os.kill(one.process.pid, signal.SIGKILL)
+        one.process.wait()
     assert isinstance(read(processes, JUNIT), Reading)
+    assert isinstance(read(processes, JUNIT, subject="another release"), Reading)
+
+
+def test_a_process_that_read_for_one_release_reads_for_no_other(fresh: EvidenceProcesses) -> None:
+    for _ in range(2):
+        assert isinstance(read(fresh, JUNIT), Reading)
+    assert fresh._spare is not None
+    first, spare = kept(fresh)["a release"], fresh._spare.process.pid
+    assert isinstance(read(fresh, JUNIT, subject="another release"), Reading)
+    assert kept(fresh) == {"a release": first, "another release": spare}
+    assert isinstance(read(fresh, JUNIT, subject="a third one"), Reading)
+    assert list(kept(fresh)) == ["another release", "a third one"]
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"<testsuite/>"])
+def test_a_process_whose_file_was_refused_reads_nothing_more(fresh: EvidenceProcesses, data: bytes) -> None:
+    assert isinstance(read(fresh, JUNIT), Reading)
+    assert isinstance(read(fresh, data), ReadRefusal)
+    assert kept(fresh) == {}
+    assert isinstance(read(fresh, JUNIT), Reading)
+
+
+def test_a_process_reads_so_many_files_and_no_more(fresh: EvidenceProcesses, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence_process, "FILES_PER_CHILD", 2)
+    assert isinstance(read(fresh, JUNIT), Reading)
+    assert list(kept(fresh)) == ["a release"]
+    assert isinstance(read(fresh, JUNIT), Reading)
+    assert kept(fresh) == {}
 
 
 def test_several_threads_read_at_once(processes: EvidenceProcesses) -> None:

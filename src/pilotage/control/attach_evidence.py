@@ -146,7 +146,12 @@ class _Judging:
         about = About(kind=upload.kind or "", received_at=self.now, authors=self.authors, current=self.current)
         context = read_context(self.instance.workspace, self.workflow, about)
         read = EVIDENCE.read(
-            upload.data, kind=upload.kind, name=upload.name, context=context, text_of=self.bringer.text_of
+            upload.data,
+            kind=upload.kind,
+            name=upload.name,
+            subject=self.stored.digest,
+            context=context,
+            text_of=self.bringer.text_of,
         )
         kind = upload.kind or (read.kind if isinstance(read, Reading) else "unknown")
         item = self._bare(upload, kind)
@@ -335,6 +340,7 @@ def attach_documents(
             data,
             kind=kind,
             name=file,
+            subject=workflow.name,
             context=read_context(instance.workspace, workflow, About(kind=kind, received_at=at)),
         )
         item = Evidence(

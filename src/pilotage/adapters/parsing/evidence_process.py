@@ -1,9 +1,10 @@
 """Reads evidence in confined processes: ten seconds and one GiB a file at most, no network, nothing written.
 
 The seconds are of processor time, so that a busy machine refuses nothing; one that only waits is ended after a minute.
-Idle processes are kept for the next file, two at most. Rule: a report that hangs, crashes or breaks its reader is
-refused with an EV_ code, never guessed at; PDF and Word files go to the document parser, confined likewise. Fail mode:
-where no process starts at all, every file is refused.
+A process reads for one subject (a release, a workflow) and is kept for that one's next file while all it says are
+readings, two at most; whatever it read can never speak about another subject. A spare that read nothing stands ready.
+Rule: a report that hangs, crashes or breaks its reader is refused with an EV_ code, never guessed at; PDF and Word
+files go to the document parser, confined likewise. Fail mode: where no process starts at all, every file is refused.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ LOG = logging.getLogger("pilotage.evidence")
 _START_SECONDS: Final = 60
 _WALL_SECONDS: Final = 60.0
 _IDLE: Final = 2
+FILES_PER_CHILD: Final = 1_000
 _OTHER_PARSER: Final = (b"%PDF-", b"PK\x03\x04")
 
 
@@ -41,23 +43,34 @@ class EvidenceProcesses:
         self._seconds = seconds
         self._wall_seconds = wall_seconds
         self._idle: list[_Child] = []
+        self._spare: _Child | None = None
         self._lock = Lock()
 
     def read(
-        self, data: bytes, *, kind: str | None, name: str, context: ReadContext, text_of: TextOf = no_text
+        self,
+        data: bytes,
+        *,
+        kind: str | None,
+        name: str,
+        subject: str,
+        context: ReadContext,
+        text_of: TextOf = no_text,
     ) -> Reading | ReadRefusal:
         """Return what a file says, or why it cannot count, as `read_evidence` does; never raises for what is in it."""
         if len(data) > MAX_BYTES or data.startswith(_OTHER_PARSER):
             return read_evidence(data, kind=kind, name=name, context=context, text_of=text_of)
         question = encode_question(Question(kind=kind, name=name, context=context))
-        child, is_used = self._taken()
+        child = self._taken(subject)
+        is_waiting = child is not None
+        child = child or _launch(self._wall_seconds, self._seconds)
         answer = child.ask(question, data)
-        if is_used and isinstance(answer, _Dead) and not answer.timed_out:
-            # A kept process ends with the thread that started it; that says nothing of this file.
-            child, answer = self._asked_anew(question, data)
+        if is_waiting and isinstance(answer, _Dead) and not answer.timed_out:
+            # A process that waited ends with the thread that started it; that says nothing of this file.
+            child = _launch(self._wall_seconds, self._seconds)
+            answer = child.ask(question, data)
+        self._put_back(child, subject, is_good=isinstance(answer, Reading))
         if isinstance(answer, _Dead):
             return ReadRefusal(reason=answer.reason(name, self._seconds))
-        self._keep(child)
         if isinstance(answer, Failed):
             LOG.warning("A reader raised %s on evidence of kind %s.", answer.error, kind)
             text = f"The file breaks the form of its format ({answer.error}). Export it again with the tool."
@@ -65,27 +78,39 @@ class EvidenceProcesses:
         return answer
 
     def close(self) -> None:
-        """End the idle processes."""
+        """End the processes that wait."""
         with self._lock:
-            idle, self._idle = self._idle, []
-        for child in idle:
-            child.end()
+            waiting, self._idle, self._spare = [*self._idle, self._spare], [], None
+        for child in waiting:
+            if child is not None:
+                child.drop()
 
-    def _taken(self) -> tuple[_Child, bool]:
+    def _taken(self, subject: str) -> _Child | None:
+        """Return a process that waits for this subject, else the spare; None when neither lives."""
         with self._lock:
-            kept = self._idle.pop() if self._idle else None
-        return (_start(self._seconds, self._wall_seconds), False) if kept is None else (kept, True)
+            kept = next((one for one in self._idle if one.subject == subject), None)
+            if kept is None:
+                kept, self._spare = self._spare, None
+            else:
+                self._idle.remove(kept)
+        if kept is not None and kept.process.poll() is not None:
+            kept.drop()
+            return None
+        return kept
 
-    def _asked_anew(self, question: bytes, data: bytes) -> tuple[_Child, Reading | ReadRefusal | Failed | _Dead]:
-        child = _start(self._seconds, self._wall_seconds)
-        return child, child.ask(question, data)
-
-    def _keep(self, child: _Child) -> None:
+    def _put_back(self, child: _Child, subject: str, *, is_good: bool) -> None:
+        """Keep a process for its subject or end it, and let a spare start meanwhile."""
+        child.subject, child.served = subject, child.served + 1
+        over: _Child | None = child
         with self._lock:
-            if len(self._idle) < _IDLE:
+            if is_good and child.served < FILES_PER_CHILD:
                 self._idle.append(child)
-                return
-        child.end()
+                over = self._idle.pop(0) if len(self._idle) > _IDLE else None
+            if self._spare is None:
+                with contextlib.suppress(OSError):  # without a spare the next subject's first file waits for a start
+                    self._spare = _launch(self._wall_seconds, self._seconds)
+        if over is not None:
+            over.drop()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,12 +131,18 @@ class _Dead:
 
 @dataclass(slots=True, kw_only=True)
 class _Child:
+    """One process. `subject` is whom it read for and `served` how many files; it is asked once it `is_ready`."""
+
     process: subprocess.Popen[bytes]
     wall_seconds: float
+    subject: str = ""
+    served: int = 0
+    is_ready: bool = False
     killed: bool = field(default=False)
 
     def ask(self, question: bytes, data: bytes) -> Reading | ReadRefusal | Failed | _Dead:
         """Return the answer, or how the process ended."""
+        self._await_start()
         timer = Timer(self.wall_seconds, self._kill)
         timer.daemon = True
         timer.start()
@@ -121,15 +152,31 @@ class _Child:
             write_frame(stream, data)
             return read_answer(read_frame(cast("BinaryIO", self.process.stdout), most=MAX_ANSWER))
         except (WireError, OSError):
-            return _Dead(code=self.end(), timed_out=self.killed)
+            return _Dead(code=self._end(), timed_out=self.killed)
         finally:
             timer.cancel()
+
+    def drop(self) -> None:
+        """End the process at once: it has said what it was asked, and holds nothing."""
+        self.process.kill()
+        self._end()
+
+    def _await_start(self) -> None:
+        if self.is_ready:
+            return
+        timer = Timer(_START_SECONDS, self.process.kill)
+        timer.daemon = True
+        timer.start()
+        with contextlib.suppress(WireError, OSError):  # one that did not start is found dead by its first question
+            read_frame(cast("BinaryIO", self.process.stdout), most=len(READY))
+        timer.cancel()
+        self.is_ready = True
 
     def _kill(self) -> None:
         self.killed = True
         self.process.kill()
 
-    def end(self) -> int | None:
+    def _end(self) -> int | None:
         """End the process; return its exit code, or None when it had to be killed here."""
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
@@ -143,7 +190,8 @@ class _Child:
             return None
 
 
-def _start(seconds: int, wall_seconds: float) -> _Child:
+def _launch(wall_seconds: float, seconds: int) -> _Child:
+    """Start a process without waiting until it is ready."""
     process = subprocess.Popen(  # noqa: S603 - our own interpreter and module, no shell
         [sys.executable, "-P", "-m", "pilotage.adapters.parsing.evidence_child", str(seconds)],
         stdin=subprocess.PIPE,
@@ -152,14 +200,7 @@ def _start(seconds: int, wall_seconds: float) -> _Child:
         env=child_environment(),
         cwd="/",
     )
-    child = _Child(process=process, wall_seconds=wall_seconds)
-    timer = Timer(_START_SECONDS, process.kill)
-    timer.daemon = True
-    timer.start()
-    with contextlib.suppress(WireError, OSError):  # one that did not start is found dead by its first question
-        read_frame(cast("BinaryIO", process.stdout), most=len(READY))
-    timer.cancel()
-    return child
+    return _Child(process=process, wall_seconds=wall_seconds)
 
 
 EVIDENCE: Final = EvidenceProcesses()
