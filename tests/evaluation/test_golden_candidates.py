@@ -18,7 +18,7 @@ from tests.evaluation.world import World, make_world
 from pilotage.adapters.files import put_file
 from pilotage.app import Joined
 from pilotage.cli.runtime import Question
-from pilotage.control import golden_import, golden_review
+from pilotage.control import golden_folder, golden_import, golden_review
 from pilotage.control.give_feedback import Rating, give_feedback
 from pilotage.control.golden_candidates import candidates_of
 from pilotage.control.golden_import import Brought, ExportFormat, ImportFormat, export_cases, import_cases
@@ -34,6 +34,7 @@ from pilotage.identity.roles import Role
 from pilotage.ledger.entry import decode_entry
 from pilotage.store.ledger_entries import entries_of
 from pilotage.store.pseudonyms import pseudonym_of
+from pilotage.workspace.golden_file import parse_golden
 
 pytestmark = pytest.mark.store
 PEOPLE = """  - {id: cara, name: Cara Example, email: cara@example.com, groups: [staff], roles: [qa-lead]}
@@ -314,6 +315,29 @@ def test_a_line_that_was_left_behind_outlives_no_other_decision(world: World, mo
     world.write(GOLDEN, "".join(rows[:4]))
     done = reject_candidate(world.instance, actor=world.person("cara"), identifier=found["candidate"], reason="no")
     assert isinstance(done, Decided)
+
+
+def test_an_acceptance_reads_every_file_once_and_the_joined_one_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = {"id": "other", "question": "Which form is it?", "as": "clerk", "expect": {"refuse": True}}
+    other = "workflows/assistant/golden/second.jsonl"
+    world.write(other, json.dumps(case) + "\n")
+    correct(world, "What is the Ripon fee?", "79 dollars", by="dan")
+    [found] = waiting(world)
+    read: list[str] = []
+
+    def watch(name: str, *given: Any, **more: Any) -> Any:
+        read.append(name)
+        return parse_golden(name, *given, **more)
+
+    monkeypatch.setattr(golden_folder, "parse_golden", watch)
+    try:
+        done = accept(world, found["candidate"], golden="first", facts=("79 dollars",))
+    finally:
+        (world.root / other).unlink()
+    assert isinstance(done, Decided)
+    assert read == ["first", "second", "first"]
 
 
 def test_a_line_is_on_the_disk_before_its_decision_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,8 @@ from pilotage.core.errors import NotFound
 from pilotage.core.ids import CorpusName, WorkflowName, new_ulid
 from pilotage.core.located import did_you_mean
 from pilotage.core.reason import Refusal
-from pilotage.evaluation.candidate import NO_PERSONA, Candidate, CandidateState, Origin, equal_persona, twin_of
+from pilotage.evaluation.candidate import NO_PERSONA, Candidate, CandidateState, Origin, equal_persona
+from pilotage.evaluation.twins import Twins
 from pilotage.identity.principal import Principal, acl_names
 from pilotage.identity.roles import Action, may
 from pilotage.store.evaluation_facts import version_facts
@@ -48,11 +49,6 @@ def propose_from_feedback(
         return None
     asker = persona_for(connection, workflow, found)
     people = tuple(dict.fromkeys((found.principal, feedback.principal)))
-    lock_golden(connection, workflow.name)
-    twin = twin_of(found.question, asker, list_candidates(connection, workflow.name, UNDECIDED))
-    if twin is not None:
-        join_candidate(connection, twin, source=found.id, asked_by=people)
-        return twin.id
     identifier = new_ulid(feedback.at)
     row: dict[str, Json] = {
         "id": f"feedback-{identifier.lower()}",
@@ -77,6 +73,11 @@ def propose_from_feedback(
         blocked_by=NO_PERSONA if asker is None else "",
         at=feedback.at,
     )
+    lock_golden(connection, workflow.name)
+    twin = Twins(list_candidates(connection, workflow.name, UNDECIDED)).find(candidate)
+    if twin is not None:
+        join_candidate(connection, twin, source=found.id, asked_by=people)
+        return twin.id
     add_candidate(connection, candidate)
     return identifier
 

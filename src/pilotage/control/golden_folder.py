@@ -25,43 +25,50 @@ _MAX_DEPTH: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldenFolder:
-    """Each file with its bytes and those of its meta. `shown` is the folder's path in the workspace."""
+    """Each file with its bytes and those of its meta, and what they say. `shown` is its path in the workspace."""
 
     path: Path
     shown: str
     files: Mapping[str, tuple[bytes, bytes | None]]
+    golden: Mapping[str, GoldenFile]
 
-    def parse(self, name: str, rows: bytes, problems: Problems) -> GoldenFile:
-        """Read these rows as those of the named file."""
-        return parse_golden(name, rows, self.files[name][1], file=f"{self.shown}/{name}.jsonl", problems=problems)
-
-    def parsed(self) -> tuple[GoldenFile, ...]:
-        """Return every file; raise InvalidFiles with all mistakes."""
+    def joined(self, name: str, rows: bytes) -> GoldenFile:
+        """Return the named file as it is with these rows; raise InvalidFiles with all mistakes."""
+        if rows == self.files[name][0]:
+            return self.golden[name]
         problems = Problems()
-        found = tuple(self.parse(name, rows, problems) for name, (rows, _) in self.files.items())
+        found = _parse(self.shown, name, (rows, self.files[name][1]), problems)
         problems.raise_if_any()
         return found
 
     def stewards(self, name: str | None = None) -> frozenset[str]:
         """Return who decides about the cases of a file, of any file without a name; empty when nobody is named."""
-        found = (one.steward for one in self.parsed() if name in {None, one.name})
+        found = (one.steward for one in self.golden.values() if name in {None, one.name})
         return frozenset(one for one in found if one is not None)
 
 
 def open_folder(instance: Instance, workflow: Workflow) -> GoldenFolder:
-    """Read a workflow's golden files."""
+    """Read a workflow's golden files, each once; raise InvalidFiles with all mistakes."""
     shown = f"workflows/{workflow.name}/golden"
     path = instance.root / shown
     files: dict[str, tuple[bytes, bytes | None]] = {}
     for file in sorted(path.glob("*.jsonl")):
         meta = file.with_suffix(".meta.yaml")
         files[file.stem] = (file.read_bytes(), meta.read_bytes() if meta.is_file() else None)
-    return GoldenFolder(path=path, shown=shown, files=files)
+    problems = Problems()
+    golden = {name: _parse(shown, name, held, problems) for name, held in files.items()}
+    problems.raise_if_any()
+    return GoldenFolder(path=path, shown=shown, files=files, golden=golden)
+
+
+def _parse(shown: str, name: str, held: tuple[bytes, bytes | None], problems: Problems) -> GoldenFile:
+    rows, meta = held
+    return parse_golden(name, rows, meta, file=f"{shown}/{name}.jsonl", problems=problems)
 
 
 def file_name(folder: GoldenFolder, wanted: str | None) -> str:
     """Return the file a case joins: the named one, or the only one that releases are measured by."""
-    names = [one.name for one in folder.parsed() if one.purpose is Purpose.RELEASE]
+    names = [one.name for one in folder.golden.values() if one.purpose is Purpose.RELEASE]
     if wanted is None and len(names) == 1:
         return names[0]
     if wanted is None or wanted not in folder.files:

@@ -152,7 +152,7 @@ def _candidates(brought: Brought, account: Account, *, by: str, at: datetime) ->
 
 def _not_held(account: Account, made: Sequence[Candidate], folder: GoldenFolder) -> list[Candidate]:
     """Return the candidates that no golden case asks, by the files as they are now; account for the others."""
-    held = {(case.question, case.asker) for file in folder.parsed() for case in file.cases}
+    held = {(case.question, case.asker) for file in folder.golden.values() for case in file.cases}
     return _kept(account, made, lambda one: "a golden case" if (one.question, one.row["as"]) in held else "")
 
 

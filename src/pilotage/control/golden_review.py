@@ -21,7 +21,6 @@ from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
 from pilotage.core.canonical import Form, Json, canonical_bytes
 from pilotage.core.errors import Conflict, NotFound, UsageError
-from pilotage.core.located import Problems
 from pilotage.core.reason import Reason, Refusal
 from pilotage.evaluation.candidate import Candidate, CandidateState, Origin
 from pilotage.evaluation.digests import row_digest
@@ -184,11 +183,8 @@ def _joined(
     before = folder.files[name][0]
     is_there = line in before.split(b"\n")
     rows = before if is_there else before + (b"" if not before or before.endswith(b"\n") else b"\n") + line + b"\n"
-    problems = Problems()
-    parsed = folder.parse(name, rows, problems)
-    problems.raise_if_any()
-    same = [case for case in parsed.cases if case.id == row["id"]]
-    same += [case for one in folder.parsed() if one.name != name for case in one.cases if case.id == row["id"]]
+    files = {**folder.golden, name: folder.joined(name, rows)}
+    same = [case for one in files.values() for case in one.cases if case.id == row["id"]]
     if len(same) > 1:
         message = f"The workflow has a case {row['id']!r} already."
         raise Conflict("CASE_EXISTS", message, hint="Reject the candidate, or rename the other case.")

@@ -7,15 +7,13 @@ never becomes a case.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from pilotage.core.canonical import Json
 from pilotage.core.ids import WorkflowName
-from pilotage.evaluation.leakage import NEAR_TWIN, trigrams
-from pilotage.guard.normalise import normalise
 
 OVERDUE = timedelta(days=14)
 """How long a candidate may wait before it is pointed out."""
@@ -68,24 +66,6 @@ class Candidate:
     def is_overdue(self, now: datetime) -> bool:
         """Tell whether it has waited too long for a decision."""
         return self.state in {CandidateState.OPEN, CandidateState.BLOCKED} and now - self.at >= OVERDUE
-
-
-def likeness(one: str, other: str) -> float:
-    """Return the trigram Jaccard similarity of two questions in normal form, 0..1."""
-    return overlap(trigrams(normalise(one)), trigrams(normalise(other)))
-
-
-def overlap(mine: frozenset[str], theirs: frozenset[str]) -> float:
-    """Return the Jaccard similarity of two sets that are not both empty, 0..1."""
-    shared = len(mine & theirs)
-    return shared / (len(mine) + len(theirs) - shared)
-
-
-def twin_of(question: str, asker: Json, undecided: Iterable[Candidate]) -> Candidate | None:
-    """Return the undecided candidate that asks the same as the same persona: the most alike at 0.80 or more."""
-    alike = [(likeness(question, one.question), one.id, one) for one in undecided if one.row.get("as") == asker]
-    best = max(alike, key=lambda found: (found[0], found[1]), default=None)
-    return best[2] if best is not None and best[0] >= NEAR_TWIN else None
 
 
 def equal_persona(allowed: str, personas: Mapping[str, str]) -> str | None:

@@ -1,7 +1,7 @@
-"""Who asks the same, among many candidates at once: what `candidate.twin_of` says, without comparing texts in pairs.
+"""Who asks the same, among many candidates at once: trigram Jaccard of 0.80 or more, without comparing texts in pairs.
 
-Rule: the trigrams of all questions are laid into one inverted index; one question then counts what it shares with every
-other in a single pass over the lists of its own trigrams. Fail mode: none; pure.
+Rule: only who asks as the same persona. The trigrams of all questions are laid into one inverted index; one question
+then counts what it shares with every other in a single pass over the lists of its own. Fail mode: none; pure.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 
 from pilotage.core.canonical import Json
 from pilotage.evaluation.candidate import Candidate
-from pilotage.evaluation.leakage import NEAR_TWIN
+from pilotage.evaluation.leakage import NEAR_TWIN, trigrams
 from pilotage.guard.normalise import normalise
 
 _BITS: Final = np.uint64(21)
 """A code point has 21 bits, so three of them fit into one number."""
-_NO_CHARACTER: Final = 0x1FFFFF
 _NOBODY: Final = -1
 
 
@@ -74,9 +73,7 @@ class Twins:
 
 
 def _grams(question: str) -> NDArray[np.uint64]:
-    """Return `leakage.trigrams` of a question's normal form as numbers, sorted."""
-    text = normalise(question)
-    points = np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype="<u4").astype(np.uint64)
-    if len(points) < 3:
-        points = np.append(points, np.full(3 - len(points), _NO_CHARACTER, dtype=np.uint64))
-    return np.unique((points[:-2] << _BITS << _BITS) | (points[1:-1] << _BITS) | points[2:])
+    """Return the trigrams of a question's normal form as numbers, sorted."""
+    texts = np.array(list(trigrams(normalise(question))), dtype="<U3")
+    points = texts.view("<u4").reshape(-1, 3).astype(np.uint64)
+    return np.unique((points[:, 0] << _BITS << _BITS) | (points[:, 1] << _BITS) | points[:, 2])
