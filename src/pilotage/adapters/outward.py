@@ -15,6 +15,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from pilotage.adapters.direct import direct_session
 from pilotage.core.outward import is_odd_host, may_reach
 
 
@@ -51,9 +52,7 @@ class CheckedResolver(AbstractResolver):
 def outward_session(timeout: aiohttp.ClientTimeout, allow_private: tuple[str, ...] = ()) -> aiohttp.ClientSession:
     """Return a session of the running loop whose names are checked; check each URL with `require_reachable` too."""
     connector = aiohttp.TCPConnector(resolver=CheckedResolver(allow_private), use_dns_cache=False)
-    return aiohttp.ClientSession(
-        connector=connector, timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
-    )
+    return direct_session(connector, timeout)
 
 
 def require_reachable(url: str, allow_private: tuple[str, ...] = ()) -> None:

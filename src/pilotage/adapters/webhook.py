@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import http.client
 import json
-import ssl
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from pilotage.adapters.direct import direct_connection
 from pilotage.core.errors import Unavailable, UsageError
 
 TIMEOUT_S: Final = 10.0
@@ -23,14 +23,10 @@ def send_webhook(address: str, message: Mapping[str, Any], *, key: str) -> None:
     """Send; return when the other side has accepted it with a 2xx status."""
     parts = urlsplit(address)
     host = parts.hostname or ""
-    if parts.scheme == "https":
-        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-            host, parts.port or 443, timeout=TIMEOUT_S, context=ssl.create_default_context()
-        )
-    elif parts.scheme == "http" and host in _LOOPBACK:
-        connection = http.client.HTTPConnection(host, parts.port or 80, timeout=TIMEOUT_S)
-    else:
+    is_tls = parts.scheme == "https"
+    if not is_tls and not (parts.scheme == "http" and host in _LOOPBACK):
         raise UsageError("CHANNEL_ADDRESS", "A channel's address must be https.", hint="Plain http only on localhost.")
+    connection = direct_connection(host, parts.port or (443 if is_tls else 80), is_tls=is_tls, timeout_s=TIMEOUT_S)
     path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
     headers = {"Content-Type": "application/json", "Idempotency-Key": key}
     try:

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 import urllib.error
-import urllib.request
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any, TypeVar
 from rich.markup import escape
 
 from pilotage.adapters.clock import SystemClock
+from pilotage.adapters.direct import direct_opener
 from pilotage.cli.answer import render_answer
 from pilotage.cli.demo_gates import ReleasePath
 from pilotage.cli.demo_rollout import PLAN
@@ -348,7 +348,7 @@ def _reasons(refusal: Refusal) -> tuple[Reason, ...]:
 
 def _is_ready(address: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{address}/readyz", timeout=2) as reply:  # noqa: S310 - our own loopback address
+        with direct_opener().open(f"{address}/readyz", timeout=2) as reply:
             return bool(reply.status == 200)
     except (urllib.error.URLError, OSError):
         return False

@@ -1,7 +1,8 @@
 """Reading JSON from a service over HTTPS: bounded in time and size, with a token by reference, page after page.
 
-Rule: only GET; plain HTTP only to this machine; a token never follows a redirect, because none is followed; a next page
-must be on the same host. Fail mode: Unavailable that names the address without its query, never a part of an answer.
+Rule: only GET; plain HTTP only to this machine; a token never follows a redirect, because none is followed, and passes
+no proxy of the environment; a next page must be on the same host. Fail mode: Unavailable that names the address without
+its query, never a part of an answer.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 from urllib.parse import urlencode, urljoin, urlsplit
 
+from pilotage.adapters.direct import direct_opener
 from pilotage.adapters.models.secret import read_secret
 from pilotage.core.canonical import Json
 from pilotage.core.errors import Unavailable, UsageError
@@ -34,19 +36,6 @@ class Answer:
 
     value: Json
     next_url: str | None
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: Message,
-        newurl: str,
-    ) -> None:
-        """Follow nothing: the answer then counts as the error it is."""
 
 
 class RestClient:
@@ -75,7 +64,7 @@ class RestClient:
         self._scheme = scheme
         self._headers = dict(headers or {})
         self._timeout_s = timeout_s
-        self._opener = urllib.request.build_opener(_NoRedirect)
+        self._opener = direct_opener()
 
     def get(self, path: str, **query: str) -> Answer:
         """Return the JSON at `path` below the base; raise Unavailable."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import aiohttp
 
+from pilotage.adapters.direct import direct_session
 from pilotage.adapters.models.openai_wire import Reply, WireError, encode_request, is_streamed, read_frame
 from pilotage.adapters.models.resilience import RETRY_STATUSES, Breaker, RetryBudget
 from pilotage.adapters.models.secret import Secret
@@ -112,11 +113,9 @@ class OpenAICompatibleModel:
 
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_s),
-                trust_env=False,
+            self._session = direct_session(
+                aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+                aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_s),
             )
         return self._session
 

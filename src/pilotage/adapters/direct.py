@@ -1,0 +1,47 @@
+"""Every client that opens connections to the outside is made here (serving.md 5.8), so that all go straight there.
+
+Rule: no proxy variable of the environment, netrc file, cookie or redirect changes where a request and its secret go; no
+deployment can declare a proxy yet. Fail mode: a place that only a proxy reaches is not reached.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import urllib.request
+from email.message import Message
+from typing import IO
+
+import aiohttp
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: Message,
+        newurl: str,
+    ) -> None:
+        """Follow nothing: the answer then counts as the error it is."""
+
+
+def direct_opener() -> urllib.request.OpenerDirector:
+    """Return an opener for requests that may wait."""
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+
+
+def direct_connection(host: str, port: int, *, is_tls: bool, timeout_s: float) -> http.client.HTTPConnection:
+    """Return a connection that is opened by its first request; with TLS the host proves its name."""
+    if is_tls:
+        return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=ssl.create_default_context())
+    return http.client.HTTPConnection(host, port, timeout=timeout_s)
+
+
+def direct_session(connector: aiohttp.BaseConnector, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
+    """Return a session of the running loop; each request says `allow_redirects=False` itself."""
+    return aiohttp.ClientSession(
+        connector=connector, timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+    )
