@@ -18,6 +18,7 @@ from tests.control.gate_world import (
     codes,
     gate_world,
     junit,
+    told,
 )
 
 from pilotage.control.attach_evidence import OwnRun, attach_own_run
@@ -90,13 +91,13 @@ def say(world: GateWorld, template: str, who: str, role: Role, decision: str = "
 
 
 def approved(world: GateWorld) -> str:
-    template = proposed(world)
+    template, first = proposed(world), world.inner.clock.now()
     for who, role in zip(SEATS, SEAT_ROLES, strict=True):
         assert isinstance(say(world, template, who, role), Proposed)
         world.inner.clock.advance(timedelta(seconds=1))
     done = say(world, template, SPONSOR, Role.EXECUTIVE_SPONSOR)
     assert isinstance(done, Proposed)
-    assert done.approval.until == world.inner.clock.now() + 90 * DAY
+    assert done.approval.until == first + 90 * DAY
     return template
 
 
@@ -231,6 +232,77 @@ def test_what_follows_nothing_from_production_is_out_of_scope(world: GateWorld) 
         connection.execute(text("UPDATE deployment SET basis = 'emergency'"))
     fits(world)
     assert refused(world, lambda: declare(world, template)) == {"STANDARD_OUT_OF_SCOPE"}
+
+
+def test_what_follows_a_release_that_was_rolled_back_is_out_of_scope(world: GateWorld) -> None:
+    template = approved(world)
+    fits(world)
+    assert isinstance(declare(world, template), Declared)
+    back = (
+        "INSERT INTO space_quarantine (space, workflow, release, reason, at) SELECT d.space, d.workflow, d.release,"
+        " 'errors', now() FROM deployment d JOIN release r ON r.parent = d.release WHERE r.digest = :release"
+    )
+    with world.inner.engine.begin() as connection:
+        assert connection.execute(text(back), {"release": world.release}).rowcount == 1
+    assert world.status("cab").status is GateStatus.READY
+    assert refused(world, lambda: declare(world, template)) == {"STANDARD_OUT_OF_SCOPE"}
+    with world.inner.engine.begin() as connection:
+        connection.execute(text("UPDATE space_quarantine SET lifted_at = now()"))
+    assert world.status("cab").status is GateStatus.APPROVED
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "UPDATE standard_template SET max_documents = max_documents - 1",
+        "UPDATE standard_template SET max_share = max_share / 2",
+        "UPDATE standard_template SET parts = '{corpus,prompt}'",
+        "UPDATE standard_template SET proposed_by = 'maria.chen'",
+        "UPDATE standard_vote SET at = at + interval '1 day'",
+        "UPDATE standard_vote SET decision = 'abstain' WHERE role = 'it-director'",
+        "UPDATE standard_vote SET person = 'maria.chen' WHERE role = 'it-director'",
+        "UPDATE standard_vote SET id = 'made by hand' WHERE role = 'it-director'",
+        "UPDATE standard_change SET declared_by = 'maria.chen'",
+        "UPDATE standard_change SET declared_at = declared_at - interval '1 day'",
+        "UPDATE standard_change SET id = 'made by hand'",
+    ],
+)
+def test_a_row_of_it_edited_in_the_database_passes_no_gate(world: GateWorld, edit: str) -> None:
+    template = approved(world)
+    fits(world)
+    assert isinstance(declare(world, template), Declared)
+    assert "LEDGER_MISMATCH" not in told(world.status("cab"))
+    with world.inner.engine.begin() as connection:
+        assert connection.execute(text(edit)).rowcount
+    assert "LEDGER_MISMATCH" in told(world.status("cab"))
+    assert "LEDGER_MISMATCH" in codes(promote(world))
+
+
+def test_an_approver_lets_no_own_work_by(world: GateWorld) -> None:
+    template = approved(world)
+    fits(world)
+    assert isinstance(declare(world, template), Declared)
+    assert world.status("cab").status is GateStatus.APPROVED
+    world.authored(SEATS[0])
+    assert world.status("cab").status is GateStatus.READY
+    assert refused(world, lambda: declare(world, template)) == {"SOD_CONFLICT"}
+
+
+def test_who_sealed_a_release_let_no_template_by_for_it(world: GateWorld) -> None:
+    template = approved(world)
+    fits(world)
+    with world.inner.engine.begin() as connection:
+        connection.execute(text("UPDATE release SET sealed_by = :who"), {"who": SEATS[1]})
+    assert refused(world, lambda: declare(world, template)) == {"SOD_CONFLICT"}
+
+
+def test_who_changed_the_rules_lately_approves_no_template(world: GateWorld) -> None:
+    template = proposed(world)
+    row = "INSERT INTO policy_version (digest, seen_at, seen_by, body) VALUES ('sha256:edited', :at, :who, '{}')"
+    with world.inner.engine.begin() as connection:
+        connection.execute(text(row), {"at": world.inner.clock.now(), "who": SEATS[0]})
+    assert refused(world, lambda: say(world, template, SEATS[0], SEAT_ROLES[0])) == {"SOD_CONFLICT"}
+    assert isinstance(say(world, template, SEATS[1], SEAT_ROLES[1]), Proposed)
 
 
 def test_an_approval_of_ninety_days_ends(world: GateWorld) -> None:

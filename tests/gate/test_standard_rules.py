@@ -84,11 +84,21 @@ ALL = (vote(SEATS[0]), vote(SEATS[1], after=DAY), vote(SPONSOR, after=2 * DAY))
 
 def test_every_seat_and_then_the_sponsor_make_it_good_for_ninety_days() -> None:
     found = approval_of(template(*ALL), CAB, ROSTER, NOW + 3 * DAY)
-    assert (found.until, found.missing) == (NOW + 92 * DAY, ())
-    last = approval_of(template(*ALL), CAB, ROSTER, NOW + 92 * DAY - timedelta(seconds=1))
-    over = approval_of(template(*ALL), CAB, ROSTER, NOW + 92 * DAY)
+    assert (found.until, found.missing) == (NOW + 90 * DAY, ())
+    assert found.by == tuple(sorted(one.person for one in ALL))
+    last = approval_of(template(*ALL), CAB, ROSTER, NOW + 90 * DAY - timedelta(seconds=1))
+    over = approval_of(template(*ALL), CAB, ROSTER, NOW + 90 * DAY)
     assert last.until is not None
     assert (over.until, [one.code for one in over.missing]) == (None, ["GATE_EXPIRED"])
+
+
+def test_one_person_does_not_prolong_what_the_others_approved() -> None:
+    again = vote(SPONSOR, after=80 * DAY)
+    assert approval_of(template(*ALL, again), CAB, ROSTER, NOW + 81 * DAY).until == NOW + 90 * DAY
+    over = approval_of(template(*ALL, again), CAB, ROSTER, NOW + 91 * DAY)
+    assert (over.until, [one.code for one in over.missing]) == (None, ["GATE_EXPIRED"])
+    all_again = (*(vote(role, after=70 * DAY) for role in SEATS), again)
+    assert approval_of(template(*ALL, *all_again), CAB, ROSTER, NOW + 91 * DAY).until == NOW + 160 * DAY
 
 
 @pytest.mark.parametrize(

@@ -16,17 +16,17 @@ from pilotage.control.attach_evidence import subjects_of
 from pilotage.control.gate_facts import Claims
 from pilotage.control.gate_pack import PackState
 from pilotage.control.gate_reading import Reading
-from pilotage.control.gate_roster import notice_changes, seen_policy, seen_roster
+from pilotage.control.gate_roster import notice_changes, roster_of, seen_policy, seen_roster
 from pilotage.control.instance import Instance
-from pilotage.control.ledger_match import ledger_mismatches
+from pilotage.control.ledger_match import ledger_mismatches, standard_mismatches
 from pilotage.core.canonical import parse_json
 from pilotage.core.ids import PersonId
 from pilotage.core.reason import Reason
 from pilotage.evidence.records import Evidence
 from pilotage.gate.emergency import Emergency
-from pilotage.gate.records import GateInput, ReleaseFacts, RiskAcceptance, Roster, SeatAt, Vote
+from pilotage.gate.records import GateInput, ReleaseFacts, RiskAcceptance, Roster, Vote
 from pilotage.gate.report import GateReport
-from pilotage.gate.standard import StandardChange, Standing
+from pilotage.gate.standard import StandardChange, StandardTemplate, Standing
 from pilotage.gate.vocabulary import Half
 from pilotage.identity.roles import Role
 from pilotage.release.authorship import persons
@@ -41,7 +41,8 @@ from pilotage.workspace.workflow import Workflow
 class Chain:
     """Everything read for one release, and the reports made so far. `reading` may hold other releases too.
 
-    `changes` are the standard changes it was declared as; `standard` how the one that counts was judged.
+    `changes` are the standard changes it was declared as, `templates` what they name, by id; `standard` how the one
+    that counts was judged.
     """
 
     reading: Reading
@@ -64,6 +65,7 @@ class Chain:
     packs: dict[str, PackState] = field(default_factory=dict)
     unrecorded: tuple[Reason, ...] = ()
     changes: tuple[StandardChange, ...] = ()
+    templates: Mapping[str, StandardTemplate] = field(default_factory=dict)
     standard: Standing | None = None
 
     @property
@@ -134,23 +136,28 @@ def open_chains(
 ) -> tuple[Chain, ...]:
     """Read once, for all of them, what every gate of these releases is decided from; `compared` with the ledger."""
     reading = Reading(connection, instance, releases, now, compared=compared)
-    roster = _roster(reading)
+    roster = roster_of(instance.workspace, reading.snapshot.tenures, reading.snapshot.delegations)
     chains = tuple(_chain(reading, stored, roster) for stored in releases)
     for chain in chains if compared else ():
-        chain.unrecorded = ledger_mismatches(
-            reading.snapshot.said,
-            chain.stored,
-            votes=chain.votes,
-            evidence=chain.evidence,
-            acceptances=chain.acceptances,
-        )
+        chain.unrecorded = _unrecorded(reading, chain)
     return chains
+
+
+def _unrecorded(reading: Reading, chain: Chain) -> tuple[Reason, ...]:
+    said = reading.snapshot.said
+    return (
+        *ledger_mismatches(
+            said, chain.stored, votes=chain.votes, evidence=chain.evidence, acceptances=chain.acceptances
+        ),
+        *standard_mismatches(said, chain.stored, chain.changes, chain.templates.values()),
+    )
 
 
 def _chain(reading: Reading, stored: StoredRelease, roster: Roster) -> Chain:
     snapshot, digest = reading.snapshot, stored.digest
     manifest = reading.manifests[digest]
     about = {(kind, name) for kind, names in subjects_of(stored).items() for name in names}
+    changes = tuple(one for one in snapshot.standards if one.release == digest)
     rejections = snapshot.rejections.get(stored.parts_digest, ())
     return Chain(
         reading=reading,
@@ -168,7 +175,8 @@ def _chain(reading: Reading, stored: StoredRelease, roster: Roster) -> Chain:
             (gate, attempt): seats for (release, gate, attempt), seats in snapshot.recused.items() if release == digest
         },
         emergencies=tuple(one for one in snapshot.emergencies if one.release == digest),
-        changes=tuple(one for one in snapshot.standards if one.release == digest),
+        changes=changes,
+        templates={one.template: snapshot.templates[one.template] for one in changes},
     )
 
 
@@ -196,14 +204,3 @@ def _source_tree(stored: StoredRelease) -> str | None:
     source = seal.get("source") if isinstance(seal, Mapping) else None
     tree = source.get("tree") if isinstance(source, Mapping) else None
     return tree if isinstance(tree, str) and tree else None
-
-
-def _roster(reading: Reading) -> Roster:
-    workspace = reading.instance.workspace
-    return Roster(
-        version=seen_roster(workspace).digest,
-        tenures=reading.snapshot.tenures,
-        seats=tuple(SeatAt(role=seat.role, holder=seat.holder, alternates=seat.alternates) for seat in workspace.seats),
-        reports_to={one.id: one.reports_to for one in workspace.people.values() if one.reports_to is not None},
-        delegations=reading.snapshot.delegations,
-    )

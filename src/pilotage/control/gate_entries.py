@@ -7,8 +7,10 @@ from datetime import UTC
 
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
+from pilotage.core.ids import WorkflowName
 from pilotage.evidence.records import Evidence
 from pilotage.gate.records import RiskAcceptance, Vote
+from pilotage.gate.standard import StandardChange, StandardTemplate, TemplateVote
 
 
 def vote_data(vote: Vote) -> dict[str, Json]:
@@ -53,6 +55,26 @@ def risk_data(risk: RiskAcceptance) -> dict[str, Json]:
         "expires": risk.expires.astimezone(UTC).isoformat(),
         "approvers": len(risk.approvers),
     }
+
+
+def template_data(one: StandardTemplate) -> dict[str, Json]:
+    """Return what the entry of a proposed template says; reason and proposer are opened apart."""
+    return {
+        "workflow": one.workflow,
+        "parts": list(one.parts),
+        "max_share_ppm": round(one.max_share * 1_000_000),
+        "max_documents": one.max_documents,
+    }
+
+
+def template_vote_data(template: str, vote: TemplateVote) -> dict[str, Json]:
+    """Return what the entry of a vote about a template says; person and comment are opened apart."""
+    return {"template": template, "role": vote.role.value, "decision": vote.decision.value}
+
+
+def change_data(one: StandardChange, workflow: WorkflowName) -> dict[str, Json]:
+    """Return what the entry of a standard change says; who declared it is opened apart."""
+    return {"release": one.release, "workflow": workflow, "template": one.template}
 
 
 def fixed(claims: Mapping[str, float]) -> dict[str, Json]:

@@ -18,6 +18,7 @@ from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest, digest_of_json
 from pilotage.core.remembered import remembered
 from pilotage.gate.binding import policy_digest
+from pilotage.gate.records import Delegation, Roster, SeatAt, Tenure
 from pilotage.ledger.entry import EntryKind
 from pilotage.store.gate_people import knows, see_policy, see_roster
 from pilotage.workspace.gate import Gate
@@ -55,6 +56,17 @@ def seen_roster(workspace: Workspace) -> SeenRoster:
         ],
     }
     return SeenRoster(digest=digest_of_json(body), body=body)
+
+
+def roster_of(workspace: Workspace, tenures: tuple[Tenure, ...], delegations: tuple[Delegation, ...]) -> Roster:
+    """Return the declared roster with what is stored of it: who held what since when, and who stands in for whom."""
+    return Roster(
+        version=seen_roster(workspace).digest,
+        tenures=tenures,
+        seats=tuple(SeatAt(role=seat.role, holder=seat.holder, alternates=seat.alternates) for seat in workspace.seats),
+        reports_to={one.id: one.reports_to for one in workspace.people.values() if one.reports_to is not None},
+        delegations=delegations,
+    )
 
 
 _rules_of = remembered(policy_digest)

@@ -1,8 +1,8 @@
 """`pilotage gate standard-propose | standard-sign | standard`: small changes that the board approved in advance.
 
-Rule: who edits policy proposes a template, every seat and then the sponsor approve it, none of them its proposer; who
-may promote into staging, and made nothing of the release, declares that it goes by one. Scope is judged here and again
-whenever its gates are decided. Fail mode: a Refusal with every reason; nothing changed.
+Rule: who edits policy proposes a template, every seat and then the sponsor approve it, none of them its proposer or an
+editor of the rules; who may promote into staging, and made nothing of the release, declares that it goes by one. Scope
+is judged here and again whenever its gates are decided. Fail mode: a Refusal with every reason; nothing changed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from pilotage.control.gate_case import open_chain
-from pilotage.control.gate_roster import notice_changes, seen_roster
+from pilotage.control.gate_entries import change_data, template_data, template_vote_data
+from pilotage.control.gate_roster import EDITOR_SPAN, notice_changes, roster_of
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
 from pilotage.control.standard_scope import against_template
@@ -22,9 +23,9 @@ from pilotage.core.clock import to_text
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import PersonId, WorkflowName, new_ulid
 from pilotage.core.reason import Reason, Refusal
-from pilotage.gate.eligibility import MIN_COMMENT, login_problem
+from pilotage.gate.eligibility import MIN_COMMENT, editor_problem, login_problem
 from pilotage.gate.emergency import person_problems
-from pilotage.gate.records import Login, Roster, SeatAt
+from pilotage.gate.records import Login, Roster
 from pilotage.gate.standard import (
     DEFAULT_PARTS,
     MAX_DOCUMENTS,
@@ -44,7 +45,7 @@ from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.identity.roles import Action, may, parse_role
 from pilotage.ledger.entry import EntryKind
 from pilotage.space.settings import Tier
-from pilotage.store.gate_people import tenures
+from pilotage.store.gate_people import delegations, editors, tenures
 from pilotage.store.releases import named_release
 from pilotage.store.standards import (
     add_change,
@@ -142,13 +143,7 @@ def propose_template(
             proposed_at=now,
         )
         add_template(connection, one)
-        data: dict[str, Json] = {
-            "workflow": workflow,
-            "parts": list(parts),
-            "max_share_ppm": round(request.max_share * 1_000_000),
-            "max_documents": request.max_documents,
-        }
-        opened = {"reason": one.reason}
+        data, opened = template_data(one), {"reason": one.reason, "person": one.proposed_by}
         record(
             connection, EntryKind.GATE_STANDARD_PROPOSED, actor=actor, at=now, subject=one.id, data=data, opened=opened
         )
@@ -173,14 +168,15 @@ def sign_template(instance: Instance, *, actor: Principal, name: str, ballot: Te
         vote = TemplateVote(
             id=new_ulid(now), person=PersonId(str(actor.person or actor.id)), role=role, decision=decision, at=now
         )
-        reasons = _vote_reasons(
-            instance, actor, one, vote, ballot, approver_problem(vote.person, role, gate, roster, now)
+        about = (
+            approver_problem(vote.person, role, gate, roster, now),
+            editor_problem(vote.person, editors(connection, since=now - EDITOR_SPAN), now),
         )
+        reasons = _vote_reasons(instance, actor, one, vote, ballot, about)
         if reasons:
             return Refusal(reasons=reasons)
         add_template_vote(connection, one.id, vote)
-        data: dict[str, Json] = {"template": one.id, "role": role.value, "decision": decision.value}
-        opened = {"comment": ballot.comment.strip(), "person": vote.person}
+        data, opened = template_vote_data(one.id, vote), {"comment": ballot.comment.strip(), "person": vote.person}
         record(
             connection, EntryKind.GATE_STANDARD_SIGNED, actor=actor, at=now, subject=vote.id, data=data, opened=opened
         )
@@ -196,13 +192,12 @@ def _vote_reasons(
     one: StandardTemplate,
     vote: TemplateVote,
     ballot: TemplateBallot,
-    standing: Reason | None,
+    about: tuple[Reason | None, ...],
 ) -> tuple[Reason, ...]:
     found = list(_not_a_person(actor))
     refusal = may(actor.roles, Action.VOTE, within="cab")
     found += [] if refusal is None else refusal.reasons
-    if standing is not None:
-        found.append(standing)
+    found += [one for one in about if one is not None]
     if vote.person == one.proposed_by:
         text = f"{vote.person} proposed this template. Somebody else must approve it."
         found.append(Reason(code="SOD_CONFLICT", text=text, where="proposer"))
@@ -249,8 +244,16 @@ def declare_standard(instance: Instance, *, actor: Principal, release: str, temp
             return Declared(
                 change=changes_of(connection, [stored.digest])[stored.digest][0], until=until, created=False
             )
-        data: dict[str, Json] = {"release": stored.digest, "workflow": stored.workflow, "template": template}
-        record(connection, EntryKind.GATE_STANDARD_DECLARED, actor=actor, at=now, subject=change.id, data=data)
+        data, opened = change_data(change, stored.workflow), {"person": who}
+        record(
+            connection,
+            EntryKind.GATE_STANDARD_DECLARED,
+            actor=actor,
+            at=now,
+            subject=change.id,
+            data=data,
+            opened=opened,
+        )
         return Declared(change=change, until=until)
 
 
@@ -272,11 +275,7 @@ def _board(instance: Instance) -> Gate:
 
 
 def _roster(connection: Connection, instance: Instance) -> Roster:
-    return Roster(
-        version=seen_roster(instance.workspace).digest,
-        tenures=tenures(connection),
-        seats=tuple(SeatAt(role=one.role, holder=one.holder) for one in instance.workspace.seats),
-    )
+    return roster_of(instance.workspace, tenures(connection), delegations(connection))
 
 
 def _not_a_person(actor: Principal) -> tuple[Reason, ...]:

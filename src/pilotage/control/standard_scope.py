@@ -1,7 +1,8 @@
 """Whether a release may go by a template now: how it differs from the one before, and what our own runs found.
 
-Rule: asked anew whenever its gates are decided, so that a permission widened or a leak found later ends it. Fail mode:
-what is not known is outside the template, and the gates ask for people again.
+Rule: asked anew whenever its gates are decided, so that a permission widened or a leak found later ends it; a template
+lets nothing by that one of its approvers made or sealed. Fail mode: what is not known is outside the template, and the
+gates ask for people again.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pilotage.core.digest import Digest
 from pilotage.core.reason import Reason
 from pilotage.evidence.fresh import age_of, window_of
 from pilotage.evidence.records import EvidenceState
+from pilotage.gate.eligibility import maker_problem
 from pilotage.gate.standard import Moved, Standing, approval_of, board_gate, scope_problems
 from pilotage.release.diff import Flag
 from pilotage.release.manifest import PartKind, read_manifest
@@ -36,7 +38,7 @@ def standing_of(chain: Chain) -> Standing | None:
 
 def against_template(chain: Chain, name: str) -> tuple[Reason, ...]:
     """Return everything that stands between a release and a template; nothing means it may go by it."""
-    template = find_template(chain.connection, name)
+    template = chain.templates.get(name) or find_template(chain.connection, name)
     board = board_gate(chain.instance.workspace.gates.values())
     if template is None or board is None:
         text = f"There is no template {name!r}, or no gate has a board."
@@ -45,7 +47,12 @@ def against_template(chain: Chain, name: str) -> tuple[Reason, ...]:
         text = f"Template {name} is of {template.workflow}, not of {chain.stored.workflow}."
         return (Reason(code="STANDARD_OUT_OF_SCOPE", text=text, where=name),)
     approval = approval_of(template, board, chain.roster, chain.now)
-    return (*approval.missing, *scope_problems(template, moved_since_parent(chain)))
+    made = (maker_problem(person, chain.release) for person in approval.by)
+    return (
+        *approval.missing,
+        *(reason for reason in made if reason is not None),
+        *scope_problems(template, moved_since_parent(chain)),
+    )
 
 
 def moved_since_parent(chain: Chain) -> Moved:

@@ -6,7 +6,7 @@ who maps to nobody makes every separation check inconclusive, so no vote counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from pilotage.core.ids import PersonId
@@ -38,18 +38,31 @@ def author_problem(release: ReleaseFacts) -> Reason | None:
 
 def separation_problem(person: PersonId, given: GateInput, now: datetime, current: Iterable[Evidence]) -> Reason | None:
     """Return why this person stands too near: author, sealer, source of used claims, or editor of the rules."""
-    unknown = author_problem(given.release)
-    if unknown is not None:
-        return unknown
-    parts = sorted(part for part, people in given.release.authors.items() if person in people)
-    if parts:
-        return _conflict(f"{person} made {', '.join(parts)} of this release.", "author")
-    if person == given.release.sealer:
-        return _conflict(f"{person} sealed this release.", "sealer")
+    made = maker_problem(person, given.release)
+    if made is not None:
+        return made
     used = [item.id for item in current if item.trust is Trust.CLAIMED and item.producer == person]
     if used:
         return _conflict(f"{person} attached {used[0]}, which this gate uses, by word alone.", "evidence")
-    edited = given.facts.editors.get(person)
+    return editor_problem(person, given.facts.editors, now)
+
+
+def maker_problem(person: PersonId, release: ReleaseFacts) -> Reason | None:
+    """Return why this person decides nothing about a release: author of a part, or sealer; or nobody knows."""
+    unknown = author_problem(release)
+    if unknown is not None:
+        return unknown
+    parts = sorted(part for part, people in release.authors.items() if person in people)
+    if parts:
+        return _conflict(f"{person} made {', '.join(parts)} of this release.", "author")
+    if person == release.sealer:
+        return _conflict(f"{person} sealed this release.", "sealer")
+    return None
+
+
+def editor_problem(person: PersonId, editors: Mapping[PersonId, datetime], now: datetime) -> Reason | None:
+    """Return why this person decides nothing for now: they changed the rules or the roster lately."""
+    edited = editors.get(person)
     if edited is not None and now - edited < EDITOR_PERIOD:
         return _conflict(f"{person} changed the rules or the roster on {edited:%Y-%m-%d}.", "policy editor")
     return None

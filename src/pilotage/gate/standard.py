@@ -1,8 +1,8 @@
 """Standard change (gates.md 4.8): a template the board approved once stands in for the sign-offs of small changes.
 
 Rule: pure. The template names the parts that may change and how many documents; every seat approves it and the sponsor
-after them, and it lasts 90 days. It replaces the sign-offs of the board's gate and of the gate into it; all criteria
-and go-live stay. Fail mode: what is not known of a release is outside every template.
+after them, and each approval lasts 90 days. It replaces the sign-offs of the board's gate and of the gate into it; all
+criteria and go-live stay. Fail mode: what is not known of a release is outside every template.
 """
 
 from __future__ import annotations
@@ -83,10 +83,11 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
-    """Where a template stands. `until` None: not approved; `missing` says what of it is."""
+    """Where a template stands. `until` None: not approved; `missing` says what of it is. `by`: whose votes count."""
 
     until: datetime | None
     missing: tuple[Reason, ...] = ()
+    by: tuple[PersonId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,13 +193,14 @@ def approval_of(template: StandardTemplate, gate: Gate, roster: Roster, now: dat
             order = " after the board" if is_late else ""
             text = f"{role.value} has not approved the template{order}: `pilotage gate standard-sign {template.id}`."
             missing.append(Reason(code="SIGNOFF_SHORT", text=text, where=role.value))
+    by = tuple(sorted(vote.person for vote in given.values()))
     if missing:
-        return Approval(until=None, missing=tuple(missing))
-    until = max(vote.at for vote in given.values()) + TEMPLATE_SPAN
+        return Approval(until=None, missing=tuple(missing), by=by)
+    until = min(vote.at for vote in given.values()) + TEMPLATE_SPAN  # a vote given anew prolongs no other one
     if now < until:
-        return Approval(until=until)
+        return Approval(until=until, by=by)
     text = f"The board's approval of template {template.id} ended {until:%Y-%m-%d}. Propose it anew."
-    return Approval(until=None, missing=(Reason(code="GATE_EXPIRED", text=text, where=template.id),))
+    return Approval(until=None, missing=(Reason(code="GATE_EXPIRED", text=text, where=template.id),), by=by)
 
 
 def _standing(votes: Iterable[TemplateVote]) -> tuple[TemplateVote, ...]:

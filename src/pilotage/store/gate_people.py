@@ -23,6 +23,7 @@ from pilotage.store.tables.gates import gate_delegation, policy_version, risk_ac
 from pilotage.store.together import Rows, StoredRow
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
+_VERSIONS = (roster_version, policy_version)
 _KNOWN = text(
     "SELECT EXISTS (SELECT 1 FROM roster_version WHERE digest = :roster)"
     " AND EXISTS (SELECT 1 FROM policy_version WHERE digest = :policy)"
@@ -65,6 +66,12 @@ def tenures_from(rosters: Rows) -> tuple[Tenure, ...]:
             running[key] = BEGINNING if number == 0 else seen_at
     done += [Tenure(role=role, person=person, since=since) for (role, person), since in running.items()]
     return tuple(sorted(done, key=lambda one: (one.role.value, one.person, one.since)))
+
+
+def editors(connection: Connection, *, since: datetime) -> dict[PersonId, datetime]:
+    """Return who changed roster or policy lately."""
+    queries = (select(table.c.seen_by, table.c.seen_at).order_by(table.c.seen_at) for table in _VERSIONS)
+    return editors_from(*(connection.execute(query).mappings().all() for query in queries), since=since)
 
 
 def editors_from(*versions: Rows, since: datetime) -> dict[PersonId, datetime]:

@@ -1,4 +1,4 @@
-"""What is stored about the gates of some releases: twenty tables in one statement, so on one snapshot.
+"""What is stored about the gates of some releases: two and twenty tables in one statement, so on one snapshot.
 
 Rule: set-wise over releases, the number of statements does not grow with them; nothing is judged here. What rests on
 the traffic stands in `store/gate_traffic.py`. Fail mode: what cannot be read raises, and nothing is decided.
@@ -18,7 +18,7 @@ from pilotage.core.ids import PersonId
 from pilotage.evidence.records import Evidence, SubjectKind
 from pilotage.gate.emergency import Emergency
 from pilotage.gate.records import Delegation, RiskAcceptance, Tenure, Vote
-from pilotage.gate.standard import StandardChange
+from pilotage.gate.standard import StandardChange, StandardTemplate
 from pilotage.identity.roles import Role
 from pilotage.incident.records import UNRESOLVED
 from pilotage.release.authorship import Author, How
@@ -32,7 +32,7 @@ from pilotage.store.incidents import StoredIncident, incident_from
 from pilotage.store.ledger_said import Said, said_from
 from pilotage.store.releases import StoredRelease
 from pilotage.store.routes import Ack, Route, ack_from, route_from
-from pilotage.store.standards import change_from
+from pilotage.store.standards import change_from, templates_from
 from pilotage.store.tables.gates import (
     emergency_change,
     gate_attempt,
@@ -41,6 +41,8 @@ from pilotage.store.tables.gates import (
     risk_acceptance,
     roster_version,
     standard_change,
+    standard_template,
+    standard_vote,
 )
 from pilotage.store.tables.releases import evidence
 from pilotage.store.tables.rollouts import incident
@@ -82,6 +84,10 @@ SELECT CAST(json_build_object(
     WHERE e.release = ANY(:releases)),
   'standards', (SELECT json_agg(c ORDER BY c.declared_at DESC, c.id DESC) FROM standard_change c
     WHERE c.release = ANY(:releases)),
+  'templates', (SELECT json_agg(t ORDER BY t.proposed_at, t.id) FROM standard_template t
+    WHERE t.id IN (SELECT c.template FROM standard_change c WHERE c.release = ANY(:releases))),
+  'template_votes', (SELECT json_agg(v ORDER BY v.at, v.id) FROM standard_vote v
+    WHERE v.template IN (SELECT c.template FROM standard_change c WHERE c.release = ANY(:releases))),
   'said', CASE WHEN :compared THEN (SELECT json_agg(json_build_object('kind', e.kind, 'subject', e.subject,
       'body', CAST(convert_from(e.bytes, 'UTF8') AS json),
       'opened', (SELECT json_object_agg(d.field, d.value) FROM ledger_disclosure d WHERE d.entry = e.id))
@@ -91,6 +97,10 @@ SELECT CAST(json_build_object(
       UNION ALL SELECT r.id FROM risk_acceptance r WHERE r.release = ANY(:releases)
       UNION ALL SELECT x.id FROM evidence x WHERE (x.subject_kind, x.subject)
         IN (SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:subjects AS text[])))
+      UNION ALL SELECT c.id FROM standard_change c WHERE c.release = ANY(:releases)
+      UNION ALL SELECT c.template FROM standard_change c WHERE c.release = ANY(:releases)
+      UNION ALL SELECT v.id FROM standard_vote v
+        WHERE v.template IN (SELECT c.template FROM standard_change c WHERE c.release = ANY(:releases))
       UNION ALL SELECT unnest(CAST(:releases AS text[]))))) END,
   'incidents', (SELECT json_agg(i ORDER BY i.detected_at DESC, i.id DESC) FROM incident i
     WHERE i.workflow = ANY(:workflows) AND i.state = ANY(:unresolved) AND NOT i.is_drill),
@@ -119,7 +129,7 @@ class GateSnapshot:
     """All rows of these releases, typed. Lists are oldest first; `served`, `standards` and `incidents` newest first.
 
     `served`, `routes` and `acks` are by (space, workflow), `recused` by (release, gate, attempt), `stated` by (kind,
-    workflow), `overdue` by corpus. `known` are the roster and policy versions that were seen.
+    workflow), `overdue` by corpus, `templates` by id. `known` are the roster and policy versions that were seen.
     """
 
     authors: Mapping[Digest, tuple[Author, ...]]
@@ -139,6 +149,7 @@ class GateSnapshot:
     acks: Mapping[tuple[str, str], tuple[Ack, ...]]
     emergencies: tuple[Emergency, ...]
     standards: tuple[StandardChange, ...]
+    templates: Mapping[str, StandardTemplate]
     said: Mapping[str, tuple[Said, ...]]
     incidents: tuple[StoredIncident, ...]
     stated: Mapping[tuple[str, str], datetime]
@@ -194,11 +205,18 @@ def read_snapshot(  # noqa: PLR0913 - what is read, about what, and as of when
         emergencies=tuple(emergency_from(row) for row in read.rows("emergencies", of=emergency_change)),
         said=said_from(read.rows("said")),
         standards=tuple(change_from(row) for row in read.rows("standards", of=standard_change)),
+        templates=_templates(read),
         incidents=tuple(incident_from(row) for row in read.rows("incidents", of=incident)),
         stated={(row["kind"], row["workflow"]): row["at"] for row in read.rows("stated", "at")},
         overdue={row["corpus"]: row["number"] for row in read.rows("overdue")},
         parents={Digest(row["digest"]): bytes.fromhex(row["manifest"]) for row in read.rows("parents")},
     )
+
+
+def _templates(read: Together) -> dict[str, StandardTemplate]:
+    """Return the templates that the releases' standard changes name, by id."""
+    rows, votes = read.rows("templates", of=standard_template), read.rows("template_votes", of=standard_vote)
+    return {one.id: one for one in templates_from(rows, votes)}
 
 
 def _authors(rows: Rows, parts: Collection[Digest]) -> dict[Digest, tuple[Author, ...]]:

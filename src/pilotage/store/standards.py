@@ -5,7 +5,7 @@ Rule: rows are written once; the caller owns the transaction. Fail mode: None fo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects.postgresql import insert
@@ -16,12 +16,14 @@ from pilotage.gate.standard import StandardChange, StandardTemplate, TemplateVot
 from pilotage.gate.vocabulary import VoteDecision
 from pilotage.identity.roles import Role
 from pilotage.store.tables.gates import standard_change, standard_template, standard_vote
-from pilotage.store.together import StoredRow
+from pilotage.store.together import Rows, StoredRow
 
 _BY_ITS_GATES = text(
     "SELECT EXISTS (SELECT FROM deployment d JOIN release r ON r.digest = d.release WHERE d.release = :release"
     " AND d.space = ANY(:spaces) AND d.state IN ('active', 'superseded', 'retired')"
-    " AND d.basis IN ('normal', 'standard') AND r.state NOT IN ('quarantined', 'revoked'))"
+    " AND d.basis IN ('normal', 'standard') AND r.state NOT IN ('quarantined', 'revoked')"
+    " AND NOT EXISTS (SELECT FROM space_quarantine q WHERE q.release = d.release AND q.workflow = d.workflow"
+    " AND q.space = d.space AND q.lifted_at IS NULL))"
 )
 
 
@@ -49,7 +51,7 @@ def find_template(connection: Connection, name: str, *, lock: bool = False) -> S
     """Return a template with its votes, its row locked when asked."""
     query = select(standard_template).where(standard_template.c.id == name)
     row = connection.execute(query.with_for_update() if lock else query).mappings().one_or_none()
-    return None if row is None else _template(row, _votes(connection, [name]))
+    return None if row is None else templates_from([row], _votes(connection, [name]))[0]
 
 
 def list_templates(connection: Connection, workflow: str | None = None) -> tuple[StandardTemplate, ...]:
@@ -57,8 +59,7 @@ def list_templates(connection: Connection, workflow: str | None = None) -> tuple
     table = standard_template
     wanted = [] if workflow is None else [table.c.workflow == workflow]
     rows = connection.execute(select(table).where(*wanted).order_by(table.c.proposed_at, table.c.id)).mappings().all()
-    votes = _votes(connection, [row["id"] for row in rows])
-    return tuple(_template(row, votes) for row in rows)
+    return templates_from(rows, _votes(connection, [row["id"] for row in rows]))
 
 
 def changes_of(connection: Connection, releases: Collection[Digest]) -> dict[Digest, tuple[StandardChange, ...]]:
@@ -84,15 +85,25 @@ def change_from(row: StoredRow) -> StandardChange:
 
 
 def came_by_its_gates(connection: Connection, release: Digest, spaces: Collection[SpaceName]) -> bool:
-    """Tell whether a release came into one of these spaces by its gates, and was not withdrawn since."""
+    """Tell whether a release came into one of these spaces by its gates, and was neither withdrawn nor rolled back."""
     return bool(connection.scalar(_BY_ITS_GATES, {"release": release, "spaces": list(spaces)}))
 
 
-def _votes(connection: Connection, templates: Collection[str]) -> dict[str, list[TemplateVote]]:
+def templates_from(rows: Rows, votes: Rows) -> tuple[StandardTemplate, ...]:
+    """Return templates from their rows, with the votes of theirs."""
+    given = _votes_from(votes)
+    return tuple(_template(row, given.get(row["id"], ())) for row in rows)
+
+
+def _votes(connection: Connection, templates: Collection[str]) -> Rows:
     table = standard_vote
-    found: dict[str, list[TemplateVote]] = {}
     query = select(table).where(table.c.template.in_(list(templates))).order_by(table.c.at, table.c.id)
-    for row in connection.execute(query).mappings():
+    return connection.execute(query).mappings().all()
+
+
+def _votes_from(rows: Rows) -> dict[str, list[TemplateVote]]:
+    found: dict[str, list[TemplateVote]] = {}
+    for row in rows:
         vote = TemplateVote(
             id=row["id"],
             person=PersonId(row["person"]),
@@ -104,13 +115,13 @@ def _votes(connection: Connection, templates: Collection[str]) -> dict[str, list
     return found
 
 
-def _template(row: StoredRow, votes: Mapping[str, list[TemplateVote]]) -> StandardTemplate:
+def _template(row: StoredRow, votes: Sequence[TemplateVote]) -> StandardTemplate:
     return StandardTemplate(
         **{
             **row,
             "workflow": WorkflowName(row["workflow"]),
             "parts": tuple(row["parts"]),
             "proposed_by": PersonId(row["proposed_by"]),
-            "votes": tuple(votes.get(row["id"], ())),
+            "votes": tuple(votes),
         }
     )
