@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from tests.console.conftest import Bank, bank
 from tests.control.gate_world import junit
 
@@ -17,9 +18,12 @@ from pilotage.control.flip_traffic import is_quarantined_here
 from pilotage.control.gate_status import gate_status
 from pilotage.control.lift_quarantine import Lifted, LiftRequest, lift_quarantine
 from pilotage.control.second_person import STANDS
+from pilotage.core.digest import Digest
 from pilotage.core.reason import Refusal
 from pilotage.identity.principal import Principal, PrincipalKind, service_principal_id
 from pilotage.identity.roles import Role
+from pilotage.release.manifest import Manifest, read_manifest
+from pilotage.store.releases import add_release, named_release
 
 __all__ = ["bank"]
 pytestmark = pytest.mark.store
@@ -108,6 +112,47 @@ def test_who_made_or_sealed_it_and_services_lift_nothing(held: Bank) -> None:
     assert refused(held, AUTHOR) == {"SOD_CONFLICT"}
     assert refused(held, BUILD) == {"SOD_SERVICE"}
     assert refused(held, OFFICER, reason=" ") == {"REASON_NEEDED"}
+
+
+@pytest.fixture
+def twin(held: Bank) -> Iterator[Digest]:
+    """The same parts, sealed by somebody else over another parent, and quarantined as well."""
+    with held.instance.engine.begin() as connection:
+        stored = named_release(connection, held.release)
+        parts = read_manifest(stored.manifest, digest=stored.digest).parts
+        manifest = Manifest(workflow=stored.workflow, parent=stored.digest, parts=parts)
+        digest, body = manifest.digest, manifest.to_bytes()
+        add_release(connection, replace(stored, digest=digest, parent=stored.digest, manifest=body, sealed_by=OTHER))
+    yield digest
+    with held.instance.engine.begin() as connection:
+        connection.execute(text("DELETE FROM release WHERE digest = :digest"), {"digest": digest})
+
+
+def test_who_sealed_the_same_content_under_another_name_does_not_lift_it(held: Bank, twin: Digest) -> None:
+    assert twin != held.release
+    proof(held)
+    assert refused(held, OTHER) == {"SOD_CONFLICT"}
+    assert [one.code for one in lifted(held, "felix.braun").waits_for] == ["SECOND_PERSON", "LIFTER_NEEDED"]
+
+
+@pytest.mark.parametrize("act", [lift_quarantine, quarantine_release])
+def test_who_changes_several_of_one_content_locks_them_all_in_one_order_first(
+    held: Bank, twin: Digest, act: Callable[..., object]
+) -> None:
+    locked: list[str] = []
+
+    def note(_conn: object, _cursor: object, statement: str, *_rest: object) -> None:
+        if "FROM release" in statement and "FOR UPDATE" in statement:
+            locked.append(statement)
+
+    how = {"request": LiftRequest(reason=" ")} if act is lift_quarantine else {"reason": " "}
+    event.listen(held.instance.engine, "before_cursor_execute", note)
+    try:
+        assert isinstance(act(held.instance, actor=held.person(OFFICER), release=twin, **how), Refusal)
+    finally:
+        event.remove(held.instance.engine, "before_cursor_execute", note)
+    assert [one for one in locked if "parts_digest =" not in one or "ORDER BY" not in one] == []
+    assert len(locked) == 1
 
 
 def test_one_of_the_two_may_quarantine(held: Bank) -> None:

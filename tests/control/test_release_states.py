@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Engine, text
 from tests.control.rollout_world import bank, make_world
 
+from pilotage.control import verify_release as verification
 from pilotage.control.change_release_state import (
     StateChange,
     deprecate_release,
@@ -23,6 +24,7 @@ from pilotage.core.ids import PersonId
 from pilotage.core.reason import Refusal
 from pilotage.identity.roles import Role
 from pilotage.release.seal import ReleaseState
+from pilotage.store.ledger_said import said_about
 from pilotage.store.releases import head_of, withdrawn_as
 from pilotage.store.routes import Route, read_route
 from pilotage.testing.rollouts import EAST, EU, WORKFLOW, RolloutWorld
@@ -185,6 +187,38 @@ def test_a_first_release_that_is_revoked_leaves_a_closed_door(engine: Engine) ->
     done(world, revoke_release, holder(Role.QA_LEAD), only)
     done(world, revoke_release, holder(Role.SECURITY_DIRECTOR), only)
     assert (route(world).stable, route(world).closed) == (None, "not_released")
+
+
+def test_a_revocation_during_a_verification_stays(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    world, _old, new = served(engine)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE release SET signature = 'AAAA' || signature WHERE digest = :r"), {"r": new})
+    recompute = verification._checks
+
+    def revoked_meanwhile(*about: Any) -> Any:
+        found = recompute(*about)
+        done(world, revoke_release, holder(Role.QA_LEAD), new)
+        done(world, revoke_release, holder(Role.SECURITY_DIRECTOR), new)
+        return found
+
+    monkeypatch.setattr(verification, "_checks", revoked_meanwhile)
+    found = verification.verify_release(world.instance, new)
+    assert (found.is_verified, found.quarantined) == (False, False)
+    assert state(engine, new) == "revoked"
+    assert entries(engine, "release.quarantined", new) == 0
+
+
+def test_a_verification_that_quarantines_records_the_state_before(engine: Engine) -> None:
+    world, _old, new = served(engine)
+    done(world, deprecate_release, str(bank().workflows[WORKFLOW].owner), new)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE release SET signature = 'AAAA' || signature WHERE digest = :r"), {"r": new})
+    assert verification.verify_release(world.instance, new).quarantined
+    with engine.connect() as connection:
+        said = said_about(connection, [new])[new][-1]
+    assert (said.kind, said.data["was"], said.data["code"]) == ("release.quarantined", "deprecated", "VERIFY_SIGNATURE")
+    assert verification.verify_release(world.instance, new).quarantined
+    assert entries(engine, "release.quarantined", new) == 1
 
 
 @pytest.mark.parametrize("how", [deprecate_release, quarantine_release, revoke_release])

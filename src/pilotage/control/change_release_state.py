@@ -24,7 +24,7 @@ from pilotage.identity.roles import DERIVED_ROLES, Action, may
 from pilotage.ledger.entry import EntryKind
 from pilotage.release.seal import ReleaseState
 from pilotage.rollout.transitions import Actor
-from pilotage.store.releases import StoredRelease, find_release, named_release, same_content
+from pilotage.store.releases import StoredRelease, find_release, named_release, named_with_same_content
 from pilotage.store.revocations import Asked, ask_revocation, revocation_asked
 from pilotage.store.rollouts import StoredRollout
 
@@ -76,13 +76,13 @@ def deprecate_release(instance: Instance, *, actor: Principal, release: str, rea
 def quarantine_release(instance: Instance, *, actor: Principal, release: str, reason: str) -> StateChange | Refusal:
     """Take it and every release of the same content out of all traffic, until two persons lift it."""
     with instance.engine.begin() as connection:
-        stored = _locked(connection, release)
+        stored, same = named_with_same_content(connection, release)
         against = may(actor.roles, Action.QUARANTINE) or _no_reason(reason) or _final(stored)
         if against is not None:
             return against
         deed = _deed(connection, instance, actor, reason)
         open_ = {ReleaseState.SEALED, ReleaseState.DEPRECATED}
-        others = [one for one in same_content(connection, stored.parts_digest) if one.state in open_]
+        others = [one for one in same if one.state in open_]
         wanted = _wanted(ReleaseState.QUARANTINED, reason, cause="release quarantined")
         left = [moved for one in others for moved in withdraw_release(connection, instance, one, wanted, deed)]
     twins = tuple(one.digest for one in others if one.digest != stored.digest)

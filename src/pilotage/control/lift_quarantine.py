@@ -1,8 +1,8 @@
 """`pilotage release lift`: a quarantine ends by two persons and new evidence (gates.md 1.6).
 
 Of a release and all of the same content, or, with a space, of its rollback there. Rule: one of the two may quarantine,
-neither made or sealed it, and its bytes and signature hold; evidence is new when a build's key or our own run brought
-it after the quarantine began. Its gates decide anew. Fail mode: a Refusal; the first of two only leaves a record.
+neither made it or sealed its content, and its bytes and signature hold; evidence is new when a build's key or our own
+run brought it after the quarantine began. Its gates decide anew. Fail mode: a Refusal; the first only leaves a record.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from pilotage.store.quarantine import (
     lift_asked,
     space_quarantined_at,
 )
-from pilotage.store.releases import StoredRelease, find_release, named_release, same_content, set_state
+from pilotage.store.releases import StoredRelease, named_with_same_content, set_state
 from pilotage.workspace.gate import Trust
 
 """How long the first person's word waits for the second."""
@@ -79,8 +79,7 @@ def lift_quarantine(instance: Instance, *, actor: Principal, release: str, reque
     """Record one person's word, or end the quarantine when it is the second of two."""
     space = _space(instance, request.space)
     with instance.engine.begin() as connection:
-        named = named_release(connection, release)
-        stored = find_release(connection, named.digest, lock=True) or named
+        stored, same = named_with_same_content(connection, release)
         now = instance.clock.now()
         chain = open_chain(connection, instance, stored, now)
         said = said_about(connection, [stored.digest]).get(stored.digest, ())
@@ -91,14 +90,16 @@ def lift_quarantine(instance: Instance, *, actor: Principal, release: str, reque
             return Refusal(reasons=(Reason(code="NOT_QUARANTINED", text=text, where=where),))
         fresh = _fresh(chain, space, since)
         reasons = (
-            *_person(actor, chain),
+            *_person(actor, chain, same),
             *_words(request.reason),
             *_no_evidence(stored, fresh, since),
             *release_problems(connection, instance, stored),
         )
         if reasons:
             return Refusal(reasons=reasons)
-        lift = _Lift(connection=connection, stored=stored, space=space, actor=actor, reason=request.reason, at=now)
+        lift = _Lift(
+            connection=connection, stored=stored, same=same, space=space, actor=actor, reason=request.reason, at=now
+        )
         return lift.run(fresh, since)
 
 
@@ -134,7 +135,7 @@ def _fresh(chain: Chain, space: SpaceName | None, since: datetime) -> tuple[Evid
     )
 
 
-def _person(actor: Principal, chain: Chain) -> tuple[Reason, ...]:
+def _person(actor: Principal, chain: Chain, same: tuple[StoredRelease, ...]) -> tuple[Reason, ...]:
     if actor.kind is not PrincipalKind.PERSON or actor.person is None:
         text = "A service lifts no quarantine; two people do."
         return (Reason(code="SOD_SERVICE", text=text, where=actor.label),)
@@ -145,9 +146,9 @@ def _person(actor: Principal, chain: Chain) -> tuple[Reason, ...]:
     if unknown is not None:
         return (unknown,)
     made = sorted(part for part, people in chain.release.authors.items() if actor.person in people)
-    if made or actor.person == chain.release.sealer:
+    if made or actor.person in {one.sealed_by for one in same}:
         what = f"made {', '.join(made)} of" if made else "sealed"
-        text = f"{actor.person} {what} this release. Two others must lift its quarantine."
+        text = f"{actor.person} {what} this release or one of the same content. Two others must lift its quarantine."
         return (Reason(code="SOD_CONFLICT", text=text, where="author" if made else "sealer"),)
     return ()
 
@@ -174,6 +175,7 @@ class _Lift:
 
     connection: Connection
     stored: StoredRelease
+    same: tuple[StoredRelease, ...]
     space: SpaceName | None
     actor: Principal
     reason: str
@@ -197,11 +199,7 @@ class _Lift:
             end_space_quarantine(self.connection, space, stored.workflow, stored.digest, self.at)
             self._record(EntryKind.RELEASE_RESTORED, stored.digest, names)
             return Lifted(digest=stored.digest, state=stored.state, space=space, evidence=names)
-        restored = {
-            one.digest: self._restore(one, names)
-            for one in same_content(self.connection, stored.parts_digest)
-            if one.state is ReleaseState.QUARANTINED
-        }
+        restored = {one.digest: self._restore(one, names) for one in self.same if one.state is ReleaseState.QUARANTINED}
         twins = tuple(digest for digest in restored if digest != stored.digest)
         return Lifted(
             digest=stored.digest, state=restored[stored.digest], space=None, evidence=names, same_content=twins

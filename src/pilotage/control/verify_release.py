@@ -15,23 +15,23 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import Connection
 
 from pilotage.control.instance import Instance
+from pilotage.control.rollout_moves import Deed
+from pilotage.control.withdraw_release import Withdrawing, record_state
 from pilotage.core.canonical import Json, parse_json
 from pilotage.core.digest import Digest, digest_of
 from pilotage.core.errors import IntegrityError, PilotageError, Unavailable
-from pilotage.core.ids import new_ulid
 from pilotage.core.reason import Reason
-from pilotage.ledger.entry import EntryKind, encode_entry
+from pilotage.ledger.entry import EntryKind
 from pilotage.release.content import files_of, part_value
 from pilotage.release.manifest import PartKind, read_manifest
 from pilotage.release.seal import ReleaseState
-from pilotage.store.ledger_entries import append, entries_of
+from pilotage.store.ledger_entries import entries_of
 from pilotage.store.releases import (
     StoredRelease,
     find_release,
     get_blob,
     named_release,
     part_bodies,
-    set_state,
 )
 
 _ACTOR = "system:release-verify"
@@ -76,10 +76,8 @@ def verify_release(instance: Instance, name: str) -> ReleaseVerification:
         stored = named_release(connection, name)
         checks = _checks(connection, instance, stored)
         failed = [check.reason for check in checks if check.reason is not None]
-        if failed and stored.state in {ReleaseState.SEALED, ReleaseState.DEPRECATED}:
-            _quarantine(connection, instance, stored, failed[0])
-        state = find_release(connection, stored.digest)
-    quarantined = state is not None and state.state is ReleaseState.QUARANTINED
+        state = _quarantined(connection, instance, stored, failed[0]) if failed else stored.state
+    quarantined = state is ReleaseState.QUARANTINED
     return ReleaseVerification(digest=stored.digest, checks=checks, quarantined=quarantined)
 
 
@@ -156,15 +154,12 @@ def _check_ledger(connection: Connection, stored: StoredRelease) -> Reason | Non
     return Reason(code="VERIFY_LEDGER", text=text, where=stored.digest)
 
 
-def _quarantine(connection: Connection, instance: Instance, stored: StoredRelease, why: Reason) -> None:
-    set_state(connection, stored.digest, ReleaseState.QUARANTINED, note=f"{why.code}: {why.text}")
-    now = instance.clock.now()
-    entry = encode_entry(
-        id=new_ulid(now),
-        kind=EntryKind.RELEASE_QUARANTINED,
-        at=now,
-        actor=_ACTOR,
-        subject=stored.digest,
-        data={"code": why.code, "parts_digest": stored.parts_digest},
-    )
-    append(connection, entry)
+def _quarantined(connection: Connection, instance: Instance, stored: StoredRelease, why: Reason) -> ReleaseState:
+    """Quarantine a release that may serve as its row stands now, locked; return its state after that."""
+    now = find_release(connection, stored.digest, lock=True) or stored
+    if now.state not in {ReleaseState.SEALED, ReleaseState.DEPRECATED}:
+        return now.state
+    note = f"{why.code}: {why.text}"
+    wanted = Withdrawing(state=ReleaseState.QUARANTINED, cause="release altered", note=note, data={"code": why.code})
+    record_state(connection, now, wanted, Deed(actor=_ACTOR, at=instance.clock.now()))
+    return ReleaseState.QUARANTINED

@@ -166,6 +166,16 @@ def same_content(connection: Connection, parts_digest: Digest) -> tuple[StoredRe
     return tuple(_stored(row) for row in connection.execute(query.with_for_update()).mappings())
 
 
+def named_with_same_content(connection: Connection, name: str) -> tuple[StoredRelease, tuple[StoredRelease, ...]]:
+    """Return a named release and every one of its content, itself included, all locked in their one order.
+
+    Who changes the state of one and then of the others starts here: a lock on the named one first would wait in a ring.
+    """
+    named = named_release(connection, name)
+    same = same_content(connection, named.parts_digest)
+    return next((one for one in same if one.digest == named.digest), named), same
+
+
 def prompt_parts(connection: Connection) -> Iterator[tuple[Digest, str]]:
     """Yield every prompt a release was ever sealed with, once, by the digest of its part."""
     query = select(part.c.digest, part.c.body).where(part.c.kind == str(PartKind.PROMPT)).order_by(part.c.digest)
