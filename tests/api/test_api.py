@@ -130,6 +130,7 @@ def test_the_wrong_role_is_refused_with_the_roles_that_may(bank: Bank, api: Api)
         ("POST", "/api/v1/releases", b'{"workflow": "policy-assistant", "state": "sealed"}', 422, "FIELD_COMPUTED"),
         ("GET", "/api/v1/nothing", b"", 404, "openapi.json"),
         ("POST", "/api/v1/rollouts/none/pause", b"{}", 404, "rollout"),
+        ("POST", "/api/v1/cab-sessions", b'{"starts_at": "2026-11-26T14:00:00"}', 422, "timezone"),
     ],
 )
 def test_a_mistake_is_answered_with_what_to_write(  # noqa: PLR0917 - the columns of the table

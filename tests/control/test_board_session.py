@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Any
+import unicodedata
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import Engine, text
@@ -14,12 +16,15 @@ from pilotage.control.close_session import close_session
 from pilotage.control.session_questions import answer_question, ask_question
 from pilotage.control.sign_gate import Signed
 from pilotage.control.view_session import list_sessions, session_minutes, view_session
+from pilotage.core.clock import to_text
 from pilotage.core.digest import digest_of_json
 from pilotage.core.errors import IntegrityError, NotFound, UsageError
 from pilotage.gate.session import Question, Session
+from pilotage.identity.principal import PrincipalKind
 from pilotage.identity.roles import Role
 from pilotage.ledger.entry import decode_entry
 from pilotage.store.ledger_entries import entries_of
+from pilotage.store.ledger_said import said_about
 
 pytestmark = pytest.mark.store
 CHAIR, RISK = SEATS[0], SEATS[3]
@@ -155,14 +160,108 @@ def test_questions_have_words_a_release_of_the_agenda_and_a_person(world: GateWo
         answer_question(world.instance, actor=world.person(RISK), text="So.", session=session.id, question="none")
 
 
-def test_a_session_is_closed_after_it_began_by_a_member_of_the_board(world: GateWorld) -> None:
-    session = call(world, starts_at=world.inner.clock.now() + timedelta(hours=2))
-    assert codes(close_session(world.instance, actor=world.person(CHAIR), session=session.id)) == {"SESSION_NOT_BEGUN"}
-    world.inner.clock.advance(timedelta(hours=2))
+def test_a_session_is_closed_by_a_member_of_the_board_early_too_and_its_minutes_say_when(world: GateWorld) -> None:
+    begins = world.inner.clock.now() + timedelta(hours=2)
+    session = call(world, starts_at=begins)
     assert codes(close_session(world.instance, actor=world.person(PROMOTER), session=session.id)) == {"NOT_PERMITTED"}
-    done = close_session(world.instance, actor=world.person(CHAIR), session=session.id, note="All heard.")
+    done = close_session(world.instance, actor=world.person(CHAIR), session=session.id, note="Called by mistake.")
     assert isinstance(done, Session)
     assert done.closed_by == CHAIR
+    kept = session_minutes(world.instance, session.id)
+    assert (kept["starts_at"], kept["closed_at"]) == (to_text(begins), to_text(world.inner.clock.now()))
+    assert [one.release for one in call(world).agenda] == [world.release]
+
+
+def test_a_session_is_called_at_most_a_year_ahead_and_told_in_utc(world: GateWorld) -> None:
+    actor, now = world.person(CHAIR), world.inner.clock.now()
+    last = datetime.max.replace(tzinfo=timezone(timedelta(hours=-14)))
+    for begins in (now + timedelta(days=367), last):
+        with pytest.raises(UsageError, match="366 days ahead"):
+            call_session(world.instance, actor=actor, starts_at=begins)
+    with pytest.raises(UsageError, match="has passed"):
+        call_session(world.instance, actor=actor, starts_at=datetime.min.replace(tzinfo=UTC))
+    assert list_sessions(world.instance).sessions == ()
+    session = call(world, starts_at=(now + timedelta(days=1)).astimezone(timezone(timedelta(hours=5))))
+    assert session.starts_at.utcoffset() == timedelta(0)
+    assert list_sessions(world.instance).sessions == (session,)
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [(PrincipalKind.SERVICE, "SOD_SERVICE"), (PrincipalKind.PERSON, "SOD_CONFLICT")]
+)
+def test_who_is_no_declared_person_asks_answers_and_closes_nothing(
+    world: GateWorld, kind: PrincipalKind, code: str
+) -> None:
+    session, nobody = call(world), replace(world.person(CHAIR), kind=kind, person=None)
+    asked = ask_question(
+        world.instance, actor=world.person(RISK), session=session.id, release=world.release, text="Why?"
+    )
+    assert isinstance(asked, Question)
+    before = world.rows()
+    for done in (
+        ask_question(world.instance, actor=nobody, session=session.id, release=world.release, text="Why?"),
+        answer_question(world.instance, actor=nobody, session=session.id, question=asked.id, text="So."),
+        close_session(world.instance, actor=nobody, session=session.id),
+    ):
+        assert codes(done) == {code}
+    assert world.rows() == before
+
+
+APART = "Die Pru\u0308fung  steht\u200b aus."
+TOGETHER = "Die Pr\u00fcfung steht aus."
+
+
+def test_letters_written_apart_keep_no_session_open_and_stand_as_the_ledger_has_them(world: GateWorld) -> None:
+    session = call(world)
+    where = {"session": session.id, "release": world.release}
+    asked = ask_question(world.instance, actor=world.person(RISK), text=APART, **where)
+    assert isinstance(asked, Question)
+    told = {"session": session.id, "question": asked.id}
+    done = answer_question(world.instance, actor=world.person(AUTHOR), text=APART, **told)
+    assert isinstance(done, Question)
+    signed = world.sign(SEATS[1], "cab", SEAT_ROLES[1], "reject", comment=APART)
+    assert isinstance(signed, Signed)
+    assert (asked.text, done.answer, signed.vote.comment) == (TOGETHER, TOGETHER, TOGETHER)
+    ended = close_session(world.instance, actor=world.person(CHAIR), session=session.id, note=APART)
+    assert isinstance(ended, Session)
+    kept: Any = session_minutes(world.instance, session.id)
+    assert kept["note"] == TOGETHER
+    assert [row["comment"] for row in kept["items"][0]["dissent"]] == [TOGETHER]
+    with world.inner.engine.begin() as connection:
+        said = said_about(connection, [session.id, asked.id, signed.vote.id])
+    opened = {word for entries in said.values() for one in entries for word in one.opened.values()}
+    assert opened >= {TOGETHER}
+    assert APART not in opened
+
+
+def test_words_stored_apart_before_keep_no_session_open(world: GateWorld) -> None:
+    session = call(world)
+    asked = ask_question(
+        world.instance, actor=world.person(RISK), text="Who?", session=session.id, release=world.release
+    )
+    assert isinstance(asked, Question)
+    assert isinstance(world.sign(SEATS[1], "cab", SEAT_ROLES[1], "reject"), Signed)
+    with world.inner.engine.begin() as connection:
+        for row in ("board_question SET text =", "board_question SET answer =", "gate_vote SET comment ="):
+            connection.execute(text(f"UPDATE {row} :words"), {"words": APART})
+    assert isinstance(close_session(world.instance, actor=world.person(CHAIR), session=session.id), Session)
+    (item,) = cast("Any", session_minutes(world.instance, session.id))["items"]
+    assert item["questions"][0]["question"] == unicodedata.normalize("NFC", APART)
+
+
+def test_minutes_of_a_row_edited_in_the_database_say_so(world: GateWorld) -> None:
+    for name, role in zip(SEATS, SEAT_ROLES, strict=True):
+        assert isinstance(world.sign(name, "cab", role), Signed)
+    session = call(world)
+    with world.inner.engine.begin() as connection:
+        edit = "UPDATE gate_vote SET person = 'maria.chen' WHERE role = 'it-director'"
+        assert connection.execute(text(edit)).rowcount == 1
+    seen = view_session(world.instance, actor=world.person(CHAIR), session=session.id).items[0]
+    assert "LEDGER_MISMATCH" in {reason.code for reason in seen.report.reasons}
+    assert isinstance(close_session(world.instance, actor=world.person(CHAIR), session=session.id), Session)
+    (item,) = cast("Any", session_minutes(world.instance, session.id))["items"]
+    assert item["result"] == "blocked"
+    assert [one for one in item["reasons"] if "the ledger recorded" in one]
 
 
 def test_minutes_are_recorded_once_with_their_digest_and_never_change(world: GateWorld) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 from tests.control.gate_world import (
+    CAB,
     DAY,
     PROMOTER,
     SEAT_ROLES,
@@ -43,6 +45,7 @@ from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.release.authorship import UNKNOWN
 from pilotage.store.ledger_entries import append
 from pilotage.testing.rollouts import EAST, WORKFLOW
+from pilotage.workspace.gate import Board, BoardRule
 
 pytestmark = pytest.mark.store
 ADMIN = "kwame.asante"
@@ -305,6 +308,15 @@ def test_who_changed_the_rules_lately_approves_no_template(world: GateWorld) -> 
     assert isinstance(say(world, template, SEATS[1], SEAT_ROLES[1]), Proposed)
 
 
+def test_a_seat_of_a_board_under_another_name_signs_as_it_votes_there(world: GateWorld) -> None:
+    seats = (Role.QA_LEAD, *SEAT_ROLES[1:])
+    half = replace(CAB.pre, board=Board(seats=seats, rule=BoardRule.UNANIMOUS_OR_RISK_ACCEPTED, quorum=4))
+    world.declare(gates={"change-board": replace(CAB, name="change-board", pre=half)})
+    template, (lead,) = proposed(world), world.workspace.roster[Role.QA_LEAD]
+    assert isinstance(say(world, template, lead, Role.QA_LEAD), Proposed)
+    assert "NOT_PERMITTED" in refused(world, lambda: say(world, template, "maria.chen", Role.QA_LEAD))
+
+
 def test_an_approval_of_ninety_days_ends(world: GateWorld) -> None:
     template = approved(world)
     fits(world)
@@ -331,6 +343,13 @@ def test_who_promotes_declares_it_and_nobody_else(world: GateWorld, who: str | P
     template = approved(world)
     fits(world)
     assert code in refused(world, lambda: declare(world, template, who))
+
+
+def test_an_account_of_no_declared_person_declares_nothing(world: GateWorld) -> None:
+    template = approved(world)
+    fits(world)
+    who = replace(world.person(PROMOTER), person=None)
+    assert refused(world, lambda: declare(world, template, who)) == {"SOD_CONFLICT"}
 
 
 def test_an_author_does_not_declare_the_own_work_a_standard_change(world: GateWorld) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -29,7 +29,7 @@ from pilotage.identity.roles import Action, Role, may
 from pilotage.ledger.entry import EntryKind
 from pilotage.release.seal import ReleaseState
 from pilotage.rollout.transitions import Notify
-from pilotage.store.board_sessions import add_item, add_session, lock_session, open_session_with
+from pilotage.store.board_sessions import add_item, add_session, find_session, lock_session, open_session_with
 from pilotage.store.releases import StoredRelease, named_release
 from pilotage.workspace.gate import Board
 
@@ -37,6 +37,8 @@ MOST_ITEMS = 20
 """Releases a session takes: more are not read before they are decided."""
 
 _GRACE = timedelta(minutes=5)
+_AHEAD = timedelta(days=366)
+"""How far ahead a session may be called: whoever means a later one mistyped the year."""
 
 
 def call_session(
@@ -54,10 +56,7 @@ def call_session(
         return refusal
     with instance.engine.begin() as connection:
         now = instance.clock.now()
-        begins = starts_at or now
-        if begins < now - _GRACE:
-            text = f"{begins:%Y-%m-%d %H:%M} UTC has passed."
-            raise UsageError("SESSION_PAST", text, hint="Write a time to come, or none to begin now.")
+        begins = _begins(starts_at, now)
         session = Session(id=new_ulid(now), gate=gate, starts_at=begins, called_by=_who(actor), called_at=now)
         add_session(connection, session)
         data: dict[str, Json] = {"gate": gate, "starts_at": to_text(begins), "releases": len(releases)}
@@ -76,11 +75,24 @@ def call_session(
     return session
 
 
+def _begins(starts_at: datetime | None, now: datetime) -> datetime:
+    if starts_at is None:
+        return now
+    if not now - _GRACE <= starts_at <= now + _AHEAD:
+        has_passed = starts_at < now
+        what = "has passed" if has_passed else f"is more than {_AHEAD.days} days ahead"
+        hint = "Write a time to come, or none to begin now." if has_passed else "Look at the year."
+        raise UsageError(
+            "SESSION_PAST" if has_passed else "SESSION_FAR", f"{starts_at:%Y-%m-%d %H:%M} {what}.", hint=hint
+        )
+    return starts_at.astimezone(UTC)
+
+
 def submit_release(instance: Instance, *, actor: Principal, session: str, release: str) -> Session | Refusal:
     """Put a release at the end of a session's agenda."""
     with instance.engine.begin() as connection:
         now = instance.clock.now()
-        found = locked(connection, session)
+        found = known_session(connection, session, lock=True)
         refusal = may_prepare(actor.roles, found.gate)
         if refusal is not None:
             return refusal
@@ -106,9 +118,9 @@ def board_of(instance: Instance, gate: str) -> Board:
     return found.pre.board
 
 
-def locked(connection: Connection, name: str) -> Session:
-    """Return a session to change; raise NotFound."""
-    found = lock_session(connection, name)
+def known_session(connection: Connection, name: str, *, lock: bool = False) -> Session:
+    """Return a session, its row locked to change it; raise NotFound."""
+    found = lock_session(connection, name) if lock else find_session(connection, name)
     if found is None:
         raise NotFound("SESSION_UNKNOWN", f"There is no session {name[:80]!r}.", hint="See `pilotage cab sessions`.")
     return found

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pilotage.control.call_session import closed, locked
+from pilotage.control.call_session import closed, known_session
+from pilotage.control.declared_person import person_problem
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
 from pilotage.control.sign_gate import vote_refusal
 from pilotage.control.view_session import gathered
 from pilotage.core.canonical import Json
-from pilotage.core.clock import to_text
 from pilotage.core.digest import digest_of_json
 from pilotage.core.errors import UsageError
 from pilotage.core.ids import PersonId
-from pilotage.core.reason import Reason, Refusal
+from pilotage.core.reason import Refusal
+from pilotage.corpus.text import normalise_line
 from pilotage.gate.minutes import Closing
-from pilotage.gate.session import Session, SessionState
-from pilotage.identity.principal import Principal, PrincipalKind
+from pilotage.gate.session import Session
+from pilotage.identity.principal import Principal
 from pilotage.ledger.entry import EntryKind
 from pilotage.store import board_sessions
 
@@ -30,25 +31,21 @@ MOST_CHARACTERS = 4_000
 
 def close_session(instance: Instance, *, actor: Principal, session: str, note: str = "") -> Session | Refusal:
     """Close a session; its minutes are what `cab minutes` shows from then on."""
-    words = note.strip()
+    words = normalise_line(note)
     if len(words) > MOST_CHARACTERS:
         message = f"The note has {len(words):,} characters; at most {MOST_CHARACTERS:,} are taken."
         raise UsageError("TEXT_TOO_LONG", message, hint="Shorten it.")
     with instance.engine.begin() as connection:
         now = instance.clock.now()
-        found = locked(connection, session)
-        if actor.kind is not PrincipalKind.PERSON or actor.person is None:
-            text = "A service closes no session; a member of the board does."
-            return Refusal(reasons=(Reason(code="SOD_SERVICE", text=text, where=actor.label),))
+        found = known_session(connection, session, lock=True)
+        nobody = person_problem(actor, "closes a session")
+        if nobody is not None:
+            return Refusal(reasons=(nobody,))
         refusal = vote_refusal(actor.roles, found.gate)
         if refusal is not None:
             return refusal
         if found.closed_at is not None:
             return Refusal(reasons=(closed(found),))
-        if found.state(now) is SessionState.CALLED:
-            text = f"Session {found.id} begins at {found.starts_at:%Y-%m-%d %H:%M} UTC; close it after that."
-            limit = to_text(found.starts_at)
-            return Refusal(reasons=(Reason(code="SESSION_NOT_BEGUN", text=text, where=found.id, limit=limit),))
         who = PersonId(str(actor.person))
         closing = Closing(by=who, at=now, note=words)
         minutes = gathered(connection, instance, found, now, closing=closing)

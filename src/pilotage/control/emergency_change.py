@@ -14,6 +14,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from pilotage.control.declared_person import person_problem
 from pilotage.control.gate_case import open_chain
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
@@ -24,7 +25,7 @@ from pilotage.core.ids import PersonId, SpaceName, new_ulid
 from pilotage.core.reason import Reason, Refusal
 from pilotage.gate.emergency import EMERGENCY_SPAN, Emergency, history_problems, person_problems
 from pilotage.gate.records import ReleaseFacts
-from pilotage.identity.principal import Principal, PrincipalKind
+from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, Role, grant_for, may
 from pilotage.incident.records import UNRESOLVED
 from pilotage.ledger.entry import EntryKind
@@ -113,12 +114,12 @@ def _waiting(
 
 
 def _person(actor: Principal, facts: ReleaseFacts, waiting: Emergency | None) -> tuple[Reason, ...]:
-    if actor.kind is not PrincipalKind.PERSON or actor.person is None:
-        text = "A service never opens or confirms an emergency; two people do."
-        return (Reason(code="SOD_SERVICE", text=text, where=actor.label),)
+    nobody = person_problem(actor, "opens or confirms an emergency")
+    if nobody is not None:
+        return (nobody,)
     action = Action.START_EMERGENCY if waiting is None else Action.CONFIRM_EMERGENCY
     refusal = may(actor.roles, action)
-    problems = person_problems(actor.person, facts)
+    problems = person_problems(PersonId(str(actor.person)), facts)
     return problems if refusal is None else (*refusal.reasons, *problems)
 
 

@@ -11,11 +11,12 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from pilotage.control.declared_person import person_problem
 from pilotage.control.instance import Instance
 from pilotage.core.ids import WorkflowName
 from pilotage.core.reason import Reason, Refusal
 from pilotage.evaluation.candidate import Candidate
-from pilotage.identity.principal import Principal, PrincipalKind, local_principal_id
+from pilotage.identity.principal import Principal, local_principal_id
 from pilotage.identity.roles import Action, may
 from pilotage.release.authorship import persons
 from pilotage.release.manifest import PartKind, read_manifest
@@ -27,13 +28,8 @@ UNKNOWN_AUTHOR: Final = "unknown"
 
 def undeclared(actor: Principal) -> Refusal | None:
     """Refuse an account that belongs to no declared person: nobody could tell what else they did under another."""
-    if actor.kind is not PrincipalKind.PERSON:
-        text = "Only people bring and decide cases; a service does neither."
-        return Refusal(reasons=(Reason(code="SOD_SERVICE", text=text, where=actor.label),))
-    if actor.person is None:
-        text = "Your account belongs to no declared person. Have it added to your accounts in pilotage.yaml."
-        return Refusal(reasons=(Reason(code="SOD_CONFLICT", text=text, where=actor.label),))
-    return None
+    problem = person_problem(actor, "brings or decides a case")
+    return None if problem is None else Refusal(reasons=(problem,))
 
 
 def may_decide(

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from pilotage.control.declared_person import person_problem
 from pilotage.control.gate_case import Chain, open_chain
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
@@ -24,7 +25,7 @@ from pilotage.core.ids import PersonId, SpaceName
 from pilotage.core.reason import Reason, Refusal
 from pilotage.evidence.records import Evidence, EvidenceState, SubjectKind
 from pilotage.gate.eligibility import author_problem
-from pilotage.identity.principal import Principal, PrincipalKind
+from pilotage.identity.principal import Principal
 from pilotage.identity.roles import DERIVED_ROLES, Action, may
 from pilotage.ledger.entry import EntryKind
 from pilotage.release.seal import ReleaseState
@@ -136,9 +137,9 @@ def _fresh(chain: Chain, space: SpaceName | None, since: datetime) -> tuple[Evid
 
 
 def _person(actor: Principal, chain: Chain, same: tuple[StoredRelease, ...]) -> tuple[Reason, ...]:
-    if actor.kind is not PrincipalKind.PERSON or actor.person is None:
-        text = "A service lifts no quarantine; two people do."
-        return (Reason(code="SOD_SERVICE", text=text, where=actor.label),)
+    nobody = person_problem(actor, "lifts a quarantine")
+    if nobody is not None:
+        return (nobody,)
     if not actor.roles - DERIVED_ROLES:
         text = f"Lifting a quarantine takes two persons who hold roles; {actor.label} holds none."
         return (Reason(code="NOT_PERMITTED", text=text),)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pilotage.control.call_session import closed, locked
+from pilotage.control.call_session import closed, known_session
+from pilotage.control.declared_person import person_problem
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
 from pilotage.control.sign_gate import vote_refusal
@@ -16,8 +17,9 @@ from pilotage.core.canonical import Json
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import PersonId, new_ulid
 from pilotage.core.reason import Reason, Refusal
+from pilotage.corpus.text import normalise_line
 from pilotage.gate.session import Question
-from pilotage.identity.principal import Principal, PrincipalKind
+from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, Role, may
 from pilotage.ledger.entry import EntryKind
 from pilotage.store.board_sessions import add_question, save_answer
@@ -31,8 +33,8 @@ def ask_question(instance: Instance, *, actor: Principal, session: str, release:
     words = _words(text, "question")
     with instance.engine.begin() as connection:
         now = instance.clock.now()
-        found = locked(connection, session)
-        refusal = _service(actor) or vote_refusal(actor.roles, found.gate)
+        found = known_session(connection, session, lock=True)
+        refusal = _nobody(actor) or vote_refusal(actor.roles, found.gate)
         if refusal is not None:
             return refusal
         stored = named_release(connection, release)
@@ -57,8 +59,8 @@ def answer_question(
     words = _words(text, "answer")
     with instance.engine.begin() as connection:
         now = instance.clock.now()
-        found = locked(connection, session)
-        refusal = _service(actor) or may_answer(actor.roles, found.gate)
+        found = known_session(connection, session, lock=True)
+        refusal = _nobody(actor) or may_answer(actor.roles, found.gate)
         if refusal is not None:
             return refusal
         one = next((one for one in found.questions if one.id == question), None)
@@ -84,15 +86,13 @@ def may_answer(roles: frozenset[Role], gate: str) -> Refusal | None:
     return None if None in refusals else refusals[0]
 
 
-def _service(actor: Principal) -> Refusal | None:
-    if actor.kind is PrincipalKind.PERSON and actor.person is not None:
-        return None
-    text = "A service asks and answers nothing before a board; people do."
-    return Refusal(reasons=(Reason(code="SOD_SERVICE", text=text, where=actor.label),))
+def _nobody(actor: Principal) -> Refusal | None:
+    problem = person_problem(actor, "asks or answers a board")
+    return None if problem is None else Refusal(reasons=(problem,))
 
 
 def _words(text: str, what: str) -> str:
-    words = text.strip()
+    words = normalise_line(text)
     if not words:
         raise UsageError("TEXT_MISSING", f"Write the {what}.")
     if len(words) > MOST_CHARACTERS:

@@ -27,6 +27,7 @@ from pilotage.core.digest import Digest
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import PersonId, new_ulid
 from pilotage.core.reason import Reason, Refusal
+from pilotage.corpus.text import normalise_line
 from pilotage.gate.ballots import said_before, standing_votes
 from pilotage.gate.binding import bind_of, moved
 from pilotage.gate.counting import own_seats
@@ -86,7 +87,7 @@ class Signed:
 
 def sign_gate(instance: Instance, *, actor: Principal, release: str, ballot: Ballot) -> Signed | Refusal:
     """Record a decision, or return every reason why it may not be taken."""
-    role, decision = parse_role(ballot.role), _decision(ballot.decision)
+    role, decision = parse_role(ballot.role), parse_decision(ballot.decision)
     with instance.engine.begin() as connection:
         stored = named_release(connection, release)
         notice_changes(connection, instance, instance.clock.now())
@@ -131,7 +132,8 @@ def _taken(  # noqa: PLR0913 - what a vote is made of
     return Signed(vote=vote, report=after)
 
 
-def _decision(text: str) -> VoteDecision:
+def parse_decision(text: str) -> VoteDecision:
+    """Return the decision as written on the command line or in a form; raise UsageError."""
     try:
         return VoteDecision(text)
     except ValueError:
@@ -189,7 +191,7 @@ def _vote(  # noqa: PLR0913 - what a vote is made of
         person=PersonId(str(actor.person or actor.id)),
         is_person=actor.kind is PrincipalKind.PERSON,
         decision=decision,
-        comment=ballot.comment.strip(),
+        comment=normalise_line(ballot.comment),
         checklist=dict(ballot.checklist),
         bind=bind_of(bound),
         bound=bound,

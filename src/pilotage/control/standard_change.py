@@ -12,15 +12,17 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from pilotage.control.declared_person import person_problem
 from pilotage.control.gate_case import open_chain
 from pilotage.control.gate_entries import change_data, template_data, template_vote_data
 from pilotage.control.gate_roster import EDITOR_SPAN, notice_changes, roster_of
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
+from pilotage.control.sign_gate import parse_decision, vote_refusal
 from pilotage.control.standard_scope import against_template
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
-from pilotage.core.errors import NotFound, UsageError
+from pilotage.core.errors import NotFound
 from pilotage.core.ids import PersonId, WorkflowName, new_ulid
 from pilotage.core.reason import Reason, Refusal
 from pilotage.gate.eligibility import MIN_COMMENT, editor_problem, login_problem
@@ -41,7 +43,7 @@ from pilotage.gate.standard import (
     template_problems,
 )
 from pilotage.gate.vocabulary import VoteDecision
-from pilotage.identity.principal import Principal, PrincipalKind
+from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, may, parse_role
 from pilotage.ledger.entry import EntryKind
 from pilotage.space.settings import Tier
@@ -123,7 +125,7 @@ def propose_template(
         raise NotFound("WORKFLOW_UNKNOWN", f"There is no workflow {workflow!r}.", hint=f"Declared: {known}.")
     parts = tuple(sorted(set(request.parts)))
     reasons = (
-        *_not_a_person(actor),
+        *_nobody(actor),
         *_too_short(request.reason, "--reason"),
         *template_problems(parts, max_share=request.max_share, max_documents=request.max_documents),
     )
@@ -152,12 +154,7 @@ def propose_template(
 
 def sign_template(instance: Instance, *, actor: Principal, name: str, ballot: TemplateBallot) -> Proposed | Refusal:
     """Record a seat's decision about a template."""
-    role, gate = parse_role(ballot.role), _board(instance)
-    try:
-        decision = VoteDecision(ballot.decision)
-    except ValueError:
-        hint = "Write approve, reject or abstain."
-        raise UsageError("DECISION", f"{ballot.decision!r} is no decision.", hint=hint) from None
+    role, decision, gate = parse_role(ballot.role), parse_decision(ballot.decision), _board(instance)
     with instance.engine.begin() as connection:
         now = instance.clock.now()
         notice_changes(connection, instance, now)
@@ -168,7 +165,10 @@ def sign_template(instance: Instance, *, actor: Principal, name: str, ballot: Te
         vote = TemplateVote(
             id=new_ulid(now), person=PersonId(str(actor.person or actor.id)), role=role, decision=decision, at=now
         )
+        refusal = vote_refusal(actor.roles, gate.name)
         about = (
+            *_nobody(actor),
+            *(() if refusal is None else refusal.reasons),
             approver_problem(vote.person, role, gate, roster, now),
             editor_problem(vote.person, editors(connection, since=now - EDITOR_SPAN), now),
         )
@@ -194,10 +194,7 @@ def _vote_reasons(
     ballot: TemplateBallot,
     about: tuple[Reason | None, ...],
 ) -> tuple[Reason, ...]:
-    found = list(_not_a_person(actor))
-    refusal = may(actor.roles, Action.VOTE, within="cab")
-    found += [] if refusal is None else refusal.reasons
-    found += [one for one in about if one is not None]
+    found = [one for one in about if one is not None]
     if vote.person == one.proposed_by:
         text = f"{vote.person} proposed this template. Somebody else must approve it."
         found.append(Reason(code="SOD_CONFLICT", text=text, where="proposer"))
@@ -230,7 +227,7 @@ def declare_standard(instance: Instance, *, actor: Principal, release: str, temp
             raise _no_template(template)
         chain = open_chain(connection, instance, stored, now)
         who = PersonId(str(actor.person or actor.id))
-        against = (*_not_a_person(actor), *person_problems(who, chain.release), *against_template(chain, template))
+        against = (*_nobody(actor), *person_problems(who, chain.release), *against_template(chain, template))
         until = approval_of(one, gate, chain.roster, now).until
         if against or until is None:
             return Refusal(reasons=against)
@@ -278,11 +275,9 @@ def _roster(connection: Connection, instance: Instance) -> Roster:
     return roster_of(instance.workspace, tenures(connection), delegations(connection))
 
 
-def _not_a_person(actor: Principal) -> tuple[Reason, ...]:
-    if actor.kind is PrincipalKind.PERSON and actor.person is not None:
-        return ()
-    text = "A service proposes, approves and declares nothing; people do."
-    return (Reason(code="SOD_SERVICE", text=text, where=actor.label),)
+def _nobody(actor: Principal) -> tuple[Reason, ...]:
+    problem = person_problem(actor, "proposes, approves or declares a standard change")
+    return () if problem is None else (problem,)
 
 
 def _too_short(words: str, option: str) -> tuple[Reason, ...]:

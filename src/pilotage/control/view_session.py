@@ -11,13 +11,13 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from pilotage.control.call_session import known_session
 from pilotage.control.gate_case import Chain, open_all_to_look
 from pilotage.control.gate_chain import input_of, is_reached, report_of
 from pilotage.control.instance import Instance
 from pilotage.control.preview_vote import GateView, view_in
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest
-from pilotage.core.errors import NotFound
 from pilotage.core.ids import PersonId
 from pilotage.core.reason import Reason
 from pilotage.gate.minutes import Closing, Discussed, minutes_of
@@ -26,7 +26,7 @@ from pilotage.gate.session import AgendaItem, Session, SessionState, board_probl
 from pilotage.gate.vocabulary import GateStatus
 from pilotage.identity.principal import Principal
 from pilotage.incident.duty import on_duty
-from pilotage.store.board_sessions import find_session, newest_sessions, read_minutes
+from pilotage.store.board_sessions import newest_sessions, read_minutes
 from pilotage.store.cab_packs import StoredPack, find_packs
 from pilotage.store.releases import StoredRelease, heads_of, releases_named
 
@@ -175,18 +175,11 @@ def gathered(
     return minutes_of(session, items, organisation=organisation, as_of=now, closing=closing)
 
 
-def known_session(connection: Connection, name: str) -> Session:
-    """Return a session; raise NotFound."""
-    found = find_session(connection, name)
-    if found is None:
-        raise NotFound("SESSION_UNKNOWN", f"There is no session {name[:80]!r}.", hint="See `pilotage cab sessions`.")
-    return found
-
-
 def chains_of(connection: Connection, instance: Instance, session: Session, now: datetime) -> tuple[Chain, ...]:
-    """Return what is read for each release of the agenda, in its order."""
+    """Return what is read for each release of the agenda, in its order, and compared with the ledger: it is minuted."""
     stored = releases_named(connection, [one.release for one in session.agenda])
-    return open_all_to_look(connection, instance, [stored[one.release] for one in session.agenda], now)
+    wanted = [stored[one.release] for one in session.agenda]
+    return open_all_to_look(connection, instance, wanted, now, compared=True)
 
 
 def _pack_of(chain: Chain, gate: str) -> Digest | None:

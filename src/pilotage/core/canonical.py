@@ -86,6 +86,19 @@ def _is_simple(value: Json) -> bool:
     return True
 
 
+def in_nfc(value: Json) -> Json:
+    """Return the value with every string and key of it in Unicode NFC: people's words as RECORD and ENTRY take them."""
+    match value:
+        case str():
+            return unicodedata.normalize("NFC", value)
+        case Mapping():
+            return {unicodedata.normalize("NFC", name): in_nfc(one) for name, one in value.items()}
+        case Sequence():
+            return [in_nfc(one) for one in value]
+        case _:
+            return value
+
+
 def parse_json(data: bytes, *, max_depth: int = MAX_DEPTH) -> Json:
     """Parse strict JSON: UTF-8, no duplicate keys, no NaN or infinity, bounded depth."""
     try:

@@ -6,10 +6,9 @@ of lines, spaces and spelled-out defaults change nothing, every field with a mea
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-from pilotage.core.canonical import Form, Json
+from pilotage.core.canonical import Form, Json, in_nfc
 from pilotage.core.digest import Digest, digest_of_json
 from pilotage.workspace.golden import Expect, Fact, FactForm, GoldenCase, GoldenFile
 
@@ -130,14 +129,4 @@ def _meta(file: GoldenFile) -> dict[str, Json]:
 
 
 def _digest(value: Json) -> Digest:
-    return digest_of_json(_nfc(value), form=Form.PLAIN)
-
-
-def _nfc(value: Json) -> Json:
-    if isinstance(value, str):
-        return unicodedata.normalize("NFC", value)
-    if isinstance(value, Mapping):
-        return {unicodedata.normalize("NFC", name): _nfc(item) for name, item in value.items()}
-    if isinstance(value, Sequence):
-        return [_nfc(item) for item in value]
-    return value
+    return digest_of_json(in_nfc(value), form=Form.PLAIN)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pilotage.core.canonical import Json
+from pilotage.core.canonical import Json, in_nfc
 from pilotage.core.clock import to_text
 from pilotage.core.digest import Digest, digest_of_json
 from pilotage.core.ids import PersonId
@@ -50,10 +50,10 @@ class Closing:
 def minutes_of(
     session: Session, items: Iterable[Discussed], *, organisation: str, as_of: datetime, closing: Closing | None = None
 ) -> dict[str, Json]:
-    """Return the record of a session, item by item in the order of its agenda."""
+    """Return the record of a session, item by item in the order of its agenda; words are in NFC."""
     return {
         "v": 1,
-        "organisation": organisation,
+        "organisation": in_nfc(organisation),
         "session": session.id,
         "gate": session.gate,
         "starts_at": to_text(session.starts_at),
@@ -61,8 +61,8 @@ def minutes_of(
         "as_of": to_text(as_of),
         "closed_at": None if closing is None else to_text(closing.at),
         "closed_by": None if closing is None else closing.by,
-        "note": "" if closing is None else closing.note,
-        "items": [_item(one, session) for one in items],
+        "note": "" if closing is None else in_nfc(closing.note),
+        "items": [in_nfc(_item(one, session)) for one in items],
     }
 
 

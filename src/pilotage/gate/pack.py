@@ -6,11 +6,10 @@ Fail mode: a section nobody gathered counts as missing.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
-from pilotage.core.canonical import Json
+from pilotage.core.canonical import Json, in_nfc
 
 MISSING = "MISSING"
 
@@ -42,9 +41,9 @@ def or_missing(value: Json) -> Json:
 
 def assemble(head: Mapping[str, Json], sections: Mapping[Section, Json]) -> dict[str, Json]:
     """Return the facts record: head, every section in NFC, and the names of those in which something is missing."""
-    whole = {section.value: _clean(sections.get(section, MISSING)) for section in Section}
+    whole = {section.value: in_nfc(sections.get(section, MISSING)) for section in Section}
     lacking = [name for name, value in whole.items() if _has_missing(value)]
-    return {**{key: _clean(value) for key, value in head.items()}, "sections": whole, "sections_missing": lacking}
+    return {**{key: in_nfc(value) for key, value in head.items()}, "sections": whole, "sections_missing": lacking}
 
 
 def missing_sections(facts: Mapping[str, Json]) -> tuple[str, ...]:
@@ -65,15 +64,3 @@ def _has_missing(value: Json) -> bool:
             return any(_has_missing(one) for one in value)
         case _:
             return False
-
-
-def _clean(value: Json) -> Json:
-    match value:
-        case str():
-            return unicodedata.normalize("NFC", value)
-        case Mapping():
-            return {unicodedata.normalize("NFC", str(key)): _clean(one) for key, one in value.items()}
-        case Sequence():
-            return [_clean(one) for one in value]
-        case _:
-            return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
@@ -17,10 +18,10 @@ from pilotage.gate.session import Question, Session
 
 
 class CallingSession(Body):
-    """The board's gate, when it meets (now without), and which releases it takes."""
+    """The board's gate, when it meets (with its offset, or Z; now without), and which releases it takes."""
 
     gate: str = "cab"
-    starts_at: datetime | None = None
+    starts_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     releases: list[str] = msgspec.field(default_factory=list)
 
 
