@@ -9,19 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
+from itertools import pairwise
 
-import numpy as np
-
-from pilotage.retrieval.best import at_least_best
 from pilotage.retrieval.bm25 import read_question, score
 from pilotage.retrieval.build import unit_vector
-from pilotage.retrieval.segment import F32, F64, Ids
+from pilotage.retrieval.order import Origin, best_first, tie
+from pilotage.retrieval.segment import F32
 from pilotage.retrieval.snapshot import Snapshot, View
 from pilotage.retrieval.vectors import nearest
-
-Origin: TypeAlias = tuple[int, int]
-"""(revision, ordinal) of a chunk."""
 
 MAX_HITS = 50
 _DECIMALS = 12
@@ -65,14 +60,15 @@ def rank(snapshot: Snapshot, view: View, query: Query, k: int) -> Ranking:
     if not 1 <= k <= MAX_HITS:
         message = f"k is {k}; ask for 1 to {MAX_HITS} passages."
         raise ValueError(message)
-    has_vectors = query.vector is not None and any(segment.vectors is not None for segment in snapshot.segments)
+    has_vectors = query.vector is not None and snapshot.dimension is not None
     wanted = query.candidates if has_vectors else k
     question = read_question(snapshot, view, query.terms)
     idf = tuple(zip(question.terms, question.idf, strict=True))
-    words, scores = _top(snapshot, score(view, question, wanted).parts, wanted)
+    words, scores = best_first(snapshot, score(view, question, wanted).parts, wanted)
     if not has_vectors:
-        return Ranking(hits=_hits(list(zip(snapshot.origins(words), scores, strict=True))), idf=idf)
-    near, _ = _top(snapshot, _near(snapshot, view, query), wanted)
+        rounded = [round(value, _DECIMALS) for value in scores]
+        return Ranking(hits=_hits(list(zip(snapshot.origins(words), rounded, strict=True))), idf=idf)
+    near = _near(snapshot, view, query)
     return Ranking(hits=_hits(_first(snapshot, fuse(words, near, rrf_k=query.rrf_k, k=k), k)), idf=idf)
 
 
@@ -80,15 +76,23 @@ def fuse(words: Sequence[int], near: Sequence[int], *, rrf_k: int, k: int) -> li
     """Return the places that can be among the k best, each with its score and its best rank.
 
     The score is the sum of 1/(rrf_k + rank), rounded to 12 decimals. A place that stands in one list only, behind its
-    first k, has k better ones before it.
+    first k, has k better ones before it; so has one that scores less than k that stand in both.
     """
     by_word = dict(zip(words, range(1, len(words) + 1), strict=True))
-    by_vector = dict(zip(near, range(1, len(near) + 1), strict=True))
-    fused = []
-    for place in {*words[:k], *near[:k], *(by_word.keys() & by_vector.keys())}:
-        first, second = by_word.get(place), by_vector.get(place)
-        total = (1 / (rrf_k + first) if first else 0.0) + (1 / (rrf_k + second) if second else 0.0)
-        fused.append((place, _rounded(total), min(first or second or 0, second or first or 0)))
+    fused = [
+        (place, _rounded(1 / (rrf_k + first) + 1 / (rrf_k + second)), min(first, second))
+        for second, place in enumerate(near, 1)
+        if (first := by_word.get(place))
+    ]
+    both = {place for place, _, _ in fused}
+    least = sorted(value for _, value, _ in fused)[-k] if len(fused) >= k else 0.0
+    for ranked in (words, near):
+        for rank, place in enumerate(ranked[:k], 1):
+            value = _rounded(1 / (rrf_k + rank))
+            if value < least:
+                break
+            if place not in both:
+                fused.append((place, value, rank))
     return fused
 
 
@@ -99,52 +103,27 @@ def _rounded(value: float) -> float:
 
 
 def _first(snapshot: Snapshot, fused: list[tuple[int, float, int]], k: int) -> list[tuple[Origin, float]]:
-    """Return the k best by score, best rank, then `_tie`, which is looked up only where it can decide."""
+    """Return the k best by score, best rank, then `tie`, which is looked up only where it decides."""
     ranked = sorted((-value, rank, place) for place, value, rank in fused)
     end = min(k, len(ranked))
     while end < len(ranked) and ranked[end][:2] == ranked[k - 1][:2]:
         end += 1
     origins = snapshot.origins([place for *_, place in ranked[:end]])
-    last = [
-        (value, rank, _tie(snapshot, origin), origin)
-        for (value, rank, _), origin in zip(ranked[:end], origins, strict=True)
-    ]
-    return [(origin, -value) for value, _, _, origin in sorted(last)[:k]]
+    found = [(value, rank, origin) for (value, rank, _), origin in zip(ranked[:end], origins, strict=True)]
+    if any(one[:2] == other[:2] for one, other in pairwise(found)):
+        found.sort(key=lambda hit: (hit[0], hit[1], tie(snapshot, hit[2])))
+    return [(origin, -value) for value, _, origin in found[:k]]
 
 
-def _near(snapshot: Snapshot, view: View, query: Query) -> tuple[tuple[Ids, F64], ...]:
-    dimension = next(segment.vectors.shape[1] for segment in snapshot.segments if segment.vectors is not None)
-    vector = unit_vector(query.vector, dimension)
+def _near(snapshot: Snapshot, view: View, query: Query) -> list[int]:
+    vector = None if snapshot.dimension is None else unit_vector(query.vector, snapshot.dimension)
     if vector is None:
-        message = f"The question's embedding is not a direction of {dimension} numbers."
+        message = f"The question's embedding is not a direction of {snapshot.dimension} numbers."
         raise ValueError(message)
     return nearest(snapshot, view, vector, query.candidates)
 
 
-def _top(snapshot: Snapshot, parts: Sequence[tuple[Ids, F64]], k: int) -> tuple[list[int], list[float]]:
-    """Return the places and scores of the k best over all segments, ties in the order of `_tie`."""
-    places: list[int] = []
-    values: list[float] = []
-    for (ids, scores), segment, start in zip(parts, snapshot.segments, snapshot.starts, strict=True):
-        keep = at_least_best(scores, k)
-        ranked = keep[np.lexsort((segment.order[ids[keep]], -scores[keep]))[:k]]
-        places += (ids[ranked] + start).tolist()
-        values += scores[ranked].tolist()
-    if sum(len(ids) > 0 for ids, _ in parts) > 1:
-        ties = [_tie(snapshot, origin) for origin in snapshot.origins(places)]
-        ordered = sorted(range(len(places)), key=lambda index: (-values[index], ties[index]))
-        places, values = [places[index] for index in ordered], [values[index] for index in ordered]
-    return places[:k], values[:k]
-
-
-def _tie(snapshot: Snapshot, origin: Origin) -> tuple[bytes, int, int]:
-    """Return what decides between equal scores: document id, first day in force, ordinal; never an internal number."""
-    rev, ordinal = origin
-    return snapshot.visibility.documents[rev], snapshot.visibility.spans[rev][0], ordinal
-
-
 def _hits(ranked: Sequence[tuple[Origin, float]]) -> tuple[Hit, ...]:
     return tuple(
-        Hit(rev=rev, ordinal=ordinal, rank=rank, score=round(value, _DECIMALS))
-        for rank, ((rev, ordinal), value) in enumerate(ranked, 1)
+        Hit(rev=rev, ordinal=ordinal, rank=rank, score=value) for rank, ((rev, ordinal), value) in enumerate(ranked, 1)
     )

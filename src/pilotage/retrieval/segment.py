@@ -80,8 +80,19 @@ class Segment:
         start, end = int(self.post_ptr[term]), int(self.post_ptr[term + 1])
         return self.post_chunk[start:end], self.post_tf[start:end]
 
+    def lengths(self, ids: Ids) -> F64:
+        """Return how many tokens these chunks have."""
+        return self.length[ids].astype(np.float64)
+
+    def with_vector(self, ids: Ids) -> Ids:
+        """Return those of these chunks that hold a vector."""
+        if self.has_vector is None:
+            return ids[:0]
+        has_one = self.has_vector[ids]
+        return ids if has_one.all() else ids[has_one]
+
     def origins(self, chunks: Sequence[int]) -> list[tuple[int, int]]:
         """Return the revision and the ordinal of each chunk."""
-        numbers = np.array(chunks, dtype=np.int64)
-        rows = np.searchsorted(self.first, numbers.astype(np.uint32), side="right") - 1
-        return list(zip(self.revs[rows].tolist(), self.ordinal[numbers].tolist(), strict=True))
+        numbers = np.array(chunks, dtype=np.uint32)
+        rows = self.first[1:].searchsorted(numbers, side="right")
+        return list(zip(self.revs.take(rows).tolist(), self.ordinal.take(numbers).tolist(), strict=True))

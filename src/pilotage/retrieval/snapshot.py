@@ -12,8 +12,9 @@ from itertools import accumulate
 
 from pilotage.retrieval.allowed import Allowed, Asking, Visibility, allow
 from pilotage.retrieval.frequencies import Frequencies
-from pilotage.retrieval.segment import Segment
+from pilotage.retrieval.segment import F64, Segment
 from pilotage.retrieval.visible import Visible, visible_chunks
+from pilotage.retrieval.weights import norms
 
 _CACHE_ENTRIES = 4_096
 _TERM_ENTRIES = 65_536
@@ -23,12 +24,21 @@ _CACHE_BYTES = 256 * 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What one asker may see of a snapshot: chunks, their number and their summed length."""
+    """What one asker may see of a snapshot: chunks, their number and their summed length.
+
+    `norms` weigh the length of each chunk where a part is a list of few (weights.py).
+    """
 
     allowed: Allowed
     parts: tuple[Visible, ...]
     chunks: int
     tokens: int
+    norms: tuple[F64 | None, ...]
+
+    @property
+    def average(self) -> float:
+        """The average length of a visible chunk in tokens."""
+        return self.tokens / self.chunks if self.chunks else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +56,14 @@ class Snapshot:
         return Snapshot(
             segments=self.segments, visibility=visibility, _terms=self._terms, _frequencies=self._frequencies
         )
+
+    @property
+    def dimension(self) -> int | None:
+        """How many numbers a vector has, None when no segment holds one."""
+        for segment in self.segments:
+            if segment.vectors is not None:
+                return int(segment.vectors.shape[1])
+        return None
 
     @property
     def starts(self) -> tuple[int, ...]:
@@ -89,12 +107,12 @@ class Snapshot:
     def cover(self, allowed: Allowed) -> View:
         """Return the chunks an allowed set covers."""
         parts = tuple(visible_chunks(segment, allowed.revisions) for segment in self.segments)
-        return View(
-            allowed=allowed,
-            parts=parts,
-            chunks=sum(part.count for part in parts),
-            tokens=sum(part.tokens for part in parts),
+        chunks, tokens = sum(part.count for part in parts), sum(part.tokens for part in parts)
+        weighed = tuple(
+            None if part.few is None or not tokens else norms(segment.lengths(part.few.ids), tokens / chunks)
+            for segment, part in zip(self.segments, parts, strict=True)
         )
+        return View(allowed=allowed, parts=parts, chunks=chunks, tokens=tokens, norms=weighed)
 
     def _evict(self) -> None:
         weight = sum(map(_weight, list(self._views.values()))) if len(self._views) % 64 == 0 else 0
@@ -104,4 +122,4 @@ class Snapshot:
 
 
 def _weight(view: View) -> int:
-    return sum(part.nbytes for part in view.parts)
+    return sum(part.nbytes for part in view.parts) + sum(part.nbytes for part in view.norms if part is not None)

@@ -17,12 +17,24 @@ _FEW = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Few:
+    """A list of visible chunks, with what every question of the asker needs of them.
+
+    `ids` ascending; `short` the same in the type of the postings; `with_vector` those that have one.
+    """
+
+    ids: Ids
+    short: U32
+    with_vector: Ids
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Visible:
-    """Either `ids` (ascending chunk numbers) or `mask` (over all chunks). `tokens` sums the chunks' lengths."""
+    """Either `few` chunks or a `mask` over all. `tokens` sums the chunks' lengths."""
 
     count: int
     tokens: int
-    ids: Ids | None
+    few: Few | None
     mask: Mask | None
 
     @property
@@ -35,12 +47,14 @@ class Visible:
         """The visible chunk numbers, ascending."""
         if self.mask is not None:
             return np.flatnonzero(self.mask)
-        return np.zeros(0, np.int64) if self.ids is None else self.ids
+        return np.zeros(0, np.int64) if self.few is None else self.few.ids
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory held."""
-        return sum(array.nbytes for array in (self.ids, self.mask) if array is not None)
+        few = self.few
+        held = (self.mask,) if few is None else (few.ids, few.short, few.with_vector)
+        return sum(array.nbytes for array in held if array is not None)
 
     def holding(self, chunks: U32) -> int:
         """Return how many of these postings are visible: the document frequency. For a mask only."""
@@ -67,7 +81,8 @@ def visible_chunks(segment: Segment, revisions: BitMap) -> Visible:
     ids = np.arange(total, dtype=np.int64) + np.repeat(first - starts, count)
     tokens = int(segment.length[ids].sum(dtype=np.int64))
     if total * _FEW < segment.chunks or not total:
-        return Visible(count=total, tokens=tokens, ids=ids, mask=None)
+        few = Few(ids=ids, short=ids.astype(np.uint32), with_vector=segment.with_vector(ids))
+        return Visible(count=total, tokens=tokens, few=few, mask=None)
     mask = np.zeros(segment.chunks, dtype=np.bool_)
     mask[ids] = True
-    return Visible(count=total, tokens=tokens, ids=None, mask=mask)
+    return Visible(count=total, tokens=tokens, few=None, mask=mask)
