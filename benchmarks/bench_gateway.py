@@ -1,15 +1,14 @@
-"""The gateway's own goals of serving.md 8: import, start, memory, CPU per request over nginx (profile P).
+"""The gateway's own goals of serving.md 8 (profile P): CPU, latency, streams, disconnects, memory, import, start.
 
-Run `python benchmarks/bench_gateway.py`; it prints a Markdown table. The gateway runs pinned to one core, load and mock
-provider on another; subjects are interleaved and the medians of five runs are shown. CPU is the scheduler's account of
-the process, not wall time. Profile P here: authentication, admission, routing, guard both ways, upstream call over
-loopback, record through the asynchronous recorder into a sink in memory. Retrieval (profile R) and the peers that need
-their own installation are not part of this file.
+Run `python benchmarks/bench_gateway.py`; it prints a Markdown table and exits 1 below a must. The gateway is pinned to
+one core; load, mock provider and PostgreSQL to another. Subjects are interleaved in short bursts, and medians shown.
+CPU is the scheduler's account of the process tree in nanoseconds, not wall time. Profile P: authentication by service
+key, admission, routing, guard both ways, upstream call over loopback, records in PostgreSQL.
+Profile R (retrieval) and the peers that need an installation of their own are not part of this file.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import shutil
@@ -18,106 +17,56 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
-import uvloop
+import psycopg
+from bench_ledger import database
+from gateway_subjects import CLOSED, PIECES, QUESTION, SILENT, child, key_text, nginx_command
 
-REQUESTS = 1_500
-REPEATS = 5
+from pilotage.store.engine import psycopg_url
+
+BURSTS = 15
+REQUESTS = 320
 CONCURRENCY = 16
-MESSAGE = {"role": "assistant", "content": "Errors are resolved within ten business days of notice."}
-ANSWER = msgspec.json.encode(
-    {
-        "id": "x",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "mock-1",
-        "choices": [{"index": 0, "message": MESSAGE, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 40, "completion_tokens": 12, "total_tokens": 52},
-    }
-)
-QUESTION = "When does the bank have to resolve an error? " + "Please. " * 20
-BODY = msgspec.json.encode({"model": "policy-assistant", "messages": [{"role": "user", "content": QUESTION}]})
+ALONE = 40
+STREAMS = 8
+STREAM_BURSTS = 5
+DISCONNECTS = 60
+COMMITS = 30
+SUBJECTS = str(Path(__file__).with_name("gateway_subjects.py"))
+GATEWAY, STREAMING, PROVIDER, NGINX = 18_431, 18_434, 18_432, 18_433
+PATH = "/v1/chat/completions"
 
 
-class MockProvider(asyncio.Protocol):
-    """Answers every request with the same completion."""
+@dataclass
+class Table:
+    """Rows of name, measured, must; whether a must was missed."""
 
-    def __init__(self) -> None:
-        self.buffer = b""
+    rows: list[tuple[str, str, str]] = field(default_factory=list)
+    is_missed: bool = False
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """Answer once a request is complete."""
-        self.buffer += data
-        head, found, rest = self.buffer.partition(b"\r\n\r\n")
-        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]) if found else 1
-        if found and len(rest) >= length:
-            self.buffer = rest[length:]
-            size = str(len(ANSWER)).encode()
-            self.transport.write(  # type: ignore[attr-defined]
-                b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: " + size + b"\r\n\r\n" + ANSWER
-            )
+    def add(self, name: str, value: float, form: str, *, at_most: float | None = None) -> None:
+        """Add one figure, and what it must not exceed."""
+        goal = "" if at_most is None else f"at most {form.format(at_most)}"
+        if at_most is not None and value > at_most:
+            goal, self.is_missed = f"{goal}: **missed**", True
+        self.rows.append((name, form.format(value), goal))
 
 
-async def provide(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(MockProvider, "127.0.0.1", port)
-    await server.serve_forever()
+def request_of(question: str, *, path: str = PATH, stream: bool = False) -> bytes:
+    body: dict[str, object] = {"model": "policy-assistant", "messages": [{"role": "user", "content": question}]}
+    data = msgspec.json.encode(body | ({"stream": True} if stream else {}))
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key_text()}\r\n"
+    return f"{head}Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data
 
 
-async def serve(port: int, upstream: int) -> None:
-    # Imported here: the parent process measures how long these imports take.
-    from pilotage.adapters.models.openai_compatible import OpenAICompatibleModel  # noqa: PLC0415
-    from pilotage.gateway.app import Gateway  # noqa: PLC0415
-    from pilotage.gateway.chat import Chat  # noqa: PLC0415
-    from pilotage.gateway.health import Health  # noqa: PLC0415
-    from pilotage.gateway.metrics import GatewayMetrics  # noqa: PLC0415
-    from pilotage.gateway.server import make_server  # noqa: PLC0415
-    from pilotage.release.model import ModelSettings, PinKind, Provider  # noqa: PLC0415
-    from pilotage.serving.pipeline import Pipeline  # noqa: PLC0415
-    from pilotage.testing.serving_path import Plan, content, make_path  # noqa: PLC0415
-
-    settings = ModelSettings(
-        provider=Provider.OPENAI,
-        model="mock-1",
-        pin_kind=PinKind.DATED,
-        pin="1",
-        base_url=f"http://127.0.0.1:{upstream}/v1",
-        parameters={"stream": False},
-    )
-    model = OpenAICompatibleModel(settings, root=Path("/"))
-    path = make_path(Plan(model=model, content=content(model=settings, corpora={}), documents=(), flush_s=0.05))
-    path.sink.batches = Forgetful()
-    metrics = GatewayMetrics()
-    pipeline = Pipeline(path.serving, on_finished=metrics.finished)
-    chat = Chat(serving=path.serving, pipeline=pipeline)
-    gateway = Gateway(path.serving, chat=chat, feedback=None, health=Health(metrics=metrics))  # type: ignore[arg-type]
-    limits = path.serving.workspace.gateway.limits
-    await path.serving.recorder.start()
-    await make_server(gateway, limits, host="127.0.0.1", port=port, on_stop=lambda: None).serve()
-
-
-class Forgetful(list):  # type: ignore[type-arg]
-    """A list that keeps nothing, so that memory shows the gateway and not the benchmark."""
-
-    def append(self, item: object) -> None:
-        """Forget it."""
-        del item
-
-
-async def load(port: int, requests: int, concurrency: int) -> list[float]:
+async def load(port: int, requests: int, concurrency: int, *, path: str = PATH) -> list[float]:
     """Send requests over kept connections; return each one's seconds."""
-    request = (
-        b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer maria\r\n"
-        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY)
-    ) + BODY
-    times: list[float] = []
+    request, times = request_of(QUESTION, path=path), []
 
     async def one(count: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -136,14 +85,54 @@ async def load(port: int, requests: int, concurrency: int) -> list[float]:
     return times
 
 
+async def stream_load(port: int, streams: int) -> int:
+    """Read streams side by side to their end; return how many pieces the provider sent for them."""
+    request = request_of(QUESTION, stream=True)
+
+    async def one() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request)
+        await asyncio.wait_for(reader.readuntil(b"data: [DONE]\n\n"), 60)
+        writer.close()
+
+    await asyncio.gather(*(one() for _ in range(streams)))
+    return streams * PIECES
+
+
+async def leave(port: int) -> float:
+    """Leave a silent stream; return the seconds until the provider lost its reader."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request_of(SILENT, stream=True))
+    await asyncio.sleep(0.05)
+    left = time.monotonic()
+    writer.transport.abort()
+    for _ in range(200):
+        await asyncio.sleep(0.005)
+        lost = await _lost_at()
+        if lost > left:
+            return lost - left
+    del reader
+    raise RuntimeError("the provider never lost its reader")
+
+
+async def _lost_at() -> float:
+    reader, writer = await asyncio.open_connection("127.0.0.1", PROVIDER)
+    writer.write(b"GET /lost HTTP/1.1\r\n\r\n")
+    head = await reader.readuntil(b"\r\n\r\n")
+    size = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
+    found = float(await reader.readexactly(size))
+    writer.close()
+    return found
+
+
 def cpu_seconds(pid: int) -> float:
-    """Return user and system time of a process and its children that still run."""
+    """Return the time on a CPU of every thread of a process and of its children."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    total = 0.0
+    total = 0
     for one in (str(pid), *children):
-        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-        total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return total
+        for thread in Path(f"/proc/{one}/task").iterdir():
+            total += int((thread / "schedstat").read_text().split()[0])
+    return total / 1e9
 
 
 def resident_mb(pid: int) -> float:
@@ -151,7 +140,7 @@ def resident_mb(pid: int) -> float:
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
-def wait_for(port: int, seconds: float = 30) -> float:
+def wait_for(port: int, seconds: float = 60) -> float:
     """Wait until the port answers; return how long it took."""
     began = time.perf_counter()
     while time.perf_counter() - began < seconds:
@@ -165,110 +154,106 @@ def wait_for(port: int, seconds: float = 30) -> float:
     raise SystemExit(message)
 
 
-@contextmanager
-def child(*arguments: str, core: int) -> Iterator[int]:
-    """Run a process pinned to a core."""
-    process = subprocess.Popen(arguments, preexec_fn=lambda: os.sched_setaffinity(0, {core}))  # noqa: PLW1509
-    try:
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait()
-
-
-NGINX = """
-worker_processes 1; daemon off; pid {folder}/pid; error_log /dev/null;
-events {{ worker_connections 1024; }}
-http {{ access_log off; client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
-  uwsgi_temp_path {folder}; scgi_temp_path {folder}; keepalive_requests 1000000;
-  upstream mock {{ server 127.0.0.1:{upstream}; keepalive 64; keepalive_requests 1000000; }}
-  server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://mock; proxy_http_version 1.1;
-    proxy_set_header Connection ""; }} }} }}
-"""
-
-
-def measure(ports: dict[str, int], pids: dict[str, int]) -> dict[str, dict[str, float]]:
-    """Interleave the subjects; return medians of CPU microseconds, requests per second and p50 at concurrency 1."""
-    seen: dict[str, dict[str, list[float]]] = {name: {"cpu": [], "rps": [], "p50": []} for name in ports}
-    for _ in range(REPEATS):
-        for name, port in ports.items():
-            before, began = cpu_seconds(pids[name]), time.perf_counter()
-            done = len(asyncio.run(load(port, REQUESTS, CONCURRENCY)))
-            seen[name]["rps"].append(done / (time.perf_counter() - began))
-            seen[name]["cpu"].append((cpu_seconds(pids[name]) - before) / done * 1e6)
-            alone = asyncio.run(load(port, 200, 1))
-            seen[name]["p50"].append(statistics.median(alone) * 1e3)
-    return {name: {key: statistics.median(values) for key, values in found.items()} for name, found in seen.items()}
+def spent(pid: int, work: Callable[[], int]) -> float:
+    """Return the CPU microseconds of a process per unit of `work`, which returns how many it did."""
+    before = cpu_seconds(pid)
+    done = work()
+    return (cpu_seconds(pid) - before) / done * 1e6
 
 
 def import_seconds(module: str) -> float:
     code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
-    runs = [float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(REPEATS)]
-    return statistics.median(runs)
+    return statistics.median(float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(5))
 
 
-def calibrate() -> float:
-    """Nanoseconds of one empty loop turn: a way to compare machines."""
-    began = time.perf_counter()
-    for _ in range(1_000_000):
-        pass
-    return (time.perf_counter() - began) * 1e3
+def whole_answers(table: Table, gateway: int, nginx: int) -> None:
+    subjects = {"gateway": (gateway, GATEWAY), "nginx": (nginx, NGINX)}
+    cpu: dict[str, list[float]] = {name: [] for name in subjects}
+    rps: dict[str, list[float]] = {name: [] for name in subjects}
+    alone: dict[str, list[float]] = {name: [] for name in subjects}
+    for _ in range(BURSTS):
+        for name, (pid, port) in subjects.items():
+            began = time.perf_counter()
+            cpu[name].append(spent(pid, lambda port=port: len(asyncio.run(load(port, REQUESTS, CONCURRENCY)))))
+            rps[name].append(REQUESTS / (time.perf_counter() - began))
+            alone[name] += asyncio.run(load(port, ALONE, 1))
+    middle = {name: statistics.median(values) for name, values in cpu.items()}
+    ratios = [one / two for one, two in zip(cpu["gateway"], cpu["nginx"], strict=True)]
+    p50 = {name: statistics.median(values) * 1e3 for name, values in alone.items()}
+    table.add("CPU per request, P", middle["gateway"], "{:.0f} us")
+    table.add("CPU per request, nginx proxy_pass", middle["nginx"], "{:.0f} us")
+    table.add("CPU per request, P, over nginx", statistics.median(ratios), "{:.1f}x", at_most=14)
+    table.add("requests per second of one core, by its CPU", 1e6 / middle["gateway"], "{:.0f}")
+    table.add("requests per second of this run", statistics.median(rps["gateway"]), "{:.0f}")
+    table.add("added p50 at concurrency 1 over nginx", p50["gateway"] - p50["nginx"], "{:.2f} ms", at_most=0.5)
+
+
+def committed_answers(table: Table, conninfo: str) -> None:
+    """Compare answers that wait for their record with answers that do not, in units of one commit."""
+    commit, closed, open_ = [], [], []
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute("SET synchronous_commit = on; CREATE TABLE one_commit (at timestamptz)")
+        for _ in range(BURSTS):
+            for _ in range(COMMITS):
+                began = time.perf_counter()
+                connection.execute("INSERT INTO one_commit VALUES (now())", prepare=True)
+                commit.append(time.perf_counter() - began)
+            closed += asyncio.run(load(GATEWAY, COMMITS, 1, path=f"/spaces/{CLOSED}{PATH}"))
+            open_ += asyncio.run(load(GATEWAY, COMMITS, 1))
+        connection.execute("DROP TABLE one_commit")
+    one = statistics.median(commit)
+    table.add("one commit, p50", one * 1e3, "{:.2f} ms")
+    added = (statistics.median(closed) - statistics.median(open_)) / one
+    table.add("added p50 of fail_closed at concurrency 1, in commits", added, "{:.1f}", at_most=3)
+
+
+def streams(table: Table, gateway: int, nginx: int) -> None:
+    subjects = {"gateway": (gateway, STREAMING), "nginx": (nginx, NGINX)}
+    cpu: dict[str, list[float]] = {name: [] for name in subjects}
+    for _ in range(STREAM_BURSTS):
+        for name, (pid, port) in subjects.items():
+            cpu[name].append(spent(pid, lambda port=port: asyncio.run(stream_load(port, STREAMS))))
+    middle = {name: statistics.median(values) for name, values in cpu.items()}
+    ratio = statistics.median(one / two for one, two in zip(cpu["gateway"], cpu["nginx"], strict=True))
+    table.add("CPU per streamed piece, hold-back included", middle["gateway"], "{:.0f} us")
+    table.add("the same, nginx proxy_pass", middle["nginx"], "{:.0f} us")
+    table.add("CPU per streamed piece over nginx", ratio, "{:.1f}x", at_most=6)
+    left = [asyncio.run(leave(STREAMING)) * 1e3 for _ in range(DISCONNECTS)]
+    table.add("client gone to upstream closed, p50", statistics.median(left), "{:.1f} ms")
+    table.add("the same, slowest", max(left), "{:.0f} ms", at_most=250)
 
 
 def main() -> None:
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {cores[-1]})
-    gateway_port, upstream_port, nginx_port = 18_431, 18_432, 18_433
-    rows = [("one empty Python loop turn (this machine)", f"{calibrate():.0f} ns", "")]
-    rows.append(("import of the gateway", f"{import_seconds('pilotage.gateway.app'):.2f} s", "< 0.6 s"))
-    rows.append(("import of sqlalchemy, for comparison", f"{import_seconds('sqlalchemy'):.2f} s", ""))
-    me = (sys.executable, __file__, "--role")
-    with tempfile.TemporaryDirectory() as folder, child(*me, "upstream", str(upstream_port), core=cores[-1]):
-        wait_for(upstream_port)
-        with child(*me, "gateway", str(gateway_port), str(upstream_port), core=cores[0]) as gateway:
-            rows.append(("start to first answer", f"{wait_for(gateway_port):.2f} s", "< 3 s"))
-            ports, pids = {"gateway": gateway_port}, {"gateway": gateway}
-            rows += compared(Path(folder), ports, pids, nginx_port=nginx_port, upstream=upstream_port, core=cores[0])
-            rows.append(("resident memory after the run, no index", f"{resident_mb(gateway):.0f} MB", "<= 105 MB"))
-    print("| goal | measured | must |\n|---|---|---|")
-    for name, value, must in rows:
-        print(f"| {name} | {value} | {must} |")
-
-
-def compared(
-    folder: Path, ports: dict[str, int], pids: dict[str, int], *, nginx_port: int, upstream: int, core: int
-) -> list[tuple[str, str, str]]:
     binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if binary is None:
-        alone = measure(ports, pids)["gateway"]
-        rows = [
-            ("CPU per request, P", f"{alone['cpu']:.0f} us", ""),
-            ("over nginx", "nginx is not installed", "<= 14x"),
-        ]
-        return [*rows, ("requests per second, P", f"{alone['rps']:.0f}", "")]
-    config = folder / "nginx.conf"
-    config.write_text(NGINX.format(folder=folder, upstream=upstream, port=nginx_port))
-    folder.chmod(0o777)  # its worker runs as another user
-    with child(binary, "-c", str(config), core=core) as nginx:
-        wait_for(nginx_port)
-        found = measure(ports | {"nginx": nginx_port}, pids | {"nginx": nginx})
-    gateway, floor = found["gateway"], found["nginx"]
-    return [
-        ("CPU per request, P", f"{gateway['cpu']:.0f} us", ""),
-        ("CPU per request, nginx proxy_pass", f"{floor['cpu']:.0f} us", ""),
-        ("CPU per request, P, over nginx", f"{gateway['cpu'] / floor['cpu']:.1f}x", "<= 14x"),
-        ("requests per second, P", f"{gateway['rps']:.0f}", ""),
-        ("added p50 at concurrency 1 over nginx", f"{gateway['p50'] - floor['p50']:.2f} ms", "<= 0.5 ms"),
-    ]
+        raise SystemExit("The floor of every ratio is nginx: install it (apt-get install nginx-light).")
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[-1]})
+    table = Table()
+    table.add("import of the gateway", import_seconds("pilotage.gateway.app"), "{:.2f} s", at_most=0.6)
+    me = (sys.executable, SUBJECTS)
+    with ExitStack() as stack:
+        url = psycopg_url(stack.enter_context(database()))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stack.enter_context(child(*me, "provider", str(PROVIDER), core=cores[-1]))
+        nginx = stack.enter_context(child(*nginx_command(binary, folder, port=NGINX, upstream=PROVIDER), core=cores[0]))
+        wait_for(NGINX)
+        gateway = stack.enter_context(child(*me, "gateway", str(GATEWAY), str(PROVIDER), url, "whole", core=cores[0]))
+        table.add("start to first answer", wait_for(GATEWAY), "{:.2f} s", at_most=3)
+        whole_answers(table, gateway, nginx)
+        table.add("resident memory after the run, no index", resident_mb(gateway), "{:.0f} MB", at_most=105)
+        committed_answers(table, url)
+        streaming = stack.enter_context(
+            child(*me, "gateway", str(STREAMING), str(PROVIDER), url, "stream", core=cores[0])
+        )
+        wait_for(STREAMING)
+        streams(table, streaming, nginx)
+    print("| goal | measured | must |\n|---|---|---|")
+    for name, value, must in table.rows:
+        print(f"| {name} | {value} | {must} |")
+    if table.is_missed:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--role", nargs="+", default=[])
-    role = parser.parse_args().role
-    if role[:1] == ["upstream"]:
-        uvloop.run(provide(int(role[1])))
-    elif role[:1] == ["gateway"]:
-        uvloop.run(serve(int(role[1]), int(role[2])))
-    else:
-        main()
+    main()
