@@ -11,9 +11,11 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum, auto
 from typing import TypeAlias
+
+import msgspec
 
 from pilotage.core.errors import UsageError
 
@@ -42,11 +44,14 @@ class CanonicalError(UsageError):
 def canonical_bytes(value: Json, *, form: Form = Form.RECORD) -> bytes:
     """Return the RFC 8785 bytes of `value`; raise CanonicalError when it has none."""
     if _is_simple(value):
-        # The standard encoder, in C, writes the same bytes as long as all of it is ASCII: keys then sort by UTF-16
-        # units as they do by code points, and NFC and surrogates are no question.
-        text = _SIMPLE(value)
-        if text.isascii():
-            return text.encode("ascii")
+        # An encoder in C writes the same bytes as long as all of it is ASCII: keys then sort by UTF-16 units as they do
+        # by code points, and NFC and surrogates are no question.
+        try:
+            data = _SIMPLE(value)
+        except (TypeError, UnicodeEncodeError):
+            data = b"\xff"  # a kind of text it does not know, or a lone surrogate: written, or refused, below
+        if data.isascii():
+            return data
     out: list[str] = []
     _write(value, out, form=form, depth=0)
     return "".join(out).encode("utf-8")
@@ -54,7 +59,7 @@ def canonical_bytes(value: Json, *, form: Form = Form.RECORD) -> bytes:
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TEXT = json.JSONEncoder(ensure_ascii=False).encode
-_SIMPLE = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False).encode
+_SIMPLE = msgspec.json.Encoder(order="deterministic").encode
 
 
 _SCALARS = frozenset({str, bool, type(None)})
@@ -63,26 +68,26 @@ _STRINGS = frozenset({str})
 
 def _is_simple(value: Json) -> bool:
     """Tell whether a value holds no fraction, no large integer, only string keys, and at most 100 containers."""
-    stack: list[object] = [value]
+    stack: list[Iterable[object]] = [(value,)]
     containers = 0
     while stack:
-        item = stack.pop()
-        kind = type(item)
-        if kind in _SCALARS:
-            continue
-        if kind is int:
-            if not -MAX_SAFE_INTEGER <= item <= MAX_SAFE_INTEGER:  # type: ignore[operator]
+        for item in stack.pop():
+            kind = type(item)
+            if kind in _SCALARS:
+                continue
+            if kind is int:
+                if not -MAX_SAFE_INTEGER <= item <= MAX_SAFE_INTEGER:  # type: ignore[operator]
+                    return False
+                continue
+            containers += 1
+            if containers > MAX_DEPTH:
                 return False
-            continue
-        containers += 1
-        if containers > MAX_DEPTH:
-            return False
-        if kind is dict and _STRINGS.issuperset(map(type, item)):  # type: ignore[call-overload]
-            stack.extend(item.values())  # type: ignore[attr-defined]
-        elif kind is list or kind is tuple:
-            stack.extend(item)  # type: ignore[arg-type]
-        elif not isinstance(item, str):
-            return False
+            if kind is dict and _STRINGS.issuperset(map(type, item)):  # type: ignore[call-overload]
+                stack.append(item.values())  # type: ignore[attr-defined]
+            elif kind is list or kind is tuple:
+                stack.append(item)  # type: ignore[arg-type]
+            elif not isinstance(item, str):
+                return False
     return True
 
 

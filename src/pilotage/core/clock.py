@@ -28,7 +28,8 @@ def read_moment(text: str) -> datetime:
 
 def to_text(moment: datetime) -> str:
     """Write a moment as ledger entries and JSON do: UTC, milliseconds, `Z`."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:23] + "Z"
+    shown = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return shown.isoformat(timespec="milliseconds")[:23] + "Z"
 
 
 def from_text(text: str) -> datetime:

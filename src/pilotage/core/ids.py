@@ -25,8 +25,15 @@ SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 def new_ulid(at: datetime, *, entropy: bytes | None = None) -> str:
     """Return a 26-character ULID for the moment `at`; `entropy` (10 bytes) is given by tests, else random."""
     random = entropy if entropy is not None else secrets.token_bytes(10)
-    number = int(at.timestamp() * 1000) << 80 | int.from_bytes(random, "big")
-    return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
+    moment = int(at.timestamp() * 1000)
+    first, last = int.from_bytes(random[:5], "big"), int.from_bytes(random[5:], "big")
+    # 50, 40 and 40 bits: numbers of that size are quick, one of 130 is not.
+    return (
+        f"{_PAIRS[moment >> 40]}{_PAIRS[moment >> 30 & 1023]}{_PAIRS[moment >> 20 & 1023]}{_PAIRS[moment >> 10 & 1023]}"
+        f"{_PAIRS[moment & 1023]}"
+        f"{_PAIRS[first >> 30]}{_PAIRS[first >> 20 & 1023]}{_PAIRS[first >> 10 & 1023]}{_PAIRS[first & 1023]}"
+        f"{_PAIRS[last >> 30]}{_PAIRS[last >> 20 & 1023]}{_PAIRS[last >> 10 & 1023]}{_PAIRS[last & 1023]}"
+    )
 
 
 def is_ulid(text: str) -> bool:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import re2
 
 from pilotage.guard.first_pass import FIRST_PASS, Present
 from pilotage.guard.pii_patterns import RECOGNISERS, Recogniser, bare
 from pilotage.guard.pii_types import TABLE_ORDER, Match, PiiType
+from pilotage.guard.plain_texts import PlainTexts, name_of
 from pilotage.guard.policy import Action
 
 __all__ = ["PII_VERSION", "Match", "PiiType", "recognise", "select"]
@@ -24,6 +25,7 @@ PII_VERSION = "pilotage-pii/1"
 BEFORE, AFTER = 48, 24
 _STEP = 0.05
 _PEM_END = "PRIVATE KEY-----"
+_PLAIN: Final = PlainTexts()
 _VERSION_WORDS = ("version ", "v", "section ", "§", "§ ")
 
 
@@ -40,11 +42,16 @@ def recognise(
     """Return the matches of a text, none overlapping another, in order of place. `present` is the first pass."""
     if not text:
         return ()
+    name = name_of(text, regions)
+    if present is FIRST_PASS and name in _PLAIN:
+        return ()
     found: list[Match] = []
     for number in present(text):
         recogniser = RECOGNISERS[number]
         if not recogniser.regions or recogniser.regions & regions:
             found += _matches(text, recogniser, _forms()[number])
+    if not found and present is FIRST_PASS:
+        _PLAIN.keep(name)
     return _without_overlaps(found)
 
 
@@ -95,6 +102,8 @@ def _stands_in(word: str, near: str) -> bool:
 
 def _without_overlaps(found: Sequence[Match]) -> tuple[Match, ...]:
     """Keep the better of two that overlap: score in steps of 0.05, then longer, then earlier, then table order."""
+    if len(found) < 2:
+        return tuple(found)
     ranked = sorted(
         found,
         key=lambda one: (-round(one.score / _STEP), -(one.end - one.start), one.start, TABLE_ORDER[one.type]),
@@ -108,6 +117,8 @@ def _without_overlaps(found: Sequence[Match]) -> tuple[Match, ...]:
 
 def select(matches: Iterable[Match], *, threshold: float, types: Mapping[str, Action]) -> tuple[Match, ...]:
     """Return the matches a check acts on: at or over the threshold, and of a type that is not allowed."""
+    if matches == ():
+        return ()
     return tuple(
         one for one in matches if one.score >= threshold and types.get(one.type, Action.REDACT) is not Action.ALLOW
     )

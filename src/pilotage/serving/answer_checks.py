@@ -35,6 +35,7 @@ TEXTS: Final[Mapping[str, str]] = {
 """The fixed text of each content refusal."""
 
 _LONGEST_QUOTE: Final = 400
+_OF_STATEMENTS: Final = ("citation", "numbers", "grounding")
 
 
 class _BlockedError(Exception):
@@ -73,7 +74,7 @@ class AnswerChecks:
         text = self._redacted(self._cleaned(text))
         stripped = self._stripped(text, known)
         text = stripped if may_change else text
-        citations = check_citations(text, known, analyse=self.analyse, is_fixed=not may_change)
+        citations = self._citations(text, known, is_fixed=not may_change)
         statements = citations.statements
         self._guarded(self._listed("citation"), lambda line: self._citation(line, citations))
         self._guarded(self._listed("numbers"), lambda line: self._numbers(line, statements, known))
@@ -88,6 +89,12 @@ class AnswerChecks:
             cited=tuple(_cited(statements, known, shown)),
             scores=dict(self.scores),
         )
+
+    def _citations(self, text: str, known: Mapping[int, Found], *, is_fixed: bool) -> Citations:
+        if "[" not in text and not any(map(self._listed, _OF_STATEMENTS)):
+            # No marker can stand in it, and no line of the policy asks about its sentences.
+            return Citations(text=text, statements=(), unknown=0, share=0.0)
+        return check_citations(text, known, analyse=self.analyse, is_fixed=is_fixed)
 
     def _listed(self, identifier: str) -> Check | None:
         return check_of(self.context.release.content.guard, identifier, Stage.OUTPUT)

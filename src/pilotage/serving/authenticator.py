@@ -24,6 +24,7 @@ from pilotage.workspace.records import Workspace
 KEY_PREFIX = "plt_sk_"
 DELEGATION_REQUIRED = "required"
 MAX_TOKEN_BYTES = 16_384
+MAX_HOLDERS = 10_000
 
 
 class KeySource(Protocol):
@@ -49,6 +50,7 @@ class BearerAuthenticator:
         self._workspace = workspace
         self._keys = keys
         self._tokens = tokens
+        self._holders: dict[str, tuple[ServiceKey, Asker]] = {}
 
     async def authenticate(self, bearer: Bearer, *, at: datetime) -> Asker | Refusal:
         """Verify the token, and the token of the person behind it when one was brought."""
@@ -99,6 +101,13 @@ class BearerAuthenticator:
         refused = check_key(key, parts or KeyParts(id="", secret=""), now=at)
         if refused is not None or key is None:
             return _refused(refused or CredentialRefused(code=CredentialCode.INVALID_KEY, text="The key is not valid."))
+        return self._holder(key)
+
+    def _holder(self, key: ServiceKey) -> Asker | Refusal:
+        """Return who a proven, live key speaks for: what it says of a stored key holds until that key changes."""
+        known = self._holders.get(key.id)
+        if known is not None and (known[0] is key or known[0] == key):
+            return known[1]
         principal = key_principal(self._workspace, key)
         if isinstance(principal, CredentialRefused):
             return _refused(principal)
@@ -110,7 +119,12 @@ class BearerAuthenticator:
             ips=key.ips,
             needs_subject=key.kind is KeyKind.SERVICE and key.delegation == DELEGATION_REQUIRED,
         )
-        return Asker(principal=principal, acl_names=acl_names(principal), pseudonym="", via=principal.via, key=limits)
+        names = acl_names(principal)
+        asker = Asker(principal=principal, acl_names=names, pseudonym="", via=principal.via, key=limits)
+        if len(self._holders) >= MAX_HOLDERS:
+            self._holders.clear()
+        self._holders[key.id] = (key, asker)
+        return asker
 
     async def _on_behalf(self, service: Asker, token: str, *, at: datetime) -> Asker | Refusal:
         if service.principal.kind is not PrincipalKind.SERVICE:

@@ -3,6 +3,7 @@
 `Received -> Authenticated -> Located -> Admitted -> Routed -> Guarded -> Retrieved -> Composed -> Generated -> Checked
 -> Answer`. A step takes the record before it and returns the next or a Refusal, so an answer without a principal, a
 permission decision or a recorded check does not type-check. Times in `*_us` are microseconds since arrival.
+These records have no slots: from one step to the next all parts are taken over at once (`steps/extend.py`).
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class Peer:
     forwarded_for: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Received:
     """Step 0. `started` is monotonic time in seconds."""
 
@@ -109,7 +110,7 @@ class KeyLimits:
     needs_subject: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Asker:
     """Who asks. `acl_names` is what documents are matched with: the person's, and where a service acts, both's.
 
@@ -133,14 +134,14 @@ class Asker:
     actors: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Authenticated(Received):
     """Step 1: who asks."""
 
     asker: Asker
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Located(Authenticated):
     """Step 2a: the space whose rules hold, and the routing row the request keeps."""
 
@@ -159,7 +160,7 @@ class Admission:
     failover_from: SpaceName | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Admitted(Located):
     """Step 2b: the request may enter."""
 
@@ -167,7 +168,7 @@ class Admitted(Located):
     admitted_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Routed(Admitted):
     """Step 3: the release that answers, verified in this process.
 
@@ -195,7 +196,7 @@ class Question:
     blocked_by: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Guarded(Routed):
     """Step 4: the question passed the input checks."""
 
@@ -231,7 +232,7 @@ class Retrieval:
     is_blocked: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Retrieved(Guarded):
     """Step 5: the permission decision and its passages."""
 
@@ -239,7 +240,7 @@ class Retrieved(Guarded):
     retrieved_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Composed(Retrieved):
     """Step 6a: what the model will see. `canary` must never appear in an answer."""
 
@@ -261,7 +262,7 @@ class Generation:
     first_us: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Generated(Composed):
     """Step 6b: the model's answer, unchecked."""
 
@@ -301,7 +302,7 @@ class Cited:
     effective_date: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Checked(Generated):
     """Step 7: every output check ran."""
 

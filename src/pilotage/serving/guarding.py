@@ -125,9 +125,11 @@ class PolicyGuard:
         for passage in context.prompt.passages:
             for part in (passage.title, passage.section, passage.heading, passage.text):
                 redactor.expect(part)
-        redactor.rules = rules_of(context.release.content.guard, "pii_out", Stage.OUTPUT)
-        for turn in context.asked.messages:
-            redactor.redact(clean(turn.text).text)
+        rules = rules_of(context.release.content.guard, "pii_out", Stage.OUTPUT)
+        if rules != redactor.rules:
+            redactor.rules = rules
+            for turn in context.asked.messages:
+                redactor.redact(clean(turn.text).text)
         return redactor
 
     def _language(self, context: Guarded) -> str:

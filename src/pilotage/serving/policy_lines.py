@@ -19,18 +19,22 @@ from pilotage.serving.outcome import CHECK_FAILED
 logger = logging.getLogger(__name__)
 
 THRESHOLD: Final = 0.5
+_USUAL: Final = Rules(threshold=THRESHOLD)
 
 
 def check_of(policy: GuardPolicy, identifier: str, stage: Stage) -> Check | None:
     """Return the policy's line for a check at a stage."""
-    return next((one for one in policy.checks if one.id == identifier and one.stage is stage), None)
+    for one in policy.checks:
+        if one.stage is stage and one.id == identifier:
+            return one
+    return None
 
 
 def rules_of(policy: GuardPolicy, identifier: str, stage: Stage) -> Rules:
     """Return what is replaced at a stage: the PII line's threshold and allowed types; secrets always."""
     line = check_of(policy, identifier, stage)
-    if line is None:
-        return Rules(threshold=THRESHOLD)
+    if line is None or (not line.types and line.threshold in {None, THRESHOLD}):
+        return _USUAL
     allowed = {kind: action for kind, action in line.types.items() if kind != PiiType.SECRET}
     return Rules(threshold=THRESHOLD if line.threshold is None else line.threshold, types=allowed)
 

@@ -37,6 +37,7 @@ from pilotage.store.serving_records import RecordRows, Row
 
 GATEWAY_ACTOR = "system:gateway"
 _COLUMNS = ("arm", "release", "corpus", "corpus_version", "as_of", "kind", "state", "outcome", "code", "refused")
+_IS_COLUMN = frozenset(_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,23 +81,21 @@ def interaction_rows(
         data={"workflow": workflow, **facts},
         commit=_commitments(texts, salts) | commitments_of(label),
     )
-    interaction, closing = _row_pair(context, ending, facts, space=space, workflow=workflow)
+    detail = {name: value for name, value in facts.items() if name not in _IS_COLUMN}
     return RecordRows(
         entry=entry,
-        interaction=None if is_recorded else interaction,
-        closing=closing if is_recorded else None,
+        interaction=None if is_recorded else _first_row(context, facts, detail, space=space, workflow=workflow),
+        closing=_closing_row(context, ending, facts, detail) if is_recorded else None,
         text=_text_row(context, texts, salts),
         citations=_citations(context),
         disclosures=label,
     )
 
 
-def _row_pair(
-    context: Received, ending: Ending, facts: Mapping[str, Json], *, space: str, workflow: str
-) -> tuple[Row, Row]:
-    """Return the row of a first record, and the row of one that closes it."""
-    detail = {name: value for name, value in facts.items() if name not in _COLUMNS}
-    interaction: Row = {
+def _first_row(
+    context: Received, facts: Mapping[str, Json], detail: Mapping[str, Json], *, space: str, workflow: str
+) -> Row:
+    return {
         "id": context.interaction,
         "at": context.at,
         "space": space,
@@ -105,13 +104,15 @@ def _row_pair(
         "detail": detail,
         **{name: facts.get(name) for name in _COLUMNS},
     }
-    closing: Row = {
+
+
+def _closing_row(context: Received, ending: Ending, facts: Mapping[str, Json], detail: Mapping[str, Json]) -> Row:
+    return {
         "interaction": context.interaction,
         "at": ending.at,
         "detail": detail,
         **{name: facts.get(name) for name in ("state", "outcome", "code", "refused")},
     }
-    return interaction, closing
 
 
 def _facts(context: Received, ending: Ending) -> dict[str, Json]:

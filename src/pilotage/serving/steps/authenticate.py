@@ -6,7 +6,6 @@ doubtful credential is a 401, an outage of what verifies it a 503; never a guess
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import assert_never
 
 import psycopg
@@ -15,7 +14,7 @@ from pilotage.identity.principal import acl_names
 from pilotage.serving.context import Asker, Authenticated, Bearer, Known, Received
 from pilotage.serving.refusal import Code, Refusal
 from pilotage.serving.service import Serving
-from pilotage.serving.steps.extend import extend
+from pilotage.serving.steps.extend import changed, extend
 
 
 async def authenticate(context: Received, serving: Serving) -> Authenticated | Refusal:
@@ -35,7 +34,7 @@ async def authenticate(context: Received, serving: Serving) -> Authenticated | R
         pseudonym = await serving.pseudonyms.pseudonym_of(asker.principal.id)
     except (psycopg.Error, OSError, TimeoutError):
         return Refusal(code=Code.STORE_UNAVAILABLE, message="The store does not answer. Try again.", retry_after_s=2)
-    return extend(context, Authenticated, asker=replace(asker, pseudonym=pseudonym))
+    return extend(context, Authenticated, asker=changed(asker, pseudonym=pseudonym))
 
 
 async def _verified(bearer: Bearer, context: Received, serving: Serving) -> Asker | Refusal:

@@ -2,55 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from operator import attrgetter
-from typing import Any, TypeAlias, TypeVar
+from dataclasses import fields
+from typing import Any, TypeVar
 
-from pilotage.serving.context import Received
+from pilotage.serving.context import Asker, Received
 
 Next = TypeVar("Next", bound=Received)
-_Put: TypeAlias = "Callable[[object, object], None]"
+Same = TypeVar("Same", bound="Received | Asker")
+
+_added: dict[tuple[type, type], frozenset[str]] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
-    """How to make a `target` from a `source`: what is kept, how each part is put in, which parts must be given."""
-
-    read: Callable[[Received], tuple[object, ...]]
-    keep: tuple[_Put, ...]
-    add: dict[str, _Put]
-
-
-_plans: dict[tuple[type, type], _Plan] = {}
-
-
-def _plan(source: type[Received], target: type[Received]) -> _Plan:
-    found = _plans.get((source, target))
+def _new_parts(source: type[Received], target: type[Received]) -> frozenset[str]:
+    """Return the parts that `target` has and `source` has not; raise TypeError when it is the other way round."""
+    found = _added.get((source, target))
     if found is None:
-        names = [field.name for field in fields(source)]
-        puts: dict[str, _Put] = {field.name: getattr(target, field.name).__set__ for field in fields(target)}
-        found = _plans[source, target] = _Plan(
-            read=attrgetter(*names),
-            keep=tuple(puts[name] for name in names),
-            add={name: put for name, put in puts.items() if name not in names},
-        )
+        old, new = ({field.name for field in fields(kind)} for kind in (source, target))
+        if old - new:
+            message = f"{target.__name__} has no place for the parts {sorted(old - new)} of {source.__name__}."
+            raise TypeError(message)
+        found = _added[source, target] = frozenset(new - old)
     return found
 
 
 def extend(context: Received, kind: type[Next], **parts: Any) -> Next:  # noqa: ANN401 - one signature for every step
     """Return `kind` with every part of `context` and the given ones; a missing or unknown part is a TypeError.
 
-    The parts are put straight into the slots: copying twenty of them through a constructor nine times a request would
-    cost more than the steps themselves.
+    The parts are taken over at once: passing twenty of them through a constructor nine times a request would cost more
+    than the steps themselves.
     """
-    plan = _plan(type(context), kind)
-    if parts.keys() != plan.add.keys():
-        message = f"{kind.__name__} needs the parts {sorted(plan.add)}, not {sorted(parts)}."
+    added = _new_parts(type(context), kind)
+    if parts.keys() != added:
+        message = f"{kind.__name__} needs the parts {sorted(added)}, not {sorted(parts)}."
         raise TypeError(message)
     made = object.__new__(kind)
-    for put, value in zip(plan.keep, plan.read(context), strict=True):
-        put(made, value)
-    for name, value in parts.items():
-        plan.add[name](made, value)
+    made.__dict__.update(context.__dict__)
+    made.__dict__.update(parts)
+    return made
+
+
+def changed(record: Same, **parts: Any) -> Same:  # noqa: ANN401 - as in `extend`
+    """Return the record with other values for some of its parts; a part it does not have is a TypeError."""
+    held = record.__dict__
+    if not held.keys() >= parts.keys():
+        message = f"{type(record).__name__} has no part {sorted(parts.keys() - held.keys())}."
+        raise TypeError(message)
+    made = object.__new__(type(record))
+    made.__dict__.update(held)
+    made.__dict__.update(parts)
     return made

@@ -55,10 +55,10 @@ def callable_workflows(serving: Serving, asker: Asker, space: SpaceName | None) 
 
 
 def _chosen(serving: Serving, asker: Asker, workflow: WorkflowName) -> SpaceName | Refusal:
-    serving_spaces = serving.routing.spaces_of(workflow)
     default = serving.workspace.gateway.default_space
-    if default is not None and default in serving_spaces:
+    if default is not None and serving.routing.row(default, workflow) is not None:
         return default
+    serving_spaces = serving.routing.spaces_of(workflow)
     usable = _usable(serving, asker, serving_spaces)
     found = [name for name in usable if serving.workspace.spaces[name].tier is not Tier.SANDBOX] or usable
     if not found:
