@@ -1,4 +1,4 @@
-"""The OpenAI-compatible adapter against a scripted provider on loopback."""
+"""The OpenAI-compatible adapter against a scripted provider on loopback, over either of its clients."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from pilotage.adapters.models.http1 import Http1Upstream
 from pilotage.adapters.models.openai_compatible import OpenAICompatibleModel
 from pilotage.adapters.models.openai_wire import encode_request
 from pilotage.adapters.models.resilience import Breaker, BreakerState, RetryBudget
+from pilotage.adapters.models.upstream import Connect
+from pilotage.adapters.models.upstream_aiohttp import AiohttpUpstream
 from pilotage.core.canonical import Json
 from pilotage.core.errors import Unavailable
 from pilotage.release.generation import Delta, Done, Event, FinishReason, GenerationRequest, Message, Usage
@@ -26,6 +29,15 @@ QUESTION = GenerationRequest(
     passages=(),
     max_tokens=64,
 )
+
+
+_client: list[Connect] = [Http1Upstream]
+"""The client that models of the running test call with."""
+
+
+@pytest.fixture(params=[Http1Upstream, AiohttpUpstream], ids=["http1", "aiohttp"], autouse=True)
+def client(request: pytest.FixtureRequest) -> None:
+    _client[0] = request.param
 
 
 @pytest.fixture
@@ -49,7 +61,10 @@ def settings(url: str, **changes: object) -> ModelSettings:
 async def model_on(*script: Reply, **changes: object) -> AsyncIterator[tuple[OpenAICompatibleModel, FakeUpstream]]:
     async with FakeUpstream(*script) as upstream:
         model = OpenAICompatibleModel(
-            settings(upstream.url, **changes), root=Path("/nonexistent"), sleep=lambda _: asyncio.sleep(0)
+            settings(upstream.url, **changes),
+            root=Path("/nonexistent"),
+            sleep=lambda _: asyncio.sleep(0),
+            connect=_client[0],
         )
         try:
             yield model, upstream
@@ -194,7 +209,10 @@ async def test_a_silent_provider_times_out_before_and_between_tokens() -> None:
 
 async def test_an_unreachable_provider_is_reported_and_probed() -> None:
     model = OpenAICompatibleModel(
-        settings("http://127.0.0.1:9/v1"), root=Path("/nonexistent"), sleep=lambda _: asyncio.sleep(0)
+        settings("http://127.0.0.1:9/v1"),
+        root=Path("/nonexistent"),
+        sleep=lambda _: asyncio.sleep(0),
+        connect=_client[0],
     )
     with pytest.raises(Unavailable, match="cannot be reached"):
         await collect(model)

@@ -23,7 +23,7 @@ MAX_KEY_CHARACTERS = 128
 _MAX_WARNINGS = 20
 
 _ROLES = frozenset({"user", "assistant", "system", "developer"})
-_PINNED = ("temperature", "top_p", "seed", "stop", "presence_penalty", "frequency_penalty")
+_PINNED = frozenset({"temperature", "top_p", "seed", "stop", "presence_penalty", "frequency_penalty"})
 _KNOWN = frozenset(
     {
         "model",
@@ -59,16 +59,16 @@ def parse_chat(body: Json, *, space: SpaceName | None, header_key: str | None, b
     """Return what is asked; raise RefusedError with the refusal to send."""
     if not isinstance(body, Mapping):
         raise _invalid("The body must be a JSON object.", None)
-    for name, is_allowed in _ALLOWED.items():
-        value = body.get(name)
-        if value is not None and not is_allowed(value):
+    for name, value in body.items():
+        is_allowed = _ALLOWED.get(name)
+        if is_allowed is not None and value is not None and not is_allowed(value):
             raise RefusedError(
                 Refusal(
                     code=Code.UNSUPPORTED_PARAMETER, message=f"{name} with this value is not supported.", param=name
                 )
             )
     own = _object(body, "pilotage")
-    if unknown := sorted(own.keys() - {"as_of", "idempotency_key"}):
+    if own and (unknown := sorted(own.keys() - {"as_of", "idempotency_key"})):
         what = f"pilotage.{unknown[0][:64]} is not a known field."
         raise _invalid(what, "pilotage")
     turns, warnings = _messages(body)
@@ -84,7 +84,7 @@ def parse_chat(body: Json, *, space: SpaceName | None, header_key: str | None, b
         label=_label(body),
         idempotency_key=_key(own, header_key),
         body_hash=body_hash,
-        pinned={name: body[name] for name in _PINNED if body.get(name) is not None},
+        pinned={name: value for name, value in body.items() if name in _PINNED and value is not None},
         warnings=tuple(warnings[:_MAX_WARNINGS]),
     )
 

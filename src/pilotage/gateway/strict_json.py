@@ -35,7 +35,7 @@ def decode(data: bytes) -> Json:
     except UnicodeDecodeError as error:
         raise InvalidJsonError("this is not UTF-8", error.start) from None
     try:
-        value: Json = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        value: Json = _decode(text)
     except json.JSONDecodeError as error:
         raise InvalidJsonError(error.msg.lower(), len(text[: error.pos].encode())) from None
     except (_DuplicateError, RecursionError):
@@ -61,6 +61,9 @@ def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 
 def _no_constant(name: str) -> Json:
     raise ValueError(name)
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant).decode
 
 
 def _depth(text: str) -> int:

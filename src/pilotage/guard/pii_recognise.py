@@ -117,8 +117,6 @@ def _without_overlaps(found: Sequence[Match]) -> tuple[Match, ...]:
 
 def select(matches: Iterable[Match], *, threshold: float, types: Mapping[str, Action]) -> tuple[Match, ...]:
     """Return the matches a check acts on: at or over the threshold, and of a type that is not allowed."""
-    if matches == ():
-        return ()
     return tuple(
         one for one in matches if one.score >= threshold and types.get(one.type, Action.REDACT) is not Action.ALLOW
     )

@@ -15,7 +15,7 @@ Name: TypeAlias = "tuple[bytes, frozenset[str]]"
 
 
 class PlainTexts:
-    """The texts in which nothing was recognised, by name. Each step is one step of the interpreter: threads share it."""
+    """The texts in which nothing was recognised, by name. Threads share it: each step is one of the interpreter."""
 
     def __init__(self) -> None:
         self._names: dict[Name, None] = {}

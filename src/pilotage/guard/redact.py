@@ -46,7 +46,8 @@ class Rules:
 
     def find(self, text: str) -> tuple[Match, ...]:
         """Return what is to be replaced in a text."""
-        return select(recognise(text, regions=self.regions), threshold=self.threshold, types=self.types or {})
+        found = recognise(text, regions=self.regions)
+        return select(found, threshold=self.threshold, types=self.types or {}) if found else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

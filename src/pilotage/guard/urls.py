@@ -46,17 +46,23 @@ class Stripped:
     removed: int
 
 
+_MARKS = re.compile(r"[<:]|!\[|\]\(|//|www\.", re.IGNORECASE)
+
+
+def may_hold_urls(text: str) -> bool:
+    """Tell whether anything stands in the text that an image, a tag, a link or an address cannot do without."""
+    return _MARKS.search(text) is not None
+
+
 def strip_urls(text: str, *, allowed: Collection[str]) -> Stripped:
     """Remove images, HTML and every URL that is not allowed; an allowed entry ending in `/` allows what is below it."""
-    without, images = _images(text) if "![" in text else (text, 0)
+    if not may_hold_urls(text):
+        return Stripped(text=text, removed=0)
+    without, images = _images(text)
     without, tags = _tags(without)
     links = [0]
-    plain = without
-    if "](" in without:
-        plain = _LINK.sub(lambda found: found[0] if _URL.search(found[0]) else found[1], without)
-        plain = _PATH_BEHIND_MARKER.sub(r"\1", plain)
-    if ":" not in plain and "//" not in plain and "www." not in plain.lower():
-        return Stripped(text=plain, removed=images + tags)  # none of the forms of an address can stand here
+    plain = _LINK.sub(lambda found: found[0] if _URL.search(found[0]) else found[1], without)
+    plain = _PATH_BEHIND_MARKER.sub(r"\1", plain)
     shown = _URL.sub(partial(_kept, allowed=allowed, count=links), plain)
     return Stripped(text=shown, removed=images + tags + links[0])
 

@@ -21,7 +21,7 @@ from pilotage.guard.numbers import unsupported_numbers
 from pilotage.guard.pii_types import PiiType
 from pilotage.guard.policy import Action, Check, FailMode, Restore, Stage, StreamMode
 from pilotage.guard.redact import PromptRedactor, Restored
-from pilotage.guard.urls import strip_urls
+from pilotage.guard.urls import may_hold_urls, strip_urls
 from pilotage.release.generation import FinishReason
 from pilotage.serving.context import Cited, Found, Generated, Verdict
 from pilotage.serving.policy_lines import check_of, failed, finding, line_of
@@ -148,6 +148,8 @@ class AnswerChecks:
         return redacted.text
 
     def _stripped(self, text: str, known: Mapping[int, Found]) -> str:
+        if not may_hold_urls(text):
+            return text
         line = self._line("urls", Action.REDACT)
         try:
             stripped = strip_urls(text, allowed=self._allowed_urls(text, known))

@@ -68,7 +68,7 @@ class PolicyGuard:
         for number, turn in enumerate(context.asked.messages):
             cleaned = clean(turn.text)
             redacted = redactor.redact(cleaned.text)
-            turns.append(replace(turn, text=redacted.text))
+            turns.append(turn if redacted.text == turn.text else replace(turn, text=redacted.text))
             for line in policy.checks:
                 if line.stage is Stage.INPUT:
                     found = findings_of(line, partial(_seen, line, cleaned, redacted.counts))
@@ -81,7 +81,7 @@ class PolicyGuard:
             text=turns[-1].text,
             turns=tuple(turns),
             stored=stored_form(cleaned.text, self._key).text,  # whatever the policy allows in a prompt
-            label=stored_form(clean(context.asked.label).text, self._key).text,
+            label=stored_form(clean(context.asked.label).text, self._key).text if context.asked.label else "",
             findings=tuple(findings),
             blocked_by=None if blocking is None else blocking.check,
         )

@@ -19,5 +19,8 @@ def leaked_kinds(context: Checked) -> tuple[str, ...]:
     policy, verdict = context.release.content.guard, context.verdict
     if verdict.refusal is not None or policy.restore is Restore.CALLER:
         return ()
-    kinds = {match.type.value for match in rules_of(policy, "pii_out", Stage.OUTPUT).find(verdict.text)}
-    return tuple(sorted(kinds | ({PiiType.SECRET.value} if has_secret(verdict.text) else set())))
+    rules = rules_of(policy, "pii_out", Stage.OUTPUT)
+    kinds = {match.type.value for match in rules.find(verdict.text)}
+    if has_secret(verdict.text):
+        kinds.add(PiiType.SECRET.value)
+    return tuple(sorted(kinds))

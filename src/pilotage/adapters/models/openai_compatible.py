@@ -1,7 +1,7 @@
-"""Models behind an OpenAI-compatible HTTP endpoint: OpenAI, Azure, vLLM, Ollama ... over aiohttp (serving.md 6.1).
+"""Models behind an OpenAI-compatible HTTP endpoint: OpenAI, Azure, vLLM, Ollama ... (serving.md 6.1).
 
 Retries happen only before the first content; a stream is complete when its finish reason was seen. Closing the
-iterator closes the upstream connection at once. No proxy variables, cookies or redirects. Fail mode: Unavailable with
+iterator closes the upstream connection at once. The client is a port (`upstream.py`). Fail mode: Unavailable with
 code `upstream_failed` or `upstream_timeout`; the message holds no text of the provider.
 """
 
@@ -11,19 +11,19 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from urllib.parse import quote
 
-import aiohttp
-
-from pilotage.adapters.direct import direct_session
+from pilotage.adapters.models.http1 import Http1Upstream
 from pilotage.adapters.models.openai_wire import Reply, WireError, encode_request, is_streamed, read_frame
 from pilotage.adapters.models.resilience import RETRY_STATUSES, Breaker, RetryBudget
 from pilotage.adapters.models.secret import Secret
 from pilotage.adapters.models.sse import EventParser, FrameTooLarge
+from pilotage.adapters.models.upstream import MAX_BODY_BYTES, Connect, Response, Upstream, UpstreamError
 from pilotage.core.errors import Unavailable
 from pilotage.release.generation import Delta, Done, Event, GenerationRequest, Usage
 from pilotage.release.model import ModelSettings
 
-MAX_RESPONSE_BYTES = 8 * 1024 * 1024
+_PROBE_HEADERS = {"Accept": "*/*", "User-Agent": "pilotage"}
 _BYTES_PER_TOKEN = 4
 
 
@@ -47,19 +47,18 @@ class OpenAICompatibleModel:
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         budget: RetryBudget | None = None,
+        connect: Connect = Http1Upstream,
     ) -> None:
         if not settings.base_url:
             message = f"The model {settings.model!r} has no base_url."
             raise Unavailable("model_unconfigured", message, hint="Write base_url in model.yaml and seal again.")
         self._settings = settings
-        self._url = settings.base_url.rstrip("/") + settings.path
-        self._params = {"api-version": settings.api_version} if settings.api_version else None
+        self._upstream = _upstream(settings, connect)
         self._secret = Secret(settings.auth_ref, root=root, monotonic=monotonic)
         self._monotonic = monotonic
         self._sleep = sleep
         self._budget = budget or RetryBudget()
         self._breaker = Breaker()
-        self._session: aiohttp.ClientSession | None = None
 
     async def generate(self, request: GenerationRequest) -> AsyncIterator[Event]:
         """Stream the answer; raise Unavailable when there is none or it broke off."""
@@ -87,10 +86,7 @@ class OpenAICompatibleModel:
         finally:
             if not finished:
                 self._breaker.forget_probe()
-            if response.content.at_eof():
-                response.release()
-            else:
-                response.close()
+            response.end()
 
     def count(self, text: str) -> int:
         """Estimate tokens as one per four UTF-8 bytes, rounded up."""
@@ -99,25 +95,16 @@ class OpenAICompatibleModel:
     async def probe(self) -> None:
         """Return when the endpoint accepts a connection and speaks HTTP; costs no tokens."""
         try:
-            async with self._http().get(self._url, params=self._params, allow_redirects=False) as response:
-                if response.status >= 500:
-                    raise self._failed("cannot take questions", f"HTTP {response.status}")
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise self._failed("cannot be reached", type(error).__name__) from None
+            response = await self._upstream.get(_PROBE_HEADERS, within_s=self._settings.first_token_s)
+        except (UpstreamError, TimeoutError) as error:
+            raise self._failed("cannot be reached", str(error) or type(error).__name__) from None
+        response.end()
+        if response.status >= 500:
+            raise self._failed("cannot take questions", f"HTTP {response.status}")
 
     async def close(self) -> None:
         """Close the connection pool."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-
-    def _http(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = direct_session(
-                aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
-                aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_s),
-            )
-        return self._session
+        await self._upstream.close()
 
     def _headers(self) -> dict[str, str]:
         accept = "text/event-stream" if is_streamed(self._settings) else "application/json"
@@ -128,7 +115,7 @@ class OpenAICompatibleModel:
             headers[name] = f"Bearer {secret}" if name.lower() == "authorization" else secret
         return headers
 
-    async def _call(self, body: bytes, started: float) -> tuple[aiohttp.ClientResponse, int]:
+    async def _call(self, body: bytes, started: float) -> tuple[Response, int]:
         """Return the response of the first attempt that succeeds, and how many retries it took."""
         attempt = 0
         while True:
@@ -148,30 +135,28 @@ class OpenAICompatibleModel:
                 self._breaker.forget_probe()
                 raise
 
-    async def _attempt(self, body: bytes, started: float) -> aiohttp.ClientResponse:
+    async def _attempt(self, body: bytes, started: float) -> Response:
         left = started + self._settings.first_token_s - self._monotonic()
         try:
-            async with asyncio.timeout(max(left, 0.0)):
-                response = await self._http().post(
-                    self._url, data=body, headers=self._headers(), params=self._params, allow_redirects=False
-                )
-        except aiohttp.ClientError as error:
-            raise _TryAgain(self._failed("cannot be reached", type(error).__name__)) from None
+            response = await self._upstream.post(body, self._headers(), within_s=left)
+        except UpstreamError as error:
+            raise _TryAgain(self._failed("cannot be reached", error)) from None
         except TimeoutError:
             self._breaker.note(failed=True, now=self._monotonic())
             raise self._late("did not answer in time") from None
         if response.status == 200:
             return response
         refusal = self._failed("refused the request", f"HTTP {response.status}")
-        retry_after = _seconds(response.headers.get("Retry-After"))
-        response.close()
+        retry_after = _seconds(response.header("retry-after"))
+        response.end()
         if response.status in RETRY_STATUSES:
             raise _TryAgain(refusal, retry_after)
         self._breaker.note(failed=False, now=self._monotonic())
         raise refusal
 
-    async def _read(self, response: aiohttp.ClientResponse, reply: Reply, started: float) -> AsyncIterator[str]:
-        if response.content_type == "application/json":
+    async def _read(self, response: Response, reply: Reply, started: float) -> AsyncIterator[str]:
+        media = (response.header("content-type") or "").partition(";")[0].strip().lower()
+        if media == "application/json":
             yield await self._whole(response, reply, started + self._settings.total_s)
             return
         parser, size = EventParser(), 0
@@ -179,7 +164,7 @@ class OpenAICompatibleModel:
         while True:
             chunk = await self._chunk(response, reply, min(started + self._settings.total_s, last + limit))
             size += len(chunk)
-            if size > MAX_RESPONSE_BYTES:
+            if size > MAX_BODY_BYTES:
                 raise self._failed("sent more than 8 MiB")
             text, done = self._take(self._frames(parser, chunk), reply)
             if text:
@@ -188,26 +173,25 @@ class OpenAICompatibleModel:
             if done or not chunk:
                 return
 
-    async def _whole(self, response: aiohttp.ClientResponse, reply: Reply, deadline: float) -> str:
+    async def _whole(self, response: Response, reply: Reply, deadline: float) -> str:
         """Read an answer that is one JSON document."""
         body = b""
-        while not response.content.at_eof():
+        while not response.is_read:
             body += await self._chunk(response, reply, deadline)
-            if len(body) > MAX_RESPONSE_BYTES:
+            if len(body) > MAX_BODY_BYTES:
                 raise self._failed("sent more than 8 MiB")
         return self._take([body], reply)[0]
 
-    async def _chunk(self, response: aiohttp.ClientResponse, reply: Reply, deadline: float) -> bytes:
+    async def _chunk(self, response: Response, reply: Reply, deadline: float) -> bytes:
         """Return the next bytes, or nothing at the end; an answer whose finish reason was seen is complete."""
         try:
-            async with asyncio.timeout(max(deadline - self._monotonic(), 0.0)):
-                return await response.content.readany()
+            return await response.read(deadline - self._monotonic())
         except TimeoutError:
             if reply.finish is None:
                 raise self._late("fell silent in the middle of its answer") from None
-        except aiohttp.ClientError as error:
+        except UpstreamError as error:
             if reply.finish is None:
-                raise self._failed("broke off", type(error).__name__) from None
+                raise self._failed("broke off", error) from None
         return b""
 
     def _frames(self, parser: EventParser, chunk: bytes) -> list[bytes]:
@@ -245,6 +229,20 @@ class OpenAICompatibleModel:
 
     def _late(self, what: str) -> Unavailable:
         return Unavailable("upstream_timeout", f"The model {self._settings.model!r} {what}.")
+
+
+def _upstream(settings: ModelSettings, connect: Connect) -> Upstream:
+    """Return the client of the settings' address; nothing is connected yet."""
+    address = (settings.base_url or "").rstrip("/") + settings.path
+    if settings.api_version:
+        address += f"{'&' if '?' in address else '?'}api-version={quote(settings.api_version, safe='')}"
+    try:
+        return connect(address, settings.connect_s)
+    except ValueError as error:
+        message = f"The model {settings.model!r} cannot be called at its base_url. {error}"
+        raise Unavailable(
+            "model_unconfigured", message, hint="Correct base_url in model.yaml and seal again."
+        ) from None
 
 
 def _seconds(value: str | None) -> float | None:
