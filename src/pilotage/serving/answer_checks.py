@@ -148,11 +148,9 @@ class AnswerChecks:
         return redacted.text
 
     def _stripped(self, text: str, known: Mapping[int, Found]) -> str:
-        if not may_hold_urls(text):
-            return text
         line = self._line("urls", Action.REDACT)
         try:
-            stripped = strip_urls(text, allowed=self._allowed_urls(text, known))
+            stripped = strip_urls(text, allowed=self._allowed_urls(text, known) if may_hold_urls(text) else ())
         except Exception as error:  # noqa: BLE001 - as in `_guarded`; failing open lets the text go on as it is
             self._broke(line, error)
             return text
