@@ -16,7 +16,7 @@ from pilotage.core.ids import InteractionId, SpaceName, WorkflowName
 from pilotage.gateway.answers import DONE, KEEP_ALIVE, Frames, complete_body
 from pilotage.gateway.exchange import Exchange
 from pilotage.gateway.requests import parse_chat
-from pilotage.serving.context import Answer, Asked, Received
+from pilotage.serving.context import Answer, Asked, Bearer, Received
 from pilotage.serving.pipeline import Pipeline
 from pilotage.serving.refusal import Code, Refusal, RefusedError
 from pilotage.serving.run import Finished, Replay
@@ -36,31 +36,32 @@ class Chat:
 
     async def answer(self, exchange: Exchange, space: SpaceName | None) -> None:
         """Read, ask, answer."""
+        credential = exchange.credential()
         try:
-            asked = await self._read(exchange, space)
+            asked = await self._read(exchange, space, credential)
         except RefusedError as refused:
-            self.pipeline.reject(self._received(exchange, _NOTHING), refused.refusal)
+            self.pipeline.reject(self._received(exchange, _NOTHING, credential), refused.refusal)
             raise
-        received = self._received(exchange, asked)
+        received = self._received(exchange, asked, credential)
         if asked.stream:
             await self._stream(exchange, received)
         else:
             await self._complete(exchange, received)
 
-    async def _read(self, exchange: Exchange, space: SpaceName | None) -> Asked:
-        if exchange.credential().token is None:
+    async def _read(self, exchange: Exchange, space: SpaceName | None, credential: Bearer) -> Asked:
+        if credential.token is None:
             raise RefusedError(_missing())
         body, raw = await exchange.json_body()
         key = exchange.header(b"idempotency-key")
         return parse_chat(body, space=space, header_key=key, body_hash=self.serving.request_hash(raw))
 
-    def _received(self, exchange: Exchange, asked: Asked) -> Received:
+    def _received(self, exchange: Exchange, asked: Asked, credential: Bearer) -> Received:
         return Received(
             interaction=InteractionId(exchange.interaction),
             at=self.serving.clock.now(),
             started=self.serving.monotonic(),
             peer=exchange.client(),
-            credential=exchange.credential(),
+            credential=credential,
             asked=asked,
         )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import re
+from binascii import b2a_base64
 from functools import lru_cache
 
 _NOT_WORD = re.compile(r"[^0-9a-zA-Z+/=]+")
@@ -20,7 +20,7 @@ def shows_canary(text: str, canary: str) -> bool:
 @lru_cache(maxsize=64)
 def _forms(canary: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return what to look for whatever the letters' case, and what to look for as it is."""
-    plain = (canary, canary[::-1], canary.encode().hex())
+    lower, data = canary.lower(), canary.encode()
     # Base64 shifts with the place in its stream: the middle of each of the three alignments is looked for.
-    shifted = (base64.b64encode(b"\0" * shift + canary.encode()).decode().rstrip("=") for shift in range(3))
-    return tuple(form.lower() for form in plain), tuple(one[4:-2] for one in shifted)
+    shifted = [b2a_base64(b"\0" * shift + data, newline=False).decode().rstrip("=")[4:-2] for shift in range(3)]
+    return (lower, lower[::-1], data.hex()), tuple(shifted)

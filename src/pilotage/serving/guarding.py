@@ -72,7 +72,8 @@ class PolicyGuard:
             for line in policy.checks:
                 if line.stage is Stage.INPUT:
                     found = findings_of(line, partial(_seen, line, cleaned, redacted.counts))
-                    findings += [replace(one, where=f"messages[{number}]") for one in found]
+                    if found:
+                        findings += [replace(one, where=f"messages[{number}]") for one in found]
         blocking = next((one for one in findings if one.action is Action.BLOCK), None)
         if blocking is not None and blocking.type == _TOO_LONG:
             message = "This message is longer than the release reads."

@@ -52,7 +52,7 @@ def findings_of(line: Check, look: Callable[[], Mapping[str, int]]) -> list[Find
         seen = look()
     except Exception as error:  # noqa: BLE001 - the edge of foreign matchers: the policy's fail mode decides
         return [failed(line, error)]
-    return [finding(line, kind, count) for kind, count in seen.items()]
+    return [finding(line, kind, count) for kind, count in seen.items()] if seen else []
 
 
 def finding(line: Check, kind: str, count: int) -> Finding:

@@ -117,13 +117,13 @@ def _closing_row(context: Received, ending: Ending, facts: Mapping[str, Json], d
 
 def _facts(context: Received, ending: Ending) -> dict[str, Json]:
     facts: dict[str, Json] = {
-        "state": ending.state.value,
-        "outcome": ending.outcome.value,
-        "code": ending.code.value if ending.code is not None else None,
+        "state": str(ending.state),
+        "outcome": str(ending.outcome),
+        "code": str(ending.code) if ending.code is not None else None,
         "refused": ending.refused,
         "cached": ending.cached,
         "t_total": ending.total_us,
-        "kind": TrafficKind.USER.value,
+        "kind": str(TrafficKind.USER),
         "arm": "",
     }
     if isinstance(context, Authenticated):
@@ -134,7 +134,7 @@ def _facts(context: Received, ending: Ending) -> dict[str, Json]:
             facts["failover_from"] = context.admission.failover_from
     if isinstance(context, Routed):
         facts |= {
-            "arm": context.arm.value,
+            "arm": str(context.arm),
             "release": context.release.digest,
             "generation": context.place.row.generation,
         }
@@ -158,7 +158,7 @@ def _facts(context: Received, ending: Ending) -> dict[str, Json]:
 def _asker(context: Authenticated) -> dict[str, Json]:
     asker = context.asker
     return {
-        "kind": asker.kind.value,
+        "kind": str(asker.kind),
         "via": asker.via,
         "acting_service": asker.acting_service,
         "authenticated_at": to_text(asker.authenticated_at or context.at),

@@ -7,6 +7,7 @@ that was stopped has nothing to tell.
 
 from __future__ import annotations
 
+from pilotage.guard.pii_recognise import recognise
 from pilotage.guard.pii_types import PiiType
 from pilotage.guard.policy import Restore, Stage
 from pilotage.guard.secrets import has_secret
@@ -18,6 +19,8 @@ def leaked_kinds(context: Checked) -> tuple[str, ...]:
     """Return the kinds of values in the sent text that the policy does not let leave, sorted."""
     policy, verdict = context.release.content.guard, context.verdict
     if verdict.refusal is not None or policy.restore is Restore.CALLER:
+        return ()
+    if not recognise(verdict.text):
         return ()
     rules = rules_of(policy, "pii_out", Stage.OUTPUT)
     kinds = {match.type.value for match in rules.find(verdict.text)}

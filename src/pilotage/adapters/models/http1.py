@@ -99,7 +99,7 @@ class Http1Upstream:
         self._name = shown if parts.port is None else f"{shown}:{parts.port}"
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
-        self._heads: tuple[tuple[object, ...], bytes] | None = None
+        self._made: tuple[str, Mapping[str, str], bytes] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def post(self, body: bytes, headers: Mapping[str, str], *, within_s: float) -> Incoming:
@@ -186,13 +186,12 @@ class Http1Upstream:
         return connection
 
     def _head(self, method: str, headers: Mapping[str, str]) -> bytes:
-        """Return the request line and the headers; they are the same from one call to the next."""
-        key = (method, *headers.items())
-        if self._heads is None or self._heads[0] != key:
+        """Return the request line and the headers; made once for headers that are passed again."""
+        if self._made is None or self._made[0] != method or self._made[1] != headers:
             lines = [f"{method} {self._target} HTTP/1.1", f"Host: {self._name}", "Accept-Encoding: identity"]
             for name, value in headers.items():
                 if not name or not _LEGAL_NAME.issuperset(name) or not value.isprintable() or not value.isascii():
                     raise UpstreamError("was not called: a header of ours is not printable")
                 lines.append(f"{name}: {value}")
-            self._heads = (key, "\r\n".join([*lines, ""]).encode("latin-1"))
-        return self._heads[1]
+            self._made = (method, dict(headers), "\r\n".join([*lines, ""]).encode("latin-1"))
+        return self._made[2]

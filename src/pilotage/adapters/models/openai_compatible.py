@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -59,6 +59,7 @@ class OpenAICompatibleModel:
         self._sleep = sleep
         self._budget = budget or RetryBudget()
         self._breaker = Breaker()
+        self._sent: tuple[str | None, Mapping[str, str]] | None = None
 
     async def generate(self, request: GenerationRequest) -> AsyncIterator[Event]:
         """Stream the answer; raise Unavailable when there is none or it broke off."""
@@ -106,13 +107,17 @@ class OpenAICompatibleModel:
         """Close the connection pool."""
         await self._upstream.close()
 
-    def _headers(self) -> dict[str, str]:
+    def _headers(self) -> Mapping[str, str]:
+        """Return the same headers as long as the secret is the same."""
+        secret = self._secret.value()
+        if self._sent is not None and self._sent[0] == secret:
+            return self._sent[1]
         accept = "text/event-stream" if is_streamed(self._settings) else "application/json"
         headers = {"Content-Type": "application/json", "Accept": accept, "User-Agent": "pilotage"}
-        secret = self._secret.value()
         if secret is not None:
             name = self._settings.auth_header
             headers[name] = f"Bearer {secret}" if name.lower() == "authorization" else secret
+        self._sent = (secret, headers)
         return headers
 
     async def _call(self, body: bytes, started: float) -> tuple[Response, int]:

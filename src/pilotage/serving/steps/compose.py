@@ -22,7 +22,8 @@ async def compose(context: Retrieved, serving: Serving) -> Composed:
     """Build the request the model sees."""
     del serving  # every step has one signature
     content, question = context.release.content, context.question
-    nonce, canary = secrets.token_hex(NONCE_BYTES), secrets.token_hex(CANARY_BYTES)
+    drawn = secrets.token_hex(NONCE_BYTES + CANARY_BYTES)
+    nonce, canary = drawn[: 2 * NONCE_BYTES], drawn[2 * NONCE_BYTES :]
     passages = tuple(found.passage for found in context.retrieval.found)
     system = content.prompt.fill(
         passages=_delimited("passages", nonce, "\n\n".join(map(_shown, passages)) or "(none)"),
