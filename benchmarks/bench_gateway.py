@@ -37,6 +37,7 @@ STREAMS = 8
 STREAM_BURSTS = 5
 DISCONNECTS = 60
 COMMITS = 30
+PACE_S = 0.002
 SUBJECTS = str(Path(__file__).with_name("gateway_subjects.py"))
 GATEWAY, STREAMING, PROVIDER, NGINX = 18_431, 18_434, 18_432, 18_433
 PATH = "/v1/chat/completions"
@@ -189,12 +190,13 @@ def whole_answers(table: Table, gateway: int, nginx: int) -> None:
 
 
 def committed_answers(table: Table, conninfo: str) -> None:
-    """Compare answers that wait for their record with answers that do not, in units of one commit."""
+    """Compare answers that wait for their record with answers that do not, in units of one commit at the same pace."""
     commit, closed, open_ = [], [], []
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute("SET synchronous_commit = on; CREATE TABLE one_commit (at timestamptz)")
         for _ in range(BURSTS):
             for _ in range(COMMITS):
+                time.sleep(PACE_S)
                 began = time.perf_counter()
                 connection.execute("INSERT INTO one_commit VALUES (now())", prepare=True)
                 commit.append(time.perf_counter() - began)
