@@ -20,7 +20,7 @@ from pilotage.adapters.webhook import send_webhook
 from pilotage.release.model import ModelSettings, PinKind, Provider
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "pilotage"
-MAKERS = {"urlopen", "build_opener", "ClientSession", "HTTPConnection", "HTTPSConnection"}
+MAKERS = {"urlopen", "build_opener", "ClientSession", "HTTPConnection", "HTTPSConnection", "create_connection"}
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
 
 

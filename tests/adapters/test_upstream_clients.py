@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from pilotage.adapters import direct
 from pilotage.adapters.models import http1
 from pilotage.adapters.models.http1 import Http1Upstream
 from pilotage.adapters.models.upstream import Connect, Response, Upstream, UpstreamError
@@ -338,7 +339,7 @@ def test_an_address_that_is_none_is_refused_before_a_call(address: str) -> None:
 
 
 def test_certificates_and_names_are_always_checked() -> None:
-    context = http1.trust()
+    context = direct.verifying()
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
@@ -366,7 +367,7 @@ async def test_a_trusted_certificate_serves_its_own_name_only(
     files = certificate(name)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(files)
-    monkeypatch.setattr(http1, "trust", lambda: ssl.create_default_context(cafile=str(files)))
+    monkeypatch.setattr(direct, "verifying", lambda: ssl.create_default_context(cafile=str(files)))
     peer = Peer(OK)
     server = await asyncio.start_server(peer.serve, "127.0.0.1", 0, ssl=context)
     upstream = connect(f"https://localhost:{server.sockets[0].getsockname()[1]}/v1", 2.0)

@@ -6,13 +6,18 @@ deployment can declare a proxy yet. Fail mode: a place that only a proxy reaches
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import ssl
 import urllib.request
+from collections.abc import Callable
 from email.message import Message
-from typing import IO
+from functools import cache
+from typing import IO, TypeVar
 
 import aiohttp
+
+Spoken = TypeVar("Spoken", bound=asyncio.Protocol)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -45,3 +50,19 @@ def direct_session(connector: aiohttp.BaseConnector, timeout: aiohttp.ClientTime
     return aiohttp.ClientSession(
         connector=connector, timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
     )
+
+
+async def direct_stream(speak: Callable[[], Spoken], host: str, port: int, *, is_tls: bool) -> Spoken:
+    """Open a connection at once and return its protocol; with TLS the host proves its name."""
+    _, spoken = await asyncio.get_running_loop().create_connection(
+        speak, host, port, ssl=verifying() if is_tls else None, server_hostname=host if is_tls else None
+    )
+    return spoken
+
+
+@cache
+def verifying() -> ssl.SSLContext:
+    """Return the context of this process for streams that speak HTTP/1.1."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context

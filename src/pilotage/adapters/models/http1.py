@@ -9,12 +9,11 @@ compression. Fail mode: UpstreamError; a connection in doubt is closed, never ke
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Mapping
-from functools import cache
 from typing import Final
 from urllib.parse import quote, urlsplit
 
+from pilotage.adapters.direct import direct_stream
 from pilotage.adapters.models.http1_response import Incoming
 from pilotage.adapters.models.upstream import UpstreamError
 
@@ -22,14 +21,6 @@ IDLE_S: Final = 30.0
 MAX_IDLE: Final = 256
 _PATH: Final = "/%:@!$&'()*+,;=~"
 _LEGAL_NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~")
-
-
-@cache
-def trust() -> ssl.SSLContext:
-    """Return the verifying context of this process."""
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 class _Connection(asyncio.Protocol):
@@ -146,7 +137,7 @@ class Http1Upstream:
     async def _call(self, request: bytes, within_s: float) -> Incoming:
         loop = asyncio.get_running_loop()
         until = loop.time() + within_s
-        connection = self._kept(loop) or await self._connected(loop, within_s)
+        connection = self._kept(loop) or await self._connected(within_s)
         incoming = connection.ask(request)
         try:
             await incoming.head(until - loop.time())
@@ -168,16 +159,10 @@ class Http1Upstream:
                 return connection
         return None
 
-    async def _connected(self, loop: asyncio.AbstractEventLoop, within_s: float) -> _Connection:
+    async def _connected(self, within_s: float) -> _Connection:
         try:
             async with asyncio.timeout(max(min(self._connect_s, within_s), 0.0)):
-                _, connection = await loop.create_connection(
-                    lambda: _Connection(self),
-                    self._host,
-                    self._port,
-                    ssl=trust() if self._is_tls else None,
-                    server_hostname=self._host if self._is_tls else None,
-                )
+                connection = await direct_stream(lambda: _Connection(self), self._host, self._port, is_tls=self._is_tls)
         except (OSError, TimeoutError) as error:
             if isinstance(error, TimeoutError) and within_s <= self._connect_s:
                 raise

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Mapping
 
 import aiohttp
-from yarl import URL
 
+from pilotage.adapters.direct import direct_session
 from pilotage.adapters.models.upstream import UpstreamError
 
 
@@ -51,7 +51,7 @@ class AiohttpUpstream:
     """`upstream.Upstream`."""
 
     def __init__(self, address: str, connect_s: float) -> None:
-        self._address = URL(address)
+        self._address = address
         self._connect_s = connect_s
         self._session: aiohttp.ClientSession | None = None
 
@@ -83,10 +83,8 @@ class AiohttpUpstream:
 
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_s),
-                trust_env=False,
+            self._session = direct_session(
+                aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+                aiohttp.ClientTimeout(total=None, sock_connect=self._connect_s),
             )
         return self._session
