@@ -26,7 +26,7 @@ from pilotage.control.golden_review import Acceptance, Decided, accept_candidate
 from pilotage.control.load_workspace import load_workspace
 from pilotage.core.errors import Conflict, InvalidFiles, NotFound, UsageError
 from pilotage.core.reason import Refusal
-from pilotage.evaluation.candidate import Candidate
+from pilotage.evaluation.candidate import TAKEN_DOWN, Candidate
 from pilotage.evaluation.imports.export import Exported
 from pilotage.evaluation.twins import Twins
 from pilotage.identity.principal import Principal, PrincipalKind
@@ -142,6 +142,19 @@ def test_without_an_equal_persona_a_candidate_is_blocked_until_there_is_one(worl
     world.write("workflows/assistant/evaluation.yaml", settings)
     assert isinstance(done, Decided)
     assert last["as"] == "visitor"
+
+
+def test_a_candidate_whose_words_a_takedown_removed_is_never_a_case(world: World) -> None:
+    correct(world, "When is the Selkirk office open?", "From nine to five.")
+    [found] = [one for one in waiting(world) if "Selkirk" in one["row"]["question"]]
+    with world.instance.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE golden_candidate SET state = 'blocked', blocked_by = :why WHERE id = :id"),
+            {"id": found["candidate"], "why": TAKEN_DOWN},
+        )
+    before = (world.root / GOLDEN).read_bytes()
+    assert codes(accept(world, found["candidate"], facts=("nine",))) == ["TAKEN_DOWN"]
+    assert (world.root / GOLDEN).read_bytes() == before
 
 
 def test_an_accepted_case_has_its_line_its_row_and_its_ledger_entry(world: World) -> None:

@@ -22,7 +22,7 @@ from pilotage.control.record_entry import record
 from pilotage.core.canonical import Form, Json, canonical_bytes
 from pilotage.core.errors import Conflict, NotFound, UsageError
 from pilotage.core.reason import Reason, Refusal
-from pilotage.evaluation.candidate import Candidate, CandidateState, Origin
+from pilotage.evaluation.candidate import TAKEN_DOWN, Candidate, CandidateState, Origin
 from pilotage.evaluation.digests import row_digest
 from pilotage.evaluation.imports.record import identity_of
 from pilotage.guard.redact import took_out
@@ -75,7 +75,8 @@ def accept_candidate(
         if refusal is not None:
             return refusal
         if candidate.state is CandidateState.BLOCKED:
-            persona = persona_now(connection, workflow, candidate)
+            gone = candidate.blocked_by == TAKEN_DOWN
+            persona = None if gone else persona_now(connection, workflow, candidate)
             if persona is None:
                 return Refusal(reasons=(_blocked(candidate),))
             candidate = unblock_candidate(connection, candidate, asker=persona)
@@ -153,7 +154,9 @@ def _texts(value: Json) -> Iterator[str]:
 
 def _blocked(candidate: Candidate) -> Reason:
     text = (
-        "No persona may see exactly what the asker saw, so the case would ask something else. "
+        "Its words quoted a document that was taken down, and are gone. Reject the candidate."
+        if candidate.blocked_by == TAKEN_DOWN
+        else "No persona may see exactly what the asker saw, so the case would ask something else. "
         "Declare such a persona in evaluation.yaml, then accept again; or reject the candidate."
     )
     return Reason(code=candidate.blocked_by.upper(), text=text, where=candidate.id)

@@ -2,6 +2,7 @@
 
 Resumable: each step is marked in the row, and doing one twice changes nothing. One process purges a corpus at a time.
 Fail mode: a crash loses the shingles held in memory, so the proof says `unprovable_by_scan`; it never claims a zero.
+Text that is still found is `purge_failed`, with the files named, and an incident.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from pilotage.control.instance import Instance
+from pilotage.control.open_incident import Trouble, open_incident
+from pilotage.control.rollout_moves import Deed
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.core.errors import NotFound
 from pilotage.core.ids import CorpusName, new_ulid
-from pilotage.corpus.takedown import FINAL, TakedownState, choose_shingles, final_state
+from pilotage.corpus.takedown import ENDED, TakedownState, choose_shingles, final_state
+from pilotage.incident.records import Severity
 from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.store.embedded_backup import forget_backups
 from pilotage.store.index_build import IndexFolder, open_index
@@ -34,6 +38,8 @@ from pilotage.store.takedowns import (
     stands_elsewhere,
 )
 
+PURGE_FAILED: Final = "purge_failed"
+"""The cause of the incident when a scan still finds text of an erased document."""
 _ACTOR: Final = "system:takedown"
 _LOCK: Final = text("SELECT pg_advisory_lock(hashtextextended('pilotage/purge', 0))")
 _FREE: Final = text("SELECT pg_advisory_unlock(hashtextextended('pilotage/purge', 0))")
@@ -47,7 +53,7 @@ def purge_document(instance: Instance, identifier: str) -> StoredTakedown:
     stored = _read(instance, identifier)
     with _alone(instance):
         stored = _read(instance, identifier)
-        if stored.state in FINAL or stored.state is TakedownState.HELD:
+        if stored.state in ENDED or stored.state is TakedownState.HELD:
             return stored
         with instance.engine.connect() as connection:
             group = requested_with(connection, identifier)
@@ -94,6 +100,7 @@ def _alone(instance: Instance) -> Iterator[None]:
 def _erase(instance: Instance, group: Sequence[StoredTakedown]) -> dict[str, _Erased]:
     """Keep the pieces to search for, then delete the rows of the whole group in one transaction."""
     with instance.engine.begin() as connection:
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
         shingles = {
             one.id: choose_shingles(
                 own_texts(connection, one.corpus, one.document),
@@ -101,7 +108,8 @@ def _erase(instance: Instance, group: Sequence[StoredTakedown]) -> dict[str, _Er
             )
             for one in group
         }
-        erased = {one.id: _Erased(shingles=shingles[one.id], rows=erase(connection, one)) for one in group}
+        pieces = [piece.decode() for found in shingles.values() for piece in found]
+        erased = {one.id: _Erased(shingles=shingles[one.id], rows=erase(connection, one, pieces)) for one in group}
         for one in group:
             mark(connection, one, step="erased")
     return erased
@@ -135,6 +143,8 @@ def _prove(instance: Instance, stored: StoredTakedown, erased: _Erased, scan: Sc
     }
     with instance.engine.begin() as connection:
         mark(connection, stored, step="proven", state=state, proof=proof, at=now)
+        if scan.hits:
+            _alarm(connection, instance, stored, scan)
         append(
             connection,
             encode_entry(
@@ -146,3 +156,24 @@ def _prove(instance: Instance, stored: StoredTakedown, erased: _Erased, scan: Sc
                 data={"corpus": stored.corpus, **proof},
             ),
         )
+
+
+def _alarm(connection: Connection, instance: Instance, stored: StoredTakedown, scan: Scan) -> None:
+    """Open an incident for every workflow that reads the corpus: bytes that should be gone are on the disk."""
+    spaces = instance.workspace.spaces.values()
+    found: dict[str, tuple[str, ...]] = {}
+    for workflow in instance.workspace.workflows.values():
+        stages = {stage for stage, corpus in workflow.retrieval.corpora.items() if corpus.name == stored.corpus}
+        if stages:
+            found[workflow.name] = tuple(sorted(space.name for space in spaces if space.data_stage in stages))
+    for reader, places in (found or {stored.corpus: ()}).items():
+        trouble = Trouble(
+            workflow=reader,
+            space=next(iter(places), ""),
+            spaces=places,
+            release=None,
+            cause=PURGE_FAILED,
+            severity=Severity.SEV2,
+            summary=f"Takedown {stored.id} of {stored.corpus} left text in {', '.join(scan.files_with_hits)}.",
+        )
+        open_incident(connection, instance, trouble, Deed(actor=_ACTOR, at=instance.clock.now()))

@@ -27,8 +27,8 @@ class TakedownState(StrEnum):
     PURGE_FAILED = "purge_failed"
 
 
-FINAL = frozenset(TakedownState) - {TakedownState.HIDDEN, TakedownState.HELD, TakedownState.PURGE_FAILED}
-"""States after which nothing more is erased."""
+ENDED = frozenset(TakedownState) - {TakedownState.HIDDEN, TakedownState.HELD}
+"""States in which the purge has run. One that failed stays so: what it looked for is not known to anybody any more."""
 
 
 def candidate_shingles(texts: Iterable[str]) -> Iterator[bytes]:

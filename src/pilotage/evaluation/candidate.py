@@ -1,8 +1,8 @@
 """Candidates for a golden set: what was said to be wrong, or brought from elsewhere, until a steward decides.
 
 Rule: `open -> accepted | rejected`; one without an asker in this workspace is `blocked` and can only be rejected, or
-opened once there is one. Candidates are in no file and gate nothing. Fail mode: a row that the golden format refuses
-never becomes a case.
+opened once there is one; one whose words a takedown removed can only be rejected. Candidates are in no file and gate
+nothing. Fail mode: a row that the golden format refuses never becomes a case.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ OVERDUE = timedelta(days=14)
 """How long a candidate may wait before it is pointed out."""
 
 NO_PERSONA = "no_equivalent_persona"
+TAKEN_DOWN = "taken_down"
+"""Its words quoted a document that was taken down, and are gone: it can only be rejected."""
 
 
 class CandidateState(StrEnum):

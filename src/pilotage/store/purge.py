@@ -28,6 +28,8 @@ _TABLES: Final = (
     "interaction_text",
     "idempotency",
     "feedback",
+    "ledger_disclosure",
+    "golden_candidate",
     "evaluation_generation",
     "evaluation_assessment",
     "rollout_pair_text",

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from pilotage.core.canonical import Json
 from pilotage.core.ids import CorpusName
 from pilotage.corpus.takedown import TakedownState
+from pilotage.evaluation.candidate import TAKEN_DOWN
 from pilotage.store.tables.corpora import block_list, corpus_version, document, takedown
 
 REMOVED: Final = "[removed: takedown {}]"
@@ -43,19 +44,31 @@ _ELSEWHERE: Final = text(
     " JOIN document d ON d.corpus = r.corpus AND d.id = r.document WHERE d.tombstone IS NULL"
     " AND (position(:piece IN t.body) > 0 OR position(:piece IN t.heading) > 0))"
 )
+_QUOTES: Final = "EXISTS (SELECT FROM unnest(CAST(:pieces AS text[])) AS p (piece) WHERE position(p.piece IN {}) > 0)"
+_CITED: Final = "SELECT interaction FROM interaction_citation WHERE corpus = :corpus AND document = :document"
+_CONCERNED: Final = text(
+    # Who quotes the document without citing it holds its text too: in a question, an answer, a correction.
+    f"{_CITED} UNION SELECT id FROM interaction_text WHERE {_QUOTES.format('question')} OR {_QUOTES.format('answer')}"  # noqa: S608 - constants
+    f" UNION SELECT interaction FROM feedback WHERE {_QUOTES.format('comment')} OR {_QUOTES.format('correction')}"
+)
 _ERASE: Final = (
     # Order matters: texts go while the chunks still say whose they were.
+    "UPDATE interaction_text SET question = :removed, answer = :removed, salt = '\\x' WHERE id = ANY(:interactions)",
+    "UPDATE idempotency SET answer = NULL WHERE interaction = ANY(:interactions)",
     (
-        "UPDATE interaction_text SET question = :removed, answer = :removed, salt = '\\x' WHERE id IN"
-        " (SELECT interaction FROM interaction_citation WHERE corpus = :corpus AND document = :document)"
+        "DELETE FROM ledger_disclosure WHERE entry IN (SELECT e.id FROM ledger_entry e JOIN feedback f"
+        " ON f.id = e.subject AND e.kind = 'feedback.recorded' WHERE f.interaction = ANY(:interactions))"
     ),
+    "UPDATE feedback SET comment = NULL, correction = NULL WHERE interaction = ANY(:interactions)",
+    # A candidate's words are those of its first source. One that waits can only be rejected now.
     (
-        "UPDATE idempotency SET answer = NULL WHERE interaction IN"
-        " (SELECT interaction FROM interaction_citation WHERE corpus = :corpus AND document = :document)"
-    ),
-    (
-        "UPDATE feedback SET comment = NULL, correction = NULL WHERE interaction IN"
-        " (SELECT interaction FROM interaction_citation WHERE corpus = :corpus AND document = :document)"
+        "UPDATE golden_candidate SET row = row || jsonb_build_object('question', CAST(:removed AS text),"
+        " 'expect', jsonb_build_object()),"
+        " state = CASE WHEN state = 'open' THEN 'blocked' ELSE state END,"
+        " blocked_by = CASE WHEN state IN ('open', 'blocked') THEN :taken_down ELSE blocked_by END"
+        " WHERE sources[1] = ANY(:interactions) OR EXISTS"
+        " (SELECT FROM jsonb_path_query(row, '$.** ? (@.type() == \"string\")') AS s (said),"
+        " unnest(CAST(:pieces AS text[])) AS p (piece) WHERE position(p.piece IN s.said #>> '{}') > 0)"
     ),
     # Caches and assessments go with it; a run that still needs the answer asks again, without the document.
     (
@@ -89,7 +102,7 @@ _ERASE: Final = (
 
 _GROUP: Final = text(
     "SELECT t.id FROM takedown t JOIN takedown me ON me.id = :id AND t.requested_at = me.requested_at"
-    " AND t.requested_by = me.requested_by WHERE t.state IN ('hidden', 'purge_failed') ORDER BY t.id"
+    " AND t.requested_by = me.requested_by WHERE t.state = 'hidden' ORDER BY t.id"
 )
 
 
@@ -196,12 +209,17 @@ def stands_elsewhere(connection: Connection, piece: bytes) -> bool:
     return found
 
 
-def erase(connection: Connection, stored: StoredTakedown) -> int:
-    """Delete every row that holds the document's text or could be tested against it; return how many rows moved."""
-    values = {"corpus": stored.corpus, "document": stored.document}
+def erase(connection: Connection, stored: StoredTakedown, pieces: Sequence[str]) -> int:
+    """Delete every row that holds the document's text or could be tested against it; return how many rows moved.
+
+    `pieces` are runs of the document's words that stand nowhere else: who quotes one holds its text without a citation.
+    """
+    values = {"corpus": stored.corpus, "document": stored.document, "pieces": list(pieces)}
+    interactions = list(connection.execute(_CONCERNED, values).scalars())
+    values |= {"interactions": interactions, "removed": REMOVED.format(stored.id), "taken_down": TAKEN_DOWN}
     rows = 0
     for statement in _ERASE:
-        given = values | ({"removed": REMOVED.format(stored.id)} if ":removed" in statement else {})
+        given = {name: value for name, value in values.items() if f":{name}" in statement}
         rows += connection.execute(text(statement), given).rowcount
     return rows
 
