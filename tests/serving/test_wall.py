@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from pyroaring import BitMap
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
+from tests.control.rollout_world import bank
 from tests.serving.shelf import Shelf, make_shelf
 
+from pilotage.control.wall_incidents import open_wall_incidents
 from pilotage.core.digest import digest_of
 from pilotage.core.ids import CorpusName
 from pilotage.corpus.settings import DataStage
@@ -22,14 +25,18 @@ from pilotage.retrieval.allowed import Visibility
 from pilotage.serving.context import Asker, Bearer
 from pilotage.serving.indexes import Indexes
 from pilotage.serving.pipeline import Pipeline
+from pilotage.serving.recorder import Recorder
 from pilotage.serving.refusal import Code
 from pilotage.serving.retriever import StoreRetriever
 from pilotage.store.engine import psycopg_url
 from pilotage.store.passages import Reader, fetch_passages, read_passages
+from pilotage.store.pseudonyms import pseudonym_of
 from pilotage.store.serving_pool import make_pool
+from pilotage.store.serving_records import RecordWriter
 from pilotage.testing.desk import Desk, opened
 from pilotage.testing.models import FakeModel
 from pilotage.testing.serving_path import Plan, content
+from pilotage.workspace.records import MessageKind
 
 pytestmark = [pytest.mark.anyio, pytest.mark.store]
 
@@ -52,14 +59,17 @@ def shelf(engine: Engine, tmp_path: Path, request: pytest.FixtureRequest) -> Ite
 
 
 @asynccontextmanager
-async def serving(shelf: Shelf, url: str, *, version: int = 2) -> AsyncIterator[tuple[Desk, Indexes, FakeModel]]:
+async def serving(
+    shelf: Shelf, url: str, *, version: int = 2, recorder: Recorder | None = None
+) -> AsyncIterator[tuple[Desk, Indexes, FakeModel]]:
     """The pipeline over the real retriever, index and store; `maria` is no member of the board."""
     pin = CorpusPin(name=shelf.name, version=version, digest=digest_of(b""), documents=2, chunks=2)
     model = FakeModel(reply=quote)
     indexes = shelf.indexes()
     async with make_pool(psycopg_url(url)) as pool:
         await indexes.refresh(shelf.name)
-        async with opened(Plan(model=model, content=content(corpora={DataStage.UAT: pin}))) as desk:
+        plan = Plan(model=model, content=content(corpora={DataStage.UAT: pin}), recorder=recorder)
+        async with opened(plan) as desk:
             workspace = replace(desk.path.serving.workspace, corpora=shelf.corpora)
             retriever = StoreRetriever(workspace, indexes, pool)
             desk.pipeline = Pipeline(replace(desk.path.serving, retriever=retriever, workspace=workspace))
@@ -115,6 +125,40 @@ async def test_wall_fires(shelf: Shelf, database_url: str, mutated: str) -> None
     assert model.requests == []
     [incident] = [entry for entry in entries if entry.kind == "incident.opened"]
     assert (incident.data["cause"], incident.data["lost"]) == ("permission_wall", 1)
+
+
+async def test_what_the_wall_caught_becomes_one_incident_that_people_see(
+    shelf: Shelf, database_url: str, engine: Engine
+) -> None:
+    """The process records it; the next look over the records opens the incident, and pages once."""
+    workspace = replace(bank(), corpora=shelf.corpora)
+    instance = replace(shelf.bank.instance, workspace=workspace)
+    recorder = Recorder(lambda: RecordWriter.connect(psycopg_url(database_url)), flush_s=0.01)
+    async with serving(shelf, database_url, recorder=recorder) as (desk, indexes, _):
+        honest = _visibility(indexes, shelf)
+        bit = BitMap([_rev(honest, b"secret.txt")])
+        readers = {**honest.principals, "group:everyone": honest.principals["group:everyone"] | bit}
+        with engine.begin() as connection:
+            pseudonyms = desk.path.serving.pseudonyms
+            pseudonyms.given["local|maria"] = pseudonym_of(connection, "local|maria")  # type: ignore[attr-defined]
+        await desk.answer()
+        _replace(indexes, shelf, replace(honest, principals=readers))
+        fired = [await desk.ask(), await desk.ask()]
+        assert [getattr(one.result, "code", None) for one in fired] == [Code.INTERNAL] * 2
+        assert await recorder.stop() == 0
+        now = desk.path.clock.now()
+        told = []
+        for _ in range(2):
+            with engine.begin() as connection:
+                told.append(open_wall_incidents(connection, instance, now - timedelta(minutes=5), now + timedelta(1)))
+        assert told == [2, 0]
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT id, cause, severity, space, state FROM incident")).one()
+        lines = connection.execute(text("SELECT text FROM incident_line")).scalars().all()
+        pages = connection.execute(text("SELECT count(*) FROM outbox WHERE payload->>'kind' = 'page'")).scalar_one()
+    assert tuple(found)[1:] == ("permission_wall", "SEV1", "sandbox", "open")
+    assert len(lines) == 2
+    assert pages == len([one for one in workspace.channels.values() if MessageKind.PAGE in one.kinds])
 
 
 async def test_revocation_latency_without_any_notification(shelf: Shelf, database_url: str) -> None:

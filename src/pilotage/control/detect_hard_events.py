@@ -23,6 +23,7 @@ from pilotage.control.open_incident import Trouble, open_incident
 from pilotage.control.roll_back import RollbackRequest, take_out
 from pilotage.control.rollout_moves import Deed
 from pilotage.control.verify_release import release_problems
+from pilotage.control.wall_incidents import open_wall_incidents
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest, digest_of_json
 from pilotage.core.errors import PilotageError
@@ -88,6 +89,7 @@ def detect_in_records(connection: Connection, instance: Instance) -> tuple[Sign,
         *_lost(connection, window.written - SETTLED, now - SETTLED),
         *_stopped(connection),
     ]
+    open_wall_incidents(connection, instance, window.since, now)
     # Only a wide look sees that nothing is answered in a wrong place any more.
     standing = (Standing.PLACE, Standing.LEDGER) if is_wide else (Standing.LEDGER,)
     read = _read(connection, instance, found, now, standing=standing)
