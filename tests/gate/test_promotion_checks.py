@@ -63,6 +63,7 @@ FAULTS: tuple[tuple[dict[str, Any], str], ...] = (
     ({"incidents": ("INC-1",)}, "INCIDENT_OPEN"),
     ({"unconfirmed": ("west",)}, "POST_UNCONFIRMED"),
     ({"residency": ("logs in eu-central-1",)}, "RESIDENCY"),
+    ({"stage": "This release holds no production documents."}, "DATA_STAGE"),
     ({"live_config": digest_of(b"other settings")}, "SPACE_DRIFT"),
     ({"rollout": "R1"}, "ROLLOUT_ACTIVE"),
     ({"model_pin": "floating"}, "MODEL_NOT_PINNED"),

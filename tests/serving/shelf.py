@@ -13,7 +13,7 @@ from tests.corpus.conftest import Bank, make_bank, settings
 from pilotage.control.take_down import TakedownRequest, take_down
 from pilotage.core.ids import CorpusName
 from pilotage.core.reason import Refusal
-from pilotage.corpus.settings import CorpusSettings
+from pilotage.corpus.settings import CorpusSettings, DataStage
 from pilotage.serving.indexes import Indexes
 from pilotage.store.index_build import IndexFolder
 from pilotage.testing.connectors import MemoryConnector, MemoryDocument
@@ -33,7 +33,7 @@ class Shelf:
     def reopen(cls, engine: Engine, folder: Path, name: str) -> Shelf:
         """What another process needs to serve a shelf that exists."""
         bank = make_bank(engine, folder)
-        bank.declare(replace(settings(name), acl=()))
+        bank.declare(replace(settings(name), acl=(), data_stage=DataStage.UAT))
         return cls(bank=bank, name=CorpusName(name), texts={}, readers={})
 
     @property

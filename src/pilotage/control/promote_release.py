@@ -32,6 +32,7 @@ from pilotage.gate.report import GateReport
 from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.identity.roles import Action, may
 from pilotage.ledger.entry import EntryKind
+from pilotage.release.stages import stage_problem
 from pilotage.rollout.freezes import frozen
 from pilotage.rollout.plan_form import plan_digest
 from pilotage.space.digest import space_digest
@@ -131,6 +132,7 @@ def _input(chain: Chain, target: Space, actor: Principal) -> PromotionInput:
         gates=chain_problems(chain, target),
         freezes=frozen(workspace.freezes, target.name, now),
         incidents=critical_incidents(chain, target.name),
+        stage=stage_problem(content, target, workspace.corpora),
         residency=tuple(residency_violations(workspace, chain.workflow, [target])),
         approved_config=_approved_config(chain, target),
         live_config=space_digest(target),

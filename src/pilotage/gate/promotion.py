@@ -28,7 +28,10 @@ class Stay:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromotionInput:
-    """Everything a promotion depends on. `emergency`: the incident an emergency change into the space names."""
+    """Everything a promotion depends on. `emergency`: the incident an emergency change into the space names.
+
+    `stage`: why the release has no documents of the stage the space reads.
+    """
 
     release: Digest
     state: str
@@ -47,6 +50,7 @@ class PromotionInput:
     incidents: tuple[str, ...] = ()
     unconfirmed: tuple[str, ...] = ()
     residency: tuple[str, ...] = ()
+    stage: str | None = None
     approved_config: Digest | None = None
     live_config: Digest | None = None
     unfit: tuple[Reason, ...] = ()
@@ -59,6 +63,8 @@ class PromotionInput:
 def promotion_problems(given: PromotionInput, now: datetime) -> tuple[Reason, ...]:
     """Return every reason why the release may not enter the space; nothing means it may."""
     found = [*_release(given)]
+    if given.stage is not None:
+        found.append(_reason("DATA_STAGE", given.stage, given.space.name))
     if given.space.tier is Tier.SANDBOX:
         return tuple(found)
     found += _order(given, now)

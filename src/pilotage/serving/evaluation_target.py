@@ -25,6 +25,7 @@ from pilotage.evaluation.target import Ask, Look, Reply, Surfaces
 from pilotage.guard.citations import MARKER
 from pilotage.identity.principal import acl_names
 from pilotage.release.assemble import CorpusPin
+from pilotage.release.stages import stage_problem
 from pilotage.serving.context import Asked, Checked, Composed, Found, Generated, Retrieval, Retrieved, Turn
 from pilotage.serving.headless import HeadlessPath, Walked, headless_space
 from pilotage.serving.ports import Retriever
@@ -71,8 +72,9 @@ class ServingTargets:
             known = ", ".join(self._serving.workspace.spaces) or "none"
             raise NotFound("SPACE_UNKNOWN", f"There is no space {space!r}.", hint=f"Declared spaces: {known}.")
         pin = found.content.corpora.get(place.data_stage)
-        if pin is None and found.content.corpora:
-            message = f"Release {release[:19]} holds no {place.data_stage} documents, so {place.name} cannot answer."
+        problem = stage_problem(found.content, place, self._serving.workspace.corpora)
+        if problem is not None:
+            message = f"Release {release[:19]} cannot answer in {place.name}. {problem}"
             raise Unavailable("NO_DOCUMENTS", message, hint="Name another space, or none.")
         serving = self._serving
         if (overlay.documents or only is not None) and pin is not None:

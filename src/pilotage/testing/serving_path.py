@@ -184,6 +184,7 @@ def _workspace(plan: Plan, spaces: Sequence[Space]) -> Workspace:
         steward=PersonId("omar"),
         classification=Classification.INTERNAL,
         region="us",
+        data_stage=DataStage.UAT,
     )
     return Workspace(
         id="test-bank",

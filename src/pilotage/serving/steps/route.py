@@ -8,6 +8,7 @@ stable not loaded answers nobody (`no_release_loaded`), withdrawn answers nobody
 from __future__ import annotations
 
 from pilotage.release.residency import fits_model
+from pilotage.release.stages import stage_problem
 from pilotage.rollout.assignment import assign
 from pilotage.serving.context import Admitted, Routed
 from pilotage.serving.outcome import TrafficKind
@@ -72,16 +73,14 @@ def _residency(context: Admitted, release: Release, serving: Serving) -> Refusal
         return Refusal(
             code=Code.RESIDENCY_MISMATCH, message="The model of this release may not be used in this space's region."
         )
-    if not content.corpora:
-        return None
+    corpora = serving.workspace.corpora
+    problem = stage_problem(content, space, corpora)
+    if problem is not None:
+        return Refusal(code=Code.NO_RELEASE_LOADED, message=problem, retry_after_s=30)
     pin = content.corpora.get(space.data_stage)
     if pin is None:
-        return Refusal(
-            code=Code.NO_RELEASE_LOADED,
-            message=f"This release holds no {space.data_stage} documents, so it cannot serve this space.",
-            retry_after_s=30,
-        )
-    corpus = serving.workspace.corpora.get(pin.name)
+        return None
+    corpus = corpora.get(pin.name)
     if corpus is None or not fits(corpus.region, space):
         return Refusal(
             code=Code.RESIDENCY_MISMATCH,
