@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,8 @@ class Bank:
         until(lambda: self.ask(stream=False) is not None)
         return process
 
-    def ask(self, *, stream: bool) -> str | None:
-        """Return the interaction when the whole answer arrived."""
+    def ask(self, *, stream: bool, begun: set[str] | None = None) -> str | None:
+        """Return the interaction when the whole answer arrived; `begun` gets it when any of its text did."""
         body = {"model": "assistant", "messages": [{"role": "user", "content": QUESTION}], "stream": stream}
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
@@ -72,11 +72,17 @@ class Bank:
             connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
             reply = connection.getresponse()
             got = reply.read().decode()
+        except http.client.IncompleteRead as cut:
+            if begun is not None:
+                begun |= _with_text(cut.partial.decode(errors="ignore"))
+            return None
         except (OSError, http.client.HTTPException):
             return None
         finally:
             connection.close()
         if reply.status != 200 or (stream and "data: [DONE]" not in got):
+            if begun is not None:
+                begun |= _with_text(got)
             return None
         first = got.removeprefix("data: ").partition("\n")[0] if stream else got
         return str(json.loads(first)["id"]).removeprefix("chatcmpl-")
@@ -87,6 +93,17 @@ class Bank:
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with self.opened() as instance, instance.engine.connect() as connection:
             return [tuple(row) for row in connection.execute(text(query))]
+
+
+def _with_text(frames: str) -> set[str]:
+    """Return the interactions of which at least one piece of text arrived."""
+    found = set()
+    for line in frames.split("\n"):
+        with suppress(ValueError, LookupError):
+            frame = json.loads(line.removeprefix("data: "))
+            if frame["choices"][0]["delta"].get("content"):
+                found.add(str(frame["id"]).removeprefix("chatcmpl-"))
+    return found
 
 
 def until(condition: Callable[[], bool], *, seconds: float = 90) -> None:
@@ -102,11 +119,12 @@ class Askers:
 
     bank: Bank
     answered: set[str] = field(default_factory=set)
+    begun: set[str] = field(default_factory=set)
     stop: threading.Event = field(default_factory=threading.Event)
 
     def ask_on(self, number: int) -> None:
         while not self.stop.is_set():
-            interaction = self.bank.ask(stream=number % 2 == 0)
+            interaction = self.bank.ask(stream=number % 2 == 0, begun=self.begun)
             if interaction is not None:
                 self.answered.add(interaction)
 
@@ -157,6 +175,7 @@ def storm(bank: Bank, *, kills: int) -> None:
             process = bank.up()
             found = dict(bank.rows("SELECT id, state FROM interaction"))
             assert {found.get(one) for one in askers.answered} == {"final"}
+            assert {found.get(one) for one in askers.begun} <= {"final", "open", "delivery_unknown"}
         check_all(bank)
         process.terminate()
         assert process.wait(60) == 0

@@ -44,6 +44,7 @@ VALID = [
     ("1234567FA", PiiType.IE_PPSN),
     ("SSN 536-90-8726", PiiType.US_SSN),
     ("my social security number is 536908726", PiiType.US_SSN),
+    ("912-70-1234", PiiType.US_ITIN),
     ("AB123456C", PiiType.UK_NINO),
     ("jo.bloggs@example.com", PiiType.EMAIL),
     ("(415) 555-2671", PiiType.PHONE),
@@ -52,6 +53,7 @@ VALID = [
     ("2001:db8:0:1::7", PiiType.IP),
     ("born on 3 February 1980", PiiType.DATE_OF_BIRTH),
     ("account 12345678", PiiType.BANK_ACCOUNT),
+    ("sort code 12-34-56", PiiType.SORT_CODE),
     ("passport L12345678", PiiType.PASSPORT),
     ("L898902C36UTO7408122F1204159ZE184226B<<<<<10", PiiType.MRZ),
     ("password=hunter22", PiiType.SECRET),
@@ -72,6 +74,8 @@ INVALID = [
     ("131052-308U", PiiType.FI_HETU),
     ("QQ123456C", PiiType.UK_NINO),
     ("666-12-3456", PiiType.US_SSN),
+    ("912-89-1234", PiiType.US_ITIN),
+    ("reference 12-34-56", PiiType.SORT_CODE),
     ("536908726", PiiType.US_SSN),
     ("version 10.1.2.3", PiiType.IP),
     ("effective 3 February 1980", PiiType.DATE_OF_BIRTH),
@@ -85,6 +89,10 @@ def test_a_valid_value_is_found_and_leaves_no_text(text: str, kind: PiiType) -> 
     assert kind in {one.type for one in found}
     redacted = PromptRedactor().redact(text).text
     assert not any(text[one.start : one.end] in redacted for one in found)
+
+
+def test_every_type_has_a_vector() -> None:
+    assert {kind for _, kind in VALID} == set(PiiType)
 
 
 @pytest.mark.parametrize(("text", "kind"), INVALID)

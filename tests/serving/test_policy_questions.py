@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.guard.test_pii_vectors import VALID
 from tests.serving.policies import PUBLIC, Guarding, Reader, found, guarded, line, policy, real_guard
 
 from pilotage.adapters.models.openai_compatible import OpenAICompatibleModel
 from pilotage.gateway.answers import complete_body
+from pilotage.guard.pii_recognise import recognise, select
 from pilotage.guard.policy import Action, FailMode, Restore, Stage
 from pilotage.release.model import ModelSettings, PinKind, Provider
 from pilotage.serving import guarding, passage_checks
@@ -205,6 +207,25 @@ async def test_a_passage_that_nobody_could_redact_blocks(monkeypatch: pytest.Mon
     answer, shown = await seen_by_model(PUBLIC)
     assert answer.refusal == "guard"
     assert shown == []
+
+
+@pytest.mark.parametrize("place", ["question", "label", "passage", "answer"])
+async def test_no_vector_of_any_type_reaches_the_provider_the_records_or_the_log(
+    place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every value of the specification, in every place a value can come from."""
+    caplog.set_level("DEBUG")
+    for said, kind in VALID:
+        planted = {where: f" {said} " if where == place else "" for where in ("question", "label", "passage", "answer")}
+        document = Document(id="leaky", text=f"Errors are resolved{planted['passage']}within ten days.")
+        model = FakeModel(pieces=[f"Ten days{planted['answer']}[1]."])
+        async with guarded(Guarding(documents=[document], model=model)) as desk:
+            await desk.ask(f"When are errors resolved?{planted['question']}", label=planted["label"])
+            await desk.path.serving.recorder.stop()
+            kept = f"{desk.path.sink.rows!r} {model.requests!r} {caplog.text}"
+        for one in select(recognise(said), threshold=0.5, types={}):
+            assert said[one.start : one.end] not in kept, kind
+            assert one.normalised not in kept, kind
 
 
 VALUES = ("536-90-8726", "4111 1111 1111 1111", "jo.bloggs@example.com", "GB82 WEST 1234 5698 7654 32", "hunter22")

@@ -198,32 +198,57 @@ async def test_a_record_the_store_can_never_take_does_not_hold_others_back(
 
 KILLED = """
 import asyncio, sys
+from pilotage.guard.policy import StreamMode
 from pilotage.serving.recorder import Recorder
 from pilotage.space.settings import RecordMode
 from pilotage.store.serving_records import RecordWriter
 from pilotage.testing.desk import opened
-from pilotage.testing.serving_path import Plan, space
+from pilotage.testing.serving_path import Plan, content, space
+
+class Sink:
+    # Says the interaction as soon as the first byte of its answer has left.
+    is_slow = False
+
+    def __init__(self, interaction):
+        self.unsaid = [interaction]
+
+    async def begin(self, release):
+        pass
+
+    async def send(self, text):
+        if text and self.unsaid:
+            print(self.unsaid.pop(), flush=True)
 
 async def main():
-    conninfo, mode = sys.argv[1], RecordMode(sys.argv[2])
-    plan = Plan(recorder=Recorder(lambda: RecordWriter.connect(conninfo)), spaces=[space(mode=mode)])
+    conninfo, mode, stream = sys.argv[1], RecordMode(sys.argv[2]), sys.argv[3] == "stream"
+    plan = Plan(
+        recorder=Recorder(lambda: RecordWriter.connect(conninfo)),
+        spaces=[space(mode=mode)],
+        content=content(stream=StreamMode.TOKEN),
+    )
     async with opened(plan) as desk:
         while True:
-            answer = await desk.answer()
-            print(answer.interaction, flush=True)
+            if stream:
+                received = desk.received("When are errors resolved?", stream=True)
+                await desk.pipeline.answer(received, Sink(received.interaction))
+            else:
+                answer = await desk.answer()
+                print(answer.interaction, flush=True)
 
 asyncio.run(main())
 """
 
 
+@pytest.mark.parametrize("form", ["whole", "stream"])
 @pytest.mark.parametrize("mode", list(RecordMode))
 def test_a_killed_process_leaves_no_answer_without_record_beyond_its_mode(
-    conninfo: str, engine: Engine, instance: Any, mode: RecordMode
+    conninfo: str, engine: Engine, instance: Any, mode: RecordMode, form: str
 ) -> None:
+    """Of a stream an answer counts from its first byte: `fail_closed` has its opening record by then."""
     del instance
     path = os.pathsep.join([*sys.path, str(Path(__file__).resolve().parents[2] / "src")])
     with subprocess.Popen(
-        [sys.executable, "-c", KILLED, conninfo, mode.value],
+        [sys.executable, "-c", KILLED, conninfo, mode.value, form],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": path},
