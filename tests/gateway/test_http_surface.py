@@ -12,10 +12,12 @@ from pilotage.core.errors import Unavailable
 from pilotage.core.ids import is_ulid
 from pilotage.gateway.strict_json import InvalidJsonError, decode
 from pilotage.guard.policy import StreamMode
+from pilotage.release.generation import GenerationRequest
 from pilotage.serving.refusal import STATUS, Code, Refusal
 from pilotage.testing.gateway import chat, running
 from pilotage.testing.models import FakeModel
-from pilotage.testing.serving_path import Plan, content
+from pilotage.testing.serving import Document, FakeGuard
+from pilotage.testing.serving_path import Plan, content, person
 
 pytestmark = pytest.mark.anyio
 
@@ -203,6 +205,51 @@ async def test_no_header_or_field_changes_who_asks() -> None:
         pseudonyms = up.path.serving.pseudonyms
         assert rows.interaction is not None
         assert rows.interaction["principal"] == await pseudonyms.pseudonym_of("local|maria")
+
+
+PUBLIC = Document(id="errors", text="Errors are resolved within ten business days.")
+BOARD = Document(id="merger", text="Errors of the merger are resolved in secret.", acl=frozenset({"group:board"}))
+CLAIMS = ("local|omar", "omar", "group:board", "board")
+
+
+def _quote(request: GenerationRequest) -> str:
+    return " ".join(f"{passage.text} [{passage.marker}]" for passage in request.passages)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_no_header_or_field_changes_what_is_visible(stream: bool) -> None:
+    """`omar` sits on the board; whatever `maria` claims beside her credential, she sees her own documents."""
+    names = ("User", "Email", "Groups", "Roles", "Preferred-Username")
+    headers = {f"{prefix}{name}": claim for prefix in ("X-Forwarded-", "X-Auth-Request-", "X-Remote-", "X-Pilotage-")
+               for name, claim in zip(names, CLAIMS * 2, strict=False)}  # fmt: skip
+    fields: dict[str, Any] = {
+        "user": "local|omar",
+        "metadata": {"principal": "local|omar", "groups": "board", "roles": "workspace-admin"},
+        "groups": ["board"],
+        "principal": "local|omar",
+    }
+    model = FakeModel(reply=_quote)
+    async with running(Plan(documents=[PUBLIC, BOARD], model=model)) as up:
+        up.path.authenticator.principals["omar"] = person("omar", "board")
+        _, honest = await up.post(chat(stream=stream))
+        response, forged = await up.post(chat(stream=stream, **fields), headers={**headers, "Cookie": "session=omar"})
+        _, board = await up.post(chat(stream=stream), token="omar")
+    assert response.status == 200
+    assert [len(request.passages) for request in model.requests] == [1, 1, 2]
+    assert "merger" not in f"{honest} {forged}"
+    assert "merger" in str(board)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_no_byte_of_a_blocked_answer_reaches_the_socket(stream: bool) -> None:
+    """What a whole-answer check blocks is in no frame, header or body, also when the first pieces were harmless."""
+    said = [f"The launch code of bay {number} is XYZZY-{number}. " for number in range(40)]
+    plan = Plan(model=FakeModel(pieces=said), guard=FakeGuard(blocked=["XYZZY-39"]))
+    async with running(plan) as up:
+        response, body = await up.post(chat(stream=stream))
+    assert response.status == 200
+    assert "launch code" not in f"{body} {dict(response.headers)}"
+    assert "I cannot answer that." in str(body)
 
 
 async def test_the_same_paths_work_under_a_space() -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
 from pilotage.core.errors import Unavailable
 from pilotage.guard.policy import StreamMode
+from pilotage.serving.context import KeyLimits
+from pilotage.serving.routing import RoutingTable
 from pilotage.testing.gateway import running
 from pilotage.testing.models import FakeModel
 from pilotage.testing.serving_path import Plan, content
+from pilotage.workspace.gateway import GatewayLimits
 
 pytestmark = pytest.mark.anyio
 ASK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "When are errors resolved?"}]
@@ -63,6 +68,39 @@ async def test_errors_arrive_as_the_classes_of_the_library(
         with pytest.raises(error) as caught:
             await library.chat.completions.create(model=model, messages=ASK)
     assert caught.value.code == code
+
+
+async def test_every_refusal_by_the_request_itself_has_its_class() -> None:
+    """400, 403, 409, 429 and 503, each raised by the request that meets it."""
+    limits = GatewayLimits(streams_per_principal=0)
+    async with running(Plan(limits=limits)) as up, client(up.url) as library:
+        up.path.authenticator.keys["maria"] = KeyLimits(
+            key="k", spaces=frozenset(), workflows=frozenset(), scopes=frozenset({"read"})
+        )
+        ask = partial(library.chat.completions.create, model="policy-assistant", messages=ASK)
+        with pytest.raises(openai.PermissionDeniedError) as denied:
+            await ask()
+        up.path.authenticator.keys.clear()
+        with pytest.raises(openai.BadRequestError) as bad:
+            await ask(n=2)
+        await ask(extra_headers={"Idempotency-Key": "order-1"})
+        with pytest.raises(openai.ConflictError) as conflict:
+            await ask(extra_headers={"Idempotency-Key": "order-1"}, max_tokens=7)
+        with pytest.raises(openai.RateLimitError) as limited:
+            await ask(stream=True)
+        up.path.routing.current = RoutingTable(rows=up.path.routing.current.rows, confirmed_at=float("inf"))
+        with pytest.raises(openai.InternalServerError) as away:
+            await ask()
+    assert [one.value.code for one in (denied, bad, conflict, limited, away)] == [
+        "scope_missing",
+        "unsupported_parameter",
+        "idempotency_mismatch",
+        "too_many_streams",
+        "no_release_loaded",
+    ]
+    assert (limited.value.status_code, away.value.status_code) == (429, 503)
+    assert int(limited.value.response.headers["retry-after"]) > 0
+    assert int(away.value.response.headers["retry-after"]) > 0
 
 
 async def test_a_broken_stream_raises_and_a_broken_answer_is_a_server_error() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -149,6 +150,48 @@ async def test_a_client_that_leaves_stops_the_model(stream: bool) -> None:
     assert outcomes == {"client_gone"}
 
 
+async def _leave(up: Running, dice: random.Random, body: bytes) -> None:
+    """Send all or a part of a request, and be gone after a moment: politely, or with a reset."""
+    whole = post(body, b"Content-Length: %d" % len(body))
+    async with raw(up) as (reader, writer):
+        writer.write(whole[: dice.choice((len(whole), len(whole), dice.randrange(1, len(whole))))])
+        for _ in range(dice.choice((0, 1, 3, 10, 30))):
+            await asyncio.sleep(0)
+        if dice.random() < 0.3:
+            with suppress(TimeoutError, ConnectionError):
+                await asyncio.wait_for(reader.read(dice.choice((1, 200))), 0.01)
+        if dice.random() < 0.5:
+            writer.transport.abort()
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("rounds", [150, pytest.param(10_000, marks=pytest.mark.slow)])
+async def test_askers_who_leave_at_any_moment_leave_nothing_behind(rounds: int) -> None:
+    """Both modes, at random times: every model stream ends, every slot comes back, no task and no connection stays."""
+    dice = random.Random(rounds)
+    loop = asyncio.get_running_loop()
+    free = loop.create_future()
+    free.set_result(None)
+    model = FakeModel(gate=lambda: dice.choice((loop.create_future(), free, free)))
+    limits = GatewayLimits(connections_per_peer=2048, streams_per_principal=1000)
+    async with running(Plan(model=model, limits=limits, content=content(stream=StreamMode.TOKEN))) as up:
+        await up.post(chat())  # what a process makes once, it has
+        tasks = len(asyncio.all_tasks())
+        bodies = [msgspec.json.encode(chat(stream=stream)) for stream in (True, False)]
+        for _ in range(rounds // 10):
+            await asyncio.gather(*(_leave(up, dice, dice.choice(bodies)) for _ in range(10)))
+        async with asyncio.timeout(60):
+            while up.gateway.active or up.path.serving.slots.open or up.server.server_state.connections:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            while len(asyncio.all_tasks()) > tasks:  # noqa: ASYNC110 - tasks that have ended are collected a turn later
+                await asyncio.sleep(0.01)
+        assert model.requests
+        assert 0 < model.cancelled <= len(model.requests)
+        model.gate = None
+        response, _ = await up.post(chat())
+        assert response.status == 200
+
+
 async def test_connections_are_limited_per_peer_and_per_process() -> None:
     for limits in (GatewayLimits(connections_per_peer=2), GatewayLimits(connections=2)):
         async with running(Plan(limits=limits)) as up, raw(up) as first, raw(up) as second:
@@ -168,6 +211,41 @@ async def test_a_connection_is_kept_for_the_next_request() -> None:
             assert head.startswith(b"HTTP/1.1 200")
             size = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
             assert b"Ten business days" in await reader.readexactly(size)
+
+
+async def test_an_idle_connection_is_closed_between_requests_and_never_within_one() -> None:
+    hold: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    model = FakeModel()
+    async with running(Plan(limits=GatewayLimits(keep_alive_s=1), model=model)) as up, raw(up) as (reader, writer):
+        body = msgspec.json.encode(chat())
+        request = post(body, b"Content-Length: %d" % len(body))
+        writer.write(request)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        model.gate = lambda: hold
+        writer.write(request)
+        asyncio.get_running_loop().call_later(1.5, hold.set_result, None)  # longer than a connection may be idle
+        rest = await reader.read()  # until the server closes
+    assert rest.count(b"HTTP/1.1 200") == 1
+    assert rest.count(b'"finish_reason"') == 2
+
+
+async def test_a_stream_that_lasts_too_long_ends_with_an_error_frame_and_no_done() -> None:
+    pieces = ("Ten business days ", "[1]. ", "More.")
+    hold: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    model = FakeModel(pieces=pieces)
+    free: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    free.set_result(None)
+    gates = iter((free, hold, hold))
+    model.gate = lambda: next(gates)
+    plan = Plan(limits=GatewayLimits(stream_s=0.4), model=model, content=content(stream=StreamMode.TOKEN))
+    async with running(plan) as up:
+        response, said = await up.post(chat(stream=True))
+        assert response.status == 200
+        assert "Ten business" in said
+        assert '"code":"deadline_exceeded"' in said
+        assert "[DONE]" not in said
+        assert model.cancelled == 1
+        assert up.path.serving.slots.open == 0
 
 
 async def test_a_stop_tells_waiting_clients_and_flushes_their_records() -> None:

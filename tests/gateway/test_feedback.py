@@ -1,0 +1,101 @@
+"""Ratings over HTTP: stored for who was answered, and for everybody else the interaction does not exist (7.7)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from pilotage.core.ids import new_ulid
+from pilotage.gateway.feedback import Feedback
+from pilotage.serving.context import KeyLimits
+from pilotage.serving.recorder import Recorder
+from pilotage.store.engine import make_engine, psycopg_url
+from pilotage.store.pseudonyms import pseudonym_of
+from pilotage.store.serving_records import RecordWriter
+from pilotage.testing.gateway import Running, chat, running
+from pilotage.testing.serving import SECRET
+from pilotage.testing.serving_path import Plan, person
+
+pytestmark = [pytest.mark.anyio, pytest.mark.store]
+PATH = "/v1/feedback"
+
+
+@asynccontextmanager
+async def rating(engine: Engine, url: str) -> AsyncIterator[tuple[Running, dict[str, Any], Feedback]]:
+    """A gateway over the store, the body of a rating by who was answered, and what takes it."""
+    recorder = Recorder(lambda: RecordWriter.connect(psycopg_url(url)), flush_s=0.01)
+    async with running(Plan(recorder=recorder)) as up:
+        up.path.authenticator.principals["omar"] = person("omar")
+        with engine.begin() as connection:
+            given = up.path.serving.pseudonyms.given  # type: ignore[attr-defined]
+            given["local|maria"] = pseudonym_of(connection, "local|maria")
+        instance: Any = SimpleNamespace(engine=engine, clock=up.path.clock, workspace=SimpleNamespace(workflows={}))
+        taking = Feedback(
+            serving=up.path.serving,
+            instance=instance,
+            metrics=up.metrics,
+            redact=lambda said: SECRET.sub("<US_SSN>", said),
+        )
+        up.gateway._feedback = taking
+        _, answer = await up.post(chat())
+        while recorder.waiting:  # noqa: ASYNC110 - the recorder offers a count, not an event
+            await asyncio.sleep(0.01)
+        yield up, {"interaction": answer["pilotage"]["interaction"], "rating": "down"}, taking
+
+
+def _stored(engine: Engine) -> list[tuple[str, str | None]]:
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text("SELECT rating, comment FROM feedback ORDER BY at, id"))]
+
+
+async def test_who_was_answered_rates_and_nobody_else_learns_that_it_exists(engine: Engine, database_url: str) -> None:
+    async with rating(engine, database_url) as (up, body, _):
+        response, done = await up.post({**body, "comment": "wrong for 123-45-6789"}, path=PATH)
+        assert (response.status, done["object"], done["interaction"]) == (200, "feedback", body["interaction"])
+        theirs = await up.post(body, path=PATH, token="omar")
+        unknown = await up.post({**body, "interaction": new_ulid(up.path.clock.now())}, path=PATH)
+        for response, refused in (theirs, unknown):
+            assert (response.status, refused["error"]["code"]) == (404, "interaction_not_found")
+            message = refused["error"]["message"].replace(body["interaction"], "")
+            assert "maria" not in message
+        response, again = await up.post({**body, "rating": "up"}, path=f"/spaces/sandbox{PATH}")
+        assert (response.status, again["rating"]) == (200, "up")
+    assert _stored(engine) == [("down", "wrong for <US_SSN>"), ("up", None)]
+
+
+BAD: list[tuple[Any, int, str]] = [
+    ([], 400, "invalid_request"),
+    ({"interaction": 7}, 400, "invalid_request"),
+    ({"rating": "middling"}, 400, "invalid_request"),
+    ({"comment": 7}, 400, "invalid_request"),
+    ({"correction": "x" * 4001}, 400, "invalid_request"),
+    (b'{"a":1,"a":2}', 400, "invalid_json"),
+]
+
+
+async def test_what_is_no_rating_is_named_and_stores_nothing(engine: Engine, database_url: str) -> None:
+    async with rating(engine, database_url) as (up, body, taking):
+        before = _stored(engine)
+        for changed, status, code in BAD:
+            given = {**body, **changed} if isinstance(changed, dict) else changed
+            response, answer = await up.post(given, path=PATH)
+            assert (response.status, answer["error"]["code"]) == (status, code), changed
+        response, answer = await up.post(body, path=PATH, token="stolen")
+        assert (response.status, answer["error"]["code"]) == (401, "invalid_key")
+        up.path.authenticator.keys["maria"] = KeyLimits(key="k", scopes=frozenset({"ask"}))
+        response, answer = await up.post(body, path=PATH)
+        assert (response.status, answer["error"]["code"]) == (403, "scope_missing")
+        up.path.authenticator.keys.clear()
+        away = make_engine("postgresql://nobody@127.0.0.1:1/none")
+        taking.instance.engine = away  # type: ignore[misc]
+        response, answer = await up.post(body, path=PATH)
+        assert (response.status, answer["error"]["code"]) == (503, "store_unavailable")
+        assert int(response.headers["retry-after"]) > 0
+        away.dispose()
+        assert _stored(engine) == before
