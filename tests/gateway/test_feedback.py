@@ -51,7 +51,7 @@ async def rating(engine: Engine, url: str) -> AsyncIterator[tuple[Running, dict[
 
 def _stored(engine: Engine) -> list[tuple[str, str | None]]:
     with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(text("SELECT rating, comment FROM feedback ORDER BY at, id"))]
+        return [tuple(row) for row in connection.execute(text("SELECT rating, comment FROM feedback ORDER BY rating"))]
 
 
 async def test_who_was_answered_rates_and_nobody_else_learns_that_it_exists(engine: Engine, database_url: str) -> None:

@@ -29,6 +29,7 @@ from pilotage.serving.recorder import Recorder
 from pilotage.serving.refusal import Code
 from pilotage.serving.retriever import StoreRetriever
 from pilotage.store.engine import psycopg_url
+from pilotage.store.hard_signs import Window
 from pilotage.store.passages import Reader, fetch_passages, read_passages
 from pilotage.store.pseudonyms import pseudonym_of
 from pilotage.store.serving_pool import make_pool
@@ -147,10 +148,12 @@ async def test_what_the_wall_caught_becomes_one_incident_that_people_see(
         assert [getattr(one.result, "code", None) for one in fired] == [Code.INTERNAL] * 2
         assert await recorder.stop() == 0
         now = desk.path.clock.now()
+        before = now - timedelta(minutes=5)
+        window = Window(since=before, until=now + timedelta(minutes=1), written=before)
         told = []
         for _ in range(2):
             with engine.begin() as connection:
-                told.append(open_wall_incidents(connection, instance, now - timedelta(minutes=5), now + timedelta(1)))
+                told.append(open_wall_incidents(connection, instance, window))
         assert told == [2, 0]
     with engine.connect() as connection:
         found = connection.execute(text("SELECT id, cause, severity, space, state FROM incident")).one()

@@ -7,7 +7,6 @@ after its incident was resolved only when it fires again. Fail mode: a look that
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection
@@ -16,14 +15,15 @@ from pilotage.control.instance import Instance
 from pilotage.control.open_incident import Trouble, open_incident
 from pilotage.control.rollout_moves import Deed
 from pilotage.incident.records import Severity
+from pilotage.store.hard_signs import Window
 from pilotage.store.wall_firings import CAUSE, untold_firings
 
 ACTOR: Final = "system:permission-wall"
 
 
-def open_wall_incidents(connection: Connection, instance: Instance, since: datetime, until: datetime) -> int:
-    """Open or join an incident for each firing of that time that no incident names yet; return how many there were."""
-    firings = untold_firings(connection, since, until)
+def open_wall_incidents(connection: Connection, instance: Instance, window: Window) -> int:
+    """Open or join an incident for each firing that no incident names yet; return how many there were."""
+    firings = untold_firings(connection, window)
     for one in firings:
         trouble = Trouble(
             workflow=one.workflow,
