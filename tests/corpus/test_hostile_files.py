@@ -21,7 +21,7 @@ from pilotage.testing.connectors import MemoryConnector, MemoryDocument
 
 pytestmark = pytest.mark.store
 LOCK = b"/Encrypt<</Filter/Standard/V 1/R 2/O<" + b"41" * 32 + b">/U<" + b"42" * 32 + b">/P -4>>/ID[<00><00>]"
-NESTED = {"deep.html": b"<div>" * 200_000 + b"x", "deep.md": b">" * 50_000 + b" x", "brackets.md": b"[" * 200_000}
+NESTED = {"deep.html": b"<div>" * 6_000 + b"x", "deep.md": b">" * 3_000 + b" x", "brackets.md": b"[" * 5_000}
 
 
 def _archive(name: str, body: bytes) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,6 +64,15 @@ def takedown(bank: Bank, number: int, engine: Engine | None = None) -> TakedownR
     return done
 
 
+def is_done_before(statement: int, bank: Bank, number: int) -> bool:
+    """Take down in a process that dies right after its n-th statement; tell whether it came to its end before."""
+
+    def act(engine: Engine) -> None:
+        takedown(bank, number, engine)
+
+    return lives_past(statement, bank.instance.engine, act)
+
+
 def is_found(bank: Bank, number: int) -> bool:
     wanted = Search(question=f"strongroom number {number * 7919}")
     found = search_corpus(bank.instance, actor=bank.steward, corpus=CORPUS, wanted=wanted)
@@ -120,7 +128,7 @@ def test_takedown_kill(bank: Bank, stride: int) -> None:
     assert published(bank) == ()
     number, statement, lived, ends = 0, 1, False, set()
     while not lived:
-        lived = lives_past(statement, bank.instance.engine, partial(takedown, bank, number))
+        lived = is_done_before(statement, bank, number)
         found = row_of(bank, number)
         if found is None:  # killed before it had committed anything: nothing happened
             assert is_found(bank, number)
