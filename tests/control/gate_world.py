@@ -16,6 +16,7 @@ from pilotage.control.sign_gate import Ballot, Signed, sign_gate
 from pilotage.core.digest import Digest
 from pilotage.core.ids import PersonId
 from pilotage.core.reason import Refusal
+from pilotage.corpus.settings import DataStage
 from pilotage.evidence.records import Evidence
 from pilotage.gate.report import GateReport
 from pilotage.identity.principal import Principal, PrincipalKind, service_principal_id
@@ -221,6 +222,7 @@ def gate_world(engine: Engine, *, author: str = "maria.chen") -> GateWorld:
             text("TRUNCATE roster_version, policy_version, evidence, gate_delegation, stated_fact, cab_pack CASCADE")
         )
     inner = make_world(engine, with_gates(bank(), REVIEW, TESTED, CAB))
+    inner.stages = tuple(DataStage)  # one release goes through every space
     world = GateWorld(inner=inner, release=inner.seal("First.", author=author))
     inner.clock.advance(timedelta(minutes=1))
     world.attach(("tests.unit", junit()), ("tests.regression", junit()))

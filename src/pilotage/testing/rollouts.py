@@ -38,7 +38,7 @@ from pilotage.workspace.records import Workspace
 
 WORKFLOW = WorkflowName("policy-assistant")
 EAST, WEST, EU = (SpaceName(f"production-{name}-space") for name in ("us-east", "us-west", "eu"))
-_CORPUS = CorpusName("policies")
+_CORPORA = {DataStage.PRODUCTION: CorpusName("policies"), DataStage.UAT: CorpusName("policies-uat")}
 _BUILTIN: Mapping[str, Json] = MappingProxyType({"provider": "extractive", "model": "extractive"})
 
 
@@ -117,13 +117,17 @@ _FOLLOW = text(
 
 @dataclass(slots=True, kw_only=True)
 class RolloutWorld:
-    """Everything together. `step(by)` lets time pass, the processes follow, and the reconciler look."""
+    """Everything together. `step(by)` lets time pass, the processes follow, and the reconciler look.
+
+    `stages` are the data stages that sealed releases pin documents of.
+    """
 
     engine: Engine
     workspace: Workspace
     ports: RolloutPorts
     processes: FakeProcesses
     clock: SimulatedClock = field(default_factory=SimulatedClock)
+    stages: tuple[DataStage, ...] = (DataStage.PRODUCTION,)
 
     @property
     def instance(self) -> Instance:
@@ -152,7 +156,7 @@ class RolloutWorld:
         model: Mapping[str, Json] = _BUILTIN,
     ) -> Digest:
         """Store a release as sealing does; return its digest."""
-        made = assemble(_sources(prompt, model))
+        made = assemble(_sources(prompt, model, self.stages))
         parts = {part.kind: part_digest(part) for part in made.parts}
         manifest = Manifest(workflow=WORKFLOW, parent=parent, parts=parts)
         now = self.clock.now()
@@ -219,7 +223,7 @@ _DEPLOY = text(
 )
 
 
-def _sources(prompt: str, model: Mapping[str, Json]) -> Sources:
+def _sources(prompt: str, model: Mapping[str, Json], stages: Iterable[DataStage]) -> Sources:
     checks: list[Mapping[str, Any]] = [
         {"id": name, "stage": stage, "action": action, "fail": "closed"}
         for name, stage, action in (
@@ -237,7 +241,8 @@ def _sources(prompt: str, model: Mapping[str, Json]) -> Sources:
         guard={"version": 1, "checks": cast(Any, checks)},
         golden={},
         corpora={
-            DataStage.PRODUCTION: CorpusPin(name=_CORPUS, version=1, digest=digest_of(b"1"), documents=1, chunks=1)
+            stage: CorpusPin(name=_CORPORA[stage], version=1, digest=digest_of(b"1"), documents=1, chunks=1)
+            for stage in stages
         },
         detectors={},
         scorers={},
