@@ -237,16 +237,20 @@ def main() -> None:
     with ExitStack() as stack:
         url = psycopg_url(stack.enter_context(database()))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        forms = stack.enter_context(tempfile.TemporaryDirectory())
+        subprocess.run([*me, "forms", forms], check=True)
         stack.enter_context(child(*me, "provider", str(PROVIDER), core=cores[-1]))
         nginx = stack.enter_context(child(*nginx_command(binary, folder, port=NGINX, upstream=PROVIDER), core=cores[0]))
         wait_for(NGINX)
-        gateway = stack.enter_context(child(*me, "gateway", str(GATEWAY), str(PROVIDER), url, "whole", core=cores[0]))
+        gateway = stack.enter_context(
+            child(*me, "gateway", str(GATEWAY), str(PROVIDER), url, "whole", forms, core=cores[0])
+        )
         table.add("start to first answer", wait_for(GATEWAY), "{:.2f} s", at_most=3)
         whole_answers(table, gateway, nginx)
         table.add("resident memory after the run, no index", resident_mb(gateway), "{:.0f} MB", at_most=105)
         committed_answers(table, url)
         streaming = stack.enter_context(
-            child(*me, "gateway", str(STREAMING), str(PROVIDER), url, "stream", core=cores[0])
+            child(*me, "gateway", str(STREAMING), str(PROVIDER), url, "stream", forms, core=cores[0])
         )
         wait_for(STREAMING)
         streams(table, streaming, nginx)

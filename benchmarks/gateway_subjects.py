@@ -1,9 +1,10 @@
 """The processes that `bench_gateway.py` measures: a mock provider, the gateway over it, and nginx over it.
 
 `python benchmarks/gateway_subjects.py provider PORT` answers chat completions: whole, streamed a piece every 5 ms, or
-one piece and then silence. `... gateway PORT UPSTREAM DATABASE MODE` is the gateway with what a process really runs:
-service keys, the policy guard, the asynchronous recorder into PostgreSQL. Only routing is fixed and keys are in memory,
-where a real process has both in memory most of the time. MODE is `whole` (profile P) or `stream`.
+one piece and then silence. `... gateway PORT UPSTREAM DATABASE MODE FORMS` is the gateway with what a process really
+runs: service keys, the policy guard with its forms compiled before (`... forms FORMS` does), the asynchronous recorder
+into PostgreSQL. Only routing is fixed and keys are in memory, where a real process has both in memory most of the time.
+MODE is `whole` (profile P) or `stream`.
 """
 
 from __future__ import annotations
@@ -110,6 +111,16 @@ class Provider(asyncio.Protocol):
 async def provide(port: int) -> None:
     server = await asyncio.get_running_loop().create_server(Provider, "127.0.0.1", port)
     await server.serve_forever()
+
+
+def compile_forms(folder: str) -> None:
+    """Keep the guard's compiled forms in a folder, as a process does, or find them there."""
+    from pilotage.adapters.kept_forms import FormFolder  # noqa: PLC0415
+    from pilotage.guard.first_pass import keep_in  # noqa: PLC0415
+    from pilotage.guard.pii_recognise import recognise  # noqa: PLC0415
+
+    keep_in(FormFolder(folder=Path(folder), key=bytes(32)))
+    recognise("0")
 
 
 async def serve(port: int, upstream: int, database: str, mode: str) -> None:
@@ -245,7 +256,10 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["provider", port]:
             uvloop.run(provide(int(port)))
-        case ["gateway", port, upstream, database, mode]:
+        case ["forms", folder]:
+            compile_forms(folder)
+        case ["gateway", port, upstream, database, mode, folder]:
+            compile_forms(folder)
             uvloop.run(serve(int(port), int(upstream), database, mode))
         case _:
             raise SystemExit(__doc__)

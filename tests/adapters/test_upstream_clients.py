@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -26,6 +28,7 @@ CLIENTS = pytest.mark.parametrize("connect", [Http1Upstream, AiohttpUpstream], i
 OURS = pytest.mark.parametrize("connect", [Http1Upstream], ids=["http1"])
 HEADERS = {"Content-Type": "application/json", "Authorization": "Bearer s3cret"}
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-Kind: first\r\n\r\nyes"
+WAIT_S = 60.0  # never waited for: longer than a crowded machine takes
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -74,7 +77,7 @@ async def called(connect: Connect, peer: Peer) -> AsyncIterator[Upstream]:
     """Run the peer, and a client of it, while the block lasts."""
     server = await asyncio.start_server(peer.serve, "127.0.0.1", 0)
     peer.port = server.sockets[0].getsockname()[1]
-    upstream = connect(f"http://127.0.0.1:{peer.port}/v1/chat?api-version=2", 2.0)
+    upstream = connect(f"http://127.0.0.1:{peer.port}/v1/chat?api-version=2", WAIT_S)
     try:
         yield upstream
     finally:
@@ -85,7 +88,7 @@ async def called(connect: Connect, peer: Peer) -> AsyncIterator[Upstream]:
         await server.wait_closed()
 
 
-async def whole(upstream: Upstream, body: bytes = b"{}", within_s: float = 5.0) -> bytes:
+async def whole(upstream: Upstream, body: bytes = b"{}", within_s: float = WAIT_S) -> bytes:
     """Ask, read to the proper end, and end."""
     response = await upstream.post(body, HEADERS, within_s=within_s)
     try:
@@ -97,7 +100,7 @@ async def whole(upstream: Upstream, body: bytes = b"{}", within_s: float = 5.0) 
 async def read_all(response: Response) -> bytes:
     found = b""
     while not response.is_read:
-        found += await response.read(5.0)
+        found += await response.read(WAIT_S)
     return found
 
 
@@ -105,7 +108,7 @@ async def read_all(response: Response) -> bytes:
 async def test_a_question_and_its_answer_and_the_same_connection_for_the_next(connect: Connect) -> None:
     peer = Peer(OK, CHUNKED + b"2\r\nno\r\n1;x=y\r\n!\r\n0\r\nTrailer: x\r\n\r\n", OK)
     async with called(connect, peer) as upstream:
-        response = await upstream.post(b'{"a":1}', HEADERS, within_s=5.0)
+        response = await upstream.post(b'{"a":1}', HEADERS, within_s=WAIT_S)
         assert (response.status, response.header("x-kind"), response.header("x-none")) == (200, "first", None)
         assert await read_all(response) == b"yes"
         response.end()
@@ -133,12 +136,12 @@ async def test_questions_at_the_same_time_have_a_connection_each(connect: Connec
 async def test_a_response_that_was_not_read_to_its_end_closes_its_connection(connect: Connect) -> None:
     peer = Peer(CHUNKED + b"3\r\nyes\r\n", OK)
     async with called(connect, peer) as upstream:
-        response = await upstream.post(b"{}", HEADERS, within_s=5.0)
-        assert await response.read(5.0) == b"yes"
+        response = await upstream.post(b"{}", HEADERS, within_s=WAIT_S)
+        assert await response.read(WAIT_S) == b"yes"
         assert not response.is_read
         response.end()
         response.end()
-        await asyncio.wait_for(peer.lost.wait(), 5)
+        await asyncio.wait_for(peer.lost.wait(), WAIT_S)
         assert await whole(upstream) == b"yes"
     assert peer.connections == 2
 
@@ -148,11 +151,11 @@ async def test_whoever_gives_up_closes_the_connection(connect: Connect) -> None:
     peer = Peer(b"")
     async with called(connect, peer) as upstream:
         asking = asyncio.create_task(whole(upstream))
-        await asyncio.wait_for(peer.asked.wait(), 5)
+        await asyncio.wait_for(peer.asked.wait(), WAIT_S)
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        await asyncio.wait_for(peer.lost.wait(), 5)
+        await asyncio.wait_for(peer.lost.wait(), WAIT_S)
 
 
 @CLIENTS
@@ -161,7 +164,7 @@ async def test_a_silent_provider_is_late_for_its_head_and_for_its_body(connect: 
     async with called(connect, peer) as upstream:
         with pytest.raises(TimeoutError):
             await whole(upstream, within_s=0.05)
-        response = await upstream.post(b"{}", HEADERS, within_s=5.0)
+        response = await upstream.post(b"{}", HEADERS, within_s=WAIT_S)
         with pytest.raises(TimeoutError):
             await response.read(0.05)
         response.end()
@@ -199,7 +202,7 @@ async def test_a_body_that_only_the_connection_ends_is_read_and_the_connection_n
 async def test_interim_responses_are_passed_over(connect: Connect) -> None:
     early = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nX-Kind: early\r\n\r\n"
     async with called(connect, Peer(early + OK)) as upstream:
-        response = await upstream.post(b"{}", HEADERS, within_s=5.0)
+        response = await upstream.post(b"{}", HEADERS, within_s=WAIT_S)
         assert (response.status, response.header("x-kind")) == (200, "first")
         assert await read_all(response) == b"yes"
         response.end()
@@ -248,7 +251,7 @@ async def test_an_answer_with_something_behind_it_is_refused_and_its_connection_
     async with called(connect, peer) as upstream:
         with pytest.raises(UpstreamError, match="more than its response"):
             await whole(upstream)
-        await asyncio.wait_for(peer.lost.wait(), 5)
+        await asyncio.wait_for(peer.lost.wait(), WAIT_S)
         assert await whole(upstream) == b"yes"
     assert peer.connections == 2
 
@@ -259,7 +262,7 @@ async def test_bytes_that_come_while_nobody_asks_close_the_connection(connect: C
     async with called(connect, peer) as upstream:
         assert await whole(upstream) == b"yes"
         peer.writers[0].write(OK)
-        await asyncio.wait_for(peer.lost.wait(), 5)
+        await asyncio.wait_for(peer.lost.wait(), WAIT_S)
         assert await whole(upstream) == b"yes"
     assert peer.connections == 2
 
@@ -290,9 +293,9 @@ async def test_an_endless_body_stops_being_read_while_nobody_takes_it(connect: C
     piece = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
     peer = Peer(CHUNKED + piece * 512)
     async with called(connect, peer) as upstream:
-        response = await upstream.post(b"{}", HEADERS, within_s=5.0)
+        response = await upstream.post(b"{}", HEADERS, within_s=WAIT_S)
         await asyncio.sleep(0.2)
-        first = await response.read(5.0)
+        first = await response.read(WAIT_S)
         assert 0 < len(first) < 2 * 1024 * 1024
         with pytest.raises(UpstreamError, match="16 MiB"):
             await read_all(response)
@@ -307,9 +310,27 @@ async def test_a_connection_is_kept_for_a_while_and_then_closed(
     peer = Peer(OK, OK)
     async with called(connect, peer) as upstream:
         assert await whole(upstream) == b"yes"
-        await asyncio.wait_for(peer.lost.wait(), 5)
+        await asyncio.wait_for(peer.lost.wait(), WAIT_S)
         assert await whole(upstream) == b"yes"
     assert peer.connections == 2
+
+
+@OURS
+async def test_an_ended_response_leaves_nothing_to_the_collector(connect: Connect) -> None:
+    peer = Peer(OK, OK)
+    async with called(connect, peer) as upstream:
+        assert await whole(upstream) == b"yes"
+        gc.collect()
+        gc.disable()
+        try:
+            response = await upstream.post(b"{}", HEADERS, within_s=WAIT_S)
+            assert await read_all(response) == b"yes"
+            response.end()
+            ended = weakref.ref(response)
+            del response
+            assert ended() is None
+        finally:
+            gc.enable()
 
 
 @OURS
@@ -351,7 +372,7 @@ async def test_an_untrusted_certificate_is_no_provider(connect: Connect, certifi
     context.load_cert_chain(certificate("localhost"))
     peer = Peer(OK)
     server = await asyncio.start_server(peer.serve, "127.0.0.1", 0, ssl=context)
-    upstream = connect(f"https://localhost:{server.sockets[0].getsockname()[1]}/v1", 2.0)
+    upstream = connect(f"https://localhost:{server.sockets[0].getsockname()[1]}/v1", WAIT_S)
     with pytest.raises(UpstreamError):
         await whole(upstream)
     await upstream.close()
@@ -370,7 +391,7 @@ async def test_a_trusted_certificate_serves_its_own_name_only(
     monkeypatch.setattr(direct, "verifying", lambda: ssl.create_default_context(cafile=str(files)))
     peer = Peer(OK)
     server = await asyncio.start_server(peer.serve, "127.0.0.1", 0, ssl=context)
-    upstream = connect(f"https://localhost:{server.sockets[0].getsockname()[1]}/v1", 2.0)
+    upstream = connect(f"https://localhost:{server.sockets[0].getsockname()[1]}/v1", WAIT_S)
     if is_served:
         assert await whole(upstream) == b"yes"
     else:
