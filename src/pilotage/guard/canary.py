@@ -14,7 +14,10 @@ def shows_canary(text: str, canary: str) -> bool:
     packed = _NOT_WORD.sub("", text)
     lower = packed.lower()
     plain, encoded = _forms(canary)
-    return any(form in lower for form in plain) or any(form in packed for form in encoded)
+    for form in plain:
+        if form in lower:
+            return True
+    return any(map(packed.__contains__, encoded))
 
 
 @lru_cache(maxsize=64)

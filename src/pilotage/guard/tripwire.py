@@ -37,15 +37,23 @@ _PATTERNS = (
     r"without (?:any )?(?:restrictions|filters|safety|censorship)",
     r"answer (?:only )?in (?:base64|rot13|hex)",
 )
-_BASE64 = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
+_BASE64_CHARACTERS = 24
+_BASE64 = re.compile(rf"[A-Za-z0-9+/]{{{_BASE64_CHARACTERS},}}={{0,2}}")
 _ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}")
 _UNION = re2.compile("(?i)" + "|".join(f"(?:{pattern})" for pattern in _PATTERNS))
 
 
 def count_tripwires(text: str) -> int:
     """Return how many places of the text, or of what it encodes one level deep, look like instructions to a model."""
-    folded = " ".join(text.casefold().split())
-    return sum(1 for layer in (folded, *_decoded(text)) for _ in _UNION.finditer(layer))
+    words = text.casefold().split()
+    count = _count(" ".join(words))
+    if "%" in text or max(map(len, words), default=0) >= _BASE64_CHARACTERS:
+        count += sum(map(_count, _decoded(text)))
+    return count
+
+
+def _count(layer: str) -> int:
+    return len(list(_UNION.finditer(layer.encode())))  # of bytes: nobody asks for the places
 
 
 def _decoded(text: str) -> list[str]:
