@@ -81,6 +81,15 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 
 @pytest.fixture
+def own_engine(server_url: str, template_database: str) -> Iterator[Engine]:
+    """An engine on a fresh, migrated database of this one test."""
+    with _throw_away(server_url, "own", template=template_database) as name:
+        made = make_engine(on_database(server_url, name))
+        yield made
+        made.dispose()
+
+
+@pytest.fixture
 def empty_database_url(server_url: str) -> Iterator[str]:
     """The address of a database without any schema."""
     with _throw_away(server_url, "empty") as name:

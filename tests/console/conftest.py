@@ -170,9 +170,9 @@ class Bank:
         self.judge(stored.id, x=3, n=2000)
         return stored.id
 
-    def judge(self, rollout: str, *, x: int, n: int) -> None:
-        """Give a verdict over these counts, an hour later."""
-        self.clock.advance(timedelta(minutes=5))
+    def judge(self, rollout: str, *, x: int, n: int, after: timedelta = timedelta(minutes=5)) -> None:
+        """Give a verdict over these counts, a while later."""
+        self.clock.advance(after)
         tests = {
             "error_rate.go": {"purpose": "go", "standing": "open", "n": n, "x": x, "limit": "< 0.1%"},
             "latency.trip": {"purpose": "trip", "standing": "quiet", "n": n, "x": 0, "limit": "5 s"},

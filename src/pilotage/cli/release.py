@@ -54,10 +54,11 @@ def seal(
     options: Options,
     workflow: Annotated[str, typer.Argument(metavar="WORKFLOW")],
     note: Annotated[str, typer.Option()] = "",
+    expects: Annotated[str | None, typer.Option(metavar="DIGEST", help="Seal only what gets this digest.")] = None,
 ) -> None:
     """Seal the workflow as declared now into a release."""
     with options.open("pilotage release seal") as instance:
-        done = seal_release(instance, actor=options.actor(instance), workflow=workflow, note=note)
+        done = seal_release(instance, actor=options.actor(instance), workflow=workflow, note=note, expects=expects)
     if isinstance(done, Refusal):
         options.refuse(done)
     options.show(done.as_json(), lambda out: _render_sealed(out, done))

@@ -14,12 +14,12 @@ from anyio import CapacityLimiter, to_thread
 
 from pilotage.console import cookies
 from pilotage.console.assets import load_assets
-from pilotage.console.dispatch import reason_of, respond, status_of, unexpected
+from pilotage.console.dispatch import may_bring_files, reason_of, respond, status_of, unexpected
 from pilotage.console.events import send_events
 from pilotage.console.frame import frame_values
 from pilotage.console.guards import is_own_origin
 from pilotage.console.headers import form_targets, strict_headers, with_strict
-from pilotage.console.incoming import Incoming, ReadError, read_request
+from pilotage.console.incoming import Incoming, ReadError, read_form, read_head
 from pilotage.console.outgoing import Outgoing, html, static, whole
 from pilotage.console.pages.problem import problem_page
 from pilotage.console.render import Renderer
@@ -29,6 +29,7 @@ from pilotage.console.visit import Services, Visit
 from pilotage.core.errors import PilotageError
 from pilotage.core.ids import new_ulid
 from pilotage.core.reason import Reason
+from pilotage.evidence.limits import MAX_BYTES as MAX_FILE_BYTES
 from pilotage.serving.context import Peer
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -62,7 +63,10 @@ class Console:
             await self._send(send, static(asset, takes_gzip=any(b"gzip" in value for value in encodings)))
             return
         try:
-            incoming = await read_request(scope, receive, self._trusted)
+            head = read_head(scope, self._trusted)
+            is_form = head.method == "POST"
+            takes = is_form and await self._in_thread(may_bring_files, TABLE, self._visit(head), self._token(head))
+            incoming = await read_form(head, receive, files=MAX_FILE_BYTES if takes else 0)
         except ReadError as error:
             visit = self._visit(None)
             page = problem_page(error.status, (Reason(code=error.code, text=error.text),))
@@ -103,8 +107,11 @@ class Console:
         if incoming.method == "POST" and not is_own_origin(incoming.headers):
             text = "The form was not sent by a page of this site. Nothing was recorded."
             return visit, problem_page(403, (Reason(code="FOREIGN_ORIGIN", text=text),))
-        token = cookies.session_token(incoming.cookies, is_secure=incoming.is_secure)
-        return respond(TABLE, visit, token)
+        return respond(TABLE, visit, self._token(incoming))
+
+    @staticmethod
+    def _token(incoming: Incoming) -> str | None:
+        return cookies.session_token(incoming.cookies, is_secure=incoming.is_secure)
 
     def _visit(self, incoming: Incoming | None) -> Visit:
         now = self._services.instance.clock.now()
@@ -117,6 +124,7 @@ class Console:
             path=incoming.path,
             query=incoming.query,
             form=incoming.form,
+            files=incoming.files,
             now=now,
             peer=incoming.peer,
             login_secret=cookies.login_secret(incoming.cookies, is_secure=incoming.is_secure),

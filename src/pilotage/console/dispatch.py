@@ -52,12 +52,26 @@ def respond(table: Table, visit: Visit, token: str | None) -> tuple[Visit, Reply
         return visit, problem_page(500, (unexpected(reference),))
 
 
+def may_bring_files(table: Table, visit: Visit, token: str | None) -> bool:
+    """Tell whether this request's body may be as large as files are: only where they are taken, from who is signed in.
+
+    Asked before the body is read; when it cannot be answered nobody may.
+    """
+    entry = table.match(visit.method, visit.path).entry
+    if entry is None or not entry.takes_files or token is None:
+        return False
+    try:
+        return find_session(visit.reading, token, touch=False) is not None
+    except (PilotageError, SQLAlchemyError):
+        return False
+
+
 def _routed(table: Table, visit: Visit) -> Reply:
     match = table.match(visit.method, visit.path)
     entry = match.entry
     if entry is None:
         if match.allowed:
-            return method_page(match.allowed)
+            return method_page(match.allowed, table.page_above(visit.path))
         raise NotFound("PAGE_UNKNOWN", f"There is no page at {visit.path[:200]}.", hint="Go back, or search for an id.")
     visit = replace(visit, params=match.params)
     if entry.needs is not None and visit.signed_in is None:

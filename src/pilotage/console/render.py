@@ -6,6 +6,7 @@ template. Fail mode: a name a template does not know is an error, not an empty p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
@@ -20,6 +21,7 @@ from pilotage.core.ids import PersonId
 from pilotage.workspace.records import Workspace
 
 _SHORT = 12
+_DIGEST = re.compile(r"(sha256:[0-9a-f]{64})(?![0-9a-f])")
 
 
 class Renderer:
@@ -96,12 +98,20 @@ def count(number: int, one: str, many: str | None = None) -> str:
 
 
 def coded(text: str) -> Markup:
-    """Return a sentence of ours with its `commands` as code."""
+    """Return a sentence of ours with its `commands` as code, and its digests as short as everywhere else."""
     pieces = show_invisible(text).split("`")
     if len(pieces) % 2 == 0:
-        return escape(show_invisible(text))
+        return _said(show_invisible(text))
     return Markup("").join(
-        Markup("<code>{}</code>").format(piece) if place % 2 else escape(piece) for place, piece in enumerate(pieces)
+        Markup("<code>{}</code>").format(piece) if place % 2 else _said(piece) for place, piece in enumerate(pieces)
+    )
+
+
+def _said(text: str) -> Markup:
+    """Return text with each whole digest in it short, the whole one in its title."""
+    return Markup("").join(
+        Markup('<code title="{}">{}</code>').format(piece, short(piece)) if place % 2 else escape(piece)
+        for place, piece in enumerate(_DIGEST.split(text))
     )
 
 

@@ -27,7 +27,7 @@ class Entry:
     `command` names the control command a POST carries out, as CLI and API call it ("-": it only concerns the browser's
     own session). `needs` is the action without which the page does not open; None: no sign-in is needed. `back` shows
     the form again. `is_decision`: the form has a key of its own and acts once. `is_grave` tells whether the
-    login must be recent.
+    login must be recent. `takes_files`: its form may carry a file as large as evidence is.
     """
 
     method: str
@@ -39,6 +39,7 @@ class Entry:
     back: Callable[[Visit], Reply] | None = None
     is_decision: bool = False
     is_grave: Callable[[Visit], bool] | None = None
+    takes_files: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,3 +70,12 @@ class Table:
                 return Match(entry=entry, params=found.groupdict())
             allowed.append(entry.method)
         return Match(entry=None, params={}, allowed=tuple(sorted(set(allowed))))
+
+    def page_above(self, path: str) -> str | None:
+        """Return the nearest address above this one that shows a page; None when there is none."""
+        above = path
+        while above.count("/") > 1:
+            above = above.rpartition("/")[0]
+            if self.match("GET", above).entry is not None:
+                return above
+        return None

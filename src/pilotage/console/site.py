@@ -8,6 +8,7 @@ from pilotage.console.pages import (
     ask,
     cab,
     corpus,
+    evidence,
     explain,
     gate,
     inbox,
@@ -17,6 +18,7 @@ from pilotage.console.pages import (
     passage,
     release,
     rollout,
+    seal,
     workflows,
 )
 from pilotage.console.route import Entry, Table
@@ -32,7 +34,27 @@ ENTRIES: Final = (
     Entry(method="POST", path="/logout", name="Login", handle=login.sign_out, command="-"),
     Entry(method="POST", path="/theme", name="Login", handle=login.choose_theme, needs=None, command="-"),
     Entry(method="GET", path="/workflows", name="Workflows", handle=workflows.show_workflows),
+    Entry(method="GET", path="/workflows/{workflow}/seal", name="Seal", handle=seal.show_seal),
+    Entry(
+        method="POST",
+        path="/workflows/{workflow}/seal",
+        name="Seal",
+        handle=seal.seal,
+        command="release seal",
+        back=seal.show_seal,
+        is_decision=True,
+    ),
     Entry(method="GET", path="/releases/{digest}", name="Release", handle=release.show_release),
+    Entry(
+        method="POST",
+        path="/releases/{digest}/evidence",
+        name="Release",
+        handle=evidence.bring,
+        command="evidence add",
+        back=release.show_release,
+        is_decision=True,
+        takes_files=True,
+    ),
     Entry(method="GET", path="/releases/{digest}/changes", name="Release", handle=release.show_changes),
     Entry(
         method="POST",

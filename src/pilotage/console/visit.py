@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from pilotage.console.live import LiveBoard
+from pilotage.console.multipart import Part
 from pilotage.console.waiting import WaitingCounts
 from pilotage.control.console_session import SignedIn
 from pilotage.control.instance import Instance
@@ -86,6 +87,7 @@ class Visit:
     params: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Part] = field(default_factory=dict)
     signed_in: SignedIn | None = None
     now: datetime
     peer: Peer

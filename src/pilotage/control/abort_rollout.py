@@ -7,6 +7,7 @@ incident and without quarantine. A repeated command answers the same and writes 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from pilotage.control.instance import Instance
 from pilotage.control.rollout_desk import Desk, at_desk
@@ -22,7 +23,8 @@ from pilotage.rollout.transitions import Event
 from pilotage.store.rollouts import StoredRollout
 from pilotage.store.routes import read_route
 
-_GIVING_UP = frozenset({State.ABORTED, State.ROLLING_BACK, State.VALIDATING, State.ROLLED_BACK})
+GIVEN_UP: Final = frozenset({State.ABORTED, State.ROLLING_BACK, State.VALIDATING, State.ROLLED_BACK})
+"""States of a rollout that is given up, or on its way back."""
 
 
 def abort_rollout(instance: Instance, *, actor: Principal, rollout: str, note: str = "") -> StoredRollout | Refusal:
@@ -32,7 +34,7 @@ def abort_rollout(instance: Instance, *, actor: Principal, rollout: str, note: s
         if refusal is not None:
             return refusal
         stored = desk.rollout
-        if stored.state in _GIVING_UP:
+        if stored.state in GIVEN_UP:
             return stored
         if stored.state.has_traffic:
             reason = Reason(code="ABORTED", text="A person aborted the rollout.")

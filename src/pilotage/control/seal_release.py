@@ -12,52 +12,36 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from pyroaring import BitMap
 from sqlalchemy import Connection, text
 
 from pilotage import __version__
 from pilotage.adapters.git import read_history, read_source
 from pilotage.control.attach_evidence import attach_documents
+from pilotage.control.draft_release import declared_workflow, draft_release
 from pilotage.control.instance import Instance
 from pilotage.control.own_evidence import attach_reports
 from pilotage.control.sandbox_routes import Newcomer, serve_in_sandboxes
 from pilotage.core.canonical import Json
-from pilotage.core.digest import Digest, digest_of
-from pilotage.core.errors import NotFound
+from pilotage.core.digest import Digest
 from pilotage.core.ids import PersonId, SpaceName, WorkflowName, new_ulid
 from pilotage.core.reason import Reason, Refusal
 from pilotage.corpus.settings import DataStage
-from pilotage.corpus.version import VersionState
-from pilotage.guard.pii_recognise import PII_VERSION
-from pilotage.guard.secrets import has_secret
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, may
 from pilotage.ledger.entry import EntryKind, encode_entry
-from pilotage.release.assemble import PROMPT_FILE, Assembly, CorpusPin, Sources, assemble
+from pilotage.release.assemble import PROMPT_FILE, Assembly
 from pilotage.release.authorship import Author, How, authors_of
-from pilotage.release.manifest import Manifest, PartFile, PartKind, part_bytes
-from pilotage.release.seal import (
-    ReleaseState,
-    Seal,
-    Source,
-    check_golden,
-    check_manifest,
-    check_parts,
-    check_secrets,
-)
-from pilotage.retrieval.settings import CorpusRef
-from pilotage.store.corpora import StoredVersion, newest_version, version_of
-from pilotage.store.corpus_documents import count_chunks
+from pilotage.release.manifest import Manifest, PartKind, part_bytes
+from pilotage.release.seal import ReleaseState, Seal, Source
+from pilotage.store.corpora import StoredVersion
 from pilotage.store.ledger_entries import append
 from pilotage.store.pseudonyms import pseudonym_of
 from pilotage.store.releases import (
     StoredRelease,
     add_authors,
     add_release,
-    head_of,
     put_blobs,
     put_parts,
-    withdrawn_as,
 )
 from pilotage.workspace.workflow import Workflow
 
@@ -99,44 +83,40 @@ class Sealed:
         }
 
 
-def seal_release(instance: Instance, *, actor: Principal, workflow: str, note: str = "") -> Sealed | Refusal:
-    """Seal the workflow as it is declared now; `note` is for people and stands outside the digest."""
+def seal_release(
+    instance: Instance, *, actor: Principal, workflow: str, note: str = "", expects: str | None = None
+) -> Sealed | Refusal:
+    """Seal the workflow as it is declared now; `note` is for people and stands outside the digest.
+
+    `expects`: the digest that the caller was shown; anything else is refused.
+    """
     refusal = may(actor.roles, Action.SEAL)
     if refusal is not None:
         return refusal
-    declared = _declared(instance, workflow)
+    declared = declared_workflow(instance, workflow)
     instance.keyring.ensure(INSTANCE_KEY)
     authors = _git_authors(instance, declared, actor)
     source = read_source(instance.root)
     with instance.engine.begin() as connection:
         connection.execute(_LOCK, {"workflow": declared.name})
-        pins = _pin_corpora(connection, declared)
-        if isinstance(pins, Refusal):
-            return pins
-        assembly = _assemble(declared, {stage: pin for stage, (pin, _) in pins.items()})
-        head = head_of(connection, declared.name)
-        manifest = Manifest(
-            workflow=declared.name,
-            parent=None if head is None else head.digest,
-            parts={part.kind: digest_of(part_bytes(part)) for part in assembly.parts},
-        )
-        if head is not None and head.parts_digest == manifest.parts_digest and head.state is ReleaseState.SEALED:
+        draft = draft_release(connection, instance, workflow)
+        if isinstance(draft, Refusal):
+            return draft
+        head, manifest = draft.head, draft.manifest
+        if draft.is_unchanged and head is not None:
             return _unchanged(head, manifest)
-        reasons = _reasons(connection, declared, assembly, manifest)
-        if reasons:
-            return Refusal(reasons=tuple(reasons))
-        accepted = {stage: version for stage, (_, version) in pins.items()}
+        if expects is not None and expects != manifest.digest:
+            return _moved(expects, manifest.digest)
+        if draft.reasons:
+            return Refusal(reasons=draft.reasons)
         sealing = _Sealing(instance=instance, actor=actor, note=note, source=source, at=instance.clock.now())
-        return sealing.write(connection, assembly, manifest, {**authors, PartKind.CORPUS: _acceptors(accepted)})
+        acceptors = {PartKind.CORPUS: _acceptors(draft.versions)}
+        return sealing.write(connection, draft.assembly, manifest, {**authors, **acceptors})
 
 
-def _declared(instance: Instance, workflow: str) -> Workflow:
-    found = instance.workspace.workflows.get(WorkflowName(workflow))
-    if found is None:
-        known = ", ".join(sorted(instance.workspace.workflows)) or "none"
-        message = f"There is no workflow {workflow!r}."
-        raise NotFound("WORKFLOW_UNKNOWN", message, hint=f"Declared in workflows/: {known}.")
-    return found
+def _moved(shown: str, now: Digest) -> Refusal:
+    what = f"Sealing would give {now} now, not {shown} as shown: the folder, a corpus or the parent moved. Look again."
+    return Refusal(reasons=(Reason(code="SEAL_MOVED", text=what, observed=now, limit=shown),))
 
 
 def _git_authors(instance: Instance, declared: Workflow, actor: Principal) -> dict[PartKind, tuple[Author, ...]]:
@@ -148,88 +128,6 @@ def _git_authors(instance: Instance, declared: Workflow, actor: Principal) -> di
         kind: authors_of(read_history(folder, paths), people=people, sealer=sealer, at=now)
         for kind, paths in _PART_PATHS.items()
     }
-
-
-def _pin_corpora(
-    connection: Connection, declared: Workflow
-) -> dict[DataStage, tuple[CorpusPin, StoredVersion]] | Refusal:
-    pins: dict[DataStage, tuple[CorpusPin, StoredVersion]] = {}
-    reasons: list[Reason] = []
-    for stage, reference in declared.retrieval.corpora.items():
-        version = _version(connection, reference)
-        if version is None or version.state is not VersionState.ACCEPTED:
-            reasons.append(_not_accepted(stage, reference))
-            continue
-        pins[stage] = (_pin(connection, version), version)
-    return Refusal(reasons=tuple(reasons)) if reasons else pins
-
-
-def _version(connection: Connection, reference: CorpusRef) -> StoredVersion | None:
-    if reference.version is None:
-        return newest_version(connection, reference.name, VersionState.ACCEPTED)
-    return version_of(connection, reference.name, reference.version)
-
-
-def _not_accepted(stage: DataStage, reference: CorpusRef) -> Reason:
-    name = reference.name if reference.version is None else f"{reference.name}@{reference.version}"
-    text_ = (
-        f"Corpus {name} has no accepted version to seal for {stage} spaces. Run `pilotage corpus refresh` and accept."
-    )
-    return Reason(code="SEAL_CORPUS_NOT_ACCEPTED", text=text_, where=f"retrieval.yaml: {stage}")
-
-
-def _pin(connection: Connection, version: StoredVersion) -> CorpusPin:
-    revisions: BitMap = version.revisions
-    documents = version.summary.get("documents")
-    return CorpusPin(
-        name=version.corpus,
-        version=version.number,
-        digest=version.digest,
-        documents=documents if isinstance(documents, int) else len(revisions),
-        chunks=count_chunks(connection, version.corpus, revisions),
-    )
-
-
-def _assemble(declared: Workflow, pins: Mapping[DataStage, CorpusPin]) -> Assembly:
-    sources = declared.sources
-    return assemble(
-        Sources(
-            prompt=sources.prompt,
-            model=sources.model,
-            retrieval=sources.retrieval,
-            guard=sources.guard,
-            golden=sources.golden,
-            corpora=pins,
-            detectors={"pii": PII_VERSION},
-            scorers={},
-        )
-    )
-
-
-def _reasons(connection: Connection, declared: Workflow, assembly: Assembly, manifest: Manifest) -> list[Reason]:
-    named = {PROMPT_FILE: declared.sources.prompt, **declared.sources.golden}
-    files = {path: PartFile.of(path, data) for path, data in named.items()}
-    reasons = check_parts(assembly.parts, files, where=f"workflows/{declared.name}")
-    reasons += check_manifest(manifest)
-    values = {str(part.kind): part_bytes(part) for part in assembly.parts if part.kind is not PartKind.CORPUS}
-    reasons += check_secrets({**values, **named}, has_secret=has_secret)
-    questions = {case.id: case.question for golden in declared.golden for case in golden.cases}
-    reasons += check_golden(questions, declared.prompt.template)
-    reasons += _withdrawn(connection, manifest)
-    return reasons
-
-
-def _withdrawn(connection: Connection, manifest: Manifest) -> list[Reason]:
-    """Return why this content may not be sealed again. A revoked release is nobody's parent: see `head_of`."""
-    match withdrawn_as(connection, manifest.parts_digest):
-        case ReleaseState.QUARANTINED:
-            what = "This content is under quarantine; lifting it takes two people and new evidence."
-            return [Reason(code="SEAL_QUARANTINED", text=what, where=manifest.parts_digest)]
-        case ReleaseState.REVOKED:
-            what = "This content was revoked, which is final. Change what it was revoked for, then seal."
-            return [Reason(code="SEAL_REVOKED", text=what, where=manifest.parts_digest)]
-        case _:
-            return []
 
 
 def _acceptors(versions: Mapping[DataStage, StoredVersion]) -> tuple[Author, ...]:

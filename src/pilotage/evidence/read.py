@@ -49,7 +49,8 @@ def _read(data: bytes, *, kind: str | None, name: str, context: ReadContext, tex
     decided = kind if kind is not None else found.detected_kind
     if decided is None:
         listed = ", ".join(found.kinds)
-        raise Unreadable("EV_KIND_MISMATCH", f"{name} is {found.id}, which can be {listed}: say which with --kind.")
+        text = f"{name} is read as {found.id}, which can be {listed}: say which kind it is."
+        raise Unreadable("EV_KIND_MISMATCH", text)
     source = Source(data=data, name=name, kind=decided, content=content, text_of=text_of)
     reading = found.read(source, context)
     return replace(

@@ -19,10 +19,11 @@ from pilotage.core.reason import Refusal
 
 
 class Sealing(Body):
-    """The workflow to seal as it is declared now."""
+    """The workflow to seal as it is declared now. `expects`: the digest it must get, else nothing is sealed."""
 
     workflow: str
     note: str = ""
+    expects: str | None = None
 
 
 class ListingReleases(Body):
@@ -61,7 +62,10 @@ class Promoting(Body):
 
 
 def _seal(call: Call) -> Result:
-    done = seal_release(call.instance, actor=call.actor, workflow=call.fields.workflow, note=call.fields.note)
+    asked: Sealing = call.fields
+    done = seal_release(
+        call.instance, actor=call.actor, workflow=asked.workflow, note=asked.note, expects=asked.expects
+    )
     return done if isinstance(done, Refusal) else done.as_json()
 
 

@@ -138,10 +138,11 @@ def table(
         for x in xs
     )
     return Markup(
-        '<details><summary>Table of these numbers</summary><div class="scroll" tabindex="0" role="region"'
+        '<details><summary>Table of these numbers<span class="unseen">: {}</span></summary>'
+        '<div class="scroll" tabindex="0" role="region"'
         ' aria-label="{}"><table><thead><tr><th scope="col">{}</th>{}</tr></thead><tbody>{}</tbody></table></div>'
         "</details>"
-    ).format(labels.title, labels.x, head, rows)
+    ).format(labels.title, labels.title, labels.x, head, rows)
 
 
 def _cell(point: Point | None, y_text: Callable[[float], str]) -> Markup:

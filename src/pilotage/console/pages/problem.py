@@ -28,14 +28,14 @@ def problem_page(status: int, reasons: Sequence[Reason]) -> Page:
     return Page(template="problem.html", title=title, status=status, values={"reasons": tuple(reasons)})
 
 
-def method_page(allowed: Sequence[str]) -> Page:
-    """Return the 405 page."""
+def method_page(allowed: Sequence[str], above: str | None = None) -> Page:
+    """Return the 405 page; `above` is the page that the address's form stands on."""
     reason = Reason(code="METHOD_NOT_ALLOWED", text=f"Use {' or '.join(allowed)} at this address.")
     page = problem_page(405, (reason,))
     return Page(
         template=page.template,
         title=page.title,
         status=405,
-        values=page.values,
+        values={**page.values, "above": above},
         headers=(("allow", ", ".join(allowed)),),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pilotage.console.pages.evidence import asked_kinds
 from pilotage.console.reply import Page, Redirect, Reply
 from pilotage.console.visit import Visit
 from pilotage.console.words import gate_status as gate_word
@@ -59,6 +60,7 @@ def show_release(visit: Visit) -> Page:
     view = view_release(visit.reading, visit.params["digest"])
     stored, workspace = view.release, visit.instance.workspace
     served = {route.space: route for route in view.served if route.workflow == stored.workflow}
+    refusal = may(visit.actor.roles, Action.ATTACH_CLAIMED)
     return Page(
         template="release.html",
         title=f"{stored.workflow} {stored.digest.removeprefix('sha256:')[:12]}",
@@ -70,6 +72,9 @@ def show_release(visit: Visit) -> Page:
             "gates": [(report, gate_word(report.status.value)) for report in view.reports],
             "stopping": next((report for report in view.reports if not report.status.is_approved), None),
             "evidence": sorted(view.evidence, key=lambda item: item.received_at, reverse=True),
+            "brought": next((item for item in view.evidence if item.id == visit.query.get("brought")), None),
+            "kinds": asked_kinds(list(workspace.gates.values())),
+            "may_not_bring": () if refusal is None else refusal.reasons,
             "may_not_promote": _may_nowhere(visit, Action.PROMOTE),
             "may_not_roll_out": _may_nowhere(visit, Action.ROLLOUT_UP),
             "spaces": [(workspace.spaces[name], served.get(name)) for name in workspace.order],

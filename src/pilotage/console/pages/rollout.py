@@ -19,7 +19,7 @@ from pilotage.console.charts.series import Labels, Limit, Point, Series
 from pilotage.console.reply import Page, Redirect, Reply
 from pilotage.console.visit import Visit
 from pilotage.console.words import Status
-from pilotage.control.abort_rollout import abort_rollout
+from pilotage.control.abort_rollout import GIVEN_UP, abort_rollout
 from pilotage.control.decide_rollout import sign_go
 from pilotage.control.pause_rollout import pause_rollout, resume_rollout
 from pilotage.control.shadow_status import PhaseView
@@ -94,7 +94,12 @@ def show_rollout(visit: Visit) -> Page:
     return Page(
         template="rollout.html",
         title=f"Rollout of {stored.workflow}",
-        values={"live": live, "view": live.view, "charts": charts_of(live.view.history)},
+        values={
+            "live": live,
+            "view": live.view,
+            "charts": charts_of(live.view.history),
+            "was_aborted": visit.query.get("said") == "abort" and stored.state in GIVEN_UP,
+        },
     )
 
 
@@ -240,4 +245,5 @@ def command(visit: Visit) -> Reply | Refusal:
             done = abort_rollout(instance, actor=actor, rollout=rollout, note=note)
         case _:
             raise UsageError("COMMAND_MISSING", "Choose go on, pause, resume or abort.")
-    return done if isinstance(done, Refusal) else Redirect(to=f"/rollouts/{rollout}")
+    said = "?said=abort" if visit.typed("command") == "abort" else ""
+    return done if isinstance(done, Refusal) else Redirect(to=f"/rollouts/{rollout}{said}")

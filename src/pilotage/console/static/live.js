@@ -2,6 +2,7 @@
 "use strict";
 (() => {
   const region = document.querySelector("[data-live]");
+  const beside = document.querySelector("[data-beside]");
   const stale = document.getElementById("stale");
   if (!region || !window.EventSource) return;
   const HIDDEN_MS = 60000, LOST_MS = 10000, POLL_MS = 15000;
@@ -10,14 +11,38 @@
   const clock = () => new Date().toLocaleTimeString();
   const tell = (text) => { stale.textContent = text; stale.hidden = !text; };
 
-  // Focus stays on the same control when it is still there, else goes to the region's heading.
+  const stateOf = () => region.querySelector("[data-state]")?.dataset.state;
+  let state = stateOf();
+
+  // Focus stays on the same control when it is still there, else goes to the heading of what was swapped.
+  const inPlace = (part, change) => {
+    const id = part.contains(document.activeElement) ? document.activeElement.id : null;
+    change();
+    if (id === null || part.contains(document.activeElement)) return;
+    const target = (id && document.getElementById(id)) || part.querySelector("h2");
+    if (target && target.tagName === "H2") target.tabIndex = -1;
+    if (target) target.focus();
+  };
   const swap = (html) => {
-    const id = document.activeElement && region.contains(document.activeElement) ? document.activeElement.id : null;
-    region.innerHTML = pilotage.html(html);
-    if (id !== null) {
-      const target = (id && document.getElementById(id)) || region.querySelector("h2");
-      if (target) { target.tabIndex = -1; target.focus(); }
+    inPlace(region, () => { region.innerHTML = pilotage.html(html); });
+    if (state === stateOf()) return;
+    state = stateOf();
+    if (beside) page().then(renew);
+  };
+
+  // What one person may do stands beside the region that all share: it is read again when the state is another.
+  async function page() {
+    const reply = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+    return reply?.ok ? new DOMParser().parseFromString(pilotage.html(await reply.text()), "text/html") : null;
+  }
+  const renew = (read) => {
+    const fresh = read?.querySelector("[data-beside]");
+    if (!fresh || read.querySelector("[data-state]").dataset.state !== state) return;
+    for (const field of beside.querySelectorAll("textarea, input[type=checkbox]")) {
+      const twin = fresh.querySelector(`#${field.id}`);
+      if (twin) { twin.value = field.value; twin.checked = field.checked; }
     }
+    inPlace(beside, () => beside.replaceChildren(...fresh.childNodes));
   };
 
   const settled = () => {
@@ -27,10 +52,7 @@
   };
 
   async function look() {
-    const reply = await fetch(location.href, { headers: { Accept: "text/html" } });
-    if (!reply.ok) return;
-    const page = new DOMParser().parseFromString(pilotage.html(await reply.text()), "text/html");
-    const fresh = page.querySelector("[data-live]");
+    const fresh = (await page())?.querySelector("[data-live]");
     if (fresh) { swap(fresh.innerHTML); settled(); }
   }
 
