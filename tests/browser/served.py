@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import pytest
 import uvicorn
@@ -77,12 +78,12 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-def sign_in(browser: Browser, address: str, key: str, **options: Any) -> Page:
-    """Return a page of a fresh profile, signed in by this key."""
+def sign_in(browser: Browser, address: str, key: str, *, to: str = "/", **options: Any) -> Page:
+    """Return a page of a fresh profile, signed in by this key and led to `to`."""
     page = browser.new_context(base_url=address, **options).new_page()
     page.set_default_timeout(60_000)
-    page.goto("/login")
+    page.goto(f"/login?next={quote(to)}")
     page.fill("#local_key", key)
     page.click("main button.main")
-    page.wait_for_url(f"{address}/")
+    page.wait_for_url(f"{address}{to}")
     return page

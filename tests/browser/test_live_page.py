@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
+from tests.browser.console_process import console_process
 from tests.browser.served import Served, chromium, sign_in
 from tests.console.asking import FakeAsking
 from tests.console.conftest import Bank, bank
@@ -66,28 +68,51 @@ def browser(bank: Bank) -> Iterator[Browser]:
         yield found
 
 
-def test_a_verdict_comes_by_itself_and_a_lost_server_is_said_and_made_up_for(
+def _note_what_is_shown(page: Page) -> None:
+    """Keep the count of requests that the region shows, each time it is swapped."""
+    page.evaluate(
+        """(() => {
+          const region = document.getElementById('region');
+          const shown = () => (region.textContent.match(/of (2,\\d00)/) || [])[1];
+          window.seen = [];
+          new MutationObserver(() => window.seen.push(shown())).observe(region, { childList: true });
+        })()"""
+    )
+
+
+def test_a_verdict_comes_by_itself_and_a_killed_server_is_said_and_made_up_for(
     bank: Bank, rollout: str, browser: Browser
 ) -> None:
-    with Served(console_of(bank)) as served:
-        page = sign_in(browser, served.address, bank.key("luis.ortega").text)
-        page.goto(f"/rollouts/{rollout}")
-        expect(page.locator("#region")).to_contain_text("3 of 2,000")
-        page.evaluate(
-            "(() => { window.seen = []; new MutationObserver(() => window.seen.push(document.querySelector"
-            "('#region tbody').textContent)).observe(document.getElementById('region'), {childList: true}); })()"
-        )
-        bank.judge(rollout, x=3, n=2100)
-        expect(page.locator("#region")).to_contain_text("3 of 2,100", timeout=60_000)
-        served.stop()
-        expect(page.locator("#stale")).to_contain_text("Not live since", timeout=60_000)
-        bank.judge(rollout, x=3, n=2200)
-        served.application = console_of(bank)
-        served.start()
-        expect(page.locator("#region")).to_contain_text("3 of 2,200", timeout=60_000)
+    key, minute = bank.key("luis.ortega").text, timedelta(minutes=1)
+
+    def judged(n: int, *pages: Page) -> None:
+        """Give a verdict; every page that is connected shows it by itself."""
+        bank.judge(rollout, x=3, n=n, after=minute)
+        for page in pages:
+            expect(page.locator("#region")).to_contain_text(f"3 of {n:,}", timeout=20_000)
+
+    with Served(console_of(bank)) as other, console_process(bank.instance) as killed:
+        page, witness = sign_in(browser, killed.address, key), sign_in(browser, other.address, key)
+        page.clock.install()
+        for one in (page, witness):
+            with one.expect_response(lambda reply: "/live/rollouts/" in reply.url):
+                one.goto(f"/rollouts/{rollout}")
+            expect(one.locator("#region")).to_contain_text("3 of 2,000")
+        _note_what_is_shown(page)
+        judged(2_100, page, witness)
+        with page.expect_event("requestfailed", lambda sent: "/live/rollouts/" in sent.url, timeout=60_000):
+            killed.kill()
+        for n in (2_200, 2_300):
+            judged(n, witness)
+        page.clock.fast_forward(15_000)
+        expect(page.locator("#stale")).to_contain_text("Not live since")
+        expect(page.locator("#region")).to_contain_text("3 of 2,100")
+        killed.start()
+        expect(page.locator("#region")).to_contain_text("3 of 2,300", timeout=60_000)
         expect(page.locator("#stale")).to_be_hidden(timeout=60_000)
-        seen = page.evaluate("window.seen")
-        assert len(seen) == len(set(seen)), "an event came twice"
+        judged(2_400, page)
+        seen = [one for one in page.evaluate("window.seen") if one != "2,000"]
+        assert seen == ["2,100", "2,200", "2,300", "2,400"], "an event was missed, or came twice"
 
 
 def test_six_tabs_on_one_host_stay_usable(bank: Bank, rollout: str, browser: Browser) -> None:
