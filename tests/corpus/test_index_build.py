@@ -112,6 +112,22 @@ def test_following_gives_the_bitmaps_of_a_fresh_read(bank: Any, corpus: CorpusNa
     follower.close()
 
 
+def test_what_changed_is_planned_once_on_a_connection_that_no_pool_gets_back(bank: Any, corpus: CorpusName) -> None:
+    engine = bank.instance.engine
+    first, follower = _open(bank, corpus), Follower(engine)
+    for _ in range(8):
+        follower.follow(corpus, first)
+    assert follower._opened is not None
+    plans = "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE '%d.changed > $1%'"
+    assert follower._opened[1].execute(plans, prepare=False).fetchall() == [(8, 0)]
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SHOW plan_cache_mode").scalar_one() == "auto"
+    assert engine.pool.checkedout() == 0
+    follower.close()
+    assert follower.follow(corpus, first).is_complete
+    follower.close()
+
+
 def test_a_new_version_and_a_takedown_are_followed_and_wait_for_their_segments(bank: Any, corpus: CorpusName) -> None:
     first, follower = _open(bank, corpus), Follower(bank.instance.engine)
     bank.refresh(corpus, MemoryConnector(documents=policies(61)))

@@ -18,7 +18,7 @@ from pilotage.corpus.diff import Held, acl_change, diff_revisions, word_diff
 from pilotage.corpus.exclusions import pattern_problem
 from pilotage.corpus.fields import FieldProblem, map_row, mapping_problems, row_acl
 from pilotage.corpus.globs import glob_problem, matches
-from pilotage.corpus.near_duplicates import near_pairs, resemblance, signature_of
+from pilotage.corpus.near_duplicates import _word_hashes, near_pairs, resemblance, signature_of
 from pilotage.corpus.removal_guard import removal_guard
 from pilotage.corpus.settings import AclRule, Classification
 from pilotage.corpus.version import Committed, commitment, revision_hmac, version_bytes, version_digest
@@ -369,6 +369,20 @@ def test_near_copies_are_found_and_others_are_not() -> None:
     pairs = {(a, b) for a, b, score in near_pairs(["base", "near", "far", "copy"], made) if score >= 0.9}
     assert pairs == {("base", "near"), ("base", "copy")}
     assert list(near_pairs(["one"], made[:1])) == []
+
+
+@pytest.mark.parametrize("before", ["", "word ", " \t\n", "long " * 20_000, "\u00e9t\u00e9\u00a0" * 9])
+def test_a_word_has_one_hash_wherever_it_stands(before: str) -> None:
+    words = ["refund", "Refund", "refunds", "dnufer", "stra\u00dfe", "\u4e2d\u6587", "\ud800", "x" * 70_000]
+    found = _word_hashes(before + " \r\x0b\x0c ".join(words)).tolist()[-len(words) :]
+    alone = [_word_hashes(word).tolist()[0] for word in words[1:]]
+    assert found[1:] == alone
+    assert found[0] == found[1] if not before.endswith("\u00a0") else found[0] != found[1]
+    assert len(set(alone)) == len(alone)
+
+
+def test_texts_without_words_have_no_hashes() -> None:
+    assert [len(_word_hashes(text)) for text in ("", " ", "\n\t ")] == [0, 0, 0]
 
 
 def test_the_removal_guard_needs_a_share_and_a_number() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
-from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +18,6 @@ SHINGLE_TOKENS = 5
 NEAR = 0.9
 _BANDS = 16
 _ROWS = PERMUTATIONS // _BANDS
-_MOST_WORDS = 200_000
 _BLOCK = 1024  # shingles at a time: the products stay in the processor's cache
 
 Signature: TypeAlias = npt.NDArray[np.uint32]
@@ -28,6 +26,21 @@ _random = np.random.Generator(np.random.PCG64(20_240_607))  # fixed: signatures 
 _FACTORS = (_random.integers(0, 2**32, PERMUTATIONS, dtype=np.uint32) | np.uint32(1))[:, None]
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
+_SPACES = np.zeros(256, dtype=np.bool_)
+_SPACES[list(b" \t\n\r\x0b\x0c")] = True
+
+
+def _powers(base: np.uint64, count: int) -> npt.NDArray[np.uint64]:
+    found = np.full(count, base, dtype=np.uint64)
+    found[0] = 1
+    return np.multiply.accumulate(found)
+
+
+# Of the odd base and of its inverse modulo 2^64, for all but very long texts.
+_BYTES = 1 << 16
+_INVERSE = np.uint64(pow(int(_BASE), -1, 2**64))
+_POWERS = _powers(_BASE, _BYTES)
+_INVERSES = _powers(_INVERSE, _BYTES)
 
 
 def signature_of(text: str) -> Signature | None:
@@ -77,19 +90,15 @@ def near_pairs(names: Sequence[str], signatures: Sequence[Signature]) -> Iterato
             yield names[first], names[index], score
 
 
-class _Hashes(dict[bytes, int]):
-    """CRC-32 of each word, remembered: words repeat, and the report must not differ from one process to the next."""
-
-    def __missing__(self, word: bytes) -> int:
-        if len(self) >= _MOST_WORDS:
-            self.clear()
-        found = self[word] = crc32(word)
-        return found
-
-
-_hashes = _Hashes()
-
-
 def _word_hashes(text: str) -> npt.NDArray[np.uint64]:
-    words = text.casefold().encode("utf-8", "replace").split()
-    return np.fromiter(map(_hashes.__getitem__, words), dtype=np.uint64, count=len(words))
+    """Return a hash of each run between spaces: the polynomial of its bytes modulo 2^64, by sums over all before it.
+
+    Not Python's own hash: the report must not differ from one process to the next.
+    """
+    data = np.frombuffer(b" " + text.casefold().encode("utf-8", "replace") + b" ", dtype=np.uint8)
+    edges = np.diff(_SPACES.take(data)).nonzero()[0]  # in turn the space before a word, and its last byte
+    before, last = edges[::2], edges[1::2]
+    is_long = len(data) > _BYTES
+    powers, inverses = (_powers(_BASE, len(data)), _powers(_INVERSE, len(data))) if is_long else (_POWERS, _INVERSES)
+    sums = np.cumsum(data * powers[: len(data)])
+    return (sums.take(last) - sums.take(before)) * inverses.take(before)

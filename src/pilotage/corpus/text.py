@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from datetime import date
+from json.encoder import encode_basestring
 
 from pilotage.core.digest import Digest, digest_of
 from pilotage.corpus.records import Section
@@ -31,11 +32,10 @@ _DROPPED = re.compile(f"[{_INVISIBLE}{_CONTROL}]")
 _LINE_END = re.compile(f"\r\n?|[{_LINE_ENDS}]")
 _SURROGATE = re.compile(f"[{_SURROGATES}]")
 _TRAILING = re.compile(r"[ \t\u00a0]+(?=\n|\Z)")
-_TRAILING_SIGNS = (" \n", "\t\n", "\u00a0\n")
 _MANY_BLANK = re.compile(r"\n{3,}")
 
-# RFC 8785 escapes a string exactly as json does without ensure_ascii; one encoder object saves its construction.
-_quote: Callable[[str], str] = json.JSONEncoder(ensure_ascii=False).encode
+# RFC 8785 escapes a string exactly as json does without ensure_ascii; this is what its encoder calls for a string.
+_quote: Callable[[str], str] = encode_basestring
 
 
 def normalise(text: str) -> str:
@@ -44,7 +44,7 @@ def normalise(text: str) -> str:
         text = _SURROGATE.sub("\ufffd", _DROPPED.sub("", _LINE_END.sub("\n", text)))
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)
-    if any(sign in text for sign in _TRAILING_SIGNS) or text[-1:] in {" ", "\t", "\u00a0"}:
+    if " \n" in text or "\t\n" in text or "\u00a0\n" in text or text[-1:] in {" ", "\t", "\u00a0"}:
         text = _TRAILING.sub("", text)
     if "\n\n\n" in text:
         text = _MANY_BLANK.sub("\n\n", text)

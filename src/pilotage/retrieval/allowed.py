@@ -137,7 +137,8 @@ def change_documents(visibility: Visibility, generation: int, documents: Iterabl
         _move(principals, before.acl, document.acl, revs)
         _move(regions, (before.region,), (document.region,), revs)
         _move(classifications, (before.classification,), (document.classification,), revs)
-        live = live | revs if document.is_live else live - revs
+        if document.is_live != before.is_live:
+            live = live | revs if document.is_live else live - revs
         changed[document.id] = document
     return replace(
         visibility,
