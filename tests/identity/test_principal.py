@@ -39,3 +39,8 @@ def test_a_service_is_not_everyone_even_when_a_group_is_called_so() -> None:
 def test_a_persona_is_treated_as_a_person_without_being_one() -> None:
     persona = Principal(id=PrincipalId("persona|lena"), kind=PrincipalKind.PERSONA, label="lena", via="evaluation")
     assert acl_names(persona) == {"user:persona|lena", EVERYONE}
+
+
+def test_a_person_of_an_outside_provider_without_a_linked_account_has_no_name_of_ours() -> None:
+    stranger = Principal(id=PrincipalId("https://idp.example|7"), kind=PrincipalKind.PERSON, label="7", via="oidc")
+    assert acl_names(stranger) == {"user:https://idp.example|7", EVERYONE}
