@@ -38,6 +38,8 @@ def test_commands_answer_with_their_shapes_and_exit_codes(run: Run) -> None:
     assert (code, body) == (0, {"rollouts": []})
     assert run("rollout", "status", "nothing")[0] == 2
     assert run("rollout", "pause", "nothing", "--as", "elena.marchetti")[0] == 2
+    assert run("rollout", "pairs", "nothing", "--as", "marcus.webb")[0] == 2
+    assert run("rollout", "pairs", "nothing", "--as", "maria.chen")[0] == 3
     code, body, _ = run("rollback", "policy-assistant", "--reason", "x", "--as", "maria.chen")
     assert (code, body["reasons"][0]["code"]) == (3, "NOT_PERMITTED")
     code, body, _ = run("rollback", "policy-assistant", "--reason", "x", "--as", "elena.marchetti")

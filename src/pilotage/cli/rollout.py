@@ -1,4 +1,4 @@
-"""`pilotage rollout start | status | pause | resume | go | abort | extend | overrule | release`."""
+"""`pilotage rollout start | status | pairs | pause | resume | go | abort | extend | overrule | release`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pilotage.control.abort_rollout import abort_rollout
 from pilotage.control.decide_rollout import extend_step, release_hold, sign_go
 from pilotage.control.overrule_rollout import overrule_rollout
 from pilotage.control.pause_rollout import pause_rollout, resume_rollout
+from pilotage.control.read_pairs import PairReading, read_pairs
 from pilotage.control.rollout_status import list_status, rollout_status, summary
 from pilotage.control.start_rollout import Started, StartRequest, start_rollout
 from pilotage.core.durations import parse_duration
@@ -35,6 +36,7 @@ def register(app: typer.Typer) -> None:
     for name, function in (
         ("start", start),
         ("status", status),
+        ("pairs", pairs),
         ("pause", pause),
         ("resume", resume),
         ("go", go),
@@ -146,6 +148,32 @@ def _render_one(out: Console, one: dict[str, Any]) -> None:
     if one["rollback"] is not None:
         back = one["rollback"]
         out.print(f"  back on {back['to'] or 'a closed door'}; zero traffic after {back['seconds_to_zero_traffic']} s")
+
+
+def pairs(
+    options: Options,
+    identifier: Identifier,
+    result: Annotated[str | None, typer.Option("--result", help="Only worse, better or tie.")] = None,
+    most: Annotated[int, typer.Option("--most", help="How many pairs at most.")] = 50,
+) -> None:
+    """Read what shadow and replay kept: the question and both answers, redacted, as far as you may see them."""
+    with options.open("pilotage rollout pairs") as instance:
+        actor = options.actor(instance)
+        done = read_pairs(instance, actor=actor, rollout=identifier, result=result, most=most)
+    if isinstance(done, Refusal):
+        options.refuse(done)
+    options.show(done.as_json(), lambda out: _render_pairs(out, done))
+
+
+def _render_pairs(out: Console, done: PairReading) -> None:
+    for one in done.pairs:
+        out.print(f"[bold]{one.result}[/bold] {one.label} {escape(one.interaction)}: {escape(one.question)}")
+        out.print(f"  stable     {escape(one.stable)}")
+        out.print(f"  candidate  {escape(one.candidate)}")
+    if not done.pairs:
+        out.print("No text of a pair is kept that you may read.")
+    if done.hidden:
+        out.print(f"{done.hidden:,} more stand on documents that you may not read.")
 
 
 def _moved(options: Options, done: StoredRollout | Refusal) -> None:

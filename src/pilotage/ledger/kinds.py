@@ -107,6 +107,7 @@ class EntryKind(StrEnum):
     ROLLOUT_SHADOW_STARTED = "rollout.shadow_started"
     ROLLOUT_PHASE_STARTED = "rollout.phase_started"
     ROLLOUT_PHASE_ENDED = "rollout.phase_ended"
+    ROLLOUT_PAIRS_READ = "rollout.pairs_read"
     ROLLOUT_TEXTS_ERASED = "rollout.texts_erased"
     ROLLOUT_HELD = "rollout.held"
     ROLLOUT_SIGNED = "rollout.signed"

@@ -8,6 +8,7 @@ from pilotage.control.decide_rollout import extend_step, release_hold, sign_go
 from pilotage.control.follow_rollback import rollback_json
 from pilotage.control.incident_reports import incident_detail, incident_list
 from pilotage.control.pause_rollout import pause_rollout, resume_rollout
+from pilotage.control.read_pairs import read_pairs
 from pilotage.control.roll_back import RollbackRequest, roll_back
 from pilotage.control.rollout_status import list_status, rollout_status, summary
 from pilotage.control.start_rollout import StartRequest, start_rollout
@@ -29,6 +30,13 @@ class ListingRollouts(Body):
     """Only this workflow's."""
 
     workflow: str | None = None
+
+
+class ReadingPairs(Body):
+    """Only pairs with this result for the candidate: worse, better, tie; at most so many."""
+
+    result: str | None = None
+    most: int = 50
 
 
 class Noting(Body):
@@ -90,6 +98,14 @@ def _list(call: Call) -> Result:
 
 def _show(call: Call) -> Result:
     return rollout_status(call.instance, call.params["rollout"])
+
+
+def _pairs(call: Call) -> Result:
+    asked: ReadingPairs = call.fields
+    done = read_pairs(
+        call.instance, actor=call.actor, rollout=call.params["rollout"], result=asked.result, most=asked.most
+    )
+    return done if isinstance(done, Refusal) else done.as_json()
 
 
 def _moved(done: StoredRollout | Refusal) -> Result:
@@ -174,6 +190,15 @@ OPERATIONS = (
         summary="Show one rollout with the verdict's numbers",
         gives="State, verdict, waves and, after a rollback, its measured seconds.",
         run=_show,
+    ),
+    Operation(
+        method="GET",
+        path=f"{_ROLLOUT}/pairs",
+        command="rollout pairs",
+        summary="Read what shadow and replay kept of a rollout",
+        gives="Question and both answers, redacted, of pairs of which the reader may read every document.",
+        run=_pairs,
+        takes=ReadingPairs,
     ),
     Operation(
         method="POST",
