@@ -22,7 +22,7 @@ from pilotage.testing.models import FakeModel
 from pilotage.testing.serving_path import SPACE, WORKFLOW, content
 
 pytestmark = pytest.mark.anyio
-ONE, TWO = digest_of(b"one"), digest_of(b"two")
+ONE, TWO, TARGET = digest_of(b"one"), digest_of(b"two"), digest_of(b"target")
 PLAIN = {"salt": "", "fraction_ppm": 0, "cohort": {}, "pins": {}}
 PLACE = (SPACE, WORKFLOW)
 
@@ -107,6 +107,51 @@ async def test_a_rollback_to_a_loaded_release_does_not_wait_for_anything_else() 
     await watch.refresh()
     assert watch.current.rows[PLACE].candidate is None
     assert TWO in watch.current.withdrawn
+
+
+@pytest.mark.parametrize(
+    ("hard", "serves"), [(False, ONE), (True, TARGET)], ids=["stable goes on", "nobody answers until it is loaded"]
+)
+async def test_a_candidate_leaves_at_once_also_when_its_askers_go_back_to_what_is_not_loaded(
+    *, hard: bool, serves: Digest
+) -> None:
+    store = Store(route(ONE, candidate=TWO, split={**PLAIN, "fraction_ppm": 1_000_000, "cohort": {"all": True}}))
+    watch = store.watch()
+    await watch.refresh()
+    meanwhile: list[RoutingRow] = []
+    load = store.load
+
+    async def slow(digest: Digest) -> Release:
+        meanwhile.append(watch.current.rows[PLACE])
+        return await load(digest)
+
+    watch._load = slow
+    store.routes = [route(TARGET, generation=2, cut=(ONE,) if hard else ())]
+    await watch.refresh()
+    (row,) = meanwhile
+    assert (row.stable, row.candidate, row.cut) == (serves, None, frozenset({ONE} if hard else ()))
+    assert watch.current.rows[PLACE].stable == TARGET
+
+
+async def test_an_answer_that_was_long_under_way_confirms_only_the_moment_of_asking() -> None:
+    """A process that was cut off reads old rows when the network is back; its candidate was given up long ago."""
+    store = Store(route(ONE, candidate=TWO, split={**PLAIN, "fraction_ppm": 1_000_000, "cohort": {"all": True}}))
+    watch = store.watch()
+    await watch.refresh()
+    read = store.read
+
+    async def late() -> Sequence[StoredRoute]:
+        found = await read()
+        store.now += 20.0
+        return found
+
+    store.read = late  # type: ignore[method-assign]
+    asked = store.now
+    await watch.refresh()
+    table = watch.current
+    assert table.confirmed_at == asked
+    split = effective_split(table.rows[PLACE], confirmed_s_ago=store.now - table.confirmed_at)
+    assert split.fraction_ppm == 0
 
 
 async def test_an_older_generation_and_a_row_that_does_not_decode_change_nothing() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import psycopg
@@ -84,12 +85,14 @@ class RoutingWatch:
 
     async def refresh(self) -> None:
         """Read the rows, load what is new, swap the table."""
-        stored = await self._source.read()
+        # The moment of asking: an answer may have been under way for long, and says nothing of what came after it.
         confirmed = self._monotonic()
+        stored = await self._source.read()
+        now = self._monotonic()
         before = self._table
         rows = {(row.space, row.workflow): row for row in map(self._row, stored) if row is not None}
         withdrawn = frozenset(Digest(digest) for route in stored for digest in route.withdrawn)
-        left = _left(before, rows, now=confirmed)
+        left = _left(before, rows, now=now)
         wanted = {digest for row in rows.values() for digest in row.named}
         # At once: everything that needs only what is loaded, rollbacks and withdrawals among it. A row whose stable has
         # still to be loaded is served as before until it is.
@@ -103,11 +106,11 @@ class RoutingWatch:
         kept = {digest: release for digest, release in before.releases.items() if digest in wanted}
         for digest, release in before.releases.items():
             if digest not in kept:
-                self._retired.append((confirmed, release))
+                self._retired.append((now, release))
         releases = kept | {release.digest: release for release in loaded}
         self._table = RoutingTable(rows=rows, releases=releases, withdrawn=withdrawn, left=left, confirmed_at=confirmed)
         self._tell(before)
-        await self._close_retired(confirmed - _RETIRED_S)
+        await self._close_retired(now - _RETIRED_S)
 
     def _tell(self, before: RoutingTable) -> None:
         table = self._table
@@ -119,7 +122,11 @@ class RoutingWatch:
         known = before.rows.get((row.space, row.workflow))
         if known is None or row.stable in before.releases or known.stable not in before.releases:
             return row
-        return row if known.stable in withdrawn else known
+        if known.stable in withdrawn | row.cut:
+            return row
+        # A candidate that has to go does not wait for the release that its askers go back to.
+        is_named = known.candidate in {row.stable, row.candidate}
+        return replace(known, candidate=known.candidate if is_named else None, cut=row.cut)
 
     async def _close_retired(self, until: float) -> None:
         """Close models that left the table so long ago that no request can still hold them."""
