@@ -10,8 +10,10 @@ import pytest
 from pilotage.core.ids import SpaceName
 from pilotage.guard.policy import GuardPolicy, StreamMode
 from pilotage.ledger.entry import decode_entry
+from pilotage.serving.context import Answer
 from pilotage.serving.pipeline import Pipeline
 from pilotage.serving.refusal import Code, Refusal
+from pilotage.serving.run import Finished
 from pilotage.testing.desk import Desk, opened
 from pilotage.testing.models import FakeModel
 from pilotage.testing.serving_path import SPACE, WORKFLOW, Plan, content
@@ -91,6 +93,62 @@ async def test_what_a_tripped_release_has_under_way_finishes_within_thirty_secon
         assert isinstance(finished.result, Refusal) is is_ended
         if isinstance(finished.result, Refusal):
             assert finished.result.code is Code.RELEASE_WITHDRAWN
+
+
+async def silent(desk: Desk, turns: list[asyncio.Future[None]], reader: Reader) -> asyncio.Task[Finished]:
+    """Return a stream that has sent its first piece and whose model says nothing since."""
+    asking = asyncio.create_task(desk.ask(sink=reader, stream=True))
+    while len(turns) < 2:
+        await asyncio.sleep(0.001)
+        if turns and not turns[0].done():
+            turns[0].set_result(None)
+    return asking
+
+
+@pytest.mark.parametrize("how", ["cut", "left long ago"])
+async def test_a_stream_whose_model_is_silent_ends_too(how: str) -> None:
+    turns: list[asyncio.Future[None]] = []
+
+    def gate() -> asyncio.Future[None]:
+        turns.append(asyncio.get_running_loop().create_future())
+        return turns[-1]
+
+    model = FakeModel(pieces=("Errors are resolved. ", "Never said."), gate=gate)
+    async with opened(Plan(model=model, content=content(stream=StreamMode.TOKEN))) as desk:
+        reader = Reader()
+        asking = await silent(desk, turns, reader)
+        if how == "cut":
+            cut(desk)
+        else:
+            table, release = desk.path.routing.current, content().digest
+            left = {(SPACE, WORKFLOW, release): desk.path.serving.monotonic() - 30.1}
+            desk.path.routing.current = replace(table, left=left)
+        finished = await asyncio.wait_for(asking, 60)
+    assert isinstance(finished.result, Refusal)
+    assert finished.result.code is Code.RELEASE_WITHDRAWN
+    assert reader.pieces == ["Errors are resolved. "]
+    assert model.cancelled == 1
+
+
+async def test_a_silent_stream_of_a_release_that_just_left_or_of_another_goes_on() -> None:
+    turns: list[asyncio.Future[None]] = []
+
+    def gate() -> asyncio.Future[None]:
+        turns.append(asyncio.get_running_loop().create_future())
+        return turns[-1]
+
+    model = FakeModel(pieces=("Errors are resolved. ", "They take ten days [1]."), gate=gate)
+    async with opened(Plan(model=model, content=content(stream=StreamMode.TOKEN))) as desk:
+        reader = Reader()
+        asking = await silent(desk, turns, reader)
+        table, now = desk.path.routing.current, desk.path.serving.monotonic()
+        other = {(SPACE, WORKFLOW, content("another").digest): now - 100.0, (SPACE, WORKFLOW, content().digest): now}
+        desk.path.routing.current = replace(table, left=other)
+        desk.pipeline._under_way.look()
+        turns[1].set_result(None)
+        finished = await asyncio.wait_for(asking, 60)
+    assert isinstance(finished.result, Answer)
+    assert "".join(reader.pieces) == "Errors are resolved. They take ten days [1]."
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from pilotage.serving.steps.record import record, record_end
 from pilotage.serving.steps.retrieve import retrieve
 from pilotage.serving.steps.route import route
 from pilotage.serving.steps.stop import is_stopped, stop
+from pilotage.serving.under_way import UnderWay
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Pipeline:
         self._serving = serving
         self._on_finished = on_finished
         self._tally = RefusalTally()
+        self._under_way = UnderWay(serving)
         self.is_stopping = False
 
     def reject(self, received: Received, refusal: Refusal) -> Finished:
@@ -61,9 +63,13 @@ class Pipeline:
         result: Result
         try:
             async with asyncio.timeout(limits.stream_s if received.asked.stream else limits.request_s) as deadline:
-                result = await self._steps(run)
+                self._under_way.add(run, deadline)
+                try:
+                    result = await self._steps(run)
+                finally:
+                    self._under_way.remove(run)
         except TimeoutError:
-            result = _late() if deadline.expired() else _internal()
+            result = run.withdrawn or _late() if deadline.expired() else _internal()
         except RefusedError as refused:
             result = refused.refusal
         except asyncio.CancelledError:

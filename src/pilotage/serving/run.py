@@ -47,7 +47,7 @@ class Run:
 
     `context` is the record of the last step that succeeded. `is_recorded`: an earlier record of this request exists or
     may exist, so the next one closes it. `has_started`: answer text has left. `holds_slot`: a stream slot must be given
-    back. `key`: an idempotency key is claimed.
+    back. `key`: an idempotency key is claimed. `withdrawn`: why the release may not speak any more.
     """
 
     context: Received
@@ -57,6 +57,7 @@ class Run:
     has_started: bool = False
     holds_slot: bool = False
     key: Owner | None = None
+    withdrawn: Refusal | None = None
 
     @property
     def release(self) -> Digest | None:

@@ -64,10 +64,12 @@ def chat(question: str = "When are errors resolved?", **more: Any) -> dict[str, 
 
 
 @asynccontextmanager
-async def running(plan: Plan | None = None, *, keep_alive_s: float = 10.0, drain_s: int = 5) -> AsyncIterator[Running]:
-    """Run a gateway on a free loopback port while the block lasts."""
+async def running(
+    plan: Plan | None = None, *, keep_alive_s: float = 10.0, drain_s: int = 5, path: Path | None = None
+) -> AsyncIterator[Running]:
+    """Run a gateway on a free loopback port while the block lasts; `path` when the plan's own is not wanted."""
     plan = plan or Plan()
-    path = make_path(plan)
+    path = path or make_path(plan)
     metrics = GatewayMetrics()
     pipeline = Pipeline(path.serving, on_finished=metrics.finished)
     chat_endpoint = Chat(serving=path.serving, pipeline=pipeline, keep_alive_s=keep_alive_s)

@@ -1,14 +1,14 @@
 """A serving process as the routing table sees it: the real watch, listener and acknowledger, with nothing to answer.
 
-For tests and benchmarks of what happens between a commit and the last process. Releases are stood for, never loaded.
-Fail mode: that of the real parts.
+For tests and benchmarks of what happens between a commit and the last process. Releases are stood for by what the
+caller gives, or by nothing. Fail mode: that of the real parts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -45,15 +45,21 @@ class RouteFollower:
     admissions: Admissions
 
 
+def _nothing(digest: Digest) -> Release:
+    return cast(Release, _Loaded(digest))
+
+
 @asynccontextmanager
-async def route_follower(url: str, name: str) -> AsyncIterator[RouteFollower]:
-    """Follow the routing table while the block lasts, as the process `name`."""
+async def route_follower(
+    url: str, name: str, *, admissions: Admissions | None = None, release: Callable[[Digest], Release] = _nothing
+) -> AsyncIterator[RouteFollower]:
+    """Follow the routing table while the block lasts, as the process `name`; `release` is what a digest loads."""
     pool = make_pool(psycopg_url(url))
     await pool.open()
-    admissions = Admissions()
+    admissions = Admissions() if admissions is None else admissions
 
     async def load(digest: Digest) -> Release:
-        return cast(Release, _Loaded(digest))
+        return release(digest)
 
     acknowledger = Acknowledger(
         AckWriter(pool, process=name),
