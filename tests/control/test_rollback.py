@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
-from tests.control.rollout_world import DECIDER, PER_DAY, STARTER, bank, make_world, small_plan, with_plan
+from tests.control.rollout_world import DECIDER, PER_DAY, STARTER, bank, make_world, small_plan, with_freezes, with_plan
 
 from pilotage.control import roll_back as command
 from pilotage.control.declare_hard_event import declare_hard_event
@@ -29,6 +29,7 @@ from pilotage.store.runs import LeaseLost
 from pilotage.testing.rollout_drills import pass_drills
 from pilotage.testing.rollout_traffic import Behaviour, CountedTraffic
 from pilotage.testing.rollouts import EAST, EU, WORKFLOW, FakeProber, RolloutWorld
+from pilotage.workspace.plan import Freeze
 
 pytestmark = pytest.mark.store
 HOUR = timedelta(hours=1)
@@ -118,6 +119,37 @@ def test_a_process_that_neither_acknowledges_nor_is_silent_keeps_it_from_zero(en
             text("UPDATE route_ack SET at = clock_timestamp() - interval '4 s' WHERE process = 'gateway-2'")
         )
     assert world.look(stored.id).state is State.VALIDATING
+
+
+@pytest.mark.parametrize("who", ["a person", "the machine"])
+def test_no_freeze_holds_a_rollback_up(engine: Engine, who: str) -> None:
+    bad = {"candidate": Behaviour(error=0.5)} if who == "the machine" else {}
+    world, stored, old = running(engine, **bad)
+    world.workspace = with_freezes(
+        world.workspace,
+        Freeze(
+            name="year-end",
+            spaces=(EAST,),
+            start="2026-01-01T00:00",
+            end="2027-01-01T00:00",
+            timezone="UTC",
+            reason="Year end",
+        ),
+    )
+    if who == "a person":
+        back(world)
+        moved = world.step(stored.id)
+    else:
+        moved = world.step(stored.id, HOUR / 4)
+    assert moved.state in {State.ROLLING_BACK, State.VALIDATING}
+    assert (route(world).stable, route(world).candidate, route(world).fraction_ppm) == (old, None, 0)
+    world.step(stored.id)
+    assert world.step(stored.id, timedelta(seconds=61)).state is State.ROLLED_BACK
+    # The incident froze the workflow as well, and the next release to go leaves all the same.
+    world.clock.advance(HOUR)
+    world.serve(world.seal("Newer."), [EAST])
+    (again,) = back(world, space=EAST)
+    assert (again.target, route(world).stable) == (old, old)
 
 
 def test_twice_at_once_is_one_rollback(engine: Engine) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from pilotage.store import disk
 from pilotage.store import engine as engines
 from pilotage.store.disk import refuse_writes_when_full, require_room
 from pilotage.store.engine import ServerFacts, check_listening, check_server, make_engine, parse_url, psycopg_url
+from pilotage.testing.network import forwarded
 
 pytestmark = pytest.mark.store
 
@@ -70,7 +73,31 @@ def test_only_postgresql_addresses_are_read(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["postgres://u:p@h:5/d", "postgresql://u:p@h:5/d", "postgresql+psycopg://u:p@h:5/d"])
 def test_every_usual_spelling_of_an_address_is_read(url: str) -> None:
-    assert psycopg_url(url) == "postgresql://u:p@h:5/d"
+    signs = "keepalives_count=3&keepalives_idle=5&keepalives_interval=2&tcp_user_timeout=10000"
+    address, _, query = psycopg_url(url).partition("?")
+    assert (address, "&".join(sorted(query.split("&")))) == ("postgresql://u:p@h:5/d", signs)
+
+
+def test_what_an_address_says_itself_about_signs_of_life_stays() -> None:
+    url = psycopg_url("postgresql://h/d?tcp_user_timeout=700")
+    assert ("tcp_user_timeout=700" in url, "10000" in url, "keepalives_idle=5" in url) == (True, False, True)
+    assert psycopg_url(url) == url
+
+
+def _ends_without_an_answer_ms(descriptor: int) -> int:
+    with socket.socket(fileno=os.dup(descriptor)) as wire:
+        return wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+
+
+def test_a_connection_over_a_network_that_is_gone_ends_in_ten_seconds(database_url: str) -> None:
+    with forwarded(database_url, ["127.0.0.1"]) as (url,):
+        with psycopg.connect(psycopg_url(url)) as connection:
+            assert _ends_without_an_answer_ms(connection.fileno()) == 10_000
+        mine = make_engine(url, pool_size=1)
+        with mine.connect() as pooled:
+            wire: Any = pooled.connection.driver_connection
+            assert _ends_without_an_answer_ms(wire.fileno()) == 10_000
+        mine.dispose()
 
 
 def test_statements_end_after_their_timeout_and_time_is_utc(database_url: str) -> None:
