@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
-from tests.evaluation.world import Bent, World, facts, make_world, quoting
+from tests.evaluation.world import Bent, World, drive_ticking, facts, make_world, quoting
 
 from pilotage.control.evaluation_status import describe_run, void_run
 from pilotage.core.digest import Digest
@@ -20,7 +19,6 @@ from pilotage.ledger.entry import EntryKind, decode_entry
 from pilotage.release.model import Provider
 from pilotage.serving.routing import Release
 from pilotage.store.evaluation_facts import version_facts
-from pilotage.testing.clock import SimulatedClock
 from pilotage.testing.models import FakeModel
 
 pytestmark = [pytest.mark.anyio, pytest.mark.store]
@@ -150,8 +148,7 @@ async def test_a_target_that_is_down_never_passes(world: World, good: Digest) ->
 
     world.forget_answers()
     run = world.start(release)
-    tick = _Ticking(world)
-    driven = await tick.drive(run.id, Bent(model=broken))
+    driven = await drive_ticking(world, run.id, Bent(model=broken))
     result = world.result(driven.run.id)
     assert driven.run.verdict == "inconclusive"
     assert driven.progress.errors == driven.progress.total
@@ -177,32 +174,6 @@ async def _void(world: World, run: str) -> None:
     second = void_run(world.instance, actor=ben, identifier=run, reason="I saw it too.")
     assert not isinstance(second, Refusal)
     assert second.is_voided
-
-
-class _Moving:
-    """A clock that moves a second whenever somebody looks at it."""
-
-    def __init__(self, clock: SimulatedClock) -> None:
-        self._clock = clock
-
-    def now(self) -> datetime:
-        self._clock.advance(timedelta(seconds=1))
-        return self._clock.now()
-
-
-class _Ticking:
-    """Drives a run while the clock moves with every look at it, so that retries come due."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    async def drive(self, run: str, bent: Bent) -> Any:
-        still = self._world.instance
-        self._world.instance = replace(still, clock=_Moving(self._world.clock))
-        try:
-            return await self._world.drive(run, bent)
-        finally:
-            self._world.instance = still
 
 
 def test_the_builtin_model_is_the_one_under_test(world: World) -> None:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import Engine, text
@@ -196,6 +197,27 @@ class BentTargets(ServingTargets):
     ) -> ServingTarget:
         """Open a release with what the test plants."""
         return await super().open(release, space, overlay, self._means.only(release) if only is None else only)
+
+
+class _Moving:
+    """A clock that moves a second whenever somebody looks at it."""
+
+    def __init__(self, clock: SimulatedClock) -> None:
+        self._clock = clock
+
+    def now(self) -> datetime:
+        self._clock.advance(timedelta(seconds=1))
+        return self._clock.now()
+
+
+async def drive_ticking(world: World, run: str, bent: Bent) -> Driven:
+    """Drive a run while the clock moves with every look at it, so that retries come due."""
+    still = world.instance
+    world.instance = replace(still, clock=_Moving(world.clock))
+    try:
+        return await world.drive(run, bent)
+    finally:
+        world.instance = still
 
 
 def make_world(engine: Engine, folder: Path, *, cases: int = 40) -> World:

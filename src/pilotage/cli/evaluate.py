@@ -113,7 +113,8 @@ def exit_code(driven: Driven) -> int:
     """Return 0 for GO, 4 when not one question got an answer, else 1."""
     if driven.run.verdict == "go":
         return 0
-    is_down = driven.progress.total > 0 and driven.progress.errors == driven.progress.total
+    failed = driven.progress.errors - driven.progress.not_asked
+    is_down = driven.progress.total > 0 and failed == driven.progress.total
     return DOWN if is_down else NO
 
 
@@ -131,7 +132,7 @@ def _progress(options: Options) -> Iterator[Callable[[Done], None]]:
         task = bar.add_task("Evaluating", total=None, note="")
 
         def show(done: Done) -> None:
-            note = f"{done.cached} cached, {done.errors} errors"
+            note = f"{done.cached} cached, {done.errors} without answer"
             bar.update(task, completed=done.done, total=done.total, note=note)
 
         yield show

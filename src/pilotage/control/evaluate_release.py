@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
+from pilotage.control.evaluation_budget import unpriced
 from pilotage.control.instance import Instance
 from pilotage.control.sealed_golden import Plan, SealedGolden, plan_of, principal_for, sealed_golden
 from pilotage.core.digest import Digest
@@ -72,6 +73,9 @@ def start_evaluation(
         golden = sealed_golden(connection, stored.digest)
         plan = _plan(instance, connection, request, stored, golden, actor)
         _check_askers(instance, plan)
+        without_price = unpriced(instance, connection, plan)
+        if without_price is not None:
+            return Refusal(reasons=(without_price,))
         add_run(connection, plan.run)
         add_tasks(connection, _tasks(plan), due_at=plan.run.requested_at)
         due_at = plan.run.requested_at + (_WATCHED if request.cause is Cause.COMMAND else timedelta())

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, Protocol
 
+from pilotage.control.evaluation_budget import Budget, Reserved
 from pilotage.control.instance import Instance
 from pilotage.control.sealed_golden import Plan, PlannedCase, principal_for
 from pilotage.core.canonical import Json
@@ -20,7 +21,7 @@ from pilotage.core.digest import Digest
 from pilotage.core.errors import Conflict
 from pilotage.core.ids import SpaceName, new_ulid
 from pilotage.evaluation.assessment import Assessment, Measure
-from pilotage.evaluation.generation import Generation, ScoringContext
+from pilotage.evaluation.generation import Generation, ScoringContext, TargetFailure
 from pilotage.evaluation.oracle import VersionFacts, permission_digest
 from pilotage.evaluation.overlay import NO_OVERLAY, Overlay
 from pilotage.evaluation.run import CACHE_DAYS, MAX_FAILURES, MAX_LEASES, Arm, Cause, Progress, RunState, Task, backoff
@@ -119,6 +120,7 @@ class Driver:
         self._means = means
         self._watch = watch
         self._owner = new_ulid(instance.clock.now())
+        self._budget = Budget(instance.engine, plan)
         self._slots = asyncio.Semaphore(means.concurrency)
         self._open: dict[tuple[Arm, SpaceName | None], Target] = {}
         self._opening = asyncio.Lock()
@@ -136,6 +138,7 @@ class Driver:
         with self._instance.engine.begin() as connection:
             free_leases(connection, self._plan.run.id)
             ask_again(connection, self._plan.run.id)
+            self._budget.begin(connection)
 
     async def _work(self) -> None:
         while not self._watch.stop.is_set():
@@ -177,15 +180,23 @@ class Driver:
         target = await self._target(task.key.arm, self._plan.space(planned.case))
         question = await self._question(task, planned, target)
         cached = await asyncio.to_thread(self._cached, question)
-        reply = Reply(generation=cached) if cached is not None else await self._answer(target, question)
-        if reply.generation.error is not None and task.failures + 1 < MAX_FAILURES and task.attempt <= MAX_LEASES:
-            await asyncio.to_thread(self._retry, task, reply)
-            return
+        reply, room = (Reply(generation=cached), None) if cached is not None else await self._answer(target, question)
+        is_final = reply.generation.error in {None, TargetFailure.BUDGET}
+        if not is_final and task.failures + 1 < MAX_FAILURES and task.attempt <= MAX_LEASES:
+            await asyncio.to_thread(self._retry, task, reply, room)
+        else:
+            await self._score(task, planned, question, reply, room)
+        if room is not None:
+            await self._budget.free()
+
+    async def _score(
+        self, task: Task, planned: PlannedCase, question: _Question, reply: Reply, room: Reserved | None
+    ) -> None:
         known = await asyncio.to_thread(self._known, reply.generation.digest, question.subject)
         missing = self._means.scoring.versions(planned.case) - known.keys()
         # In this thread, where the guard runs too: its compiled recognisers belong to one thread at a time.
         found = self._means.scoring.assess(planned, reply, question.context, only=missing)
-        await asyncio.to_thread(self._commit, task, question, reply, found)
+        await asyncio.to_thread(self._commit, task, _Answer(question=question, reply=reply, found=found, room=room))
 
     async def _target(self, arm: Arm, space: SpaceName | None) -> Target:
         async with self._opening:
@@ -228,28 +239,35 @@ class Driver:
         with self._instance.engine.connect() as connection:
             return cached_generation(connection, question.key, not_before=self._plan.run.requested_at - CACHE_DAYS)
 
-    async def _answer(self, target: Target, question: _Question) -> Reply:
+    async def _answer(self, target: Target, question: _Question) -> tuple[Reply, Reserved | None]:
+        """Return an answer with what was reserved for it; none is asked for that the run's cap may not hold."""
+        room = await self._budget.reserve(target, question.ask)
+        if room is None:
+            return Reply(generation=Generation(answer="", error=TargetFailure.BUDGET)), None
         async with self._slots:
-            return await target.answer(question.ask)
+            return await target.answer(question.ask), room
 
     def _known(self, generation: Digest, subject: Digest) -> dict[str, Assessment]:
         with self._instance.engine.connect() as connection:
             return assessments_of(connection, generation, subject)
 
-    def _retry(self, task: Task, reply: Reply) -> None:
+    def _retry(self, task: Task, reply: Reply, room: Reserved | None) -> None:
         due_at = self._instance.clock.now() + backoff(task.failures + 1)
         error = "" if reply.generation.error is None else reply.generation.error.value
         with self._instance.engine.begin() as connection:
             retry_task(connection, task, due_at=due_at, error=error)
+            self._budget.settle(connection, room, reply.generation)
 
-    def _commit(self, task: Task, question: _Question, reply: Reply, found: Sequence[Assessment]) -> None:
+    def _commit(self, task: Task, answer: _Answer) -> None:
+        question, reply = answer.question, answer.reply
         generation, now = reply.generation, self._instance.clock.now()
         is_cached = reply.latency_us is None and generation.error is None
         with self._instance.engine.begin() as connection:
             put_generation(connection, generation, corpus=reply.corpus, at=now)
             if generation.error is None and not is_cached:
                 put_cache(connection, question.key, generation.digest, at=now)
-            put_assessments(connection, question.subject, found)
+            put_assessments(connection, question.subject, answer.found)
+            self._budget.settle(connection, answer.room, generation)
             answered = Answered(
                 generation=generation.digest,
                 context=question.context,
@@ -273,6 +291,16 @@ class _Question:
     subject: Digest
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """What one task came to; `room` is what was reserved for it, None when nothing was asked."""
+
+    question: _Question
+    reply: Reply
+    found: Sequence[Assessment]
+    room: Reserved | None
+
+
 def _past(day: date, today: date) -> date | None:
     """Return the day to ask for; today is asked for as anybody does, by naming none."""
     return None if day == today else day
@@ -289,4 +317,9 @@ def _gold_readable(case: GoldenCase, names: frozenset[str], facts: VersionFacts 
 
 def measured(progress: Progress) -> dict[str, Json]:
     """Return what no rerun repeats: counts of cached answers, errors and repeated calls."""
-    return {"cached": progress.cached, "errors": progress.errors, "repeated_calls": progress.repeated_calls}
+    return {
+        "cached": progress.cached,
+        "errors": progress.errors,
+        "not_asked": progress.not_asked,
+        "repeated_calls": progress.repeated_calls,
+    }

@@ -14,6 +14,7 @@ from typing import Final, assert_never
 
 from sqlalchemy import Connection
 
+from pilotage.control.evaluation_budget import over_cap
 from pilotage.control.evaluation_drive import Scoring, measured
 from pilotage.control.evaluation_evidence import attach_run
 from pilotage.control.fairness_finish import conclude_fairness
@@ -34,7 +35,7 @@ from pilotage.evaluation.target import Reply
 from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.ledger.tree import leaf_hash, root_of
 from pilotage.store.evaluation_answers import assessments_of, generations_of, put_assessments
-from pilotage.store.evaluation_runs import complete_run, gating_attempts
+from pilotage.store.evaluation_runs import complete_run, find_run, gating_attempts
 from pilotage.store.evaluation_tasks import DoneTask, done_tasks
 from pilotage.store.ledger_entries import append
 
@@ -58,6 +59,8 @@ def finish_cases(instance: Instance, plan: Plan, scoring: Scoring, progress: Pro
         found = _conclude(connection, plan, scoring, answers)
         figures = {**measured(progress), **latencies(answers.tasks)}
         found = replace(found, body={**found.body, "assessments_root": assessments_root(answers)})
+        if progress.not_asked:
+            found = _over_budget(connection, plan, found, progress)
         write_end(instance, connection, plan, found, figures)
     return found
 
@@ -85,6 +88,14 @@ def _conclude(connection: Connection, plan: Plan, scoring: Scoring, answers: Ans
             )
             return conclude(asked, answers.candidate, answers.baseline, attempts)
     assert_never(plan.run.kind)
+
+
+def _over_budget(connection: Connection, plan: Plan, found: Conclusion, progress: Progress) -> Conclusion:
+    """Return what a run past its cost cap leaves: numbers without a verdict, which are evidence of nothing."""
+    run = find_run(connection, plan.run.id) or plan.run
+    reason = over_cap(plan, run, progress)
+    body = {**found.body, "verdict": None, "reasons": [dict(reason.as_json())]}
+    return replace(found, verdict="", body=body, reasons=(reason,), summary=reason.text)
 
 
 def assessments_root(answers: Answers) -> str:
@@ -156,7 +167,8 @@ def write_end(
     """Write result, ledger entry and evidence of a run; nothing when it does not run any more."""
     now = instance.clock.now()
     body = canonical_bytes(found.body, form=Form.PLAIN)
-    if not complete_run(connection, plan.run.id, verdict=found.verdict, result=body, measured=figures, at=now):
+    verdict = found.verdict or None
+    if not complete_run(connection, plan.run.id, verdict=verdict, result=body, measured=figures, at=now):
         return
     entry = encode_entry(
         id=new_ulid(now),
@@ -170,7 +182,7 @@ def write_end(
             "workflow": plan.run.workflow,
             "release": plan.run.release,
             "golden": plan.run.golden_digest,
-            "verdict": found.verdict,
+            "verdict": verdict,
             "result": digest_of(body),
             "assessments": found.body.get("assessments_root", ""),
             "scored": found.scored,
@@ -178,7 +190,7 @@ def write_end(
         },
     )
     append(connection, entry)
-    if plan.run.is_gating:
+    if plan.run.is_gating and verdict is not None:
         attach_run(connection, instance, plan.run, found, figures, body=body, at=now)
         if plan.run.kind is RunKind.EVALUATION:
             scored = Scored(

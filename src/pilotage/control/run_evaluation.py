@@ -25,6 +25,7 @@ from pilotage.evaluation.target import Targets
 from pilotage.store.evaluation_lock import drive_lock
 from pilotage.store.evaluation_runs import find_run, move_run
 
+_ENDED: Final = (RunState.COMPLETED, RunState.OVER_BUDGET)
 _MAY_RUN: Final = (RunState.QUEUED, RunState.RUNNING, RunState.CANCELLED)
 
 
@@ -63,7 +64,7 @@ async def drive_run(
             case _:
                 assert_never(plan.run.kind)
     run = run_named(instance, identifier)
-    is_interrupted = watch.stop.is_set() and run.state is not RunState.COMPLETED
+    is_interrupted = watch.stop.is_set() and run.state not in _ENDED
     if is_interrupted and watch.by_person:
         # Whoever stopped it goes on with it; a job must not do so behind their back.
         with instance.engine.begin() as connection:

@@ -98,6 +98,11 @@ def nano_units(text: str) -> int:
     return int(Decimal(match[1]) * 10**9)
 
 
+def _currency(text: str) -> str:
+    nano_units(text)
+    return text.rsplit(maxsplit=1)[-1]
+
+
 def _money_text(text: str) -> str:
     nano_units(text)
     return text
@@ -135,6 +140,7 @@ TIME_ZONE: Reader[str] = converted(_zone, "UTC")
 DATE: Reader[date] = converted(_date, date.min)
 LOCAL_TIME: Reader[str] = converted(_local_time, "")
 MONEY_NANO: Reader[int] = converted(nano_units, 0)
+MONEY_CURRENCY: Reader[str] = converted(_currency, "")
 MONEY_TEXT: Reader[str] = converted(_money_text, "")
 DECIMAL: Reader[Decimal] = converted(_decimal, Decimal(0))
 NETWORK: Reader[str] = converted(_network, "0.0.0.0/0")

@@ -18,10 +18,11 @@ from pilotage.guard.finding import Finding
 
 
 class TargetFailure(StrEnum):
-    """Why there is no answer to score; harmful in every aggregate."""
+    """Why there is no answer to score; harmful in every aggregate. BUDGET: never asked, the run's cap is spent."""
 
     TARGET_ERROR = "target_error"
     TIMEOUT = "timeout"
+    BUDGET = "budget"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

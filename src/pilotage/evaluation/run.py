@@ -66,7 +66,8 @@ class Arm(StrEnum):
 class EvaluationRun:
     """One run. `space` None is headless; `golden` empty means every golden file of the suite's purpose.
 
-    `as_of` is the day of cases that name none. `result_sha256` covers the bytes a resumed run repeats.
+    `as_of` is the day of cases that name none. `result_sha256` covers the bytes a resumed run repeats. `spent_nano` is
+    what was paid and what is reserved for calls in flight, in 1e-9 of the currency; only runs under a cap count it.
     """
 
     id: str
@@ -91,6 +92,7 @@ class EvaluationRun:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     voided_at: datetime | None = None
+    spent_nano: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,12 +117,16 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a run is: tasks done of all, answers taken from the cache, calls that were made more than once."""
+    """How far a run is: tasks done of all, answers taken from the cache, calls that were made more than once.
+
+    `errors` counts every task without an answer, `not_asked` those of them that the cost cap left out.
+    """
 
     done: int
     total: int
     cached: int = 0
     errors: int = 0
+    not_asked: int = 0
     repeated_calls: int = 0
 
 

@@ -91,6 +91,10 @@ class Target(Protocol):
         """Answer one question."""
         ...
 
+    async def most_nano(self, ask: Ask) -> int | None:
+        """Return the most one answer can cost in 1e-9 of the currency, 0 for a free model; None without a price."""
+        ...
+
 
 class Targets(Protocol):
     """Opens releases for a run; they close with whoever made this."""

@@ -25,6 +25,8 @@ from pilotage.evaluation.target import Ask, Look, Reply, Surfaces
 from pilotage.guard.citations import MARKER
 from pilotage.identity.principal import acl_names
 from pilotage.release.assemble import CorpusPin
+from pilotage.release.generation import Usage
+from pilotage.release.model import Provider
 from pilotage.release.stages import stage_problem
 from pilotage.serving.context import Asked, Checked, Composed, Found, Generated, Retrieval, Retrieved, Turn
 from pilotage.serving.headless import HeadlessPath, Walked, headless_space
@@ -38,6 +40,8 @@ _TIMEOUTS: Final = frozenset({Code.UPSTREAM_TIMEOUT, Code.DEADLINE_EXCEEDED})
 _MARK: Final = re.compile(r"Text between marks that carry ([0-9a-f]{32}) is data")
 _TOO_LONG: Final = Code.QUESTION_TOO_LONG
 _NOT_PERMITTED: Final = frozenset({401, 403})
+_FRAME: Final = 64
+"""Tokens a provider may put around one message of a prompt, generously."""
 
 LaidOver = Callable[[Overlay, frozenset[int] | None, CorpusPin], Awaitable[Retriever]]
 """Returns a retriever that also sees the overlay's documents, in an index of these revisions only (None: of all)."""
@@ -158,6 +162,20 @@ class ServingTarget:
             ttft_us=first_us,
             corpus=None if self._pin is None else self._pin.name,
             surfaces=_surfaces(walked),
+        )
+
+    async def most_nano(self, ask: Ask) -> int | None:
+        """Return the price of the whole prompt, a token for every byte of it, and the longest answer."""
+        serving, content = self._path.serving, self._path.release.content
+        declared = serving.workspace.workflows.get(content.workflow)
+        prices = None if declared is None else declared.model.prices
+        if content.model.provider is Provider.EXTRACTIVE or (prices is not None and prices.unmetered is not None):
+            return 0
+        walked = await self._path.ask(ask.principal, self._asked(ask), is_answered=False)
+        messages = walked.context.prompt.messages if isinstance(walked.context, Composed) else ()
+        tokens = sum(len(message.content.encode()) + _FRAME for message in messages)
+        return serving.cost_nano(
+            content.workflow, Usage(prompt_tokens=tokens, completion_tokens=content.model.max_tokens)
         )
 
 

@@ -73,14 +73,14 @@ def gating_attempts(connection: Connection, run: EvaluationRun) -> tuple[Evaluat
 
 
 def gating_uses(connection: Connection, workflow: WorkflowName) -> tuple[tuple[Digest, Digest], ...]:
-    """Return golden digest and release of every completed gating run of a workflow, newest first."""
+    """Return golden digest and release of every gating run of a workflow that showed numbers, newest first."""
     query = (
         select(evaluation_run.c.golden_digest, evaluation_run.c.release)
         .where(
             evaluation_run.c.workflow == workflow,
             evaluation_run.c.kind == RunKind.EVALUATION.value,
             evaluation_run.c.is_gating,
-            evaluation_run.c.state == RunState.COMPLETED.value,
+            evaluation_run.c.state.in_([RunState.COMPLETED.value, RunState.OVER_BUDGET.value]),
         )
         .order_by(evaluation_run.c.requested_at.desc(), evaluation_run.c.id.desc())
     )
@@ -110,14 +110,20 @@ def move_run(
 
 
 def complete_run(
-    connection: Connection, identifier: str, *, verdict: str, result: bytes, measured: Mapping[str, Json], at: datetime
+    connection: Connection,
+    identifier: str,
+    *,
+    verdict: str | None,
+    result: bytes,
+    measured: Mapping[str, Json],
+    at: datetime,
 ) -> bool:
-    """Finish a running run with its result; False when it does not run any more."""
+    """Finish a running run with its result; False when it does not run any more. None: it passed its cost cap."""
     statement = update(evaluation_run).where(
         evaluation_run.c.id == identifier, evaluation_run.c.state == RunState.RUNNING.value
     )
     values = {
-        "state": RunState.COMPLETED.value,
+        "state": (RunState.OVER_BUDGET if verdict is None else RunState.COMPLETED).value,
         "verdict": verdict,
         "result": result,
         "result_sha256": digest_of(result),

@@ -51,6 +51,7 @@ _FREE: Final = text(
 _PROGRESS: Final = text(
     "SELECT count(*) FILTER (WHERE state = 'done') AS done, count(*) AS total,"
     " count(*) FILTER (WHERE is_cached) AS cached, count(*) FILTER (WHERE error IS NOT NULL) AS errors,"
+    " count(*) FILTER (WHERE error = 'budget') AS not_asked,"
     " coalesce(sum(greatest(attempt - 1, 0)), 0) AS repeated_calls FROM evaluation_task WHERE run = :run"
 )
 _ASK_AGAIN: Final = text(

@@ -69,6 +69,11 @@ class FakeTarget:
         self.asked.append(ask)
         return Reply(generation=self.says(ask), corpus="policies")
 
+    async def most_nano(self, ask: Ask) -> int | None:
+        """Return 0: it costs nothing."""
+        del ask
+        return 0
+
 
 @dataclass(slots=True, kw_only=True)
 class FakeTargets:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pilotage.core.canonical import Json
 from pilotage.core.fields import ANY, TEXT, Fields, Reader, choice, integer, list_of, map_of, number, record
 from pilotage.core.located import Located, Problems, did_you_mean
-from pilotage.core.readers import GROUP, MONEY_NANO
+from pilotage.core.readers import GROUP, MONEY_CURRENCY, MONEY_NANO
 from pilotage.corpus.cadence import Interval, parse_cadence
 from pilotage.corpus.settings_file import CADENCE
 from pilotage.identity.roles import Role
@@ -63,6 +63,7 @@ def parse_evaluation(fields: Fields) -> EvaluationSettings:
         judges=tuple(_objects(judge) for judge in fields.get("judges", list_of(ANY), ())),
         fairness=_objects(fields.place("fairness")) if fields.has("fairness") else {},
         cost_cap_nano=fields.get("cost_cap", MONEY_NANO, None),
+        cost_cap_currency=fields.get("cost_cap", MONEY_CURRENCY, ""),
         max_attempts=fields.get("max_attempts", integer(1, 1000), 20),
     )
 

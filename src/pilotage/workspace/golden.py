@@ -213,4 +213,5 @@ class EvaluationSettings:
     judges: tuple[Mapping[str, Json], ...] = ()
     fairness: Mapping[str, Json] = field(default_factory=dict)
     cost_cap_nano: int | None = None
+    cost_cap_currency: str = ""
     max_attempts: int = 20

@@ -51,6 +51,8 @@ evaluation_run = Table(
     Column("started_at", TIMESTAMP(timezone=True)),
     Column("finished_at", TIMESTAMP(timezone=True)),
     Column("voided_at", TIMESTAMP(timezone=True)),
+    Column("spent_nano", BigInteger, nullable=False, server_default=text("0")),
+    CheckConstraint("spent_nano >= 0"),
     CheckConstraint("kind IN ('evaluation', 'permissions', 'fairness', 'redteam')"),
     CheckConstraint("repeats >= 1"),
     CheckConstraint("state IN ('queued', 'running', 'completed', 'cancelled', 'over_budget', 'failed')"),

@@ -1,0 +1,20 @@
+"""What an evaluation run spends under its cost cap."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from alembic import op
+
+from pilotage.store.script import run_script
+
+revision = "0023"
+down_revision = "0022"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the schema's SQL as written."""
+    sql = resources.files("pilotage.store.migrations") / "sql" / "0023_evaluation_spend.sql"
+    run_script(op.get_bind(), sql.read_text(encoding="utf-8"))

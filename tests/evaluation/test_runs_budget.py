@@ -1,0 +1,208 @@
+"""A run under a cost cap never passes it: the rest is `unscored: budget`, there is no verdict and no evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+from tests.evaluation.world import EVALUATION, Bent, World, drive_ticking, make_world, quoting
+
+from pilotage.cli.evaluate import exit_code
+from pilotage.control.evaluate_release import EvaluationRequest, start_evaluation
+from pilotage.control.evaluation_budget import Budget, Reserved
+from pilotage.control.evaluation_status import describe_run
+from pilotage.control.sealed_golden import plan_of, sealed_golden
+from pilotage.core.digest import Digest
+from pilotage.core.errors import Conflict, Unavailable
+from pilotage.core.reason import Refusal
+from pilotage.evaluation.overlay import NO_OVERLAY
+from pilotage.evaluation.run import EvaluationRun, RunKind, RunState
+from pilotage.evaluation.target import Ask
+from pilotage.ledger.entry import decode_entry
+from pilotage.release.generation import Usage
+from pilotage.store.evaluation_runs import find_run, gating_uses
+from pilotage.store.evaluation_spend import reserve_spend
+from pilotage.testing.models import FakeModel
+from pilotage.testing.shadow import FakeTarget
+
+pytestmark = [pytest.mark.anyio, pytest.mark.store]
+
+CASES = 20
+MODEL = """provider: openai
+model: small-1
+pin: {kind: dated, id: small-1-2026-01-01}
+base_url: http://127.0.0.1:9/v1
+max_tokens: 100
+prices: {currency: USD, input: 0, output: 1}
+"""
+MOST, PAID = 100_000, 10_000
+"""What one call may cost (100 tokens at 1,000 nano), and what the model then asks for (10 tokens)."""
+
+USED = Usage(prompt_tokens=50, completion_tokens=10)
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def world(engine: Engine, open_folder: Path) -> World:
+    folder = open_folder / "capped"
+    folder.mkdir()
+    return make_world(engine, folder, cases=CASES)
+
+
+def capped(world: World, cap: str, model: str = MODEL) -> Digest:
+    """Seal a release of a paid model whose runs may cost so much; no answer is remembered, nothing is a baseline."""
+    world.forget_answers()
+    with world.instance.engine.begin() as connection:
+        connection.execute(text("UPDATE evaluation_run SET verdict = 'inconclusive' WHERE verdict = 'go'"))
+    world.clock.advance(timedelta(minutes=1))
+    world.write("workflows/assistant/model.yaml", model)
+    world.write("workflows/assistant/evaluation.yaml", f"{EVALUATION}cost_cap: {cap}\nrepeats: 1\n")
+    return world.seal()
+
+
+def start(world: World, release: Digest) -> EvaluationRun:
+    world.clock.advance(timedelta(minutes=1))
+    return world.start(release)
+
+
+def spent(world: World, run: str) -> int:
+    with world.instance.engine.connect() as connection:
+        found = find_run(connection, run)
+    assert found is not None
+    return found.spent_nano
+
+
+def paid(**said: Any) -> FakeModel:
+    return FakeModel(reply=quoting, usage=USED, **said)
+
+
+async def test_over_its_cap_a_run_asks_nothing_more_and_has_no_verdict(world: World) -> None:
+    release = capped(world, "0.0002 USD")
+    model, run = paid(), start(world, release)
+    driven = await world.drive(run.id, Bent(model=lambda _release: model))
+    # The eleventh call leaves 90,000 of 200,000, and a twelfth could cost 100,000.
+    assert len(model.requests) == 11
+    assert (driven.run.state, driven.run.verdict, driven.run.evidence) == (RunState.OVER_BUDGET, None, None)
+    assert spent(world, run.id) == 11 * PAID
+    assert driven.progress.not_asked == CASES - 11
+    shown: Mapping[str, Any] = describe_run(world.instance, run.id)
+    assert shown["metrics"]["answer_accuracy"]["unscored"] == {"budget": CASES - 11}
+    assert [(one["code"], one["observed"], one["limit"]) for one in shown["reasons"]] == [
+        ("COST_CAP", "0.0001 USD", "0.0002 USD")
+    ]
+    with world.instance.engine.connect() as connection:
+        kinds = connection.execute(
+            text("SELECT kind FROM evidence WHERE subject = :release"), {"release": release}
+        ).scalars()
+        assert not set(kinds) & {"evaluation", "coverage"}
+        last = connection.execute(
+            text("SELECT bytes FROM ledger_entry WHERE kind = 'evaluation.finished' ORDER BY inserted_at DESC LIMIT 1")
+        ).scalar_one()
+        assert decode_entry(bytes(last)).data["verdict"] is None
+        looks = gating_uses(connection, driven.run.workflow)
+    assert driven.run.golden_digest in {golden for golden, _ in looks}, "numbers that were shown wear out the set"
+    with pytest.raises(Conflict) as refused:
+        await world.drive(run.id)
+    assert refused.value.code == "RUN_OVER"
+
+
+async def test_what_an_earlier_run_paid_for_is_not_paid_again(world: World) -> None:
+    release = capped(world, "0.0002 USD")
+    first, second = paid(), paid()
+    await world.drive(start(world, release).id, Bent(model=lambda _release: first))
+    driven = await world.drive(start(world, release).id, Bent(model=lambda _release: second))
+    assert (len(first.requests), len(second.requests)) == (11, CASES - 11)
+    assert driven.run.state is RunState.COMPLETED
+    assert driven.run.verdict is not None
+
+
+async def test_an_answer_of_unknown_cost_counts_in_full(world: World) -> None:
+    run = start(world, capped(world, "0.0002 USD"))
+    model = FakeModel(failure=Unavailable("upstream_failed", "The provider is away."))
+    driven = await drive_ticking(world, run.id, Bent(model=lambda _release: model))
+    assert len(model.requests) == 2
+    assert spent(world, run.id) == 2 * MOST
+    assert (driven.run.state, driven.progress.not_asked) == (RunState.OVER_BUDGET, CASES)
+
+
+async def test_a_call_whose_worker_died_stays_counted(world: World) -> None:
+    run = start(world, capped(world, "0.0002 USD"))
+    with world.instance.engine.begin() as connection:
+        assert reserve_spend(connection, run.id, nano=MOST, cap=2 * MOST)
+        assert not reserve_spend(connection, run.id, nano=MOST + 1, cap=2 * MOST)
+    model = paid()
+    await world.drive(run.id, Bent(model=lambda _release: model))
+    assert len(model.requests) == 1
+    assert spent(world, run.id) == MOST + PAID
+
+
+async def test_a_run_that_passed_its_cap_has_passed_it_for_whoever_goes_on(world: World) -> None:
+    run = start(world, capped(world, "5 USD"))
+    with world.instance.engine.begin() as connection:
+        plan = plan_of(sealed_golden(connection, run.release), run)
+        before = Budget(world.instance.engine, plan)
+        before.begin(connection)
+        connection.execute(
+            text(
+                "UPDATE evaluation_task SET state = 'done', error = 'budget' WHERE (run, case_id) IN"
+                " (SELECT run, case_id FROM evaluation_task WHERE run = :run ORDER BY ordinal LIMIT 1)"
+            ),
+            {"run": run.id},
+        )
+        after = Budget(world.instance.engine, plan)
+        after.begin(connection)
+    ask = Ask(principal=world.person("ada"), question="What is the fee?")
+    assert await before.reserve(FakeTarget(), ask) == Reserved(nano=0)
+    assert await after.reserve(FakeTarget(), ask) is None
+
+
+async def test_a_cap_below_one_call_asks_nothing_and_is_no_outage(world: World) -> None:
+    model, run = paid(), start(world, capped(world, "0.00001 USD"))
+    driven = await world.drive(run.id, Bent(model=lambda _release: model))
+    assert (model.requests, spent(world, run.id), driven.run.state) == ([], 0, RunState.OVER_BUDGET)
+    assert exit_code(driven) == 1
+
+
+async def test_the_whole_prompt_is_reserved_for(world: World) -> None:
+    dear = MODEL.replace("input: 0, output: 1", "input: 1, output: 0")
+    release = capped(world, "5 USD", dear)
+    model = paid()
+    async with world.targets(Bent(model=lambda _release: model)) as targets:
+        target = await targets.open(release, None, NO_OVERLAY)
+        most = await target.most_nano(Ask(principal=world.person("ben"), question="What is the Calder locker fee?"))
+        await target.answer(Ask(principal=world.person("ben"), question="What is the Calder locker fee?"))
+    [request] = model.requests
+    told = sum(len(message.content.encode()) for message in request.messages)
+    assert most is not None
+    assert most > told * 1000, "no tokeniser makes more tokens of a text than it has bytes"
+
+
+@pytest.mark.parametrize(
+    ("cap", "now", "code"),
+    [
+        ("5 EUR", MODEL, "UNPRICED"),
+        ("5 USD", "provider: extractive\n", "UNPRICED"),
+        ("5 USD", MODEL.replace("currency: USD, input: 0, output: 1", "unmetered: our own"), None),
+        ("5 USD", MODEL, None),
+    ],
+    ids=["another currency", "no price", "unmetered", "priced"],
+)
+def test_a_model_without_a_price_is_refused_under_a_cap(world: World, cap: str, now: str, code: str | None) -> None:
+    release = capped(world, cap)
+    world.write("workflows/assistant/model.yaml", now)
+    asked = EvaluationRequest(release=release, kind=RunKind.EVALUATION)
+    found = start_evaluation(world.instance, actor=world.person("ada"), request=asked)
+    assert (found.reasons[0].code if isinstance(found, Refusal) else None) == code
+    with world.instance.engine.connect() as connection:
+        runs = connection.execute(
+            text("SELECT count(*) FROM evaluation_run WHERE release = :release"), {"release": release}
+        ).scalar_one()
+    assert (runs == 0) is (code is not None)
