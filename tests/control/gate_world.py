@@ -22,7 +22,7 @@ from pilotage.gate.report import GateReport
 from pilotage.identity.principal import Principal, PrincipalKind, service_principal_id
 from pilotage.identity.roles import Role
 from pilotage.release.authorship import Author, How
-from pilotage.release.manifest import Manifest, read_manifest
+from pilotage.release.manifest import Manifest, PartKind, read_manifest
 from pilotage.store.releases import add_authors, add_release, named_release
 from pilotage.testing.rollouts import EAST, EU, WEST, WORKFLOW, RolloutWorld
 from pilotage.workspace.gate import (
@@ -185,14 +185,14 @@ class GateWorld:
             done = self.sign(who, "code-review", Role.SENIOR_ENGINEER)
             assert isinstance(done, Signed), done
 
-    def authored(self, person: str) -> None:
-        """Note that a person made the prompt."""
+    def authored(self, person: str, *kinds: PartKind) -> None:
+        """Note that a person made these parts, or all of them."""
         with self.inner.engine.begin() as connection:
             stored = named_release(connection, self.release)
             parts = read_manifest(stored.manifest, digest=stored.digest).parts
             author = Author(person=PersonId(person), how=How.SEALED, ref="", at=self.inner.clock.now())
-            for digest in parts.values():
-                add_authors(connection, digest, [author])
+            for kind in kinds or tuple(parts):
+                add_authors(connection, parts[kind], [author])
 
     def resealed(self) -> Digest:
         """Return the same parts sealed again over another parent."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,20 +127,33 @@ def promote(space: str = DEV, who: str = PROMOTER) -> Made:
     return made
 
 
-def attach(kind: str, *files: bytes, who: str = "maria.chen", attestation: bytes | None = None) -> Made:
+def attach(
+    kind: str,
+    *files: bytes,
+    who: str = "maria.chen",
+    attestation: Callable[[Place], bytes] | None = None,
+    suites: tuple[str, ...] = (),
+) -> Made:
     def made(place: Place) -> Attempt:
         world = place.world
+        envelope = None if attestation is None else attestation(place)
         uploads = [
-            Upload(name=f"{number}.txt", data=data, kind=kind, attestation=attestation)
+            Upload(
+                name=f"{number}.txt",
+                data=data,
+                kind=kind,
+                suite=suites[number] if suites else "",
+                attestation=envelope,
+            )
             for number, data in enumerate(files)
         ]
         bringer = Bringer(actor=world.person(who))
         paths = [written(place.folder, f"{number}.txt", data) for number, data in enumerate(files)]
         fields = {"name": "0.txt", "kind": kind}
-        signed: tuple[str, ...] = ()
-        if attestation is not None:
-            fields["attestation"] = "bm9uZQ=="
-            signed = ("--attestation", written(place.folder, "signed.json", attestation))
+        signed = tuple(word for suite in suites for word in ("--suite", suite))
+        if envelope is not None:
+            fields["attestation"] = urlsafe_b64encode(envelope).decode()
+            signed += ("--attestation", written(place.folder, "signed.json", envelope))
         return Attempt(
             who=who,
             call=lambda: attach_evidence(world.instance, bringer=bringer, release=world.release, uploads=uploads),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import text
 from tests.control.gate_world import (
     CAB,
@@ -34,9 +35,13 @@ from pilotage.control.make_cab_pack import CabPack, make_cab_pack
 from pilotage.control.manage_incident import open_by_person
 from pilotage.control.standard_change import TemplateRequest, propose_template
 from pilotage.core.canonical import Json
+from pilotage.core.digest import digest_of
 from pilotage.core.ids import PersonId
+from pilotage.gate.binding import bind_of
 from pilotage.identity.roles import Role
 from pilotage.incident.records import Severity
+from pilotage.release.manifest import PartKind
+from pilotage.testing.evidence import public_text, signed_statement
 from pilotage.testing.rollouts import EAST, WORKFLOW
 from pilotage.workspace.gate import Accept, Binding, Condition, Criterion, Operator, Signoff, Trust, Via
 
@@ -89,6 +94,25 @@ def appointed(role: Role, *people: str) -> Callable[[Place], object]:
         place.world.status("code-review")
 
     return run
+
+
+def author_of(part: PartKind) -> Callable[[Place], object]:
+    """Let a voter be the author of one part of the release."""
+    return lambda place: place.world.authored(FELIX, part)
+
+
+def trusted(place: Place) -> None:
+    place.world.declare(trusted_keys={"build": public_text(_KEY)})
+
+
+def signed_for(file: bytes) -> Callable[[Place], bytes]:
+    """Return a statement that a trusted key made about a file and the release."""
+    return lambda place: signed_statement(_KEY, (place.world.release, digest_of(file)), predicate={})
+
+
+def bound_elsewhere(**elsewhere: object) -> Callable[[Place], str]:
+    """Return what a voter of the review would confirm elsewhere: all as it is here, but for these fields."""
+    return lambda place: bind_of(replace(place.world.status(REVIEW.name).bound, **elsewhere))  # type: ignore[arg-type]
 
 
 def two_seats(place: Place) -> None:
@@ -235,6 +259,7 @@ def edited(place: Place) -> None:
     sql("INSERT INTO policy_version VALUES ('sha256:edited', :at, :who, '{}')", at=at, who=FELIX)(place)
 
 
+_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 FLOATING: dict[str, Json] = {"provider": "extractive", "model": "x", "pin": {"kind": "floating", "id": "latest"}}
 SUPPRESSED = (
     b'{"version": "2.1.0", "runs": [{"tool": {"driver": {"name": "t", "rules": [{"id": "r", "properties":'

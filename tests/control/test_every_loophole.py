@@ -1,8 +1,8 @@
 """Every loophole of gates.md 7 by use case, HTTP and command line: the same code, and an unchanged database.
 
 A row is prepared once; as an attempt leaves everything as it was, its three ways are tried one after the other. A way
-that cannot even say the attempt (no option, no field) is left out of its row. Rows 20 and 26 are no attempts at a
-command: a flag of the diff and a reason of the verdict, tested where they are made.
+that cannot even say the attempt (no option, no field) is left out of its row. Rows 20, 21 and 26 need golden cases, a
+folder to seal and traffic: `test_loopholes_told.py`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ from tests.control.loophole_situations import (
     UNTRUE,
     another_holder,
     appointed,
+    author_of,
     bare_qa,
+    bound_elsewhere,
     by_review,
     confirmed,
     done,
@@ -75,9 +77,11 @@ from tests.control.loophole_situations import (
     reviewed,
     scanned,
     served,
+    signed_for,
     sql,
     template,
     then,
+    trusted,
     two_seats,
     weaker,
 )
@@ -93,6 +97,7 @@ from pilotage.control.start_rollout import Started, StartRequest, start_rollout
 from pilotage.core.errors import PilotageError
 from pilotage.identity.roles import Role
 from pilotage.release.authorship import UNKNOWN
+from pilotage.release.manifest import PartKind
 from pilotage.rollout.states import State
 from pilotage.testing.rollout_drills import pass_drills
 from pilotage.testing.rollout_traffic import CountedTraffic
@@ -122,6 +127,15 @@ class Row:
 ROWS = (
     Row(number="1", code="SOD_CONFLICT", before=lambda place: place.world.authored(FELIX), tried=sign()),
     Row(number="1 sealer", code="SOD_CONFLICT", author=FELIX, tried=sign()),
+    *(
+        Row(
+            number=f"2 {part.value}",
+            code="SOD_CONFLICT",
+            before=author_of(part),
+            tried=sign(),
+        )
+        for part in (PartKind.PROMPT, PartKind.CORPUS, PartKind.GOLDEN)
+    ),
     Row(number="3", code="SOD_SERVICE", tried=sign("build")),
     Row(
         number="4",
@@ -168,6 +182,21 @@ ROWS = (
         code="VOTE_BIND_MISMATCH",
         tried=sign(bind=lambda place: place.world.status("cab").bind),
     ),
+    *(
+        Row(number=f"14 {name}", code="VOTE_BIND_MISMATCH", tried=sign(bind=bound_elsewhere(**elsewhere)))
+        for name, elsewhere in (
+            ("attempt", {"attempt": 2}),
+            ("space", {"space": "staging-deployment-space"}),
+            ("instance", {"instance": "another-bank"}),
+            ("release", {"release": "sha256:" + "0" * 64}),
+        )
+    ),
+    Row(
+        number="14 staging",
+        code="GATE_NOT_MET",
+        before=then(reviewed, done(promote())),
+        tried=promote(EAST),
+    ),
     Row(number="15", code="GATE_EXPIRED", before=then(reviewed, late(5 * DAY + timedelta(seconds=1))), tried=status()),
     Row(number="16", code="EV_EXPIRED", before=late(15 * DAY), tried=sign()),
     Row(number="16 early", code="EV_BEFORE_SEAL", tried=attach("tests.unit", junit(at="2026-03-01T00:00:00Z"))),
@@ -185,7 +214,13 @@ ROWS = (
         before=then(late(timedelta(minutes=1)), done(attach("tests.unit", junit(passed=50)))),
         tried=sign(),
     ),
-    Row(number="17 key", code="EV_SIGNATURE", tried=attach("tests.unit", junit(), attestation=b"none")),
+    Row(number="17 key", code="EV_SIGNATURE", tried=attach("tests.unit", junit(), attestation=lambda _place: b"none")),
+    Row(
+        number="17 file",
+        code="EV_WRONG_SUBJECT",
+        before=trusted,
+        tried=attach("tests.unit", junit(), attestation=signed_for(junit(passed=8))),
+    ),
     Row(number="18", code="EV_EMPTY", tried=attach("tests.unit", junit(passed=0))),
     Row(number="18 requests", code="EV_TOO_SMALL", tried=attach("load.expected", NO_REQUESTS)),
     Row(number="18 rule", code="EV_PARTIAL", tried=attach("accessibility", ONE_RULE)),
@@ -196,6 +231,11 @@ ROWS = (
         tried=sign("sofia.lindgren", "qa", "qa-lead"),
     ),
     Row(number="19", code="EV_DUPLICATE_SUITE", tried=attach("tests.unit", junit(passed=4), junit(failed=1))),
+    Row(
+        number="19 half",
+        code="EV_PARTIAL_SET",
+        tried=attach("tests.unit", junit(passed=4), LAUGHS, suites=("one", "two")),
+    ),
     Row(number="22", code="VOTE_STALE", before=then(reviewed, weaker), tried=status()),
     Row(
         number="23",

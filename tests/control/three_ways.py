@@ -54,6 +54,10 @@ class Attempt:
     cli: tuple[str, ...] | None = None
 
 
+_SHOWN = frozenset({"status", "diff", "risks"})
+"""Commands that only show, and end well whatever they show."""
+
+
 def codes_in(value: object) -> set[str]:
     """Return every code told anywhere in a result."""
     match value:
@@ -94,11 +98,16 @@ class ThreeWays:
 
     def told(self, attempt: Attempt) -> Iterator[tuple[str, set[str]]]:
         """Make the attempt each way that can express it; yield the way and what it told."""
-        yield "use case", codes_in(_json(attempt.call()))
+        for way, found in self.answers(attempt):
+            yield way, codes_in(found)
+
+    def answers(self, attempt: Attempt) -> Iterator[tuple[str, Any]]:
+        """Make the attempt each way that can express it; yield the way and all it answered."""
+        yield "use case", _json(attempt.call())
         if attempt.http is not None:
-            yield "HTTP", codes_in(self._http(attempt.who, *attempt.http))
+            yield "HTTP", self._http(attempt.who, *attempt.http)
         if attempt.cli is not None:
-            yield "command line", codes_in(self._cli(attempt.who, *attempt.cli))
+            yield "command line", self._cli(attempt.who, *attempt.cli)
 
     def _http(self, who: str, method: str, path: str, body: object) -> object:
         services = Services(
@@ -115,7 +124,7 @@ class ThreeWays:
     def _cli(self, who: str, *words: str) -> object:
         self.monkeypatch.setattr(Options, "open", lambda _options, _command, **_: nullcontext(self.world.instance))
         result = CliRunner().invoke(self.app, [*words, "--json", "--as", who])
-        assert result.exit_code != 0 or words[1] == "status", result.output
+        assert result.exit_code != 0 or words[1] in _SHOWN, result.output
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return json.loads(result.stdout)
 

@@ -20,10 +20,13 @@ from pilotage.control.instance import Instance
 from pilotage.control.release_diffs import diffs_of
 from pilotage.core.digest import Digest
 from pilotage.evidence.records import SubjectKind
+from pilotage.release.diff import Flag
 from pilotage.release.manifest import Manifest, read_manifest
+from pilotage.space.settings import Tier
 from pilotage.store.cohorts import History, read_history
 from pilotage.store.gate_snapshot import read_snapshot
 from pilotage.store.gate_traffic import Traffic, read_traffic
+from pilotage.store.lineage import approved_before
 from pilotage.store.releases import StoredRelease
 
 
@@ -71,13 +74,25 @@ class Reading:
 
     @cached_property
     def flags(self) -> Mapping[Digest, tuple[str, ...]]:
-        """What of each release's difference to its parent somebody must look at; nothing without a parent."""
-        pairs = [
-            (read_manifest(self.snapshot.parents[one.parent], digest=one.parent), self.manifests[one.digest])
-            for one in self.releases
-            if one.parent is not None and one.parent in self.snapshot.parents
-        ]
-        return {diff.after: tuple(str(flag) for flag in diff.flags) for diff in diffs_of(self.connection, pairs)}
+        """What of each release's difference to those before it somebody must look at; nothing without a parent.
+
+        It is held against its parent and against what was last approved: what a release in between took away, which
+        nobody approved, is taken away still.
+        """
+        spaces = [space.name for space in self.instance.workspace.spaces.values() if space.tier is Tier.PRODUCTION]
+        approved = approved_before(self.connection, self.manifests.keys(), spaces)
+        pairs: dict[tuple[Digest, Digest], tuple[Manifest, Manifest]] = {}
+        for one in self.releases:
+            after = self.manifests[one.digest]
+            if one.parent is not None and one.parent in self.snapshot.parents:
+                parent = read_manifest(self.snapshot.parents[one.parent], digest=one.parent)
+                pairs[parent.digest, after.digest] = (parent, after)
+            if one.digest in approved:
+                pairs[approved[one.digest].digest, after.digest] = (approved[one.digest], after)
+        found: dict[Digest, set[Flag]] = {}
+        for diff in diffs_of(self.connection, list(pairs.values())):
+            found.setdefault(diff.after, set()).update(diff.flags)
+        return {after: tuple(str(flag) for flag in Flag if flag in flags) for after, flags in found.items()}
 
 
 def _subjects(releases: Sequence[StoredRelease]) -> dict[SubjectKind, tuple[str, ...]]:

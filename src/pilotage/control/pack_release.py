@@ -134,7 +134,7 @@ def document(chain: Chain, kind: str) -> Json:
 
 
 def changes(chain: Chain) -> Json:
-    """Return the difference to the parent release part by part, with its flags."""
+    """Return the difference to the parent release part by part; with the flags of that to the last approved one too."""
     parent = chain.stored.parent
     if parent is None:
         return {"before": FIRST_RELEASE, "flags": [], "parts": []}
@@ -145,7 +145,7 @@ def changes(chain: Chain) -> Json:
         {"part": str(one.kind), "state": "same" if one.is_same else "changed", "detail": _shortened(one.detail)}
         for one in found.parts
     ]
-    return {"before": parent, "flags": [str(flag) for flag in found.flags], "parts": parts}
+    return {"before": parent, "flags": [*chain.flags], "parts": parts}
 
 
 def _shortened(detail: tuple[str, ...]) -> list[Json]:

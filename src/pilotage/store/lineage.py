@@ -5,13 +5,16 @@ Rule: reads only. Fail mode: a database error; a parent that is not in the store
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, text
 
 from pilotage.core.digest import Digest
+from pilotage.core.ids import SpaceName
 from pilotage.release.manifest import Manifest, read_manifest
+from pilotage.store.standards import CAME_BY_ITS_GATES
 
 _LINE = text("""
 WITH RECURSIVE line AS (
@@ -22,6 +25,16 @@ WITH RECURSIVE line AS (
 )
 SELECT digest, manifest, state, note, sealed_by, sealed_at FROM line ORDER BY back
 """)
+
+
+_BEFORE = text(
+    "WITH RECURSIVE line AS ("  # noqa: S608 - constants
+    f" SELECT a.digest AS after, one.digest, one.parent, one.manifest, {CAME_BY_ITS_GATES} AS came"
+    "  FROM release a JOIN release one ON one.digest = a.parent WHERE a.digest = ANY(:releases)"
+    f" UNION ALL SELECT line.after, one.digest, one.parent, one.manifest, {CAME_BY_ITS_GATES}"
+    "  FROM line JOIN release one ON one.digest = line.parent WHERE NOT line.came)"
+    " SELECT after, digest, manifest FROM line WHERE came OR parent IS NULL"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +63,17 @@ def lineage_of(connection: Connection, digest: Digest, *, most: int = 500) -> tu
         )
         for row in rows
     )
+
+
+def approved_before(
+    connection: Connection, releases: Collection[Digest], spaces: Collection[SpaceName]
+) -> Mapping[Digest, Manifest]:
+    """Return of each release the nearest ancestor that came into these spaces by its gates, else the first of its line.
+
+    A release without a parent has none.
+    """
+    values = {"releases": list(releases), "spaces": list(spaces)}
+    return {
+        Digest(row.after): read_manifest(bytes(row.manifest), digest=Digest(row.digest))
+        for row in connection.execute(_BEFORE, values)
+    }

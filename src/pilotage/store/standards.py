@@ -18,13 +18,16 @@ from pilotage.identity.roles import Role
 from pilotage.store.tables.gates import standard_change, standard_template, standard_vote
 from pilotage.store.together import Rows, StoredRow
 
-_BY_ITS_GATES = text(
-    "SELECT EXISTS (SELECT FROM deployment d JOIN release r ON r.digest = d.release WHERE d.release = :release"
+CAME_BY_ITS_GATES = (
+    "EXISTS (SELECT FROM deployment d JOIN release r ON r.digest = d.release WHERE d.release = one.digest"
     " AND d.space = ANY(:spaces) AND d.state IN ('active', 'superseded', 'retired')"
     " AND d.basis IN ('normal', 'standard') AND r.state NOT IN ('quarantined', 'revoked')"
     " AND NOT EXISTS (SELECT FROM space_quarantine q WHERE q.release = d.release AND q.workflow = d.workflow"
     " AND q.space = d.space AND q.lifted_at IS NULL))"
 )
+"""Whether release `one` came into one of `:spaces` by its gates, and was neither withdrawn nor rolled back."""
+
+_BY_ITS_GATES = text(f"SELECT {CAME_BY_ITS_GATES} FROM release one WHERE one.digest = :release")  # noqa: S608 - constants
 
 
 def add_template(connection: Connection, one: StandardTemplate) -> None:

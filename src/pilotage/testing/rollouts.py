@@ -40,6 +40,7 @@ WORKFLOW = WorkflowName("policy-assistant")
 EAST, WEST, EU = (SpaceName(f"production-{name}-space") for name in ("us-east", "us-west", "eu"))
 _CORPORA = {DataStage.PRODUCTION: CorpusName("policies"), DataStage.UAT: CorpusName("policies-uat")}
 _BUILTIN: Mapping[str, Json] = MappingProxyType({"provider": "extractive", "model": "extractive"})
+_NO_CASES: Mapping[str, bytes] = MappingProxyType({})
 
 
 def uniform(seed: int, purpose: str, index: int) -> float:
@@ -154,9 +155,10 @@ class RolloutWorld:
         state: ReleaseState = ReleaseState.SEALED,
         parent: Digest | None = None,
         model: Mapping[str, Json] = _BUILTIN,
+        golden: Mapping[str, bytes] = _NO_CASES,
     ) -> Digest:
         """Store a release as sealing does; return its digest."""
-        made = assemble(_sources(prompt, model, self.stages))
+        made = assemble(_sources(prompt, model, self.stages, golden))
         parts = {part.kind: part_digest(part) for part in made.parts}
         manifest = Manifest(workflow=WORKFLOW, parent=parent, parts=parts)
         now = self.clock.now()
@@ -223,7 +225,9 @@ _DEPLOY = text(
 )
 
 
-def _sources(prompt: str, model: Mapping[str, Json], stages: Iterable[DataStage]) -> Sources:
+def _sources(
+    prompt: str, model: Mapping[str, Json], stages: Iterable[DataStage], golden: Mapping[str, bytes]
+) -> Sources:
     checks: list[Mapping[str, Any]] = [
         {"id": name, "stage": stage, "action": action, "fail": "closed"}
         for name, stage, action in (
@@ -239,7 +243,7 @@ def _sources(prompt: str, model: Mapping[str, Json], stages: Iterable[DataStage]
         model=model,
         retrieval={"corpus": {"production": "policies"}},
         guard={"version": 1, "checks": cast(Any, checks)},
-        golden={},
+        golden=golden,
         corpora={
             stage: CorpusPin(name=_CORPORA[stage], version=1, digest=digest_of(b"1"), documents=1, chunks=1)
             for stage in stages
