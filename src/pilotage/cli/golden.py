@@ -1,4 +1,4 @@
-"""`pilotage golden lint | diff | leaks`, and the group of all commands on golden sets."""
+"""`pilotage golden lint | diff | leaks | sign-off`, and the group of all commands on golden sets."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pilotage.cli.options import NO, Options, command
 from pilotage.cli.runtime import Runtime
 from pilotage.control.golden_sets import diff_golden, lint_golden, list_leaks
 from pilotage.control.load_workspace import find_workspace
+from pilotage.control.sign_weakening import sign_weakening
+from pilotage.core.reason import Refusal
 
 Digest = Annotated[str, typer.Argument(metavar="DIGEST", help="Digest, or at least 8 of its hex digits.")]
 
@@ -20,7 +22,7 @@ Digest = Annotated[str, typer.Argument(metavar="DIGEST", help="Digest, or at lea
 def register(app: typer.Typer, runtime: Runtime) -> None:
     """Add the commands."""
     group = typer.Typer(no_args_is_help=True, help="Golden sets: what they hold, what changed, what leaked.")
-    for name, function in (("lint", lint), ("diff", diff), ("leaks", leaks)):
+    for name, function in (("lint", lint), ("diff", diff), ("leaks", leaks), ("sign-off", sign_off)):
         group.command(name)(command(function))
     golden_review.register(group, runtime)
     golden_import.register(group, runtime)
@@ -70,3 +72,18 @@ def leaks(options: Options, digest: Digest) -> None:
     options.show(found, render)
     if found["blocks_gating"]:
         raise SystemExit(NO)
+
+
+def sign_off(
+    options: Options,
+    digest: Digest,
+    case: Annotated[list[str], typer.Option(metavar="CASE", help="A case that may be easier, or gone.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why it may; kept with the sign-off.")],
+) -> None:
+    """Sign off that cases are easier than in the last approved release; until then the old ones count too."""
+    with options.open("pilotage golden sign-off") as instance:
+        actor = options.actor(instance)
+        done = sign_weakening(instance, actor=actor, release=digest, cases=case, reason=reason)
+    if isinstance(done, Refusal):
+        options.refuse(done)
+    options.show(done.as_json(), lambda out: out.print(f"Signed off: {escape(', '.join(done.cases))}."))

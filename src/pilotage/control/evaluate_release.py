@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from pilotage.control.evaluation_budget import unpriced
 from pilotage.control.instance import Instance
+from pilotage.control.kept_cases import approved_golden, kept_files
 from pilotage.control.sealed_golden import Plan, SealedGolden, plan_of, principal_for, sealed_golden
 from pilotage.core.digest import Digest
 from pilotage.core.errors import NotFound, PilotageError, UsageError
@@ -29,6 +30,7 @@ from pilotage.release.model import Provider
 from pilotage.release.seal import ReleaseState
 from pilotage.store.evaluation_runs import add_run, runs_of, stable_release
 from pilotage.store.evaluation_tasks import add_tasks
+from pilotage.store.golden_candidates import lock_golden
 from pilotage.store.ledger_entries import append
 from pilotage.store.pseudonyms import pseudonym_of
 from pilotage.store.releases import StoredRelease, find_release, load_release, named_release
@@ -70,6 +72,7 @@ def start_evaluation(
         if stored.state in _WITHDRAWN:
             text = f"Release {stored.digest[:19]} is {stored.state}; nothing it answers can count."
             return Refusal(reasons=(Reason(code="RELEASE_WITHDRAWN", text=text, observed=str(stored.state)),))
+        lock_golden(connection, stored.workflow)
         golden = sealed_golden(connection, stored.digest)
         plan = _plan(instance, connection, request, stored, golden, actor)
         _check_askers(instance, plan)
@@ -95,6 +98,9 @@ def _plan(
     now = instance.clock.now()
     space = _space(instance, request.space)
     files = golden.chosen(request.kind, request.golden)
+    asks_all = request.kind is RunKind.EVALUATION and not request.golden
+    approved = approved_golden(connection, instance, stored.digest) if asks_all else None
+    kept = () if approved is None else kept_files(connection, approved, golden, until=now)
     run = EvaluationRun(
         id=new_ulid(now),
         kind=request.kind,
@@ -103,15 +109,16 @@ def _plan(
         baseline=_baseline(connection, request, stored, space),
         space=space,
         golden=tuple(request.golden),
-        golden_digest=golden.digest(files),
+        golden_digest=golden.digest((*files, *kept)),
         repeats=request.repeats or golden.settings.repeats or _repeats(connection, stored.digest),
         as_of=now.astimezone(ZoneInfo(instance.workspace.timezone)).date(),
         is_gating=not request.golden and all(file.split is Split.GATE for file in files),
         cause=request.cause,
         requested_by=_ACTOR if actor is None else str(actor.id),
         requested_at=now,
+        approved=None if approved is None else approved.release,
     )
-    return plan_of(golden, run)
+    return plan_of(golden, run, kept)
 
 
 def _space(instance: Instance, name: str | None) -> SpaceName | None:

@@ -15,6 +15,7 @@ from pilotage.control.evaluation_finish import finish_cases
 from pilotage.control.evaluation_scoring import make_scoring
 from pilotage.control.fairness_finish import SCORERS as FAIRNESS
 from pilotage.control.instance import Instance
+from pilotage.control.kept_cases import kept_of
 from pilotage.control.permission_finish import finish_permissions
 from pilotage.control.permission_suite import run_permission_suite
 from pilotage.control.redteam_suite import RedTeamScoring, stage_attacks
@@ -123,4 +124,5 @@ def _begin(instance: Instance, identifier: str) -> Plan:
             raise Conflict("RUN_OVER", message, hint=f"See it: pilotage evaluate report {identifier}.")
         run = find_run(connection, identifier)
         assert run is not None
-        return plan_of(sealed_golden(connection, run.release), run)
+        golden = sealed_golden(connection, run.release)
+        return plan_of(golden, run, kept_of(connection, golden, run))

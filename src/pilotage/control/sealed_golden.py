@@ -133,9 +133,9 @@ def read_golden(workflow: WorkflowName, release: Digest, files: Mapping[str, byt
     return SealedGolden(workflow=workflow, release=release, files=golden, settings=settings, evaluation=plain)
 
 
-def plan_of(golden: SealedGolden, run: EvaluationRun) -> Plan:
-    """Return what a run asks; the same for everybody who resumes it."""
-    files = golden.chosen(run.kind, run.golden)
+def plan_of(golden: SealedGolden, run: EvaluationRun, kept: Sequence[GoldenFile] = ()) -> Plan:
+    """Return what a run asks, with the cases it keeps of an approved release; the same for everybody who resumes it."""
+    files = (*golden.chosen(run.kind, run.golden), *kept)
     planned = {
         case.id: PlannedCase(
             case=case, locale=file.locale, input_digest=input_digest(case), case_digest=case_digest(case)

@@ -68,6 +68,7 @@ class EvaluationRun:
 
     `as_of` is the day of cases that name none. `result_sha256` covers the bytes a resumed run repeats. `spent_nano` is
     what was paid and what is reserved for calls in flight, in 1e-9 of the currency; only runs under a cap count it.
+    `approved` is the release whose golden cases are asked too where this one asks less.
     """
 
     id: str
@@ -93,6 +94,7 @@ class EvaluationRun:
     finished_at: datetime | None = None
     voided_at: datetime | None = None
     spent_nano: int = 0
+    approved: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,9 @@
 """What a change of golden files makes easier to pass (evaluation.md 2.6).
 
-Weakening is: removing a case or fact, dropping must_pass, widening a tolerance, changing `refuse`, dropping a wanted
-citation or a forbidden thing, moving a gate case to dev. Rule: each is listed with its case and needs a sign-off by
-someone other than the editor; until then the old case is also run and counts. Fail mode: a fact that changed in any
-other way than getting stricter is one removed.
+Weakening is: removing a case or fact, another question or asker under its id, dropping must_pass, widening a tolerance,
+changing `refuse`, dropping a wanted citation or a forbidden thing, moving a gate case to dev. Rule: each is listed with
+its case and needs a sign-off by someone other than the editor; until then the old case is also run and counts. Fail
+mode: a fact that changed in any other way than getting stricter is one removed.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pilotage.core.canonical import Json, canonical_bytes
+from pilotage.evaluation.digests import input_digest
 from pilotage.workspace.golden import Expect, Fact, FactForm, GoldenCase, GoldenFile, Split
 
 
@@ -69,6 +70,8 @@ def _by_id(files: Iterable[GoldenFile]) -> Mapping[str, tuple[Split, GoldenCase]
 
 def _of_case(old: GoldenCase, new: GoldenCase) -> list[Weakening]:
     found: list[tuple[WeakeningKind, str]] = []
+    if input_digest(old) != input_digest(new):
+        found.append((WeakeningKind.CASE_REMOVED, "its id asks another question"))
     if old.must_pass and not new.must_pass:
         found.append((WeakeningKind.MUST_PASS_DROPPED, ""))
     if (old.expect.refuse, old.expect.refuse_reasons) != (new.expect.refuse, new.expect.refuse_reasons):

@@ -136,6 +136,7 @@ class EntryKind(StrEnum):
     EVALUATION_FINISHED = "evaluation.finished"
     EVALUATION_VOIDED = "evaluation.voided"
     EVALUATION_CASE_DECIDED = "evaluation.case_decided"
+    EVALUATION_WEAKENING_SIGNED = "evaluation.weakening_signed"
     EVALUATION_CASES_IMPORTED = "evaluation.cases_imported"
     EVALUATION_JUDGE_CALIBRATED = "evaluation.judge_calibrated"
 

@@ -8,6 +8,7 @@ from pilotage.api.operation import Body, Call, Operation, Result
 from pilotage.control.golden_candidates import candidates_of
 from pilotage.control.golden_import import Brought, ExportFormat, ImportFormat, export_cases, import_cases
 from pilotage.control.golden_review import Acceptance, Decided, accept_candidate, reject_candidate
+from pilotage.control.sign_weakening import sign_weakening
 from pilotage.core.reason import Refusal
 
 
@@ -31,6 +32,13 @@ class CaseAccepting(Body):
 class CaseRejecting(Body):
     """Why the candidate is no case."""
 
+    reason: str
+
+
+class WeakeningSignOff(Body):
+    """Which cases may be easier than in the last approved release, and why; the reason is kept with the sign-off."""
+
+    cases: list[str]
     reason: str
 
 
@@ -94,6 +102,14 @@ def _reject(call: Call) -> Result:
     return _record(reject_candidate(call.instance, actor=call.actor, identifier=identifier, reason=reason))
 
 
+def _sign_off(call: Call) -> Result:
+    asked: WeakeningSignOff = call.fields
+    done = sign_weakening(
+        call.instance, actor=call.actor, release=call.params["digest"], cases=asked.cases, reason=asked.reason
+    )
+    return done if isinstance(done, Refusal) else done.as_json()
+
+
 def _record(done: Decided | Refusal) -> Result:
     if isinstance(done, Refusal):
         return done
@@ -146,5 +162,14 @@ OPERATIONS = (
         gives="The file's text and what its format cannot hold.",
         run=_export,
         takes=CaseExport,
+    ),
+    Operation(
+        method="POST",
+        path="/releases/{digest}/golden/sign-offs",
+        command="golden sign-off",
+        summary="Sign off that golden cases are easier than approved",
+        gives="The cases, with the approved release they were held against.",
+        run=_sign_off,
+        takes=WeakeningSignOff,
     ),
 )

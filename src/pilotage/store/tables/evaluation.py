@@ -52,6 +52,7 @@ evaluation_run = Table(
     Column("finished_at", TIMESTAMP(timezone=True)),
     Column("voided_at", TIMESTAMP(timezone=True)),
     Column("spent_nano", BigInteger, nullable=False, server_default=text("0")),
+    Column("approved", Text, ForeignKey(releases.release.c.digest)),
     CheckConstraint("spent_nano >= 0"),
     CheckConstraint("kind IN ('evaluation', 'permissions', 'fairness', 'redteam')"),
     CheckConstraint("repeats >= 1"),

@@ -1,0 +1,20 @@
+"""The approved release that a run's golden set is held against."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from alembic import op
+
+from pilotage.store.script import run_script
+
+revision = "0024"
+down_revision = "0023"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the schema's SQL as written."""
+    sql = resources.files("pilotage.store.migrations") / "sql" / "0024_approved_golden.sql"
+    run_script(op.get_bind(), sql.read_text(encoding="utf-8"))
