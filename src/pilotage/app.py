@@ -45,6 +45,7 @@ from pilotage.gateway.feedback import Feedback
 from pilotage.gateway.health import Health
 from pilotage.gateway.metrics import GatewayMetrics
 from pilotage.gateway.server import make_server
+from pilotage.guard.first_pass import FIRST_PASS
 from pilotage.identity.principal import Principal
 from pilotage.jobs.parent_watch import end_with_parent
 from pilotage.jobs.rollout_reconciler import rollout_ports
@@ -88,6 +89,8 @@ async def joined_serving(
         elif message.channel is Channel.CORPUS:
             indexes.hear(message.payload)
 
+    # Compiling takes seconds where no form is kept yet: before anybody is answered, never inside a request.
+    await asyncio.to_thread(FIRST_PASS, "")
     async with open_verifier(instance.workspace, instance.clock) as tokens, pool:
         parts = ServingParts(
             workspace=instance.workspace,
