@@ -54,12 +54,17 @@ def _name(node: LexborNode) -> str:
 
 @dataclass(kw_only=True)
 class Browser:
-    """Cookies and an application. `origin` None sends none, as an old or a foreign page might."""
+    """Cookies and an application. `origin` None sends none, as an old or a foreign page might.
+
+    `opened` are the headers that the last stream began with.
+    """
 
     application: Application
     cookies: dict[str, str] = field(default_factory=dict)
     origin: str | None = f"http://{HOST}"
     peer: str = "127.0.0.1"
+    scheme: str = "http"
+    opened: list[tuple[str, str]] = field(default_factory=list)
 
     def get(self, path: str, **headers: str) -> Answer:
         return self.send("GET", path, headers=headers)
@@ -108,6 +113,8 @@ class Browser:
             return {"type": "http.disconnect"}
 
         async def send(message: MutableMapping[str, Any]) -> None:
+            if "headers" in message:
+                self.opened = [(name.decode(), value.decode()) for name, value in message["headers"]]
             text = message.get("body", b"").decode()
             if text.startswith("event:"):
                 events.append(text)
@@ -126,7 +133,7 @@ class Browser:
         return {
             "type": "http",
             "method": method,
-            "scheme": "http",
+            "scheme": self.scheme,
             "path": route,
             "query_string": query.encode(),
             "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in given.items()],

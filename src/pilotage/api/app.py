@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from anyio import CapacityLimiter, to_thread
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.routing import compile_path
 
 from pilotage.api.errors import Answer, of_error, of_refusal, of_serving, problem
@@ -169,6 +169,11 @@ class Api:
             return problem(status, "FIELDS_INVALID", str(error))
         except PilotageError as error:
             return of_error(error)
+        except DataError:
+            # PostgreSQL holds no such value, a NUL say: nothing is called that, and nothing can be kept under it.
+            logger.exception("A value of %s cannot be looked up or kept.", operation.command)
+            text = "A value of this request can be neither looked up nor kept. Write it differently."
+            return problem(422, "VALUE_UNREADABLE", text)
         except SQLAlchemyError:
             logger.exception("The API could not carry out %s.", operation.command)
             return problem(503, "STORE_UNAVAILABLE", "The database does not answer in time. Try again.")

@@ -19,7 +19,7 @@ from pilotage.console.events import send_events
 from pilotage.console.frame import frame_values
 from pilotage.console.guards import is_own_origin
 from pilotage.console.headers import form_targets, strict_headers, with_strict
-from pilotage.console.incoming import Incoming, ReadError, read_form, read_head
+from pilotage.console.incoming import Incoming, ReadError, is_over_tls, read_form, read_head
 from pilotage.console.outgoing import Outgoing, html, static, whole
 from pilotage.console.pages.problem import problem_page
 from pilotage.console.render import Renderer
@@ -57,10 +57,12 @@ class Console:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
+        is_secure, is_head = is_over_tls(scope, self._trusted), scope["method"] == "HEAD"
         asset = self._assets.by_path.get(scope["path"])
         if asset is not None and scope["method"] in {"GET", "HEAD"}:
             encodings = (value for name, value in scope["headers"] if name == b"accept-encoding")
-            await self._send(send, static(asset, takes_gzip=any(b"gzip" in value for value in encodings)))
+            kept = static(asset, takes_gzip=any(b"gzip" in value for value in encodings))
+            await self._send(send, kept, is_secure=is_secure, is_head=is_head)
             return
         try:
             head = read_head(scope, self._trusted)
@@ -70,7 +72,8 @@ class Console:
         except ReadError as error:
             visit = self._visit(None)
             page = problem_page(error.status, (Reason(code=error.code, text=error.text),))
-            await self._send(send, await self._in_thread(self._render, visit, page))
+            outgoing = await self._in_thread(self._render, visit, page)
+            await self._send(send, outgoing, is_secure=is_secure, is_head=is_head)
             return
         await self._answer(incoming, receive, send)
 

@@ -12,13 +12,13 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from pilotage.console.guards import is_form_token
 from pilotage.console.pages.login import login_page
 from pilotage.console.pages.problem import method_page, problem_page
 from pilotage.console.reply import Page, Redirect, Reply
-from pilotage.console.route import Entry, Table
+from pilotage.console.route import Entry, Match, Table
 from pilotage.console.visit import Visit
 from pilotage.control.console_form import act_once
 from pilotage.control.console_session import find_session
@@ -32,16 +32,25 @@ logger = logging.getLogger(__name__)
 ABOUT_THE_PERSON: Final = frozenset(
     {"NOT_PERMITTED", "NOT_STEWARD", "SECOND_PERSON_NEEDED", "SOD_CONFLICT", "SOD_SERVICE"}
 )
+UNREADABLE: Final = Reason(
+    code="VALUE_UNREADABLE", text="A value of this request can be neither looked up nor kept. Write it differently."
+)
 
 
 def respond(table: Table, visit: Visit, token: str | None) -> tuple[Visit, Reply]:
     """Return the reply to one request, with who sent it; never raises. `token` is the session's, if one was sent."""
     try:
+        match = table.match(visit.method, visit.path)
+        visit = replace(visit, page="" if match.entry is None else match.entry.name)
         if token is not None:
             visit = replace(visit, signed_in=find_session(visit.reading, token))
-        return visit, _routed(table, visit)
+        return visit, _routed(match, visit)
     except PilotageError as error:
         return visit, problem_page(status_of(error), (reason_of(error),))
+    except DataError:
+        # PostgreSQL holds no such value, a NUL say: nothing is called that, and nothing can be kept under it.
+        logger.exception("A value of %s cannot be looked up or kept.", visit.path)
+        return visit, problem_page(422 if visit.method == "POST" else 404, (UNREADABLE,))
     except SQLAlchemyError:
         logger.exception("The console could not read %s.", visit.path)
         return visit, problem_page(503, (_store_down(visit),))
@@ -66,8 +75,7 @@ def may_bring_files(table: Table, visit: Visit, token: str | None) -> bool:
         return False
 
 
-def _routed(table: Table, visit: Visit) -> Reply:
-    match = table.match(visit.method, visit.path)
+def _routed(match: Match, visit: Visit) -> Reply:
     entry = match.entry
     if entry is None:
         if match.allowed:

@@ -17,6 +17,7 @@ from pilotage.console.guards import form_token
 from pilotage.console.reply import Page
 from pilotage.console.tasks import tasks_of
 from pilotage.console.visit import Visit
+from pilotage.console.words import Status
 from pilotage.store.ledger_browse import signed_size
 
 _FORM_KEY_BYTES: Final = 16
@@ -24,10 +25,14 @@ _FORM_KEY_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """What the header and footer print. `waiting` and `signed` are None when they could not be read."""
+    """What the header and footer print.
+
+    `waiting` is None when it could not be read, and then `unread` is UNKNOWN; `signed` None: nothing is signed yet.
+    """
 
     waiting: int | None
     signed: int | None
+    unread: Status | None = None
 
 
 def frame_values(visit: Visit, page: Page) -> Mapping[str, Any]:
@@ -64,4 +69,4 @@ def _read(visit: Visit) -> Frame:
                 visit.services.waiting.put(visit.actor.id, waiting, visit.now)
             return Frame(waiting=waiting, signed=signed_size(connection))
     except SQLAlchemyError:
-        return Frame(waiting=None, signed=None)
+        return Frame(waiting=None, signed=None, unread=Status.UNKNOWN)

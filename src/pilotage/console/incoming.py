@@ -71,15 +71,18 @@ def read_head(scope: MutableMapping[str, Any], trusted: Sequence[str]) -> Incomi
         headers.setdefault(name, value.decode("latin-1"))
         if name == "x-forwarded-for":
             forwarded.append(value.decode("latin-1"))
+    path: str = scope["path"]
+    if _CONTROLS.search(path):
+        raise ReadError(404, "PAGE_UNKNOWN", "There is no page at an address with control characters.")
     peer = scope["client"][0] if scope.get("client") else ""
     return Incoming(
         method=scope["method"],
-        path=scope["path"],
+        path=path,
         query=_fields(scope["query_string"]),
         headers=headers,
         cookies=read_cookies(headers.get("cookie", "")),
         peer=Peer(address=peer, forwarded_for=tuple(forwarded)),
-        is_secure=scope.get("scheme") == "https" or _is_secure_before(peer, headers, trusted),
+        is_secure=is_over_tls(scope, trusted),
     )
 
 
@@ -150,7 +153,7 @@ def _fields(data: bytes) -> Mapping[str, str]:
         raise ReadError(400, "FIELDS_UNREADABLE", _UNREADABLE) from None
     found: dict[str, str] = {}
     for name, value in pairs:
-        found.setdefault(name, _cleaned(value))
+        found.setdefault(_cleaned(name), _cleaned(value))
     return found
 
 
@@ -158,8 +161,12 @@ def _cleaned(value: str) -> str:
     return _CONTROLS.sub("", value.replace("\r\n", "\n").encode("utf-8", "replace").decode("utf-8"))
 
 
-def _is_secure_before(peer: str, headers: Mapping[str, str], trusted: Sequence[str]) -> bool:
-    """Tell whether a trusted proxy says that the browser spoke TLS with it."""
-    address = parse_address(peer)
-    is_proxy = address is not None and containing(address, trusted) is not None
-    return is_proxy and headers.get("x-forwarded-proto", "").strip().lower() == "https"
+def is_over_tls(scope: MutableMapping[str, Any], trusted: Sequence[str]) -> bool:
+    """Tell whether the browser spoke TLS: with this process, or with a trusted proxy that says so."""
+    if scope.get("scheme") == "https":
+        return True
+    address = parse_address(scope["client"][0] if scope.get("client") else "")
+    if address is None or containing(address, trusted) is None:
+        return False
+    said = next((value for name, value in scope["headers"] if name == b"x-forwarded-proto"), b"")
+    return bool(said.strip().lower() == b"https")

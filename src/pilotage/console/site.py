@@ -11,6 +11,7 @@ from pilotage.console.pages import (
     evidence,
     explain,
     gate,
+    guide,
     inbox,
     ledger,
     live,
@@ -33,6 +34,7 @@ ENTRIES: Final = (
     Entry(method="GET", path="/login/return", name="Login", handle=login.come_back, needs=None),
     Entry(method="POST", path="/logout", name="Login", handle=login.sign_out, command="-"),
     Entry(method="POST", path="/theme", name="Login", handle=login.choose_theme, needs=None, command="-"),
+    Entry(method="GET", path="/help", name="Help", handle=guide.show_help, needs=None),
     Entry(method="GET", path="/workflows", name="Workflows", handle=workflows.show_workflows),
     Entry(method="GET", path="/workflows/{workflow}/seal", name="Seal", handle=seal.show_seal),
     Entry(

@@ -77,8 +77,9 @@ class Services:
 class Visit:
     """One request. `problems` are why a form is shown again; `form` then holds what was typed.
 
-    `notice` is a sentence above the page; `query` keeps the first value of each name; `theme` is light, dark or auto;
-    `login_secret` is the cookie of a sign-in that this browser began.
+    `page` is the name of the page at this address; `notice` is a sentence above the page; `query` keeps the first
+    value of each name; `theme` is light, dark or auto; `login_secret` is the cookie of a sign-in that this browser
+    began.
     """
 
     services: Services
@@ -97,6 +98,7 @@ class Visit:
     wants_events: bool = False
     last_event: str = ""
     renderer: Rendering | None = None
+    page: str = ""
     problems: tuple[Reason, ...] = ()
     notice: str = ""
 

@@ -13,28 +13,22 @@ from pilotage.control.declared_person import person_problem
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
 from pilotage.control.sign_gate import vote_refusal
+from pilotage.control.typed_text import checked_text
 from pilotage.control.view_session import gathered
 from pilotage.core.canonical import Json
 from pilotage.core.digest import digest_of_json
-from pilotage.core.errors import UsageError
 from pilotage.core.ids import PersonId
 from pilotage.core.reason import Refusal
-from pilotage.corpus.text import normalise_line
 from pilotage.gate.minutes import Closing
 from pilotage.gate.session import Session
 from pilotage.identity.principal import Principal
 from pilotage.ledger.entry import EntryKind
 from pilotage.store import board_sessions
 
-MOST_CHARACTERS = 4_000
-
 
 def close_session(instance: Instance, *, actor: Principal, session: str, note: str = "") -> Session | Refusal:
     """Close a session; its minutes are what `cab minutes` shows from then on."""
-    words = normalise_line(note)
-    if len(words) > MOST_CHARACTERS:
-        message = f"The note has {len(words):,} characters; at most {MOST_CHARACTERS:,} are taken."
-        raise UsageError("TEXT_TOO_LONG", message, hint="Shorten it.")
+    words = checked_text(note, "note")
     with instance.engine.begin() as connection:
         now = instance.clock.now()
         found = known_session(connection, session, lock=True)

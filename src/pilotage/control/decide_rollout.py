@@ -38,8 +38,10 @@ def sign_go(
     """
     with at_desk(instance, rollout, actor) as desk:
         stored = desk.rollout
-        if stored.state is not State.DECIDING or stored.decision is None:
+        if stored.state is not State.DECIDING:
             return desk.move(Move(event=Event.DECIDE))
+        if stored.decision is None:
+            return nothing_fixed(stored)
         signed = signatures_of(desk.connection, stored.id, stored.decision, kind="go")
         if any(one.person == desk.deed.person for one in signed):
             return stored
@@ -51,6 +53,18 @@ def sign_go(
             return stale
         _sign(desk, role, stored.decision)
         return _advanced(desk, ports)
+
+
+def nothing_fixed(stored: StoredRollout) -> Refusal:
+    """Return the refusal of a signature under no verdict: what is unknown is never signed."""
+    text = f"No verdict of rollout {stored.id} is fixed to be signed; wait for the next look at it."
+    return Refusal(reasons=(Reason(code="NO_VERDICT", text=text, where=stored.id),))
+
+
+def not_go(outcome: str) -> Refusal:
+    """Return the refusal of a signature under a verdict that does not say go."""
+    text = f"The verdict is {outcome}, not go. It can be extended, overruled or aborted, not signed."
+    return Refusal(reasons=(Reason(code="NOT_GO", text=text, observed=outcome, limit="go"),))
 
 
 def _stale(desk: Desk, ports: RolloutPorts, read: str | None) -> Refusal | None:
@@ -65,8 +79,7 @@ def _stale(desk: Desk, ports: RolloutPorts, read: str | None) -> Refusal | None:
         return None
     found = "unknown" if outcome is None else outcome.value
     if stored.decision_outcome is not None and outcome is stored.decision_outcome:
-        text = f"The verdict is {found}, not go. It can be extended, overruled or aborted, not signed."
-        return Refusal(reasons=(Reason(code="NOT_GO", text=text, observed=found, limit="go"),))
+        return not_go(found)
     fixed = "unknown" if stored.decision_outcome is None else stored.decision_outcome.value
     text = f"The verdict was {fixed} when deciding began and is {found} on the counts as of now."
     return Refusal(reasons=(Reason(code="STALE_VERDICT", text=text, observed=found, limit=fixed),))

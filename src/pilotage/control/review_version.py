@@ -15,6 +15,7 @@ from pilotage.control.accept_version import accept_in
 from pilotage.control.corpus_duties import may_accept, may_decide, settings_of
 from pilotage.control.corpus_entries import deed_of, person_of, record_corpus
 from pilotage.control.instance import Instance
+from pilotage.control.typed_text import checked_text
 from pilotage.core.errors import NotFound
 from pilotage.core.ids import CorpusName
 from pilotage.core.reason import Reason, Refusal
@@ -28,6 +29,7 @@ def accept_version(
     instance: Instance, *, actor: Principal, corpus: CorpusName, version: int, note: str = ""
 ) -> StoredVersion | Refusal:
     """Accept a proposed version. A removal guard's warning is overridden by this: a person has looked."""
+    checked_text(note, "note")
     settings = settings_of(instance, corpus)
     refusal = may_decide(settings, actor)
     if refusal is not None:
@@ -49,6 +51,7 @@ def reject_version(
     instance: Instance, *, actor: Principal, corpus: CorpusName, version: int, note: str
 ) -> StoredVersion | Refusal:
     """Reject a proposed version, with the reason. Its rows stay: a later refresh may find the same text again."""
+    checked_text(note, "note")
     settings = settings_of(instance, corpus)
     refusal = may_decide(settings, actor)
     if refusal is not None:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from pilotage.control.instance import Instance
 from pilotage.control.rollout_moves import Deed, Move, move_rollout, person_deed
+from pilotage.control.typed_text import checked_text
 from pilotage.core.errors import NotFound
 from pilotage.core.reason import Refusal
 from pilotage.identity.principal import Principal
@@ -55,6 +56,7 @@ def at_desk(
     instance: Instance, identifier: str, actor: Principal, *, kind: Actor = Actor.PERSON, note: str = ""
 ) -> Iterator[Desk]:
     """Give the command its desk inside one transaction; an exception rolls it back."""
+    checked_text(note, "note")
     with instance.engine.begin() as connection:
         find_named(connection, identifier)
         now = instance.clock.now()

@@ -13,19 +13,17 @@ from pilotage.control.declared_person import person_problem
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
 from pilotage.control.sign_gate import vote_refusal
+from pilotage.control.typed_text import checked_text
 from pilotage.core.canonical import Json
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import PersonId, new_ulid
 from pilotage.core.reason import Reason, Refusal
-from pilotage.corpus.text import normalise_line
 from pilotage.gate.session import Question
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, Role, may
 from pilotage.ledger.entry import EntryKind
 from pilotage.store.board_sessions import add_question, save_answer
 from pilotage.store.releases import named_release
-
-MOST_CHARACTERS = 4_000
 
 
 def ask_question(instance: Instance, *, actor: Principal, session: str, release: str, text: str) -> Question | Refusal:
@@ -92,10 +90,7 @@ def _nobody(actor: Principal) -> Refusal | None:
 
 
 def _words(text: str, what: str) -> str:
-    words = normalise_line(text)
+    words = checked_text(text, what)
     if not words:
         raise UsageError("TEXT_MISSING", f"Write the {what}.")
-    if len(words) > MOST_CHARACTERS:
-        message = f"The {what} has {len(words):,} characters; at most {MOST_CHARACTERS:,} are taken."
-        raise UsageError("TEXT_TOO_LONG", message, hint="Shorten it; details belong into evidence.")
     return words

@@ -22,12 +22,12 @@ from pilotage.control.gate_roster import notice_changes
 from pilotage.control.gate_status import space_for
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
+from pilotage.control.typed_text import checked_text
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import PersonId, new_ulid
 from pilotage.core.reason import Reason, Refusal
-from pilotage.corpus.text import normalise_line
 from pilotage.gate.ballots import said_before, standing_votes
 from pilotage.gate.binding import bind_of, moved
 from pilotage.gate.counting import own_seats
@@ -88,6 +88,7 @@ class Signed:
 def sign_gate(instance: Instance, *, actor: Principal, release: str, ballot: Ballot) -> Signed | Refusal:
     """Record a decision, or return every reason why it may not be taken."""
     role, decision = parse_role(ballot.role), parse_decision(ballot.decision)
+    checked_text(ballot.comment, "comment")
     with instance.engine.begin() as connection:
         stored = named_release(connection, release)
         notice_changes(connection, instance, instance.clock.now())
@@ -191,7 +192,7 @@ def _vote(  # noqa: PLR0913 - what a vote is made of
         person=PersonId(str(actor.person or actor.id)),
         is_person=actor.kind is PrincipalKind.PERSON,
         decision=decision,
-        comment=normalise_line(ballot.comment),
+        comment=checked_text(ballot.comment, "comment"),
         checklist=dict(ballot.checklist),
         bind=bind_of(bound),
         bound=bound,

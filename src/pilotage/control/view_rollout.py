@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from pilotage.analysis.verdict import Judgement
+from pilotage.control.decide_rollout import not_go, nothing_fixed
 from pilotage.control.instance import Instance
 from pilotage.control.rollout_desk import find_named
 from pilotage.control.rollout_people import deciding_role, may_abort, may_pause, may_resume
@@ -17,7 +19,8 @@ from pilotage.control.shadow_status import PhaseView, view_phases
 from pilotage.core.reason import Reason, Refusal
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Role
-from pilotage.rollout.states import BACKING_OUT, PAUSABLE, State
+from pilotage.rollout.states import State
+from pilotage.rollout.transitions import Actor, Event, transition
 from pilotage.store.incidents import StoredIncident, find_incident
 from pilotage.store.rollout_history import PastVerdict, verdict_history
 from pilotage.store.rollout_verdicts import Signature, signatures_of
@@ -79,32 +82,34 @@ def _commands(
 ) -> Commands:
     space = instance.workspace.spaces.get(stored.space)
     tier = "production" if space is None else space.tier.value
-    if stored.state.is_over or stored.state in BACKING_OUT:
-        text = f"The rollout is {stored.state.value.replace('_', ' ')}."
-        over = (Reason(code="ROLLOUT_STATE", text=text, observed=stored.state.value),)
-        return Commands(go=over, pause=over, resume=over, abort=over)
-    decider = deciding_role(connection, stored, actor, frozenset(Role(one.role) for one in signed))
+    ending = Event.ABORT if stored.state.has_traffic else Event.CANCEL
     return Commands(
-        go=_needs(stored, State.DECIDING, "Nothing is to be decided now") or _reasons(decider),
-        pause=_unless_pausable(stored) or _reasons(may_pause(actor, tier)),
-        resume=_needs(stored, State.PAUSED, "It is not paused") or _reasons(may_resume(actor, tier)),
-        abort=_reasons(may_abort(actor, tier)),
+        go=_against_go(connection, stored, actor, signed),
+        pause=_reasons(may_pause(actor, tier)) or _from_here(stored, Event.PAUSE),
+        resume=_reasons(may_resume(actor, tier)) or _from_here(stored, Event.RESUME),
+        abort=_reasons(may_abort(actor, tier)) or _from_here(stored, ending),
     )
+
+
+def _against_go(
+    connection: Connection, stored: StoredRollout, actor: Principal, signed: tuple[Signature, ...]
+) -> tuple[Reason, ...]:
+    """Return what `sign_go` would refuse, in its order."""
+    if stored.state is not State.DECIDING:
+        return _from_here(stored, Event.DECIDE)
+    if stored.decision is None or stored.decision_outcome is None:
+        return nothing_fixed(stored).reasons
+    decider = deciding_role(connection, stored, actor, frozenset(Role(one.role) for one in signed))
+    if isinstance(decider, Refusal) or stored.decision_outcome is Judgement.GO:
+        return _reasons(decider)
+    return not_go(stored.decision_outcome.value).reasons
 
 
 def _reasons(found: Role | Refusal | None) -> tuple[Reason, ...]:
     return found.reasons if isinstance(found, Refusal) else ()
 
 
-def _needs(stored: StoredRollout, state: State, words: str) -> tuple[Reason, ...]:
-    if stored.state is state:
-        return ()
-    text = f"{words}: the rollout is {stored.state.value.replace('_', ' ')}."
-    return (Reason(code="ROLLOUT_STATE", text=text, observed=stored.state.value, limit=state.value),)
-
-
-def _unless_pausable(stored: StoredRollout) -> tuple[Reason, ...]:
-    if stored.state in PAUSABLE:
-        return ()
-    text = f"A rollout that is {stored.state.value.replace('_', ' ')} cannot be paused."
-    return (Reason(code="ROLLOUT_STATE", text=text, observed=stored.state.value),)
+def _from_here(stored: StoredRollout, event: Event) -> tuple[Reason, ...]:
+    """Return why the machine would not do this from where the rollout stands."""
+    found = transition(stored.state, event, Actor.PERSON)
+    return found.reasons if isinstance(found, Refusal) else ()

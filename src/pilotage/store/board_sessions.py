@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select, text, update
 from pilotage.core.canonical import Json, canonical_bytes, parse_json
 from pilotage.core.digest import Digest, digest_of
 from pilotage.core.errors import IntegrityError
-from pilotage.core.ids import PersonId
+from pilotage.core.ids import PersonId, is_ulid
 from pilotage.gate.session import AgendaItem, Question, Session
 from pilotage.store.tables.gates import board_item, board_question, board_session
 from pilotage.store.together import StoredRow, Together
@@ -55,8 +55,8 @@ def find_session(connection: Connection, name: str) -> Session | None:
 
 
 def newest_sessions(connection: Connection, *, most: int, before: str | None = None) -> tuple[Session, ...]:
-    """Return sessions, the last called first; `before` is the id that the page above ended with."""
-    return _read(connection, most=most, before=before or _AFTER_ALL)
+    """Return sessions, the last called first; `before` is the id that the page above ended with; no id: the first."""
+    return _read(connection, most=most, before=before if before is not None and is_ulid(before) else _AFTER_ALL)
 
 
 def open_session_with(connection: Connection, release: str, gate: str) -> Session | None:

@@ -1,0 +1,105 @@
+"""Help: every page with the question it answers and what is done there; each page's footer leads to its own line.
+
+Rule: a page without a line fails a test. Fail mode: none; the words are constants.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from pilotage.console.reply import Page
+from pilotage.console.visit import Visit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """One page in words. `path` is where it begins, None when it is reached through another page."""
+
+    name: str
+    question: str
+    path: str | None
+    says: str
+
+
+TOPICS: Final = (
+    Topic(
+        name="Inbox",
+        question="What waits for me?",
+        path="/",
+        says="One row for each decision that this very moment takes you: votes, versions to accept, rollouts to sign.",
+    ),
+    Topic(
+        name="Workflows",
+        question="Where is each one on its way to production?",
+        path="/workflows",
+        says="The newest release of every workflow, and which release serves in which space.",
+    ),
+    Topic(
+        name="Release",
+        question="What is it, and may it move?",
+        path=None,
+        says="Parts, lineage, gates and evidence. Promoting and starting a rollout say every reason against them.",
+    ),
+    Topic(
+        name="Gate",
+        question="Do I sign?",
+        path=None,
+        says="Criteria with observed value and limit, then the votes. Your vote binds the digests that are shown; when"
+        " one of them moved, the vote is refused and nothing is recorded.",
+    ),
+    Topic(
+        name="CAB",
+        question="Authorise?",
+        path="/cab",
+        says="A session of the board takes one release after the other: pack, seats, dissent, questions, then minutes.",
+    ),
+    Topic(
+        name="Rollout",
+        question="Go on, pause or abort?",
+        path="/rollouts",
+        says="The verdict with its numbers. A pause keeps traffic as it is; an abort takes it back at once.",
+    ),
+    Topic(
+        name="Assistant",
+        question="What do the documents say?",
+        path="/ask",
+        says="An answer from documents you may read, each sentence with the passage it rests on.",
+    ),
+    Topic(
+        name="Passage",
+        question="What do the cited words stand in?",
+        path=None,
+        says="The passage, for whoever may read it now; for everybody else there is nothing there.",
+    ),
+    Topic(
+        name="Explain",
+        question="Why was this person given this answer?",
+        path=None,
+        says="Eight links from the asker to the ledger, each with its proof. Opening another person's is recorded.",
+    ),
+    Topic(
+        name="Corpus",
+        question="Accept this version?",
+        path=None,
+        says="Which documents were added, changed and removed. Whoever accepts becomes an author of the corpus.",
+    ),
+    Topic(
+        name="Ledger",
+        question="Is it whole?",
+        path="/ledger",
+        says="Every decision and every answer as an entry, with its inclusion proof. For auditors.",
+    ),
+    Topic(
+        name="Login",
+        question="Who are you?",
+        path="/login",
+        says="A session ends after 30 minutes without use and after 10 hours. What you had typed is kept.",
+    ),
+    Topic(name="Help", question="What is each page for?", path="/help", says="This page."),
+)
+
+
+def show_help(_visit: Visit) -> Page:
+    """Show every page in words."""
+    return Page(template="help.html", title="Help", values={"topics": TOPICS})
