@@ -315,7 +315,7 @@ def test_whoever_the_table_does_not_name_is_refused(
     instance = replace(bank.instance, workspace=replace(bank.instance.workspace, roster=declared))
     services = replace(bank.console._services, instance=instance, reading=instance)
     browser = Browser(application=Console(services))
-    place(bank, filled["rollout"], State.OBSERVING, None)
+    place(bank, filled["rollout"], State.DECIDING, "go")
     entered = browser.post("/login", {"local_key": bank.key("tess.murray").text, "next": "/workflows"})
     assert entered.status == 303
     for role in sorted(roles, key=str):

@@ -209,6 +209,19 @@ def test_every_named_role_signs_the_verdict_before_traffic_goes_up(engine: Engin
     assert (after.state, after.place.step, fraction(world)) == (State.OBSERVING, 1, 1_000_000)
 
 
+def test_nobody_signs_while_no_verdict_is_fixed(engine: Engine) -> None:
+    world, _old, new = world_with(engine)
+    stored = world.step(begun(world, new).id, HOUR)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE rollout SET decision = NULL, decision_outcome = NULL"))
+    for name in (DECIDER, "omar.haddad"):
+        assert codes(sign_go(world.instance, world.ports, actor=world.person(name), rollout=stored.id)) == [
+            "NO_VERDICT"
+        ]
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT state FROM rollout")) == State.DECIDING.value
+
+
 def test_an_author_and_a_starter_cannot_decide(engine: Engine) -> None:
     world, _old, _new = world_with(engine)
     mine = world.seal("By the decider.", author=DECIDER)
