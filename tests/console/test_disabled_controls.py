@@ -254,7 +254,13 @@ HOLD = {
     Role.RISK_MANAGEMENT, Role.OPERATIONS_LEAD, *PLATFORM,
 }  # fmt: skip
 CLAIMERS = {role for role, grants in PERMISSIONS.items() if any(one.action is Action.ATTACH_CLAIMED for one in grants)}
+SEALERS = {
+    Role.LEAD_ML_ENGINEER, Role.DATA_SCIENTIST, Role.ML_ENGINEER, Role.ML_OPS_ENGINEER, Role.TECH_LEAD,
+    Role.SENIOR_ENGINEER,
+}  # fmt: skip
 MATRIX = (
+    line("/workflows/{workflow}/seal", SEALERS, expects="sha256:00"),
+    line("/releases/{digest}/evidence", CLAIMERS, kind="document.architecture"),
     line("/releases/{digest}/promotions", PLATFORM, space="production-us-east-space"),
     line("/releases/{digest}/rollouts", PLATFORM, space="production-us-east-space"),
     line("/releases/{digest}/gates/{gate}", VOTERS["qa"], role="qa-lead", decision="reject", comment="I looked at it."),
@@ -298,6 +304,7 @@ def test_every_form_has_its_line_and_every_page_is_open_but_the_ledger() -> None
     assert _able(Action.VOTE, "qa") == VOTERS["qa"]
     assert _able(Action.ACCEPT_RISK, "low") == RISK_TAKERS
     assert (_able(Action.ROLL_BACK) | _able(Action.ROLLOUT_UP, "production")) - DERIVED_ROLES == BACK
+    assert _able(Action.SEAL) == SEALERS
     assert _able(Action.PAUSE) | _able(Action.ROLLOUT_UP, "production") == HOLD
 
 
@@ -328,9 +335,19 @@ def test_whoever_the_table_does_not_name_is_refused(
             _refused(browser, one, filled, token, role)
 
 
+def with_file(browser: Browser, path: str, fields: Mapping[str, str]) -> Answer:
+    """Send a form with a file, as a browser does."""
+    parts = [f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}' for name, value in fields.items()]
+    head = 'Content-Disposition: form-data; name="file"; filename="a.md"\r\nContent-Type: text/markdown'
+    body = "\r\n".join([*parts, f"--x\r\n{head}\r\n\r\n# Words", "--x--", ""])
+    headers = {"content-type": "multipart/form-data; boundary=x", "origin": browser.origin or ""}
+    return browser.send("POST", path, headers=headers, body=body.encode())
+
+
 def _refused(browser: Browser, one: Line, filled: dict[str, str], token: str, role: Role | None) -> None:
     kept = {"release": filled["digest"], "confirmed": filled["digest"][:8], "item": "1", "risk": RISK}
     path = one.path.format(**filled)
-    answer = browser.post(path, {"token": token, "key": key_of(role, path, *one.sends.values()), **kept, **one.sends})
+    fields = {"token": token, "key": key_of(role, path, *one.sends.values()), **kept, **one.sends}
+    answer = with_file(browser, path, fields) if path.endswith("/evidence") else browser.post(path, fields)
     assert answer.status == 403, (one.path, one.sends, role, answer.status, answer.words[:300])
     assert "Nothing was recorded" in answer.words

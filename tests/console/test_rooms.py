@@ -38,8 +38,9 @@ SHOWN = {
     "pilotage.gate.session.seated",
     "pilotage.identity.principal.acl_names",
     "pilotage.identity.roles.may",
+    "pilotage.release.manifest.read_manifest",
 }
-"""What pages ask of domain rooms: how a paper is laid out, how a seat reads, and why a control is printed disabled."""
+"""What pages ask of domain rooms: how a paper is laid out, how a seat or manifest reads, why a control is disabled."""
 WRITES = re.compile(r"\b(insert|update|delete|INSERT|UPDATE|DELETE|TRUNCATE)\b\s*(\(|INTO|FROM|[a-z_]+ SET)")
 KEPT = {"pilotage.store.live_events.publish_event"}
 """The buffer of live events: what was shown, so that a lost stream misses nothing."""

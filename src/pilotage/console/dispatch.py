@@ -44,7 +44,7 @@ def respond(table: Table, visit: Visit, token: str | None) -> tuple[Visit, Reply
         visit = replace(visit, page="" if match.entry is None else match.entry.name)
         if token is not None:
             visit = replace(visit, signed_in=find_session(visit.reading, token))
-        return visit, _routed(match, visit)
+        return visit, _routed(table, match, visit)
     except PilotageError as error:
         return visit, problem_page(status_of(error), (reason_of(error),))
     except DataError:
@@ -75,7 +75,7 @@ def may_bring_files(table: Table, visit: Visit, token: str | None) -> bool:
         return False
 
 
-def _routed(match: Match, visit: Visit) -> Reply:
+def _routed(table: Table, match: Match, visit: Visit) -> Reply:
     entry = match.entry
     if entry is None:
         if match.allowed:

@@ -134,7 +134,7 @@ def _with_parts(head: Incoming, body: bytes, boundary: bytes, files: int) -> Inc
         form: dict[str, str] = {}
         for part in parts:
             if part.filename is None:
-                form.setdefault(part.name, _cleaned(part.data.decode("utf-8")))
+                form.setdefault(_cleaned(part.name), _cleaned(part.data.decode("utf-8")))
     except (UnicodeDecodeError, ValueError):
         raise ReadError(400, "FIELDS_UNREADABLE", _UNREADABLE) from None
     sent = {part.name: part for part in reversed(parts) if part.filename}

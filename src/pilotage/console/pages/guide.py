@@ -36,6 +36,13 @@ TOPICS: Final = (
         says="The newest release of every workflow, and which release serves in which space.",
     ),
     Topic(
+        name="Seal",
+        question="What would it be as a release, and do I seal it?",
+        path=None,
+        says="The parts as they would be sealed, and what changed since the release before. What the page showed is"
+        " sealed, or nothing is.",
+    ),
+    Topic(
         name="Release",
         question="What is it, and may it move?",
         path=None,
