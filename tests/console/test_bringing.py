@@ -141,6 +141,27 @@ def test_a_file_sent_twice_is_evidence_once(bank: Bank) -> None:
     assert sum(one["kind"] == "tests.regression" for one in found) == 1
 
 
+def test_another_file_in_a_form_sent_before_is_not_answered_with_the_first(bank: Bank) -> None:
+    browser, page = bank.browser("maria.chen"), f"/releases/{bank.release.removeprefix('sha256:')[:12]}"
+    fields = browser.get(page).fields(f"{page}/evidence") | {"kind": "tests.functional"}
+    assert sent(browser, f"{page}/evidence", fields, ("f.xml", junit(passed=11))).status == 303
+    other = sent(browser, f"{page}/evidence", fields, ("f.xml", junit(passed=12)))
+    assert other.status == 422
+    assert "what it says now was not recorded" in other.words
+    fresh = other.fields(f"{page}/evidence") | {"kind": "tests.functional"}
+    assert sent(browser, f"{page}/evidence", fresh, ("f.xml", junit(passed=12))).status == 303
+    assert sum(one["kind"] == "tests.functional" for one in list_evidence(bank.instance, bank.release)) == 2
+
+
+def test_a_file_whose_name_holds_control_characters_is_judged_as_any_other(bank: Bank) -> None:
+    answer, browser = brought(bank, "maria.chen", ("a\x00\x1b[31mb.xml", b"Nothing."), kind="tests.unit")
+    assert answer.status == 303
+    page = browser.get(answer.header("location").partition("#")[0])
+    assert "Refused, and kept as rejected" in page.words
+    assert "\x00" not in page.text
+    assert "\x1b" not in page.text
+
+
 def test_who_may_bring_nothing_sees_why_and_is_refused(bank: Bank) -> None:
     before = len(list_evidence(bank.instance, bank.release))
     answer, browser = brought(bank, "anita.rao", ("unit.xml", junit()), kind="tests.unit")

@@ -13,7 +13,8 @@ from pilotage.ledger.entry import decode_entry
 from pilotage.serving.context import Answer
 from pilotage.serving.pipeline import Pipeline
 from pilotage.serving.refusal import Code, Refusal
-from pilotage.serving.run import Finished
+from pilotage.serving.run import Finished, Run
+from pilotage.serving.under_way import UnderWay
 from pilotage.testing.desk import Desk, opened
 from pilotage.testing.models import FakeModel
 from pilotage.testing.serving_path import SPACE, WORKFLOW, Plan, content
@@ -149,6 +150,31 @@ async def test_a_silent_stream_of_a_release_that_just_left_or_of_another_goes_on
         finished = await asyncio.wait_for(asking, 60)
     assert isinstance(finished.result, Answer)
     assert "".join(reader.pieces) == "Errors are resolved. They take ten days [1]."
+
+
+async def test_a_request_that_ends_already_holds_up_no_other_that_has_to() -> None:
+    turns: list[asyncio.Future[None]] = []
+
+    def gate() -> asyncio.Future[None]:
+        turns.append(asyncio.get_running_loop().create_future())
+        return turns[-1]
+
+    model = FakeModel(pieces=("Errors are resolved. ", "Never said."), gate=gate)
+    async with opened(Plan(model=model, content=content(stream=StreamMode.TOKEN))) as desk:
+        asking = await silent(desk, turns, Reader())
+        ((run, deadline),) = desk.pipeline._under_way._running.values()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0) as over:
+                await asyncio.sleep(60)
+        late = Run(context=run.context)
+        under_way = UnderWay(desk.path.serving)
+        under_way.add(late, over)
+        under_way.add(run, deadline)
+        cut(desk)
+        under_way.look()
+        finished = await asyncio.wait_for(asking, 60)
+    assert isinstance(finished.result, Refusal)
+    assert (finished.result.code, late.withdrawn) == (Code.RELEASE_WITHDRAWN, None)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ from pilotage.console.route import Entry, Match, Table
 from pilotage.console.visit import Visit
 from pilotage.control.console_form import act_once
 from pilotage.control.console_session import find_session
+from pilotage.core.canonical import Json
+from pilotage.core.digest import Digest, digest_of, digest_of_json
 from pilotage.core.errors import Conflict, NotFound, NotPermitted, PilotageError, Unavailable, UsageError
 from pilotage.core.ids import new_ulid
 from pilotage.core.reason import Reason, Refusal
@@ -35,6 +37,8 @@ ABOUT_THE_PERSON: Final = frozenset(
 UNREADABLE: Final = Reason(
     code="VALUE_UNREADABLE", text="A value of this request can be neither looked up nor kept. Write it differently."
 )
+
+_OF_THE_PAGE: Final = frozenset({"token", "key"})
 
 
 def respond(table: Table, visit: Visit, token: str | None) -> tuple[Visit, Reply]:
@@ -141,8 +145,16 @@ def _once(entry: Entry, visit: Visit) -> Reply | Refusal:
             raise TypeError(message)
         return reply.to
 
-    led = act_once(visit.instance, actor=visit.actor, key=visit.typed("key"), path=visit.path, act=act)
+    key = visit.typed("key")
+    led = act_once(visit.instance, actor=visit.actor, key=key, path=visit.path, content=_content(visit), act=act)
     return led if isinstance(led, Refusal) else Redirect(to=led)
+
+
+def _content(visit: Visit) -> Digest:
+    """Return the digest of what the form says, without the keys that the page gave it."""
+    fields: dict[str, Json] = {name: value for name, value in visit.form.items() if name not in _OF_THE_PAGE}
+    files: dict[str, Json] = {name: digest_of(part.data) for name, part in visit.files.items()}
+    return digest_of_json({"fields": fields, "files": files})
 
 
 def _again(back: Callable[[Visit], Reply], visit: Visit, problems: tuple[Reason, ...], status: int) -> Reply:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -24,6 +25,7 @@ from pilotage.core.digest import Digest, digest_of
 from pilotage.core.errors import NotFound
 from pilotage.core.ids import SpaceName, WorkflowName, new_ulid
 from pilotage.core.reason import Reason, Refusal
+from pilotage.corpus.text import normalise_line
 from pilotage.evidence.attestation import Attestation, check_attestation
 from pilotage.evidence.fresh import time_problem
 from pilotage.evidence.records import Evidence, EvidenceState, Reading, ReadRefusal, SubjectKind, ToolFinding
@@ -43,6 +45,7 @@ OWN_KINDS = frozenset(
     {"evaluation", "permissions", "redteam", "fairness", "drill.rollback", "lineage", "classification"}
 )
 """Kinds that only Pilotage's own runs give."""
+_LONGEST_NAME: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +82,7 @@ def attach_evidence(
         text = f"{computed[0]} is computed by Pilotage from its own records; nobody brings it. Change what it counts."
         return Refusal(reasons=(Reason(code="FIELD_COMPUTED", text=text, where=computed[0] or ""),))
     space = _space(instance, bringer.space)
+    uploads = [_written(upload) for upload in uploads]
     with instance.engine.begin() as connection:
         stored = named_release(connection, release)
         workflow = workflow_of(instance, stored.workflow)
@@ -100,6 +104,13 @@ def attach_evidence(
                 add_evidence(connection, item, upload.data)
                 _record(connection, item, actor=bringer.actor, at=now)
     return kept
+
+
+def _written(upload: Upload) -> Upload:
+    """Return the upload with what its sender calls it as one line without control characters, as a reason prints it."""
+    kind = None if upload.kind is None else normalise_line(upload.kind)
+    name = normalise_line(upload.name)[:_LONGEST_NAME]
+    return replace(upload, name=name, kind=kind, suite=normalise_line(upload.suite))
 
 
 def workflow_of(instance: Instance, name: str) -> Workflow:

@@ -46,7 +46,8 @@ class UnderWay:
             return
         now = asyncio.get_running_loop().time()
         for run, deadline in tuple(self._running.values()):
-            if run.withdrawn is not None or not isinstance(run.context, Routed):
+            # One that ends already has its reason: its deadline moves no more, and no other may wait for it.
+            if run.withdrawn is not None or deadline.expired() or not isinstance(run.context, Routed):
                 continue
             run.withdrawn = cut_off(run.context, self._serving)
             if run.withdrawn is not None:
