@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from pilotage.adapters import direct
 from pilotage.adapters.models import http1
-from pilotage.adapters.models.http1 import Http1Upstream
+from pilotage.adapters.models.http1 import Http1Upstream, _Connection
 from pilotage.adapters.models.upstream import Connect, Response, Upstream, UpstreamError
 from pilotage.adapters.models.upstream_aiohttp import AiohttpUpstream
 
@@ -41,10 +41,9 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]
 class Peer:
     """A provider that answers each request of a connection with the next of its raw byte strings."""
 
-    def __init__(self, *script: bytes, closes: bool = False, greets: bytes = b"") -> None:
+    def __init__(self, *script: bytes, closes: bool = False) -> None:
         self.script = list(script)
         self.closes = closes
-        self.greets = greets
         self.seen: list[bytes] = []
         self.connections = 0
         self.asked = asyncio.Event()
@@ -55,7 +54,6 @@ class Peer:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self.writers.append(writer)
-        writer.write(self.greets)
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -168,6 +166,79 @@ async def test_a_silent_provider_is_late_for_its_head_and_for_its_body(connect: 
         with pytest.raises(TimeoutError):
             await response.read(0.05)
         response.end()
+
+
+@OURS
+@pytest.mark.parametrize(
+    ("head", "trickle"),
+    [(b"", b"HTTP/1.1 103 E\r\nX: "), (CHUNKED, b"1;x=")],
+    ids=["head", "body"],
+)
+async def test_whoever_trickles_without_saying_anything_is_late(connect: Connect, head: bytes, trickle: bytes) -> None:
+    peer = Peer(head + trickle)
+    async with called(connect, peer) as upstream:
+
+        async def asked() -> bytes:
+            response = await upstream.post(b"{}", HEADERS, within_s=WAIT_S if head else 0.05)
+            try:
+                return await response.read(0.05)
+            finally:
+                response.end()
+
+        asking = asyncio.create_task(asked())
+        await asyncio.wait_for(peer.asked.wait(), WAIT_S)
+        for _ in range(2_000):
+            if not asking.done():
+                peer.writers[0].write(b"x")
+                await asyncio.sleep(0.001)
+        assert asking.done()
+        with pytest.raises(TimeoutError):
+            await asking
+
+
+@OURS
+@pytest.mark.parametrize("greets", [False, True], ids=["closed", "greeted"])
+async def test_a_connection_that_ends_before_the_question_is_no_provider(
+    connect: Connect, greets: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ended(speak: Callable[[], _Connection], host: str, port: int, *, is_tls: bool) -> _Connection:
+        connection = await direct.direct_stream(speak, host, port, is_tls=is_tls)
+        # What comes with the last bytes of a TLS handshake comes before the connection is handed over.
+        if greets:
+            connection.data_received(b"HTTP/1.1 408 Idle\r\n\r\n")
+        else:
+            connection.transport.abort()
+        await asyncio.sleep(0.01)
+        return connection
+
+    monkeypatch.setattr(http1, "direct_stream", ended)
+    peer = Peer(OK)
+    async with called(connect, peer) as upstream:
+        with pytest.raises(UpstreamError, match="closed the connection"):
+            await upstream.post(b"{}", HEADERS, within_s=5.0)
+    assert peer.seen == []
+
+
+@OURS
+async def test_an_answer_to_half_a_question_leaves_no_connection_for_the_next(connect: Connect) -> None:
+    answered, connections = asyncio.Event(), 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        await answered.wait()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1024)
+    upstream = connect(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", WAIT_S)
+    assert await whole(upstream, b"x" * 32 * 1024 * 1024) == b"yes"
+    assert await whole(upstream) == b"yes"
+    assert connections == 2
+    answered.set()
+    await upstream.close()
+    server.close()
 
 
 @CLIENTS
@@ -352,10 +423,21 @@ async def test_a_header_of_ours_cannot_start_another(connect: Connect, value: st
 
 
 @pytest.mark.parametrize(
-    "address", ["ftp://x/v1", "http:///v1", "https://user:pw@host/v1", "http://h:99999/", "http://h/#x"]
+    "address",
+    [
+        "ftp://x/v1",
+        "http:///v1",
+        "https://user:pw@host/v1",
+        "http://h:99999/",
+        "http://h/#x",
+        "http://a..b/",
+        "https://.a/",
+        "http://" + "a" * 64 + "/",
+    ],
+    ids=["scheme", "no host", "user", "port", "fragment", "empty label", "leading dot", "long label"],
 )
 def test_an_address_that_is_none_is_refused_before_a_call(address: str) -> None:
-    with pytest.raises(ValueError, match=r"address|[Pp]ort"):
+    with pytest.raises(ValueError, match=r"address|[Pp]ort|label"):
         Http1Upstream(address, 2.0)
 
 

@@ -1,9 +1,9 @@
 """A provider over HTTP/1.1 and nothing else: `upstream.Upstream` in a few hundred lines, at a tenth of the CPU.
 
-One address, one pool: a connection carries one question at a time and is used again only after a response that ended
-properly, as `http1_response.py` judges; bytes that come while nobody asked close it. TLS is verified against the
-system's authorities and the host's name. No proxies (the environment is not read), no redirects, no cookies, no
-compression. Fail mode: UpstreamError; a connection in doubt is closed, never kept.
+One address, one pool: a connection carries one question at a time and is used again only after a question sent whole
+and a response that ended properly, as `http1_response.py` judges; bytes that come while nobody asked close it. TLS is
+verified against the system's authorities and the host's name. No proxies (the environment is not read), no redirects,
+no cookies, no compression. Fail mode: UpstreamError; a connection in doubt is closed, never kept.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ class _Connection(asyncio.Protocol):
 
     def _given_back(self, is_reusable: bool) -> None:  # noqa: FBT001 - the signature of a callback
         self._incoming = None
-        if not is_reusable or self.is_lost or self.transport.is_closing():
+        is_sent = self.transport.get_write_buffer_size() == 0
+        if not is_reusable or not is_sent or self.is_lost or self.transport.is_closing():
             self.drop()
         else:
             self._upstream.keep(self)
@@ -79,7 +80,7 @@ class Http1Upstream:
         parts = urlsplit(address)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None or parts.fragment:
             raise ValueError("A provider's address is http(s)://HOST[:PORT]/PATH, without a user.")
-        host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode()
+        host = parts.hostname.encode("idna").decode()  # a label that is empty or too long is a ValueError too
         self._host = host
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._is_tls = parts.scheme == "https"
@@ -167,6 +168,8 @@ class Http1Upstream:
             if isinstance(error, TimeoutError) and within_s <= self._connect_s:
                 raise
             raise UpstreamError(type(error).__name__) from None
+        if connection.is_lost:  # closed, or greeted, with the last bytes of its TLS handshake: nobody would be told
+            raise UpstreamError("closed the connection")
         self._open.add(connection)
         return connection
 

@@ -58,15 +58,17 @@ class Incoming:
 
     async def head(self, within_s: float) -> None:
         """Return once the head has come."""
+        until = asyncio.get_running_loop().time() + within_s
         while not self._has_head:
             if self._error is not None:
                 raise self._error
-            await self._wait(within_s)
+            await self._wait(until)
         if self._error is not None:
             raise self._error
 
     async def read(self, within_s: float) -> bytes:
         """Return what has come of the body; nothing at its proper end."""
+        until = asyncio.get_running_loop().time() + within_s
         while True:
             if self._error is not None:
                 raise self._error
@@ -74,7 +76,7 @@ class Incoming:
                 return self._taken()
             if self._is_whole:
                 return b""
-            await self._wait(within_s)
+            await self._wait(until)
 
     def end(self) -> None:
         """Give the connection back, or close it when the body was not read to its proper end."""
@@ -185,11 +187,11 @@ class Incoming:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _wait(self, within_s: float) -> None:
-        """Wait for a change, at most `within_s`; then TimeoutError."""
+    async def _wait(self, until: float) -> None:
+        """Wait for a change, at most until then, whatever trickles in meanwhile; then TimeoutError."""
         loop = asyncio.get_running_loop()
         self._waiter = loop.create_future()
-        timer = loop.call_later(max(within_s, 0.0), _expire, self._waiter)
+        timer = loop.call_at(until, _expire, self._waiter)
         try:
             await self._waiter
         finally:
