@@ -336,7 +336,7 @@ def test_between_two_wide_looks_only_what_was_written_since_is_read(
 def test_a_record_that_waited_for_the_database_is_read_by_the_next_wide_look(world: RolloutWorld) -> None:
     answered_at = world.clock.now()
     look(world, timedelta(minutes=4))
-    identifier = answered(world, "theirs", at=answered_at, recorded_at=answered_at)
+    identifier = answered(world, "theirs", name="waited", at=answered_at, recorded_at=answered_at)
     assert (look(world), look(world)) == ((), ())
     assert look(world, timedelta(seconds=50)) == ()
     assert [sign.subject for sign in look(world)] == [identifier]

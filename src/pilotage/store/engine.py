@@ -74,8 +74,11 @@ def psycopg_url(url: str) -> str:
     return parsed.update_query_dict(_signs_of_life(parsed)).render_as_string(hide_password=False)
 
 
-def _signs_of_life(parsed: URL) -> dict[str, str]:
-    return {name: value for name, value in SIGNS_OF_LIFE.items() if name not in parsed.query}
+def _signs_of_life(parsed: URL, *, silent_ms: int = 0) -> dict[str, str]:
+    """Return what the address does not say itself. `silent_ms`: so long may a server that is well take nothing in."""
+    patience = str(max(int(SIGNS_OF_LIFE["tcp_user_timeout"]), silent_ms))
+    signs = {**SIGNS_OF_LIFE, "tcp_user_timeout": patience}
+    return {name: value for name, value in signs.items() if name not in parsed.query}
 
 
 def url_of(engine: Engine) -> str:
@@ -87,17 +90,20 @@ def make_engine(url: str, *, pool_size: int = POOL_SIZE, statement_timeout_ms: i
     """Return an engine of at most `pool_size` connections; nothing is opened yet.
 
     The time zone is UTC and every statement ends after `statement_timeout_ms`. Both are set by statement and not by
-    start-up option, which connection poolers refuse.
+    start-up option, which connection poolers refuse. A large write may wait for a lock as long as its statement may
+    run: the system takes a window that stays full for a network that is gone, so it is given the same time.
     """
+    parsed = parse_url(url)
+    signs = _signs_of_life(parsed, silent_ms=statement_timeout_ms)
     engine = create_engine(
-        parse_url(url),
+        parsed,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=30,
         pool_pre_ping=True,
         pool_recycle=1800,
         hide_parameters=True,  # an error and its trace go to the log; what people typed does not
-        connect_args={"connect_timeout": 10, "application_name": "pilotage", **_signs_of_life(parse_url(url))},
+        connect_args={"connect_timeout": 10, "application_name": "pilotage", **signs},
     )
     configure_connections(engine, statement_timeout_ms)
     return engine
