@@ -26,7 +26,6 @@ from pilotage.space.settings import Tier
 from pilotage.store.cohorts import History, read_history
 from pilotage.store.gate_snapshot import read_snapshot
 from pilotage.store.gate_traffic import Traffic, read_traffic
-from pilotage.store.lineage import approved_before
 from pilotage.store.releases import StoredRelease
 
 
@@ -55,6 +54,7 @@ class Reading:
             releases,
             parts={part for manifest in self.manifests.values() for part in manifest.parts.values()},
             subjects=_subjects(releases),
+            spaces=[space.name for space in instance.workspace.spaces.values() if space.tier is Tier.PRODUCTION],
             editors_since=now - EDITOR_SPAN,
             now=now,
             compared=compared,
@@ -79,8 +79,9 @@ class Reading:
         It is held against its parent and against what was last approved: what a release in between took away, which
         nobody approved, is taken away still.
         """
-        spaces = [space.name for space in self.instance.workspace.spaces.values() if space.tier is Tier.PRODUCTION]
-        approved = approved_before(self.connection, self.manifests.keys(), spaces)
+        approved = {
+            after: read_manifest(body, digest=digest) for after, (digest, body) in self.snapshot.approved.items()
+        }
         pairs: dict[tuple[Digest, Digest], tuple[Manifest, Manifest]] = {}
         for one in self.releases:
             after = self.manifests[one.digest]

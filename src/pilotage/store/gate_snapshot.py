@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection, text
 
 from pilotage.core.digest import Digest
-from pilotage.core.ids import PersonId
+from pilotage.core.ids import PersonId, SpaceName
 from pilotage.evidence.records import Evidence, SubjectKind
 from pilotage.gate.emergency import Emergency
 from pilotage.gate.records import Delegation, RiskAcceptance, Tenure, Vote
@@ -30,6 +30,7 @@ from pilotage.store.gate_people import acceptance_from, delegation_from, editors
 from pilotage.store.gate_votes import Attempt, attempt_from, vote_from
 from pilotage.store.incidents import StoredIncident, incident_from
 from pilotage.store.ledger_said import Said, said_from
+from pilotage.store.lineage import BEFORE
 from pilotage.store.releases import StoredRelease
 from pilotage.store.routes import Ack, Route, ack_from, route_from
 from pilotage.store.standards import change_from, templates_from
@@ -51,7 +52,8 @@ from pilotage.store.together import Rows, StoredRow, Together
 T = TypeVar("T")
 _OVERDUE: Final = timedelta(days=1)
 
-_SNAPSHOT = text("""
+_SNAPSHOT = text(
+    """
 SELECT CAST(json_build_object(
   'authors', (SELECT json_agg(a ORDER BY a.person) FROM authorship a WHERE a.part_digest = ANY(:parts)),
   'evidence', (SELECT json_agg(e ORDER BY e.received_at, e.id) FROM evidence e
@@ -111,9 +113,12 @@ SELECT CAST(json_build_object(
     SELECT corpus, count(*) AS number FROM takedown
     WHERE requested_at < :overdue AND state IN ('hidden', 'erasing', 'purge_failed') GROUP BY corpus) t),
   'parents', (SELECT json_agg(json_build_object('digest', r.digest, 'manifest', encode(r.manifest, 'hex')))
-    FROM release r WHERE r.digest = ANY(:parents))
+    FROM release r WHERE r.digest = ANY(:parents)),
+  'approved', (SELECT json_agg(json_build_object('after', b.after, 'digest', b.digest,
+    'manifest', encode(b.manifest, 'hex'))) FROM (@before@) b)
 ) AS text)
-""")
+""".replace("@before@", BEFORE)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +160,7 @@ class GateSnapshot:
     stated: Mapping[tuple[str, str], datetime]
     overdue: Mapping[str, int]
     parents: Mapping[Digest, bytes]
+    approved: Mapping[Digest, tuple[Digest, bytes]]
 
 
 def read_snapshot(  # noqa: PLR0913 - what is read, about what, and as of when
@@ -163,11 +169,14 @@ def read_snapshot(  # noqa: PLR0913 - what is read, about what, and as of when
     *,
     parts: Collection[Digest],
     subjects: Mapping[SubjectKind, Collection[str]],
+    spaces: Collection[SpaceName],
     editors_since: datetime,
     now: datetime,
     compared: bool = False,
 ) -> GateSnapshot:
     """Return everything stored about the gates of these releases; `parts` are the parts they are made of.
+
+    `approved` is the nearest ancestor of each that came into `spaces` by its gates, else the first of its line.
 
     `compared`: with what the ledger said of the rows, as `said`.
     """
@@ -177,6 +186,7 @@ def read_snapshot(  # noqa: PLR0913 - what is read, about what, and as of when
         "contents": [one.parts_digest for one in releases],
         "workflows": sorted({one.workflow for one in releases}),
         "parents": [one.parent for one in releases if one.parent is not None],
+        "spaces": list(spaces),
         "parts": list(parts),
         "kinds": [kind for kind, _ in pairs],
         "subjects": [name for _, name in pairs],
@@ -210,6 +220,10 @@ def read_snapshot(  # noqa: PLR0913 - what is read, about what, and as of when
         stated={(row["kind"], row["workflow"]): row["at"] for row in read.rows("stated", "at")},
         overdue={row["corpus"]: row["number"] for row in read.rows("overdue")},
         parents={Digest(row["digest"]): bytes.fromhex(row["manifest"]) for row in read.rows("parents")},
+        approved={
+            Digest(row["after"]): (Digest(row["digest"]), bytes.fromhex(row["manifest"]))
+            for row in read.rows("approved")
+        },
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection, text
 
@@ -27,7 +28,7 @@ SELECT digest, manifest, state, note, sealed_by, sealed_at FROM line ORDER BY ba
 """)
 
 
-_BEFORE = text(
+BEFORE: Final = (
     "WITH RECURSIVE line AS ("  # noqa: S608 - constants
     f" SELECT a.digest AS after, one.digest, one.parent, one.manifest, {CAME_BY_ITS_GATES} AS came"
     "  FROM release a JOIN release one ON one.digest = a.parent WHERE a.digest = ANY(:releases)"
@@ -35,6 +36,7 @@ _BEFORE = text(
     "  FROM line JOIN release one ON one.digest = line.parent WHERE NOT line.came)"
     " SELECT after, digest, manifest FROM line WHERE came OR parent IS NULL"
 )
+"""Of each of :releases the nearest ancestor that came into :spaces by its gates, else the first of its line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,5 +77,5 @@ def approved_before(
     values = {"releases": list(releases), "spaces": list(spaces)}
     return {
         Digest(row.after): read_manifest(bytes(row.manifest), digest=Digest(row.digest))
-        for row in connection.execute(_BEFORE, values)
+        for row in connection.execute(text(BEFORE), values)
     }
