@@ -16,7 +16,6 @@ from pilotage.control.send_messages import Notice, send
 from pilotage.core.canonical import Json
 from pilotage.gate.emergency import RATE_LIMIT, RATE_WINDOW, Emergency
 from pilotage.rollout.transitions import Notify
-from pilotage.space.settings import Tier
 from pilotage.store.emergencies import brought_since, emergencies_in
 
 
@@ -81,8 +80,7 @@ def emergency_report(instance: Instance, *, workflow: str | None = None) -> Emer
 
 def emergency_rate(connection: Connection, instance: Instance, now: datetime) -> EmergencyRate:
     """Return the rate over the 90 days before `now`."""
-    production = [space.name for space in instance.workspace.spaces.values() if space.tier is Tier.PRODUCTION]
-    emergencies, changes = brought_since(connection, production, now - RATE_WINDOW)
+    emergencies, changes = brought_since(connection, instance.workspace.production_spaces, now - RATE_WINDOW)
     return EmergencyRate(emergencies=emergencies, changes=changes)
 
 

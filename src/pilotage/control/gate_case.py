@@ -31,7 +31,6 @@ from pilotage.gate.vocabulary import Half
 from pilotage.identity.roles import Role
 from pilotage.release.authorship import persons
 from pilotage.release.manifest import Manifest
-from pilotage.space.settings import Tier
 from pilotage.store.gate_votes import Attempt
 from pilotage.store.releases import StoredRelease
 from pilotage.workspace.workflow import Workflow
@@ -182,7 +181,7 @@ def _chain(reading: Reading, stored: StoredRelease, roster: Roster) -> Chain:
 
 def _release_facts(reading: Reading, stored: StoredRelease, manifest: Manifest) -> ReleaseFacts:
     authors = reading.snapshot.authors
-    production = [space.name for space in reading.instance.workspace.spaces.values() if space.tier is Tier.PRODUCTION]
+    production = reading.instance.workspace.production_spaces
     before = {one.release for space in production for one in reading.snapshot.served.get((space, stored.workflow), ())}
     return ReleaseFacts(
         digest=stored.digest,

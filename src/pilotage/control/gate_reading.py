@@ -22,7 +22,6 @@ from pilotage.core.digest import Digest
 from pilotage.evidence.records import SubjectKind
 from pilotage.release.diff import Flag
 from pilotage.release.manifest import Manifest, read_manifest
-from pilotage.space.settings import Tier
 from pilotage.store.cohorts import History, read_history
 from pilotage.store.gate_snapshot import read_snapshot
 from pilotage.store.gate_traffic import Traffic, read_traffic
@@ -54,7 +53,7 @@ class Reading:
             releases,
             parts={part for manifest in self.manifests.values() for part in manifest.parts.values()},
             subjects=_subjects(releases),
-            spaces=[space.name for space in instance.workspace.spaces.values() if space.tier is Tier.PRODUCTION],
+            spaces=instance.workspace.production_spaces,
             editors_since=now - EDITOR_SPAN,
             now=now,
             compared=compared,

@@ -18,12 +18,10 @@ from sqlalchemy import Connection
 from pilotage.control.instance import Instance
 from pilotage.control.sealed_golden import SealedGolden, sealed_golden
 from pilotage.core.digest import Digest
-from pilotage.core.ids import SpaceName
 from pilotage.evaluation.run import EvaluationRun, RunKind
 from pilotage.evaluation.weakening import Weakening, cases_that_still_count, weakenings
 from pilotage.ledger.entry import EntryKind, decode_entry
 from pilotage.release.manifest import PartKind, read_manifest
-from pilotage.space.settings import Tier
 from pilotage.store.ledger_entries import entries_of
 from pilotage.store.lineage import approved_before
 from pilotage.store.releases import find_release
@@ -39,15 +37,10 @@ def is_kept(case_id: str) -> bool:
     return _MARK in case_id
 
 
-def production_spaces(instance: Instance) -> tuple[SpaceName, ...]:
-    """Return the spaces that an approved release came into."""
-    return tuple(space.name for space in instance.workspace.spaces.values() if space.tier is Tier.PRODUCTION)
-
-
 def approved_golden(connection: Connection, instance: Instance, release: Digest) -> SealedGolden | None:
     """Return the golden set of the last approved release before this one, None before the first."""
-    spaces = production_spaces(instance)
-    before = approved_before(connection, [release], spaces).get(release)
+    spaces = instance.workspace.production_spaces
+    before = approved_before(connection, release, spaces)
     if before is None or not came_by_its_gates(connection, before.digest, spaces):
         return None
     return sealed_golden(connection, before.digest)

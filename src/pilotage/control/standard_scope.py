@@ -17,7 +17,6 @@ from pilotage.gate.eligibility import maker_problem
 from pilotage.gate.standard import Moved, Standing, approval_of, board_gate, scope_problems
 from pilotage.release.diff import Flag
 from pilotage.release.manifest import PartKind, read_manifest
-from pilotage.space.settings import Tier
 from pilotage.store.acl_changes import Span
 from pilotage.store.acl_changes import moved as corpus_moves
 from pilotage.store.releases import find_release, load_release
@@ -62,7 +61,7 @@ def moved_since_parent(chain: Chain) -> Moved:
     parent = None if stored.parent is None else find_release(connection, stored.parent)
     if parent is None:
         return Moved(is_from_production=False, regressions=regressions, leaks=leaks)
-    spaces = [space.name for space in chain.instance.workspace.spaces.values() if space.tier is Tier.PRODUCTION]
+    spaces = chain.instance.workspace.production_spaces
     before = read_manifest(parent.manifest, digest=parent.digest)
     (diff,) = diffs_of(connection, [(before, chain.manifest)])
     changes = diff.corpus.values()

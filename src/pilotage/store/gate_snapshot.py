@@ -6,7 +6,7 @@ the traffic stands in `store/gate_traffic.py`. Fail mode: what cannot be read ra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
@@ -30,7 +30,7 @@ from pilotage.store.gate_people import acceptance_from, delegation_from, editors
 from pilotage.store.gate_votes import Attempt, attempt_from, vote_from
 from pilotage.store.incidents import StoredIncident, incident_from
 from pilotage.store.ledger_said import Said, said_from
-from pilotage.store.lineage import BEFORE
+from pilotage.store.lineage import BEFORE, nearest
 from pilotage.store.releases import StoredRelease
 from pilotage.store.routes import Ack, Route, ack_from, route_from
 from pilotage.store.standards import change_from, templates_from
@@ -114,8 +114,7 @@ SELECT CAST(json_build_object(
     WHERE requested_at < :overdue AND state IN ('hidden', 'erasing', 'purge_failed') GROUP BY corpus) t),
   'parents', (SELECT json_agg(json_build_object('digest', r.digest, 'manifest', encode(r.manifest, 'hex')))
     FROM release r WHERE r.digest = ANY(:parents)),
-  'approved', (SELECT json_agg(json_build_object('after', b.after, 'digest', b.digest,
-    'manifest', encode(b.manifest, 'hex'))) FROM (@before@) b)
+  'approved', (SELECT json_agg(b) FROM (@before@) b)
 ) AS text)
 """.replace("@before@", BEFORE)
 )
@@ -177,20 +176,12 @@ def read_snapshot(  # noqa: PLR0913 - what is read, about what, and as of when
     """Return everything stored about the gates of these releases; `parts` are the parts they are made of.
 
     `approved` is the nearest ancestor of each that came into `spaces` by its gates, else the first of its line.
-
     `compared`: with what the ledger said of the rows, as `said`.
     """
-    pairs = [(kind.value, name) for kind, names in subjects.items() for name in names]
     values = {
-        "releases": [one.digest for one in releases],
-        "contents": [one.parts_digest for one in releases],
-        "workflows": sorted({one.workflow for one in releases}),
-        "parents": [one.parent for one in releases if one.parent is not None],
+        **_about(releases, subjects),
         "spaces": list(spaces),
         "parts": list(parts),
-        "kinds": [kind for kind, _ in pairs],
-        "subjects": [name for _, name in pairs],
-        "unresolved": [state.value for state in UNRESOLVED],
         "overdue": now - _OVERDUE,
         "compared": compared,
     }
@@ -220,11 +211,23 @@ def read_snapshot(  # noqa: PLR0913 - what is read, about what, and as of when
         stated={(row["kind"], row["workflow"]): row["at"] for row in read.rows("stated", "at")},
         overdue={row["corpus"]: row["number"] for row in read.rows("overdue")},
         parents={Digest(row["digest"]): bytes.fromhex(row["manifest"]) for row in read.rows("parents")},
-        approved={
-            Digest(row["after"]): (Digest(row["digest"]), bytes.fromhex(row["manifest"]))
-            for row in read.rows("approved")
-        },
+        approved=nearest(read.rows("approved")),
     )
+
+
+def _about(
+    releases: Collection[StoredRelease], subjects: Mapping[SubjectKind, Collection[str]]
+) -> dict[str, Sequence[str]]:
+    pairs = [(kind.value, name) for kind, names in subjects.items() for name in names]
+    return {
+        "releases": [one.digest for one in releases],
+        "contents": [one.parts_digest for one in releases],
+        "workflows": sorted({one.workflow for one in releases}),
+        "parents": [one.parent for one in releases if one.parent is not None],
+        "kinds": [kind for kind, _ in pairs],
+        "subjects": [name for _, name in pairs],
+        "unresolved": [state.value for state in UNRESOLVED],
+    }
 
 
 def _templates(read: Together) -> dict[str, StandardTemplate]:

@@ -5,10 +5,10 @@ Rule: reads only. Fail mode: a database error; a parent that is not in the store
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
@@ -30,13 +30,16 @@ SELECT digest, manifest, state, note, sealed_by, sealed_at FROM line ORDER BY ba
 
 BEFORE: Final = (
     "WITH RECURSIVE line AS ("  # noqa: S608 - constants
-    f" SELECT a.digest AS after, one.digest, one.parent, one.manifest, {CAME_BY_ITS_GATES} AS came"
-    "  FROM release a JOIN release one ON one.digest = a.parent WHERE a.digest = ANY(:releases)"
-    f" UNION ALL SELECT line.after, one.digest, one.parent, one.manifest, {CAME_BY_ITS_GATES}"
+    " SELECT one.digest, one.parent, true AS is_asked, false AS came FROM release one WHERE one.digest = ANY(:releases)"
+    f" UNION SELECT one.digest, one.parent, false, {CAME_BY_ITS_GATES}"
     "  FROM line JOIN release one ON one.digest = line.parent WHERE NOT line.came)"
-    " SELECT after, digest, manifest FROM line WHERE came OR parent IS NULL"
+    " SELECT line.*, CASE WHEN came OR line.parent IS NULL THEN encode(one.manifest, 'hex') END AS manifest"
+    " FROM line JOIN release one ON one.digest = line.digest"
 )
-"""Of each of :releases the nearest ancestor that came into :spaces by its gates, else the first of its line."""
+"""The lines of :releases, each back to the nearest ancestor that came into :spaces by its gates; every release once.
+
+Of many releases in one line each ancestor is read once: `nearest` finds what belongs to whom.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,15 +70,36 @@ def lineage_of(connection: Connection, digest: Digest, *, most: int = 500) -> tu
     )
 
 
-def approved_before(
-    connection: Connection, releases: Collection[Digest], spaces: Collection[SpaceName]
-) -> Mapping[Digest, Manifest]:
-    """Return of each release the nearest ancestor that came into these spaces by its gates, else the first of its line.
+def approved_before(connection: Connection, release: Digest, spaces: Collection[SpaceName]) -> Manifest | None:
+    """Return the nearest ancestor that came into these spaces by its gates, else the first of the line.
 
-    A release without a parent has none.
+    None for a release without a parent.
     """
-    values = {"releases": list(releases), "spaces": list(spaces)}
-    return {
-        Digest(row.after): read_manifest(bytes(row.manifest), digest=Digest(row.digest))
-        for row in connection.execute(text(BEFORE), values)
-    }
+    rows = connection.execute(text(BEFORE), {"releases": [release], "spaces": list(spaces)}).mappings()
+    found = nearest([dict(row) for row in rows]).get(release)
+    return None if found is None else read_manifest(found[1], digest=found[0])
+
+
+def nearest(rows: Sequence[Mapping[str, Any]]) -> Mapping[Digest, tuple[Digest, bytes]]:
+    """Return digest and manifest of the nearest ancestor that came by its gates, from rows of `BEFORE`.
+
+    Of a line where none did it is the first release; a release without a parent is left out.
+    """
+    line = {row["digest"]: row for row in rows if not row["is_asked"]}
+    ends: dict[str, str] = {}  # of each ancestor: itself where it came or is the first, else what its line ends at
+    found: dict[Digest, tuple[Digest, bytes]] = {}
+    for row in rows:
+        at = row["parent"]
+        if not row["is_asked"] or at is None:
+            continue
+        way = []
+        while at not in ends:
+            way.append(at)
+            if line[at]["came"] or line[at]["parent"] is None:
+                ends[at] = at
+            else:
+                at = line[at]["parent"]
+        end = ends[at]
+        ends.update(dict.fromkeys(way, end))
+        found[Digest(row["digest"])] = (Digest(end), bytes.fromhex(line[end]["manifest"]))
+    return found

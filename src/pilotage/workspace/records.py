@@ -15,7 +15,7 @@ from pilotage.core.errors import Problem
 from pilotage.core.ids import CorpusName, PersonId, SpaceName, WorkflowName
 from pilotage.corpus.settings import CorpusSettings
 from pilotage.identity.roles import Role
-from pilotage.space.settings import Space
+from pilotage.space.settings import Space, Tier
 from pilotage.workspace.gate import Gate
 from pilotage.workspace.gateway import GatewaySettings
 from pilotage.workspace.operations import Operations
@@ -86,3 +86,8 @@ class Workspace:
     denied_licences: frozenset[str] = frozenset()
     warnings: tuple[Problem, ...] = ()
     digest: Digest
+
+    @property
+    def production_spaces(self) -> tuple[SpaceName, ...]:
+        """The spaces that serve users, in promotion order."""
+        return tuple(space.name for space in self.spaces.values() if space.tier is Tier.PRODUCTION)
