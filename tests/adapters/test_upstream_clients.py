@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import ssl
 import weakref
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from aiohappyeyeballs import AddrInfoType
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -217,6 +219,59 @@ async def test_a_connection_that_ends_before_the_question_is_no_provider(
         with pytest.raises(UpstreamError, match="closed the connection"):
             await upstream.post(b"{}", HEADERS, within_s=5.0)
     assert peer.seen == []
+
+
+@contextmanager
+def swallowing() -> Iterator[tuple[str, int]]:
+    """Give an address of this machine that neither takes nor refuses a connection: its queue is full."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        place = listener.getsockname()
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(place)
+        yield place
+
+
+def at(place: tuple[str, int]) -> AddrInfoType:
+    return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", place
+
+
+@OURS
+async def test_an_address_that_swallows_packets_does_not_hide_the_next_of_its_host(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer = Peer(OK)
+    with swallowing() as silent:
+
+        async def places(_host: str, port: int) -> list[AddrInfoType]:
+            return [at(silent), at(("127.0.0.1", port))]
+
+        monkeypatch.setattr(direct, "places_of", places)
+        async with called(connect, peer) as upstream:
+            assert await whole(upstream, within_s=20.0) == b"yes"
+    assert peer.connections == 1
+
+
+@OURS
+async def test_a_host_of_which_no_address_answers_is_no_provider(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with swallowing() as silent, socket.socket() as refusing:
+        refusing.bind(("127.0.0.1", 0))
+        closed = refusing.getsockname()
+
+        async def places(_host: str, _port: int) -> list[AddrInfoType]:
+            return [at(closed), at(silent)]
+
+        monkeypatch.setattr(direct, "places_of", places)
+        upstream = connect("http://127.0.0.1:9/v1", 0.05)
+        with pytest.raises(UpstreamError, match="TimeoutError"):
+            await whole(upstream)
+        await upstream.close()
 
 
 @OURS

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import socket
 import ssl
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from email.message import Message
 from functools import cache
-from typing import IO, TypeVar
+from typing import IO, Final, TypeVar
 
 import aiohttp
+from aiohappyeyeballs import AddrInfoType, start_connection
+
+NEXT_ADDRESS_S: Final = 0.25
+"""An address that has not answered for so long has the next one of its host tried beside it (RFC 8305)."""
 
 Spoken = TypeVar("Spoken", bound=asyncio.Protocol)
 
@@ -54,10 +59,16 @@ def direct_session(connector: aiohttp.BaseConnector, timeout: aiohttp.ClientTime
 
 async def direct_stream(speak: Callable[[], Spoken], host: str, port: int, *, is_tls: bool) -> Spoken:
     """Open a connection at once and return its protocol; with TLS the host proves its name."""
+    reached = await start_connection(await places_of(host, port), happy_eyeballs_delay=NEXT_ADDRESS_S)
     _, spoken = await asyncio.get_running_loop().create_connection(
-        speak, host, port, ssl=verifying() if is_tls else None, server_hostname=host if is_tls else None
+        speak, sock=reached, ssl=verifying() if is_tls else None, server_hostname=host if is_tls else None
     )
     return spoken
+
+
+async def places_of(host: str, port: int) -> Sequence[AddrInfoType]:
+    """Return every address of a host, the preferred one first."""
+    return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
 @cache
