@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from pilotage.core.ids import InteractionId, new_ulid
 from pilotage.evaluation.pair_scorer import SupportScorer
@@ -37,8 +38,8 @@ def _path(names: list[str], *, has_shadow: bool) -> tuple[Path, ShadowArm]:
     if has_shadow:
         path.serving = replace(path.serving, has_shadow=True)
         table = path.routing.current
-        row = {"shadow": release.digest, "shadow_ppm": 1_000_000, "rollout": "rollout-1"}
-        rows = {place: replace(one, **row) for place, one in table.rows.items()}  # type: ignore[arg-type]
+        row = partial(replace, shadow=release.digest, shadow_ppm=1_000_000, rollout="rollout-1")
+        rows = {place: row(one) for place, one in table.rows.items()}
         path.routing.current = replace(table, rows=rows, releases={**table.releases, release.digest: release})
     return path, ShadowArm(path.serving, FakePairStore(), SupportScorer())
 

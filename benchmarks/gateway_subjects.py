@@ -16,11 +16,35 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import uvloop
+
+from pilotage.adapters.clock import SystemClock
+from pilotage.adapters.kept_forms import FormFolder
+from pilotage.adapters.keyring import Keyring
+from pilotage.adapters.models.openai_compatible import OpenAICompatibleModel
+from pilotage.core.ids import PersonId, SpaceName
+from pilotage.gateway.app import Gateway
+from pilotage.gateway.chat import Chat
+from pilotage.gateway.health import Health
+from pilotage.gateway.metrics import GatewayMetrics
+from pilotage.gateway.server import make_server
+from pilotage.guard.first_pass import keep_in
+from pilotage.guard.pii_recognise import recognise
+from pilotage.guard.policy import Action, Check, FailMode, GuardPolicy, Stage, StreamMode
+from pilotage.identity.service_key import KeyKind, ServiceKey, format_key, parse_key, secret_hash
+from pilotage.release.model import ModelSettings, PinKind, Provider
+from pilotage.serving.authenticator import BearerAuthenticator
+from pilotage.serving.guarding import PolicyGuard
+from pilotage.serving.pipeline import Pipeline
+from pilotage.serving.recorder import Recorder
+from pilotage.space.settings import RecordMode
+from pilotage.store.serving_records import RecordWriter
+from pilotage.testing.serving_path import SPACE, Plan, content, make_path, space
 
 MESSAGE = {"role": "assistant", "content": "Errors are resolved within ten business days of notice."}
 USAGE = {"prompt_tokens": 40, "completion_tokens": 12, "total_tokens": 52}
@@ -56,7 +80,7 @@ _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encodin
 _WHOLE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
 
 
-class Provider(asyncio.Protocol):
+class MockProvider(asyncio.Protocol):
     """Answers chat completions. `GET /lost` gives the monotonic moment when a silent answer lost its reader."""
 
     lost_at = 0.0
@@ -73,7 +97,7 @@ class Provider(asyncio.Protocol):
         """Note when."""
         del exc
         if self.is_silent:
-            Provider.lost_at = time.monotonic()
+            MockProvider.lost_at = time.monotonic()
 
     def data_received(self, data: bytes) -> None:
         """Answer once a request is complete."""
@@ -87,7 +111,7 @@ class Provider(asyncio.Protocol):
             return
         self.buffer = rest[size:]
         if head.startswith(b"GET"):
-            now = b"%.6f" % Provider.lost_at
+            now = b"%.6f" % MockProvider.lost_at
             self.transport.write(_WHOLE % (len(now), now))
         elif b'"stream":true' not in rest:
             self.transport.write(_WHOLE % (len(ANSWER), ANSWER))
@@ -109,44 +133,17 @@ class Provider(asyncio.Protocol):
 
 
 async def provide(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(Provider, "127.0.0.1", port)
+    server = await asyncio.get_running_loop().create_server(MockProvider, "127.0.0.1", port)
     await server.serve_forever()
 
 
 def compile_forms(folder: str) -> None:
     """Keep the guard's compiled forms in a folder, as a process does, or find them there."""
-    from pilotage.adapters.kept_forms import FormFolder  # noqa: PLC0415
-    from pilotage.guard.first_pass import keep_in  # noqa: PLC0415
-    from pilotage.guard.pii_recognise import recognise  # noqa: PLC0415
-
     keep_in(FormFolder(folder=Path(folder), key=bytes(32)))
     recognise("0")
 
 
 async def serve(port: int, upstream: int, database: str, mode: str) -> None:
-    # Imported here: the parent process measures how long these imports take.
-    from dataclasses import replace  # noqa: PLC0415
-
-    from pilotage.adapters.clock import SystemClock  # noqa: PLC0415
-    from pilotage.adapters.keyring import Keyring  # noqa: PLC0415
-    from pilotage.adapters.models.openai_compatible import OpenAICompatibleModel  # noqa: PLC0415
-    from pilotage.core.ids import PersonId, SpaceName  # noqa: PLC0415
-    from pilotage.gateway.app import Gateway  # noqa: PLC0415
-    from pilotage.gateway.chat import Chat  # noqa: PLC0415
-    from pilotage.gateway.health import Health  # noqa: PLC0415
-    from pilotage.gateway.metrics import GatewayMetrics  # noqa: PLC0415
-    from pilotage.gateway.server import make_server  # noqa: PLC0415
-    from pilotage.guard.policy import Action, Check, FailMode, GuardPolicy, Stage, StreamMode  # noqa: PLC0415
-    from pilotage.identity.service_key import KeyKind, ServiceKey, parse_key, secret_hash  # noqa: PLC0415
-    from pilotage.release.model import ModelSettings, PinKind, Provider  # noqa: PLC0415
-    from pilotage.serving.authenticator import BearerAuthenticator  # noqa: PLC0415
-    from pilotage.serving.guarding import PolicyGuard  # noqa: PLC0415
-    from pilotage.serving.pipeline import Pipeline  # noqa: PLC0415
-    from pilotage.serving.recorder import Recorder  # noqa: PLC0415
-    from pilotage.space.settings import RecordMode  # noqa: PLC0415
-    from pilotage.store.serving_records import RecordWriter  # noqa: PLC0415
-    from pilotage.testing.serving_path import SPACE, Plan, content, make_path, space  # noqa: PLC0415
-
     def line(name: str, stage: Stage, action: Action, threshold: float | None = None) -> Check:
         return Check(id=name, stage=stage, action=action, fail=FailMode.CLOSED, threshold=threshold)
 
@@ -217,8 +214,6 @@ async def serve(port: int, upstream: int, database: str, mode: str) -> None:
 
 def key_text() -> str:
     """Return the key that the load sends."""
-    from pilotage.identity.service_key import format_key  # noqa: PLC0415
-
     return format_key(KEY_ID, SECRET)
 
 

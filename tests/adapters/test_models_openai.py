@@ -15,12 +15,12 @@ from pilotage.adapters.models.openai_compatible import OpenAICompatibleModel
 from pilotage.adapters.models.openai_wire import encode_request
 from pilotage.adapters.models.resilience import Breaker, BreakerState, RetryBudget
 from pilotage.adapters.models.upstream import Connect
-from pilotage.adapters.models.upstream_aiohttp import AiohttpUpstream
 from pilotage.core.canonical import Json
 from pilotage.core.errors import Unavailable
 from pilotage.release.generation import Delta, Done, Event, FinishReason, GenerationRequest, Message, Usage
 from pilotage.release.model import ModelSettings, PinKind, Provider
 from pilotage.testing.upstream import FakeUpstream, Reply, frame, streamed
+from pilotage.testing.upstream_aiohttp import AiohttpUpstream
 
 pytestmark = pytest.mark.anyio
 QUESTION = GenerationRequest(

@@ -23,7 +23,7 @@ from pilotage.adapters import direct
 from pilotage.adapters.models import http1
 from pilotage.adapters.models.http1 import Http1Upstream, _Connection
 from pilotage.adapters.models.upstream import Connect, Response, Upstream, UpstreamError
-from pilotage.adapters.models.upstream_aiohttp import AiohttpUpstream
+from pilotage.testing.upstream_aiohttp import AiohttpUpstream
 
 pytestmark = pytest.mark.anyio
 CLIENTS = pytest.mark.parametrize("connect", [Http1Upstream, AiohttpUpstream], ids=["http1", "aiohttp"])

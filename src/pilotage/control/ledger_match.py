@@ -8,7 +8,6 @@ of its release until it is as recorded. Fail mode: a field the entry does not na
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 
 from pilotage.control.gate_entries import (
     change_data,
@@ -20,7 +19,6 @@ from pilotage.control.gate_entries import (
 )
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
-from pilotage.core.ids import PersonId
 from pilotage.core.reason import Reason
 from pilotage.evidence.records import Evidence, EvidenceState
 from pilotage.gate.records import RiskAcceptance, Vote
@@ -80,85 +78,54 @@ def _release(stored: StoredRelease, said: _Entries) -> Iterator[Reason]:
 
 
 def _vote(vote: Vote, said: _Entries) -> Iterator[Reason]:
-    entry = _newest(said, vote.id, EntryKind.GATE_SIGNED_OFF)
-    if entry is None:
-        yield _unrecorded("vote", vote.id)
-        return
-    yield from _compared("vote", vote.id, vote_data(vote), entry)
-    yield from _at("vote", vote.id, vote.at, entry)
-    yield from _person("vote", vote.id, vote.person, entry)
+    now = vote_data(vote) | {"time": to_text(vote.at), "person": vote.person}
+    return _compared("vote", vote.id, now, _newest(said, vote.id, EntryKind.GATE_SIGNED_OFF))
 
 
 def _item(item: Evidence, said: _Entries) -> Iterator[Reason]:
     if item.state not in _KEPT:
         return  # what is rejected or withdrawn counts for nothing
-    entry = _newest(said, item.id, EntryKind.EVIDENCE_ATTACHED)
-    if entry is None:
-        yield _unrecorded("evidence", item.id)
-        return
     if _newest(said, item.id, EntryKind.EVIDENCE_WITHDRAWN) is not None:
         yield _differs("evidence", item.id, "state", item.state.value, EvidenceState.WITHDRAWN.value)
-    yield from _compared("evidence", item.id, evidence_data(item), entry)
-    yield from _at("evidence", item.id, item.received_at, entry)
+    now = evidence_data(item) | {"time": to_text(item.received_at)}
+    yield from _compared("evidence", item.id, now, _newest(said, item.id, EntryKind.EVIDENCE_ATTACHED))
 
 
 def _risk(risk: RiskAcceptance, said: _Entries) -> Iterator[Reason]:
-    entry = _newest(said, risk.id, EntryKind.GATE_RISK_ACCEPTED)
-    if entry is None:
-        yield _unrecorded("risk acceptance", risk.id)
-        return
     if risk.withdrawn_at is None and _newest(said, risk.id, EntryKind.GATE_RISK_WITHDRAWN) is not None:
         yield _differs("risk acceptance", risk.id, "withdrawn_at", "never", "withdrawn")
+    entry = _newest(said, risk.id, EntryKind.GATE_RISK_ACCEPTED)
     yield from _compared("risk acceptance", risk.id, risk_data(risk), entry)
 
 
 def _change(one: StandardChange, stored: StoredRelease, said: _Entries) -> Iterator[Reason]:
-    entry = _newest(said, one.id, EntryKind.GATE_STANDARD_DECLARED)
-    if entry is None:
-        yield _unrecorded("standard change", one.id)
-        return
-    yield from _compared("standard change", one.id, change_data(one, stored.workflow), entry)
-    yield from _at("standard change", one.id, one.declared_at, entry)
-    yield from _person("standard change", one.id, one.declared_by, entry)
+    now = change_data(one, stored.workflow) | {"time": to_text(one.declared_at), "person": one.declared_by}
+    return _compared("standard change", one.id, now, _newest(said, one.id, EntryKind.GATE_STANDARD_DECLARED))
 
 
 def _template(one: StandardTemplate, said: _Entries) -> Iterator[Reason]:
     for vote in one.votes:
         yield from _template_vote(one.id, vote, said)
-    entry = _newest(said, one.id, EntryKind.GATE_STANDARD_PROPOSED)
-    if entry is None:
-        yield _unrecorded("template", one.id)
-        return
-    yield from _compared("template", one.id, template_data(one), entry)
-    yield from _at("template", one.id, one.proposed_at, entry)
-    yield from _person("template", one.id, one.proposed_by, entry)
+    now = template_data(one) | {"time": to_text(one.proposed_at), "person": one.proposed_by}
+    yield from _compared("template", one.id, now, _newest(said, one.id, EntryKind.GATE_STANDARD_PROPOSED))
 
 
 def _template_vote(template: str, vote: TemplateVote, said: _Entries) -> Iterator[Reason]:
-    entry = _newest(said, vote.id, EntryKind.GATE_STANDARD_SIGNED)
+    now = template_vote_data(template, vote) | {"time": to_text(vote.at), "person": vote.person}
+    return _compared("vote about a template", vote.id, now, _newest(said, vote.id, EntryKind.GATE_STANDARD_SIGNED))
+
+
+def _compared(what: str, name: str, now: Mapping[str, Json], entry: Said | None) -> Iterator[Reason]:
+    """Yield where a row differs from its entry; `time` and `person` are those of the entry itself."""
     if entry is None:
-        yield _unrecorded("vote about a template", vote.id)
+        yield _unrecorded(what, name)
         return
-    yield from _compared("vote about a template", vote.id, template_vote_data(template, vote), entry)
-    yield from _at("vote about a template", vote.id, vote.at, entry)
-    yield from _person("vote about a template", vote.id, vote.person, entry)
-
-
-def _compared(what: str, name: str, now: Mapping[str, Json], entry: Said) -> Iterator[Reason]:
+    recorded: dict[str, Json] = {**entry.data, "time": to_text(entry.at)}
+    if entry.opened.get("person") is not None:
+        recorded["person"] = entry.opened["person"]
     for field, value in now.items():
-        if field in entry.data and entry.data[field] != value:
-            yield _differs(what, name, field, str(value), str(entry.data[field]))
-
-
-def _at(what: str, name: str, at: datetime, entry: Said) -> Iterator[Reason]:
-    if to_text(at) != to_text(entry.at):
-        yield _differs(what, name, "time", to_text(at), to_text(entry.at))
-
-
-def _person(what: str, name: str, person: PersonId, entry: Said) -> Iterator[Reason]:
-    opened = entry.opened.get("person")
-    if opened is not None and opened != person:
-        yield _differs(what, name, "person", person, opened)
+        if field in recorded and recorded[field] != value:
+            yield _differs(what, name, field, str(value), str(recorded[field]))
 
 
 def _differs(what: str, name: str, field: str, observed: str, limit: str) -> Reason:

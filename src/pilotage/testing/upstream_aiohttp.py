@@ -1,4 +1,7 @@
-"""A provider over aiohttp: `upstream.Upstream` by the library that the other outward calls use."""
+"""A provider over aiohttp: what our own client of the model call is held to. No process calls with it.
+
+The suite of `upstream.Upstream` runs over both, so that it asks for what HTTP clients do and not for what ours does.
+"""
 
 from __future__ import annotations
 
