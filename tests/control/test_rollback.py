@@ -114,11 +114,27 @@ def test_a_process_that_neither_acknowledges_nor_is_silent_keeps_it_from_zero(en
         connection.execute(text("UPDATE route_ack SET at = clock_timestamp()"))
     world.follow(cut_off=frozenset({"gateway-2"}))
     assert world.look(stored.id).state is State.ROLLING_BACK
-    with engine.begin() as connection:  # silent for more than 3 s: it has fenced itself
+    with engine.begin() as connection:  # silent for more than 3 s, but it may have read the old row until the flip
         connection.execute(
             text("UPDATE route_ack SET at = clock_timestamp() - interval '4 s' WHERE process = 'gateway-2'")
         )
+        connection.execute(text("UPDATE routing SET written_at = clock_timestamp() + interval '1 h'"))
+    assert world.look(stored.id).state is State.ROLLING_BACK
+    with engine.begin() as connection:  # more than 3 s after the flip too: it has fenced itself
+        connection.execute(text("UPDATE routing SET written_at = clock_timestamp() - interval '4 s'"))
     assert world.look(stored.id).state is State.VALIDATING
+
+
+def test_a_row_says_on_the_databases_clock_when_it_was_written(engine: Engine) -> None:
+    """Silence after a flip is measured from there, whatever the clock of the one who flipped says."""
+    world, _stored, _old = running(engine)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE routing SET written_at = clock_timestamp() - interval '1 h'"))
+        before = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    back(world)
+    with engine.connect() as connection:
+        written = connection.execute(text("SELECT written_at FROM routing WHERE space = :east"), {"east": EAST})
+        assert before <= written.scalar_one() <= connection.execute(text("SELECT clock_timestamp()")).scalar_one()
 
 
 @pytest.mark.parametrize("who", ["a person", "the machine"])

@@ -128,6 +128,25 @@ async def test_wall_fires(shelf: Shelf, database_url: str, mutated: str) -> None
     assert (incident.data["cause"], incident.data["lost"]) == ("permission_wall", 1)
 
 
+_FIRED = "SELECT * FROM ledger_entry WHERE kind = 'incident.opened' ORDER BY id LIMIT 1"
+_AGAIN = {
+    "interaction": "INSERT INTO interaction SELECT m.* FROM unnest(CAST(:made AS text[])) n (name),"
+    f" interaction i JOIN ({_FIRED}) e ON e.subject = i.id,"
+    " jsonb_populate_record(NULL::interaction, to_jsonb(i) || jsonb_build_object('id', n.name)) m",
+    "ledger_entry": "INSERT INTO ledger_entry (id, kind, subject, bytes) SELECT e.id || n.name, e.kind, n.name, e.bytes"
+    f" FROM unnest(CAST(:made AS text[])) n (name), ({_FIRED}) e",
+}
+
+
+def fired_again(engine: Engine, *, times: int) -> list[str]:
+    """Let the wall fire again as it just did; return the interactions in order."""
+    made = [f"again-{number}" for number in range(times)]
+    with engine.begin() as connection:
+        for table, statement in _AGAIN.items():
+            assert connection.execute(text(statement), {"made": made}).rowcount == times, table
+    return made
+
+
 async def test_what_the_wall_caught_becomes_one_incident_that_people_see(
     shelf: Shelf, database_url: str, engine: Engine
 ) -> None:
@@ -153,14 +172,23 @@ async def test_what_the_wall_caught_becomes_one_incident_that_people_see(
         told = []
         for _ in range(2):
             with engine.begin() as connection:
-                told.append(open_wall_incidents(connection, instance, window))
+                told.append(open_wall_incidents(connection, instance, window, is_wide=True))
         assert told == [2, 0]
+        again = fired_again(engine, times=7)
+        told = []
+        for is_wide in (False, True, True):  # people are at it: the rest is told once a minute, in one line
+            with engine.begin() as connection:
+                told.append(open_wall_incidents(connection, instance, window, is_wide=is_wide))
+        assert told == [0, 7, 0]
     with engine.connect() as connection:
         found = connection.execute(text("SELECT id, cause, severity, space, state FROM incident")).one()
-        lines = connection.execute(text("SELECT text FROM incident_line")).scalars().all()
+        lines = connection.execute(text("SELECT text FROM incident_line ORDER BY number")).scalars().all()
         pages = connection.execute(text("SELECT count(*) FROM outbox WHERE payload->>'kind' = 'page'")).scalar_one()
     assert tuple(found)[1:] == ("permission_wall", "SEV1", "sandbox", "open")
     assert len(lines) == 2
+    assert "2 interactions (" in lines[0]
+    assert "7 interactions (" in lines[1]
+    assert [one for one in again if one in lines[1]] == again[:5]
     assert pages == len([one for one in workspace.channels.values() if MessageKind.PAGE in one.kinds])
 
 

@@ -89,7 +89,7 @@ def detect_in_records(connection: Connection, instance: Instance) -> tuple[Sign,
         *_lost(connection, window.written - SETTLED, now - SETTLED),
         *_stopped(connection),
     ]
-    open_wall_incidents(connection, instance, window)
+    open_wall_incidents(connection, instance, window, is_wide=is_wide)
     # Only a wide look sees that nothing is answered in a wrong place any more.
     standing = (Standing.PLACE, Standing.LEDGER) if is_wide else (Standing.LEDGER,)
     read = _read(connection, instance, found, now, standing=standing)

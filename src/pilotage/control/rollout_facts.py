@@ -36,7 +36,7 @@ from pilotage.store.probes import failed_rounds
 from pilotage.store.rollout_records import answers_since, failures_since
 from pilotage.store.rollout_verdicts import signatures_of
 from pilotage.store.rollouts import StoredRollout, StoredStep, StoredWave, steps_of, waves_of
-from pilotage.store.routes import Ack, acks_of, read_route
+from pilotage.store.routes import Ack, acks_of, not_following, read_route
 
 LOG = logging.getLogger("pilotage.rollout")
 _TRIP_ALPHA = 0.001
@@ -250,13 +250,7 @@ def is_zero(connection: Connection, stored: StoredRollout) -> bool:
     """Tell whether no process can send anybody to the candidate any more: acknowledged, or fenced by itself."""
     if stored.state is not State.ROLLING_BACK:
         return False
-    return all(_left(connection, stored, space) for space in stored.flipped)
-
-
-def _left(connection: Connection, stored: StoredRollout, space: SpaceName) -> bool:
-    route = read_route(connection, space, stored.workflow)
-    acks = acks_of(connection, space, stored.workflow)
-    return all(ack.generation >= route.generation or ack.is_self_fenced for ack in acks)
+    return not any(not_following(connection, space, stored.workflow) for space in stored.flipped)
 
 
 def _unverified(

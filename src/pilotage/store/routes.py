@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pilotage.core.digest import Digest
@@ -82,11 +82,6 @@ class Ack:
         """Whether it confirmed within 30 s."""
         return self.age_s <= DEAD.total_seconds()
 
-    @property
-    def is_self_fenced(self) -> bool:
-        """Whether it has sent nobody to a candidate for lack of confirmation."""
-        return self.age_s > SELF_FENCED.total_seconds()
-
 
 def read_route(connection: Connection, space: str, workflow: str, *, lock: bool = False) -> Route:
     """Return the row, locked until the caller's transaction ends when asked; generation 0 where there is none."""
@@ -106,7 +101,7 @@ def write_route(connection: Connection, seen: Route, wanted: Route, *, fence: in
     """Write `wanted` over `seen` as a new generation; None when the row moved or a newer writer holds it."""
     new = replace(wanted, generation=seen.generation + 1, fence=max(fence, seen.fence))
     values = {name: getattr(new, name) for name in Route.__dataclass_fields__ if name not in _KEY}
-    values["changed_at"] = at
+    values |= {"changed_at": at, "written_at": func.clock_timestamp()}
     if seen.generation == 0:
         row = insert(routing).values(space=seen.space, workflow=seen.workflow, **values).on_conflict_do_nothing()
         written = len(connection.execute(row.returning(routing.c.space)).all())
@@ -136,6 +131,23 @@ def acks_of(connection: Connection, space: str, workflow: str) -> tuple[Ack, ...
     """Return what every serving process said last about a row."""
     rows = connection.execute(_ACKS, {"space": space, "workflow": workflow}).mappings()
     return tuple(ack_from(row) for row in rows)
+
+
+_BEHIND = text(
+    "SELECT a.process FROM route_ack a JOIN routing r USING (space, workflow)"
+    " WHERE a.space = :space AND a.workflow = :workflow AND a.generation < r.generation"
+    " AND greatest(a.at, r.written_at) >= clock_timestamp() - CAST(:fenced AS interval) ORDER BY a.process"
+)
+
+
+def not_following(connection: Connection, space: str, workflow: str) -> tuple[str, ...]:
+    """Return the processes that may still route by an earlier row: neither acknowledged nor fenced by themselves.
+
+    A process whose acknowledgements fail may have read the earlier row until the newer one was written: its silence is
+    counted from there, on the database's clock, however long it has said nothing.
+    """
+    values = {"space": space, "workflow": workflow, "fenced": SELF_FENCED}
+    return tuple(connection.execute(_BEHIND, values).scalars())
 
 
 def ack_from(row: StoredRow) -> Ack:

@@ -244,6 +244,13 @@ incident_line = Table(
     Column("text", Text, nullable=False),
 )
 
+wall_firing = Table(
+    "wall_firing",
+    metadata,
+    Column("interaction", Text, primary_key=True),
+    Column("incident", Text, ForeignKey("incident.id"), nullable=False),
+)
+
 drill = Table(
     "drill",
     metadata,

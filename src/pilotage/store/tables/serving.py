@@ -47,6 +47,7 @@ routing = Table(
     Column("drill", JSONB(none_as_null=True)),
     Column("down", Boolean, nullable=False, server_default=text("false")),
     Column("failover", Text),
+    Column("written_at", TIMESTAMP(timezone=True), nullable=False, server_default=text("clock_timestamp()")),
     CheckConstraint("closed IN ('not_released', 'maintenance')"),
     CheckConstraint("failover IS NULL OR down", name="routing_failover_is_down"),
 )
