@@ -128,7 +128,10 @@ async def test_wall_fires(shelf: Shelf, database_url: str, mutated: str) -> None
     assert (incident.data["cause"], incident.data["lost"]) == ("permission_wall", 1)
 
 
-_FIRED = "SELECT * FROM ledger_entry WHERE kind = 'incident.opened' ORDER BY id LIMIT 1"
+_FIRED = (  # by a request: an incident that was opened has an entry of the same kind
+    "SELECT l.* FROM ledger_entry l JOIN interaction a ON a.id = l.subject WHERE l.kind = 'incident.opened'"
+    " ORDER BY l.id LIMIT 1"
+)
 _AGAIN = {
     "interaction": "INSERT INTO interaction SELECT m.* FROM unnest(CAST(:made AS text[])) n (name),"
     f" interaction i JOIN ({_FIRED}) e ON e.subject = i.id,"
