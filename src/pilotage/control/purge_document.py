@@ -7,7 +7,7 @@ Text that is still found is `purge_failed`, with the files named, and an inciden
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -21,22 +21,16 @@ from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.core.errors import NotFound
 from pilotage.core.ids import CorpusName, new_ulid
-from pilotage.corpus.takedown import ENDED, TakedownState, choose_shingles, final_state
+from pilotage.corpus.takedown import ENDED, MOST_SHINGLES, TakedownState, final_state, sample_shingles, standing_in
+from pilotage.corpus.takedown_quotes import quotable
 from pilotage.incident.records import Severity
 from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.store.embedded_backup import forget_backups
 from pilotage.store.index_build import IndexFolder, open_index
 from pilotage.store.ledger_entries import append
 from pilotage.store.purge import Scan, rewrite_tables, scan_folder
-from pilotage.store.takedowns import (
-    StoredTakedown,
-    erase,
-    find_takedown,
-    mark,
-    own_texts,
-    requested_with,
-    stands_elsewhere,
-)
+from pilotage.store.takedown_quotes import quoting_interactions, staying_texts
+from pilotage.store.takedowns import StoredTakedown, all_texts, erase, find_takedown, mark, requested_with
 
 PURGE_FAILED: Final = "purge_failed"
 """The cause of the incident when a scan still finds text of an erased document."""
@@ -101,18 +95,29 @@ def _erase(instance: Instance, group: Sequence[StoredTakedown]) -> dict[str, _Er
     """Keep the pieces to search for, then delete the rows of the whole group in one transaction."""
     with instance.engine.begin() as connection:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
-        shingles = {
-            one.id: choose_shingles(
-                own_texts(connection, one.corpus, one.document),
-                stands_elsewhere=lambda piece: stands_elsewhere(connection, piece),
-            )
-            for one in group
-        }
-        pieces = [piece.decode() for found in shingles.values() for piece in found]
-        erased = {one.id: _Erased(shingles=shingles[one.id], rows=erase(connection, one, pieces)) for one in group}
+        texts = {one.id: all_texts(connection, one.corpus, one.document) for one in group}
+        shingles = _shingles(connection, texts)
+        found = quotable(
+            (said for own in texts.values() for said in own), staying=staying_texts(connection, erased=texts)
+        )
+        quoting = quoting_interactions(connection, found)
+        erased: dict[str, _Erased] = {}
         for one in group:
+            rows = erase(connection, one, found, quoting=() if erased else quoting)  # once is enough
+            erased[one.id] = _Erased(shingles=shingles[one.id], rows=rows)
             mark(connection, one, step="erased")
     return erased
+
+
+def _shingles(connection: Connection, texts: Mapping[str, Iterable[str]]) -> dict[str, tuple[bytes, ...]]:
+    """Return the pieces to search for, by takedown: up to 32 that occur in no text that stays."""
+    candidates = {name: sample_shingles(own) for name, own in texts.items()}
+    pieces = {piece.decode() for sampled in candidates.values() for piece in sampled}
+    elsewhere = {piece.encode() for piece in standing_in(pieces, staying_texts(connection, erased=texts))}
+    return {
+        name: tuple(piece for piece in sampled if piece not in elsewhere)[:MOST_SHINGLES]
+        for name, sampled in candidates.items()
+    }
 
 
 def _rewrite_index(instance: Instance, corpus: CorpusName) -> None:

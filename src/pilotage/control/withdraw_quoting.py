@@ -16,12 +16,13 @@ from pilotage.control.instance import Instance
 from pilotage.control.rollout_moves import person_deed
 from pilotage.control.withdraw_release import Withdrawing, withdraw_release
 from pilotage.core.digest import Digest
-from pilotage.corpus.takedown import quoted_pieces
+from pilotage.corpus.takedown import quoted_pieces, standing_in
 from pilotage.identity.principal import Principal
 from pilotage.release.seal import ReleaseState
 from pilotage.rollout.transitions import Actor
 from pilotage.store.releases import prompt_parts, sealed_with_prompt
-from pilotage.store.takedowns import all_texts, find_takedown, stands_elsewhere
+from pilotage.store.takedown_quotes import staying_texts
+from pilotage.store.takedowns import all_texts, find_takedown
 
 
 def withdraw_quoting(
@@ -50,4 +51,5 @@ def withdraw_quoting(
 
 
 def _quotes(connection: Connection, prompt: str, texts: Iterable[str]) -> bool:
-    return any(not stands_elsewhere(connection, piece.encode()) for piece in quoted_pieces(prompt, texts))
+    pieces = quoted_pieces(prompt, texts)
+    return not standing_in(pieces, staying_texts(connection)).issuperset(pieces)

@@ -6,7 +6,7 @@ shingle of its own nothing can be proven, and the state says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import StrEnum
 
 MOST_SHINGLES = 32
@@ -49,17 +49,22 @@ def candidate_shingles(texts: Iterable[str]) -> Iterator[bytes]:
                 yield piece.encode()
 
 
-def choose_shingles(texts: Iterable[str], *, stands_elsewhere: Callable[[bytes], bool]) -> tuple[bytes, ...]:
-    """Return up to 32 pieces that occur in no other live text, evenly spread over the candidates."""
+def sample_shingles(texts: Iterable[str]) -> tuple[bytes, ...]:
+    """Return candidates spread evenly over the texts: at least twice as many as are searched for, where there are."""
     candidates = list(dict.fromkeys(candidate_shingles(texts)))
     step = max(1, len(candidates) // (2 * MOST_SHINGLES))
-    chosen: list[bytes] = []
-    for piece in candidates[::step]:
-        if len(chosen) == MOST_SHINGLES:
-            break
-        if not stands_elsewhere(piece):
-            chosen.append(piece)
-    return tuple(chosen)
+    return tuple(candidates[::step])
+
+
+def standing_in(pieces: Collection[str], texts: Iterable[str]) -> frozenset[str]:
+    """Return those among the pieces that occur in a text, all looked for in one pass over the texts."""
+    found: set[str] = set()
+    left = set(pieces)
+    for said in texts if left else ():
+        here = {piece for piece in left if piece in said}
+        found |= here
+        left -= here
+    return frozenset(found)
 
 
 def quoted_pieces(text: str, documents: Iterable[str]) -> tuple[str, ...]:
@@ -69,15 +74,14 @@ def quoted_pieces(text: str, documents: Iterable[str]) -> tuple[str, ...]:
     """
     known: dict[str, str] = {}
     for document in documents:
-        for piece in _runs(document):
+        for piece in word_runs(document.split()):
             known.setdefault(piece.casefold(), piece)
-    found = (known.get(piece.casefold()) for piece in _runs(text))
+    found = (known.get(piece.casefold()) for piece in word_runs(text.split()))
     return tuple(dict.fromkeys(piece for piece in found if piece is not None))
 
 
-def _runs(text: str) -> Iterator[str]:
+def word_runs(words: Sequence[str]) -> Iterator[str]:
     """Yield from every word on the shortest run of words that is long enough."""
-    words = text.split()
     end, length = 0, -1
     for start, word in enumerate(words):
         while length < QUOTED and end < len(words):

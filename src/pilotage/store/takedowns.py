@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -14,8 +14,9 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from pilotage.core.canonical import Json
 from pilotage.core.ids import CorpusName
 from pilotage.corpus.takedown import TakedownState
-from pilotage.evaluation.candidate import TAKEN_DOWN
+from pilotage.corpus.takedown_quotes import Quotable
 from pilotage.store.tables.corpora import block_list, corpus_version, document, takedown
+from pilotage.store.takedown_quotes import erase_candidates
 
 REMOVED: Final = "[removed: takedown {}]"
 _HASHES: Final = text(
@@ -27,30 +28,11 @@ _SAME: Final = text(
     " WHERE r.corpus = :corpus AND r.document <> :document AND r.hash = ANY(:hashes) AND d.tombstone IS NULL"
     " ORDER BY r.document"
 )
-_OWN_TEXTS: Final = text(
-    "SELECT t.heading, t.body FROM chunk_text t WHERE t.corpus = :corpus AND t.content_hash IN"
-    " (SELECT c.content_hash FROM chunk c JOIN revision r USING (corpus, rev)"
-    "   WHERE c.corpus = :corpus AND r.document = :document)"
-    " AND NOT EXISTS (SELECT 1 FROM chunk o JOIN revision p USING (corpus, rev)"
-    "   WHERE o.corpus = t.corpus AND o.content_hash = t.content_hash AND p.document <> :document)"
-)
 _ALL_TEXTS: Final = text(
     "SELECT DISTINCT t.content_hash, t.heading, t.body FROM chunk_text t JOIN chunk c USING (corpus, content_hash)"
     " JOIN revision r USING (corpus, rev) WHERE t.corpus = :corpus AND r.document = :document ORDER BY t.content_hash"
 )
-_ELSEWHERE: Final = text(
-    "SELECT EXISTS (SELECT 1 FROM chunk_text t"
-    " JOIN chunk c USING (corpus, content_hash) JOIN revision r USING (corpus, rev)"
-    " JOIN document d ON d.corpus = r.corpus AND d.id = r.document WHERE d.tombstone IS NULL"
-    " AND (position(:piece IN t.body) > 0 OR position(:piece IN t.heading) > 0))"
-)
-_QUOTES: Final = "EXISTS (SELECT FROM unnest(CAST(:pieces AS text[])) AS p (piece) WHERE position(p.piece IN {}) > 0)"
-_CITED: Final = "SELECT interaction FROM interaction_citation WHERE corpus = :corpus AND document = :document"
-_CONCERNED: Final = text(
-    # Who quotes the document without citing it holds its text too: in a question, an answer, a correction.
-    f"{_CITED} UNION SELECT id FROM interaction_text WHERE {_QUOTES.format('question')} OR {_QUOTES.format('answer')}"  # noqa: S608 - constants
-    f" UNION SELECT interaction FROM feedback WHERE {_QUOTES.format('comment')} OR {_QUOTES.format('correction')}"
-)
+_CITED: Final = text("SELECT interaction FROM interaction_citation WHERE corpus = :corpus AND document = :document")
 _ERASE: Final = (
     # Order matters: texts go while the chunks still say whose they were.
     "UPDATE interaction_text SET question = :removed, answer = :removed, salt = '\\x' WHERE id = ANY(:interactions)",
@@ -60,22 +42,15 @@ _ERASE: Final = (
         " ON f.id = e.subject AND e.kind = 'feedback.recorded' WHERE f.interaction = ANY(:interactions))"
     ),
     "UPDATE feedback SET comment = NULL, correction = NULL WHERE interaction = ANY(:interactions)",
-    # A candidate's words are those of its first source. One that waits can only be rejected now.
-    (
-        "UPDATE golden_candidate SET row = row || jsonb_build_object('question', CAST(:removed AS text),"
-        " 'expect', jsonb_build_object()),"
-        " state = CASE WHEN state = 'open' THEN 'blocked' ELSE state END,"
-        " blocked_by = CASE WHEN state IN ('open', 'blocked') THEN :taken_down ELSE blocked_by END"
-        " WHERE sources[1] = ANY(:interactions) OR EXISTS"
-        " (SELECT FROM jsonb_path_query(row, '$.** ? (@.type() == \"string\")') AS s (said),"
-        " unnest(CAST(:pieces AS text[])) AS p (piece) WHERE position(p.piece IN s.said #>> '{}') > 0)"
-    ),
     # Caches and assessments go with it; a run that still needs the answer asks again, without the document.
     (
         "DELETE FROM evaluation_generation"
         " WHERE documents @> ARRAY[CAST(:corpus AS text) || '/' || CAST(:document AS text)]"
     ),
-    "DELETE FROM rollout_pair_text WHERE documents @> ARRAY[CAST(:corpus AS text) || '/' || CAST(:document AS text)]",
+    (
+        "DELETE FROM rollout_pair_text WHERE interaction = ANY(:interactions)"
+        " OR documents @> ARRAY[CAST(:corpus AS text) || '/' || CAST(:document AS text)]"
+    ),
     (
         "DELETE FROM embedding e WHERE e.corpus = :corpus AND e.content_hash IN (SELECT content_hash FROM chunk c"
         " JOIN revision r USING (corpus, rev) WHERE c.corpus = :corpus AND r.document = :document)"
@@ -191,33 +166,22 @@ def affected_versions(connection: Connection, corpus: CorpusName, identifier: st
     return tuple(row.number for row in rows if BitMap.deserialize(row.bitmap).intersect(revs))
 
 
-def own_texts(connection: Connection, corpus: CorpusName, identifier: str) -> list[str]:
-    """Return the texts that stand in no other document: headings and bodies."""
-    rows = connection.execute(_OWN_TEXTS, {"corpus": corpus, "document": identifier})
-    return [piece for row in rows for piece in (row.body, row.heading) if piece]
-
-
 def all_texts(connection: Connection, corpus: CorpusName, identifier: str) -> list[str]:
     """Return every text of a document in any version: headings and bodies."""
     rows = connection.execute(_ALL_TEXTS, {"corpus": corpus, "document": identifier})
     return [piece for row in rows for piece in (row.body, row.heading) if piece]
 
 
-def stands_elsewhere(connection: Connection, piece: bytes) -> bool:
-    """Tell whether a piece of text occurs in any live document of any corpus."""
-    found: bool = connection.execute(_ELSEWHERE, {"piece": piece.decode()}).scalar_one()
-    return found
-
-
-def erase(connection: Connection, stored: StoredTakedown, pieces: Sequence[str]) -> int:
+def erase(connection: Connection, stored: StoredTakedown, quotable: Quotable, *, quoting: Collection[str]) -> int:
     """Delete every row that holds the document's text or could be tested against it; return how many rows moved.
 
-    `pieces` are runs of the document's words that stand nowhere else: who quotes one holds its text without a citation.
+    `quoting` are interactions whose words hold it without a citation.
     """
-    values = {"corpus": stored.corpus, "document": stored.document, "pieces": list(pieces)}
-    interactions = list(connection.execute(_CONCERNED, values).scalars())
-    values |= {"interactions": interactions, "removed": REMOVED.format(stored.id), "taken_down": TAKEN_DOWN}
-    rows = 0
+    values: dict[str, object] = {"corpus": stored.corpus, "document": stored.document}
+    interactions = sorted({*connection.execute(_CITED, values).scalars(), *quoting})
+    removed = REMOVED.format(stored.id)
+    values |= {"interactions": interactions, "removed": removed}
+    rows = erase_candidates(connection, quotable, interactions=interactions, removed=removed)
     for statement in _ERASE:
         given = {name: value for name, value in values.items() if f":{name}" in statement}
         rows += connection.execute(text(statement), given).rowcount
