@@ -125,16 +125,20 @@ def test_a_process_that_neither_acknowledges_nor_is_silent_keeps_it_from_zero(en
     assert world.look(stored.id).state is State.VALIDATING
 
 
-def test_a_row_says_on_the_databases_clock_when_it_was_written(engine: Engine) -> None:
-    """Silence after a flip is measured from there, whatever the clock of the one who flipped says."""
+def test_a_row_says_on_the_databases_clock_when_its_flip_ended(engine: Engine) -> None:
+    """Nobody reads it before: silence is measured from there, whatever the clock of the one who flipped says."""
     world, _stored, _old = running(engine)
+    now, dated = text("SELECT clock_timestamp()"), text("SELECT written_at FROM routing WHERE space = :east")
     with engine.begin() as connection:
         connection.execute(text("UPDATE routing SET written_at = clock_timestamp() - interval '1 h'"))
-        before = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
-    back(world)
+    with engine.begin() as connection:
+        seen = read_route(connection, EAST, WORKFLOW, lock=True)
+        wanted = seen.without_candidate(stable=seen.stable, closed=None)
+        assert write_route(connection, seen, wanted, fence=seen.fence, at=world.clock.now()) is not None
+        before_the_end = connection.execute(now).scalar_one()
     with engine.connect() as connection:
-        written = connection.execute(text("SELECT written_at FROM routing WHERE space = :east"), {"east": EAST})
-        assert before <= written.scalar_one() <= connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+        written = connection.execute(dated, {"east": EAST}).scalar_one()
+        assert before_the_end <= written <= connection.execute(now).scalar_one()
 
 
 @pytest.mark.parametrize("who", ["a person", "the machine"])

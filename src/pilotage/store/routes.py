@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy import Connection, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pilotage.core.digest import Digest
@@ -101,7 +101,7 @@ def write_route(connection: Connection, seen: Route, wanted: Route, *, fence: in
     """Write `wanted` over `seen` as a new generation; None when the row moved or a newer writer holds it."""
     new = replace(wanted, generation=seen.generation + 1, fence=max(fence, seen.fence))
     values = {name: getattr(new, name) for name in Route.__dataclass_fields__ if name not in _KEY}
-    values |= {"changed_at": at, "written_at": func.clock_timestamp()}
+    values["changed_at"] = at
     if seen.generation == 0:
         row = insert(routing).values(space=seen.space, workflow=seen.workflow, **values).on_conflict_do_nothing()
         written = len(connection.execute(row.returning(routing.c.space)).all())
@@ -143,8 +143,8 @@ _BEHIND = text(
 def not_following(connection: Connection, space: str, workflow: str) -> tuple[str, ...]:
     """Return the processes that may still route by an earlier row: neither acknowledged nor fenced by themselves.
 
-    A process whose acknowledgements fail may have read the earlier row until the newer one was written: its silence is
-    counted from there, on the database's clock, however long it has said nothing.
+    A process whose acknowledgements fail may have read the earlier row until the newer one was committed: its silence
+    is counted from there, on the database's clock, however long it has said nothing. The database dates the row.
     """
     values = {"space": space, "workflow": workflow, "fenced": SELF_FENCED}
     return tuple(connection.execute(_BEHIND, values).scalars())

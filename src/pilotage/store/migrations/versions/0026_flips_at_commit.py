@@ -1,0 +1,20 @@
+"""A routing row is dated when its transaction ends."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from alembic import op
+
+from pilotage.store.script import run_script
+
+revision = "0026"
+down_revision = "0025"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the schema's SQL as written."""
+    sql = resources.files("pilotage.store.migrations") / "sql" / "0026_flips_at_commit.sql"
+    run_script(op.get_bind(), sql.read_text(encoding="utf-8"))
