@@ -11,6 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import Engine, text
+from tests.browser.board_steps import DISSENT, accept_the_risk, vote
 from tests.browser.served import Served, chromium, sign_in
 from tests.console.room import CHAIR, LEADER, SPONSOR, Room, make_room
 from tests.control.gate_world import RISK_OFFICER, SEAT_ROLES, SEATS, junit
@@ -22,20 +23,6 @@ from pilotage.gate.session import Session
 from pilotage.gate.vocabulary import GateStatus
 
 pytestmark = [pytest.mark.store, pytest.mark.timeout(600)]
-DISSENT = "Branches have not rehearsed <b>the first week</b>."
-RISK = """risk: branches-not-rehearsed
-severity: medium
-seats: [business-leadership]
-rationale: >-
-  Branch staff have had the training material for two weeks and the old paper policies stay in every branch,
-  so a slow start costs time and no customer.
-compensating_controls: [Floor walkers in the twelve largest branches during the first week]
-residual: {likelihood: 2, impact: 2}
-owner: nadia.brooks
-requester: zoe.papadakis
-spaces: [production-us-east-space, production-us-west-space, production-eu-space]
-expires: 2026-04-30
-"""
 
 
 @pytest.fixture
@@ -63,14 +50,6 @@ def called(room: Room) -> str:
     return f"/cab/{done.id}"
 
 
-def vote(page: Page, room: Room, decision: str, comment: str = "Read it all.") -> None:
-    """Fill the form in and send it."""
-    page.check(f"input[name=decision][value={decision}]")
-    page.fill("#comment", comment)
-    page.fill("#confirmed", room.short[:8])
-    page.click("#decide button.main")
-
-
 def votes(room: Room) -> int:
     return room.world.rows()["gate_vote"]
 
@@ -90,26 +69,22 @@ def test_a_board_meets_dissents_accepts_the_risk_and_leaves_minutes(
     where = chair.url
     leader = come(LEADER)
     leader.goto(where)
-    vote(leader, room, "reject", DISSENT)
+    vote(leader, room.short, "reject", DISSENT)
     expect(leader.locator("#dissent")).to_contain_text("Not covered")
     for name, role in zip(SEATS, SEAT_ROLES, strict=True):
         if name not in {LEADER, CHAIR}:
             assert isinstance(room.world.sign(name, "cab", role), Signed)
     chair.goto(where)
-    vote(chair, room, "approve")
+    vote(chair, room.short, "approve")
     expect(chair.locator("#votes")).to_contain_text("approved")
     officer = come(RISK_OFFICER)
     officer.goto(where)
-    officer.click("summary:has-text('Accept a risk')")
-    officer.fill("#risk", RISK)
-    officer.fill("#confirmed-risk", room.short[:8])
-    officer.click("button.danger:has-text('Accept this risk')")
-    expect(officer.locator("#risks")).to_contain_text("branches-not-rehearsed")
+    accept_the_risk(officer, room.short, "production-us-east-space", "production-us-west-space", "production-eu-space")
     room.world.inner.clock.advance(timedelta(minutes=1))
     sponsor = come(SPONSOR)
     sponsor.goto(where)
     expect(sponsor.locator("#dissent")).to_contain_text(DISSENT)
-    vote(sponsor, room, "approve", "I read the dissent.")
+    vote(sponsor, room.short, "approve", "I read the dissent.")
     expect(sponsor.locator("nav[aria-label=Agenda]")).to_contain_text("approved with risk acceptance")
     assert room.world.status("cab").status is GateStatus.APPROVED_WITH_RISK_ACCEPTANCE
     chair.goto(where)
@@ -148,7 +123,7 @@ def test_evidence_that_came_meanwhile_refuses_the_vote_and_says_what_moved(
     chair.goto(where)
     room.world.inner.clock.advance(timedelta(minutes=1))
     room.world.attach(("tests.regression", junit(passed=4)))
-    vote(chair, room, "approve")
+    vote(chair, room.short, "approve")
     expect(chair.locator("#problems")).to_contain_text("evidence_set")
     expect(chair.locator("#comment")).to_have_value("Read it all.")
     assert votes(room) == 0

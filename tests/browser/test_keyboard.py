@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import Engine
 from tests.browser.keyboard import act, same_as_golden
 from tests.browser.served import Served, chromium, sign_in
@@ -15,6 +16,8 @@ from tests.console.conftest import Bank, bank
 from tests.console.room import make_room
 from tests.control.gate_world import FELIX
 
+from pilotage.console.app import Console
+from pilotage.control.create_key import IssuedKey
 from pilotage.gate.vocabulary import VoteDecision
 from pilotage.rollout.states import State
 from pilotage.store.rollouts import find_rollout
@@ -35,6 +38,15 @@ def browser() -> Iterator[Browser]:
         yield found
 
 
+@contextmanager
+def opened(browser: Browser, console: Console, key: IssuedKey, path: str) -> Iterator[Page]:
+    """Serve the console and sign a person in, whose browser then shows this page."""
+    with Served(console) as served:
+        page = sign_in(browser, served.address, key.text)
+        page.goto(path)
+        yield page
+
+
 @pytest.fixture(scope="module")
 def rollout(bank: Bank) -> str:
     return bank.roll_out()
@@ -42,9 +54,7 @@ def rollout(bank: Bank) -> str:
 
 def test_a_gate_is_voted_on_by_keyboard(own_engine: Engine, tmp_path: Path, browser: Browser) -> None:
     room = make_room(own_engine, tmp_path)
-    with Served(room.site.console) as served:
-        page = sign_in(browser, served.address, room.site.key(FELIX).text)
-        page.goto(f"/releases/{room.short}/gates/code-review")
+    with opened(browser, room.site.console, room.site.key(FELIX), f"/releases/{room.short}/gates/code-review") as page:
         keys = {
             "checkbox read the diff": ("Space",),
             "radio approve": ("Space",),
@@ -59,9 +69,7 @@ def test_a_gate_is_voted_on_by_keyboard(own_engine: Engine, tmp_path: Path, brow
 
 
 def test_a_rollout_is_aborted_by_keyboard(bank: Bank, rollout: str, browser: Browser) -> None:
-    with Served(bank.console) as served:
-        page = sign_in(browser, served.address, bank.key("luis.ortega").text)
-        page.goto(f"/rollouts/{rollout}")
+    with opened(browser, bank.console, bank.key("luis.ortega"), f"/rollouts/{rollout}") as page:
         keys = {"textarea Why may follow later": ("The rates are wrong.",)}
         way = act(page, keys, last="button Abort and roll back", hide=VARYING)
         expect(page.get_by_role("alert")).to_contain_text("Aborted")
@@ -73,9 +81,7 @@ def test_a_rollout_is_aborted_by_keyboard(bank: Bank, rollout: str, browser: Bro
 
 
 def test_a_question_is_asked_by_keyboard(bank: Bank, browser: Browser) -> None:
-    with Served(bank.console) as served:
-        page = sign_in(browser, served.address, bank.key("omar.haddad").text)
-        page.goto("/ask/policy-assistant")
+    with opened(browser, bank.console, bank.key("omar.haddad"), "/ask/policy-assistant") as page:
         way = act(page, {"textarea Your question": ("What is the wire limit?",)}, last="button Ask", hide=VARYING)
         expect(page.locator(".told .text").last).not_to_be_empty()
     same_as_golden("assistant", way)
@@ -84,9 +90,7 @@ def test_a_question_is_asked_by_keyboard(bank: Bank, browser: Browser) -> None:
 
 def test_feedback_is_given_by_keyboard(bank: Bank, browser: Browser) -> None:
     interaction = bank.answered("omar.haddad", "What is the wire limit?", "It is $50,000. [1]")
-    with Served(bank.console) as served:
-        page = sign_in(browser, served.address, bank.key("omar.haddad").text)
-        page.goto(f"/interactions/{interaction}")
+    with opened(browser, bank.console, bank.key("omar.haddad"), f"/interactions/{interaction}") as page:
         keys = {"radio helpful": ("Space", "ArrowDown"), "textarea Why? optional": ("Too short.",)}
         way = act(page, keys, last="button Record feedback", hide=VARYING)
         expect(page.locator("#feedback [role=status]")).to_contain_text("recorded")
@@ -98,9 +102,7 @@ def test_a_version_of_a_corpus_is_accepted_by_keyboard(bank: Bank, browser: Brow
     changed = bank.instance.root / "corpora" / "policies" / "documents" / "cards" / "card-limits.md"
     changed.write_text(f"{changed.read_text()}\n\nCards of closed accounts are destroyed within two days.\n")
     number = bank.refresh("policies").version
-    with Served(bank.console) as served:
-        page = sign_in(browser, served.address, bank.key("grace.okafor").text)
-        page.goto(f"/corpora/policies/versions/{number}")
+    with opened(browser, bank.console, bank.key("grace.okafor"), f"/corpora/policies/versions/{number}") as page:
         keys = {"textarea Note a rejection needs one": ("Read the change.",)}
         way = act(page, keys, last="button Accept", hide=VARYING)
         expect(page.locator(".says")).to_contain_text("Accepted")

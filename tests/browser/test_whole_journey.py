@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import Engine
 from tests.browser.bank_on_its_way import SEATED, BankOnItsWay, bank_on_its_way
+from tests.browser.board_steps import DISSENT, accept_the_risk, vote
 from tests.browser.served import Served, chromium
 from tests.control.gate_world import FELIX, KEIKO, RISK_OFFICER, SEATS, SPONSOR, junit
 from tests.control.rollout_world import STARTER
@@ -28,20 +28,6 @@ pytestmark = [pytest.mark.store, pytest.mark.timeout(600)]
 Come = Callable[[str, str], AbstractContextManager[Page]]
 """Signs a person in, led to an address; who has done their part closes the browser."""
 SEALER, WATCHER, LEADER, CHAIR = "maria.chen", "elena.marchetti", SEATS[1], SEATS[0]
-DISSENT: Final = "Branches have not rehearsed the first week."
-RISK: Final = """risk: branches-not-rehearsed
-severity: medium
-seats: [business-leadership]
-rationale: >-
-  Branch staff have had the training material for two weeks and the old paper policies stay in every branch,
-  so a slow start costs time and no customer.
-compensating_controls: [Floor walkers in the twelve largest branches during the first week]
-residual: {likelihood: 2, impact: 2}
-owner: nadia.brooks
-requester: zoe.papadakis
-spaces: [production-us-east-space]
-expires: 2026-04-30
-"""
 
 
 @pytest.fixture(scope="module")
@@ -130,12 +116,7 @@ def _meet(bank: BankOnItsWay, come: Come, release: str) -> None:
             with come(name, where) as page:
                 _vote(page, release, decision, comment)
     with come(RISK_OFFICER, where) as officer:
-        expect(officer.locator("#dissent")).to_contain_text("Not covered")
-        officer.click("summary:has-text('Accept a risk')")
-        officer.fill("#risk", RISK)
-        officer.fill("#confirmed-risk", release[:8])
-        officer.click("button.danger:has-text('Accept this risk')")
-        expect(officer.locator("#risks")).to_contain_text("branches-not-rehearsed")
+        accept_the_risk(officer, release, "production-us-east-space")
     bank.site.clock.advance(timedelta(minutes=1))
     with come(SPONSOR, where) as sponsor:
         expect(sponsor.locator("#dissent")).to_contain_text(DISSENT)
@@ -144,10 +125,7 @@ def _meet(bank: BankOnItsWay, come: Come, release: str) -> None:
 
 
 def _vote(page: Page, release: str, decision: str, comment: str) -> None:
-    page.check(f"input[name=decision][value={decision}]")
-    page.fill("#comment", comment)
-    page.fill("#confirmed", release[:8])
-    page.click("#decide button.main")
+    vote(page, release, decision, comment)
     expect(page.locator("#votes")).to_contain_text(comment)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from tests.control.gate_world import CAB, SEATS, GateWorld, gate_world
 from pilotage.adapters.keyring import Keyring
 from pilotage.console.app import Console
 from pilotage.console.visit import Services
+from pilotage.core.ids import PersonId
+from pilotage.identity.roles import Role
 from pilotage.jobs.rollout_reconciler import rollout_ports
 from pilotage.workspace.gate import Binding
 
@@ -48,12 +51,21 @@ class Room:
         return browser.post(f"{where}/votes", fields | typed)
 
 
-def make_room(engine: Engine, folder: Path) -> Room:
-    """Return a room whose database holds no session of before."""
+def make_room(
+    engine: Engine, folder: Path, *, also: Mapping[Role, str] | None = None, after: tuple[str, ...] = ()
+) -> Room:
+    """Return a room whose database holds no session of before.
+
+    `also` gives roles, and their seats, to one person each; the board's gate comes `after` these.
+    """
     with engine.begin() as connection:
         connection.execute(text("TRUNCATE board_session, console_session, service_key, console_form CASCADE"))
     world = gate_world(engine)
-    world.declare(gates={**world.workspace.gates, "cab": replace(CAB, binds=(Binding.CAB_PACK,))})
+    world.declare(gates={**world.workspace.gates, "cab": replace(CAB, after=after, binds=(Binding.CAB_PACK,))})
+    for role, person in (also or {}).items():
+        held = [replace(one, holder=PersonId(person)) if one.role is role else one for one in world.workspace.seats]
+        world.declare(seats=tuple(held))
+        world.appoint(role, person)
     keyring = Keyring.open(folder, {}, create=True)
     instance, clock = replace(world.instance, keyring=keyring), world.inner.clock
     asking = FakeAsking(clock)

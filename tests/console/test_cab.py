@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
+from tests.console.browser import Answer
 from tests.console.room import CHAIR, LEADER, SPONSOR, Room, make_room
 from tests.control.gate_world import SEAT_ROLES, SEATS, junit
 
 from pilotage.control.sign_gate import Signed
 from pilotage.gate.vocabulary import GateStatus
+from pilotage.identity.roles import Role
 
 pytestmark = pytest.mark.store
 DISSENT = "Branches have <not> rehearsed the first week."
@@ -183,3 +185,46 @@ def test_a_typed_time_is_read_or_refused_with_how_to_write_it(room: Room) -> Non
     called = chair.post("/cab", fields | {"starts_at": f"{later:%Y-%m-%d %H:%M}"})
     assert called.status == 303
     assert "A vote may be given before it." in chair.get(called.header("location")).words
+
+
+def barred(page: Answer, name: str) -> dict[str, str]:
+    """Return the values of these radio buttons that are printed disabled, each with the reason it names."""
+    found: dict[str, str] = {}
+    for node in page.page.css(f'#decide input[name="{name}"][aria-disabled="true"]'):
+        why = page.page.css_first(f"[id='{node.attributes['aria-describedby']}']")
+        assert why is not None
+        found[node.attributes["value"] or ""] = why.text()
+    return found
+
+
+def test_a_second_seat_of_one_person_is_disabled_with_the_reason_it_is_refused_for(
+    engine: Engine, tmp_path: Path
+) -> None:
+    room = make_room(engine, tmp_path, also={Role.BUSINESS_LEADERSHIP: CHAIR})
+    room.world.status("cab")
+    room.world.inner.clock.advance(timedelta(days=8))
+    where = room.call()
+    assert barred(room.browser(CHAIR).get(where), "role") == {}
+    assert room.vote(CHAIR, where, "approve", "it-director").status == 303
+    why = barred(room.browser(CHAIR).get(where), "role")["business-leadership"]
+    assert "SEAT_DUPLICATE" in why
+    refused = room.vote(CHAIR, where, "approve", "business-leadership")
+    assert "SEAT_DUPLICATE" in refused.words
+
+
+def test_an_outdated_pack_leaves_a_reject_alone_on_the_page_and_at_the_command(engine: Engine, tmp_path: Path) -> None:
+    room = make_room(engine, tmp_path, after=("code-review",))
+    room.world.review()
+    where = room.call()
+    chair = room.browser(CHAIR)
+    assert chair.post(f"{where}/packs", chair.get(where).fields(f"{where}/packs")).status == 303
+    assert barred(chair.get(where), "decision") == {}
+    room.world.inner.clock.advance(timedelta(minutes=1))
+    room.world.attach(("tests.unit", junit(passed=4)))
+    for address in (where, f"/releases/{room.short}/gates/cab"):
+        why = barred(room.browser(CHAIR).get(address), "decision")
+        assert why.keys() == {"approve", "abstain"}
+        assert all("PACK_OUTDATED" in one for one in why.values())
+    for decision in ("approve", "abstain"):
+        assert "PACK_OUTDATED" in room.vote(CHAIR, where, decision, "it-director").words
+    assert room.vote(CHAIR, where, "reject", "it-director", "The pack is old.").status == 303

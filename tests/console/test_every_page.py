@@ -208,3 +208,12 @@ def test_the_guide_names_every_page() -> None:
     guide = (ROOT / "docs" / "guide" / "console.md").read_text()
     for entry in ENTRIES:
         assert f"| {entry.name} |" in guide, entry.name
+
+
+def test_no_page_promises_what_is_not_there(bank: Bank) -> None:
+    browser = bank.browser("omar.haddad")
+    lost = browser.get("/nothing")
+    assert (lost.status, "search" in lost.words) == (404, False)
+    inbox = browser.get("/").words
+    assert "Nothing waits for you." in inbox
+    assert "Incidents do not" in inbox

@@ -101,3 +101,12 @@ def test_a_prompt_that_holds_a_secret_is_said_before_anybody_seals_it(bank: Bank
 
 def test_a_workflow_nobody_declared_has_no_such_page(bank: Bank) -> None:
     assert bank.browser("maria.chen").get("/workflows/nothing/seal").status == 404
+
+
+def test_the_form_promises_to_seal_only_while_there_is_something_to_seal(bank: Bank) -> None:
+    console = edited(bank, "14. Say since when a rule holds.")
+    promise = "and nothing else: when a part moves"
+    who = browser(bank, console)
+    assert promise in who.get(PAGE).words
+    assert sealed(bank, console).status == 303
+    assert promise not in who.get(PAGE).words

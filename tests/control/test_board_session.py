@@ -318,3 +318,24 @@ def test_the_release_that_is_taken_first_is_the_first_that_is_not_decided(world:
     assert [choice.role for choice in seen.gate.choices] == [Role.IT_DIRECTOR]
     shown: Any = seen.as_json(world.inner.clock.now())
     assert shown["items"][0]["seats"][0] == {"role": "it-director", "said": "absent"}
+
+
+def test_a_release_on_an_agenda_of_another_page_is_no_candidate_and_its_session_is_the_next(
+    world: GateWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pilotage.control.view_session.MOST_SESSIONS", 1)
+    actor = world.person(CHAIR)
+    for begins in (3, 2):
+        world.inner.clock.advance(timedelta(seconds=1))
+        starts_at = world.inner.clock.now() + timedelta(days=begins)
+        assert isinstance(call_session(world.instance, actor=actor, starts_at=starts_at), Session)
+    world.inner.clock.advance(timedelta(seconds=1))
+    newest = call(world, starts_at=world.inner.clock.now() + timedelta(days=1))
+    first = list_sessions(world.instance)
+    older = list_sessions(world.instance, before=first.more)
+    assert [one.id for one in first.sessions] == [newest.id]
+    assert newest.id not in {one.id for one in older.sessions}
+    for found in (first, older):
+        assert found.candidates == ()
+        assert found.next is not None
+        assert found.next.id == newest.id

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine, text
 from tests.control.gate_world import FELIX, KEIKO, GateWorld, gate_world
 
+from pilotage.control.preview_vote import view_gate
 from pilotage.control.sign_gate import Signed
 from pilotage.core.reason import Refusal
 from pilotage.gate.vocabulary import GateStatus
@@ -61,3 +62,15 @@ def test_a_vote_that_is_not_taken_opens_no_attempt(world: GateWorld) -> None:
     assert isinstance(vote(world, FELIX, "a")(), Refusal)
     with world.inner.engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM gate_attempt")) == 0
+
+
+def test_votes_of_one_moment_are_read_in_the_order_of_their_ids(world: GateWorld) -> None:
+    done = [vote(world, who, nonce)() for who, nonce in ((FELIX, "a"), (KEIKO, "b"))]
+    ids = sorted(one.vote.id for one in done if isinstance(one, Signed))
+    with world.inner.engine.begin() as connection:
+        connection.execute(text("CREATE TEMP TABLE kept ON COMMIT DROP AS SELECT * FROM gate_vote"))
+        connection.execute(text("DELETE FROM gate_vote"))
+        connection.execute(text("INSERT INTO gate_vote SELECT * FROM kept ORDER BY id DESC"))
+    seen = view_gate(world.instance, actor=world.person(FELIX), release=world.release, gate="code-review")
+    assert len({one.at for one in seen.votes}) == 1
+    assert [one.id for one in seen.votes] == ids

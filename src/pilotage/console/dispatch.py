@@ -84,7 +84,8 @@ def _routed(table: Table, match: Match, visit: Visit) -> Reply:
     if entry is None:
         if match.allowed:
             return method_page(match.allowed, table.page_above(visit.path))
-        raise NotFound("PAGE_UNKNOWN", f"There is no page at {visit.path[:200]}.", hint="Go back, or search for an id.")
+        text = f"There is no page at {visit.path[:200]}."
+        raise NotFound("PAGE_UNKNOWN", text, hint="Check the address, or go on from below.")
     visit = replace(visit, params=match.params)
     if entry.needs is not None and visit.signed_in is None:
         return _sign_in_first(visit, entry)

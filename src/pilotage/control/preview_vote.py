@@ -16,6 +16,7 @@ from pilotage.core.digest import Digest
 from pilotage.core.ids import PersonId, new_ulid
 from pilotage.core.reason import Reason
 from pilotage.evidence.records import Evidence
+from pilotage.gate.ballots import only_reject, seat_problems
 from pilotage.gate.binding import bind_of
 from pilotage.gate.eligibility import separation_problem, standing_problem
 from pilotage.gate.records import Bound, GateInput, Login, RiskAcceptance, Vote
@@ -30,6 +31,7 @@ from pilotage.store.releases import StoredRelease, named_release
 class Choice:
     """One role the person holds and the gate asks for. `problems`: why it may not be used; `unmet`: why not approve.
 
+    `only_reject`: why it may reject and nothing else.
     `bound` is what a vote in this role binds: after the board's result that is more than before it.
     """
 
@@ -39,6 +41,7 @@ class Choice:
     checklist: tuple[str, ...]
     problems: tuple[Reason, ...]
     unmet: tuple[Reason, ...]
+    only_reject: tuple[Reason, ...] = ()
 
     @property
     def bind(self) -> Digest:
@@ -140,8 +143,9 @@ def _choice(role: Role, actor: Principal, given: GateInput, report: GateReport, 
         is_seat=vote.is_seat,
         bound=bound,
         checklist=next((one.checklist for one in given.rules.signoffs if one.role is role), ()),
-        problems=tuple(one for one in found if one is not None),
+        problems=(*(one for one in found if one is not None), *seat_problems(vote, given)),
         unmet=_unmet(report),
+        only_reject=only_reject(vote, given),
     )
 
 

@@ -28,7 +28,7 @@ from pilotage.core.digest import Digest
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import PersonId, new_ulid
 from pilotage.core.reason import Reason, Refusal
-from pilotage.gate.ballots import said_before, standing_votes
+from pilotage.gate.ballots import only_reject, said_before, seat_problems
 from pilotage.gate.binding import bind_of, moved
 from pilotage.gate.counting import own_seats
 from pilotage.gate.eligibility import form_problem, separation_problem, standing_problem
@@ -221,13 +221,11 @@ def _reasons(
     form = form_problem(vote, given, has_acceptances=bool(report.acceptances))
     found += [one for one in (standing, separate, form) if one is not None]
     found += _binding_reasons(vote, report, ballot)
-    found += _once_reasons(vote, given)
+    found += seat_problems(vote, given)
     if vote.decision is VoteDecision.APPROVE:
         found += _unmet_reasons(report, vote)
-    if given.facts.pack_outdated and vote.decision is not VoteDecision.REJECT:
-        what = ", ".join(given.facts.pack_outdated)
-        text = f"The board's pack is outdated ({what} moved). Run `pilotage report cab DIGEST` and read it again."
-        found.append(Reason(code="PACK_OUTDATED", text=text, where=vote.gate, observed=what))
+    if vote.decision is not VoteDecision.REJECT:
+        found += only_reject(vote, given)
     return tuple(found)
 
 
@@ -259,20 +257,6 @@ def _binding_reasons(vote: Vote, report: GateReport, ballot: Ballot) -> list[Rea
     names = ", ".join(moved(replace(report.bound, evidence_set=Digest("")), report.bound)) or "evidence_set"
     text = f"What you were shown is no longer what is there ({names} or another binding moved). Look again, then sign."
     return [Reason(code="VOTE_BIND_MISMATCH", text=text, where=vote.gate, observed=ballot.bind, limit=vote.bind)]
-
-
-def _once_reasons(vote: Vote, given: GateInput) -> list[Reason]:
-    found: list[Reason] = []
-    for before in standing_votes(given):
-        if before.person != vote.person:
-            continue
-        if before.role is not vote.role:
-            text = f"{vote.person} already voted as {before.role.value} here; one person fills one seat."
-            found.append(Reason(code="SEAT_DUPLICATE", text=text, where=before.role.value))
-        elif before.decision is VoteDecision.REJECT and vote.decision is not VoteDecision.REJECT:
-            text = "A reject is lifted only in a new attempt: `pilotage gate reopen`, with new evidence and a reason."
-            found.append(Reason(code="REVOTE_NO_NEW_EVIDENCE", text=text, where=before.id))
-    return found
 
 
 def _unmet_reasons(report: GateReport, vote: Vote) -> list[Reason]:

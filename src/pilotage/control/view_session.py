@@ -26,7 +26,7 @@ from pilotage.gate.session import AgendaItem, Session, SessionState, board_probl
 from pilotage.gate.vocabulary import GateStatus
 from pilotage.identity.principal import Principal
 from pilotage.incident.duty import on_duty
-from pilotage.store.board_sessions import newest_sessions, read_minutes
+from pilotage.store.board_sessions import newest_sessions, open_sessions, read_minutes
 from pilotage.store.cab_packs import StoredPack, find_packs
 from pilotage.store.releases import StoredRelease, heads_of, releases_named
 
@@ -76,9 +76,13 @@ class SessionView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionList:
-    """Sessions, the last called first; `more` is the key of the next page, `candidates` what could be submitted."""
+    """Sessions, the last called first; `more` is the key of the next page, `candidates` what could be submitted.
+
+    `sessions` are those of one page; `waiting` all that are not closed, whatever page they stand on.
+    """
 
     sessions: tuple[Session, ...]
+    waiting: tuple[Session, ...] = ()
     candidates: tuple[tuple[StoredRelease, GateReport], ...] = ()
     more: str | None = None
     at: datetime = field(kw_only=True)
@@ -86,8 +90,7 @@ class SessionList:
     @property
     def next(self) -> Session | None:
         """The session that is open or comes first."""
-        waiting = [one for one in self.sessions if one.closed_at is None]
-        return min(waiting, key=lambda one: (one.starts_at, one.id), default=None)
+        return min(self.waiting, key=lambda one: (one.starts_at, one.id), default=None)
 
     def as_json(self) -> dict[str, Json]:
         """Return the list for CLI and API."""
@@ -104,7 +107,8 @@ def list_sessions(instance: Instance, *, before: str | None = None) -> SessionLi
         now = instance.clock.now()
         found = newest_sessions(connection, most=MOST_SESSIONS + 1, before=before)
         shown = found[:MOST_SESSIONS]
-        on_agenda = {item.release for one in shown if one.closed_at is None for item in one.agenda}
+        waiting = open_sessions(connection)
+        on_agenda = {item.release for one in waiting for item in one.agenda}
         heads = [
             one for one in heads_of(connection, sorted(instance.workspace.workflows)) if one.digest not in on_agenda
         ]
@@ -115,6 +119,7 @@ def list_sessions(instance: Instance, *, before: str | None = None) -> SessionLi
         ]
     return SessionList(
         sessions=shown,
+        waiting=waiting,
         candidates=tuple((stored, report) for stored, report in candidates if _is_for_the_board(report)),
         more=shown[-1].id if len(found) > MOST_SESSIONS else None,
         at=now,

@@ -59,6 +59,33 @@ def standing_votes(given: GateInput) -> tuple[Vote, ...]:
     return tuple(held.values())
 
 
+def seat_problems(vote: Vote, given: GateInput) -> tuple[Reason, ...]:
+    """Return why the voter may not use this role: they voted in another one already."""
+    return tuple(
+        Reason(
+            code="SEAT_DUPLICATE",
+            text=f"{vote.person} already voted as {before.role.value} here; one person fills one seat.",
+            where=before.role.value,
+        )
+        for before in standing_votes(given)
+        if before.person == vote.person and before.role is not vote.role
+    )
+
+
+def only_reject(vote: Vote, given: GateInput) -> tuple[Reason, ...]:
+    """Return why the voter may reject and nothing else: they rejected before, or the board's pack is outdated."""
+    found: list[Reason] = []
+    for before in standing_votes(given):
+        if (before.person, before.role, before.decision) == (vote.person, vote.role, VoteDecision.REJECT):
+            text = "A reject is lifted only in a new attempt: `pilotage gate reopen`, with new evidence and a reason."
+            found.append(Reason(code="REVOTE_NO_NEW_EVIDENCE", text=text, where=before.id))
+    if given.facts.pack_outdated:
+        what = ", ".join(given.facts.pack_outdated)
+        text = f"The board's pack is outdated ({what} moved). Run `pilotage report cab DIGEST` and read it again."
+        found.append(Reason(code="PACK_OUTDATED", text=text, where=vote.gate, observed=what))
+    return tuple(found)
+
+
 def said_before(vote: Vote, given: GateInput, signoffs: Sequence[SignoffResult]) -> Vote | None:
     """Return the standing vote that says all of this on the same things, of the same sign-in, and counts.
 

@@ -21,10 +21,10 @@ from pilotage.store.together import StoredRow, Together
 _SESSIONS = text("""
 WITH found AS (
   SELECT s.* FROM board_session s
-  WHERE (CAST(:id AS text) IS NULL OR s.id = :id) AND s.id < :before
+  WHERE (CAST(:id AS text) IS NULL OR s.id = :id) AND s.id < :before AND (NOT :is_open OR s.closed_at IS NULL)
     AND (CAST(:release AS text) IS NULL OR s.closed_at IS NULL AND s.gate = :gate
       AND EXISTS (SELECT 1 FROM board_item i WHERE i.session = s.id AND i.release = :release))
-  ORDER BY s.id DESC LIMIT :most)
+  ORDER BY s.id DESC LIMIT CAST(:most AS bigint))
 SELECT CAST(json_build_object(
   'sessions', (SELECT json_agg(s ORDER BY s.id DESC) FROM (
     SELECT id, gate, starts_at, called_by, called_at, closed_at, closed_by, minutes_digest FROM found) s),
@@ -57,6 +57,11 @@ def find_session(connection: Connection, name: str) -> Session | None:
 def newest_sessions(connection: Connection, *, most: int, before: str | None = None) -> tuple[Session, ...]:
     """Return sessions, the last called first; `before` is the id that the page above ended with; no id: the first."""
     return _read(connection, most=most, before=before if before is not None and is_ulid(before) else _AFTER_ALL)
+
+
+def open_sessions(connection: Connection) -> tuple[Session, ...]:
+    """Return every session that is not closed, the last called first."""
+    return _read(connection, is_open=True, most=None)
 
 
 def open_session_with(connection: Connection, release: str, gate: str) -> Session | None:
@@ -100,8 +105,8 @@ def read_minutes(connection: Connection, session: Session) -> Mapping[str, Json]
     return facts
 
 
-def _read(connection: Connection, **wanted: str | int) -> tuple[Session, ...]:
-    values = {"id": None, "release": None, "gate": None, "before": _AFTER_ALL, "most": 1, **wanted}
+def _read(connection: Connection, **wanted: str | int | None) -> tuple[Session, ...]:
+    values = {"id": None, "release": None, "gate": None, "before": _AFTER_ALL, "is_open": False, "most": 1, **wanted}
     read = Together(connection, _SESSIONS, values)
     items, questions = read.rows("items", of=board_item), read.rows("questions", of=board_question)
     return tuple(
