@@ -64,6 +64,7 @@ from pilotage.serving.pipeline import Pipeline
 from pilotage.serving.refusal import Refusal
 from pilotage.serving.retriever import StoreRetriever
 from pilotage.serving.run import Finished
+from pilotage.serving.uploads import Uploads
 from pilotage.store.engine import check_listening, make_engine, psycopg_url, url_of
 from pilotage.store.index_build import IndexFolder
 from pilotage.store.notify import Channel, Heard
@@ -119,7 +120,7 @@ async def joined_serving(
                 await end(watching)
 
 
-def make_console(instance: Instance, running: OpenServing, pipeline: Pipeline) -> Console:
+def make_console(instance: Instance, running: OpenServing, pipeline: Pipeline, uploads: Uploads) -> Console:
     """Join the console over a running serving path. Its pages read with an engine that gives up after 2 s."""
     reading = make_engine(url_of(instance.engine), pool_size=PAGES_AT_ONCE, statement_timeout_ms=_PAGE_TIMEOUT_MS)
     services = Services(
@@ -130,7 +131,7 @@ def make_console(instance: Instance, running: OpenServing, pipeline: Pipeline) -
         ports=rollout_ports(),
         provider=provider_sign_in(instance.workspace, instance.clock, instance.root),
     )
-    return Console(services)
+    return Console(services, uploads=uploads)
 
 
 def make_api_services(instance: Instance) -> ApiServices:
@@ -154,7 +155,7 @@ def beside(console: Application, api: Application) -> Application:
 
 def make_gateway(instance: Instance, running: OpenServing, metrics: GatewayMetrics, pipeline: Pipeline) -> Gateway:
     """Join the gateway over a running serving path, with the console behind it."""
-    serving = running.serving
+    serving, uploads = running.serving, Uploads()
     return Gateway(
         serving,
         chat=Chat(serving=serving, pipeline=pipeline),
@@ -168,8 +169,8 @@ def make_gateway(instance: Instance, running: OpenServing, metrics: GatewayMetri
             spaces=running.checks.spaces,
         ),
         fallback=beside(
-            make_console(instance, running, pipeline),
-            Api(make_api_services(instance), serving.authenticator, instance.clock),
+            make_console(instance, running, pipeline, uploads),
+            Api(make_api_services(instance), serving.authenticator, instance.clock, uploads=uploads),
         ),
     )
 

@@ -8,7 +8,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-from pilotage.api.app import Api
+from pilotage.api.app import Api, Receive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,21 @@ class Client:
         status, _, found = asyncio.run(self.raw(method, path, body))
         return status, json.loads(found)
 
-    async def raw(self, method: str, path: str, body: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    def begin(self, method: str, path: str, *pieces: bytes, leaves: bool = False) -> tuple[int, Any]:
+        """Send the beginning of a body, and leave if so; whoever reads on before that fails the test."""
+        left = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+        left += [{"type": "http.disconnect"}] if leaves else []
+
+        async def receive() -> MutableMapping[str, Any]:
+            assert left, "the request was read on"
+            return left.pop(0)
+
+        status, _, found = asyncio.run(self.raw(method, path, b"", receive))
+        return status, json.loads(found)
+
+    async def raw(
+        self, method: str, path: str, body: bytes, receive: Receive | None = None
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         route, _, query = path.partition("?")
         headers = [] if self.key is None else [(b"authorization", f"Bearer {self.key}".encode())]
         scope = {
@@ -41,11 +55,11 @@ class Client:
         }
         sent: list[MutableMapping[str, Any]] = []
 
-        async def receive() -> MutableMapping[str, Any]:
+        async def whole() -> MutableMapping[str, Any]:
             return {"type": "http.request", "body": body, "more_body": False}
 
         async def send(message: MutableMapping[str, Any]) -> None:
             sent.append(message)
 
-        await self.api(scope, receive, send)
+        await self.api(scope, receive or whole, send)
         return sent[0]["status"], sent[0]["headers"], b"".join(one.get("body", b"") for one in sent[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,16 +13,19 @@ import typer
 from tests.api.client import Client
 from tests.console.conftest import Bank, bank
 
-from pilotage.api.app import Api
+from pilotage.api.app import MAX_BODY, RETRY_AFTER_S, Api
 from pilotage.api.openapi import document, document_text
 from pilotage.api.table import OPERATIONS
 from pilotage.app import Joined, make_api_services
 from pilotage.cli.main import make_app
 from pilotage.console.site import ENTRIES
 from pilotage.control.create_key import IssuedKey, KeyRequest, create_key
+from pilotage.control.evidence_reports import list_evidence
+from pilotage.core.digest import digest_of
 from pilotage.core.ids import PersonId
 from pilotage.identity.service_key import KeyKind, ServiceKey
 from pilotage.serving.authenticator import BearerAuthenticator
+from pilotage.serving.uploads import IN_MEMORY, Uploads
 from pilotage.store.service_keys import find_key
 
 __all__ = ["bank"]
@@ -189,6 +193,58 @@ def test_an_attestation_that_is_none_is_refused(bank: Bank, api: Api) -> None:
     assert (status, body["accepted"], body["reason"]["code"]) == (200, False, "EV_SIGNATURE"), body
     status, body = caller.send("POST", f"{path}not_base64!", report)
     assert (status, body["error"]["code"]) == (422, "ATTESTATION"), body
+
+
+@pytest.mark.store
+@pytest.mark.parametrize(
+    "path", ["/api/v1/releases/x/evidence?name=r.xml", "/api/v1/golden/imports?workflow=x&form=x&asker=x"]
+)
+def test_who_may_send_no_file_is_told_so_before_it_is_read(bank: Bank, api: Api, path: str) -> None:
+    status, body = client(bank, api, "anita.rao").begin("POST", path)
+    assert (status, body["error"]["code"]) == (403, "NOT_PERMITTED")
+
+
+@pytest.mark.store
+def test_a_large_file_is_kept_whole_and_one_cut_short_not_at_all(bank: Bank, api: Api) -> None:
+    caller, path = client(bank, api, "maria.chen"), f"/api/v1/releases/{bank.release[7:20]}/evidence?name=large.bin"
+    data = b"0123456789" * 300_000
+    status, body = caller.send("POST", path, data)
+    assert (status, body["sha256"]) == (200, digest_of(data)), body
+    before = len(list_evidence(bank.instance, bank.release))
+    for pieces in ((b"short",), (data,)):
+        status, body = caller.begin("POST", path, *pieces, leaves=True)
+        assert (status, body["error"]["code"]) == (400, "CLIENT_GONE")
+    assert len(list_evidence(bank.instance, bank.release)) == before
+
+
+@pytest.mark.store
+def test_more_uploads_than_are_taken_at_a_time_are_refused_with_when_to_try_again(
+    bank: Bank, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller, path = client(bank, api, "maria.chen"), f"/api/v1/releases/{bank.release[7:20]}/evidence?name=busy.bin"
+    for uploads, status, code in (
+        (Uploads(at_once=0), 503, "UPLOADS_BUSY"),
+        (Uploads(of_one=0), 429, "UPLOADS_OWN_BUSY"),
+    ):
+        monkeypatch.setattr(api, "_uploads", uploads)
+        found, headers, data = asyncio.run(caller.raw("POST", path, b"x" * (IN_MEMORY + 1)))
+        assert (found, json.loads(data)["error"]["code"]) == (status, code)
+        assert dict(headers)[b"retry-after"] == RETRY_AFTER_S
+        assert caller.send("POST", path, b"small")[0] == 200
+
+
+@pytest.mark.store
+def test_a_body_larger_than_its_operation_reads_is_refused(
+    bank: Bank, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller, evidence = client(bank, api, "maria.chen"), f"/api/v1/releases/{bank.release[7:20]}/evidence?name=x"
+    monkeypatch.setattr("pilotage.api.app.MAX_UPLOAD", 2 * IN_MEMORY)
+    for path, most, code in (
+        (evidence, 2 * IN_MEMORY, "EV_TOO_LARGE"),
+        ("/api/v1/releases", MAX_BODY, "BODY_TOO_LARGE"),
+    ):
+        status, body = caller.send("POST", path, b"x" * (most + 1))
+        assert (status, body["error"]["code"]) == (413, code)
 
 
 @pytest.mark.store

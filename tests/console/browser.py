@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -76,7 +76,10 @@ class Browser:
             given.setdefault("origin", self.origin)
         return self.send("POST", path, headers=given, body=body)
 
-    def send(self, method: str, path: str, *, headers: dict[str, str] | None = None, body: bytes = b"") -> Answer:
+    def send(
+        self, method: str, path: str, *, headers: dict[str, str] | None = None, body: bytes | Sequence[bytes] = b""
+    ) -> Answer:
+        """Send a request; of a body given in pieces no more is there, and whoever reads on fails the test."""
         found = asyncio.run(self._send(method, path, headers or {}, body))
         for name, value in found.headers:
             if name == "set-cookie":
@@ -140,14 +143,17 @@ class Browser:
             "client": (self.peer, 40_000),
         }
 
-    async def _send(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
+    async def _send(self, method: str, path: str, headers: dict[str, str], body: bytes | Sequence[bytes]) -> Answer:
         scope = self._scope(method, path, headers)
-        requests = [{"type": "http.request", "body": body, "more_body": False}]
+        is_whole = isinstance(body, bytes)
+        pieces = [body] if isinstance(body, bytes) else list(body)
+        requests = [{"type": "http.request", "body": piece, "more_body": not is_whole} for piece in pieces]
         sent: list[MutableMapping[str, Any]] = []
 
         async def receive() -> MutableMapping[str, Any]:
             if requests:
                 return requests.pop(0)
+            assert is_whole, "the request was read on"
             await asyncio.sleep(3600)
             return {"type": "http.disconnect"}
 

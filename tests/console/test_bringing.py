@@ -12,11 +12,13 @@ from tests.console.browser import Answer, Browser
 from tests.console.conftest import Bank
 from tests.control.gate_world import junit
 
-from pilotage.console.incoming import DRAINED, MAX_FORM_BYTES
+from pilotage.console.incoming import MAX_FORM_BYTES
 from pilotage.console.multipart import boundary_of, read_parts
 from pilotage.console.site import TABLE
 from pilotage.control.evidence_reports import list_evidence
+from pilotage.core.digest import digest_of
 from pilotage.evidence.limits import MAX_BYTES
+from pilotage.serving.uploads import IN_MEMORY, Uploads
 
 pytestmark = pytest.mark.store
 BOUNDARY = "----WebKitFormBoundaryx7"
@@ -188,8 +190,67 @@ def test_a_file_larger_than_evidence_is_refused_with_its_limit(bank: Bank, monke
     answer, _browser = brought(bank, "maria.chen", ("large.xml", b"x" * (most + 1)), kind="tests.unit")
     assert answer.status == 413
     assert f"{most:,} bytes" in answer.words
-    assert DRAINED * most > most
     assert MAX_BYTES == 64 * 1024 * 1024
+
+
+def unread(browser: Browser, path: str, *first: bytes, **headers: str) -> Answer:
+    """Send the beginning of a form with a file; reading on fails the test."""
+    given = {"content-type": f"multipart/form-data; boundary={BOUNDARY}", "origin": browser.origin or "", **headers}
+    return browser.send("POST", path, headers=given, body=first)
+
+
+def test_who_may_bring_nothing_is_told_so_before_the_file_is_read(bank: Bank) -> None:
+    path = f"/releases/{bank.release.removeprefix('sha256:')[:12]}/evidence"
+    answer = unread(bank.browser("anita.rao"), path)
+    assert answer.status == 403
+    assert "NOT_PERMITTED" in answer.words
+    assert "Nothing was recorded." in answer.words
+
+
+def test_a_file_that_a_foreign_page_sends_is_refused_before_it_is_read(bank: Bank) -> None:
+    path = f"/releases/{bank.release.removeprefix('sha256:')[:12]}/evidence"
+    answer = unread(bank.browser("maria.chen"), path, origin="https://evil.example")
+    assert answer.status == 403
+    assert "FOREIGN_ORIGIN" in answer.words
+
+
+def test_a_large_form_proves_its_page_in_its_first_fields_before_more_is_read(bank: Bank) -> None:
+    browser, page = bank.browser("maria.chen"), f"/releases/{bank.release.removeprefix('sha256:')[:12]}"
+    token = bank.browser("omar.haddad").get("/help").fields("/logout")["token"]
+    for fields in ({}, {"token": "none"}, {"token": token}):
+        first = written(fields, ("large.xml", b"x" * (IN_MEMORY + 1)))
+        answer = unread(browser, f"{page}/evidence", first)
+        assert answer.status == 403
+        assert "FORM_TOKEN" in answer.words
+    assert "FIELDS_UNREADABLE" in unread(browser, f"{page}/evidence", b"x" * (IN_MEMORY + 1)).words
+
+
+def test_a_large_file_is_kept_byte_for_byte(bank: Bank) -> None:
+    data = bytes(range(256)) * (3 * IN_MEMORY // 256) + b"end"
+    answer, _browser = brought(bank, "maria.chen", ("large.bin", data), kind="tests.unit")
+    assert answer.status == 303, answer.words
+    newest = list_evidence(bank.instance, bank.release)[0]
+    assert newest["sha256"] == digest_of(data)
+
+
+def test_a_form_with_a_large_file_is_shown_again_with_what_was_typed(bank: Bank) -> None:
+    file = ("large.bin", b"x" * (2 * IN_MEMORY))
+    answer, browser = brought(bank, "maria.chen", file, kind="tests.unit", suite="west", space="nowhere")
+    assert answer.status == 404
+    assert "SPACE_UNKNOWN" in answer.words
+    assert browser.get("/workflows").status == 200
+
+
+def test_more_uploads_than_are_taken_at_a_time_are_refused_and_smaller_forms_are_not(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bank.console, "_uploads", Uploads(at_once=0))
+    answer, _browser = brought(bank, "maria.chen", ("large.bin", b"x" * (IN_MEMORY + 1)), kind="tests.unit")
+    assert answer.status == 503
+    assert "UPLOADS_BUSY" in answer.words
+    assert "Nothing was recorded." in answer.words
+    answer, _browser = brought(bank, "maria.chen", ("unit.xml", junit(passed=21)), kind="tests.unit")
+    assert answer.status == 303
 
 
 def test_the_page_of_a_form_is_one_click_from_its_address(bank: Bank) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -18,9 +20,21 @@ pytestmark = pytest.mark.store
 PAGE = "/workflows/policy-assistant/seal"
 
 
+def prompt_of(bank: Bank) -> Path:
+    return bank.instance.root / "workflows" / "policy-assistant" / "prompt.md"
+
+
+@pytest.fixture(autouse=True)
+def as_it_was(bank: Bank) -> Iterator[None]:
+    """Leave the prompt to the next test as this one found it, whichever comes next."""
+    before = prompt_of(bank).read_text()
+    yield
+    prompt_of(bank).write_text(before)
+
+
 def edited(bank: Bank, line: str) -> Console:
     """Return the console of a server that started after this line was added to the prompt."""
-    prompt = bank.instance.root / "workflows" / "policy-assistant" / "prompt.md"
+    prompt = prompt_of(bank)
     prompt.write_text(prompt.read_text().replace("\n\nPassages:", f"\n{line}\n\nPassages:", 1))
     instance = replace(bank.instance, workspace=load_workspace(bank.instance.root))
     services = Services(instance=instance, reading=instance, redact=str, asking=bank.asking, ports=rollout_ports())
@@ -104,7 +118,7 @@ def test_a_workflow_nobody_declared_has_no_such_page(bank: Bank) -> None:
 
 
 def test_the_form_promises_to_seal_only_while_there_is_something_to_seal(bank: Bank) -> None:
-    console = edited(bank, "14. Say since when a rule holds.")
+    console = edited(bank, "16. Say since when a rule holds.")
     promise = "and nothing else: when a part moves"
     who = browser(bank, console)
     assert promise in who.get(PAGE).words

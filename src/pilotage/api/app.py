@@ -1,8 +1,9 @@
 """The control plane as one ASGI application under `/api` (INTERFACE 4).
 
 Bearer keys and tokens only: no cookie is ever read, so no foreign page can act. A service's key needs the operation's
-scope; a person acts with the authority of their roles, as on the command line. At most eight requests run at a time.
-Fail mode: the command's own reasons; an unexpected exception is `INTERNAL` with a reference.
+scope; a person acts with the authority of their roles, as on the command line. At most eight requests run at a time;
+whether a caller may send a file is asked before it is read. Fail mode: the command's own reasons; an unexpected
+exception is `INTERNAL` with a reference.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ from pilotage.serving.addresses import client_address, may_enter
 from pilotage.serving.context import Asker, Bearer
 from pilotage.serving.ports import Authenticator
 from pilotage.serving.refusal import Refusal as ServingRefusal
+from pilotage.serving.uploads import Body as UploadedBody
+from pilotage.serving.uploads import UploadRefused, Uploads, Why
 from pilotage.workspace.people import IdentityMode
 
 logger = logging.getLogger(__name__)
@@ -49,6 +52,7 @@ PREFIX: Final = "/api/v1"
 DOCUMENT: Final = "/api/openapi.json"
 MAX_BODY: Final = 1024 * 1024
 MAX_UPLOAD: Final = 64 * 1024 * 1024
+RETRY_AFTER_S: Final = b"30"
 _OVERWRITING: Final = frozenset({"PATCH", "PUT"})
 _COMPUTED: Final = re.compile(r"unknown field `(status|state|verdict|outcome|claims|digest|approved_by)`")
 _HEADERS: Final = (
@@ -64,10 +68,13 @@ _HEADERS: Final = (
 class Api:
     """The application. One instance per process."""
 
-    def __init__(self, services: Services, authenticator: Authenticator, clock: Clock) -> None:
+    def __init__(
+        self, services: Services, authenticator: Authenticator, clock: Clock, *, uploads: Uploads | None = None
+    ) -> None:
         self._services = services
         self._authenticator = authenticator
         self._clock = clock
+        self._uploads = uploads or Uploads()
         self._routes = [(operation, compile_path(PREFIX + operation.path)[0]) for operation in OPERATIONS]
         self._document = document_text(OPERATIONS).encode()
         self._limiter: CapacityLimiter | None = None
@@ -90,21 +97,27 @@ class Api:
         asker = await self._asker(scope, operation)
         if isinstance(asker, Answer):
             return asker
-        body = await _read(receive, MAX_UPLOAD if operation.uploads else MAX_BODY)
-        if body is None:
-            code = "EV_TOO_LARGE" if operation.command == "evidence add" else "BODY_TOO_LARGE"
-            return problem(413, code, "The body is larger than this operation reads.")
+        refusal = None if operation.uploads is None else operation.uploads(asker.principal)
+        if refusal is not None:
+            return of_refusal(refusal)
         call = Call(
             services=self._services,
             actor=asker.principal,
             params=params,
-            data=body,
             login=login_of(asker),
             evidence_kinds=evidence_kinds(() if asker.key is None else asker.key.scopes),
         )
+        most = MAX_BODY if operation.uploads is None else MAX_UPLOAD
+        try:
+            async with self._uploads.take(receive, most=most, sender=str(asker.principal.id)) as body:
+                return await self._in_thread(operation, call, body, scope["query_string"])
+        except UploadRefused as refused:
+            return _not_taken(operation, refused)
+
+    async def _in_thread(self, operation: Operation, call: Call, body: UploadedBody, query: bytes) -> Answer:
         if self._limiter is None:
             self._limiter = CapacityLimiter(CONCURRENT)
-        return await to_thread.run_sync(self._run, operation, call, scope["query_string"], limiter=self._limiter)
+        return await to_thread.run_sync(self._run, operation, call, body, query, limiter=self._limiter)
 
     def _match(self, method: str, path: str) -> tuple[Operation, dict[str, str]] | Answer:
         allowed: list[str] = []
@@ -156,8 +169,9 @@ class Api:
             return problem(403, "SCOPE_MISSING", f"This key may not do that: it lacks the scope {needed}.")
         return None
 
-    def _run(self, operation: Operation, call: Call, query: bytes) -> Answer:
+    def _run(self, operation: Operation, call: Call, body: UploadedBody, query: bytes) -> Answer:
         try:
+            call = replace(call, data=body.read())
             fields = _fields(operation, call.data, query)
             result = operation.run(replace(call, fields=fields))
         except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
@@ -201,18 +215,15 @@ def _fields(operation: Operation, data: bytes, query: bytes) -> Any:  # noqa: AN
     return msgspec.json.decode(data or b"{}", type=operation.takes)
 
 
-async def _read(receive: Receive, most: int) -> bytes | None:
-    pieces: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        piece = message.get("body", b"")
-        size += len(piece)
-        if size > most:
-            return None
-        pieces.append(piece)
-        if message["type"] == "http.disconnect" or not message.get("more_body"):
-            return b"".join(pieces)
+def _not_taken(operation: Operation, refused: UploadRefused) -> Answer:
+    """Return why a body was not read to its end; whoever may try again is told when."""
+    code, text = refused.why.value, refused.text
+    if refused.why is Why.TOO_LARGE:
+        code = "EV_TOO_LARGE" if operation.command == "evidence add" else code
+        text = "The body is larger than this operation reads."
+    answer = problem(refused.status, code, text)
+    is_later = refused.status in {429, 503}
+    return replace(answer, headers=((b"retry-after", RETRY_AFTER_S),)) if is_later else answer
 
 
 async def _send(send: Send, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:

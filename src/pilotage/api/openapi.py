@@ -26,6 +26,12 @@ _REFUSALS: Final = {
     "422": "A field must be written differently.",
     "503": "A dependency is down; try again.",
 }
+_UPLOAD_REFUSALS: Final = {
+    **_REFUSALS,
+    "413": "The file is larger than this operation reads.",
+    "429": "The caller has as many uploads under way as one may have; try again after the time that is given.",
+    "503": "A dependency is down, or as many uploads are under way as are taken at a time; try again.",
+}
 
 
 def document(operations: Sequence[Operation]) -> dict[str, Any]:
@@ -84,6 +90,7 @@ _REFUSED: Final[dict[str, Any]] = {
 
 def _described(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     refused = {"application/json": {"schema": {"$ref": "#/components/schemas/Refused"}}}
+    refusals = _REFUSALS if operation.uploads is None else _UPLOAD_REFUSALS
     found: dict[str, Any] = {
         "operationId": operation.id,
         "summary": operation.summary,
@@ -94,7 +101,7 @@ def _described(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
         ],
         "responses": {
             "200": {"description": operation.gives, "content": {"application/json": {"schema": {"type": "object"}}}},
-            **{status: {"description": words, "content": refused} for status, words in _REFUSALS.items()},
+            **{status: {"description": words, "content": refused} for status, words in refusals.items()},
         },
     }
     if operation.takes is not None:

@@ -63,8 +63,8 @@ Result: TypeAlias = "Mapping[str, Any] | Refusal"
 class Operation:
     """One method and address. `command` is the command line's name for it; `takes` the fields of body or query.
 
-    `gives` says in a sentence what comes back. `uploads`: the body is a file, the fields stand in the query.
-    `variant` tells two operations of one command apart.
+    `gives` says in a sentence what comes back. `uploads`: the body is a file, the fields stand in the query; it tells
+    before the body is read why a caller brings none. `variant` tells two operations of one command apart.
     """
 
     method: str
@@ -74,7 +74,7 @@ class Operation:
     gives: str
     run: Callable[[Call], Result]
     takes: type[Body] | None = None
-    uploads: bool = False
+    uploads: Callable[[Principal], Refusal | None] | None = None
     variant: str = ""
 
     @property

@@ -14,12 +14,12 @@ from anyio import CapacityLimiter, to_thread
 
 from pilotage.console import cookies
 from pilotage.console.assets import load_assets
-from pilotage.console.dispatch import may_bring_files, reason_of, respond, status_of, unexpected
+from pilotage.console.dispatch import before_the_form, reason_of, respond, status_of, unexpected
 from pilotage.console.events import send_events
 from pilotage.console.frame import frame_values
-from pilotage.console.guards import is_own_origin
+from pilotage.console.guards import FOREIGN_ORIGIN, is_own_origin
 from pilotage.console.headers import form_targets, strict_headers, with_strict
-from pilotage.console.incoming import Incoming, ReadError, is_over_tls, read_form, read_head
+from pilotage.console.incoming import Bringing, Incoming, ReadError, is_over_tls, read_form, read_head
 from pilotage.console.outgoing import Outgoing, html, static, whole
 from pilotage.console.pages.problem import problem_page
 from pilotage.console.render import Renderer
@@ -31,6 +31,7 @@ from pilotage.core.ids import new_ulid
 from pilotage.core.reason import Reason
 from pilotage.evidence.limits import MAX_BYTES as MAX_FILE_BYTES
 from pilotage.serving.context import Peer
+from pilotage.serving.uploads import Uploads
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -45,10 +46,11 @@ CONCURRENT: Final = 8
 class Console:
     """The application. One instance per process."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, *, uploads: Uploads | None = None) -> None:
         workspace = services.instance.workspace
         oidc = workspace.identity.oidc
         self._services = services
+        self._uploads = uploads or Uploads()
         self._assets = load_assets()
         self._strict = strict_headers(() if oidc is None else form_targets(oidc))
         self._trusted = workspace.gateway.trusted_proxies
@@ -66,16 +68,17 @@ class Console:
             return
         try:
             head = read_head(scope, self._trusted)
-            is_form = head.method == "POST"
-            takes = is_form and await self._in_thread(may_bring_files, TABLE, self._visit(head), self._token(head))
-            incoming = await read_form(head, receive, files=MAX_FILE_BYTES if takes else 0)
+            early = await self._in_thread(self._early, head) if head.method == "POST" else None
+            if isinstance(early, Bringing) or early is None:
+                form = read_form(head, receive, self._uploads, bringing=early, most_files=MAX_FILE_BYTES)
+                async with form as incoming:
+                    await self._answer(incoming, receive, send)
+                return
+            visit, page = early
         except ReadError as error:
-            visit = self._visit(None)
-            page = problem_page(error.status, (Reason(code=error.code, text=error.text),))
-            outgoing = await self._in_thread(self._render, visit, page)
-            await self._send(send, outgoing, is_secure=is_secure, is_head=is_head)
-            return
-        await self._answer(incoming, receive, send)
+            visit, page = self._visit(None), problem_page(error.status, (Reason(code=error.code, text=error.text),))
+        outgoing = await self._in_thread(self._render, visit, page)
+        await self._send(send, outgoing, is_secure=is_secure, is_head=is_head)
 
     async def _answer(self, incoming: Incoming, receive: Receive, send: Send) -> None:
         visit, reply = await self._in_thread(self._respond, incoming)
@@ -105,12 +108,15 @@ class Console:
             self._limiter = CapacityLimiter(CONCURRENT)
         return await to_thread.run_sync(work, *arguments, limiter=self._limiter)
 
+    def _early(self, head: Incoming) -> tuple[Visit, Page] | Bringing | None:
+        """Return what is said without reading the form, or who may bring files with it."""
+        visit = self._visit(head)
+        if not is_own_origin(head.headers):
+            return visit, problem_page(403, (FOREIGN_ORIGIN,))
+        return before_the_form(TABLE, visit, self._token(head))
+
     def _respond(self, incoming: Incoming) -> tuple[Visit, Reply]:
-        visit = self._visit(incoming)
-        if incoming.method == "POST" and not is_own_origin(incoming.headers):
-            text = "The form was not sent by a page of this site. Nothing was recorded."
-            return visit, problem_page(403, (Reason(code="FOREIGN_ORIGIN", text=text),))
-        return respond(TABLE, visit, self._token(incoming))
+        return respond(TABLE, self._visit(incoming), self._token(incoming))
 
     @staticmethod
     def _token(incoming: Incoming) -> str | None:

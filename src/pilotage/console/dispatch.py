@@ -14,7 +14,8 @@ from urllib.parse import quote, urlencode
 
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
-from pilotage.console.guards import is_form_token
+from pilotage.console.guards import FORM_TOKEN, is_form_token
+from pilotage.console.incoming import Bringing
 from pilotage.console.pages.login import login_page
 from pilotage.console.pages.problem import method_page, problem_page
 from pilotage.console.reply import Page, Redirect, Reply
@@ -65,18 +66,27 @@ def respond(table: Table, visit: Visit, token: str | None) -> tuple[Visit, Reply
         return visit, problem_page(500, (unexpected(reference),))
 
 
-def may_bring_files(table: Table, visit: Visit, token: str | None) -> bool:
-    """Tell whether this request's body may be as large as files are: only where they are taken, from who is signed in.
+def before_the_form(table: Table, visit: Visit, token: str | None) -> tuple[Visit, Page] | Bringing | None:
+    """Return who may bring files with the form that follows, or why not; None where none are taken, or of nobody.
 
     Asked before the body is read; when it cannot be answered nobody may.
     """
-    entry = table.match(visit.method, visit.path).entry
-    if entry is None or not entry.takes_files or token is None:
-        return False
+    match = table.match(visit.method, visit.path)
+    entry = match.entry
+    if entry is None or entry.takes_files is None or token is None:
+        return None
     try:
-        return find_session(visit.reading, token, touch=False) is not None
+        signed_in = find_session(visit.reading, token, touch=False)
     except (PilotageError, SQLAlchemyError):
-        return False
+        return None
+    if signed_in is None:
+        return None
+    visit = replace(visit, page=entry.name, params=match.params, signed_in=signed_in)
+    refusal = None if entry.needs is None else may(visit.actor.roles, entry.needs)
+    refusal = refusal or entry.takes_files(visit.actor)
+    if refusal is not None:
+        return visit, problem_page(_status_of_refusal(refusal), refusal.reasons)
+    return Bringing(person=str(visit.actor.id), session=signed_in.token)
 
 
 def _routed(table: Table, match: Match, visit: Visit) -> Reply:
@@ -116,8 +126,7 @@ def whole_address(visit: Visit) -> str:
 
 def _posted(entry: Entry, visit: Visit) -> Reply:
     if visit.signed_in is not None and not is_form_token(visit.signed_in.token, visit.typed("token")):
-        text = "The form was not sent by a page of this session. Nothing was recorded."
-        return problem_page(403, (Reason(code="FORM_TOKEN", text=text),))
+        return problem_page(403, (FORM_TOKEN,))
     if visit.signed_in is not None:
         visit.services.waiting.forget(visit.actor.id)
     is_grave = entry.is_grave is not None and entry.is_grave(visit)

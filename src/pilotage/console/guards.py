@@ -12,8 +12,17 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable, Mapping
+from typing import Final
 from urllib.parse import urlsplit
 
+from pilotage.core.reason import Reason
+
+FOREIGN_ORIGIN: Final = Reason(
+    code="FOREIGN_ORIGIN", text="The form was not sent by a page of this site. Nothing was recorded."
+)
+FORM_TOKEN: Final = Reason(
+    code="FORM_TOKEN", text="The form was not sent by a page of this session. Nothing was recorded."
+)
 _BYTES = 32
 
 

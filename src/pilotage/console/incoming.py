@@ -1,27 +1,32 @@
 """Reading one request: its path, forms and cookies, within limits.
 
 A form has at most 256 KiB and 200 fields; control characters are removed, the rest is kept (console.md 8). Files come
-with a form where its address takes them, from a person who is signed in. Rule: the head is read first, and tells how
-much of a body is read. Fail mode: ReadError with the status that says why.
+with a form where its address takes them, from a person who may bring them. Rule: the head is read first, and tells how
+much of a body is read; a large form proves in its first fields that a page of ours wrote it. What is not read is the
+server's to throw away. Fail mode: ReadError with the status that says why.
 """
 
 from __future__ import annotations
 
+import mmap
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import IO, Any, Final
 from urllib.parse import parse_qsl
 
+from anyio import to_thread
+
 from pilotage.console.cookies import read_cookies
-from pilotage.console.multipart import Part, boundary_of, read_parts
+from pilotage.console.guards import FORM_TOKEN, is_form_token
+from pilotage.console.multipart import Content, Part, boundary_of, read_parts
 from pilotage.serving.addresses import containing, parse_address
 from pilotage.serving.context import Peer
+from pilotage.serving.uploads import Body, Receive, UploadRefused, Uploads, Why
 
 MAX_FORM_BYTES: Final = 262_144
 MAX_FIELDS: Final = 200
-DRAINED: Final = 4
-"""How many times the limit is read and thrown away, so that a browser which still sends gets to hear the reason."""
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _FORM: Final = "application/x-www-form-urlencoded"
 _UNREADABLE: Final = "The fields of this request cannot be read."
@@ -35,6 +40,14 @@ class ReadError(Exception):
         self.status = status
         self.code = code
         self.text = text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bringing:
+    """Who may bring files with a form. `session` is what the form's token must prove."""
+
+    person: str
+    session: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,49 +99,66 @@ def read_head(scope: MutableMapping[str, Any], trusted: Sequence[str]) -> Incomi
     )
 
 
+@asynccontextmanager
 async def read_form(
-    head: Incoming, receive: Callable[[], Awaitable[MutableMapping[str, Any]]], *, files: int = 0
-) -> Incoming:
-    """Return the request with what its form holds, `files` bytes of files among it; raise ReadError."""
+    head: Incoming, receive: Receive, uploads: Uploads, *, bringing: Bringing | None = None, most_files: int = 0
+) -> AsyncIterator[Incoming]:
+    """Give the request with what its form holds, `most_files` bytes of files from `bringing` among it; raise ReadError.
+
+    The files keep their place among the uploads until the request was answered.
+    """
     if head.method != "POST":
-        return head
-    body = await _body(receive, MAX_FORM_BYTES + files)
+        yield head
+        return
     media = head.headers.get("content-type", "")
     boundary = boundary_of(media)
-    if boundary is not None and body:
-        return _with_parts(head, body, boundary, files)
-    if body and media.partition(";")[0].strip().lower() != _FORM:
+    files = 0 if bringing is None or boundary is None else most_files
+
+    def look(first: bytes) -> None:
+        if bringing is not None and boundary is not None:
+            _own_form(first, boundary, bringing)
+
+    sender = "" if bringing is None else bringing.person
+    try:
+        async with uploads.take(receive, most=MAX_FORM_BYTES + files, sender=sender, look=look) as body:
+            yield await _read(head, body, boundary, files)
+    except UploadRefused as refused:
+        text = f"This form may have {MAX_FORM_BYTES + files:,} bytes." if refused.why is Why.TOO_LARGE else refused.text
+        raise ReadError(refused.status, refused.why.value, f"{text} Nothing was recorded.") from None
+
+
+def _own_form(first: bytes, boundary: bytes, bringing: Bringing) -> None:
+    """Refuse a large form whose beginning does not prove that a page of this session wrote it."""
+    try:
+        parts = read_parts(first, boundary, most=MAX_FIELDS, is_cut=True)
+    except (UnicodeDecodeError, ValueError):
+        raise ReadError(400, "FIELDS_UNREADABLE", _UNREADABLE) from None
+    token = next((part.data for part in parts if part.name == "token" and part.filename is None), b"")
+    if not is_form_token(bringing.session, token.decode("latin-1")):
+        raise ReadError(403, FORM_TOKEN.code, FORM_TOKEN.text)
+
+
+async def _read(head: Incoming, body: Body, boundary: bytes | None, files: int) -> Incoming:
+    if body.file is not None and boundary is not None:
+        return await to_thread.run_sync(_mapped, head, body.file, boundary, files)
+    data = body.held
+    if boundary is not None and data:
+        return _with_parts(head, data, boundary, files)
+    if data and head.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
         raise ReadError(415, "UNSUPPORTED_MEDIA_TYPE", "Forms are sent URL-encoded. Nothing was recorded.")
-    if len(body) > MAX_FORM_BYTES:
-        raise _too_large(MAX_FORM_BYTES)
-    return replace(head, form=_fields(body))
+    return replace(head, form=_fields(data))
 
 
-async def _body(receive: Callable[[], Awaitable[MutableMapping[str, Any]]], most: int) -> bytes:
-    kept = bytearray()
-    seen = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ReadError(400, "CLIENT_GONE", "The browser left before the form was complete.")
-        chunk = message.get("body", b"")
-        seen += len(chunk)
-        if seen <= most:
-            kept += chunk
-        else:
-            kept.clear()
-        is_last = not message.get("more_body")
-        if seen > most and (is_last or seen > DRAINED * most):
-            raise _too_large(most)
-        if is_last:
-            return bytes(kept)
+def _mapped(head: Incoming, file: IO[bytes], boundary: bytes, files: int) -> Incoming:
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as body:
+        return _with_parts(head, body, boundary, files)
 
 
 def _too_large(most: int) -> ReadError:
     return ReadError(413, "BODY_TOO_LARGE", f"This form may have {most:,} bytes. Nothing was recorded.")
 
 
-def _with_parts(head: Incoming, body: bytes, boundary: bytes, files: int) -> Incoming:
+def _with_parts(head: Incoming, body: Content, boundary: bytes, files: int) -> Incoming:
     try:
         parts = read_parts(body, boundary, most=MAX_FIELDS)
         form: dict[str, str] = {}

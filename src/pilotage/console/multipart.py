@@ -1,4 +1,4 @@
-"""Forms with files: `multipart/form-data` as browsers send it (RFC 7578), read from the whole body.
+"""Forms with files: `multipart/form-data` as browsers send it (RFC 7578), read from the whole body, on disk or not.
 
 Rule: a part is what stands between two boundaries, byte for byte; a file's name is what follows its last slash. Fail
 mode: ValueError for anything that no browser writes; nothing is guessed.
@@ -6,11 +6,12 @@ mode: ValueError for anything that no browser writes; nothing is guessed.
 
 from __future__ import annotations
 
+import mmap
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
-from typing import Final
+from typing import Final, TypeAlias
 
 MAX_HEAD_BYTES: Final = 8_192
 _MAX_BOUNDARY: Final = 70
@@ -19,6 +20,8 @@ _DISPOSITION: Final = re.compile(
 )
 _PARAMETER: Final = re.compile(rb';[ \t]*([a-z*]+)="([^"\r\n]*)"', re.IGNORECASE)
 _ESCAPES: Final = {"%22": '"', "%0D": "", "%0A": ""}
+Content: TypeAlias = bytes | mmap.mmap
+"""A body in memory, or on disk and cut like one in memory: what is cut out comes into memory, once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +43,13 @@ def boundary_of(content_type: str) -> bytes | None:
     return found.encode()
 
 
-def read_parts(body: bytes, boundary: bytes, *, most: int) -> list[Part]:
-    """Return the fields in their order; raise ValueError for more than `most` or another form."""
+def read_parts(body: Content, boundary: bytes, *, most: int, is_cut: bool = False) -> list[Part]:
+    """Return the fields in their order; raise ValueError for more than `most` or another form.
+
+    `is_cut`: the body goes on after this; the fields that are whole in it are returned.
+    """
     parts: list[Part] = []
-    for start, end in _between(body, boundary):
+    for start, end in _between(body, boundary, is_cut=is_cut):
         if len(parts) == most:
             message = "the form has too many fields"
             raise ValueError(message)
@@ -51,25 +57,27 @@ def read_parts(body: bytes, boundary: bytes, *, most: int) -> list[Part]:
     return parts
 
 
-def _between(body: bytes, boundary: bytes) -> Iterator[tuple[int, int]]:
+def _between(body: Content, boundary: bytes, *, is_cut: bool) -> Iterator[tuple[int, int]]:
     """Yield where each part starts and ends, without copying the body."""
     opening, between = b"--" + boundary, b"\r\n--" + boundary
-    if not body.startswith(opening):
+    if body[: len(opening)] != opening:
         message = "the form does not begin with its boundary"
         raise ValueError(message)
     at = len(opening)
     while body[at : at + 2] == b"\r\n":
         end = body.find(between, at)
         if end < 0:
+            if is_cut:
+                return
             break
         yield at + 2, end
         at = end + len(between)
-    if body[at : at + 2] != b"--":
+    if body[at : at + 2] != b"--" and not is_cut:
         message = "the form was cut short"
         raise ValueError(message)
 
 
-def _part(body: bytes, start: int, end: int) -> Part:
+def _part(body: Content, start: int, end: int) -> Part:
     split = body.find(b"\r\n\r\n", start, min(end, start + MAX_HEAD_BYTES))
     found = None if split < 0 else _DISPOSITION.search(body[start:split].replace(b"\r\n", b"\n"))
     if found is None:

@@ -15,6 +15,7 @@ from starlette.routing import compile_path
 from pilotage.console.reply import Reply
 from pilotage.console.visit import Visit
 from pilotage.core.reason import Refusal
+from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action
 
 Handle: TypeAlias = Callable[[Visit], "Reply | Refusal"]
@@ -27,7 +28,8 @@ class Entry:
     `command` names the control command a POST carries out, as CLI and API call it ("-": it only concerns the browser's
     own session). `needs` is the action without which the page does not open; None: no sign-in is needed. `back` shows
     the form again. `is_decision`: the form has a key of its own and acts once. `is_grave` tells whether the
-    login must be recent. `takes_files`: its form may carry a file as large as evidence is.
+    login must be recent. `takes_files`: its form may carry a file as large as evidence is; it
+    tells before the form is read why a person brings none.
     """
 
     method: str
@@ -39,7 +41,7 @@ class Entry:
     back: Callable[[Visit], Reply] | None = None
     is_decision: bool = False
     is_grave: Callable[[Visit], bool] | None = None
-    takes_files: bool = False
+    takes_files: Callable[[Principal], Refusal | None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

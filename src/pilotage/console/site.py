@@ -23,6 +23,7 @@ from pilotage.console.pages import (
     workflows,
 )
 from pilotage.console.route import Entry, Table
+from pilotage.control.attach_evidence import bringing_refused
 from pilotage.identity.roles import Action
 
 ENTRIES: Final = (
@@ -55,7 +56,7 @@ ENTRIES: Final = (
         command="evidence add",
         back=release.show_release,
         is_decision=True,
-        takes_files=True,
+        takes_files=bringing_refused,
     ),
     Entry(method="GET", path="/releases/{digest}/changes", name="Release", handle=release.show_changes),
     Entry(

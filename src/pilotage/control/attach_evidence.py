@@ -69,12 +69,16 @@ class Bringer:
     text_of: TextOf = no_text
 
 
+def bringing_refused(actor: Principal) -> Refusal | None:
+    """Return why this person or service brings no evidence, whatever is in it; asked before a file is read."""
+    return may(actor.roles, Action.ATTACH_PUSHED if actor.kind is PrincipalKind.SERVICE else Action.ATTACH_CLAIMED)
+
+
 def attach_evidence(
     instance: Instance, *, bringer: Bringer, release: str, uploads: Sequence[Upload]
 ) -> tuple[Evidence, ...] | Refusal:
     """Read, judge and store an upload; raise NotFound for an unknown release or space."""
-    action = Action.ATTACH_PUSHED if bringer.actor.kind is PrincipalKind.SERVICE else Action.ATTACH_CLAIMED
-    refusal = may(bringer.actor.roles, action)
+    refusal = bringing_refused(bringer.actor)
     if refusal is not None:
         return refusal
     computed = [upload.kind for upload in uploads if (upload.kind or "").startswith("fact.")]

@@ -91,11 +91,16 @@ class Brought:
     data: bytes
 
 
+def import_refused(actor: Principal) -> Refusal | None:
+    """Return why this person or service imports no cases, whatever the file holds; asked before it is read."""
+    return may(actor.roles, Action.EDIT_GOLDEN) or undeclared(actor)
+
+
 def import_cases(
     instance: Instance, *, actor: Principal, brought: Brought, redact: Callable[[str], str]
 ) -> dict[str, Any] | Refusal:
     """Make candidates of a file's cases; return the account of every case in it."""
-    refusal = may(actor.roles, Action.EDIT_GOLDEN) or undeclared(actor)
+    refusal = import_refused(actor)
     if refusal is not None:
         return refusal
     workflow = known_workflow(instance, brought.workflow)

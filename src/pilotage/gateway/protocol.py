@@ -2,8 +2,9 @@
 
 Bounded: request line, headers (each, all, count), time until the headers are complete, time and speed of the body,
 connections per process and per peer, output the client does not read. Refused: `Upgrade`, whatever llhttp rejects in
-strict mode (conflicting lengths, bare LF, obs-fold). Fail mode: an error body of serving.md 1.5 and a closed
-connection. A lost connection cancels the task that answers on it, at once.
+strict mode (conflicting lengths, bare LF, obs-fold). A body may take longer than its deadline only while it comes at
+the rate that large files are given; what comes after the answer is thrown away, within bounds. Fail mode: an error body
+of serving.md 1.5 and a closed connection. A lost connection cancels the task that answers on it, at once.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ CONNECTION = "pilotage.connection"
 _SWEEP_S = 0.5
 _FLOOR_AFTER_S = 5.0
 _SLACK_BYTES = 1024
+_UNWANTED_BYTES = 268_435_456
+"""How much of a body is read though its answer was sent: browsers show an answer only once they sent everything."""
 
 
 class Connection:
@@ -76,6 +79,9 @@ class GatewayProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._body_since = 0.0  # 0: no body is awaited
         self._body_bytes = 0
+        self._span_since = 0.0  # the span of `body_deadline_s` that is under way began then, with so many bytes
+        self._span_bytes = 0
+        self._swept_at = 0.0
         self._unread = 0
         self._unread_since = 0.0
 
@@ -161,8 +167,8 @@ class GatewayProtocol(HttpToolsProtocol):
         """Hand the request to the application; from here the body's limits count."""
         if self.parser.should_upgrade():
             return
-        self._body_since = self.loop.time()
-        self._body_bytes = 0
+        self._body_since = self._span_since = self._swept_at = self.loop.time()
+        self._body_bytes = self._span_bytes = 0
         self._head_since = 0.0
         self._head_bytes = 0
         super().on_headers_complete()
@@ -207,19 +213,33 @@ class GatewayProtocol(HttpToolsProtocol):
         limits = self.limits
         if self._head_since and now - self._head_since > limits.header_deadline_s:
             self._refuse(Code.REQUEST_TIMEOUT, f"The headers took longer than {limits.header_deadline_s:g} s.")
-        elif self._body_since and self._is_body_late(now - self._body_since):
-            self._refuse(Code.REQUEST_TIMEOUT, "The body arrived too slowly.")
+        elif self._body_since and self._is_body_late(now):
+            if self.cycle.response_complete:
+                self.transport.close()
+            else:
+                self._refuse(Code.REQUEST_TIMEOUT, "The body arrived too slowly.")
         if self.flow.write_paused:
             self._sweep_unread(now)
         else:
             self._unread_since = 0.0
 
-    def _is_body_late(self, waited: float) -> bool:
+    def _is_body_late(self, now: float) -> bool:
         limits = self.limits
-        if self.flow.read_paused:
-            return False  # we do not read, so the client is not the slow one
-        too_slow = waited > _FLOOR_AFTER_S and self._body_bytes < limits.body_floor_bytes_s * (waited - _FLOOR_AFTER_S)
-        return waited > limits.body_deadline_s or too_slow
+        since, self._swept_at = self._swept_at, now
+        if self.flow.read_paused:  # we do not read, so the client is not the slow one
+            self._body_since += now - since
+            self._span_since += now - since
+            return False
+        if self.cycle.response_complete and self._body_bytes > _UNWANTED_BYTES:
+            return True
+        waited = now - self._body_since
+        if waited > _FLOOR_AFTER_S and self._body_bytes < limits.body_floor_bytes_s * (waited - _FLOOR_AFTER_S):
+            return True
+        lasted, brought = now - self._span_since, self._body_bytes - self._span_bytes
+        if lasted <= limits.body_deadline_s:
+            return False
+        self._span_since, self._span_bytes = now, self._body_bytes
+        return brought < limits.body_rate_bytes_s * lasted
 
     def _sweep_unread(self, now: float) -> None:
         unread = self.transport.get_write_buffer_size()

@@ -12,7 +12,10 @@ from pilotage.core.ids import SpaceName
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayLimits:
-    """What one request, connection, principal and process may use."""
+    """What one request, connection, principal and process may use.
+
+    `body_deadline_s`: a body is whole by then, or has come at `body_rate_bytes_s`, and does so in each span after it.
+    """
 
     body_bytes: int = 1_048_576
     message_code_points: int = 32_768
@@ -24,6 +27,7 @@ class GatewayLimits:
     header_deadline_s: float = 10.0
     body_deadline_s: float = 30.0
     body_floor_bytes_s: int = 1024
+    body_rate_bytes_s: int = 65_536
     connections: int = 2048
     connections_per_peer: int = 256
     keep_alive_s: float = 30.0

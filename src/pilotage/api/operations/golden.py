@@ -6,7 +6,14 @@ import msgspec
 
 from pilotage.api.operation import Body, Call, Operation, Result
 from pilotage.control.golden_candidates import candidates_of
-from pilotage.control.golden_import import Brought, ExportFormat, ImportFormat, export_cases, import_cases
+from pilotage.control.golden_import import (
+    Brought,
+    ExportFormat,
+    ImportFormat,
+    export_cases,
+    import_cases,
+    import_refused,
+)
 from pilotage.control.golden_review import Acceptance, Decided, accept_candidate, reject_candidate
 from pilotage.control.sign_weakening import sign_weakening
 from pilotage.core.reason import Refusal
@@ -152,7 +159,7 @@ OPERATIONS = (
         gives="The account of every case of the file: imported, converted, skipped, unsupported, lost.",
         run=_import,
         takes=CaseImport,
-        uploads=True,
+        uploads=import_refused,
     ),
     Operation(
         method="GET",

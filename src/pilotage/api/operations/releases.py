@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64decode
 
 from pilotage.api.operation import Body, Call, Operation, Result
-from pilotage.control.attach_evidence import Bringer, Upload, attach_evidence
+from pilotage.control.attach_evidence import Bringer, Upload, attach_evidence, bringing_refused
 from pilotage.control.change_release_state import deprecate_release, quarantine_release, revoke_release
 from pilotage.control.evidence_reports import list_evidence, show_evidence, withdraw_evidence
 from pilotage.control.evidence_text import text_of
@@ -201,7 +201,7 @@ OPERATIONS = (
         gives="What the reader made of it, accepted or rejected with the reason.",
         run=_add,
         takes=Adding,
-        uploads=True,
+        uploads=bringing_refused,
     ),
     Operation(
         method="GET",

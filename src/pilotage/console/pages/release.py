@@ -9,6 +9,7 @@ from pilotage.console.pages.evidence import asked_kinds
 from pilotage.console.reply import Page, Redirect, Reply
 from pilotage.console.visit import Visit
 from pilotage.console.words import gate_status as gate_word
+from pilotage.control.attach_evidence import bringing_refused
 from pilotage.control.promote_release import promote_release
 from pilotage.control.release_reports import diff_named
 from pilotage.control.verify_release import verify_release
@@ -60,7 +61,7 @@ def show_release(visit: Visit) -> Page:
     view = view_release(visit.reading, visit.params["digest"])
     stored, workspace = view.release, visit.instance.workspace
     served = {route.space: route for route in view.served if route.workflow == stored.workflow}
-    refusal = may(visit.actor.roles, Action.ATTACH_CLAIMED)
+    refusal = bringing_refused(visit.actor)
     return Page(
         template="release.html",
         title=f"{stored.workflow} {stored.digest.removeprefix('sha256:')[:12]}",
