@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,11 +13,17 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from pilotage.adapters.direct import direct_opener
-from pilotage.adapters.evidence_sources.rest import RestClient
+from pilotage.adapters.direct import direct_connection
+from pilotage.adapters.evidence_sources.rest import RestClient, Service
+from pilotage.adapters.models.http1 import Http1Upstream
 from pilotage.adapters.models.openai_compatible import OpenAICompatibleModel
 from pilotage.adapters.outward import outward_session
 from pilotage.adapters.webhook import send_webhook
+from pilotage.core.errors import Unavailable
+from pilotage.core.outward import networks_of
+from pilotage.core.urls import place_of
+from pilotage.guard.policy import EgressRule
+from pilotage.release.generation import GenerationRequest, Message
 from pilotage.release.model import ModelSettings, PinKind, Provider
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "pilotage"
@@ -75,13 +82,15 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     made.close()
 
 
-def opens(url: str) -> None:
-    with direct_opener().open(f"{url}/a") as answer:
-        assert answer.status == 200
+def connects(url: str) -> None:
+    connection = direct_connection(*place_of(url), is_tls=False, timeout_s=30, allowed=networks_of("localhost"))
+    connection.request("GET", "/a")
+    assert connection.getresponse().status == 200
+    connection.close()
 
 
 def reads(url: str) -> None:
-    assert RestClient(url, token=None, root=Path("/")).get("a").value == {}
+    assert RestClient(Service(url=url, token=None, root=Path("/"))).get("a").value == {}
 
 
 def notifies(url: str) -> None:
@@ -112,13 +121,121 @@ def fetches(url: str) -> None:
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("call", [opens, reads, notifies, asks, fetches])
+@pytest.mark.parametrize("call", [connects, reads, notifies, asks, fetches])
 def test_no_variable_of_the_environment_sends_a_request_to_a_proxy(
     place: Place, proxy: Place, call: Callable[[str], None]
 ) -> None:
     call(place.url)
     assert (len(place.seen), proxy.seen) == (1, [])
     assert place.seen[0].split(" ")[1] == "/a"
+
+
+ADDRESSES = {"inside.example": "10.1.2.3", "shared.example": "100.64.0.1", "metadata.example": "169.254.169.254"}
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names with an address that is not public beside one that is allowed; nothing may be connected to."""
+    asked: list[str] = []
+
+    def found(host: str, port: object, *_: object, **__: object) -> list[tuple[object, ...]]:
+        asked.append(host)
+        return [(2, 1, 6, "", (address, port)) for address in ("127.0.0.1", ADDRESSES[host])]
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    monkeypatch.setattr(socket.socket, "connect", _never)
+    return asked
+
+
+def _never(_: socket.socket, place: object) -> None:
+    message = f"a connection to {place} was opened"
+    raise AssertionError(message)
+
+
+def asks_inside(host: str) -> None:
+    settings = ModelSettings(
+        provider=Provider.OPENAI, model="m", pin_kind=PinKind.DATED, pin="2024-08-06", base_url=f"https://{host}"
+    )
+    rule = EgressRule(host=host, port=443, purpose="models", allow_private=("127.0.0.0/8",))
+
+    async def story() -> None:
+        model = OpenAICompatibleModel(settings, root=Path("/"), egress=(rule,))
+        try:
+            async for _ in model.generate(
+                GenerationRequest(messages=(Message(role="user", content="?"),), question="?", passages=())
+            ):
+                pass
+        finally:
+            await model.close()
+
+    asyncio.run(story())
+
+
+def reads_inside(host: str) -> None:
+    service = Service(url=f"https://{host}", token=None, root=Path("/"), allow_private=("127.0.0.0/8",))
+    RestClient(service).get("a")
+
+
+def notifies_inside(host: str) -> None:
+    send_webhook(f"https://{host}/a", {}, key="k", allow_private=("127.0.0.0/8",))
+
+
+@pytest.mark.parametrize("host", list(ADDRESSES))
+@pytest.mark.parametrize("call", [asks_inside, reads_inside, notifies_inside])
+def test_one_address_that_is_not_public_keeps_a_name_from_being_reached(
+    call: Callable[[str], None], host: str, names: list[str]
+) -> None:
+    with pytest.raises(Unavailable) as refused:
+        call(host)
+    assert refused.value.code in {"upstream_failed", "source_place", "CHANNEL_PLACE"}
+    assert set(names) == {host}
+
+
+def test_a_network_that_the_release_names_is_reached(place: Place) -> None:
+    rule = EgressRule(
+        host="127.0.0.2", port=place.server.server_port, purpose="models", allow_private=("127.0.0.2/32",)
+    )
+    upstream = Http1Upstream(f"http://127.0.0.2:{rule.port}/a", 2.0, rule.allow_private)
+
+    async def story() -> int:
+        try:
+            response = await upstream.get({}, within_s=10.0)
+            response.end()
+            return response.status
+        finally:
+            await upstream.close()
+
+    with ThreadingHTTPServer(("127.0.0.2", rule.port), place.server.RequestHandlerClass) as there:
+        threading.Thread(target=there.serve_forever, name="there", daemon=True).start()
+        try:
+            assert asyncio.run(story()) == 200
+        finally:
+            there.shutdown()
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        (),
+        (EgressRule(host="models.example", port=8443, purpose="models"),),
+        (EgressRule(host="other.example", port=443, purpose="models"),),
+        (EgressRule(host="models.example", port=443, purpose="tools"),),
+    ],
+    ids=["no rule", "another port", "another host", "another purpose"],
+)
+def test_a_model_that_the_release_does_not_list_is_not_called(rules: tuple[EgressRule, ...]) -> None:
+    settings = ModelSettings(
+        provider=Provider.OPENAI,
+        model="m",
+        pin_kind=PinKind.DATED,
+        pin="2024-08-06",
+        base_url="https://models.example/v1",
+    )
+    with pytest.raises(Unavailable, match=r"models\.example:443, which the release's egress does not list") as refused:
+        OpenAICompatibleModel(settings, root=Path("/"), egress=rules)
+    assert refused.value.code == "model_unconfigured"
+    listed = EgressRule(host="models.example", port=443, purpose="models")
+    OpenAICompatibleModel(settings, root=Path("/"), egress=(*rules, listed))
 
 
 def _is_made(node: ast.AST) -> bool:

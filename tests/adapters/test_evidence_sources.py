@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from pilotage.adapters.evidence_sources.github import GithubReviews
-from pilotage.adapters.evidence_sources.rest import RestClient
+from pilotage.adapters.evidence_sources.rest import RestClient, Service
 from pilotage.adapters.evidence_sources.snyk import SnykIssues
 from pilotage.adapters.evidence_sources.sonarqube import SonarQubeQuality
 from pilotage.core.canonical import Json
@@ -27,7 +27,7 @@ Reply = tuple[int, dict[str, str], bytes]
 Route = Callable[[str, dict[str, str]], Reply]
 
 
-class Service:
+class Double:
     """A scripted service on loopback. `seen` are the requests: path with query, and the Authorization header."""
 
     def __init__(self) -> None:
@@ -69,15 +69,19 @@ class Service:
         self._server.server_close()
 
 
+def at(double: Double, token: str | None = None) -> Service:
+    return Service(url=double.url, token=token, root=Path("/"))
+
+
 @pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
     monkeypatch.setenv("SOURCE_TOKEN", "t0ken")
-    made = Service()
+    made = Double()
     yield made
     made.close()
 
 
-def test_a_pull_request_with_many_pages_reads_as_code_review(service: Service) -> None:
+def test_a_pull_request_with_many_pages_reads_as_code_review(service: Double) -> None:
     pull: Json = {"head": {"sha": "h"}, "user": {"login": "author"}, "commits": 1}
     reviewers = [f"person{number}" for number in range(101)]
     reviews: list[Json] = [
@@ -106,7 +110,7 @@ def test_a_pull_request_with_many_pages_reads_as_code_review(service: Service) -
         return 200, following, json.dumps(reviews[:100]).encode()
 
     service.routes[f"{path}/reviews"] = page
-    source = GithubReviews(token="env:SOURCE_TOKEN", root=Path("/"), api=service.url)
+    source = GithubReviews(at(service, "env:SOURCE_TOKEN"))
     data = source.pull_request("bank/assistant", 7)
     people = {name: f"local|{name}" for name in [*reviewers, "author"]}
     reading = read_evidence(data, kind="review.code", name="pr", context=ReadContext(people=people))
@@ -115,23 +119,23 @@ def test_a_pull_request_with_many_pages_reads_as_code_review(service: Service) -
     assert {authorisation for _, authorisation in service.seen} == {"Bearer t0ken"}
 
 
-def test_a_push_while_a_pull_request_is_read_is_an_error(service: Service) -> None:
+def test_a_push_while_a_pull_request_is_read_is_an_error(service: Double) -> None:
     path = "/repos/bank/assistant/pulls/7"
     service.on(path, {"head": {"sha": "a"}}, {"head": {"sha": "b"}})
     service.on(f"{path}/commits", [])
     service.on(f"{path}/reviews", [])
     with pytest.raises(Unavailable, match="changed"):
-        GithubReviews(token=None, root=Path("/"), api=service.url).pull_request("bank/assistant", 7)
+        GithubReviews(at(service)).pull_request("bank/assistant", 7)
 
 
 @pytest.mark.parametrize("repository", ["assistant", "bank/../x", "bank/a/b", "https://x/y", ""])
-def test_a_name_that_is_no_repository_is_never_asked_for(service: Service, repository: str) -> None:
+def test_a_name_that_is_no_repository_is_never_asked_for(service: Double, repository: str) -> None:
     with pytest.raises(UsageError):
-        GithubReviews(token=None, root=Path("/"), api=service.url).pull_request(repository, 7)
+        GithubReviews(at(service)).pull_request(repository, 7)
     assert service.seen == []
 
 
-def sonar(service: Service, *keys: str) -> None:
+def sonar(service: Double, *keys: str) -> None:
     service.on(
         "/api/project_analyses/search",
         *({"analyses": [{"key": key, "revision": "abc", "date": "2026-11-20T10:00:00+0000"}]} for key in keys),
@@ -143,17 +147,17 @@ def sonar(service: Service, *keys: str) -> None:
     service.on("/api/measures/component", {"component": {"measures": measures}})
 
 
-def test_a_sonarqube_project_reads_as_quality_of_its_newest_analysis(service: Service) -> None:
+def test_a_sonarqube_project_reads_as_quality_of_its_newest_analysis(service: Double) -> None:
     sonar(service, "k1")
-    data = SonarQubeQuality(service.url, token="env:SOURCE_TOKEN", root=Path("/")).quality("shop", branch="main")
+    data = SonarQubeQuality(at(service, "env:SOURCE_TOKEN")).quality("shop", branch="main")
     reading = read_evidence(data, kind="quality", name="q", context=ReadContext())
     assert isinstance(reading, Reading), reading
     assert (reading.claims["score"], reading.claims["gate_ok"], reading.refs["commit"]) == (98.5, 1, "abc")
     assert any("analysisId=k1" in path for path, _ in service.seen)
 
 
-def test_an_analysis_that_arrives_meanwhile_or_never_did_is_an_error(service: Service) -> None:
-    source = SonarQubeQuality(service.url, token=None, root=Path("/"))
+def test_an_analysis_that_arrives_meanwhile_or_never_did_is_an_error(service: Double) -> None:
+    source = SonarQubeQuality(at(service))
     sonar(service, "k1", "k2")
     with pytest.raises(Unavailable, match="analysed again"):
         source.quality("shop")
@@ -162,27 +166,27 @@ def test_an_analysis_that_arrives_meanwhile_or_never_did_is_an_error(service: Se
         source.quality("shop")
 
 
-def test_all_pages_of_snyk_read_as_a_scan(service: Service) -> None:
+def test_all_pages_of_snyk_read_as_a_scan(service: Double) -> None:
     path = f"/rest/orgs/{ORGANISATION}/issues"
     first: Json = {"attributes": {"key": "S-1", "status": "open", "effective_severity_level": "high"}}
     second: Json = {"attributes": {"key": "S-2", "status": "open", "effective_severity_level": "low", "ignored": True}}
     following = f"/orgs/{ORGANISATION}/issues?starting_after=x"
     service.on(path, {"data": [first], "links": {"next": following}}, {"data": [second], "links": {}})
-    data = SnykIssues(ORGANISATION, token="env:SOURCE_TOKEN", root=Path("/"), api=service.url).issues(PROJECT)
+    data = SnykIssues(ORGANISATION, at(service, "env:SOURCE_TOKEN")).issues(PROJECT)
     reading = read_evidence(data, kind="scan.deps", name="s", context=ReadContext())
     assert isinstance(reading, Reading), reading
     assert (reading.claims["high"], reading.claims["low"], reading.claims["suppressed"]) == (1, 1, 1)
     assert service.seen[0][1] == "token t0ken"
     assert f"scan_item.id={PROJECT}" in service.seen[0][0]
     with pytest.raises(UsageError):
-        SnykIssues("../x", token=None, root=Path("/"), api=service.url)
+        SnykIssues("../x", at(service))
 
 
-def client(service: Service, **more: float) -> RestClient:
-    return RestClient(service.url, token=None, root=Path("/"), **more)  # type: ignore[arg-type]
+def client(double: Double, timeout_s: float = 20.0) -> RestClient:
+    return RestClient(Service(url=double.url, token=None, root=Path("/"), timeout_s=timeout_s))
 
 
-def test_a_redirect_is_an_error_and_the_token_goes_nowhere_else(service: Service) -> None:
+def test_a_redirect_is_an_error_and_the_token_goes_nowhere_else(service: Double) -> None:
     service.routes["/a"] = lambda *_: (302, {"Location": f"{service.url}/b"}, b"")
     service.on("/b", {})
     with pytest.raises(Unavailable, match="302"):
@@ -190,27 +194,27 @@ def test_a_redirect_is_an_error_and_the_token_goes_nowhere_else(service: Service
     assert [path for path, _ in service.seen] == ["/a"]
 
 
-def test_a_next_page_on_another_host_is_refused(service: Service) -> None:
+def test_a_next_page_on_another_host_is_refused(service: Double) -> None:
     service.on("/a", [], Link='<https://elsewhere.example/a?page=2>; rel="next"')
     with pytest.raises(Unavailable, match="another host"):
         client(service).get_all("a")
 
 
-def test_pages_without_an_end_are_an_error(service: Service) -> None:
+def test_pages_without_an_end_are_an_error(service: Double) -> None:
     service.on("/a", [1], Link=f'<{service.url}/a>; rel="next"')
     with pytest.raises(Unavailable, match="more than"):
         client(service).get_all("a")
 
 
 @pytest.mark.parametrize("status", [401, 404, 429, 500])
-def test_an_error_names_the_address_without_its_query(service: Service, status: int) -> None:
+def test_an_error_names_the_address_without_its_query(service: Double, status: int) -> None:
     service.routes["/a"] = lambda *_: (status, {}, b"")
     with pytest.raises(Unavailable, match=str(status)) as raised:
         client(service).get("a", secret="hidden")
     assert "hidden" not in str(raised.value)
 
 
-def test_an_answer_that_is_no_json_or_too_large_is_an_error(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_is_no_json_or_too_large_is_an_error(service: Double, monkeypatch: pytest.MonkeyPatch) -> None:
     service.routes["/a"] = lambda *_: (200, {}, b"<html>")
     with pytest.raises(Unavailable, match="JSON"):
         client(service).get("a")
@@ -220,7 +224,7 @@ def test_an_answer_that_is_no_json_or_too_large_is_an_error(service: Service, mo
 
 
 def test_a_service_that_is_not_there_is_unavailable() -> None:
-    gone = Service()
+    gone = Double()
     gone.close()
     with pytest.raises(Unavailable, match="did not answer"):
         client(gone, timeout_s=2.0).get("a")
@@ -229,10 +233,10 @@ def test_a_service_that_is_not_there_is_unavailable() -> None:
 @pytest.mark.parametrize("url", ["http://sonar.example", "ftp://127.0.0.1", "sonar.example", "file:///etc/passwd"])
 def test_only_https_or_this_machine_is_asked(url: str) -> None:
     with pytest.raises(UsageError):
-        RestClient(url, token="env:SOURCE_TOKEN", root=Path("/"))
+        RestClient(Service(url=url, token="env:SOURCE_TOKEN", root=Path("/")))
 
 
-def test_a_token_that_is_not_set_is_named_by_its_reference(service: Service) -> None:
+def test_a_token_that_is_not_set_is_named_by_its_reference(service: Double) -> None:
     with pytest.raises(Unavailable, match="env:NOT_SET_ANYWHERE"):
-        RestClient(service.url, token="env:NOT_SET_ANYWHERE", root=Path("/")).get("a")
+        RestClient(at(service, "env:NOT_SET_ANYWHERE")).get("a")
     assert service.seen == []

@@ -20,7 +20,8 @@ from pilotage.release.model import ModelSettings, PinKind, Provider
 from pilotage.store.serving_pool import make_pool
 make_pool("postgresql://nowhere.invalid/x")
 settings = ModelSettings(provider=Provider.OPENAI, model="m", pin_kind=PinKind.DATED, pin="1", base_url="https://x.invalid")
-OpenAICompatibleModel(settings, root=Path("/"))
+from pilotage.guard.policy import EgressRule
+OpenAICompatibleModel(settings, root=Path("/"), egress=(EgressRule(host="x.invalid", port=443, purpose="models"),))
 """
 
 

@@ -196,6 +196,8 @@ def test_warnings_name_what_will_hurt_later(bank: Files) -> None:
             "",
             "reads uat data and this workflow names no such",
         ),
+        ("workflows/desk/guard.yaml", "{host: models.example, purpose: models}", "", "which egress does not list"),
+        ("workflows/desk/guard.yaml", "purpose: models", "port: 8443, purpose: models", "which egress does not list"),
         ("corpora/policies-uat/corpus.yaml", "retention: 30d\n", "", "has no retention"),
         ("oncall.yaml", "people: [ada, ben]", "people: [ada]", "never changes hands"),
     ],

@@ -1,7 +1,9 @@
 """Every client that opens connections to the outside is made here (serving.md 5.8), so that all go straight there.
 
-Rule: no proxy variable of the environment, netrc file, cookie or redirect changes where a request and its secret go; no
-deployment can declare a proxy yet. Fail mode: a place that only a proxy reaches is not reached.
+Rule: a name is resolved once, refused when any of its addresses may not be reached, and connected to at those addresses
+with the name's own TLS; no proxy variable of the environment, netrc file, cookie or redirect changes where a request
+and its secret go; no deployment can declare a proxy yet. Fail mode: PlaceRefused before a byte leaves; a place that
+only a proxy reaches is not reached.
 """
 
 from __future__ import annotations
@@ -10,14 +12,14 @@ import asyncio
 import http.client
 import socket
 import ssl
-import urllib.request
-from collections.abc import Callable, Sequence
-from email.message import Message
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import IO, Final, TypeVar
+from typing import Final, TypeVar
 
 import aiohttp
 from aiohappyeyeballs import AddrInfoType, start_connection
+
+from pilotage.core.outward import is_odd_host, may_reach
 
 NEXT_ADDRESS_S: Final = 0.25
 """An address that has not answered for so long has the next one of its host tried beside it (RFC 8305)."""
@@ -25,29 +27,41 @@ NEXT_ADDRESS_S: Final = 0.25
 Spoken = TypeVar("Spoken", bound=asyncio.Protocol)
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: Message,
-        newurl: str,
-    ) -> None:
-        """Follow nothing: the answer then counts as the error it is."""
+class PlaceRefused(OSError):
+    """A host stands where it may not be reached. The text names it and its address, for those who run this."""
 
 
-def direct_opener() -> urllib.request.OpenerDirector:
-    """Return an opener for requests that may wait."""
-    return urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+class _Plain(http.client.HTTPConnection):
+    allowed: tuple[str, ...] = ()
+
+    def connect(self) -> None:
+        """Connect to the first checked address that answers."""
+        self.sock = _reached(self.host, self.port, self.timeout, self.allowed)
 
 
-def direct_connection(host: str, port: int, *, is_tls: bool, timeout_s: float) -> http.client.HTTPConnection:
-    """Return a connection that is opened by its first request; with TLS the host proves its name."""
-    if is_tls:
-        return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=ssl.create_default_context())
-    return http.client.HTTPConnection(host, port, timeout=timeout_s)
+class _Secure(http.client.HTTPSConnection):
+    allowed: tuple[str, ...] = ()
+
+    def connect(self) -> None:
+        """Connect to the first checked address that answers; there the host proves its name."""
+        reached = _reached(self.host, self.port, self.timeout, self.allowed)
+        try:
+            self.sock = verifying().wrap_socket(reached, server_hostname=self.host)
+        except BaseException:
+            reached.close()
+            raise
+
+
+def direct_connection(
+    host: str, port: int, *, is_tls: bool, timeout_s: float, allowed: Iterable[str] = ()
+) -> http.client.HTTPConnection:
+    """Return a connection that is opened by its first request; with TLS the host proves its name.
+
+    `allowed` are networks (CIDR) in which the host may stand although they are not public.
+    """
+    connection = (_Secure if is_tls else _Plain)(host, port, timeout=timeout_s)
+    connection.allowed = tuple(allowed)
+    return connection
 
 
 def direct_session(connector: aiohttp.BaseConnector, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
@@ -57,9 +71,16 @@ def direct_session(connector: aiohttp.BaseConnector, timeout: aiohttp.ClientTime
     )
 
 
-async def direct_stream(speak: Callable[[], Spoken], host: str, port: int, *, is_tls: bool) -> Spoken:
-    """Open a connection at once and return its protocol; with TLS the host proves its name."""
-    reached = await start_connection(await places_of(host, port), happy_eyeballs_delay=NEXT_ADDRESS_S)
+async def direct_stream(
+    speak: Callable[[], Spoken], host: str, port: int, *, is_tls: bool, allowed: Iterable[str] = ()
+) -> Spoken:
+    """Open a connection at once and return its protocol; with TLS the host proves its name.
+
+    `allowed` are networks (CIDR) in which the host may stand although they are not public.
+    """
+    found = await places_of(host, port)
+    check_places(host, found, allowed)
+    reached = await start_connection(found, happy_eyeballs_delay=NEXT_ADDRESS_S)
     _, spoken = await asyncio.get_running_loop().create_connection(
         speak, sock=reached, ssl=verifying() if is_tls else None, server_hostname=host if is_tls else None
     )
@@ -69,6 +90,42 @@ async def direct_stream(speak: Callable[[], Spoken], host: str, port: int, *, is
 async def places_of(host: str, port: int) -> Sequence[AddrInfoType]:
     """Return every address of a host, the preferred one first."""
     return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+
+def check_places(host: str, found: Iterable[AddrInfoType], allowed: Iterable[str]) -> None:
+    """Raise PlaceRefused when any of a host's addresses may not be reached."""
+    if is_odd_host(host):
+        message = f"{host} is an address in a form that is not read. Write four decimal numbers, or a name."
+        raise PlaceRefused(message)
+    networks = tuple(allowed)
+    for place in found:
+        check_address(host, str(place[4][0]), networks)
+
+
+def check_address(host: str, address: str, allowed: Iterable[str]) -> None:
+    """Raise PlaceRefused when this address of a host may not be reached."""
+    if not may_reach(address, allowed):
+        message = f"{host} is at {address}, which is not public. Name its network in allow_private if it belongs there."
+        raise PlaceRefused(message)
+
+
+def _reached(host: str, port: int, timeout_s: float | None, allowed: tuple[str, ...]) -> socket.socket:
+    """Return a connection to the first address that answers, each tried for the whole time."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    check_places(host, found, allowed)
+    failed: OSError = OSError(f"{host} has no address.")
+    for family, kind, protocol, _, place in found:
+        opened = socket.socket(family, kind, protocol)
+        try:
+            opened.settimeout(timeout_s)
+            opened.connect(place)
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            opened.close()
+            failed = error
+        else:
+            return opened
+    raise failed
 
 
 @cache

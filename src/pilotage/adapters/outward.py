@@ -15,8 +15,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from pilotage.adapters.direct import direct_session
-from pilotage.core.outward import is_odd_host, may_reach
+from pilotage.adapters.direct import check_address, check_places, direct_session
 
 
 class CheckedResolver(AbstractResolver):
@@ -31,8 +30,7 @@ class CheckedResolver(AbstractResolver):
         """Return the addresses of a name, or raise OSError when any of them may not be reached."""
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
-        for _, _, _, _, place in found:
-            _require(str(place[0]), host, self._allowed)
+        check_places(host, found, self._allowed)
         return [
             ResolveResult(
                 hostname=host,
@@ -58,11 +56,9 @@ def outward_session(timeout: aiohttp.ClientTimeout, allow_private: tuple[str, ..
 def require_reachable(url: str, allow_private: tuple[str, ...] = ()) -> None:
     """Raise OSError when the URL's host is an address that may not be reached; names are checked when resolved."""
     host = _host_of(url)
-    if is_odd_host(host):
-        message = f"{host} is an address in a form that is not read. Write four decimal numbers, or a name."
-        raise OSError(message)
+    check_places(host, (), allow_private)
     if ":" in host or host.replace(".", "").isdigit():
-        _require(host, host, allow_private)
+        check_address(host, host, allow_private)
 
 
 def _host_of(url: str) -> str:
@@ -75,9 +71,3 @@ def _host_of(url: str) -> str:
         message = f"{url[:80]!r} names no host that can be read."
         raise OSError(message)
     return host
-
-
-def _require(address: str, host: str, allow_private: tuple[str, ...]) -> None:
-    if not may_reach(address, allow_private):
-        message = f"{host} is at {address}, which is not public. Name its network in allow_private if it belongs there."
-        raise OSError(message)

@@ -1,37 +1,45 @@
 """Sends one JSON message to an address, with its idempotency key.
 
-Rule: https, or http on this machine only; no redirect is followed, and the answer is not read. Fail mode: Unavailable
-without the address, which may carry a secret.
+Rule: https, or http on this machine only; a host that is not public is reached where the channel allows its network; no
+redirect is followed, and the answer is not read. Fail mode: Unavailable without the address, which may carry a secret.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from pilotage.adapters.direct import direct_connection
+from pilotage.adapters.direct import PlaceRefused, direct_connection
 from pilotage.core.errors import Unavailable, UsageError
+from pilotage.core.outward import LOCAL_NAMES, networks_of
 
 TIMEOUT_S: Final = 10.0
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-def send_webhook(address: str, message: Mapping[str, Any], *, key: str) -> None:
-    """Send; return when the other side has accepted it with a 2xx status."""
+def send_webhook(address: str, message: Mapping[str, Any], *, key: str, allow_private: Iterable[str] = ()) -> None:
+    """Send; return when the other side has accepted it with a 2xx status.
+
+    `allow_private` are networks (CIDR) in which the channel may stand although they are not public.
+    """
     parts = urlsplit(address)
     host = parts.hostname or ""
     is_tls = parts.scheme == "https"
-    if not is_tls and not (parts.scheme == "http" and host in _LOOPBACK):
+    if not is_tls and not (parts.scheme == "http" and host in LOCAL_NAMES):
         raise UsageError("CHANNEL_ADDRESS", "A channel's address must be https.", hint="Plain http only on localhost.")
-    connection = direct_connection(host, parts.port or (443 if is_tls else 80), is_tls=is_tls, timeout_s=TIMEOUT_S)
+    port, allowed = parts.port or (443 if is_tls else 80), networks_of(host, allow_private)
+    connection = direct_connection(host, port, is_tls=is_tls, timeout_s=TIMEOUT_S, allowed=allowed)
     path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
     headers = {"Content-Type": "application/json", "Idempotency-Key": key}
     try:
         connection.request("POST", path, body=json.dumps(message, ensure_ascii=False).encode(), headers=headers)
         status = connection.getresponse().status
+    except PlaceRefused:
+        problem = "The channel's host is not public."
+        hint = "Name its network in allow_private of the channel, in pilotage.yaml, if it belongs there."
+        raise Unavailable("CHANNEL_PLACE", problem, hint=hint) from None
     except (OSError, http.client.HTTPException) as error:
         raise Unavailable("CHANNEL_DOWN", f"The channel does not answer ({type(error).__name__}).") from error
     finally:

@@ -6,6 +6,7 @@ demo with exit code 1; nothing is faked.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shutil
@@ -13,7 +14,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from rich.markup import escape
 
 from pilotage.adapters.clock import SystemClock
-from pilotage.adapters.direct import direct_opener
+from pilotage.adapters.direct import direct_connection
 from pilotage.cli.answer import render_answer
 from pilotage.cli.demo_gates import ReleasePath
 from pilotage.cli.demo_rollout import PLAN
@@ -45,7 +45,9 @@ from pilotage.control.take_down import TakedownRequest, take_down
 from pilotage.core.clock import Clock
 from pilotage.core.errors import UsageError
 from pilotage.core.ids import CorpusName, PersonId
+from pilotage.core.outward import networks_of
 from pilotage.core.reason import Reason, Refusal
+from pilotage.core.urls import place_of
 from pilotage.identity.principal import Principal
 from pilotage.identity.service_key import KeyKind
 from pilotage.ledger.verify import Verdict
@@ -347,8 +349,12 @@ def _reasons(refusal: Refusal) -> tuple[Reason, ...]:
 
 
 def _is_ready(address: str) -> bool:
+    host, port = place_of(address)
+    connection = direct_connection(host, port, is_tls=False, timeout_s=2, allowed=networks_of(host))
     try:
-        with direct_opener().open(f"{address}/readyz", timeout=2) as reply:
-            return bool(reply.status == 200)
-    except (urllib.error.URLError, OSError):
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (http.client.HTTPException, OSError):
         return False
+    finally:
+        connection.close()

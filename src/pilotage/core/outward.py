@@ -13,6 +13,10 @@ from typing import Final, TypeAlias
 
 Address: TypeAlias = "IPv4Address | IPv6Address"
 
+LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+"""How a file names this machine itself: what is declared so may be reached without TLS, and at loopback only."""
+
+_LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 _NAT64: Final = ip_network("64:ff9b::/96")
 _LOCAL_NAT64: Final = ip_network("64:ff9b:1::/48")
 _NUMBERS: Final = re.compile(r"(?:0[xX][0-9a-fA-F]*|[0-9]+)(?:\.(?:0[xX][0-9a-fA-F]*|[0-9]+)){0,3}\.?")
@@ -27,6 +31,11 @@ def is_odd_host(host: str) -> bool:
     except ValueError:
         return True
     return False
+
+
+def networks_of(host: str, allow_private: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the networks besides the public ones in which a declared host may stand."""
+    return _LOOPBACK if host in LOCAL_NAMES else tuple(allow_private)
 
 
 def may_reach(address: str, allow_private: Iterable[str] = ()) -> bool:

@@ -10,8 +10,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from pilotage.core.fields import Reader, converted
-
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+from pilotage.core.outward import LOCAL_NAMES
 
 
 def check_url(text: str) -> str:
@@ -30,10 +29,16 @@ def check_url(text: str) -> str:
     if not host.isascii():
         message = f"The host of {text[:80]!r} is not written in ASCII. Write its xn-- form."
         raise ValueError(message)
-    if parts.scheme == "http" and host not in _LOOPBACK:
+    if parts.scheme == "http" and host not in LOCAL_NAMES:
         message = f"{text[:80]!r} is not encrypted. Write https; http is for loopback only."
         raise ValueError(message)
     return text
+
+
+def place_of(url: str) -> tuple[str, int]:
+    """Return host and port of an address that `check_url` passed."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 URL: Reader[str] = converted(check_url, "")

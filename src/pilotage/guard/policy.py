@@ -7,7 +7,7 @@ timeout into a block, `open` into a finding `check_failed`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -97,6 +97,11 @@ class EgressRule:
     port: int
     purpose: str
     allow_private: tuple[str, ...] = ()
+
+
+def model_rule(egress: Iterable[EgressRule], host: str, port: int) -> EgressRule | None:
+    """Return the rule that lets models be called at this place, or None."""
+    return next((one for one in egress if one.purpose == "models" and (one.host, one.port) == (host, port)), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,4 +27,4 @@ def deliver_notification(instance: Instance, message: Message) -> None:
         logger.warning("%s: %s", payload.get("title", message.target), payload.get("text", dict(payload)))
         return
     address = read_secret(channel.url_ref, root=instance.root)
-    send_webhook(address, dict(message.payload), key=message.idempotency_key)
+    send_webhook(address, dict(message.payload), key=message.idempotency_key, allow_private=channel.allow_private)

@@ -195,6 +195,7 @@ class OpenServing:
             self._parts.models,
             coverage=content.retrieval.minimum_coverage,
             language=languages.pop() if len(languages) == 1 else "en",
+            egress=content.guard.egress,
         )
         return Release(content=content, model=model)
 

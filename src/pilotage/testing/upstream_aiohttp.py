@@ -6,12 +6,15 @@ The suite of `upstream.Upstream` runs over both, so that it asks for what HTTP c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
 
 import aiohttp
 
 from pilotage.adapters.direct import direct_session
 from pilotage.adapters.models.upstream import UpstreamError
+from pilotage.adapters.outward import CheckedResolver
+from pilotage.core.outward import networks_of
 
 
 class AiohttpResponse:
@@ -53,8 +56,9 @@ class AiohttpResponse:
 class AiohttpUpstream:
     """`upstream.Upstream`."""
 
-    def __init__(self, address: str, connect_s: float) -> None:
+    def __init__(self, address: str, connect_s: float, allow_private: Iterable[str] = ()) -> None:
         self._address = address
+        self._allowed = networks_of(urlsplit(address).hostname or "", allow_private)
         self._connect_s = connect_s
         self._session: aiohttp.ClientSession | None = None
 
@@ -87,7 +91,7 @@ class AiohttpUpstream:
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = direct_session(
-                aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+                aiohttp.TCPConnector(resolver=CheckedResolver(self._allowed), limit=0, keepalive_timeout=30),
                 aiohttp.ClientTimeout(total=None, sock_connect=self._connect_s),
             )
         return self._session

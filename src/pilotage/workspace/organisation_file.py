@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pilotage.core.fields import (
     TEXT,
@@ -22,7 +22,7 @@ from pilotage.core.fields import (
 )
 from pilotage.core.ids import PersonId, SpaceName
 from pilotage.core.located import Located, Problems
-from pilotage.core.readers import PERSON, SECRET_REF, SLUG_TEXT, SPACE, TIME_ZONE
+from pilotage.core.readers import NETWORK, PERSON, SECRET_REF, SLUG_TEXT, SPACE, TIME_ZONE
 from pilotage.core.urls import URL
 from pilotage.identity.roles import Role
 from pilotage.space.settings import Tier
@@ -89,7 +89,7 @@ def parse_organisation(fields: Fields) -> Organisation:
         tiers=_tiers(fields),
         gateway=fields.get("gateway", record(parse_gateway), GatewaySettings()),
         providers=_named(fields.get("providers", map_of(record(_provider)), {})),
-        channels={name: Channel(name=name, url_ref=one.url_ref, kinds=one.kinds) for name, one in channels.items()},
+        channels={name: replace(one, name=name) for name, one in channels.items()},
         exporters=frozenset(fields.get("exporters", _NAMES, ())) | {"prometheus"},
         freezes=fields.get("freezes", list_of(record(parse_freeze)), ()),
         trusted_keys=fields.get("evidence", record(_trusted_keys), {}),
@@ -189,7 +189,12 @@ def _tier(fields: Fields) -> tuple[SpaceName, Tier]:
 
 def _channel(fields: Fields) -> Channel:
     kinds = fields.need("kinds", list_of(choice(MessageKind), or_one=True, at_least=1))
-    return Channel(name="", url_ref=fields.need("url", SECRET_REF), kinds=frozenset(kinds))
+    return Channel(
+        name="",
+        url_ref=fields.need("url", SECRET_REF),
+        kinds=frozenset(kinds),
+        allow_private=fields.get("allow_private", list_of(NETWORK, or_one=True), ()),
+    )
 
 
 def _provider(fields: Fields) -> ProviderSettings:
@@ -203,16 +208,7 @@ def _provider(fields: Fields) -> ProviderSettings:
 
 
 def _named(providers: Mapping[str, ProviderSettings]) -> Mapping[str, ProviderSettings]:
-    return {
-        name: ProviderSettings(
-            name=name,
-            base_url=one.base_url,
-            auth_ref=one.auth_ref,
-            region=one.region,
-            subprocessor=one.subprocessor,
-        )
-        for name, one in providers.items()
-    }
+    return {name: replace(one, name=name) for name, one in providers.items()}
 
 
 def _trusted_keys(fields: Fields) -> Mapping[str, str]:

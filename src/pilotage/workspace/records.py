@@ -35,11 +35,15 @@ class MessageKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """A notification channel. `url_ref` is `env:NAME` or `file:PATH`, never the address itself."""
+    """A notification channel. `url_ref` is `env:NAME` or `file:PATH`, never the address itself.
+
+    `allow_private` are networks (CIDR) the channel may stand in although they are not public.
+    """
 
     name: str
     url_ref: str
     kinds: frozenset[MessageKind]
+    allow_private: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,9 @@ Rule: a warning names what will happen, not a style. Fail mode: none; warnings n
 from __future__ import annotations
 
 from pilotage.core.located import Located, Problems
-from pilotage.guard.policy import Action
+from pilotage.core.outward import LOCAL_NAMES
+from pilotage.core.urls import place_of
+from pilotage.guard.policy import Action, model_rule
 from pilotage.release.model import Provider
 from pilotage.space.settings import Tier
 from pilotage.workspace.gate import Gate
@@ -68,9 +70,20 @@ def _warn_workflow(workflow: Workflow, workspace: Workspace, problems: Problems)
         if space.tier is Tier.PRODUCTION and aim is not None and aim >= workflow.sla_p95_ms:
             what = f"target_latency_ms {aim:,} of {space.name!r} is not below sla.p95_ms {workflow.sla_p95_ms:,}"
             problems.warn(_at(f"spaces/{space.name}.yaml"), what, "The space would scale only after the SLA is missed.")
+    _warn_egress(workflow, problems)
     if workflow.model.provider is not Provider.EXTRACTIVE and workflow.model.region is None:
         what = f"The model {workflow.model.model!r} has no region, so residency cannot be checked"
         problems.warn(_at(f"{folder}model.yaml"), what, "Write region.")
+
+
+def _warn_egress(workflow: Workflow, problems: Problems) -> None:
+    if workflow.model.base_url is None:
+        return
+    host, port = place_of(workflow.model.base_url)
+    if host not in LOCAL_NAMES and model_rule(workflow.guard.egress, host, port) is None:
+        what = f"The model stands at {host}:{port}, which egress does not list, so it will not be called"
+        hint = f"Write - {{host: {host}, port: {port}, purpose: models}} under egress."
+        problems.warn(_at(f"workflows/{workflow.name}/guard.yaml"), what, hint)
 
 
 def _warn_gate(gate: Gate, workspace: Workspace, problems: Problems) -> None:

@@ -7,10 +7,9 @@ Fail mode: Unavailable.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Final
 
-from pilotage.adapters.evidence_sources.rest import RestClient
+from pilotage.adapters.evidence_sources.rest import RestClient, Service
 from pilotage.core.canonical import Form, canonical_bytes
 from pilotage.core.errors import Unavailable, UsageError
 from pilotage.evidence.json_values import as_text, at
@@ -21,10 +20,10 @@ _HEADERS: Final = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Versio
 
 
 class GithubReviews:
-    """Reads pull requests of GitHub or of GitHub Enterprise Server (`api` is then `https://HOST/api/v3`)."""
+    """Reads pull requests of GitHub or of GitHub Enterprise Server (its `url` is `https://HOST/api/v3`)."""
 
-    def __init__(self, *, token: str | None, root: Path, api: str = API, timeout_s: float = 20.0) -> None:
-        self._client = RestClient(api, token=token, root=root, headers=_HEADERS, timeout_s=timeout_s)
+    def __init__(self, service: Service) -> None:
+        self._client = RestClient(service, headers=_HEADERS)
 
     def pull_request(self, repository: str, number: int) -> bytes:
         """Return `{pull, reviews, commits, next_page: null}` of `owner/name`; raise UsageError or Unavailable."""

@@ -10,23 +10,22 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
-from pilotage.adapters.direct import direct_opener
+from pilotage.adapters.direct import PlaceRefused, direct_connection
 from pilotage.adapters.models.secret import read_secret
 from pilotage.core.canonical import Json
 from pilotage.core.errors import Unavailable, UsageError
+from pilotage.core.outward import LOCAL_NAMES, networks_of
+from pilotage.core.urls import place_of
 
-MAX_BYTES: Final = 16 * 1024 * 1024
+MAX_BYTES: Final = 8 * 1024 * 1024
 MAX_PAGES: Final = 200
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _NEXT = re.compile(r'<([^<>]+)>\s*;[^,]*\brel="?next"?', re.IGNORECASE)
 
 
@@ -38,33 +37,33 @@ class Answer:
     next_url: str | None
 
 
-class RestClient:
-    """A reader of one service at `base_url`; `token` is `env:NAME` or `file:PATH` (relative to `root`), or None.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """Where a service answers, and with what right: `token` is `env:NAME` or `file:PATH` (relative to `root`), or None.
 
-    `scheme` is how the token is sent (`Bearer`, `token`); `headers` go with every request.
+    `allow_private` are networks (CIDR) in which it may stand although they are not public.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        token: str | None,
-        root: Path,
-        scheme: str = "Bearer",
-        headers: Mapping[str, str] | None = None,
-        timeout_s: float = 20.0,
-    ) -> None:
-        parts = urlsplit(base_url)
-        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+    url: str
+    token: str | None
+    root: Path
+    allow_private: tuple[str, ...] = ()
+    timeout_s: float = 20.0
+
+
+class RestClient:
+    """A reader of one service. `scheme` is how the token is sent; `headers` go with every request."""
+
+    def __init__(self, service: Service, *, scheme: str = "Bearer", headers: Mapping[str, str] | None = None) -> None:
+        base_url, parts = service.url, urlsplit(service.url)
+        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOCAL_NAMES):
             raise UsageError("SOURCE_URL", f"{base_url[:200]!r} is no https address.", hint="Write https://HOST.")
         self._base = base_url.rstrip("/") + "/"
         self._origin = (parts.scheme, parts.netloc)
-        self._token = token
-        self._root = root
+        self._service = service
         self._scheme = scheme
         self._headers = dict(headers or {})
-        self._timeout_s = timeout_s
-        self._opener = direct_opener()
+        self._allowed = networks_of(parts.hostname or "", service.allow_private)
 
     def get(self, path: str, **query: str) -> Answer:
         """Return the JSON at `path` below the base; raise Unavailable."""
@@ -104,19 +103,27 @@ class RestClient:
 
     def _fetch(self, url: str, shown: str) -> tuple[bytes, Message]:
         headers = {"Accept": "application/json", "User-Agent": "pilotage"} | self._headers
-        if self._token is not None:
-            headers["Authorization"] = f"{self._scheme} {read_secret(self._token, root=self._root)}"
-        request = urllib.request.Request(url, headers=headers)  # noqa: S310  # the scheme is checked in get_url
+        if self._service.token is not None:
+            secret = read_secret(self._service.token, root=self._service.root)
+            headers["Authorization"] = f"{self._scheme} {secret}"
+        parts, (host, port) = urlsplit(url), place_of(url)
+        connection = direct_connection(
+            host, port, is_tls=parts.scheme == "https", timeout_s=self._service.timeout_s, allowed=self._allowed
+        )
         try:
-            with self._opener.open(request, timeout=self._timeout_s) as response:
-                data: bytes = response.read(MAX_BYTES + 1)
-                answered: Message = response.headers
-        except urllib.error.HTTPError as error:
-            error.close()
-            hint = "Check the token and what it may read." if error.code in (401, 403, 404) else ""
-            raise Unavailable("source_status", f"{shown} answered {error.code}.", hint=hint) from None
+            connection.request("GET", urlunsplit(("", "", parts.path or "/", parts.query, "")), headers=headers)
+            response = connection.getresponse()
+            data = response.read(MAX_BYTES + 1)
+        except PlaceRefused as error:
+            hint = "Name its network in allow_private of the source, in pilotage.yaml, if it belongs there."
+            raise Unavailable("source_place", f"{shown} was not called: {error}", hint=hint) from None
         except (OSError, http.client.HTTPException) as error:
             raise Unavailable("source_unreachable", f"{shown} did not answer: {type(error).__name__}.") from None
+        finally:
+            connection.close()
+        if response.status != 200:
+            hint = "Check the token and what it may read." if response.status in (401, 403, 404) else ""
+            raise Unavailable("source_status", f"{shown} answered {response.status}.", hint=hint)
         if len(data) > MAX_BYTES:
             raise Unavailable("source_size", f"{shown} answered with more than {MAX_BYTES:,} bytes.")
-        return data, answered
+        return data, response.headers

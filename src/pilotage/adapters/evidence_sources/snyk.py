@@ -6,10 +6,9 @@ Rule: ignored issues are fetched too, and every page, by `links.next`. Fail mode
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Final
 
-from pilotage.adapters.evidence_sources.rest import MAX_PAGES, RestClient
+from pilotage.adapters.evidence_sources.rest import MAX_PAGES, RestClient, Service
 from pilotage.core.canonical import Form, Json, canonical_bytes
 from pilotage.core.errors import Unavailable, UsageError
 from pilotage.evidence.json_values import as_text, at
@@ -20,13 +19,11 @@ _ID = re.compile(r"[0-9a-fA-F-]{36}")
 
 
 class SnykIssues:
-    """Reads projects of one Snyk organisation; `api` is the address of the region (`https://api.eu.snyk.io`)."""
+    """Reads projects of one Snyk organisation; a region has a `url` of its own (`https://api.eu.snyk.io`)."""
 
-    def __init__(
-        self, organisation: str, *, token: str | None, root: Path, api: str = API, timeout_s: float = 20.0
-    ) -> None:
+    def __init__(self, organisation: str, service: Service) -> None:
         self._organisation = _checked(organisation, "organisation")
-        self._client = RestClient(api, token=token, root=root, scheme="token", timeout_s=timeout_s)
+        self._client = RestClient(service, scheme="token")
 
     def issues(self, project: str) -> bytes:
         """Return `{jsonapi, data, links}` with the issues of all pages; raise UsageError or Unavailable."""

@@ -7,10 +7,9 @@ mode: Unavailable.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
-from pilotage.adapters.evidence_sources.rest import RestClient
+from pilotage.adapters.evidence_sources.rest import RestClient, Service
 from pilotage.core.canonical import Form, Json, canonical_bytes
 from pilotage.core.errors import Unavailable
 from pilotage.evidence.json_values import as_list, as_text, at
@@ -27,10 +26,10 @@ METRICS: Final = (
 
 
 class SonarQubeQuality:
-    """Reads projects of one SonarQube server or of SonarQube Cloud at `url`."""
+    """Reads projects of one SonarQube server or of SonarQube Cloud."""
 
-    def __init__(self, url: str, *, token: str | None, root: Path, timeout_s: float = 20.0) -> None:
-        self._client = RestClient(url, token=token, root=root, timeout_s=timeout_s)
+    def __init__(self, service: Service) -> None:
+        self._client = RestClient(service)
 
     def quality(self, project: str, *, branch: str = "") -> bytes:
         """Return `{project_status, measures, analyses}` of a project's newest analysis; raise Unavailable."""

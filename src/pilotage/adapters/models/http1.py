@@ -9,14 +9,17 @@ no cookies, no compression. Fail mode: UpstreamError; a connection in doubt is c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-from pilotage.adapters.direct import direct_stream
+from pilotage.adapters.direct import PlaceRefused, direct_stream
 from pilotage.adapters.models.http1_response import Incoming
 from pilotage.adapters.models.upstream import UpstreamError
+from pilotage.core.outward import networks_of
 
+LOG = logging.getLogger("pilotage.models")
 IDLE_S: Final = 30.0
 MAX_IDLE: Final = 256
 _PATH: Final = "/%:@!$&'()*+,;=~"
@@ -74,9 +77,12 @@ class _Connection(asyncio.Protocol):
 
 
 class Http1Upstream:
-    """`upstream.Upstream` for one `http` or `https` address; raise ValueError for any other."""
+    """`upstream.Upstream` for one `http` or `https` address; raise ValueError for any other.
 
-    def __init__(self, address: str, connect_s: float) -> None:
+    `allow_private` are networks (CIDR) in which the provider may stand although they are not public.
+    """
+
+    def __init__(self, address: str, connect_s: float, allow_private: Iterable[str] = ()) -> None:
         parts = urlsplit(address)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None or parts.fragment:
             raise ValueError("A provider's address is http(s)://HOST[:PORT]/PATH, without a user.")
@@ -85,6 +91,7 @@ class Http1Upstream:
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._is_tls = parts.scheme == "https"
         self._connect_s = connect_s
+        self._allowed = networks_of(host, allow_private)
         query = f"?{quote(parts.query, safe=_PATH + '?')}" if parts.query else ""
         shown = f"[{host}]" if ":" in host else host
         self._target = (quote(parts.path, safe=_PATH) or "/") + query
@@ -163,7 +170,12 @@ class Http1Upstream:
     async def _connected(self, within_s: float) -> _Connection:
         try:
             async with asyncio.timeout(max(min(self._connect_s, within_s), 0.0)):
-                connection = await direct_stream(lambda: _Connection(self), self._host, self._port, is_tls=self._is_tls)
+                connection = await direct_stream(
+                    lambda: _Connection(self), self._host, self._port, is_tls=self._is_tls, allowed=self._allowed
+                )
+        except PlaceRefused as error:
+            LOG.warning("the model is not called: %s", error)
+            raise UpstreamError("stands where the release's egress does not allow a call") from None
         except (OSError, TimeoutError) as error:
             if isinstance(error, TimeoutError) and within_s <= self._connect_s:
                 raise

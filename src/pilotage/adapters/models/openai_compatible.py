@@ -1,15 +1,16 @@
 """Models behind an OpenAI-compatible HTTP endpoint: OpenAI, Azure, vLLM, Ollama ... (serving.md 6.1).
 
 Retries happen only before the first content; a stream is complete when its finish reason was seen. Closing the
-iterator closes the upstream connection at once. The client is a port (`upstream.py`). Fail mode: Unavailable with
-code `upstream_failed` or `upstream_timeout`; the message holds no text of the provider.
+iterator closes the upstream connection at once. The client is a port (`upstream.py`). Called is what the release's
+egress lists for models, or this machine by its own names. Fail mode: Unavailable with code `upstream_failed` or
+`upstream_timeout`, `model_unconfigured` before any call; the message holds no text of the provider.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,6 +21,9 @@ from pilotage.adapters.models.secret import Secret
 from pilotage.adapters.models.sse import EventParser, FrameTooLarge
 from pilotage.adapters.models.upstream import MAX_BODY_BYTES, Connect, Response, Upstream, UpstreamError
 from pilotage.core.errors import Unavailable
+from pilotage.core.outward import LOCAL_NAMES
+from pilotage.core.urls import place_of
+from pilotage.guard.policy import EgressRule, model_rule
 from pilotage.release.generation import Delta, Done, Event, GenerationRequest, Usage
 from pilotage.release.model import ModelSettings
 
@@ -37,9 +41,9 @@ class _TryAgain(Exception):
 
 
 class OpenAICompatibleModel:
-    """One sealed model. `sleep` and `monotonic` are arguments for tests."""
+    """One sealed model. `sleep` and `monotonic` are arguments for tests; `egress` says where it may be called."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is, where it may be called, and what tests replace
         self,
         settings: ModelSettings,
         *,
@@ -48,12 +52,13 @@ class OpenAICompatibleModel:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         budget: RetryBudget | None = None,
         connect: Connect = Http1Upstream,
+        egress: Sequence[EgressRule] = (),
     ) -> None:
         if not settings.base_url:
             message = f"The model {settings.model!r} has no base_url."
             raise Unavailable("model_unconfigured", message, hint="Write base_url in model.yaml and seal again.")
         self._settings = settings
-        self._upstream = _upstream(settings, connect)
+        self._upstream = _upstream(settings, connect, egress)
         self._secret = Secret(settings.auth_ref, root=root, monotonic=monotonic)
         self._monotonic = monotonic
         self._sleep = sleep
@@ -236,18 +241,29 @@ class OpenAICompatibleModel:
         return Unavailable("upstream_timeout", f"The model {self._settings.model!r} {what}.")
 
 
-def _upstream(settings: ModelSettings, connect: Connect) -> Upstream:
+def _upstream(settings: ModelSettings, connect: Connect, egress: Sequence[EgressRule]) -> Upstream:
     """Return the client of the settings' address; nothing is connected yet."""
     address = (settings.base_url or "").rstrip("/") + settings.path
     if settings.api_version:
         address += f"{'&' if '?' in address else '?'}api-version={quote(settings.api_version, safe='')}"
     try:
-        return connect(address, settings.connect_s)
+        return connect(address, settings.connect_s, _networks(settings, address, egress))
     except ValueError as error:
         message = f"The model {settings.model!r} cannot be called at its base_url. {error}"
         raise Unavailable(
             "model_unconfigured", message, hint="Correct base_url in model.yaml and seal again."
         ) from None
+
+
+def _networks(settings: ModelSettings, address: str, egress: Sequence[EgressRule]) -> tuple[str, ...]:
+    """Return where the model may stand besides public addresses; raise Unavailable when no rule lists its host."""
+    host, port = place_of(address)
+    rule = model_rule(egress, host, port)
+    if rule is None and host not in LOCAL_NAMES:
+        message = f"The model {settings.model!r} stands at {host}:{port}, which the release's egress does not list."
+        hint = f"Write - {{host: {host}, port: {port}, purpose: models}} under egress in guard.yaml and seal again."
+        raise Unavailable("model_unconfigured", message, hint=hint)
+    return () if rule is None else rule.allow_private
 
 
 def _seconds(value: str | None) -> float | None:

@@ -7,8 +7,8 @@ provider cannot be reached, breaks off or does not speak proper HTTP; TimeoutErr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Protocol, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 
@@ -59,5 +59,12 @@ class Upstream(Protocol):
         ...
 
 
-Connect: TypeAlias = Callable[[str, float], Upstream]
-"""From an address, its query included, and the seconds a connection may take to the upstream."""
+class Connect(Protocol):
+    """Makes a client."""
+
+    def __call__(self, address: str, connect_s: float, allow_private: Iterable[str] = ()) -> Upstream:
+        """Return the client of an address, its query included; a connection may take so long.
+
+        `allow_private` are networks (CIDR) in which the provider may stand although they are not public.
+        """
+        ...
