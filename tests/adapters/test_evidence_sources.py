@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from tests.adapters.doubles import Double, Reply
 
 from pilotage.adapters.evidence_sources.github import GithubReviews
 from pilotage.adapters.evidence_sources.rest import RestClient, Service
@@ -22,51 +20,6 @@ from pilotage.evidence.records import ReadContext, Reading
 
 ORGANISATION = "11111111-2222-3333-4444-555555555555"
 PROJECT = "66666666-7777-8888-9999-000000000000"
-
-Reply = tuple[int, dict[str, str], bytes]
-Route = Callable[[str, dict[str, str]], Reply]
-
-
-class Double:
-    """A scripted service on loopback. `seen` are the requests: path with query, and the Authorization header."""
-
-    def __init__(self) -> None:
-        self.seen: list[tuple[str, str]] = []
-        self.routes: dict[str, Route] = {}
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # the name http.server wants
-                outer.seen.append((self.path, self.headers.get("Authorization", "")))
-                parts = urlsplit(self.path)
-                query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-                route = outer.routes.get(parts.path)
-                status, headers, body = route(parts.path, query) if route else (404, {}, b"{}")
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                """Stay silent."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-
-    def on(self, path: str, *answers: Json, **headers: str) -> None:
-        """Answer a path with these values in order, the last one for ever."""
-        left = list(answers)
-        self.routes[path] = lambda *_: (200, headers, json.dumps(left.pop(0) if len(left) > 1 else left[0]).encode())
-
-    def close(self) -> None:
-        """Stop serving."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
 
 def at(double: Double, token: str | None = None) -> Service:
@@ -204,6 +157,20 @@ def test_pages_without_an_end_are_an_error(service: Double) -> None:
     service.on("/a", [1], Link=f'<{service.url}/a>; rel="next"')
     with pytest.raises(Unavailable, match="more than"):
         client(service).get_all("a")
+
+
+def test_an_answer_that_was_cut_short_is_an_error(service: Double) -> None:
+    service.routes["/a"] = lambda *_: (200, {"Content-Length": "400"}, b"[1]")
+    with pytest.raises(Unavailable, match="ended before its answer did"):
+        client(service).get("a")
+
+
+def test_a_reading_that_takes_too_long_asks_no_further(service: Double) -> None:
+    service.on("/a", [1], Link=f'<{service.url}/a>; rel="next"')
+    reader = RestClient(Service(url=service.url, token=None, root=Path("/"), total_s=-1.0))
+    with pytest.raises(Unavailable) as late:
+        reader.get_all("a")
+    assert (late.value.code, service.seen) == ("source_late", [])
 
 
 @pytest.mark.parametrize("status", [401, 404, 429, 500])

@@ -35,7 +35,8 @@ def send_webhook(address: str, message: Mapping[str, Any], *, key: str, allow_pr
     headers = {"Content-Type": "application/json", "Idempotency-Key": key}
     try:
         connection.request("POST", path, body=json.dumps(message, ensure_ascii=False).encode(), headers=headers)
-        status = connection.getresponse().status
+        with connection.getresponse() as response:
+            status = response.status
     except PlaceRefused:
         problem = "The channel's host is not public."
         hint = "Name its network in allow_private of the channel, in pilotage.yaml, if it belongs there."

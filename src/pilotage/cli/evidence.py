@@ -1,4 +1,4 @@
-"""`pilotage evidence add | list | show | withdraw`."""
+"""`pilotage evidence add | fetch | list | show | withdraw`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pilotage.cli.options import NO, Options, command
 from pilotage.control.attach_evidence import Bringer, Upload, attach_evidence
 from pilotage.control.evidence_reports import list_evidence, show_evidence, withdraw_evidence
 from pilotage.control.evidence_text import text_of
+from pilotage.control.fetch_evidence import fetch_evidence
 from pilotage.control.own_evidence import attach_own
 from pilotage.core.errors import UsageError
 from pilotage.core.reason import Refusal
@@ -29,6 +30,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Files and results bound to a release.")
     for name, function in (
         ("add", add),
+        ("fetch", fetch),
         ("own", own),
         ("list", list_all),
         ("show", show),
@@ -75,6 +77,31 @@ def add(
     shown = [_shown(item) for item in done]
     options.show(shown[0] if len(shown) == 1 else {"evidence": shown}, lambda out: _render(out, done))
     if any(item.state is EvidenceState.REJECTED for item in done):
+        raise SystemExit(NO)
+
+
+def fetch(
+    options: Options,
+    digest: Digest,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Name under evidence: sources: in pilotage.yaml.")],
+    item: Annotated[
+        str,
+        typer.Argument(
+            metavar="ITEM", help="owner/name#12 (GitHub), a project's key or KEY@BRANCH (SonarQube), its id (Snyk)."
+        ),
+    ],
+    kind: Annotated[str | None, typer.Option(help="Evidence kind, such as scan.deps; detected where possible.")] = None,
+    space: Annotated[str | None, typer.Option(help="Space it was made in.")] = None,
+) -> None:
+    """Ask a declared tool about an item and bind its answer to a release."""
+    with options.open("pilotage evidence fetch") as instance:
+        caller = caller_of(instance, options)
+        bringer = Bringer(actor=caller.principal, pushed_kinds=caller.evidence_kinds, space=space, text_of=text_of)
+        done = fetch_evidence(instance, bringer=bringer, release=digest, source=source, item=item, kind=kind)
+    if isinstance(done, Refusal):
+        options.refuse(done)
+    options.show(_shown(done), lambda out: _render(out, (done,)))
+    if done.state is EvidenceState.REJECTED:
         raise SystemExit(NO)
 
 

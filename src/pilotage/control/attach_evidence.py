@@ -50,13 +50,17 @@ _LONGEST_NAME: Final = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """One file as it was handed over. `attestation`: a signed statement about it, a DSSE envelope."""
+    """One file as it was handed over. `attestation`: a signed statement about it, a DSSE envelope.
+
+    `fetched_from`: the declared source that gave it, and what that was asked about, where nobody handed it over.
+    """
 
     name: str
     data: bytes
     kind: str | None = None
     suite: str = ""
     attestation: bytes | None = None
+    fetched_from: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +212,7 @@ class _Judging:
             claims={},
             reader="",
             size=len(upload.data),
+            refs={"fetched_from": upload.fetched_from} if upload.fetched_from else {},
         )
 
     def _problem(self, item: Evidence, stated: datetime | None) -> Reason | None:
@@ -237,7 +242,7 @@ def with_reading(item: Evidence, read: Reading) -> Evidence:
         reader=read.reader,
         summary=read.summary,
         findings=read.findings,
-        refs=dict(read.refs),
+        refs={**item.refs, **read.refs},
         names=dict(read.names),
         produced_at=read.produced_at or item.received_at,
     )

@@ -26,6 +26,7 @@ from pilotage.core.readers import NETWORK, PERSON, SECRET_REF, SLUG_TEXT, SPACE,
 from pilotage.core.urls import URL
 from pilotage.identity.roles import Role
 from pilotage.space.settings import Tier
+from pilotage.workspace.evidence_sources import EvidenceSettings, parse_evidence
 from pilotage.workspace.gate_file import ROLE
 from pilotage.workspace.gateway import GatewaySettings
 from pilotage.workspace.gateway_file import parse_gateway
@@ -35,7 +36,6 @@ from pilotage.workspace.plan import Freeze
 from pilotage.workspace.plan_file import parse_freeze
 from pilotage.workspace.records import Channel, MessageKind, ProviderSettings
 
-_ED25519_KEY = matching(re.compile(r"[A-Za-z0-9+/]{43}="), "an Ed25519 public key: 32 bytes in base64")
 _LEDGER = matching(
     re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,118}[a-z0-9])?"),
     "letters, digits, dots and hyphens, such as ledger.bank.example",
@@ -63,7 +63,7 @@ class Organisation:
     channels: Mapping[str, Channel] = field(default_factory=dict)
     exporters: frozenset[str] = frozenset()
     freezes: tuple[Freeze, ...] = ()
-    trusted_keys: Mapping[str, str] = field(default_factory=dict)
+    evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     gpu_selectors: Mapping[str, str] = field(default_factory=dict)
     denied_licences: frozenset[str] = frozenset()
 
@@ -92,7 +92,7 @@ def parse_organisation(fields: Fields) -> Organisation:
         channels={name: replace(one, name=name) for name, one in channels.items()},
         exporters=frozenset(fields.get("exporters", _NAMES, ())) | {"prometheus"},
         freezes=fields.get("freezes", list_of(record(parse_freeze)), ()),
-        trusted_keys=fields.get("evidence", record(_trusted_keys), {}),
+        evidence=fields.get("evidence", record(parse_evidence), EvidenceSettings()),
         gpu_selectors=fields.get("gpu_selectors", map_of(TEXT), {}),
         denied_licences=fields.get("licences", record(_denied_licences), frozenset()),
     )
@@ -209,10 +209,6 @@ def _provider(fields: Fields) -> ProviderSettings:
 
 def _named(providers: Mapping[str, ProviderSettings]) -> Mapping[str, ProviderSettings]:
     return {name: replace(one, name=name) for name, one in providers.items()}
-
-
-def _trusted_keys(fields: Fields) -> Mapping[str, str]:
-    return fields.get("trusted_keys", map_of(_ED25519_KEY), {})
 
 
 def _denied_licences(fields: Fields) -> frozenset[str]:

@@ -16,6 +16,7 @@ from pilotage.core.ids import CorpusName, PersonId, SpaceName, WorkflowName
 from pilotage.corpus.settings import CorpusSettings
 from pilotage.identity.roles import Role
 from pilotage.space.settings import Space, Tier
+from pilotage.workspace.evidence_sources import EvidenceSource
 from pilotage.workspace.gate import Gate
 from pilotage.workspace.gateway import GatewaySettings
 from pilotage.workspace.operations import Operations
@@ -85,6 +86,7 @@ class Workspace:
     exporters: frozenset[str] = frozenset()
     freezes: tuple[Freeze, ...] = ()
     trusted_keys: Mapping[str, str] = field(default_factory=dict)
+    evidence_sources: Mapping[str, EvidenceSource] = field(default_factory=dict)
     operations: Operations = field(default_factory=Operations)
     gpu_selectors: Mapping[str, str] = field(default_factory=dict)
     denied_licences: frozenset[str] = frozenset()

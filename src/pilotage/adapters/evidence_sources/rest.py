@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
@@ -41,7 +42,8 @@ class Answer:
 class Service:
     """Where a service answers, and with what right: `token` is `env:NAME` or `file:PATH` (relative to `root`), or None.
 
-    `allow_private` are networks (CIDR) in which it may stand although they are not public.
+    `allow_private` are networks (CIDR) in which it may stand although they are not public. A request may take
+    `timeout_s`, all requests of one reader together `total_s` and one request more.
     """
 
     url: str
@@ -49,6 +51,7 @@ class Service:
     root: Path
     allow_private: tuple[str, ...] = ()
     timeout_s: float = 20.0
+    total_s: float = 120.0
 
 
 class RestClient:
@@ -61,6 +64,7 @@ class RestClient:
         self._base = base_url.rstrip("/") + "/"
         self._origin = (parts.scheme, parts.netloc)
         self._service = service
+        self._until = time.monotonic() + service.total_s
         self._scheme = scheme
         self._headers = dict(headers or {})
         self._allowed = networks_of(parts.hostname or "", service.allow_private)
@@ -102,6 +106,8 @@ class RestClient:
         raise Unavailable("source_pages", f"{path} has more than {MAX_PAGES} pages.", hint="Narrow the question.")
 
     def _fetch(self, url: str, shown: str) -> tuple[bytes, Message]:
+        if time.monotonic() > self._until:
+            raise Unavailable("source_late", f"{shown} was not asked: the reading took {self._service.total_s:g} s.")
         headers = {"Accept": "application/json", "User-Agent": "pilotage"} | self._headers
         if self._service.token is not None:
             secret = read_secret(self._service.token, root=self._service.root)
@@ -112,8 +118,11 @@ class RestClient:
         )
         try:
             connection.request("GET", urlunsplit(("", "", parts.path or "/", parts.query, "")), headers=headers)
-            response = connection.getresponse()
-            data = response.read(MAX_BYTES + 1)
+            with connection.getresponse() as response:
+                if response.status != 200:
+                    hint = "Check the token and what it may read." if response.status in (401, 403, 404) else ""
+                    raise Unavailable("source_status", f"{shown} answered {response.status}.", hint=hint)
+                return self._read(response, shown), response.headers
         except PlaceRefused as error:
             hint = "Name its network in allow_private of the source, in pilotage.yaml, if it belongs there."
             raise Unavailable("source_place", f"{shown} was not called: {error}", hint=hint) from None
@@ -121,9 +130,15 @@ class RestClient:
             raise Unavailable("source_unreachable", f"{shown} did not answer: {type(error).__name__}.") from None
         finally:
             connection.close()
-        if response.status != 200:
-            hint = "Check the token and what it may read." if response.status in (401, 403, 404) else ""
-            raise Unavailable("source_status", f"{shown} answered {response.status}.", hint=hint)
-        if len(data) > MAX_BYTES:
-            raise Unavailable("source_size", f"{shown} answered with more than {MAX_BYTES:,} bytes.")
-        return data, response.headers
+
+    def _read(self, response: http.client.HTTPResponse, shown: str) -> bytes:
+        found = bytearray()
+        while piece := response.read1(65_536):
+            found += piece
+            if len(found) > MAX_BYTES:
+                raise Unavailable("source_size", f"{shown} answered with more than {MAX_BYTES:,} bytes.")
+            if time.monotonic() > self._until + self._service.timeout_s:
+                raise Unavailable("source_late", f"{shown} did not end within {self._service.total_s:g} s.")
+        if response.length:
+            raise Unavailable("source_unreachable", f"{shown} ended before its answer did.")
+        return bytes(found)

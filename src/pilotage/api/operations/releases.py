@@ -9,6 +9,7 @@ from pilotage.control.attach_evidence import Bringer, Upload, attach_evidence, b
 from pilotage.control.change_release_state import deprecate_release, quarantine_release, revoke_release
 from pilotage.control.evidence_reports import list_evidence, show_evidence, withdraw_evidence
 from pilotage.control.evidence_text import text_of
+from pilotage.control.fetch_evidence import fetch_evidence
 from pilotage.control.lift_quarantine import LiftRequest, lift_quarantine
 from pilotage.control.promote_release import promote_release
 from pilotage.control.release_reports import diff_named, list_releases, show_release
@@ -40,6 +41,15 @@ class Adding(Body):
     space: str | None = None
     suite: str = ""
     attestation: str | None = None
+
+
+class Fetching(Body):
+    """A declared source, and what to ask it about; `kind` is detected where possible."""
+
+    source: str
+    item: str
+    kind: str | None = None
+    space: str | None = None
 
 
 class Why(Body):
@@ -117,6 +127,20 @@ def _add(call: Call) -> Result:
     upload = Upload(name=asked.name, data=call.data, kind=asked.kind, suite=asked.suite, attestation=signed)
     done = attach_evidence(call.instance, bringer=bringer, release=call.params["digest"], uploads=[upload])
     return done if isinstance(done, Refusal) else done[0].as_json()
+
+
+def _fetch(call: Call) -> Result:
+    asked: Fetching = call.fields
+    bringer = Bringer(actor=call.actor, pushed_kinds=call.evidence_kinds, space=asked.space, text_of=text_of)
+    done = fetch_evidence(
+        call.instance,
+        bringer=bringer,
+        release=call.params["digest"],
+        source=asked.source,
+        item=asked.item,
+        kind=asked.kind,
+    )
+    return done if isinstance(done, Refusal) else done.as_json()
 
 
 def _decoded(text: str) -> bytes:
@@ -202,6 +226,15 @@ OPERATIONS = (
         run=_add,
         takes=Adding,
         uploads=bringing_refused,
+    ),
+    Operation(
+        method="POST",
+        path="/releases/{digest}/evidence/fetch",
+        command="evidence fetch",
+        summary="Ask a declared tool and bind its answer to a release",
+        gives="What the reader made of it, accepted or rejected with the reason.",
+        run=_fetch,
+        takes=Fetching,
     ),
     Operation(
         method="GET",

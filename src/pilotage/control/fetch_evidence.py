@@ -1,0 +1,71 @@
+"""`pilotage evidence fetch`: what a declared tool says now becomes evidence, as a file that somebody brings does.
+
+Rule: only sources that `pilotage.yaml` declares are asked, once the asker's right is known and outside of transactions;
+trust is that of who asked. Fail mode: Unavailable when the tool does not answer whole, and nothing is kept.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, assert_never
+
+from pilotage.adapters.evidence_sources.github import GithubReviews
+from pilotage.adapters.evidence_sources.rest import Service
+from pilotage.adapters.evidence_sources.snyk import SnykIssues
+from pilotage.adapters.evidence_sources.sonarqube import SonarQubeQuality
+from pilotage.control.attach_evidence import Bringer, Upload, attach_evidence, bringing_refused
+from pilotage.control.instance import Instance
+from pilotage.core.errors import NotFound, UsageError
+from pilotage.core.reason import Refusal
+from pilotage.evidence.records import Evidence
+from pilotage.store.releases import named_release
+from pilotage.workspace.evidence_sources import EvidenceSource, SourceKind
+
+_KIND: Final = {SourceKind.GITHUB: "review.code", SourceKind.SONARQUBE: "quality", SourceKind.SNYK: None}
+"""What a tool's answer is evidence of; Snyk scans code, dependencies, images and infrastructure alike."""
+_PULL: Final = re.compile(r"(?P<repository>[^#\s]+)#(?P<number>[1-9][0-9]{0,8})")
+_PROJECT: Final = re.compile(r"(?P<project>[A-Za-z0-9_.:-]{1,400})(?:@(?P<branch>\S{1,250}))?")
+
+
+def fetch_evidence(
+    instance: Instance, *, bringer: Bringer, release: str, source: str, item: str, kind: str | None = None
+) -> Evidence | Refusal:
+    """Ask a source about an item and attach its answer; raise NotFound, UsageError or Unavailable.
+
+    `item` is `owner/name#12` at GitHub, a project's key or `key@branch` at SonarQube, a project's id at Snyk.
+    """
+    refusal = bringing_refused(bringer.actor)
+    if refusal is not None:
+        return refusal
+    declared = instance.workspace.evidence_sources.get(source)
+    if declared is None:
+        known = ", ".join(sorted(instance.workspace.evidence_sources)) or "none"
+        hint = f"Declared under evidence: sources: in pilotage.yaml: {known}."
+        raise NotFound("SOURCE_UNKNOWN", f"There is no evidence source {source[:80]!r}.", hint=hint)
+    with instance.engine.connect() as connection:
+        named_release(connection, release)
+    data = _answer(instance, declared, item)
+    upload = Upload(
+        name=f"{source}.json", data=data, kind=kind or _KIND[declared.kind], fetched_from=f"{source}: {item}"
+    )
+    done = attach_evidence(instance, bringer=bringer, release=release, uploads=[upload])
+    return done if isinstance(done, Refusal) else done[0]
+
+
+def _answer(instance: Instance, source: EvidenceSource, item: str) -> bytes:
+    service = Service(url=source.url, token=source.token_ref, root=instance.root, allow_private=source.allow_private)
+    match source.kind:
+        case SourceKind.GITHUB:
+            pull = _PULL.fullmatch(item)
+            if pull is None:
+                raise UsageError("SOURCE_PULL", f"{item[:100]!r} is no pull request.", hint="Write owner/name#12.")
+            return GithubReviews(service).pull_request(pull["repository"], int(pull["number"]))
+        case SourceKind.SONARQUBE:
+            named = _PROJECT.fullmatch(item)
+            if named is None:
+                raise UsageError("SOURCE_PROJECT", f"{item[:100]!r} is no project.", hint="Write KEY or KEY@BRANCH.")
+            return SonarQubeQuality(service).quality(named["project"], branch=named["branch"] or "")
+        case SourceKind.SNYK:
+            return SnykIssues(source.organisation, service).issues(item)
+        case _:
+            assert_never(source.kind)
