@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 
 from tests.evaluation.scoring import Plan
@@ -197,7 +198,8 @@ def read() -> Iterator[Json]:
     texts = [*TRICKY, *(text for _, text in documents())]
     for text in texts:
         normal, tokens = normalise(text), tokens_of(normalise(text))
-        yield [normal, repr((tokens.words, tokens.starts, tokens.clauses, tokens.joined, tokens.offsets))]
+        ends = list(accumulate([len(word) + 1 for word in tokens.words], initial=0))
+        yield [normal, repr((tokens.words, tokens.starts, tokens.clauses, tokens.joined, tuple(ends[:-1])))]
         yield [repr(statements_of(text)), repr(grounding_tokens(text)), list(quotes_in(text))]
         for sentence in split_sentences(text):
             yield [sentence.text, sentence.start, sentence.end, list(names_in(sentence.text))]

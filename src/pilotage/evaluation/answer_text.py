@@ -13,7 +13,7 @@ from functools import lru_cache
 from pilotage.evaluation.generation import Citation, Generation
 from pilotage.guard.anchors import names_in, quotes_in
 from pilotage.guard.citations import MARKER, statements_of
-from pilotage.guard.grounding_features import content_tokens, grounding_tokens
+from pilotage.guard.grounding_features import content_tokens, grounding_tokens, normal_tokens
 from pilotage.guard.numbers import number_anchors, read_figures
 from pilotage.guard.tokens import Tokens, tokens_of
 from pilotage.guard.values import Values
@@ -39,8 +39,12 @@ class AnswerText:
     normal: str
     tokens: Tokens
     values: Values
-    words: tuple[str, ...]
     statements: tuple[StatementText, ...]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words and numbers, as `grounding_tokens` cuts them."""
+        return normal_tokens(self.normal)
 
 
 @lru_cache(maxsize=2048)
@@ -51,7 +55,6 @@ def read_answer(text: str, locale: str = "en") -> AnswerText:
         figures.text,
         tokens_of(figures.text),
         figures.values,
-        grounding_tokens(text),
         tuple(_statement(one.text, one.markers, locale) for one in statements_of(text)),
     )
 
@@ -61,7 +64,7 @@ def _statement(text: str, markers: tuple[int, ...], locale: str) -> StatementTex
     tokens = grounding_tokens(plain)
     figures = read_figures(plain, locale)
     has_anchor = bool(
-        number_anchors(figures) or figures.values.dates or figures.values.notes or names_in(plain) or quotes_in(plain)
+        figures.values.dates or figures.values.notes or number_anchors(figures) or names_in(plain) or quotes_in(plain)
     )
     is_fact_bearing = not plain.endswith("?") and (has_anchor or len(content_tokens(tokens)) >= FACT_BEARING_WORDS)
     return StatementText(plain, markers, tokens, has_anchor, is_fact_bearing)
@@ -69,7 +72,8 @@ def _statement(text: str, markers: tuple[int, ...], locale: str) -> StatementTex
 
 def cited_by(statement: StatementText, generation: Generation) -> tuple[Citation, ...]:
     """Return the citations of a statement that are valid and the asker may read: an invalid one supports nothing."""
-    return tuple(one for one in generation.citations if one.marker in statement.markers and one.valid and one.allowed)
+    markers = statement.markers
+    return tuple([one for one in generation.citations if one.marker in markers and one.valid and one.allowed])
 
 
 def evidence_of(statement: StatementText, generation: Generation) -> Sequence[str]:

@@ -7,6 +7,7 @@ does not compile raises, which is `scorer_error`; parsing has refused it before.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -27,6 +28,7 @@ from pilotage.workspace.golden import Fact, FactForm
 
 FACTS_VERSION = "pilotage-facts/1"
 DEFAULT_ROUNDING = 3
+_DIGIT = re.compile(r"\d")
 _WIDE = Context(prec=120)  # longer than any figure that is read
 
 
@@ -121,6 +123,8 @@ def _matchers(fact: Fact, locale: str) -> tuple[Matcher, ...]:
 def _typed(text: str, locale: str) -> tuple[Matcher, ...]:
     """Return number and date matchers where one value is the whole text, else its words. A year is both."""
     normal = normalise(text).strip()
+    if _DIGIT.search(normal) is None:  # a date has four; a number in words is looked for as words
+        return (Words(forms=(tokens_of(normal),), wanted=1),)
     values = read_values(normal, locale=locale)
     found: list[Matcher] = [Day(gold=one) for one in values.dates if (one.start, one.end) == (0, len(normal))]
     found += [

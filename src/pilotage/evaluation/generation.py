@@ -8,7 +8,7 @@ not answer is a Generation with `error` set; no scorer gives it a value.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
 from enum import StrEnum
 
@@ -108,7 +108,10 @@ def generation_json(generation: Generation) -> dict[str, Json]:
 
 
 def _records(records: Sequence[Citation | Passage]) -> list[Json]:
-    return [asdict(record) for record in records]
+    return [{name: getattr(record, name) for name in _NAMES[type(record)]} for record in records]
+
+
+_NAMES = {kind: tuple(one.name for one in fields(kind)) for kind in (Citation, Passage)}
 
 
 def _micros(milliseconds: float | None) -> int | None:

@@ -17,7 +17,7 @@ from pilotage.core.canonical import Form, Json
 from pilotage.core.digest import Digest, digest_of_json
 from pilotage.evaluation.answer_text import AnswerText, read_answer
 from pilotage.evaluation.assessment import Assessment, Measure, Status, Unscored
-from pilotage.evaluation.facts import CompiledFact, compile_fact
+from pilotage.evaluation.facts import CompiledFact, compile_fact, states
 from pilotage.evaluation.generation import Generation, ScoringContext
 from pilotage.workspace.golden import GoldenCase
 
@@ -60,6 +60,11 @@ class Subject:
         """The forbidden facts."""
         return _compiled(_Expected(self.case_digest, self.context.locale, self.case))[1]
 
+    @property
+    def stated(self) -> tuple[bool, ...]:
+        """Whether the answer states each expected fact."""
+        return _stated(_Expected(self.case_digest, self.context.locale, self.case), self.generation.answer)
+
 
 @dataclass(frozen=True, slots=True)
 class _Expected:
@@ -68,6 +73,12 @@ class _Expected:
     case_digest: Digest
     locale: str
     case: GoldenCase = field(compare=False)
+
+
+@lru_cache(maxsize=256)
+def _stated(expected: _Expected, answer: str) -> tuple[bool, ...]:
+    read = read_answer(answer, expected.locale)
+    return tuple([states(read, fact) for fact in _compiled(expected)[0]])
 
 
 @lru_cache(maxsize=4096)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pilotage.guard.sentences import split_sentences
 
 MARKER = re.compile(r"\s?\[(\d{1,3})\]")
+_LEAD = re.compile(r"(?:\[\d{1,3}\]\s*)+")
+_DIGITS = re.compile(r"\d+")
 FACTUAL_TOKENS = 5
 _LONGEST_OPENING = 4
 _OPENED = re.compile(r"\[\d{0,3}$")
@@ -81,12 +83,12 @@ def statements_of(text: str) -> list[Statement]:
     """Return the sentences of an answer with the markers that stand in or right behind them."""
     found: list[Statement] = []
     for sentence in split_sentences(text):
-        markers = tuple(int(one[1]) for one in MARKER.finditer(" " + sentence.text))
+        markers = tuple(map(int, MARKER.findall(" " + sentence.text)))
         words = MARKER.sub("", " " + sentence.text).strip()
-        lead = re.match(r"(?:\[\d{1,3}\]\s*)+", sentence.text)
+        lead = _LEAD.match(sentence.text)
         if found and lead is not None:
             last = found[-1]
-            given = tuple(int(number) for number in re.findall(r"\d+", lead.group()))
+            given = tuple(int(number) for number in _DIGITS.findall(lead.group()))
             end = sentence.start + len(lead.group().rstrip())
             found[-1] = Statement(text=last.text, start=last.start, end=end, markers=last.markers + given)
             markers = markers[len(given) :]

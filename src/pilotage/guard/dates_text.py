@@ -82,33 +82,37 @@ class _Form:
     read: Callable[[re.Match[str], dict[str, int]], DateValue | None]
     ends_in_year: bool = True
     """The form is looked for only shortly before a year; a year is found much faster than a month's name."""
+    has_day: bool = False
+    """Between the start of what is searched and its last year stands another digit."""
+    mark: str = ""
+    """What every text of the form holds: a text without it is not searched."""
 
 
-def _day(year: int, month: int, day: int) -> DateValue | None:
+def _day(match: re.Match[str], year: int, month: int, day: int) -> DateValue | None:
     try:
         date(year, month, day)
     except ValueError:
         return None
-    return DateValue(year=year, month=month, day=day)
+    return DateValue(year=year, month=month, day=day, start=match.start(), end=match.end())
 
 
 def _read_named(match: re.Match[str], months: dict[str, int]) -> DateValue | None:
-    return _day(int(match["y"]), months[match["m"]], int(match["d"]))
+    return _day(match, int(match["y"]), months[match["m"]], int(match["d"]))
 
 
 def _read_month(match: re.Match[str], months: dict[str, int]) -> DateValue | None:
-    return DateValue(year=int(match["y"]), month=months[match["m"]])
+    return DateValue(year=int(match["y"]), month=months[match["m"]], start=match.start(), end=match.end())
 
 
 def _read_iso(match: re.Match[str], months: dict[str, int]) -> DateValue | None:
     del months
-    return _day(int(match["y"]), int(match["m"]), int(match["d"]))
+    return _day(match, int(match["y"]), int(match["m"]), int(match["d"]))
 
 
 def _read_quarter(match: re.Match[str], months: dict[str, int]) -> DateValue | None:
     del months
-    quarter = match["q"]
-    return DateValue(year=int(match["y"]), quarter=_ORDINAL_QUARTERS.get(quarter) or int(quarter[0]))
+    quarter = _ORDINAL_QUARTERS.get(match["q"]) or int(match["q"][0])
+    return DateValue(year=int(match["y"]), quarter=quarter, start=match.start(), end=match.end())
 
 
 @lru_cache(maxsize=8)
@@ -122,22 +126,25 @@ def _forms(locale: str) -> tuple[_Form, ...]:
             re.compile(r"(?P<y>\d(?<![\w.].)\d{3})-(?P<m>\d{2})-(?P<d>\d{2})(?:t[\d:.]+z?)?(?!\w)"),
             _read_iso,
             ends_in_year=False,
+            mark="-",
         ),
-        _Form(re.compile(rf"(?<![\w.]){day}(?: of)?[ -]{month}[ -]?,? ?{year}"), _read_named),
-        _Form(re.compile(rf"(?<!\w){month} {day},? {year}"), _read_named),
+        _Form(re.compile(rf"(?<![\w.]){day}(?: of)?[ -]{month}[ -]?,? ?{year}"), _read_named, has_day=True),
+        _Form(re.compile(rf"(?<!\w){month} {day},? {year}"), _read_named, has_day=True),
         _Form(re.compile(rf"(?<!\w){month}(?: of)?[ -]?,? ?{year}"), _read_month),
-        _Form(re.compile(rf"q(?<!\w.)(?P<q>[1-4])[ -/]? ?(?:of )?{year}"), _read_quarter),
+        _Form(re.compile(rf"q(?<!\w.)(?P<q>[1-4])[ -/]? ?(?:of )?{year}"), _read_quarter, mark="q"),
         _Form(
             re.compile(r"(?P<y>[12](?<!\w.)(?:(?<=1)9|(?<=2)0)\d{2})[ -]?q(?P<q>[1-4])(?!\w)"),
             _read_quarter,
             ends_in_year=False,
+            mark="q",
         ),
-        _Form(re.compile(rf"(?<!\w)(?P<q>{words}) quarter(?: of)?,? {year}"), _read_quarter),
+        _Form(re.compile(rf"(?<!\w)(?P<q>{words}) quarter(?: of)?,? {year}"), _read_quarter, mark="quarter"),
     )
 
 
 # Each starts with what it looks for, so the engine jumps from figure to figure.
 _FOUR = re.compile(r"\d{4}")  # no form goes without
+_DIGIT = re.compile(r"\d")
 _LAST = re.compile(r"[12](?:(?<=1)[6-9]|(?<=2)\d)\d{2}(?!\d)")
 _FIGURES = re.compile(r"(\d(?<![\w./].)\d?)([/.])(\d{1,2})\2(\d{4})(?![\w/])")
 _CENTURY = "(?:(?<=1)9|(?<=2)0)"
@@ -155,9 +162,12 @@ def read_dates(text: str, *, locale: str = "en") -> Dates:
         return Dates(found=(), rest=text)
     found: list[DateValue] = []
     months = _months(locale)
-    whole, near = [(0, len(text))], _before_years(text)
+    near = _before_years(text)
+    places = {False: [(start, end) for start, end, _ in near], True: [(start, end) for start, end, day in near if day]}
     for form in _forms(locale):
-        for start, end in near if form.ends_in_year else whole:
+        if form.mark not in text:
+            continue
+        for start, end in places[form.has_day] if form.ends_in_year else ((0, len(text)),):
             hits = [(match, form.read(match, months)) for match in form.pattern.finditer(text, start, end)]
             text = _take(text, hits, found)
     notes: tuple[str, ...] = ()
@@ -169,14 +179,17 @@ def read_dates(text: str, *, locale: str = "en") -> Dates:
     return Dates(found=tuple(sorted(found, key=lambda one: one.start)), rest=text, notes=notes)
 
 
-def _before_years(text: str) -> list[tuple[int, int]]:
-    """Return the spans that hold every form that ends in a year, with the character behind it; none overlap."""
-    spans: list[tuple[int, int]] = []
+def _before_years(text: str) -> list[tuple[int, int, bool]]:
+    """Return the spans that hold every form that ends in a year, with the character behind it; none overlap.
+
+    The third value tells whether a day may stand there: a digit before the year.
+    """
+    spans: list[tuple[int, int, bool]] = []
     for match in _LAST.finditer(text):
         start, end = max(0, match.start() - _REACH), match.end() + 1
         if spans and start <= spans[-1][1]:
             start = spans.pop()[0]
-        spans.append((start, end))
+        spans.append((start, end, _DIGIT.search(text, start, match.start()) is not None))
     return spans
 
 
@@ -185,11 +198,7 @@ def _take(text: str, hits: Iterable[tuple[re.Match[str], DateValue | None]], fou
     for match, value in hits:
         start, end = match.span()
         if value is not None:
-            found.append(
-                DateValue(
-                    year=value.year, quarter=value.quarter, month=value.month, day=value.day, start=start, end=end
-                )
-            )
+            found.append(value)
         text = text[:start] + "\x01" * (end - start) + text[end:]
     return text
 
@@ -198,6 +207,6 @@ def _figures(match: re.Match[str], locale: str) -> DateValue | None:
     """Day first in `de` and `fr`; elsewhere only where both readings agree, or one of them is impossible."""
     first, second, year = int(match[1]), int(match[3]), int(match[4])
     if locale in ("de", "fr") or match[2] == ".":
-        return _day(year, second, first)
-    readings = {_key for _key in (_day(year, second, first), _day(year, first, second)) if _key is not None}
+        return _day(match, year, second, first)
+    readings = {one for one in (_day(match, year, second, first), _day(match, year, first, second)) if one is not None}
     return readings.pop() if len(readings) == 1 else None

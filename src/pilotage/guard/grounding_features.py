@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from typing import TypeVar
 
 from pilotage.guard.anchors import Support, share
@@ -36,16 +37,22 @@ _TOKEN = re.compile(r"[a-z0-9]+(?:[.,][0-9]+)*%?")
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A text statements may rely on, read once: token and trigram counts, and the content tokens of each sentence."""
+    """A text statements may rely on, read once: token and trigram counts, and in which sentences a content token is."""
 
     tokens: Counter[str]
     trigrams: Counter[tuple[str, str, str]]
-    sentences: tuple[frozenset[str], ...]
+    sentences: int
+    places: Mapping[str, Sequence[int]]
 
 
 def grounding_tokens(text: str) -> tuple[str, ...]:
     """Return every token of a text; a token is a word or a number with its percent sign."""
-    return tuple(_TOKEN.findall(normalise(text)))
+    return normal_tokens(normalise(text))
+
+
+def normal_tokens(normal: str) -> tuple[str, ...]:
+    """Return every token of a text in normal form."""
+    return tuple(_TOKEN.findall(normal))
 
 
 def content_tokens(tokens: Sequence[str]) -> tuple[str, ...]:
@@ -57,10 +64,16 @@ def content_tokens(tokens: Sequence[str]) -> tuple[str, ...]:
 def read_evidence(text: str) -> Evidence:
     """Read a passage for comparison."""
     tokens = grounding_tokens(text)
+    sentences = split_sentences(text)
+    places: dict[str, list[int]] = {}
+    for place, one in enumerate(sentences):
+        for token in dict.fromkeys(content_tokens(grounding_tokens(one.text))):
+            places.setdefault(token, []).append(place)
     return Evidence(
-        Counter(tokens),
-        Counter(zip(tokens, tokens[1:], tokens[2:], strict=False)),
-        tuple(frozenset(content_tokens(grounding_tokens(one.text))) for one in split_sentences(text)),
+        tokens=Counter(tokens),
+        trigrams=Counter(zip(tokens, tokens[1:], tokens[2:], strict=False)),
+        sentences=len(sentences),
+        places=places,
     )
 
 
@@ -82,6 +95,8 @@ def _clipped(wanted: Sequence[T], held: Sequence[Counter[T]]) -> float:
     """Return the share of items that occur in the evidence at least as often as in the statement."""
     if not wanted:
         return 1.0
+    if len(held) == 1 and len(set(wanted)) == len(wanted):
+        return sum(map(held[0].__contains__, wanted)) / len(wanted)
     counts = Counter(wanted)
     if len(held) == 1:
         only = held[0]
@@ -92,17 +107,30 @@ def _clipped(wanted: Sequence[T], held: Sequence[Counter[T]]) -> float:
 def _best_sentence(content: frozenset[str], evidence: Sequence[Evidence]) -> float:
     if not content:
         return 1.0
-    shared = [sentence & content for one in evidence for sentence in one.sentences]
-    seen: dict[str, int] = dict.fromkeys(content, 0)
-    for tokens in shared:
-        for token in tokens:
-            seen[token] += 1
-    sentences = len(shared) + 1
-    logs = {count: math.log(sentences / (count + 0.5)) for count in set(seen.values())}
-    weights = {token: logs[count] for token, count in seen.items()}
+    places, sentences = _places(content, evidence)
+    weights: list[float] = []
+    shared: dict[int, list[float]] = {}
+    for token in content:
+        held = places.get(token, ())
+        weight = math.log((sentences + 1) / (len(held) + 0.5))
+        weights.append(weight)
+        for place in held:
+            if place in shared:
+                shared[place].append(weight)
+            else:
+                shared[place] = [weight]
     # fsum is exact: its result does not depend on the order of the tokens.
-    total = math.fsum(weights.values())
+    total = math.fsum(weights)
     if total <= 0:
         return 1.0
-    best = max((math.fsum([weights[token] for token in tokens]) for tokens in shared if tokens), default=0.0)
+    best = max(map(math.fsum, shared.values()), default=0.0)
     return min(1.0, max(0.0, best / total))
+
+
+def _places(content: frozenset[str], evidence: Sequence[Evidence]) -> tuple[Mapping[str, Sequence[int]], int]:
+    """Return in which sentences of all the evidence each token is, and how many sentences there are."""
+    if len(evidence) == 1:
+        return evidence[0].places, evidence[0].sentences
+    starts = list(accumulate([one.sentences for one in evidence], initial=0))
+    rows = list(zip(starts, evidence, strict=False))
+    return {token: [row + at for row, one in rows for at in one.places.get(token, ())] for token in content}, starts[-1]

@@ -37,7 +37,7 @@ def normalise(text: str) -> str:
         text = unicodedata.normalize("NFKC", text.translate(_BEFORE)).translate(_TABLE)
     if "[" in text:
         text = _CITATION.sub("", text)
-    if any(mark in text for mark in "*`~_"):
+    if "*" in text or "_" in text or "`" in text or "~" in text:
         text = _EMPHASIS.sub("", text)
     folded = " ".join(text.casefold().split())
     return folded if folded.isascii() else unicodedata.normalize("NFKC", folded)

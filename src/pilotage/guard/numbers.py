@@ -49,7 +49,7 @@ def numbers_in(text: str) -> frozenset[str]:
 
 def _words(values: Values) -> Iterable[Number]:
     """Spelled numbers up to twelve; beyond, only with a scale or a unit, where they already are numbers."""
-    return (one for one in values.bare_words if one.amount <= _HIGHEST_WORD)
+    return [one for one in values.bare_words if one.amount <= _HIGHEST_WORD]
 
 
 def _plain(number: Number) -> str:
@@ -60,8 +60,8 @@ def _plain(number: Number) -> str:
 def number_anchors(figures: Figures) -> tuple[Number, ...]:
     """Return the numbers a statement has to answer for: not years, not list marks, not the word `one`."""
     years = {one.start for one in figures.values.dates if one.is_bare_year}
-    words = (one for one in _words(figures.values) if one.amount > 1)
-    return tuple(one for one in (*figures.values.numbers, *words) if one.start not in years and not one.bracketed)
+    words = [one for one in _words(figures.values) if one.amount > 1]
+    return tuple([one for one in (*figures.values.numbers, *words) if one.start not in years and not one.bracketed])
 
 
 def is_number_supported(number: Number, sources: Iterable[Figures]) -> bool:

@@ -15,6 +15,7 @@ _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:e\.g|i\.e|etc|cf|vs|no|nos|sec|art|fig|par|approx|dept|inc|ltd|co|corp|mr|mrs|ms|dr|st|u\.s|[A-Za-z])$",
     re.IGNORECASE,
 )
+_LONGEST_ABBREVIATION = len(" approx\n")
 _HOUR = re.compile(r"\b[ap]\.m$", re.IGNORECASE)
 _ZONE = re.compile(r"(?:Eastern|Central|Mountain|Pacific|[ECMP][SD]?T|GMT|UTC)\b")
 _ITEM = re.compile(r"\s*(?:[-*•]|\(?[0-9a-zA-Z]{1,3}[.)])\s")
@@ -51,9 +52,9 @@ def _ends(text: str, match: re.Match[str], start: int) -> bool:
     before = text[max(start, match.start() - 12) : match.start()]
     following = text[match.end() : match.end() + 24].lstrip()
     # "from 9:00 a.m. to", "by 4:30 p.m. Eastern Time": a sentence does not go on in lower case, nor start with a zone.
-    if following[:1].islower() or (_HOUR.search(before) and _ZONE.match(following)):
+    if following[:1].islower() or (_ZONE.match(following) and _HOUR.search(before)):
         return False
-    return _ABBREVIATION.search(before) is None
+    return _ABBREVIATION.search(before, len(before) - _LONGEST_ABBREVIATION) is None
 
 
 def _is_break(text: str, match: re.Match[str], start: int) -> bool:

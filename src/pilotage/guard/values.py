@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from pilotage.guard.dates_text import DateValue, read_dates
 from pilotage.guard.number_words import SpelledNumber, read_number_words
@@ -30,6 +30,7 @@ from pilotage.guard.units import (
 VALUES_VERSION = "pilotage-values/1"
 
 _LONGEST_DIGITS: Final = 40
+_EXACT_DIGITS: Final = 28
 _LONGEST_LEAD: Final = 20
 # Each branch starts with what it looks for, so the engine jumps from figure to figure.
 _CHUNK = re.compile(r"\d(?<![\d.].)\d*(?:[.,' ]\d+)*|[.,](?<![\w.].)\d+")
@@ -53,6 +54,7 @@ _NEXT_WORDS = frozenset(
         "business", "calendar", "working", "banking", "consecutive", "full", "fiscal", "trading",
     )
 ) - {""}  # fmt: skip
+_MARKS = frozenset("+-(")
 _SIGNS = frozenset(word[0] for word in (*CURRENCIES, PERCENT) if not word[0].isalpha())
 _ENDINGS = {end: tuple(word for word in CURRENCIES if word[-1] == end) for end in {word[-1] for word in CURRENCIES}}
 _ORDINAL = re.compile(r"(?:st|nd|rd|th)(?!\w)")
@@ -144,7 +146,9 @@ def _pieces(chunk: str, start: int, grammar: _Grammar) -> list[tuple[int, str]]:
 
 
 def _figure(text: str, start: int, piece: str, grammar: _Grammar) -> Number | None:
-    plain = piece.translate(_NO_GROUPS).replace(grammar.group, "").replace(grammar.point, ".")
+    plain = piece
+    if not piece.isdecimal():
+        plain = piece.translate(_NO_GROUPS).replace(grammar.group, "").replace(grammar.point, ".")
     if len(plain) > _LONGEST_DIGITS:
         return None
     end, power = start + len(piece), 0
@@ -182,7 +186,8 @@ def _amount(plain: str, power: int) -> tuple[Decimal, int, int]:
     """Return the amount, its significant digits and the place of the last one."""
     whole, _, fraction = plain.partition(".")
     digits = len((whole + fraction).lstrip("0")) or 1
-    return Decimal(f"0{plain}").scaleb(power), digits, power - len(fraction)
+    amount = Decimal(f"0{plain}")
+    return amount.scaleb(power) if power or len(plain) > _EXACT_DIGITS else amount, digits, power - len(fraction)
 
 
 def _with_unit(amount: Decimal, place: int, unit: str) -> tuple[Decimal, int, str]:
@@ -197,8 +202,7 @@ def _repeats_words(text: str, begin: int) -> bool:
     return bool(last) and last[-1].end == len(tail)
 
 
-@dataclass(frozen=True, slots=True)
-class _Lead:
+class _Lead(NamedTuple):
     """What stands before a number: where it really starts, its currency, its sign, whether a bracket opens."""
 
     start: int
@@ -209,7 +213,8 @@ class _Lead:
 
 def _before(text: str, start: int) -> _Lead:
     head = text[max(0, start - _LONGEST_LEAD) : start]
-    found = _BEFORE.search(head) if _may_lead(head) else None
+    reach = _reach(head)
+    found = _BEFORE.search(head, max(0, len(head) - reach)) if reach else None
     if found is None:
         return _Lead(start)
     return _Lead(
@@ -220,13 +225,18 @@ def _before(text: str, start: int) -> _Lead:
     )
 
 
-def _may_lead(head: str) -> bool:
-    """Tell whether a sign, a bracket or a currency may stand at the end of a text."""
+def _reach(head: str) -> int:
+    """Return how far before the end of a text a sign, a bracket or a currency may start; 0: none stands there."""
     last = head[-1:]
-    if last in ("+", "-", "("):
-        return True
-    word = head[:-1] if last == " " else head
-    return word.endswith(_ENDINGS.get(word[-1:], ()))
+    is_mark = last in _MARKS
+    word = head[:-1] if is_mark else head
+    word = word[:-1] if word[-1:] == " " else word
+    longest = 0
+    for unit in _ENDINGS.get(word[-1:], ()):
+        if len(unit) > longest and word.endswith(unit):
+            longest = len(unit)
+    # "(- usd -": around a currency stand at most five more characters, without one at most two.
+    return longest + 5 if longest else 2 * is_mark
 
 
 def _word_after(text: str, end: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from pilotage.core.canonical import Json
-from pilotage.evaluation.facts import mentions, states
+from pilotage.evaluation.facts import mentions
 from pilotage.evaluation.scorer import Found, Subject, Value
 from pilotage.workspace.golden import GoldenCase
 
@@ -31,7 +31,8 @@ def has_forbidden(case: GoldenCase) -> bool:
 def key_fact_recall(subject: Subject) -> Found:
     """Return matched weight / total weight of the expected facts; 0 when refused."""
     facts = subject.facts
-    matched = [] if subject.generation.refused else [fact for fact in facts if states(subject.answer, fact)]
+    held = [False] * len(facts) if subject.generation.refused else subject.stated
+    matched = [fact for fact, is_held in zip(facts, held, strict=True) if is_held]
     missing: list[Json] = [fact.label for fact in facts if fact not in matched]
     notes: list[Json] = list(subject.answer.values.notes)
     value = math.fsum(fact.weight for fact in matched) / math.fsum(fact.weight for fact in facts)

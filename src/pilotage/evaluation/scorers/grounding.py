@@ -6,12 +6,15 @@ without a statement is `no_statements`; negation and modality are blind spots, s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from pilotage.core.canonical import Json
-from pilotage.evaluation.answer_text import StatementText, evidence_of
+from pilotage.core.digest import Digest
+from pilotage.evaluation.answer_text import StatementText, evidence_of, read_answer
 from pilotage.evaluation.assessment import Unscored
+from pilotage.evaluation.generation import Generation
 from pilotage.evaluation.scorer import Found, Missing, Subject, Value
 from pilotage.guard.anchors import support_of
 from pilotage.guard.grounding_features import features_of, read_evidence
@@ -44,12 +47,29 @@ def judge_statement(statement: StatementText, evidence: tuple[str, ...], locale:
     return Judged(probability(features, shipped_coefficients()), support.missing)
 
 
-def _judged(subject: Subject) -> list[Judged]:
-    return [
-        judge_statement(one, tuple(evidence_of(one, subject.generation)), subject.context.locale)
-        for one in subject.answer.statements
-        if one.is_fact_bearing
-    ]
+def _judged(subject: Subject) -> tuple[Judged, ...]:
+    return _judge_answer(_Asked(subject.generation.digest, subject.context.locale, subject.generation))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the judged statements are remembered by: the digest stands for the answer and all it relies on."""
+
+    generation_digest: Digest
+    locale: str
+    generation: Generation = field(compare=False)
+
+
+@lru_cache(maxsize=256)
+def _judge_answer(asked: _Asked) -> tuple[Judged, ...]:
+    generation, locale = asked.generation, asked.locale
+    return tuple(
+        [
+            judge_statement(one, tuple(evidence_of(one, generation)), locale)
+            for one in read_answer(generation.answer, locale).statements
+            if one.is_fact_bearing
+        ]
+    )
 
 
 def grounding(subject: Subject) -> Found:
@@ -76,7 +96,7 @@ def hallucination_statement(subject: Subject) -> Found:
     return Value(sum(one.is_unsupported for one in judged) / len(judged), _details(judged))
 
 
-def _details(judged: list[Judged]) -> dict[str, Json]:
+def _details(judged: Sequence[Judged]) -> dict[str, Json]:
     missing: list[Json] = [anchor for one in judged for anchor in one.missing]
     return {
         "statements": len(judged),

@@ -45,21 +45,21 @@ def grades_of(passages: Sequence[Passage], gold: Mapping[str, int]) -> list[int]
     """Return the grade of each rank; a document's further passages, or a gold entry met before, hold no rank."""
     grades: list[int] = []
     met: set[str] = set()
-    for place in dict.fromkeys((one.document, one.section) for one in passages):
-        entries = [entry for entry in gold if _is_at(entry, *place)]
+    parts = [(entry, *entry.partition("#")) for entry in gold]
+    for document, section in dict.fromkeys([(one.document, one.section) for one in passages]):
+        entries = [
+            entry
+            for entry, name, mark, wanted in parts
+            if name == document and (not mark or wanted == section or section.endswith(f" > {wanted}"))
+        ]
         fresh = [entry for entry in entries if entry not in met]
         if entries and not fresh:
             continue
-        if not entries and f"\x00{place[0]}" in met:
+        if not entries and f"\x00{document}" in met:
             continue
-        met.update(fresh or (f"\x00{place[0]}",))
+        met.update(fresh or (f"\x00{document}",))
         grades.append(max((gold[entry] for entry in fresh), default=0))
     return grades
-
-
-def _is_at(entry: str, document: str, section: str) -> bool:
-    name, mark, wanted = entry.partition("#")
-    return name == document and (not mark or wanted == section or section.endswith(f" > {wanted}"))
 
 
 def recall(grades: Sequence[int], gold: Mapping[str, int], k: int) -> float:
