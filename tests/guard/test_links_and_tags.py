@@ -43,6 +43,8 @@ ALLOWED = ["https://bank.example/", "https://law.example/a_(b)"]
         ("<EMAIL_1> and <US_SSN#0123456789ab> stay", None, 0),
         ("<<b>script>alert(1)<</b>/script>", "", 3),
         ("<<<<a>b>i>u>x", "iux", 2),
+        ("a <[b](x)>c</[b](x)>", "a c", 2),
+        ("<[img src=x onerror=alert(1)](x)>", "", 1),
         ('[text](/path) and [text](other "t")', "text and text", 0),
         ("as said [1](see above) and [2](/path)", "as said [1](see above) and [2]", 0),
         ("[bank](https://bank.example/x)", None, 0),

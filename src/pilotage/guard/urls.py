@@ -63,6 +63,9 @@ def strip_urls(text: str, *, allowed: Collection[str]) -> Stripped:
     links = [0]
     plain = _LINK.sub(lambda found: found[0] if _URL.search(found[0]) else found[1], without)
     plain = _PATH_BEHIND_MARKER.sub(r"\1", plain)
+    if plain != without:  # the words of a link may have made a tag of what stands around them
+        plain, more = _tags(plain)
+        tags += more
     shown = _URL.sub(partial(_kept, allowed=allowed, count=links), plain)
     return Stripped(text=shown, removed=images + tags + links[0])
 
