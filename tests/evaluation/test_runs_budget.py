@@ -39,6 +39,7 @@ base_url: http://127.0.0.1:9/v1
 max_tokens: 100
 prices: {currency: USD, input: 0, output: 1}
 """
+EURO = MODEL.replace("USD", "EUR")
 MOST, PAID = 100_000, 10_000
 """What one call may cost (100 tokens at 1,000 nano), and what the model then asks for (10 tokens)."""
 
@@ -193,17 +194,30 @@ async def test_the_whole_prompt_is_reserved_for(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cap", "now", "code"),
+    ("cap", "sealed", "now", "code"),
     [
-        ("5 EUR", MODEL, "UNPRICED"),
-        ("5 USD", "provider: extractive\n", "UNPRICED"),
-        ("5 USD", MODEL.replace("currency: USD, input: 0, output: 1", "unmetered: our own"), None),
-        ("5 USD", MODEL, None),
+        ("5 EUR", MODEL, MODEL, "UNPRICED"),
+        ("5 USD", MODEL, EURO, "UNPRICED"),
+        ("5 USD", EURO, "provider: extractive\n", "UNPRICED"),
+        ("5 USD", EURO, MODEL.replace("small-1", "small-2"), "UNPRICED"),
+        ("5 USD", MODEL, MODEL.replace("currency: USD, input: 0, output: 1", "unmetered: our own"), None),
+        ("5 USD", EURO, MODEL, None),
+        ("5 USD", MODEL, "provider: extractive\n", None),
     ],
-    ids=["another currency", "no price", "unmetered", "priced"],
+    ids=[
+        "the cap's currency",
+        "priced anew",
+        "moved to none",
+        "moved to another",
+        "unmetered",
+        "priced since",
+        "moved on",
+    ],
 )
-def test_a_model_without_a_price_is_refused_under_a_cap(world: World, cap: str, now: str, code: str | None) -> None:
-    release = capped(world, cap)
+def test_a_model_without_a_price_is_refused_under_a_cap(
+    world: World, cap: str, sealed: str, now: str, code: str | None
+) -> None:
+    release = capped(world, cap, sealed)
     world.write("workflows/assistant/model.yaml", now)
     before = runs(world)
     asked = EvaluationRequest(release=release, kind=RunKind.EVALUATION)

@@ -18,10 +18,12 @@ from pilotage.core.reason import Reason
 from pilotage.evaluation.generation import Generation
 from pilotage.evaluation.run import EvaluationRun, Progress, RunKind
 from pilotage.evaluation.target import Ask, Target
-from pilotage.release.model import ModelSettings, Prices, Provider
+from pilotage.release.content import ReleaseContent
+from pilotage.release.model import Provider
 from pilotage.store.evaluation_spend import reserve_spend, settle_spend
 from pilotage.store.evaluation_tasks import progress_of
 from pilotage.store.releases import load_release
+from pilotage.workspace.workflow import Workflow
 
 _NANO = 10**9
 
@@ -32,21 +34,21 @@ def unpriced(instance: Instance, connection: Connection, plan: Plan) -> Reason |
     if settings.cost_cap_nano is None or run.kind is RunKind.PERMISSIONS:
         return None
     declared = instance.workspace.workflows.get(run.workflow)
-    prices = None if declared is None else declared.model.prices
     for release in (run.release, run.baseline):
-        model = None if release is None else load_release(connection, release).model
-        if model is not None and not _is_priced(model, prices, settings.cost_cap_currency):
+        sealed = None if release is None else load_release(connection, release)
+        if sealed is not None and not _is_priced(sealed, declared, settings.cost_cap_currency):
             text = (
-                f"The model {model.model!r} has no price in {settings.cost_cap_currency}, so the run's cost cap cannot "
-                "hold. Write `prices` in model.yaml, in the currency of `cost_cap` in evaluation.yaml."
+                f"The model {sealed.model.model!r} has no price in {settings.cost_cap_currency}, so the run's cost cap "
+                "cannot hold. Write `prices` in model.yaml, in the currency of `cost_cap` in evaluation.yaml."
             )
             return Reason(code="UNPRICED", text=text, where=release, limit=_amount(plan, settings.cost_cap_nano))
     return None
 
 
-def _is_priced(model: ModelSettings, prices: Prices | None, currency: str) -> bool:
-    if model.provider is Provider.EXTRACTIVE:
+def _is_priced(sealed: ReleaseContent, declared: Workflow | None, currency: str) -> bool:
+    if sealed.model.provider is Provider.EXTRACTIVE:
         return True
+    prices = sealed.prices_by(None if declared is None else declared.model)
     return prices is not None and (prices.unmetered is not None or prices.currency == currency)
 
 

@@ -40,6 +40,7 @@ from pilotage.store.releases import (
     StoredRelease,
     add_authors,
     add_release,
+    keep_prices,
     put_blobs,
     put_parts,
 )
@@ -104,6 +105,7 @@ def seal_release(
             return draft
         head, manifest = draft.head, draft.manifest
         if draft.is_unchanged and head is not None:
+            keep_prices(connection, head.digest, declared.model.prices)
             return _unchanged(head, manifest)
         if expects is not None and expects != manifest.digest:
             return _moved(expects, manifest.digest)
@@ -221,6 +223,7 @@ class _Sealing:
             note=self.note,
             sealed_by=str(self.actor.person or self.actor.id),
             sealed_at=self.at,
+            prices=self.instance.workspace.workflows[manifest.workflow].model.prices,
         )
 
     def _record(self, connection: Connection, manifest: Manifest, pseudonym: str) -> None:

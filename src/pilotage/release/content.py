@@ -19,7 +19,7 @@ from pilotage.guard.policy import GuardPolicy
 from pilotage.guard.policy_file import parse_guard
 from pilotage.release.assemble import PROMPT_FILE, CorpusPin
 from pilotage.release.manifest import Manifest, PartFile, PartKind
-from pilotage.release.model import ModelSettings
+from pilotage.release.model import ModelSettings, Prices
 from pilotage.release.model_file import parse_model
 from pilotage.release.prompt import Prompt, parse_prompt
 from pilotage.retrieval.settings import RetrievalSettings
@@ -30,7 +30,7 @@ __all__ = ["CorpusPin", "ReleaseContent", "files_of", "part_value", "read_conten
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseContent:
-    """Everything a request needs of a release."""
+    """Everything a request needs of a release. `prices` are the model's when it was sealed, no part of the release."""
 
     digest: Digest
     workflow: WorkflowName
@@ -39,6 +39,16 @@ class ReleaseContent:
     retrieval: RetrievalSettings
     corpora: Mapping[DataStage, CorpusPin]
     guard: GuardPolicy
+    prices: Prices | None = None
+
+    def prices_by(self, declared: ModelSettings | None) -> Prices | None:
+        """Return what its tokens cost: as the workflow says now of the same model, else as when it was sealed."""
+        same = declared is not None and _named(declared) == _named(self.model)
+        return declared.prices if declared is not None and same else self.prices
+
+
+def _named(model: ModelSettings) -> tuple[str, str, str, str | None]:
+    return model.provider, model.model, model.pin, model.base_url
 
 
 def part_value(body: bytes, *, digest: Digest, kind: PartKind) -> Json:

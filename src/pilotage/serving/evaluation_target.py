@@ -167,16 +167,13 @@ class ServingTarget:
     async def most_nano(self, ask: Ask) -> int | None:
         """Return the price of the whole prompt, a token for every byte of it, and the longest answer."""
         serving, content = self._path.serving, self._path.release.content
-        declared = serving.workspace.workflows.get(content.workflow)
-        prices = None if declared is None else declared.model.prices
+        prices = serving.prices_of(content)
         if content.model.provider is Provider.EXTRACTIVE or (prices is not None and prices.unmetered is not None):
             return 0
         walked = await self._path.ask(ask.principal, self._asked(ask), is_answered=False)
         messages = walked.context.prompt.messages if isinstance(walked.context, Composed) else ()
         tokens = sum(len(message.content.encode()) + _FRAME for message in messages)
-        return serving.cost_nano(
-            content.workflow, Usage(prompt_tokens=tokens, completion_tokens=content.model.max_tokens)
-        )
+        return serving.cost_nano(content, Usage(prompt_tokens=tokens, completion_tokens=content.model.max_tokens))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,9 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from pilotage.core.clock import Clock
-from pilotage.core.ids import WorkflowName
+from pilotage.release.content import ReleaseContent
 from pilotage.release.generation import Usage
+from pilotage.release.model import Prices
 from pilotage.serving.admissions import Admissions
 from pilotage.serving.context import Answer
 from pilotage.serving.ports import Authenticator, Guard, IdempotencyKeys, Pseudonyms, Retriever, RoutingSource
@@ -57,10 +58,14 @@ class Serving:
         """Return the day of `at` in the organisation's time zone."""
         return at.astimezone(ZoneInfo(self.workspace.timezone)).date()
 
-    def cost_nano(self, workflow: WorkflowName, usage: Usage) -> int | None:
+    def prices_of(self, release: ReleaseContent) -> Prices | None:
+        """Return what the tokens of a release's model cost, or None where nobody said."""
+        declared = self.workspace.workflows.get(release.workflow)
+        return release.prices_by(None if declared is None else declared.model)
+
+    def cost_nano(self, release: ReleaseContent, usage: Usage) -> int | None:
         """Return the price of this usage in nano-units, or None without prices."""
-        declared = self.workspace.workflows.get(workflow)
-        prices = declared.model.prices if declared is not None else None
+        prices = self.prices_of(release)
         if prices is None or prices.unmetered is not None:
             return None
         return usage.prompt_tokens * prices.input_nano + usage.completion_tokens * prices.output_nano

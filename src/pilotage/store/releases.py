@@ -6,7 +6,7 @@ Fail mode: bytes that do not match their digest raise IntegrityError on the way 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, select, update
@@ -18,13 +18,17 @@ from pilotage.core.ids import PersonId, WorkflowName
 from pilotage.release.authorship import Author, How
 from pilotage.release.content import ReleaseContent, files_of, part_value, read_content
 from pilotage.release.manifest import Manifest, PartKind, read_manifest
+from pilotage.release.model import Prices
 from pilotage.release.seal import ReleaseState
 from pilotage.store.tables.releases import authorship, blob, part, release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRelease:
-    """One row of table release. `seal` is the canonical JSON that `signature` (base64) covers."""
+    """One row of table release. `seal` is the canonical JSON that `signature` (base64) covers.
+
+    `prices` are the model's when the release was last sealed; they are no part of it.
+    """
 
     digest: Digest
     workflow: WorkflowName
@@ -39,6 +43,7 @@ class StoredRelease:
     sealed_by: str
     sealed_at: datetime
     state_note: str | None = None
+    prices: Prices | None = None
 
 
 def put_blobs(connection: Connection, blobs: Mapping[str, bytes], *, media: str) -> None:
@@ -96,7 +101,14 @@ def authors_of_parts(connection: Connection, parts: Iterable[Digest]) -> dict[Di
 def add_release(connection: Connection, stored: StoredRelease) -> None:
     """Insert a sealed release."""
     row = {name: getattr(stored, name) for name in StoredRelease.__dataclass_fields__}
-    connection.execute(release.insert().values(row | {"state": str(stored.state)}))
+    row |= {"state": str(stored.state), "prices": None if stored.prices is None else asdict(stored.prices)}
+    connection.execute(release.insert().values(row))
+
+
+def keep_prices(connection: Connection, digest: Digest, prices: Prices | None) -> None:
+    """Note what a release's model costs by now: its workflow is sealed again, and only the price is another."""
+    said = None if prices is None else asdict(prices)
+    connection.execute(update(release).where(release.c.digest == digest).values(prices=said))
 
 
 def find_release(connection: Connection, digest: Digest, *, lock: bool = False) -> StoredRelease | None:
@@ -229,7 +241,8 @@ def load_release(connection: Connection, digest: Digest) -> ReleaseContent:
     bodies = part_bodies(connection, manifest)
     prompt = part_value(bodies[PartKind.PROMPT], digest=manifest.parts[PartKind.PROMPT], kind=PartKind.PROMPT)
     (file,) = files_of(prompt)
-    return read_content(manifest, bodies=bodies, prompt=get_blob(connection, file.sha256))
+    content = read_content(manifest, bodies=bodies, prompt=get_blob(connection, file.sha256))
+    return replace(content, prices=stored.prices)
 
 
 def _stored(row: RowMapping) -> StoredRelease:
@@ -247,4 +260,5 @@ def _stored(row: RowMapping) -> StoredRelease:
         sealed_by=row["sealed_by"],
         sealed_at=row["sealed_at"],
         state_note=row["state_note"],
+        prices=None if row["prices"] is None else Prices(**row["prices"]),
     )

@@ -64,7 +64,7 @@ async def generate(context: Composed, serving: Serving, outlet: Outlet | None = 
         usage=usage,
         model=done.model,
         retries=done.retries,
-        cost_nano=serving.cost_nano(context.asked.workflow, usage),
+        cost_nano=serving.cost_nano(context.release.content, usage),
         first_us=first_us,
     )
     return extend(context, Generated, generation=generation)

@@ -44,7 +44,7 @@ def stop(context: Guarded, serving: Serving) -> Checked:
             usage=usage,
             model="",
             retries=0,
-            cost_nano=serving.cost_nano(context.asked.workflow, usage),
+            cost_nano=serving.cost_nano(context.release.content, usage),
             first_us=None,
         ),
         verdict=Verdict(text=text, stored=text, refusal=_GUARD, findings=(), cited=(), scores={}),

@@ -53,6 +53,7 @@ release = Table(
     Column("sealed_by", Text, nullable=False),
     Column("sealed_at", TIMESTAMP(timezone=True), nullable=False),
     Column("state_note", Text),
+    Column("prices", JSONB(none_as_null=True)),
     CheckConstraint("state IN ('sealed', 'deprecated', 'quarantined', 'revoked')"),
 )
 
