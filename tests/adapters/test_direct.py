@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import errno
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -128,6 +129,31 @@ def test_no_variable_of_the_environment_sends_a_request_to_a_proxy(
     call(place.url)
     assert (len(place.seen), proxy.seen) == (1, [])
     assert place.seen[0].split(" ")[1] == "/a"
+
+
+def test_an_address_of_a_family_that_this_machine_does_not_speak_is_passed_over(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kernel without IPv6 refuses the socket itself, and names still resolve to both families."""
+    port = place.server.server_port
+    tried: list[int] = []
+
+    class OldKernel(socket.socket):
+        def __init__(self, family: int = -1, *parts: int, **more: object) -> None:
+            tried.append(family)
+            if family == socket.AF_INET6:
+                raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+            super().__init__(family, *parts, **more)  # type: ignore[arg-type]
+
+    places = [
+        (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0)),
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)),
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: places)
+    monkeypatch.setattr(socket, "socket", OldKernel)
+    connects(place.url)
+    assert tried[:2] == [socket.AF_INET6, socket.AF_INET]
+    assert place.seen == ["GET /a HTTP/1.1"]
 
 
 ADDRESSES = {"inside.example": "10.1.2.3", "shared.example": "100.64.0.1", "metadata.example": "169.254.169.254"}

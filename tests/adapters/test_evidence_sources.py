@@ -207,3 +207,14 @@ def test_a_token_that_is_not_set_is_named_by_its_reference(service: Double) -> N
     with pytest.raises(Unavailable, match="env:NOT_SET_ANYWHERE"):
         RestClient(at(service, "env:NOT_SET_ANYWHERE")).get("a")
     assert service.seen == []
+
+
+@pytest.mark.parametrize("held", ["t0ken\nexpires 2027", "t0\u2013ken"], ids=["two lines", "no ASCII"])
+def test_a_token_that_fits_no_header_is_named_by_its_reference_and_not_shown(
+    service: Double, monkeypatch: pytest.MonkeyPatch, held: str
+) -> None:
+    monkeypatch.setenv("SOURCE_TOKEN", held)
+    with pytest.raises(Unavailable, match="env:SOURCE_TOKEN") as raised:
+        RestClient(at(service, "env:SOURCE_TOKEN")).get("a")
+    assert "t0" not in f"{raised.value} {raised.value.hint}"
+    assert service.seen == []

@@ -16,7 +16,7 @@ from pilotage.core.errors import Unavailable
 from pilotage.core.ids import InteractionId, new_ulid
 from pilotage.evaluation.pair_scorer import Choice, PairScorer, Shown, SupportScorer
 from pilotage.identity.principal import Principal
-from pilotage.release.model import ModelSettings, PinKind, Provider
+from pilotage.release.model import ModelSettings, PinKind, Prices, Provider
 from pilotage.rollout.assignment import Arm, Split
 from pilotage.rollout.pairing import Result
 from pilotage.serving.context import Answer, Asked, Bearer, Known, Peer, Received, Turn
@@ -86,8 +86,8 @@ async def shadowing(
     path = make_path(plan or Plan(model=FakeModel(pieces=[GOOD])))
     path.serving = replace(path.serving, has_shadow=True)
     model = candidate or FakeModel(pieces=[GOOD])
-    settings = row.pop("model_settings", None)
-    changes = {} if settings is None else {"model": settings}
+    settings, prices = row.pop("model_settings", None), row.pop("prices", None)
+    changes = {"prices": prices} | ({} if settings is None else {"model": settings})
     release = Release(content=content("release-2", **changes), model=model)
     table = path.routing.current
     rows = {
@@ -254,6 +254,15 @@ async def test_over_the_days_cost_the_candidate_is_not_asked() -> None:
         (row,) = await world.settled()
     assert (row.state, row.why, world.candidate.requests) == ("skipped", "cost_cap", [])
     assert Allowance(cap_nano=100, spent_nano=7).cost_of(None) == 100, "an unknown price is the whole allowance"
+
+
+async def test_a_candidate_costs_what_its_release_says_when_the_workflow_names_another_model() -> None:
+    hosted = ModelSettings(provider=Provider.OPENAI, model="m", pin_kind=PinKind.DATED, pin="2026-01-01", region="us")
+    pairs = FakePairStore(allowed=Allowance(cap_nano=100, spent_nano=0))
+    async with shadowing(pairs=pairs, model_settings=hosted, prices=Prices(unmetered="our own machine")) as world:
+        await world.ask()
+        (row,) = await world.settled()
+    assert (row.state, row.cost_nano) == ("scored", 0), "it is not the whole allowance, as an unknown price is"
 
 
 async def test_a_phase_that_has_ended_asks_nobody() -> None:

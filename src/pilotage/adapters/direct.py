@@ -114,18 +114,25 @@ def _reached(host: str, port: int, timeout_s: float | None, allowed: tuple[str, 
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     check_places(host, found, allowed)
     failed: OSError = OSError(f"{host} has no address.")
-    for family, kind, protocol, _, place in found:
-        opened = socket.socket(family, kind, protocol)
+    for one in found:
         try:
-            opened.settimeout(timeout_s)
-            opened.connect(place)
-            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return _opened(one, timeout_s)
         except OSError as error:
-            opened.close()
             failed = error
-        else:
-            return opened
     raise failed
+
+
+def _opened(one: AddrInfoType, timeout_s: float | None) -> socket.socket:
+    family, kind, protocol, _, place = one
+    opened = socket.socket(family, kind, protocol)  # raises where this machine does not speak the family at all
+    try:
+        opened.settimeout(timeout_s)
+        opened.connect(place)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
 
 
 @cache

@@ -98,7 +98,7 @@ def _cost(context: Received, workspace: Workspace) -> int | None:
     if not isinstance(context, Checked) or context.release.content.model.provider is Provider.EXTRACTIVE:
         return 0
     workflow = workspace.workflows.get(context.asked.workflow)
-    prices = None if workflow is None else workflow.model.prices
+    prices = context.release.content.prices_by(None if workflow is None else workflow.model)
     return 0 if prices is not None and prices.unmetered is not None else context.generation.cost_nano
 
 

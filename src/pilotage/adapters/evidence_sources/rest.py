@@ -110,8 +110,7 @@ class RestClient:
             raise Unavailable("source_late", f"{shown} was not asked: the reading took {self._service.total_s:g} s.")
         headers = {"Accept": "application/json", "User-Agent": "pilotage"} | self._headers
         if self._service.token is not None:
-            secret = read_secret(self._service.token, root=self._service.root)
-            headers["Authorization"] = f"{self._scheme} {secret}"
+            headers["Authorization"] = f"{self._scheme} {self._secret(self._service.token)}"
         parts, (host, port) = urlsplit(url), place_of(url)
         connection = direct_connection(
             host, port, is_tls=parts.scheme == "https", timeout_s=self._service.timeout_s, allowed=self._allowed
@@ -130,6 +129,13 @@ class RestClient:
             raise Unavailable("source_unreachable", f"{shown} did not answer: {type(error).__name__}.") from None
         finally:
             connection.close()
+
+    def _secret(self, reference: str) -> str:
+        secret = read_secret(reference, root=self._service.root)
+        if not (secret.isascii() and secret.isprintable()):  # http.client would quote it in its error
+            hint = "Write the token alone, on one line."
+            raise Unavailable("secret_form", f"What {reference} holds is no token: it fits no header.", hint=hint)
+        return secret
 
     def _read(self, response: http.client.HTTPResponse, shown: str) -> bytes:
         found = bytearray()
