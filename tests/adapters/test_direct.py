@@ -217,6 +217,14 @@ def test_one_address_that_is_not_public_keeps_a_name_from_being_reached(
     assert set(names) == {host}
 
 
+@pytest.mark.parametrize("host", ["tools..example", "a" * 64 + ".example"], ids=["empty label", "long label"])
+@pytest.mark.parametrize("call", [reads_inside, notifies_inside])
+def test_what_is_no_name_at_all_is_not_reached(call: Callable[[str], None], host: str) -> None:
+    with pytest.raises(Unavailable) as refused:
+        call(host)
+    assert refused.value.code in {"source_unreachable", "CHANNEL_DOWN"}
+
+
 def test_a_network_that_the_release_names_is_reached(place: Place) -> None:
     rule = EgressRule(
         host="127.0.0.2", port=place.server.server_port, purpose="models", allow_private=("127.0.0.2/32",)

@@ -111,7 +111,11 @@ def check_address(host: str, address: str, allowed: Iterable[str]) -> None:
 
 def _reached(host: str, port: int, timeout_s: float | None, allowed: tuple[str, ...]) -> socket.socket:
     """Return a connection to the first address that answers, each tried for the whole time."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError:  # what is no name at all is a ValueError there
+        message = f"{host[:80]!r} is no name that can be looked up."
+        raise OSError(message) from None
     check_places(host, found, allowed)
     failed: OSError = OSError(f"{host} has no address.")
     for one in found:
