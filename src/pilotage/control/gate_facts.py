@@ -15,6 +15,7 @@ from pilotage.core.ids import SpaceName
 from pilotage.gate.risks import Risk, untreated, without_owner
 from pilotage.incident.duty import days_covered, on_duty
 from pilotage.release.manifest import Manifest, PartKind
+from pilotage.release.residency import misplaced
 from pilotage.rollout.freezes import frozen
 from pilotage.rollout.target import TargetKind, rollback_target
 from pilotage.space.digest import differences
@@ -94,24 +95,16 @@ def _corpus(context: FactContext) -> Claims:
 
 def _residency(context: FactContext) -> Claims:
     spaces = [space for space in context.workspace.spaces.values() if space.tier is not Tier.SANDBOX]
-    return {"violations": float(len(residency_violations(context.workspace, context.workflow, spaces)))}
-
-
-def residency_violations(workspace: Workspace, workflow: Workflow, spaces: list[Space]) -> list[str]:
-    """Return, for each space whose data or model would stand outside its regions, what does."""
-    found: list[str] = []
-    provider = workspace.providers.get(workflow.model.provider)
-    for space in spaces:
-        if not space.regions:
-            continue
-        reference = workflow.retrieval.corpora.get(space.data_stage)
-        settings = None if reference is None else workspace.corpora.get(reference.name)
-        region = None if provider is None else provider.region
-        if region is not None and region not in space.regions:
-            found.append(f"{space.name}: model in {region}")
-        if settings is not None and settings.region not in {*space.regions, "global"}:
-            found.append(f"{space.name}: corpus {settings.name} in {settings.region}")
-    return found
+    model = context.reading.models.get(context.manifest.parts[PartKind.MODEL])
+    pins = context.reading.pins.get(context.manifest.parts[PartKind.CORPUS])
+    if model is None or pins is None:
+        context.notes["fact.residency"] = (
+            "The sealed model or corpus cannot be read, so nobody can tell where it stands."
+        )
+        return {}
+    found = misplaced(model, pins, spaces=spaces, corpora=context.workspace.corpora)
+    context.notes["fact.residency"] = "; ".join(found)
+    return {"violations": float(len(found))}
 
 
 def _deployment(context: FactContext) -> Claims:

@@ -7,9 +7,11 @@ read raises, and nothing is decided.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
@@ -19,13 +21,19 @@ from pilotage.control.gate_roster import EDITOR_SPAN
 from pilotage.control.instance import Instance
 from pilotage.control.release_diffs import diffs_of
 from pilotage.core.digest import Digest
+from pilotage.core.errors import IntegrityError, InvalidFiles
+from pilotage.corpus.settings import DataStage
 from pilotage.evidence.records import SubjectKind
+from pilotage.release.content import CorpusPin, sealed_model, sealed_pins
 from pilotage.release.diff import Flag
-from pilotage.release.manifest import Manifest, read_manifest
+from pilotage.release.manifest import Manifest, PartKind, read_manifest
+from pilotage.release.model import ModelSettings
 from pilotage.store.cohorts import History, read_history
 from pilotage.store.gate_snapshot import read_snapshot
 from pilotage.store.gate_traffic import Traffic, read_traffic
 from pilotage.store.releases import StoredRelease
+
+T = TypeVar("T")
 
 
 class Reading:
@@ -58,6 +66,23 @@ class Reading:
             now=now,
             compared=compared,
         )
+
+    @cached_property
+    def models(self) -> Mapping[Digest, ModelSettings]:
+        """The sealed models of the releases, by part; what is gone or altered is left out."""
+        return self._sealed(PartKind.MODEL, sealed_model)
+
+    @cached_property
+    def pins(self) -> Mapping[Digest, Mapping[DataStage, CorpusPin]]:
+        """The sealed corpus versions of the releases, by part and stage; what is gone or altered is left out."""
+        return self._sealed(PartKind.CORPUS, sealed_pins)
+
+    def _sealed(self, kind: PartKind, read: Callable[[bytes, Digest], T]) -> dict[Digest, T]:
+        found: dict[Digest, T] = {}
+        for part in {manifest.parts[kind] for manifest in self.manifests.values() if kind in manifest.parts}:
+            with suppress(IntegrityError, InvalidFiles):
+                found[part] = read(self.snapshot.placed.get(part, b""), part)
+        return found
 
     @cached_property
     def traffic(self) -> Traffic:

@@ -15,7 +15,6 @@ from pilotage import __version__
 from pilotage.control.emergency_reports import alert_above_limit
 from pilotage.control.gate_case import Chain, open_chain
 from pilotage.control.gate_chain import chain_problems, critical_incidents, gates_into, input_of, report_of
-from pilotage.control.gate_facts import residency_violations
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
@@ -32,6 +31,7 @@ from pilotage.gate.report import GateReport
 from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.identity.roles import Action, may
 from pilotage.ledger.entry import EntryKind
+from pilotage.release.residency import misplaced
 from pilotage.release.stages import stage_problem
 from pilotage.rollout.freezes import frozen
 from pilotage.rollout.plan_form import plan_digest
@@ -133,7 +133,7 @@ def _input(chain: Chain, target: Space, actor: Principal) -> PromotionInput:
         freezes=frozen(workspace.freezes, target.name, now),
         incidents=critical_incidents(chain, target.name),
         stage=stage_problem(content, target, workspace.corpora),
-        residency=tuple(residency_violations(workspace, chain.workflow, [target])),
+        residency=tuple(misplaced(content.model, content.corpora, spaces=[target], corpora=workspace.corpora)),
         approved_config=_approved_config(chain, target),
         live_config=space_digest(target),
         unfit=_unfit(chain, target.name),

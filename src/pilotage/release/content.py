@@ -25,7 +25,7 @@ from pilotage.release.prompt import Prompt, parse_prompt
 from pilotage.retrieval.settings import RetrievalSettings
 from pilotage.retrieval.settings_file import parse_retrieval
 
-__all__ = ["CorpusPin", "ReleaseContent", "files_of", "part_value", "read_content"]
+__all__ = ["CorpusPin", "ReleaseContent", "files_of", "part_value", "read_content", "sealed_model", "sealed_pins"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ def read_content(manifest: Manifest, *, bodies: Mapping[PartKind, bytes], prompt
         digest=manifest.digest,
         workflow=manifest.workflow,
         prompt=parse_prompt(prompt, file=f"{where}/prompt.md", problems=problems),
-        model=parse_model(from_plain(values[PartKind.MODEL], file=f"{where}/model"), problems),
+        model=_model(values[PartKind.MODEL], where, problems),
         retrieval=parse_retrieval(from_plain(values[PartKind.RETRIEVAL], file=f"{where}/retrieval"), problems),
         corpora=_pins(values[PartKind.CORPUS]),
         guard=parse_guard(from_plain(_guard_value(values), file=f"{where}/guard"), problems),
@@ -106,6 +106,23 @@ def _guard_value(values: Mapping[PartKind, Json]) -> Json:
     if not isinstance(policy, Mapping):
         raise IntegrityError("VERIFY_MANIFEST", "The sealed guard part holds no policy.", hint=_RESTORE)
     return {**policy, "tools": values[PartKind.TOOLS], "egress": values[PartKind.EGRESS]}
+
+
+def sealed_model(body: bytes, digest: Digest) -> ModelSettings:
+    """Return the model that a stored part holds; raise IntegrityError or InvalidFiles."""
+    problems = Problems()
+    model = _model(part_value(body, digest=digest, kind=PartKind.MODEL), str(digest)[:19], problems)
+    problems.raise_if_any()
+    return model
+
+
+def sealed_pins(body: bytes, digest: Digest) -> dict[DataStage, CorpusPin]:
+    """Return the corpus versions that a stored part holds, by stage; raise IntegrityError."""
+    return _pins(part_value(body, digest=digest, kind=PartKind.CORPUS))
+
+
+def _model(value: Json, where: str, problems: Problems) -> ModelSettings:
+    return parse_model(from_plain(value, file=f"{where}/model"), problems)
 
 
 def _pins(value: Json) -> dict[DataStage, CorpusPin]:

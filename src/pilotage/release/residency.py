@@ -1,11 +1,17 @@
-"""Whether a release's model may see what a space holds (serving.md 4); which regions fit is `space/residency.py`.
+"""Whether a release may serve in a space by where its model and documents stand; `space/residency.py` says what fits.
 
-Rule: asked before an answer, and of every answer afterwards. Fail mode: a model of unknown region does not fit a space
-that has a rule.
+Rule: one rule (gates.md 7, serving.md 4), asked by the gates, at promotion, before an answer, and of every answer
+afterwards; it is asked of what was sealed, whatever the workspace declares by now. Fail mode: a model of unknown region
+and a corpus that nobody declares do not fit a space that has a rule.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
+from pilotage.core.ids import CorpusName
+from pilotage.corpus.settings import CorpusSettings, DataStage
+from pilotage.release.assemble import CorpusPin
 from pilotage.release.model import ModelSettings, Provider
 from pilotage.space.residency import fits
 from pilotage.space.settings import Space
@@ -14,3 +20,23 @@ from pilotage.space.settings import Space
 def fits_model(model: ModelSettings, space: Space) -> bool:
     """Tell whether the release's model may see this space's data; the built-in one runs where we run."""
     return model.provider is Provider.EXTRACTIVE or fits(model.region, space)
+
+
+def misplaced(
+    model: ModelSettings,
+    pins: Mapping[DataStage, CorpusPin],
+    *,
+    spaces: Iterable[Space],
+    corpora: Mapping[CorpusName, CorpusSettings],
+) -> list[str]:
+    """Return, for each space that a sealed model or corpus does not fit, what would stand where."""
+    found: list[str] = []
+    for space in spaces:
+        if not fits_model(model, space):
+            found.append(f"{space.name}: model in {model.region or 'an unknown region'}")
+        pin = pins.get(space.data_stage)
+        corpus = None if pin is None else corpora.get(pin.name)
+        if pin is not None and not fits(None if corpus is None else corpus.region, space):
+            where = "an unknown region" if corpus is None else corpus.region
+            found.append(f"{space.name}: corpus {pin.name} in {where}")
+    return found

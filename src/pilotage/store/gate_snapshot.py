@@ -114,6 +114,8 @@ SELECT CAST(json_build_object(
     WHERE requested_at < :overdue AND state IN ('hidden', 'erasing', 'purge_failed') GROUP BY corpus) t),
   'parents', (SELECT json_agg(json_build_object('digest', r.digest, 'manifest', encode(r.manifest, 'hex')))
     FROM release r WHERE r.digest = ANY(:parents)),
+  'placed', (SELECT json_agg(json_build_object('digest', p.digest, 'body', encode(p.body, 'hex')))
+    FROM part p WHERE p.digest = ANY(:parts) AND p.kind IN ('model', 'corpus')),
   'approved', (SELECT json_agg(b) FROM (@before@) b)
 ) AS text)
 """.replace("@before@", BEFORE)
@@ -133,7 +135,8 @@ class GateSnapshot:
     """All rows of these releases, typed. Lists are oldest first; `served`, `standards` and `incidents` newest first.
 
     `served`, `routes` and `acks` are by (space, workflow), `recused` by (release, gate, attempt), `stated` by (kind,
-    workflow), `overdue` by corpus, `templates` by id. `known` are the roster and policy versions that were seen.
+    workflow), `overdue` by corpus, `templates` by id. `known` are the roster and policy versions that were seen;
+    `placed` are the bodies of the releases' parts model and corpus.
     """
 
     authors: Mapping[Digest, tuple[Author, ...]]
@@ -159,6 +162,7 @@ class GateSnapshot:
     stated: Mapping[tuple[str, str], datetime]
     overdue: Mapping[str, int]
     parents: Mapping[Digest, bytes]
+    placed: Mapping[Digest, bytes]
     approved: Mapping[Digest, tuple[Digest, bytes]]
 
 
@@ -211,6 +215,7 @@ def read_snapshot(  # noqa: PLR0913 - what is read, about what, and as of when
         stated={(row["kind"], row["workflow"]): row["at"] for row in read.rows("stated", "at")},
         overdue={row["corpus"]: row["number"] for row in read.rows("overdue")},
         parents={Digest(row["digest"]): bytes.fromhex(row["manifest"]) for row in read.rows("parents")},
+        placed={Digest(row["digest"]): bytes.fromhex(row["body"]) for row in read.rows("placed")},
         approved=nearest(read.rows("approved")),
     )
 

@@ -10,6 +10,7 @@ from pilotage.core.outward import LOCAL_NAMES
 from pilotage.core.urls import place_of
 from pilotage.guard.policy import Action, model_rule
 from pilotage.release.model import Provider
+from pilotage.release.residency import fits_model
 from pilotage.space.settings import Tier
 from pilotage.workspace.gate import Gate
 from pilotage.workspace.people import IdentityMode
@@ -63,7 +64,7 @@ def _warn_workflow(workflow: Workflow, workspace: Workspace, problems: Problems)
             hint = f"Write corpus: {{{space.data_stage}: NAME}}; until then it cannot be served there."
             problems.warn(_at(f"{folder}retrieval.yaml"), what, hint)
         region = workflow.model.region
-        if space.tier is Tier.PRODUCTION and region is not None and region not in space.regions:
+        if space.tier is Tier.PRODUCTION and region is not None and not fits_model(workflow.model, space):
             what = f"The model stands in {region!r}, which is not a region of {space.name!r}"
             problems.warn(_at(f"{folder}model.yaml"), what, "Promotion there will be refused: RESIDENCY.")
         aim = space.scaling.target_latency_ms

@@ -1,0 +1,103 @@
+"""Gates and promotion ask where what was sealed stands, not where the workspace would put it by now."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+from tests.control.gate_world import PROMOTER, GateWorld, codes, gate_world
+
+from pilotage.control.promote_release import promote_release
+from pilotage.core.digest import Digest
+from pilotage.core.reason import Refusal
+from pilotage.gate.report import CriterionResult
+from pilotage.release.manifest import PartKind, read_manifest
+from pilotage.store.releases import named_release
+from pilotage.testing.rollouts import EAST, EU, WORKFLOW
+from pilotage.workspace.gate import Accept, Condition, Criterion, Gate, GateHalf, Operator, Trust
+
+pytestmark = pytest.mark.store
+_ALTER = text("UPDATE part SET body = :body WHERE digest = :part")
+PLACE = Gate(
+    name="place",
+    guards="staging-deployment-space",
+    trust=Trust.PUSHED,
+    pre=GateHalf(
+        criteria=(
+            Criterion(
+                id="residency",
+                of=("fact.residency",),
+                all=(Condition(claim="violations", operator=Operator.EQ, limit=0),),
+                accept=Accept.NEVER,
+                trust=Trust.PUSHED,
+            ),
+        ),
+    ),
+)
+
+
+def remote(region: str) -> dict[str, Any]:
+    return {
+        "provider": "openai",
+        "model": "m",
+        "pin": {"kind": "dated", "id": "2026-01-01"},
+        "base_url": "https://models.example/v1",
+        "region": region,
+    }
+
+
+@pytest.fixture
+def world(engine: Engine) -> GateWorld:
+    made = gate_world(engine)
+    made.declare(gates={PLACE.name: PLACE})
+    return made
+
+
+def criterion(world: GateWorld) -> CriterionResult:
+    (found,) = world.status("place").criteria
+    return found
+
+
+def sealed(world: GateWorld, region: str) -> Digest:
+    world.release = world.inner.seal(f"A model in {region}.", model=remote(region))
+    return world.release
+
+
+def refusals(world: GateWorld, space: str) -> set[str]:
+    done = promote_release(world.instance, actor=world.person(PROMOTER), release=world.release, space=space)
+    return codes(done) if isinstance(done, Refusal) else set()
+
+
+def test_a_model_outside_a_space_fails_the_gate_and_the_promotion_there(world: GateWorld) -> None:
+    assert criterion(world).state == "ok"
+    sealed(world, "us-east-1")
+    found = criterion(world)
+    assert (found.state, found.checks[0].observed) == ("not_ok", "1")
+    assert "RESIDENCY" in refusals(world, EU)
+    assert "RESIDENCY" not in refusals(world, EAST)
+
+
+def test_what_the_workflow_declares_by_now_moves_nothing_that_was_sealed(world: GateWorld) -> None:
+    sealed(world, "us-east-1")
+    declared = world.workspace.workflows[WORKFLOW]
+    world.declare(
+        workflows={**world.workspace.workflows, WORKFLOW: replace(declared, model=replace(declared.model, region="eu"))}
+    )
+    assert criterion(world).state == "not_ok"
+    assert "RESIDENCY" in refusals(world, EU)
+
+
+def test_a_part_that_is_altered_in_the_store_leaves_the_fact_unknown(world: GateWorld) -> None:
+    release = sealed(world, "eu-central-1")
+    with world.instance.engine.begin() as connection:
+        stored = named_release(connection, release)
+        part = read_manifest(stored.manifest, digest=stored.digest).parts[PartKind.MODEL]
+        body = connection.scalar(text("SELECT body FROM part WHERE digest = :part"), {"part": part})
+        connection.execute(_ALTER, {"part": part, "body": b"{}"})
+    try:
+        assert criterion(world).state not in {"ok", "n/a"}
+    finally:
+        with world.instance.engine.begin() as connection:
+            connection.execute(_ALTER, {"part": part, "body": body})
