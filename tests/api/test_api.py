@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import typer
 from tests.api.client import Client
 from tests.console.conftest import Bank, bank
 
-from pilotage.api.app import MAX_BODY, RETRY_AFTER_S, Api
+from pilotage.api.app import CONCURRENT, ELSEWHERE, MAX_BODY, RETRY_AFTER_S, Api
 from pilotage.api.openapi import document, document_text
+from pilotage.api.operations import releases
 from pilotage.api.table import OPERATIONS
 from pilotage.app import Joined, make_api_services
 from pilotage.cli.main import make_app
@@ -23,6 +25,7 @@ from pilotage.control.create_key import IssuedKey, KeyRequest, create_key
 from pilotage.control.evidence_reports import list_evidence
 from pilotage.core.digest import digest_of
 from pilotage.core.ids import PersonId
+from pilotage.core.reason import Reason, Refusal
 from pilotage.identity.service_key import KeyKind, ServiceKey
 from pilotage.serving.authenticator import BearerAuthenticator
 from pilotage.serving.uploads import IN_MEMORY, Uploads
@@ -49,6 +52,36 @@ def api(bank: Bank) -> Api:
 
 def client(bank: Bank, api: Api, name: str) -> Client:
     return Client(api=api, key=bank.key(name).text)
+
+
+def test_tools_that_do_not_answer_keep_nobody_else_from_being_served(
+    bank: Bank, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, waiting = threading.Event(), threading.Semaphore(0)
+
+    def fetch(*_: object, **__: object) -> Refusal:
+        waiting.release()
+        assert answers.wait(60)
+        return Refusal(reasons=(Reason(code="LATE", text="At last."),))
+
+    monkeypatch.setattr(releases, "fetch_evidence", fetch)
+    caller = client(bank, api, "maria.chen")
+    body = json.dumps({"source": "quality", "item": "shop"}).encode()
+
+    async def story() -> tuple[int, list[int]]:
+        asking = [
+            asyncio.create_task(caller.raw("POST", "/api/v1/releases/12345678/evidence/fetch", body))
+            for _ in range(CONCURRENT + ELSEWHERE)
+        ]
+        for _ in range(ELSEWHERE):
+            assert await asyncio.to_thread(waiting.acquire, timeout=60)
+        try:
+            status, _, _ = await asyncio.wait_for(caller.raw("GET", "/api/v1/releases", b""), 60)
+        finally:
+            answers.set()
+        return status, [one[0] for one in await asyncio.gather(*asking)]
+
+    assert asyncio.run(story()) == (200, [409] * (CONCURRENT + ELSEWHERE))
 
 
 def test_the_checked_in_document_is_the_one_that_is_served() -> None:

@@ -209,6 +209,16 @@ def test_each_warning_appears_for_its_cause(bank: Files, path: str, old: str, ne
     assert any(warning in str(found) for found in parse_workspace(bank).warnings)
 
 
+def test_egress_lists_a_host_by_its_address(bank: Files) -> None:
+    for path, old, new in (
+        ("workflows/desk/guard.yaml", "{host: models.example,", '{host: "fd00::1",'),
+        ("workflows/desk/model.yaml", "https://models.example/v1", "https://[FD00::1]/v1"),
+    ):
+        assert old in bank[path].decode()
+        bank[path] = bank[path].decode().replace(old, new, 1).encode()
+    assert not any("egress" in str(found) for found in parse_workspace(bank).warnings)
+
+
 def test_a_workflow_without_kpi_or_golden_case_is_warned_about(bank: Files) -> None:
     text = bank["workflows/desk/workflow.yaml"].decode()
     start, end = text.index("kpis:"), text.index("slo:")

@@ -412,7 +412,7 @@ CASES: list[tuple[str, str, str, list[str]]] = [
         "{host: models.example, purpose: models}",
         "{host: 'https://models.example', purpose: model}",
         [
-            "workflows/desk/guard.yaml:18: 'egress[0].host' cannot be 'https://models.example'. Write a host name in lower case, no scheme.",
+            "workflows/desk/guard.yaml:18: 'egress[0].host' cannot be 'https://models.example'. Write a host name in lower case or an address, no scheme, no brackets.",
             "workflows/desk/guard.yaml:18: 'egress[0].purpose' cannot be 'model'. Write models, jwks, connectors, tools or notifications.",
         ],
     ),

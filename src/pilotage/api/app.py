@@ -48,6 +48,8 @@ Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 CONCURRENT: Final = 8
+ELSEWHERE: Final = 2
+"""How many calls at once may wait for somebody else's service; the others go on meanwhile."""
 PREFIX: Final = "/api/v1"
 DOCUMENT: Final = "/api/openapi.json"
 MAX_BODY: Final = 1024 * 1024
@@ -77,7 +79,7 @@ class Api:
         self._uploads = uploads or Uploads()
         self._routes = [(operation, compile_path(PREFIX + operation.path)[0]) for operation in OPERATIONS]
         self._document = document_text(OPERATIONS).encode()
-        self._limiter: CapacityLimiter | None = None
+        self._limiters: dict[bool, CapacityLimiter] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
@@ -115,9 +117,10 @@ class Api:
             return _not_taken(operation, refused)
 
     async def _in_thread(self, operation: Operation, call: Call, body: UploadedBody, query: bytes) -> Answer:
-        if self._limiter is None:
-            self._limiter = CapacityLimiter(CONCURRENT)
-        return await to_thread.run_sync(self._run, operation, call, body, query, limiter=self._limiter)
+        outward = operation.is_outward
+        if outward not in self._limiters:
+            self._limiters[outward] = CapacityLimiter(ELSEWHERE if outward else CONCURRENT)
+        return await to_thread.run_sync(self._run, operation, call, body, query, limiter=self._limiters[outward])
 
     def _match(self, method: str, path: str) -> tuple[Operation, dict[str, str]] | Answer:
         allowed: list[str] = []

@@ -64,7 +64,8 @@ class Operation:
     """One method and address. `command` is the command line's name for it; `takes` the fields of body or query.
 
     `gives` says in a sentence what comes back. `uploads`: the body is a file, the fields stand in the query; it tells
-    before the body is read why a caller brings none. `variant` tells two operations of one command apart.
+    before the body is read why a caller brings none. `variant` tells two operations of one command apart. `is_outward`:
+    it waits for somebody else's service, which may be slow.
     """
 
     method: str
@@ -76,6 +77,7 @@ class Operation:
     takes: type[Body] | None = None
     uploads: Callable[[Principal], Refusal | None] | None = None
     variant: str = ""
+    is_outward: bool = False
 
     @property
     def id(self) -> str:

@@ -222,7 +222,7 @@ class _Judging:
             return Reason(code="EV_WRONG_SUBJECT", text=text, observed=tested, limit=self.stored.digest)
         space = None if self.space is None else self.instance.workspace.spaces[self.space]
         return (
-            _not_yours(item.kind, self.bringer)
+            not_yours(item.kind, self.bringer)
             or target_problem(item.kind, item.refs.get("target_url"), space)
             or time_problem(item.subject_kind, stated=stated, received_at=self.now, sealed_at=self.stored.sealed_at)
         )
@@ -248,7 +248,8 @@ def with_reading(item: Evidence, read: Reading) -> Evidence:
     )
 
 
-def _not_yours(kind: str, bringer: Bringer) -> Reason | None:
+def not_yours(kind: str, bringer: Bringer) -> Reason | None:
+    """Return why this kind is not this bringer's to bring, or None."""
     if kind in OWN_KINDS:
         text = f"{kind} evidence comes from Pilotage's own run only; nobody can upload it."
         return Reason(code="EV_TRUST", text=text, where=kind)

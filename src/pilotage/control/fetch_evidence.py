@@ -13,7 +13,7 @@ from pilotage.adapters.evidence_sources.github import GithubReviews
 from pilotage.adapters.evidence_sources.rest import Service
 from pilotage.adapters.evidence_sources.snyk import SnykIssues
 from pilotage.adapters.evidence_sources.sonarqube import SonarQubeQuality
-from pilotage.control.attach_evidence import Bringer, Upload, attach_evidence, bringing_refused
+from pilotage.control.attach_evidence import Bringer, Upload, attach_evidence, bringing_refused, not_yours
 from pilotage.control.instance import Instance
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.reason import Refusal
@@ -44,10 +44,12 @@ def fetch_evidence(
         raise NotFound("SOURCE_UNKNOWN", f"There is no evidence source {source[:80]!r}.", hint=hint)
     with instance.engine.connect() as connection:
         named_release(connection, release)
+    kind = kind or _KIND[declared.kind]
+    reason = None if kind is None else not_yours(kind, bringer)
+    if reason is not None:
+        return Refusal(reasons=(reason,))
     data = _answer(instance, declared, item)
-    upload = Upload(
-        name=f"{source}.json", data=data, kind=kind or _KIND[declared.kind], fetched_from=f"{source}: {item}"
-    )
+    upload = Upload(name=f"{source}.json", data=data, kind=kind, fetched_from=f"{source}: {item}")
     done = attach_evidence(instance, bringer=bringer, release=release, uploads=[upload])
     return done if isinstance(done, Refusal) else done[0]
 

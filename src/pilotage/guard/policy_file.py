@@ -63,7 +63,10 @@ REQUIRED = ("pii_in", "pii_out", "secrets", "citation")
 _FAIL_CLOSED = re.compile(r"pii_.*|secrets|canary|citation|tool|egress")
 _SHARES = frozenset({"pii_in", "pii_out", "citation", "grounding"})
 _TYPE = re.compile(r"[A-Z][A-Z0-9_]{1,39}")
-_HOST = matching(re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9.-]*[a-z0-9])?"), "a host name in lower case, no scheme")
+_HOST = matching(
+    re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.]*"),
+    "a host name in lower case or an address, no scheme, no brackets",
+)
 _SHA256 = matching(re.compile(r"[0-9a-f]{64}"), "64 lowercase hex digits")
 _PURPOSE = matching(
     re.compile("models|jwks|connectors|tools|notifications"), "models, jwks, connectors, tools or notifications"

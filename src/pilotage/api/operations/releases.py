@@ -235,6 +235,7 @@ OPERATIONS = (
         gives="What the reader made of it, accepted or rejected with the reason.",
         run=_fetch,
         takes=Fetching,
+        is_outward=True,
     ),
     Operation(
         method="GET",
