@@ -43,7 +43,7 @@ from pilotage.release.manifest import Manifest, read_manifest
 from pilotage.store.embedded import EmbeddedServer
 from pilotage.store.engine import make_engine
 from pilotage.store.migrate import migrate
-from pilotage.store.releases import StoredRelease, find_release
+from pilotage.store.releases import find_release, release_row
 from pilotage.store.tables.ledger import ledger_entry
 from pilotage.store.tables.releases import evidence, release
 
@@ -134,7 +134,7 @@ def _releases(bank: Bank, workflows: list[WorkflowName]) -> None:
                     manifest=manifest.to_bytes(),
                     sealed_at=at,
                 )
-                rows.append({name: getattr(stored, name) for name in StoredRelease.__dataclass_fields__})
+                rows.append(release_row(stored))
                 parent = manifest.digest
         connection.execute(insert(release), [row | {"state": str(row["state"])} for row in rows])
 

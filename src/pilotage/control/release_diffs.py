@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest
 from pilotage.core.ids import CorpusName
-from pilotage.release.content import CorpusPin, files_of, part_value, read_content
+from pilotage.release.content import CorpusPin, files_of, part_value, sealed_pins
 from pilotage.release.diff import CorpusChange, ReleaseDiff, Side, diff_releases
 from pilotage.release.manifest import Manifest, PartFile, PartKind, read_manifest
 from pilotage.store.acl_changes import Span
@@ -98,7 +98,7 @@ def _pinned(
     blobs: Mapping[str, bytes],
 ) -> _Pinned:
     (prompt,) = files_of(values[PartKind.PROMPT])
-    content = read_content(manifest, bodies=bodies, prompt=blobs[prompt.sha256])
+    pins = sealed_pins(bodies[PartKind.CORPUS], manifest.parts[PartKind.CORPUS])
     side = Side(
         digest=manifest.digest,
         parts=manifest.parts,
@@ -106,7 +106,7 @@ def _pinned(
         prompt=blobs[prompt.sha256].decode(),
         golden={key: case for file in _case_files(values) for key, case in _cases(blobs[file.sha256]).items()},
     )
-    return _Pinned(side=side, pins={str(stage): pin for stage, pin in content.corpora.items()})
+    return _Pinned(side=side, pins={str(stage): pin for stage, pin in pins.items()})
 
 
 def _case_files(values: Mapping[PartKind, Json]) -> tuple[PartFile, ...]:

@@ -100,9 +100,13 @@ def authors_of_parts(connection: Connection, parts: Iterable[Digest]) -> dict[Di
 
 def add_release(connection: Connection, stored: StoredRelease) -> None:
     """Insert a sealed release."""
+    connection.execute(release.insert().values(release_row(stored)))
+
+
+def release_row(stored: StoredRelease) -> dict[str, object]:
+    """Return the values of a sealed release's row."""
     row = {name: getattr(stored, name) for name in StoredRelease.__dataclass_fields__}
-    row |= {"state": str(stored.state), "prices": None if stored.prices is None else asdict(stored.prices)}
-    connection.execute(release.insert().values(row))
+    return row | {"state": str(stored.state), "prices": None if stored.prices is None else asdict(stored.prices)}
 
 
 def keep_prices(connection: Connection, digest: Digest, prices: Prices | None) -> None:
