@@ -206,9 +206,9 @@ async def test_a_connection_that_ends_before_the_question_is_no_provider(
     connect: Connect, greets: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def ended(
-        speak: Callable[[], _Connection], host: str, port: int, *, is_tls: bool, allowed: tuple[str, ...]
+        speak: Callable[[], _Connection], host: str, port: int, *, is_tls: bool, allow_private: tuple[str, ...]
     ) -> _Connection:
-        connection = await direct.direct_stream(speak, host, port, is_tls=is_tls, allowed=allowed)
+        connection = await direct.direct_stream(speak, host, port, is_tls=is_tls, allow_private=allow_private)
         # What comes with the last bytes of a TLS handshake comes before the connection is handed over.
         if greets:
             connection.data_received(b"HTTP/1.1 408 Idle\r\n\r\n")

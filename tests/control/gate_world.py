@@ -54,7 +54,7 @@ SPONSOR, RISK_OFFICER, PROMOTER = "helena.stroud", "jonas.weber", "hanna.virtane
 PRODUCTION = (EAST, WEST, EU)
 DAY = timedelta(days=1)
 _COUNTED = ("gate_vote", "risk_acceptance", "deployment", "gate_delegation", "gate_recusal", "routing")
-_SERVICE = Principal(
+BUILD = Principal(
     id=service_principal_id("build"),
     kind=PrincipalKind.SERVICE,
     roles=frozenset({Role.SERVICE}),
@@ -157,7 +157,7 @@ class GateWorld:
         self, *files: tuple[str, bytes], space: str | None = None, by: str | None = None, kinds: str = "*"
     ) -> tuple[Evidence, ...]:
         """Hand in files by kind, pushed by the build's key unless a person brings them."""
-        actor = _SERVICE if by is None else self.person(by)
+        actor = BUILD if by is None else self.person(by)
         pushed = frozenset({kinds}) if by is None else frozenset()
         uploads = [Upload(name=f"f{n}.xml", data=data, kind=kind) for n, (kind, data) in enumerate(files)]
         bringer = Bringer(actor=actor, pushed_kinds=pushed, space=space)

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import text
 from tests.control.gate_world import (
+    BUILD,
     DAY,
     DEV,
     FELIX,
@@ -32,19 +33,11 @@ from pilotage.control.sign_gate import Ballot, sign_gate
 from pilotage.control.standard_change import declare_standard
 from pilotage.control.start_rollout import StartRequest, start_rollout
 from pilotage.gate.vocabulary import Half
-from pilotage.identity.principal import Principal, PrincipalKind, service_principal_id
 from pilotage.identity.roles import Role
 from pilotage.testing.rollouts import EAST, WORKFLOW
 
 ENGINEER = "senior-engineer"
 ON_CALL, DIRECTOR, MANAGER = "dina.kowalski", "yusuf.demir", "joseph.mbeki"
-BUILD = Principal(
-    id=service_principal_id("build"),
-    kind=PrincipalKind.SERVICE,
-    roles=frozenset({Role.SERVICE}),
-    label="build",
-    via="key",
-)
 LONG = "The smoke suite moves to the new runner this week; the same paths run in regression meanwhile. "
 WHY = "Answers quote a withdrawn rate sheet; customers are told wrong rates."
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 from tests.control.gate_world import (
+    BUILD,
     CAB,
     DAY,
     DEV,
@@ -38,7 +39,7 @@ from pilotage.core.ids import PrincipalId, SpaceName
 from pilotage.core.reason import Refusal
 from pilotage.gate.emergency import EMERGENCY_SPAN, REVIEW_SPAN, Emergency
 from pilotage.gate.vocabulary import GateStatus, Half
-from pilotage.identity.principal import Principal, PrincipalKind
+from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Role
 from pilotage.incident.records import IncidentState, Severity
 from pilotage.jobs.emergencies import KIND, end_due, schedule_emergencies
@@ -61,9 +62,6 @@ ON_CALL, DIRECTOR, LEAD, MANAGER, LOOKER = (
     "carol.whitfield",
 )
 WHY = "Answers quote a withdrawn rate sheet; customers are told wrong rates."
-SERVICE = Principal(
-    id=PrincipalId("key|build"), kind=PrincipalKind.SERVICE, roles=frozenset({Role.SERVICE}), label="build", via="key"
-)
 
 
 @pytest.fixture
@@ -201,18 +199,18 @@ def test_neither_of_the_two_made_or_sealed_the_release(engine: Engine, who: str,
     assert refused(world, lambda: ask(world, who, about)) == {"SOD_CONFLICT"}
 
 
-@pytest.mark.parametrize("who", [FELIX, DIRECTOR, "anita.rao", SERVICE])
+@pytest.mark.parametrize("who", [FELIX, DIRECTOR, "anita.rao", BUILD])
 def test_only_the_roles_that_may_open_one(world: GateWorld, who: str | Principal) -> None:
     about = incident(world).id
-    wanted = {"SOD_SERVICE"} if who is SERVICE else {"NOT_PERMITTED"}
+    wanted = {"SOD_SERVICE"} if who is BUILD else {"NOT_PERMITTED"}
     assert refused(world, lambda: ask(world, who, about)) == wanted
 
 
-@pytest.mark.parametrize("who", [KEIKO, "carlos.vega", SERVICE])
+@pytest.mark.parametrize("who", [KEIKO, "carlos.vega", BUILD])
 def test_only_the_roles_that_may_confirm_one(world: GateWorld, who: str | Principal) -> None:
     about = incident(world).id
     assert isinstance(ask(world, ON_CALL, about), Emergency)
-    wanted = {"SOD_SERVICE"} if who is SERVICE else {"NOT_PERMITTED"}
+    wanted = {"SOD_SERVICE"} if who is BUILD else {"NOT_PERMITTED"}
     assert refused(world, lambda: ask(world, who, about)) == wanted
 
 

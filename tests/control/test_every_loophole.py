@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 from tests.control.gate_world import (
+    BUILD,
     DAY,
     FATIMA,
     FELIX,
@@ -29,7 +30,6 @@ from tests.control.gate_world import (
     junit,
 )
 from tests.control.loophole_attempts import (
-    BUILD,
     ENGINEER,
     LONG,
     ON_CALL,

@@ -9,16 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 from tests.adapters.doubles import Double
-from tests.control.gate_world import GateWorld, gate_world
+from tests.control.gate_world import BUILD, GateWorld, gate_world
 
 from pilotage.control.attach_evidence import Bringer
 from pilotage.control.fetch_evidence import fetch_evidence
 from pilotage.core.errors import NotFound, Unavailable, UsageError
-from pilotage.core.ids import PrincipalId
 from pilotage.core.reason import Refusal
 from pilotage.evidence.records import Evidence, EvidenceState
-from pilotage.identity.principal import Principal, PrincipalKind
-from pilotage.identity.roles import Role
 from pilotage.workspace.evidence_sources import EvidenceSource, SourceKind
 from pilotage.workspace.gate import Trust
 
@@ -91,18 +88,11 @@ def test_only_who_may_bring_evidence_makes_a_tool_be_asked(world: GateWorld, son
 
 
 def test_a_key_makes_no_tool_be_asked_for_a_kind_it_does_not_list(world: GateWorld, sonar: Double) -> None:
-    key = Principal(
-        id=PrincipalId("key|build"),
-        kind=PrincipalKind.SERVICE,
-        roles=frozenset({Role.SERVICE}),
-        label="build",
-        via="key",
-    )
-    refused = fetch(world, bringer=Bringer(actor=key, pushed_kinds=frozenset({"tests.*"})))
+    refused = fetch(world, bringer=Bringer(actor=BUILD, pushed_kinds=frozenset({"tests.*"})))
     assert isinstance(refused, Refusal)
     assert refused.reasons[0].code == "EV_TRUST"
     assert sonar.seen == []
-    found = fetch(world, bringer=Bringer(actor=key, pushed_kinds=frozenset({"quality"})))
+    found = fetch(world, bringer=Bringer(actor=BUILD, pushed_kinds=frozenset({"quality"})))
     assert isinstance(found, Evidence)
     assert found.trust is Trust.PUSHED
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 from tests.control.gate_world import (
+    BUILD,
     DAY,
     DEV,
     FATIMA,
@@ -54,9 +55,6 @@ from pilotage.workspace.gate import Accept, Signoff
 
 pytestmark = pytest.mark.store
 ENGINEER = Role.SENIOR_ENGINEER
-SERVICE = Principal(
-    id=PrincipalId("key|build"), kind=PrincipalKind.SERVICE, roles=frozenset({Role.SERVICE}), label="build", via="key"
-)
 PERSONA = Principal(
     id=PrincipalId("persona|x"), kind=PrincipalKind.PERSONA, roles=frozenset({ENGINEER}), label="x", via="evaluation"
 )
@@ -97,7 +95,7 @@ def test_the_sealer_cannot_vote(engine: Engine) -> None:
     assert refused(world, lambda: sign(world)) == {"SOD_CONFLICT"}
 
 
-@pytest.mark.parametrize("who", [SERVICE, PERSONA], ids=["a service key", "a test persona"])
+@pytest.mark.parametrize("who", [BUILD, PERSONA], ids=["a service key", "a test persona"])
 def test_only_people_vote(world: GateWorld, who: Principal) -> None:
     assert "SOD_SERVICE" in refused(world, lambda: sign(world, who))
 

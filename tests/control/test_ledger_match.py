@@ -21,24 +21,10 @@ from pilotage.gate.standard import StandardTemplate, TemplateVote
 from pilotage.gate.vocabulary import VoteDecision
 from pilotage.identity.roles import Role
 from pilotage.ledger.entry import EntryKind
-from pilotage.release.seal import ReleaseState
 from pilotage.store.ledger_said import Said
-from pilotage.store.releases import StoredRelease
+from pilotage.testing.releases import stored_release
 
-STORED = StoredRelease(
-    digest=RELEASE,
-    workflow=WorkflowName("w"),
-    parent=None,
-    parts_digest=RELEASE,
-    manifest=b"",
-    state=ReleaseState.SEALED,
-    seal=b"",
-    signature="",
-    key_name="",
-    note="",
-    sealed_by="",
-    sealed_at=NOW,
-)
+STORED = stored_release(RELEASE, at=NOW)
 VOTE = approved_board().votes[0]
 ITEM = evidence("tests.unit", {"failed": 0.0}, at=NOW)
 BALLOT = TemplateVote(

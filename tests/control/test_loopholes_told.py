@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 from sqlalchemy import Connection, Engine, text
-from tests.control.loophole_attempts import BUILD
+from tests.control.gate_world import BUILD
 from tests.control.rollout_world import PER_DAY, STARTER, bank, make_world, small_plan, with_plan
 from tests.control.three_ways import Attempt, ThreeWays
 from tests.evaluation.world import World

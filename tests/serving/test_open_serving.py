@@ -21,18 +21,16 @@ from pilotage.core.ids import InteractionId, PersonId, new_ulid
 from pilotage.corpus.settings import DataStage
 from pilotage.gateway.answers import complete_body
 from pilotage.identity.service_key import KeyKind, ServiceKey, format_key, parse_key, secret_hash
-from pilotage.release.assemble import CorpusPin, Sources, assemble
+from pilotage.release.assemble import CorpusPin, Sources
 from pilotage.release.generation import GenerationRequest
-from pilotage.release.manifest import Manifest, part_bytes, part_digest
-from pilotage.release.seal import ReleaseState
 from pilotage.serving.context import Answer, Asked, Bearer, Peer, Received, Turn
 from pilotage.serving.opened import OpenServing, ServingParts, open_serving
 from pilotage.serving.pipeline import Pipeline
 from pilotage.serving.refusal import Code, Refusal
 from pilotage.store.notify import Channel, notify
-from pilotage.store.releases import StoredRelease, add_release, put_blobs, put_parts
 from pilotage.store.service_keys import add_key, set_revoked
 from pilotage.testing.clock import SimulatedClock
+from pilotage.testing.releases import store_release
 from pilotage.testing.serving import Document, FakeGuard, FakeRetriever
 from pilotage.testing.serving_path import CORPUS, SPACE, WORKFLOW, make_path
 from pilotage.workspace.people import Person
@@ -67,27 +65,8 @@ def sealed(engine: Engine, prompt: str) -> Digest:
         detectors={},
         scorers={},
     )
-    made = assemble(sources)
-    manifest = Manifest(workflow=WORKFLOW, parent=None, parts={part.kind: part_digest(part) for part in made.parts})
-    stored = StoredRelease(
-        digest=manifest.digest,
-        workflow=WORKFLOW,
-        parent=None,
-        parts_digest=manifest.parts_digest,
-        manifest=manifest.to_bytes(),
-        state=ReleaseState.SEALED,
-        seal=b"{}",
-        signature="",
-        key_name="k",
-        note="",
-        sealed_by="p",
-        sealed_at=NOW,
-    )
     with engine.begin() as connection:
-        put_blobs(connection, made.files, media="text/markdown")
-        put_parts(connection, {part.kind: part_bytes(part) for part in made.parts})
-        add_release(connection, stored)
-    return manifest.digest
+        return store_release(connection, sources, workflow=WORKFLOW, at=NOW)
 
 
 def routed(engine: Engine, digest: Digest, *, generation: int) -> None:

@@ -12,6 +12,7 @@ import asyncio
 import http.client
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Final, TypeVar
@@ -19,7 +20,7 @@ from typing import Final, TypeVar
 import aiohttp
 from aiohappyeyeballs import AddrInfoType, start_connection
 
-from pilotage.core.outward import is_odd_host, may_reach
+from pilotage.core.outward import is_odd_host, may_reach, networks_of
 
 NEXT_ADDRESS_S: Final = 0.25
 """An address that has not answered for so long has the next one of its host tried beside it (RFC 8305)."""
@@ -32,19 +33,21 @@ class PlaceRefused(OSError):
 
 
 class _Plain(http.client.HTTPConnection):
-    allowed: tuple[str, ...] = ()
+    allow_private: tuple[str, ...] = ()
+    within_s: float
 
     def connect(self) -> None:
         """Connect to the first checked address that answers."""
-        self.sock = _reached(self.host, self.port, self.timeout, self.allowed)
+        self.sock = _reached(self.host, self.port, self.within_s, self.allow_private)
 
 
 class _Secure(http.client.HTTPSConnection):
-    allowed: tuple[str, ...] = ()
+    allow_private: tuple[str, ...] = ()
+    within_s: float
 
     def connect(self) -> None:
         """Connect to the first checked address that answers; there the host proves its name."""
-        reached = _reached(self.host, self.port, self.timeout, self.allowed)
+        reached = _reached(self.host, self.port, self.within_s, self.allow_private)
         try:
             self.sock = verifying().wrap_socket(reached, server_hostname=self.host)
         except BaseException:
@@ -53,14 +56,18 @@ class _Secure(http.client.HTTPSConnection):
 
 
 def direct_connection(
-    host: str, port: int, *, is_tls: bool, timeout_s: float, allowed: Iterable[str] = ()
+    host: str, port: int, *, is_tls: bool, timeout_s: float, allow_private: Iterable[str] = ()
 ) -> http.client.HTTPConnection:
     """Return a connection that is opened by its first request; with TLS the host proves its name.
 
-    `allowed` are networks (CIDR) in which the host may stand although they are not public.
+    `allow_private` are networks (CIDR) in which the host may stand although they are not public.
     """
-    connection = (_Secure if is_tls else _Plain)(host, port, timeout=timeout_s)
-    connection.allowed = tuple(allowed)
+    connection: _Plain | _Secure
+    if is_tls:
+        connection = _Secure(host, port, timeout=timeout_s, context=verifying())
+    else:
+        connection = _Plain(host, port, timeout=timeout_s)
+    connection.allow_private, connection.within_s = tuple(allow_private), timeout_s
     return connection
 
 
@@ -72,14 +79,14 @@ def direct_session(connector: aiohttp.BaseConnector, timeout: aiohttp.ClientTime
 
 
 async def direct_stream(
-    speak: Callable[[], Spoken], host: str, port: int, *, is_tls: bool, allowed: Iterable[str] = ()
+    speak: Callable[[], Spoken], host: str, port: int, *, is_tls: bool, allow_private: Iterable[str] = ()
 ) -> Spoken:
     """Open a connection at once and return its protocol; with TLS the host proves its name.
 
-    `allowed` are networks (CIDR) in which the host may stand although they are not public.
+    `allow_private` are networks (CIDR) in which the host may stand although they are not public.
     """
     found = await places_of(host, port)
-    check_places(host, found, allowed)
+    check_places(host, found, networks_of(host, allow_private))
     reached = await start_connection(found, happy_eyeballs_delay=NEXT_ADDRESS_S)
     _, spoken = await asyncio.get_running_loop().create_connection(
         speak, sock=reached, ssl=verifying() if is_tls else None, server_hostname=host if is_tls else None
@@ -109,28 +116,32 @@ def check_address(host: str, address: str, allowed: Iterable[str]) -> None:
         raise PlaceRefused(message)
 
 
-def _reached(host: str, port: int, timeout_s: float | None, allowed: tuple[str, ...]) -> socket.socket:
-    """Return a connection to the first address that answers, each tried for the whole time."""
+def _reached(host: str, port: int, timeout_s: float, allow_private: tuple[str, ...]) -> socket.socket:
+    """Return a connection to the first address that answers; they share the time, so that a silent one leaves some."""
+    until = time.monotonic() + timeout_s
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError:  # what is no name at all is a ValueError there
         message = f"{host[:80]!r} is no name that can be looked up."
         raise OSError(message) from None
-    check_places(host, found, allowed)
+    check_places(host, found, networks_of(host, allow_private))
     failed: OSError = OSError(f"{host} has no address.")
-    for one in found:
+    for tried, one in enumerate(found):
         try:
-            return _opened(one, timeout_s)
+            reached = _opened(one, max(0.1, (until - time.monotonic()) / (len(found) - tried)))
         except OSError as error:
             failed = error
+        else:
+            reached.settimeout(timeout_s)
+            return reached
     raise failed
 
 
-def _opened(one: AddrInfoType, timeout_s: float | None) -> socket.socket:
+def _opened(one: AddrInfoType, within_s: float) -> socket.socket:
     family, kind, protocol, _, place = one
     opened = socket.socket(family, kind, protocol)  # raises where this machine does not speak the family at all
     try:
-        opened.settimeout(timeout_s)
+        opened.settimeout(within_s)
         opened.connect(place)
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except BaseException:

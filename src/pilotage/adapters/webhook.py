@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pilotage.adapters.direct import PlaceRefused, direct_connection
 from pilotage.core.errors import Unavailable, UsageError
-from pilotage.core.outward import LOCAL_NAMES, networks_of
+from pilotage.core.urls import is_confidential, place_of
 
 TIMEOUT_S: Final = 10.0
 
@@ -25,12 +25,12 @@ def send_webhook(address: str, message: Mapping[str, Any], *, key: str, allow_pr
     `allow_private` are networks (CIDR) in which the channel may stand although they are not public.
     """
     parts = urlsplit(address)
-    host = parts.hostname or ""
-    is_tls = parts.scheme == "https"
-    if not is_tls and not (parts.scheme == "http" and host in LOCAL_NAMES):
+    if not is_confidential(parts.scheme, parts.hostname or ""):
         raise UsageError("CHANNEL_ADDRESS", "A channel's address must be https.", hint="Plain http only on localhost.")
-    port, allowed = parts.port or (443 if is_tls else 80), networks_of(host, allow_private)
-    connection = direct_connection(host, port, is_tls=is_tls, timeout_s=TIMEOUT_S, allowed=allowed)
+    host, port = place_of(address)
+    connection = direct_connection(
+        host, port, is_tls=parts.scheme == "https", timeout_s=TIMEOUT_S, allow_private=allow_private
+    )
     path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
     headers = {"Content-Type": "application/json", "Idempotency-Key": key}
     try:

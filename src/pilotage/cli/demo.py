@@ -45,7 +45,6 @@ from pilotage.control.take_down import TakedownRequest, take_down
 from pilotage.core.clock import Clock
 from pilotage.core.errors import UsageError
 from pilotage.core.ids import CorpusName, PersonId
-from pilotage.core.outward import networks_of
 from pilotage.core.reason import Reason, Refusal
 from pilotage.core.urls import place_of
 from pilotage.identity.principal import Principal
@@ -350,7 +349,7 @@ def _reasons(refusal: Refusal) -> tuple[Reason, ...]:
 
 def _is_ready(address: str) -> bool:
     host, port = place_of(address)
-    connection = direct_connection(host, port, is_tls=False, timeout_s=2, allowed=networks_of(host))
+    connection = direct_connection(host, port, is_tls=False, timeout_s=2)
     try:
         connection.request("GET", "/readyz")
         return connection.getresponse().status == 200

@@ -12,7 +12,7 @@ from decimal import Decimal, InvalidOperation
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pilotage.core.durations import parse_duration
-from pilotage.core.fields import Reader, converted, matching, number, reference
+from pilotage.core.fields import Reader, converted, list_of, matching, number, reference
 from pilotage.core.ids import SLUG, CorpusName, PersonId, SpaceName, WorkflowName
 from pilotage.core.located import Located, Problems
 from pilotage.core.units import Rate, parse_bytes, parse_percent, parse_rate
@@ -144,6 +144,7 @@ MONEY_CURRENCY: Reader[str] = converted(_currency, "")
 MONEY_TEXT: Reader[str] = converted(_money_text, "")
 DECIMAL: Reader[Decimal] = converted(_decimal, Decimal(0))
 NETWORK: Reader[str] = converted(_network, "0.0.0.0/0")
+NETWORKS: Reader[tuple[str, ...]] = list_of(NETWORK, or_one=True)
 
 
 def _read_share(at: Located, problems: Problems) -> float:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pilotage.core.canonical import Json
+from pilotage.core.outward import LOCAL_NAMES
 
 
 class Stage(StrEnum):
@@ -99,8 +100,21 @@ class EgressRule:
     allow_private: tuple[str, ...] = ()
 
 
-def model_rule(egress: Iterable[EgressRule], host: str, port: int) -> EgressRule | None:
-    """Return the rule that lets models be called at this place, or None."""
+def unlisted_model(egress: Iterable[EgressRule], host: str, port: int) -> tuple[str, str] | None:
+    """Return in words why a model may not be called at this place, and what to write; None where it may."""
+    if host in LOCAL_NAMES or _model_rule(egress, host, port) is not None:
+        return None
+    what = f"The model stands at {host}:{port}, which egress does not list, so it is not called"
+    return what, f"Write - {{host: {host}, port: {port}, purpose: models}} under egress in guard.yaml."
+
+
+def model_networks(egress: Iterable[EgressRule], host: str, port: int) -> tuple[str, ...]:
+    """Return the networks in which the model at this place may stand although they are not public."""
+    rule = _model_rule(egress, host, port)
+    return () if rule is None else rule.allow_private
+
+
+def _model_rule(egress: Iterable[EgressRule], host: str, port: int) -> EgressRule | None:
     return next((one for one in egress if one.purpose == "models" and (one.host, one.port) == (host, port)), None)
 
 

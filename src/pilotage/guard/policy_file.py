@@ -24,7 +24,7 @@ from pilotage.core.fields import (
     record,
 )
 from pilotage.core.located import Located, Problems, did_you_mean
-from pilotage.core.readers import BYTES, FRACTIONAL_SECONDS, NETWORK
+from pilotage.core.readers import BYTES, FRACTIONAL_SECONDS, NETWORKS
 from pilotage.guard.policy import (
     Action,
     Check,
@@ -173,5 +173,5 @@ def _egress(fields: Fields) -> EgressRule:
         host=fields.need("host", _HOST),
         port=fields.get("port", integer(1, 65_535), 443),
         purpose=fields.need("purpose", _PURPOSE),
-        allow_private=fields.get("allow_private", list_of(NETWORK, or_one=True), ()),
+        allow_private=fields.get("allow_private", NETWORKS, ()),
     )

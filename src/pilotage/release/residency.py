@@ -22,6 +22,12 @@ def fits_model(model: ModelSettings, space: Space) -> bool:
     return model.provider is Provider.EXTRACTIVE or fits(model.region, space)
 
 
+def fits_documents(pin: CorpusPin, space: Space, corpora: Mapping[CorpusName, CorpusSettings]) -> bool:
+    """Tell whether the documents of a sealed corpus version may be read in this space."""
+    corpus = corpora.get(pin.name)
+    return fits(None if corpus is None else corpus.region, space)
+
+
 def misplaced(
     model: ModelSettings,
     pins: Mapping[DataStage, CorpusPin],
@@ -35,8 +41,7 @@ def misplaced(
         if not fits_model(model, space):
             found.append(f"{space.name}: model in {model.region or 'an unknown region'}")
         pin = pins.get(space.data_stage)
-        corpus = None if pin is None else corpora.get(pin.name)
-        if pin is not None and not fits(None if corpus is None else corpus.region, space):
-            where = "an unknown region" if corpus is None else corpus.region
+        if pin is not None and not fits_documents(pin, space, corpora):
+            where = corpora[pin.name].region if pin.name in corpora else "an unknown region"
             found.append(f"{space.name}: corpus {pin.name} in {where}")
     return found

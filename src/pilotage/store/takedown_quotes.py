@@ -1,8 +1,7 @@
 """Where people's and models' texts quote a document that was taken down: every such row is read once.
 
 Rows are streamed, so that memory does not grow with them. Rule: what stays in another document is no quote of this one,
-and proves nothing. Fail mode: a database error; nothing was written before the
-caller's transaction ends.
+and proves nothing. Fail mode: a database error; nothing was written before the caller's transaction ends.
 """
 
 from __future__ import annotations

@@ -25,14 +25,12 @@ from pilotage.core.ids import CorpusName, PersonId, SpaceName, WorkflowName
 from pilotage.core.reason import Reason
 from pilotage.corpus.settings import DataStage
 from pilotage.identity.principal import Principal
-from pilotage.release.assemble import CorpusPin, Sources, assemble
-from pilotage.release.authorship import Author, How
-from pilotage.release.manifest import Manifest, part_bytes, part_digest
+from pilotage.release.assemble import CorpusPin, Sources
 from pilotage.release.seal import ReleaseState
 from pilotage.rollout.validation import ProbeResult
-from pilotage.store.releases import StoredRelease, add_authors, add_release, put_blobs, put_parts
 from pilotage.store.rollouts import StoredRollout
 from pilotage.testing.clock import SimulatedClock
+from pilotage.testing.releases import store_release
 from pilotage.workspace.principals import local_principal
 from pilotage.workspace.records import Workspace
 
@@ -158,31 +156,16 @@ class RolloutWorld:
         golden: Mapping[str, bytes] = _NO_CASES,
     ) -> Digest:
         """Store a release as sealing does; return its digest."""
-        made = assemble(_sources(prompt, model, self.stages, golden))
-        parts = {part.kind: part_digest(part) for part in made.parts}
-        manifest = Manifest(workflow=WORKFLOW, parent=parent, parts=parts)
-        now = self.clock.now()
-        stored = StoredRelease(
-            digest=manifest.digest,
-            workflow=WORKFLOW,
-            parent=parent,
-            parts_digest=manifest.parts_digest,
-            manifest=manifest.to_bytes(),
-            state=state,
-            seal=b"{}",
-            signature="",
-            key_name="k",
-            note="",
-            sealed_by=author,
-            sealed_at=now,
-        )
         with self.engine.begin() as connection:
-            put_blobs(connection, made.files, media="text/markdown")
-            put_parts(connection, {part.kind: part_bytes(part) for part in made.parts})
-            for digest in parts.values():
-                add_authors(connection, digest, [Author(person=PersonId(author), how=How.SEALED, ref="", at=now)])
-            add_release(connection, stored)
-        return manifest.digest
+            return store_release(
+                connection,
+                _sources(prompt, model, self.stages, golden),
+                workflow=WORKFLOW,
+                at=self.clock.now(),
+                author=author,
+                parent=parent,
+                state=state,
+            )
 
     def serve(self, release: Digest, spaces: Iterable[SpaceName] = (EAST, WEST, EU)) -> None:
         """Make a release the stable one of these spaces, as a completed rollout does."""

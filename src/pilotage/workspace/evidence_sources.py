@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
-from pilotage.core.fields import Fields, choice, list_of, map_of, matching, record
+from pilotage.core.fields import Fields, choice, map_of, matching, record
 from pilotage.core.ids import SLUG
-from pilotage.core.readers import NETWORK, SECRET_REF
+from pilotage.core.readers import NETWORKS, SECRET_REF
 from pilotage.core.urls import URL
 
 
@@ -71,7 +71,7 @@ def _source(fields: Fields) -> EvidenceSource:
     kind = fields.need("from", choice(SourceKind))
     url = fields.get("url", URL, DEFAULT_URL.get(kind, ""))
     organisation = fields.get("organisation", _UUID, "")
-    if not url:
+    if not url and not fields.has("url"):
         fields.problem("url", "'url' is missing", "Write where the server answers: https://sonarqube.bank.example.")
     if (kind is SourceKind.SNYK) != bool(organisation):
         what = "Snyk needs its organisation" if kind is SourceKind.SNYK else f"{kind.value} has no organisation"
@@ -82,5 +82,5 @@ def _source(fields: Fields) -> EvidenceSource:
         url=url,
         token_ref=fields.get("token", SECRET_REF, None),
         organisation=organisation,
-        allow_private=fields.get("allow_private", list_of(NETWORK, or_one=True), ()),
+        allow_private=fields.get("allow_private", NETWORKS, ()),
     )

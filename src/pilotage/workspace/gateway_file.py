@@ -8,13 +8,12 @@ from __future__ import annotations
 from dataclasses import fields as record_fields
 
 from pilotage.core.durations import parse_duration
-from pilotage.core.fields import Fields, Reader, converted, integer, list_of, record
+from pilotage.core.fields import Fields, Reader, converted, integer, record
 from pilotage.core.located import Located, Problems
-from pilotage.core.readers import BYTES, NETWORK, SPACE
+from pilotage.core.readers import BYTES, NETWORKS, SPACE
 from pilotage.workspace.gateway import GatewayLimits, GatewaySettings
 
 _CEILINGS = {"body_bytes": 8_388_608}
-_NETWORKS = list_of(NETWORK, or_one=True)
 
 
 def parse_gateway(fields: Fields) -> GatewaySettings:
@@ -22,8 +21,8 @@ def parse_gateway(fields: Fields) -> GatewaySettings:
     return GatewaySettings(
         default_space=fields.get("default_space", SPACE, None),
         limits=fields.get("limits", record(_limits), GatewayLimits()),
-        trusted_proxies=fields.get("trusted_proxies", _NETWORKS, ()),
-        health_peers=fields.get("health_peers", _NETWORKS, ()),
+        trusted_proxies=fields.get("trusted_proxies", NETWORKS, ()),
+        health_peers=fields.get("health_peers", NETWORKS, ()),
         routing_stale_s=fields.get("routing_stale", _seconds(240), 60.0),
         record_flush_ms=int(1000 * fields.get("record_flush", _seconds(1), 0.05)),
     )

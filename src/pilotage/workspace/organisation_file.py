@@ -22,7 +22,7 @@ from pilotage.core.fields import (
 )
 from pilotage.core.ids import PersonId, SpaceName
 from pilotage.core.located import Located, Problems
-from pilotage.core.readers import NETWORK, PERSON, SECRET_REF, SLUG_TEXT, SPACE, TIME_ZONE
+from pilotage.core.readers import NETWORKS, PERSON, SECRET_REF, SLUG_TEXT, SPACE, TIME_ZONE
 from pilotage.core.urls import URL
 from pilotage.identity.roles import Role
 from pilotage.space.settings import Tier
@@ -193,7 +193,7 @@ def _channel(fields: Fields) -> Channel:
         name="",
         url_ref=fields.need("url", SECRET_REF),
         kinds=frozenset(kinds),
-        allow_private=fields.get("allow_private", list_of(NETWORK, or_one=True), ()),
+        allow_private=fields.get("allow_private", NETWORKS, ()),
     )
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pilotage.core.fields import BOOLEAN, TEXT, Fields, Reader, choice, converted, list_of, map_of, matching, record
 from pilotage.core.ids import PersonId
 from pilotage.core.located import Located, Problems
-from pilotage.core.readers import NETWORK, PERSON, PERSON_ID, SECONDS, SECRET_REF
+from pilotage.core.readers import NETWORKS, PERSON, PERSON_ID, SECONDS, SECRET_REF
 from pilotage.core.urls import URL
 from pilotage.identity.settings import DEFAULT_ALGORITHMS, OidcSettings, SignInSettings
 from pilotage.workspace.gate_file import ROLE
@@ -92,7 +92,7 @@ def _oidc(fields: Fields) -> OidcSettings:
         accept_id_tokens=fields.get("accept_id_tokens", BOOLEAN, default=False),
         role_map=fields.get("role_map", map_of(ROLE), {}),
         delegates=fields.get("delegates", list_of(TEXT, or_one=True), ()),
-        allow_private=fields.get("allow_private", list_of(NETWORK, or_one=True), ()),
+        allow_private=fields.get("allow_private", NETWORKS, ()),
         sign_in=fields.get("sign_in", record(_sign_in), None),
     )
     if settings.skew_s > 120:

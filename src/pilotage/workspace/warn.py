@@ -6,9 +6,8 @@ Rule: a warning names what will happen, not a style. Fail mode: none; warnings n
 from __future__ import annotations
 
 from pilotage.core.located import Located, Problems
-from pilotage.core.outward import LOCAL_NAMES
 from pilotage.core.urls import place_of
-from pilotage.guard.policy import Action, model_rule
+from pilotage.guard.policy import Action, unlisted_model
 from pilotage.release.model import Provider
 from pilotage.release.residency import fits_model
 from pilotage.space.settings import Tier
@@ -80,11 +79,9 @@ def _warn_workflow(workflow: Workflow, workspace: Workspace, problems: Problems)
 def _warn_egress(workflow: Workflow, problems: Problems) -> None:
     if workflow.model.base_url is None:
         return
-    host, port = place_of(workflow.model.base_url)
-    if host not in LOCAL_NAMES and model_rule(workflow.guard.egress, host, port) is None:
-        what = f"The model stands at {host}:{port}, which egress does not list, so it will not be called"
-        hint = f"Write - {{host: {host}, port: {port}, purpose: models}} under egress."
-        problems.warn(_at(f"workflows/{workflow.name}/guard.yaml"), what, hint)
+    unlisted = unlisted_model(workflow.guard.egress, *place_of(workflow.model.base_url))
+    if unlisted is not None:
+        problems.warn(_at(f"workflows/{workflow.name}/guard.yaml"), *unlisted)
 
 
 def _warn_gate(gate: Gate, workspace: Workspace, problems: Problems) -> None:

@@ -14,7 +14,6 @@ from pilotage.core.canonical import Form, canonical_bytes
 from pilotage.core.errors import Unavailable, UsageError
 from pilotage.evidence.json_values import as_text, at
 
-API: Final = "https://api.github.com"
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
 _HEADERS: Final = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 

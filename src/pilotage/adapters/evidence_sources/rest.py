@@ -22,8 +22,7 @@ from pilotage.adapters.direct import PlaceRefused, direct_connection
 from pilotage.adapters.models.secret import read_secret
 from pilotage.core.canonical import Json
 from pilotage.core.errors import Unavailable, UsageError
-from pilotage.core.outward import LOCAL_NAMES, networks_of
-from pilotage.core.urls import place_of
+from pilotage.core.urls import is_confidential, place_of
 
 MAX_BYTES: Final = 8 * 1024 * 1024
 MAX_PAGES: Final = 200
@@ -58,16 +57,15 @@ class RestClient:
     """A reader of one service. `scheme` is how the token is sent; `headers` go with every request."""
 
     def __init__(self, service: Service, *, scheme: str = "Bearer", headers: Mapping[str, str] | None = None) -> None:
-        base_url, parts = service.url, urlsplit(service.url)
-        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOCAL_NAMES):
-            raise UsageError("SOURCE_URL", f"{base_url[:200]!r} is no https address.", hint="Write https://HOST.")
-        self._base = base_url.rstrip("/") + "/"
+        parts = urlsplit(service.url)
+        if not is_confidential(parts.scheme, parts.hostname or ""):
+            raise UsageError("SOURCE_URL", f"{service.url[:200]!r} is no https address.", hint="Write https://HOST.")
+        self._base = service.url.rstrip("/") + "/"
         self._origin = (parts.scheme, parts.netloc)
         self._service = service
         self._until = time.monotonic() + service.total_s
         self._scheme = scheme
         self._headers = dict(headers or {})
-        self._allowed = networks_of(parts.hostname or "", service.allow_private)
 
     def get(self, path: str, **query: str) -> Answer:
         """Return the JSON at `path` below the base; raise Unavailable."""
@@ -113,7 +111,11 @@ class RestClient:
             headers["Authorization"] = f"{self._scheme} {self._secret(self._service.token)}"
         parts, (host, port) = urlsplit(url), place_of(url)
         connection = direct_connection(
-            host, port, is_tls=parts.scheme == "https", timeout_s=self._service.timeout_s, allowed=self._allowed
+            host,
+            port,
+            is_tls=parts.scheme == "https",
+            timeout_s=self._service.timeout_s,
+            allow_private=self._service.allow_private,
         )
         try:
             connection.request("GET", urlunsplit(("", "", parts.path or "/", parts.query, "")), headers=headers)

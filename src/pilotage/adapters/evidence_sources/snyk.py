@@ -13,7 +13,6 @@ from pilotage.core.canonical import Form, Json, canonical_bytes
 from pilotage.core.errors import Unavailable, UsageError
 from pilotage.evidence.json_values import as_text, at
 
-API: Final = "https://api.snyk.io"
 VERSION: Final = "2024-10-15"
 _ID = re.compile(r"[0-9a-fA-F-]{36}")
 

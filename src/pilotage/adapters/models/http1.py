@@ -17,7 +17,6 @@ from urllib.parse import quote, urlsplit
 from pilotage.adapters.direct import PlaceRefused, direct_stream
 from pilotage.adapters.models.http1_response import Incoming
 from pilotage.adapters.models.upstream import UpstreamError
-from pilotage.core.outward import networks_of
 
 LOG = logging.getLogger("pilotage.models")
 IDLE_S: Final = 30.0
@@ -91,7 +90,7 @@ class Http1Upstream:
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._is_tls = parts.scheme == "https"
         self._connect_s = connect_s
-        self._allowed = networks_of(host, allow_private)
+        self._allow_private = tuple(allow_private)
         query = f"?{quote(parts.query, safe=_PATH + '?')}" if parts.query else ""
         shown = f"[{host}]" if ":" in host else host
         self._target = (quote(parts.path, safe=_PATH) or "/") + query
@@ -171,7 +170,11 @@ class Http1Upstream:
         try:
             async with asyncio.timeout(max(min(self._connect_s, within_s), 0.0)):
                 connection = await direct_stream(
-                    lambda: _Connection(self), self._host, self._port, is_tls=self._is_tls, allowed=self._allowed
+                    lambda: _Connection(self),
+                    self._host,
+                    self._port,
+                    is_tls=self._is_tls,
+                    allow_private=self._allow_private,
                 )
         except PlaceRefused as error:
             LOG.warning("the model is not called: %s", error)

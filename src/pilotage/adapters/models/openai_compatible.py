@@ -21,9 +21,8 @@ from pilotage.adapters.models.secret import Secret
 from pilotage.adapters.models.sse import EventParser, FrameTooLarge
 from pilotage.adapters.models.upstream import MAX_BODY_BYTES, Connect, Response, Upstream, UpstreamError
 from pilotage.core.errors import Unavailable
-from pilotage.core.outward import LOCAL_NAMES
 from pilotage.core.urls import place_of
-from pilotage.guard.policy import EgressRule, model_rule
+from pilotage.guard.policy import EgressRule, model_networks, unlisted_model
 from pilotage.release.generation import Delta, Done, Event, GenerationRequest, Usage
 from pilotage.release.model import ModelSettings
 
@@ -258,12 +257,11 @@ def _upstream(settings: ModelSettings, connect: Connect, egress: Sequence[Egress
 def _networks(settings: ModelSettings, address: str, egress: Sequence[EgressRule]) -> tuple[str, ...]:
     """Return where the model may stand besides public addresses; raise Unavailable when no rule lists its host."""
     host, port = place_of(address)
-    rule = model_rule(egress, host, port)
-    if rule is None and host not in LOCAL_NAMES:
-        message = f"The model {settings.model!r} stands at {host}:{port}, which the release's egress does not list."
-        hint = f"Write - {{host: {host}, port: {port}, purpose: models}} under egress in guard.yaml and seal again."
-        raise Unavailable("model_unconfigured", message, hint=hint)
-    return () if rule is None else rule.allow_private
+    unlisted = unlisted_model(egress, host, port)
+    if unlisted is not None:
+        what, hint = unlisted
+        raise Unavailable("model_unconfigured", f"{what} ({settings.model!r}).", hint=f"{hint} Then seal again.")
+    return model_networks(egress, host, port)
 
 
 def _seconds(value: str | None) -> float | None:

@@ -120,9 +120,13 @@ def _evidence(call: Call) -> Result:
     return {"evidence": list_evidence(call.instance, call.params["digest"])}
 
 
+def _bringer(call: Call, space: str | None) -> Bringer:
+    return Bringer(actor=call.actor, pushed_kinds=call.evidence_kinds, space=space, text_of=text_of)
+
+
 def _add(call: Call) -> Result:
     asked: Adding = call.fields
-    bringer = Bringer(actor=call.actor, pushed_kinds=call.evidence_kinds, space=asked.space, text_of=text_of)
+    bringer = _bringer(call, asked.space)
     signed = None if asked.attestation is None else _decoded(asked.attestation)
     upload = Upload(name=asked.name, data=call.data, kind=asked.kind, suite=asked.suite, attestation=signed)
     done = attach_evidence(call.instance, bringer=bringer, release=call.params["digest"], uploads=[upload])
@@ -131,7 +135,7 @@ def _add(call: Call) -> Result:
 
 def _fetch(call: Call) -> Result:
     asked: Fetching = call.fields
-    bringer = Bringer(actor=call.actor, pushed_kinds=call.evidence_kinds, space=asked.space, text_of=text_of)
+    bringer = _bringer(call, asked.space)
     done = fetch_evidence(
         call.instance,
         bringer=bringer,

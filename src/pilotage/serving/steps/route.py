@@ -7,7 +7,7 @@ stable not loaded answers nobody (`no_release_loaded`), withdrawn answers nobody
 
 from __future__ import annotations
 
-from pilotage.release.residency import fits_model
+from pilotage.release.residency import fits_documents, fits_model
 from pilotage.release.stages import stage_problem
 from pilotage.rollout.assignment import assign
 from pilotage.serving.context import Admitted, Routed
@@ -16,7 +16,6 @@ from pilotage.serving.refusal import Code, Refusal
 from pilotage.serving.routing import Arm, Release, RoutingRow, effective_split, shadowed_for
 from pilotage.serving.service import Serving
 from pilotage.serving.steps.extend import extend
-from pilotage.space.residency import fits
 
 
 async def route(context: Admitted, serving: Serving) -> Routed | Refusal:
@@ -78,10 +77,7 @@ def _residency(context: Admitted, release: Release, serving: Serving) -> Refusal
     if problem is not None:
         return Refusal(code=Code.NO_RELEASE_LOADED, message=problem, retry_after_s=30)
     pin = content.corpora.get(space.data_stage)
-    if pin is None:
-        return None
-    corpus = corpora.get(pin.name)
-    if corpus is None or not fits(corpus.region, space):
+    if pin is not None and not fits_documents(pin, space, corpora):
         return Refusal(
             code=Code.RESIDENCY_MISMATCH,
             message="The documents of this release may not be used in this space's region.",
