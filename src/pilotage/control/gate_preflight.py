@@ -12,9 +12,11 @@ from functools import lru_cache
 from pilotage.control.rollout_preflight import Asked, foreseen_traffic, places_of
 from pilotage.core.canonical import Form, canonical_bytes, parse_json
 from pilotage.core.ids import SpaceName
+from pilotage.core.remembered import remembered
 from pilotage.rollout.plan_form import plan_json, read_plan
 from pilotage.rollout.preflight import Decidability, Preflight, Traffic, preflight
 from pilotage.store.cohorts import History, Place
+from pilotage.workspace.plan import Plan
 from pilotage.workspace.workflow import Workflow
 
 _OPEN = frozenset({Decidability.UNDECIDABLE, Decidability.UNKNOWN})
@@ -41,7 +43,12 @@ def gate_forecast(workflow: Workflow, history: Mapping[tuple[str, str], History]
         (str(space), one.per_day, tuple(sorted((one.cohort_share or {}).items())))
         for space, one in sorted(traffic.items())
     )
-    return _forecast(canonical_bytes(plan_json(plan), form=Form.PLAIN), figures)
+    return _forecast(_exact(plan), figures)
+
+
+@remembered
+def _exact(plan: Plan) -> bytes:
+    return canonical_bytes(plan_json(plan), form=Form.PLAIN)
 
 
 @lru_cache(maxsize=64)

@@ -7,6 +7,7 @@ names. Fail mode: a moment before a layer's start has nobody on duty in it.
 from __future__ import annotations
 
 from datetime import datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from pilotage.core.ids import PersonId
@@ -37,6 +38,7 @@ def _of_layer(layer: Layer, local: datetime) -> PersonId | None:
     return layer.people[turns % len(layer.people)]
 
 
+@lru_cache(maxsize=64)  # a page asks for the same moment once for each gate of each release
 def days_covered(rota: Rota, now: datetime, *, most: int = 60) -> int:
     """Return for how many days from now at least `minimum` different people are on duty at every probed hour."""
     for day in range(most):
