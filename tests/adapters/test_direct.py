@@ -113,7 +113,7 @@ def asks(url: str) -> None:
 def fetches(url: str) -> None:
     async def story() -> None:
         async with (
-            outward_session(aiohttp.ClientTimeout(total=30), ("127.0.0.0/8",)) as session,
+            outward_session(url, aiohttp.ClientTimeout(total=30), ("127.0.0.0/8",)) as session,
             session.get(f"{url}/a", allow_redirects=False) as answer,
         ):
             assert answer.status == 200

@@ -1,9 +1,9 @@
-"""Every client that opens connections to the outside is made here (serving.md 5.8), so that all go straight there.
+"""Every client that opens connections to the outside is made here (serving.md 5.8), so that all go the same way.
 
 Rule: a name is resolved once, refused when any of its addresses may not be reached, and connected to at those addresses
-with the name's own TLS; no proxy variable of the environment, netrc file, cookie or redirect changes where a request
-and its secret go; no deployment can declare a proxy yet. Fail mode: PlaceRefused before a byte leaves; a place that
-only a proxy reaches is not reached.
+with the name's own TLS; no general proxy variable, netrc file, cookie or redirect changes where a request and its
+secret go. A proxy declared for Pilotage itself (`core.proxy`) opens a tunnel to the name instead, by `tunnel`. Fail
+mode: PlaceRefused before a byte leaves; a declared proxy that does not answer is never gone around.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from typing import Final, TypeVar
 import aiohttp
 from aiohappyeyeballs import AddrInfoType, start_connection
 
+from pilotage.adapters.tunnel import dig, dig_at_once, the_proxy
 from pilotage.core.outward import is_odd_host, may_reach, networks_of
+from pilotage.core.proxy import Proxy
 
 NEXT_ADDRESS_S: Final = 0.25
 """An address that has not answered for so long has the next one of its host tried beside it (RFC 8305)."""
@@ -71,10 +73,19 @@ def direct_connection(
     return connection
 
 
-def direct_session(connector: aiohttp.BaseConnector, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
-    """Return a session of the running loop; each request says `allow_redirects=False` itself."""
+def direct_session(
+    connector: aiohttp.BaseConnector, timeout: aiohttp.ClientTimeout, *, proxy: Proxy | None = None
+) -> aiohttp.ClientSession:
+    """Return a session of the running loop; each request says `allow_redirects=False` itself.
+
+    With a proxy every request of the session goes through it.
+    """
     return aiohttp.ClientSession(
-        connector=connector, timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+        connector=connector,
+        timeout=timeout,
+        trust_env=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        proxy=None if proxy is None else proxy.address,
     )
 
 
@@ -85,9 +96,15 @@ async def direct_stream(
 
     `allow_private` are networks (CIDR) in which the host may stand although they are not public.
     """
-    found = await places_of(host, port)
-    check_places(host, found, networks_of(host, allow_private))
-    reached = await start_connection(found, happy_eyeballs_delay=NEXT_ADDRESS_S)
+    proxy = the_proxy(host)
+    if proxy is None:
+        found = await places_of(host, port)
+        check_places(host, found, networks_of(host, allow_private))
+        reached = await start_connection(found, happy_eyeballs_delay=NEXT_ADDRESS_S)
+    else:
+        check_named(host, networks_of(host, allow_private))
+        found = await places_of(proxy.host, proxy.port)
+        reached = await dig(await start_connection(found, happy_eyeballs_delay=NEXT_ADDRESS_S), proxy, host, port)
     _, spoken = await asyncio.get_running_loop().create_connection(
         speak, sock=reached, ssl=verifying() if is_tls else None, server_hostname=host if is_tls else None
     )
@@ -109,6 +126,13 @@ def check_places(host: str, found: Iterable[AddrInfoType], allowed: Iterable[str
         check_address(host, str(place[4][0]), networks)
 
 
+def check_named(host: str, allowed: Iterable[str]) -> None:
+    """Raise PlaceRefused when a host is written as an address that may not be reached; a name is not looked up."""
+    check_places(host, (), allowed)
+    if ":" in host or host.replace(".", "").isdigit():
+        check_address(host, host, allowed)
+
+
 def check_address(host: str, address: str, allowed: Iterable[str]) -> None:
     """Raise PlaceRefused when this address of a host may not be reached."""
     if not may_reach(address, allowed):
@@ -119,21 +143,33 @@ def check_address(host: str, address: str, allowed: Iterable[str]) -> None:
 def _reached(host: str, port: int, timeout_s: float, allow_private: tuple[str, ...]) -> socket.socket:
     """Return a connection to the first address that answers; they share the time, so that a silent one leaves some."""
     until = time.monotonic() + timeout_s
+    proxy = the_proxy(host)
+    if proxy is None:
+        found = _places(host, port)
+        check_places(host, found, networks_of(host, allow_private))
+        reached = _first(host, found, until)
+    else:
+        check_named(host, networks_of(host, allow_private))
+        reached = dig_at_once(_first(proxy.host, _places(proxy.host, proxy.port), until), proxy, host, port, until)
+    reached.settimeout(timeout_s)
+    return reached
+
+
+def _places(host: str, port: int) -> Sequence[AddrInfoType]:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError:  # what is no name at all is a ValueError there
         message = f"{host[:80]!r} is no name that can be looked up."
         raise OSError(message) from None
-    check_places(host, found, networks_of(host, allow_private))
+
+
+def _first(host: str, found: Sequence[AddrInfoType], until: float) -> socket.socket:
     failed: OSError = OSError(f"{host} has no address.")
     for tried, one in enumerate(found):
         try:
-            reached = _opened(one, max(0.1, (until - time.monotonic()) / (len(found) - tried)))
+            return _opened(one, max(0.1, (until - time.monotonic()) / (len(found) - tried)))
         except OSError as error:
             failed = error
-        else:
-            reached.settimeout(timeout_s)
-            return reached
     raise failed
 
 

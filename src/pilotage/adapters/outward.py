@@ -1,28 +1,34 @@
 """Outbound HTTP to declared places: every address is checked before it is connected to (serving.md 5.8).
 
 Rule: a name is resolved once, refused when any answer may not be reached, and connected to at the checked addresses
-with the name's own TLS; no redirects, no proxies of the environment, no cookies. The host that is judged is the one the
-client itself reads in the URL: other dots and digits of Unicode make an address too. Fail mode: OSError, before a byte
-leaves.
+with the name's own TLS, or by a tunnel of the proxy declared for us; no redirects, other proxies or cookies. The host
+that is judged is the one the client itself reads in the URL: other dots and digits of Unicode make an address too. Fail
+mode: OSError, before a byte leaves.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from pilotage.adapters.direct import check_address, check_places, direct_session
+from pilotage.adapters import direct
+from pilotage.adapters.direct import check_named, check_places, direct_session
+from pilotage.adapters.tunnel import the_proxy
+from pilotage.core.proxy import Proxy
 
 
 class CheckedResolver(AbstractResolver):
     """Resolves names to addresses that may be reached."""
 
-    def __init__(self, allow_private: tuple[str, ...] = ()) -> None:
+    def __init__(self, allow_private: tuple[str, ...] = (), *, proxy: Proxy | None = None) -> None:
         self._allowed = allow_private
+        self._proxy = proxy
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -30,7 +36,8 @@ class CheckedResolver(AbstractResolver):
         """Return the addresses of a name, or raise OSError when any of them may not be reached."""
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
-        check_places(host, found, self._allowed)
+        if self._proxy is None or host != self._proxy.host:
+            check_places(host, found, self._allowed)
         return [
             ResolveResult(
                 hostname=host,
@@ -47,18 +54,24 @@ class CheckedResolver(AbstractResolver):
         """Nothing is held."""
 
 
-def outward_session(timeout: aiohttp.ClientTimeout, allow_private: tuple[str, ...] = ()) -> aiohttp.ClientSession:
-    """Return a session of the running loop whose names are checked; check each URL with `require_reachable` too."""
-    connector = aiohttp.TCPConnector(resolver=CheckedResolver(allow_private), use_dns_cache=False)
-    return direct_session(connector, timeout)
+@asynccontextmanager
+async def outward_session(
+    url: str, limits: aiohttp.ClientTimeout, allow_private: tuple[str, ...] = ()
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """Yield a session of the running loop for requests to this URL; OSError when its host may not be reached."""
+    proxy = the_proxy(require_reachable(url, allow_private))
+    connector = aiohttp.TCPConnector(
+        resolver=CheckedResolver(allow_private, proxy=proxy), use_dns_cache=False, ssl=direct.verifying()
+    )
+    async with direct_session(connector, limits, proxy=proxy) as session:
+        yield session
 
 
-def require_reachable(url: str, allow_private: tuple[str, ...] = ()) -> None:
-    """Raise OSError when the URL's host is an address that may not be reached; names are checked when resolved."""
+def require_reachable(url: str, allow_private: tuple[str, ...] = ()) -> str:
+    """Return the URL's host; OSError when it is an address that may not be reached. Names are checked when resolved."""
     host = _host_of(url)
-    check_places(host, (), allow_private)
-    if ":" in host or host.replace(".", "").isdigit():
-        check_address(host, host, allow_private)
+    check_named(host, allow_private)
+    return host
 
 
 def _host_of(url: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from pilotage.adapters.direct import PlaceRefused, direct_connection
+from pilotage.adapters.tunnel import ProxyRefused
 from pilotage.core.errors import Unavailable, UsageError
 from pilotage.core.urls import is_confidential, place_of
 
@@ -41,6 +42,8 @@ def send_webhook(address: str, message: Mapping[str, Any], *, key: str, allow_pr
         problem = "The channel's host is not public."
         hint = "Name its network in allow_private of the channel, in pilotage.yaml, if it belongs there."
         raise Unavailable("CHANNEL_PLACE", problem, hint=hint) from None
+    except ProxyRefused as error:
+        raise Unavailable("CHANNEL_PROXY", f"The channel was not called: {error}.") from None
     except (OSError, http.client.HTTPException) as error:
         raise Unavailable("CHANNEL_DOWN", f"The channel does not answer ({type(error).__name__}).") from error
     finally:

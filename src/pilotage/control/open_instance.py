@@ -20,6 +20,7 @@ from pilotage.adapters.keyring import Keyring
 from pilotage.control.instance import Instance
 from pilotage.control.load_workspace import find_workspace
 from pilotage.core.clock import Clock
+from pilotage.core.proxy import declared_proxy
 from pilotage.guard.first_pass import keep_in
 from pilotage.store.disk import refuse_writes_when_full
 from pilotage.store.embedded import EmbeddedServer
@@ -59,6 +60,7 @@ def open_instance(opening: Opening) -> Iterator[Instance]:
     """Yield the instance while its database is reachable."""
     root, workspace = find_workspace(opening.start)
     home = resolve_home(workspace.id, opening.environ)
+    declared_proxy(opening.environ)  # a bad one is said now, not when the first call leaves
     with ExitStack() as stack:
         engine = _engine(stack, opening, home)
         keyring = _keyring(workspace, home, opening)

@@ -1,7 +1,7 @@
 """Reading JSON from a service over HTTPS: bounded in time and size, with a token by reference, page after page.
 
-Rule: only GET; plain HTTP only to this machine; a token never follows a redirect, because none is followed, and passes
-no proxy of the environment; a next page must be on the same host. Fail mode: Unavailable that names the address without
+Rule: only GET; plain HTTP only to this machine; a token never follows a redirect, because none is followed, and no
+proxy reads it; a next page must be on the same host. Fail mode: Unavailable that names the address without
 its query, never a part of an answer.
 """
 
@@ -20,6 +20,7 @@ from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
 from pilotage.adapters.direct import PlaceRefused, direct_connection
 from pilotage.adapters.models.secret import read_secret
+from pilotage.adapters.tunnel import ProxyRefused
 from pilotage.core.canonical import Json
 from pilotage.core.errors import Unavailable, UsageError
 from pilotage.core.urls import is_confidential, place_of
@@ -127,6 +128,8 @@ class RestClient:
         except PlaceRefused as error:
             hint = "Name its network in allow_private of the source, in pilotage.yaml, if it belongs there."
             raise Unavailable("source_place", f"{shown} was not called: {error}", hint=hint) from None
+        except ProxyRefused as error:
+            raise Unavailable("source_proxy", f"{shown} was not called: {error}.") from None
         except (OSError, http.client.HTTPException) as error:
             raise Unavailable("source_unreachable", f"{shown} did not answer: {type(error).__name__}.") from None
         finally:

@@ -16,7 +16,7 @@ from urllib.parse import quote_plus, urlsplit
 
 import aiohttp
 
-from pilotage.adapters.outward import outward_session, require_reachable
+from pilotage.adapters.outward import outward_session
 from pilotage.core.canonical import CanonicalError, Json, parse_json
 from pilotage.core.errors import Unavailable
 from pilotage.core.urls import check_url
@@ -105,9 +105,8 @@ class ProviderClient:
         allowed = self._settings.allow_private
         sent = {"accept": "application/json", **headers}
         try:
-            require_reachable(url, allowed)
             async with (
-                outward_session(_TIMEOUT, allowed) as session,
+                outward_session(url, _TIMEOUT, allowed) as session,
                 session.request(method, url, data=fields, headers=sent, allow_redirects=False) as response,
             ):
                 data = await _read(response)

@@ -12,7 +12,7 @@ from typing import Final
 import aiohttp
 
 from pilotage.adapters.identity_providers.key_cache import Published
-from pilotage.adapters.outward import outward_session, require_reachable
+from pilotage.adapters.outward import outward_session
 from pilotage.core.errors import Unavailable
 from pilotage.core.urls import check_url
 
@@ -31,9 +31,8 @@ class HttpKeyFetch:
     async def fetch(self) -> Published:
         """Return the document at the configured address."""
         try:
-            require_reachable(self._url, self._allowed)
             async with (
-                outward_session(_TIMEOUT, self._allowed) as session,
+                outward_session(self._url, _TIMEOUT, self._allowed) as session,
                 session.get(self._url, allow_redirects=False) as response,
             ):
                 if response.status != 200:

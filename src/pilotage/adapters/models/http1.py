@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 from pilotage.adapters.direct import PlaceRefused, direct_stream
 from pilotage.adapters.models.http1_response import Incoming
 from pilotage.adapters.models.upstream import UpstreamError
+from pilotage.adapters.tunnel import ProxyRefused
 
 LOG = logging.getLogger("pilotage.models")
 IDLE_S: Final = 30.0
@@ -179,6 +180,9 @@ class Http1Upstream:
         except PlaceRefused as error:
             LOG.warning("the model is not called: %s", error)
             raise UpstreamError("stands where the release's egress does not allow a call") from None
+        except ProxyRefused as error:
+            LOG.warning("the model is not called: %s", error)
+            raise UpstreamError("is not let through by the proxy") from None
         except (OSError, TimeoutError) as error:
             if isinstance(error, TimeoutError) and within_s <= self._connect_s:
                 raise
