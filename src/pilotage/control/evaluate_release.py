@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
+from pilotage.control.choose_baseline import choose_baseline, choose_oldest
 from pilotage.control.evaluation_budget import unpriced
 from pilotage.control.instance import Instance
 from pilotage.control.kept_cases import approved_golden, kept_files
@@ -22,18 +23,18 @@ from pilotage.core.digest import Digest
 from pilotage.core.errors import NotFound, PilotageError, UsageError
 from pilotage.core.ids import SpaceName, new_ulid
 from pilotage.core.reason import Reason, Refusal
-from pilotage.evaluation.run import Arm, Cause, EvaluationRun, RunKind, TaskKey
+from pilotage.evaluation.run import Cause, EvaluationRun, RunKind, TaskKey
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, may
 from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.release.model import Provider
 from pilotage.release.seal import ReleaseState
-from pilotage.store.evaluation_runs import add_run, runs_of, stable_release
+from pilotage.store.evaluation_runs import add_run
 from pilotage.store.evaluation_tasks import add_tasks
 from pilotage.store.golden_candidates import lock_golden
 from pilotage.store.ledger_entries import append
 from pilotage.store.pseudonyms import pseudonym_of
-from pilotage.store.releases import StoredRelease, find_release, load_release, named_release
+from pilotage.store.releases import StoredRelease, load_release, named_release
 from pilotage.store.runs import request_run
 from pilotage.workspace.golden import Split
 
@@ -101,12 +102,16 @@ def _plan(
     asks_all = request.kind is RunKind.EVALUATION and not request.golden
     approved = approved_golden(connection, instance, stored.digest) if asks_all else None
     kept = () if approved is None else kept_files(connection, approved, golden, until=now)
+    baseline = oldest = None
+    if request.kind is RunKind.EVALUATION:
+        baseline = choose_baseline(connection, stored, named=request.baseline, space=space)
+        oldest = choose_oldest(connection, stored, baseline=baseline, now=now)
     run = EvaluationRun(
         id=new_ulid(now),
         kind=request.kind,
         workflow=stored.workflow,
         release=stored.digest,
-        baseline=_baseline(connection, request, stored, space),
+        baseline=baseline,
         space=space,
         golden=tuple(request.golden),
         golden_digest=golden.digest((*files, *kept)),
@@ -117,6 +122,7 @@ def _plan(
         requested_by=_ACTOR if actor is None else str(actor.id),
         requested_at=now,
         approved=None if approved is None else approved.release,
+        oldest=oldest,
     )
     return plan_of(golden, run, kept)
 
@@ -128,39 +134,6 @@ def _space(instance: Instance, name: str | None) -> SpaceName | None:
         known = ", ".join(instance.workspace.spaces) or "none"
         raise NotFound("SPACE_UNKNOWN", f"There is no space {name!r}.", hint=f"Declared spaces: {known}.")
     return SpaceName(name)
-
-
-def _baseline(
-    connection: Connection, request: EvaluationRequest, stored: StoredRelease, space: SpaceName | None
-) -> Digest | None:
-    """Return what the release is compared with: named, stable in the space, or its nearest ancestor with a GO."""
-    if request.kind is not RunKind.EVALUATION:
-        return None
-    if request.baseline is not None:
-        named = named_release(connection, request.baseline)
-        if named.workflow != stored.workflow or named.digest == stored.digest:
-            message = f"{request.baseline!r} is no baseline for {stored.digest[:19]}; name another of its workflow."
-            raise UsageError("BASELINE", message, hint="See `pilotage release list`.")
-        return named.digest
-    stable = None if space is None else stable_release(connection, space, stored.workflow)
-    if stable is not None and stable != stored.digest:
-        return stable
-    return _ancestor(connection, stored)
-
-
-def _ancestor(connection: Connection, stored: StoredRelease) -> Digest | None:
-    parent, seen = stored.parent, set[Digest]()
-    while parent is not None and parent not in seen:
-        seen.add(parent)
-        found = find_release(connection, parent)
-        if found is None:
-            return None
-        runs = runs_of(connection, release=parent, kind=RunKind.EVALUATION, limit=20)
-        is_go = any(run.verdict == "go" and run.voided_at is None for run in runs)
-        if is_go and found.state not in _WITHDRAWN:
-            return parent
-        parent = found.parent
-    return None
 
 
 def _repeats(connection: Connection, release: Digest) -> int:
@@ -180,15 +153,14 @@ def _check_askers(instance: Instance, plan: Plan) -> None:
 
 
 def _tasks(plan: Plan) -> Sequence[TaskKey]:
-    """Return the tasks in their order: case by case, both arms side by side."""
+    """Return the tasks in their order: case by case, the arms side by side."""
     if plan.run.kind is RunKind.PERMISSIONS:
         return ()
-    arms = (Arm.CANDIDATE,) if plan.run.baseline is None else (Arm.CANDIDATE, Arm.BASELINE)
     return [
         TaskKey(run=plan.run.id, arm=arm, case_id=case, repeat=repeat)
         for case in plan.cases
         for repeat in range(plan.run.repeats)
-        for arm in arms
+        for arm in plan.run.arms
     ]
 
 
@@ -206,6 +178,7 @@ def _record(connection: Connection, plan: Plan, actor: Principal | None) -> None
             "workflow": run.workflow,
             "release": run.release,
             "baseline": run.baseline,
+            "oldest": run.oldest,
             "golden": run.golden_digest,
             "cases": len(plan.cases),
             "repeats": run.repeats,

@@ -34,9 +34,9 @@ def unpriced(instance: Instance, connection: Connection, plan: Plan) -> Reason |
     if settings.cost_cap_nano is None or run.kind is RunKind.PERMISSIONS:
         return None
     declared = instance.workspace.workflows.get(run.workflow)
-    for release in (run.release, run.baseline):
-        sealed = None if release is None else load_release(connection, release)
-        if sealed is not None and not _is_priced(sealed, declared, settings.cost_cap_currency):
+    for release in run.arms.values():
+        sealed = load_release(connection, release)
+        if not _is_priced(sealed, declared, settings.cost_cap_currency):
             text = (
                 f"The model {sealed.model.model!r} has no price in {settings.cost_cap_currency}, so the run's cost cap "
                 "cannot hold. Write `prices` in model.yaml, in the currency of `cost_cap` in evaluation.yaml."

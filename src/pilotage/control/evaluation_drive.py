@@ -18,7 +18,7 @@ from pilotage.control.instance import Instance
 from pilotage.control.sealed_golden import Plan, PlannedCase, principal_for
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest
-from pilotage.core.errors import Conflict
+from pilotage.core.errors import Conflict, IntegrityError, NotFound, Unavailable
 from pilotage.core.ids import SpaceName, new_ulid
 from pilotage.evaluation.assessment import Assessment, Measure
 from pilotage.evaluation.generation import Generation, ScoringContext, TargetFailure
@@ -26,7 +26,7 @@ from pilotage.evaluation.oracle import VersionFacts, permission_digest
 from pilotage.evaluation.overlay import NO_OVERLAY, Overlay
 from pilotage.evaluation.run import CACHE_DAYS, MAX_FAILURES, MAX_LEASES, Arm, Cause, Progress, RunState, Task, backoff
 from pilotage.evaluation.stored import GenerationKey, assessment_subject
-from pilotage.evaluation.target import Ask, Reply, Target, Targets
+from pilotage.evaluation.target import AbsentTarget, Ask, Reply, Target, Targets
 from pilotage.identity.principal import Principal, acl_names
 from pilotage.store.evaluation_answers import (
     assessments_of,
@@ -181,11 +181,12 @@ class Driver:
         question = await self._question(task, planned, target)
         cached = await asyncio.to_thread(self._cached, question)
         reply, room = (Reply(generation=cached), None) if cached is not None else await self._answer(target, question)
-        is_final = reply.generation.error in {None, TargetFailure.BUDGET}
+        is_final = reply.generation.error in {None, TargetFailure.BUDGET} or isinstance(target, AbsentTarget)
         if not is_final and task.failures + 1 < MAX_FAILURES and task.attempt <= MAX_LEASES:
             await asyncio.to_thread(self._retry, task, reply, room)
         else:
-            await self._score(task, planned, question, reply, room)
+            stored = None if is_final else await asyncio.to_thread(self._stored, task, question)
+            await self._score(task, planned, question, stored or reply, room)
         if room is not None:
             await self._budget.free()
 
@@ -202,11 +203,17 @@ class Driver:
         async with self._opening:
             found = self._open.get((arm, space))
             if found is None:
-                run = self._plan.run
-                release = run.release if arm is Arm.CANDIDATE or run.baseline is None else run.baseline
-                found = await self._means.targets.open(release, space, self._means.overlay)
-                self._open[arm, space] = found
+                found = self._open[arm, space] = await self._opened(arm, space)
             return found
+
+    async def _opened(self, arm: Arm, space: SpaceName | None) -> Target:
+        """Open a release; one that is only compared with and cannot answer any more keeps no other from its verdict."""
+        try:
+            return await self._means.targets.open(self._plan.run.arms[arm], space, self._means.overlay)
+        except (NotFound, Unavailable, IntegrityError):
+            if arm is Arm.CANDIDATE:
+                raise
+            return AbsentTarget()
 
     async def _question(self, task: Task, planned: PlannedCase, target: Target) -> _Question:
         case, run = planned.case, self._plan.run
@@ -214,9 +221,8 @@ class Driver:
         facts, day = await target.facts(), self._plan.day(case)
         names = acl_names(principal)
         readable = frozenset() if facts is None else facts.readable(names, day)
-        release = run.release if task.key.arm is Arm.CANDIDATE or run.baseline is None else run.baseline
         key = GenerationKey(
-            release=release,
+            release=run.arms[task.key.arm],
             space=self._plan.space(case) or "",
             input_digest=planned.input_digest,
             permissions=permission_digest(principal.id, principal.region, readable, facts),
@@ -232,6 +238,14 @@ class Driver:
             context=context,
             subject=assessment_subject(planned.case_digest, context),
         )
+
+    def _stored(self, task: Task, question: _Question) -> Reply | None:
+        """Return what a release that cannot run any more answered to exactly this before, however long ago."""
+        if task.key.arm is Arm.CANDIDATE:
+            return None
+        with self._instance.engine.connect() as connection:
+            found = cached_generation(connection, question.key, not_before=None)
+        return None if found is None else Reply(generation=found)
 
     def _cached(self, question: _Question) -> Generation | None:
         if self._plan.run.cause is Cause.SCHEDULE or not self._means.may_reuse:

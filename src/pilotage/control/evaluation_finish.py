@@ -28,7 +28,7 @@ from pilotage.control.sealed_golden import Plan, PlannedCase, sealed_golden
 from pilotage.core.canonical import Form, Json, canonical_bytes
 from pilotage.core.digest import digest_of
 from pilotage.core.ids import new_ulid
-from pilotage.evaluation.conclude import Asked, Attempts, CaseResult, Conclusion, conclude
+from pilotage.evaluation.conclude import Answered, Asked, Attempts, CaseResult, Conclusion, conclude
 from pilotage.evaluation.generation import Generation
 from pilotage.evaluation.leakage import Leak, LeakCode
 from pilotage.evaluation.run import Arm, Progress, RunKind
@@ -49,9 +49,13 @@ _QUANTILES: Final = {"p50_ms": 0.50, "p95_ms": 0.95, "p99_ms": 0.99}
 class Answers:
     """Everything a run's tasks produced, by arm, in the order of case and repeat."""
 
-    candidate: tuple[CaseResult, ...]
-    baseline: tuple[CaseResult, ...]
+    by_arm: Mapping[Arm, tuple[CaseResult, ...]]
     tasks: tuple[DoneTask, ...]
+
+    @property
+    def candidate(self) -> tuple[CaseResult, ...]:
+        """What the release itself answered."""
+        return self.by_arm[Arm.CANDIDATE]
 
 
 def finish_cases(instance: Instance, plan: Plan, scoring: Scoring, progress: Progress) -> Conclusion:
@@ -85,13 +89,16 @@ def _conclude(connection: Connection, plan: Plan, scoring: Scoring, answers: Ans
             asked = Asked(
                 release=plan.run.release,
                 baseline=plan.run.baseline,
+                oldest=plan.run.oldest,
                 golden_digest=plan.run.golden_digest,
                 files=plan.files,
                 settings=plan.settings,
                 measures=scoring.measures,
                 leaks=_leaks(connection, plan),
             )
-            return conclude(asked, answers.candidate, answers.baseline, attempts)
+            arms = answers.by_arm
+            answered = Answered(candidate=arms[Arm.CANDIDATE], baseline=arms[Arm.BASELINE], oldest=arms[Arm.OLDEST])
+            return conclude(asked, answered, attempts)
     assert_never(plan.run.kind)
 
 
@@ -113,7 +120,7 @@ def assessments_root(answers: Answers) -> str:
     """Return the Merkle root (RFC 6962) over every assessment of a run, by arm, case, repeat and scorer, in hex."""
     leaves = [
         leaf_hash(canonical_bytes(one.as_json(), form=Form.PLAIN))
-        for results in (answers.candidate, answers.baseline)
+        for results in answers.by_arm.values()
         for result in results
         for one in sorted(result.assessments, key=lambda found: found.version)
     ]
@@ -133,7 +140,7 @@ def read_answers(connection: Connection, plan: Plan, scoring: Scoring) -> Answer
             if task.key.arm is arm
         )
 
-    return Answers(candidate=results(Arm.CANDIDATE), baseline=results(Arm.BASELINE), tasks=tasks)
+    return Answers(by_arm={arm: results(arm) for arm in Arm}, tasks=tasks)
 
 
 def _result(

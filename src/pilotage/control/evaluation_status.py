@@ -52,6 +52,7 @@ def _row(run: EvaluationRun, progress: Progress) -> dict[str, Any]:
         "workflow": run.workflow,
         "digest": run.release,
         "baseline": run.baseline,
+        "oldest": run.oldest,
         "space": run.space,
         "state": run.state.value,
         "verdict": run.verdict,
@@ -80,6 +81,7 @@ def describe_run(instance: Instance, identifier: str) -> dict[str, Any]:
         "metrics": body.get("metrics", {}),
         "regressions": body.get("regressions", []),
         "reasons": body.get("reasons", []),
+        "ratchet": body.get("ratchet"),
         "measured": dict(figures),
         "result_sha256": run.result_sha256,
     }

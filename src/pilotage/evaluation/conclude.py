@@ -54,6 +54,7 @@ class Asked:
     measures: Mapping[str, Measure]
     leaks: tuple[Leak, ...] = ()
     first_release_absolute: bool = True
+    oldest: Digest | None = None
 
     @property
     def cases(self) -> dict[str, GoldenCase]:
@@ -85,11 +86,19 @@ class Conclusion:
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def conclude(
-    asked: Asked, candidate: Sequence[CaseResult], baseline: Sequence[CaseResult], attempts: Attempts
-) -> Conclusion:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """What each release of a run answered, by arm."""
+
+    candidate: Sequence[CaseResult]
+    baseline: Sequence[CaseResult] = ()
+    oldest: Sequence[CaseResult] = ()
+
+
+def conclude(asked: Asked, answered: Answered, attempts: Attempts) -> Conclusion:
     """Return the result of an evaluation run."""
-    found = _without_leaks(asked, _verdict(asked, candidate, baseline, attempts))
+    candidate = answered.candidate
+    found = _without_leaks(asked, _verdict(asked, answered, attempts))
     counts = _counts(asked, candidate)
     failed = _must_pass_failed(found)
     regressions = _regressions(found)
@@ -121,9 +130,7 @@ def conclude(
     )
 
 
-def _verdict(
-    asked: Asked, candidate: Sequence[CaseResult], baseline: Sequence[CaseResult], attempts: Attempts
-) -> ReleaseVerdict:
+def _verdict(asked: Asked, answered: Answered, attempts: Attempts) -> ReleaseVerdict:
     settings = Settings(
         golden=asked.golden_digest,
         cases=asked.gating,
@@ -143,8 +150,10 @@ def _verdict(
         max_attempts=asked.settings.max_attempts,
         first_release_absolute=asked.first_release_absolute,
     )
-    old = None if asked.baseline is None else Arm(release=asked.baseline, assessments=_all(baseline))
-    return judge(Arm(release=asked.release, assessments=_all(candidate)), old, settings, question)
+    old = None if asked.baseline is None else Arm(release=asked.baseline, assessments=_all(answered.baseline))
+    oldest = None if asked.oldest is None else Arm(release=asked.oldest, assessments=_all(answered.oldest))
+    candidate = Arm(release=asked.release, assessments=_all(answered.candidate))
+    return judge(candidate, old, settings, question, oldest=oldest)
 
 
 def _without_leaks(asked: Asked, found: ReleaseVerdict) -> ReleaseVerdict:
@@ -180,7 +189,7 @@ def _must_pass_failed(found: ReleaseVerdict) -> int:
 
 
 def _regressions(found: ReleaseVerdict) -> tuple[Reason, ...]:
-    """Return what got worse than the baseline: found by the comparison, or by a criterion that needs one."""
+    """Return what got worse: found by the comparison, by a criterion that needs a baseline, or by the ratchet."""
     known = found.regressions
     named = {one.where for one in known}
     return (
@@ -190,6 +199,7 @@ def _regressions(found: ReleaseVerdict) -> tuple[Reason, ...]:
             for one in found.results
             if one.criterion.is_comparison and one.verdict is Verdict.NO_GO and one.reason.where not in named
         ),
+        *(() if found.ratchet is None else found.ratchet.lost),
     )
 
 
@@ -199,8 +209,10 @@ def _claims(found: ReleaseVerdict, counts: Mapping[str, int], failed: int, regre
         "unscored": float(counts["unscored"]),
         "must_pass_failed": float(failed),
     }
-    if found.comparison is not None:
+    if _is_compared(found) or regressions:
         claims["regressions"] = float(regressions)
+    if found.ratchet is not None and all(one.verdict is not Verdict.INCONCLUSIVE for one in found.ratchet.results):
+        claims["ratchet_regressions"] = float(len(found.ratchet.lost))
     for name, metric in found.metrics.items():
         for suffix, value in (("", metric.value), ("_lcb", metric.lcb), ("_ucb", metric.ucb)):
             if value is not None:
@@ -209,6 +221,15 @@ def _claims(found: ReleaseVerdict, counts: Mapping[str, int], failed: int, regre
     if pii is not None and pii.value is not None and not pii.harmful:
         claims["pii_leaks"] = float(round(pii.value * pii.n))
     return claims
+
+
+def _is_compared(found: ReleaseVerdict) -> bool:
+    """Tell whether every comparison was decided; one that was not leaves it unknown whether anything got worse."""
+    if found.comparison is None:
+        return False
+    compared = [one for one in found.results if one.criterion.is_comparison]
+    compared += () if found.ratchet is None else found.ratchet.results
+    return all(one.verdict is not Verdict.INCONCLUSIVE for one in compared)
 
 
 def _failed(candidate: Sequence[CaseResult]) -> dict[str, tuple[str, ...]]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NoReturn
 
+from pilotage.core.canonical import Json
 from pilotage.core.errors import UsageError
 from pilotage.core.reason import Reason
 
@@ -95,6 +96,15 @@ class CriterionResult:
     verdict: Verdict
     reason: Reason
     note: str = ""
+
+    def as_json(self) -> dict[str, Json]:
+        """Return the row of the criteria table."""
+        return {
+            "criterion": str(self.criterion),
+            "verdict": self.verdict.value,
+            "reason": dict(self.reason.as_json()),
+            "note": self.note,
+        }
 
 
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_./:@-]*")

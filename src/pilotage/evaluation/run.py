@@ -60,6 +60,7 @@ class Arm(StrEnum):
 
     CANDIDATE = "candidate"
     BASELINE = "baseline"
+    OLDEST = "oldest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,8 @@ class EvaluationRun:
 
     `as_of` is the day of cases that name none. `result_sha256` covers the bytes a resumed run repeats. `spent_nano` is
     what was paid and what is reserved for calls in flight, in 1e-9 of the currency; only runs under a cap count it.
-    `approved` is the release whose golden cases are asked too where this one asks less.
+    `approved` is the release whose golden cases are asked too where this one asks less; `oldest` the oldest GO release
+    of a year, which it is also compared with; None where that is the baseline itself.
     """
 
     id: str
@@ -95,6 +97,13 @@ class EvaluationRun:
     voided_at: datetime | None = None
     spent_nano: int = 0
     approved: Digest | None = None
+    oldest: Digest | None = None
+
+    @property
+    def arms(self) -> dict[Arm, Digest]:
+        """The release that each arm asks, in the order they are asked."""
+        found = {Arm.CANDIDATE: self.release, Arm.BASELINE: self.baseline, Arm.OLDEST: self.oldest}
+        return {arm: release for arm, release in found.items() if release is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

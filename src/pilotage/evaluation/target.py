@@ -12,7 +12,7 @@ from typing import Protocol
 
 from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName
-from pilotage.evaluation.generation import Generation, Passage
+from pilotage.evaluation.generation import Generation, Passage, TargetFailure
 from pilotage.evaluation.oracle import VersionFacts
 from pilotage.evaluation.overlay import Overlay
 from pilotage.identity.principal import Principal
@@ -107,3 +107,28 @@ class Targets(Protocol):
         `only`: as if the corpus held these revisions and nothing else.
         """
         ...
+
+
+class AbsentTarget:
+    """A release that cannot answer any more: every question to it is an error, so no pair with it is scored."""
+
+    fingerprint = ""
+
+    async def facts(self) -> VersionFacts | None:
+        """Return nothing: nobody knows what it could read."""
+        return None
+
+    async def look(self, ask: Ask) -> Look:
+        """Come to nothing."""
+        del ask
+        return Look(code=TargetFailure.TARGET_ERROR.value)
+
+    async def answer(self, ask: Ask) -> Reply:
+        """Answer nothing."""
+        del ask
+        return Reply(generation=Generation(answer="", error=TargetFailure.TARGET_ERROR))
+
+    async def most_nano(self, ask: Ask) -> int | None:
+        """Cost nothing."""
+        del ask
+        return 0

@@ -18,6 +18,7 @@ from pilotage.evaluation.assessment import Direction, Measure, MetricResult
 from pilotage.evaluation.comparison import Arm, Comparison, Settings, compare
 from pilotage.evaluation.criteria import Criterion, CriterionResult, Kind, Verdict, parse_criteria, worst_verdict
 from pilotage.evaluation.decide import Findings, decide
+from pilotage.evaluation.ratchet import Ratchet, hold_ratchet
 from pilotage.workspace.golden import EvaluationSettings
 
 WARN_ATTEMPTS = 5
@@ -46,6 +47,7 @@ class ReleaseVerdict:
     metrics: Mapping[str, MetricResult]
     comparison: Comparison | None
     notes: tuple[Reason, ...] = ()
+    ratchet: Ratchet | None = None
 
     @property
     def regressions(self) -> tuple[Reason, ...]:
@@ -58,17 +60,10 @@ class ReleaseVerdict:
             "verdict": self.verdict.value,
             "reasons": [dict(reason.as_json()) for reason in self.reasons],
             "notes": [dict(reason.as_json()) for reason in self.notes],
-            "criteria": [
-                {
-                    "criterion": str(one.criterion),
-                    "verdict": one.verdict.value,
-                    "reason": dict(one.reason.as_json()),
-                    "note": one.note,
-                }
-                for one in self.results
-            ],
+            "criteria": [one.as_json() for one in self.results],
             "metrics": {name: found.as_json() for name, found in self.metrics.items()},
             "comparison": self.comparison.as_json() if self.comparison is not None else None,
+            "ratchet": self.ratchet.as_json() if self.ratchet is not None else None,
         }
 
 
@@ -96,10 +91,13 @@ def declared_criteria(settings: EvaluationSettings, measures: Mapping[str, Measu
     return tuple(dict.fromkeys(found))
 
 
-def judge(candidate: Arm, baseline: Arm | None, settings: Settings, question: Question) -> ReleaseVerdict:
+def judge(
+    candidate: Arm, baseline: Arm | None, settings: Settings, question: Question, *, oldest: Arm | None = None
+) -> ReleaseVerdict:
     """Return the verdict over a candidate. Without a baseline, comparisons are INCONCLUSIVE.
 
-    `first_release_absolute` leaves comparisons out when there is no baseline, as a gate may say.
+    `first_release_absolute` leaves comparisons out when there is no baseline, as a gate may say. `oldest` is the oldest
+    GO release of a year, where it is not the baseline.
     """
     comparison = None if baseline is None else compare(candidate, baseline, settings)
     found = Findings(
@@ -109,10 +107,14 @@ def judge(candidate: Arm, baseline: Arm | None, settings: Settings, question: Qu
     criteria = [one for one in question.criteria if not (absolute and one.is_comparison)]
     results = tuple(decide(criterion, found) for criterion in criteria)
     gaps = _gaps(settings, question, results)
+    ratchet = None
+    if oldest is not None:
+        ratchet = hold_ratchet(candidate, oldest, settings, question.criteria, risk_accepted=question.risk_accepted)
+    every = (*results, *(() if ratchet is None else ratchet.results))
     blocking = [
-        one.reason for wanted in (Verdict.NO_GO, Verdict.INCONCLUSIVE) for one in results if one.verdict is wanted
+        one.reason for wanted in (Verdict.NO_GO, Verdict.INCONCLUSIVE) for one in every if one.verdict is wanted
     ]
-    own = worst_verdict(*(one.verdict for one in results), *(Verdict.INCONCLUSIVE for _ in gaps))
+    own = worst_verdict(*(one.verdict for one in every), *(Verdict.INCONCLUSIVE for _ in gaps))
     verdict = worst_verdict(own, *question.earlier)
     if verdict is not own:
         gaps.append(_earlier(verdict))
@@ -128,6 +130,7 @@ def judge(candidate: Arm, baseline: Arm | None, settings: Settings, question: Qu
         },
         comparison=comparison,
         notes=_notes(question, results),
+        ratchet=ratchet,
     )
 
 

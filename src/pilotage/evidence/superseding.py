@@ -21,6 +21,7 @@ _LOWER_IS_BETTER = frozenset(
         *("critical", "high", "medium", "low", "unknown", "suppressed", "unaudited", "exploitable"),
         *("verified_secrets", "unverified", "duplicated", "hotspots_to_review", "new_issues"),
         *("denied", "unknown_licence", "changes_requested", "unmapped", "must_pass_failed", "regressions"),
+        "ratchet_regressions",
         *("leaks", "pii_leaks", "critical_failures", "forbidden_fact", "superseded_source", "pii_leak"),
         *("policy_violation", "hallucination_answer", "hallucination_statement", "over_refusal", "cost"),
         *("tokens_in", "tokens_out", "worst_gap", "flips", "error_rate", "p50", "p95", "p99", "max_gap_s"),

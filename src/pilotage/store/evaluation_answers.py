@@ -50,11 +50,11 @@ def generations_of(connection: Connection, digests: Iterable[Digest]) -> dict[Di
     return found
 
 
-def cached_generation(connection: Connection, key: Digest, *, not_before: datetime) -> Generation | None:
-    """Return the answer to exactly this input, unless it is older than allowed."""
-    query = select(evaluation_cache.c.generation).where(
-        evaluation_cache.c.key == key, evaluation_cache.c.at >= not_before
-    )
+def cached_generation(connection: Connection, key: Digest, *, not_before: datetime | None) -> Generation | None:
+    """Return the answer to exactly this input, unless it is older than allowed; None allows every age."""
+    query = select(evaluation_cache.c.generation).where(evaluation_cache.c.key == key)
+    if not_before is not None:
+        query = query.where(evaluation_cache.c.at >= not_before)
     digest = connection.scalar(query)
     return None if digest is None else generations_of(connection, [Digest(digest)]).get(Digest(digest))
 

@@ -53,6 +53,7 @@ evaluation_run = Table(
     Column("voided_at", TIMESTAMP(timezone=True)),
     Column("spent_nano", BigInteger, nullable=False, server_default=text("0")),
     Column("approved", Text, ForeignKey(releases.release.c.digest)),
+    Column("oldest", Text, ForeignKey(releases.release.c.digest)),
     CheckConstraint("spent_nano >= 0"),
     CheckConstraint("kind IN ('evaluation', 'permissions', 'fairness', 'redteam')"),
     CheckConstraint("repeats >= 1"),
@@ -83,7 +84,7 @@ evaluation_task = Table(
     Column("latency_us", BigInteger),
     Column("ttft_us", BigInteger),
     Column("error", Text),
-    CheckConstraint("arm IN ('candidate', 'baseline')"),
+    CheckConstraint("arm IN ('candidate', 'baseline', 'oldest')"),
     CheckConstraint("state IN ('waiting', 'done')"),
 )
 
