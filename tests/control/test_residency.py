@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.control.gate_world import PROMOTER, GateWorld, codes, gate_world
 from pilotage.control.promote_release import promote_release
 from pilotage.core.digest import Digest
 from pilotage.core.reason import Refusal
+from pilotage.evidence.records import Evidence, EvidenceState
 from pilotage.gate.report import CriterionResult
 from pilotage.release.manifest import PartKind, read_manifest
 from pilotage.store.releases import named_release
@@ -62,7 +64,18 @@ def criterion(world: GateWorld) -> CriterionResult:
 
 def sealed(world: GateWorld, region: str) -> Digest:
     world.release = world.inner.seal(f"A model in {region}.", model=remote(region))
+    listing(world, region)
     return world.release
+
+
+def listing(world: GateWorld, *regions: str, host: str = "models.example") -> Evidence:
+    """Bring a document of subprocessors that lists a host in these regions."""
+    front = f"subprocessors: [{{name: Models, host: {host}, regions: [{', '.join(regions)}]}}]"
+    body = f"---\nowner: ruth.adeyemi\nversion: '1.0'\nvalid_until: 2027-05-31\n{front}\n---\n# Subprocessors\n"
+    data = (body + "Each is reviewed once a year by vendor risk. " * 30).encode()
+    world.inner.clock.advance(timedelta(seconds=1))
+    (found,) = world.attach(("document.subprocessors", data))
+    return found
 
 
 def refusals(world: GateWorld, space: str) -> set[str]:
@@ -77,6 +90,31 @@ def test_a_model_outside_a_space_fails_the_gate_and_the_promotion_there(world: G
     assert (found.state, found.checks[0].observed) == ("not_ok", "1")
     assert "RESIDENCY" in refusals(world, EU)
     assert "RESIDENCY" not in refusals(world, EAST)
+
+
+def test_a_provider_that_no_current_document_lists_fails_the_gate_and_every_promotion(world: GateWorld) -> None:
+    sealed(world, "global")
+    assert criterion(world).state == "ok"
+    listing(world, "global", host="other.example")
+    found = criterion(world)
+    assert (found.state, found.checks[0].observed) == ("not_ok", "1")
+    assert found.checks[0].reason is not None
+    assert "models.example is not listed as a subprocessor" in found.checks[0].reason.text
+    assert "RESIDENCY" in refusals(world, EU)
+    listing(world, "us-east-1")
+    assert "models.example is listed for us-east-1" in str(criterion(world).checks[0].reason)
+    listing(world, "us-east-1", "global")
+    assert criterion(world).state == "ok"
+    assert "RESIDENCY" not in refusals(world, EU)
+
+
+def test_a_list_that_cannot_be_read_is_rejected_and_lists_nobody(world: GateWorld) -> None:
+    world.release = world.inner.seal("A model elsewhere.", model=remote("global"))
+    assert criterion(world).state == "not_ok", "no document lists the provider"
+    found = listing(world, host="https://models.example/v1")
+    assert found.reason is not None
+    assert (found.state, found.reason.code) == (EvidenceState.REJECTED, "EV_MALFORMED")
+    assert criterion(world).state == "not_ok"
 
 
 def test_what_the_workflow_declares_by_now_moves_nothing_that_was_sealed(world: GateWorld) -> None:

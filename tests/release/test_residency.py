@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.corpus.conftest import settings
@@ -12,7 +13,8 @@ from pilotage.core.ids import CorpusName, SpaceName
 from pilotage.corpus.settings import DataStage
 from pilotage.release.assemble import CorpusPin
 from pilotage.release.model import ModelSettings, PinKind, Provider
-from pilotage.release.residency import misplaced
+from pilotage.release.residency import misplaced, unlisted
+from pilotage.release.subprocessors import as_lines, from_lines, listed_subprocessors
 from pilotage.testing.serving_path import space
 
 NAME = CorpusName("policies")
@@ -47,3 +49,54 @@ def test_what_stands_outside_a_space_is_told(one: ModelSettings, corpus: str | N
 def test_a_space_that_reads_no_corpus_of_the_release_is_told_of_the_model_alone() -> None:
     other = replace(EU, data_stage=DataStage.PRODUCTION)
     assert misplaced(model("us"), PINS, spaces=[other], corpora={}) == ["eu-space: model in us"]
+
+
+def outside(host: str | None, region: str | None = "eu-west-1") -> ModelSettings:
+    return replace(model(region), base_url=None if host is None else f"https://{host}/v1")
+
+
+LISTED = {"models.example": ("eu-west-1", "us-east-1"), "other.example": ("us-east-1",)}
+
+
+@pytest.mark.parametrize(
+    ("one", "problem"),
+    [
+        (outside("models.example"), None),
+        (outside("models.example", "us-east-1"), None),
+        (outside("models.example", "eu-central-1"), "models.example is listed for eu-west-1, us-east-1"),
+        (outside("models.example", None), "the model is in an unknown region"),
+        (outside("other.example"), "other.example is listed for us-east-1"),
+        (outside("models.example.evil.example"), "is not listed as a subprocessor"),
+        (outside(None), "the model provider is not listed"),
+        (outside("127.0.0.1"), None),
+        (replace(outside("elsewhere.example"), provider=Provider.EXTRACTIVE), None),
+    ],
+    ids=["listed", "its other region", "another region", "no region", "region of another", "a longer host", "no host",
+         "this machine", "built in"],
+)  # fmt: skip
+def test_a_provider_is_a_listed_subprocessor_in_a_listed_region(one: ModelSettings, problem: str | None) -> None:
+    found = unlisted(one, LISTED)
+    assert (found is None) if problem is None else (found is not None and problem in found)
+    assert from_lines(as_lines(LISTED)) == LISTED
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "models.example",
+        {"models.example": ["eu"]},
+        ["models.example"],
+        [{"name": "M", "host": "models.example"}],
+        [{"name": "M", "host": "models.example", "regions": []}],
+        [{"name": "M", "host": "models.example", "regions": "eu"}],
+        [{"name": "M", "host": "https://models.example", "regions": ["eu"]}],
+        [{"name": "", "host": "models.example", "regions": ["eu"]}],
+        [{"name": "M", "host": "models.example", "regions": ["eu west"]}],
+        [{"name": "M", "host": "m.example", "regions": ["eu"]}, {"name": "N", "host": "m.example", "regions": ["us"]}],
+        [{"name": "M", "host": "models.example", "regions": ["eu"], "secret": "x"}],
+    ],
+)
+def test_a_list_of_another_form_lists_nobody(given: Any) -> None:
+    with pytest.raises(ValueError, match=r"subprocessor|regions"):
+        listed_subprocessors({"subprocessors": given})
+    assert listed_subprocessors({}) == {}

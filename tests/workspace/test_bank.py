@@ -209,6 +209,26 @@ def test_each_warning_appears_for_its_cause(bank: Files, path: str, old: str, ne
     assert any(warning in str(found) for found in parse_workspace(bank).warnings)
 
 
+@pytest.mark.parametrize(
+    ("listed", "warning"),
+    [
+        ("[]", "models.example is not listed as a subprocessor"),
+        ("[{name: M, host: models.example, regions: [eu-west-1]}]", "models.example is listed for eu-west-1"),
+        ("models.example", "The list of subprocessors cannot be read"),
+        ("[{name: M, host: models.example, regions: [us-east-1]}]", None),
+    ],
+    ids=["nobody", "elsewhere", "no list", "listed"],
+)
+def test_a_provider_that_the_document_does_not_list_is_warned_about(
+    bank: Files, listed: str, warning: str | None
+) -> None:
+    front = f"---\nowner: ada\nversion: '1'\nvalid_until: 2027-01-01\nsubprocessors: {listed}\n---\nText.\n"
+    bank["workflows/desk/documents/subprocessors.md"] = front.encode()
+    found = [str(one) for one in parse_workspace(bank).warnings if "subprocessor" in str(one)]
+    assert len(found) == (0 if warning is None else 1)
+    assert all(warning in one for one in found if warning)
+
+
 def test_egress_lists_a_host_by_its_address(bank: Files) -> None:
     for path, old, new in (
         ("workflows/desk/guard.yaml", "{host: models.example,", '{host: "fd00::1",'),

@@ -6,16 +6,19 @@ is absent with a note that says why, and its criterion is inconclusive.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from pilotage.control.gate_reading import Reading
 from pilotage.core.ids import SpaceName
+from pilotage.evidence.records import Evidence
+from pilotage.evidence.superseding import current_items
 from pilotage.gate.risks import Risk, untreated, without_owner
 from pilotage.incident.duty import days_covered, on_duty
 from pilotage.release.manifest import Manifest, PartKind
-from pilotage.release.residency import misplaced
+from pilotage.release.residency import misplaced, unlisted
+from pilotage.release.subprocessors import DOCUMENT, Listed, from_lines
 from pilotage.rollout.freezes import frozen
 from pilotage.rollout.target import TargetKind, rollback_target
 from pilotage.space.digest import differences
@@ -34,13 +37,17 @@ _NOTHING = Answering(answered=0, failed=0, last_at=None)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactContext:
-    """What facts are computed from. `space`: the one the gate looks at; `risks`: the register; `pack`: its facts."""
+    """What facts are computed from. `space`: the one the gate looks at; `risks`: the register; `pack`: its facts.
+
+    `evidence` is what was brought about the release, which the votes bind.
+    """
 
     reading: Reading
     release: StoredRelease
     manifest: Manifest
     workflow: Workflow
     space: Space | None
+    evidence: tuple[Evidence, ...] = ()
     risks: tuple[Risk, ...] = ()
     undecidable: int | None = None
     pack_missing: int | None = None
@@ -103,8 +110,16 @@ def _residency(context: FactContext) -> Claims:
         )
         return {}
     found = misplaced(model, pins, spaces=spaces, corpora=context.workspace.corpora)
+    problem = unlisted(model, listed_by(context.evidence, context.now))
+    found += [] if problem is None else [problem]
     context.notes["fact.residency"] = "; ".join(found)
     return {"violations": float(len(found))}
+
+
+def listed_by(evidence: Iterable[Evidence], now: datetime) -> Listed:
+    """Return the subprocessors of the current document that lists them; without one nobody is listed."""
+    documents = [one for one in current_items(evidence, now) if one.kind == f"document.{DOCUMENT}"]
+    return from_lines(documents[-1].names.get(DOCUMENT, ())) if documents else {}
 
 
 def _deployment(context: FactContext) -> Claims:

@@ -163,6 +163,7 @@ def _claims(chain: Chain, space: Space | None, kinds: frozenset[str], pack: Pack
             manifest=chain.manifest,
             workflow=chain.workflow,
             space=space,
+            evidence=chain.evidence,
             risks=risk_register(chain) if "fact.risks" in wanted else (),
             undecidable=undecidable_metrics(chain.workflow, chain.reading.history)
             if "fact.rollout" in wanted

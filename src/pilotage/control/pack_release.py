@@ -7,15 +7,19 @@ time. Fail mode: what is not there is `MISSING`.
 from __future__ import annotations
 
 from pilotage.control.gate_case import Chain
+from pilotage.control.gate_facts import listed_by
 from pilotage.control.release_diffs import diff_on
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
+from pilotage.core.outward import LOCAL_NAMES
+from pilotage.core.urls import place_of
 from pilotage.evidence.fresh import age_of, window_of
 from pilotage.evidence.records import Evidence
 from pilotage.gate.pack import MISSING, or_missing
 from pilotage.gate.report import CriterionResult, GateReport, SignoffResult
 from pilotage.gate.vocabulary import Half
 from pilotage.release.manifest import PartKind
+from pilotage.release.model import Provider
 from pilotage.store.releases import find_release
 from pilotage.workspace.workflow import Kpi, WorkflowDocument
 
@@ -88,7 +92,7 @@ def architecture(chain: Chain) -> Json:
             "model": flow.model.model,
             "pin": f"{flow.model.pin_kind} {flow.model.pin}",
             "region": flow.model.region or (None if provider is None else provider.region) or "inside the process",
-            "subprocessor": (None if provider is None else provider.subprocessor) or "none",
+            "subprocessor": _subprocessor(chain),
         },
         "data": or_missing([_data(chain, str(stage), str(ref.name)) for stage, ref in flow.retrieval.corpora.items()]),
         "checks": [
@@ -103,6 +107,16 @@ def architecture(chain: Chain) -> Json:
         "human_review": [{"id": one.id, "when": one.when, "role": one.role} for one in flow.human_review],
         "document": document(chain, "architecture"),
     }
+
+
+def _subprocessor(chain: Chain) -> Json:
+    """Return who outside sees what the model is asked, with the regions listed for them; MISSING where none is."""
+    model = chain.workflow.model
+    host = "" if model.base_url is None else place_of(model.base_url)[0]
+    if model.provider is Provider.EXTRACTIVE or host in LOCAL_NAMES:
+        return "none"
+    regions = listed_by(chain.evidence, chain.now).get(host)
+    return or_missing(None if regions is None else f"{host} ({', '.join(regions)})")
 
 
 def _data(chain: Chain, stage: str, name: str) -> Json:

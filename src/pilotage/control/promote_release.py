@@ -15,6 +15,7 @@ from pilotage import __version__
 from pilotage.control.emergency_reports import alert_above_limit
 from pilotage.control.gate_case import Chain, open_chain
 from pilotage.control.gate_chain import chain_problems, critical_incidents, gates_into, input_of, report_of
+from pilotage.control.gate_facts import listed_by
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
@@ -31,7 +32,8 @@ from pilotage.gate.report import GateReport
 from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.identity.roles import Action, may
 from pilotage.ledger.entry import EntryKind
-from pilotage.release.residency import misplaced
+from pilotage.release.content import ReleaseContent
+from pilotage.release.residency import misplaced, unlisted
 from pilotage.release.stages import stage_problem
 from pilotage.rollout.freezes import frozen
 from pilotage.rollout.plan_form import plan_digest
@@ -133,13 +135,21 @@ def _input(chain: Chain, target: Space, actor: Principal) -> PromotionInput:
         freezes=frozen(workspace.freezes, target.name, now),
         incidents=critical_incidents(chain, target.name),
         stage=stage_problem(content, target, workspace.corpora),
-        residency=tuple(misplaced(content.model, content.corpora, spaces=[target], corpora=workspace.corpora)),
+        residency=_residency(chain, content, target),
         approved_config=_approved_config(chain, target),
         live_config=space_digest(target),
         unfit=_unfit(chain, target.name),
         rollout=_active_rollout(chain, target),
         emergency=None if emergency is None else emergency.incident,
     )
+
+
+def _residency(chain: Chain, content: ReleaseContent, target: Space) -> tuple[str, ...]:
+    """Return what of a release would stand outside a space's regions, or with a provider that nobody listed."""
+    corpora = chain.instance.workspace.corpora
+    problem = unlisted(content.model, listed_by(chain.evidence, chain.now))
+    found = misplaced(content.model, content.corpora, spaces=[target], corpora=corpora)
+    return (*found, *(() if problem is None else (problem,)))
 
 
 def _unfit(chain: Chain, space: SpaceName) -> tuple[Reason, ...]:

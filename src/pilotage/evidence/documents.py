@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
+from pilotage.core.canonical import Json
 from pilotage.core.front_matter import split_front_matter
 from pilotage.core.located import Problems
 from pilotage.evidence.limits import MAX_BYTES
 from pilotage.evidence.records import ReadContext, Reading
 from pilotage.evidence.source import BinaryContent, Content, Source, TextContent, Unreadable
+from pilotage.release.subprocessors import DOCUMENT, as_lines, listed_subprocessors
 
 _NEEDED = ("owner", "version", "valid_until")
 _FEWEST_WORDS = 150
@@ -39,6 +41,7 @@ class _Text:
     fields: Mapping[str, str]
     body: str
     headings: frozenset[str]
+    notes: Mapping[str, Json] = field(default_factory=dict)
 
 
 def is_document(content: Content) -> bool:
@@ -72,7 +75,7 @@ def read_document(source: Source, context: ReadContext) -> Reading:
         claims={name: float(value) for name, value in claims.items()},
         summary=f"{words} words, {len(missing)} section(s) missing, {placeholders} placeholder(s)",
         refs={name: text.fields[name][:200] for name in _NEEDED if text.fields.get(name)},
-        names={"missing_sections": missing, "missing_fields": tuple(lacking)},
+        names={"missing_sections": missing, "missing_fields": tuple(lacking), **_listed(source.kind, text.notes)},
     )
 
 
@@ -84,7 +87,17 @@ def _markdown(source: Source) -> _Text:
         raise Unreadable("EV_MALFORMED", f"Line {first.line}: {first.what}.")
     headings = frozenset(_plain(found) for found in _HEADING.findall(_FENCE.sub("", split.body)))
     fields = {name: "" if value is None else str(value).strip() for name, value in split.notes.items()}
-    return _Text(fields=fields, body=split.body, headings=headings)
+    return _Text(fields=fields, body=split.body, headings=headings, notes=split.notes)
+
+
+def _listed(kind: str, notes: Mapping[str, Json]) -> dict[str, tuple[str, ...]]:
+    """Return the subprocessors that a document of them lists; only front matter is a list, prose is none."""
+    if kind != f"document.{DOCUMENT}":
+        return {}
+    try:
+        return {DOCUMENT: as_lines(listed_subprocessors(notes))}
+    except ValueError as error:
+        raise Unreadable("EV_MALFORMED", str(error)) from None
 
 
 def _extracted(source: Source) -> _Text:

@@ -75,7 +75,7 @@ def promotion_problems(given: PromotionInput, now: datetime) -> tuple[Reason, ..
     found += [_reason("INCIDENT_OPEN", f"A critical incident is open: {one}.", one) for one in others]
     found += [_reason("POST_UNCONFIRMED", f"Go-live in {one} was not confirmed yet.", one) for one in given.unconfirmed]
     found += [
-        _reason("RESIDENCY", f"Data, model or logs would stand outside the space's regions: {one}.", given.space.name)
+        _reason("RESIDENCY", f"Data, model or logs would stand where they may not: {one}.", given.space.name)
         for one in given.residency
     ]
     if given.approved_config is not None and given.approved_config != given.live_config:

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pilotage.core.ids import CorpusName
+from pilotage.core.outward import LOCAL_NAMES
+from pilotage.core.urls import place_of
 from pilotage.corpus.settings import CorpusSettings, DataStage
 from pilotage.release.assemble import CorpusPin
 from pilotage.release.model import ModelSettings, Provider
+from pilotage.release.subprocessors import Listed
 from pilotage.space.residency import fits
 from pilotage.space.settings import Space
 
@@ -26,6 +29,21 @@ def fits_documents(pin: CorpusPin, space: Space, corpora: Mapping[CorpusName, Co
     """Tell whether the documents of a sealed corpus version may be read in this space."""
     corpus = corpora.get(pin.name)
     return fits(None if corpus is None else corpus.region, space)
+
+
+def unlisted(model: ModelSettings, listed: Listed) -> str | None:
+    """Return why a sealed model's provider is no listed subprocessor, None where it is, or where nobody outside is.
+
+    The built-in model and one on this machine have no provider; a model of unknown region is in no listed one.
+    """
+    host = "" if model.base_url is None else place_of(model.base_url)[0]
+    if model.provider is Provider.EXTRACTIVE or host in LOCAL_NAMES:
+        return None
+    if host not in listed:
+        return f"{host or 'the model provider'} is not listed as a subprocessor"
+    if model.region not in listed[host]:
+        return f"{host} is listed for {', '.join(listed[host])}, the model is in {model.region or 'an unknown region'}"
+    return None
 
 
 def misplaced(

@@ -9,7 +9,8 @@ from pilotage.core.located import Located, Problems
 from pilotage.core.urls import place_of
 from pilotage.guard.policy import Action, unlisted_model
 from pilotage.release.model import Provider
-from pilotage.release.residency import fits_model
+from pilotage.release.residency import fits_model, unlisted
+from pilotage.release.subprocessors import DOCUMENT, listed_subprocessors
 from pilotage.space.settings import Tier
 from pilotage.workspace.gate import Gate
 from pilotage.workspace.people import IdentityMode
@@ -71,6 +72,7 @@ def _warn_workflow(workflow: Workflow, workspace: Workspace, problems: Problems)
             what = f"target_latency_ms {aim:,} of {space.name!r} is not below sla.p95_ms {workflow.sla_p95_ms:,}"
             problems.warn(_at(f"spaces/{space.name}.yaml"), what, "The space would scale only after the SLA is missed.")
     _warn_egress(workflow, problems)
+    _warn_subprocessor(workflow, problems)
     if workflow.model.provider is not Provider.EXTRACTIVE and workflow.model.region is None:
         what = f"The model {workflow.model.model!r} has no region, so residency cannot be checked"
         problems.warn(_at(f"{folder}model.yaml"), what, "Write region.")
@@ -82,6 +84,21 @@ def _warn_egress(workflow: Workflow, problems: Problems) -> None:
     unlisted = unlisted_model(workflow.guard.egress, *place_of(workflow.model.base_url))
     if unlisted is not None:
         problems.warn(_at(f"workflows/{workflow.name}/guard.yaml"), *unlisted)
+
+
+def _warn_subprocessor(workflow: Workflow, problems: Problems) -> None:
+    document = workflow.documents.get(DOCUMENT)
+    if document is None:
+        return
+    place = _at(f"workflows/{workflow.name}/{document.file}")
+    try:
+        problem = unlisted(workflow.model, listed_subprocessors(document.notes))
+    except ValueError as error:
+        problems.warn(place, "The list of subprocessors cannot be read", str(error))
+        return
+    if problem is not None:
+        what = f"Of the model of this workflow: {problem}"
+        problems.warn(place, what, "List it under subprocessors; until then promotion is refused: RESIDENCY.")
 
 
 def _warn_gate(gate: Gate, workspace: Workspace, problems: Problems) -> None:
