@@ -13,20 +13,31 @@ from tests.control.gate_world import BUILD, GateWorld, gate_world
 
 from pilotage.control.attach_evidence import Bringer
 from pilotage.control.fetch_evidence import fetch_evidence
+from pilotage.core.canonical import canonical_bytes
 from pilotage.core.errors import NotFound, Unavailable, UsageError
+from pilotage.core.ids import WorkflowName
 from pilotage.core.reason import Refusal
 from pilotage.evidence.records import Evidence, EvidenceState
+from pilotage.testing.rollouts import WORKFLOW
 from pilotage.workspace.evidence_sources import EvidenceSource, SourceKind
 from pilotage.workspace.gate import Trust
 
 pytestmark = pytest.mark.store
 AUTHOR = "maria.chen"
+COMMIT, TREE = "c" * 40, "7" * 40
+SOURCE = {"repo": "", "commit": COMMIT, "tree": TREE, "dirty": False}
+PROJECTS = {
+    "quality": {WORKFLOW: ("shop",), WorkflowName("other"): ("vault",)},
+    "code": {WORKFLOW: ("bank/assistant",)},
+    "issues": {WORKFLOW: ("66666666-7777-8888-9999-000000000000",)},
+}
+ANALYSIS = {"key": "a1", "date": "2026-03-02T09:00:00+0000", "revision": COMMIT}
 
 
 @pytest.fixture
 def sonar() -> Iterator[Double]:
     made = Double()
-    made.on("/api/project_analyses/search", {"analyses": [{"key": "a1", "date": "2026-03-02T09:00:00+0000"}]})
+    made.on("/api/project_analyses/search", {"analyses": [ANALYSIS]})
     made.on("/api/qualitygates/project_status", {"projectStatus": {"status": "OK"}})
     made.on("/api/measures/component", {"component": {"measures": [{"metric": "reliability_rating", "value": "1.0"}]}})
     yield made
@@ -38,11 +49,27 @@ def world(engine: Engine, sonar: Double) -> GateWorld:
     made = gate_world(engine)
     made.declare(
         evidence_sources={
-            "quality": EvidenceSource(name="quality", kind=SourceKind.SONARQUBE, url=sonar.url),
-            "code": EvidenceSource(name="code", kind=SourceKind.GITHUB, url=sonar.url),
+            name: EvidenceSource(
+                name=name, kind=kind, url=sonar.url, organisation=organisation, projects=PROJECTS[name]
+            )
+            for name, kind, organisation in (
+                ("quality", SourceKind.SONARQUBE, ""),
+                ("code", SourceKind.GITHUB, ""),
+                ("issues", SourceKind.SNYK, "11111111-2222-3333-4444-555555555555"),
+            )
         }
     )
+    from_git(made, SOURCE)
     return made
+
+
+def from_git(world: GateWorld, source: Mapping[str, Any]) -> None:
+    """Let the release have been sealed from this commit."""
+    with world.instance.engine.begin() as connection:
+        seal = canonical_bytes({"source": dict(source)})
+        connection.execute(
+            text("UPDATE release SET seal = :seal WHERE digest = :release"), {"seal": seal, "release": world.release}
+        )
 
 
 def fetch(world: GateWorld, source: str = "quality", item: str = "shop@main", **how: Any) -> Evidence | Refusal:
@@ -72,7 +99,7 @@ def test_what_the_tool_says_is_evidence_of_the_release_and_says_where_it_is_from
 
 
 def test_an_analysis_from_before_the_release_was_sealed_is_kept_as_rejected(world: GateWorld, sonar: Double) -> None:
-    sonar.on("/api/project_analyses/search", {"analyses": [{"key": "a1", "date": "2026-03-01T08:00:00+0000"}]})
+    sonar.on("/api/project_analyses/search", {"analyses": [ANALYSIS | {"date": "2026-03-01T08:00:00+0000"}]})
     found = fetch(world)
     assert isinstance(found, Evidence)
     assert found.reason is not None
@@ -124,3 +151,85 @@ def test_a_tool_that_does_not_answer_whole_leaves_nothing(world: GateWorld, sona
         fetch(world)
     assert refused.value.code == "source_status"
     assert counted(world) == before
+
+
+@pytest.mark.parametrize(
+    ("source", "item"),
+    [
+        ("quality", "vault"),
+        ("quality", "shop2"),
+        ("quality", "Shop@main"),
+        ("code", "bank/other#12"),
+        ("code", "elsewhere/assistant#12"),
+        ("issues", "77777777-7777-8888-9999-000000000000"),
+    ],
+    ids=["of another workflow", "a longer key", "another case", "another name", "another owner", "another id"],
+)
+def test_a_project_that_is_not_this_workflows_is_never_asked_about(
+    world: GateWorld, sonar: Double, source: str, item: str
+) -> None:
+    before = counted(world)
+    refused = fetch(world, source, item, kind="scan.deps" if source == "issues" else None)
+    assert isinstance(refused, Refusal)
+    assert [reason.code for reason in refused.reasons] == ["SOURCE_NOT_ALLOWED"]
+    assert (sonar.seen, counted(world)) == ([], before)
+
+
+def refused_subject(found: Evidence | Refusal) -> str:
+    assert isinstance(found, Evidence)
+    assert found.reason is not None, "it counts"
+    assert (found.state, found.reason.code) == (EvidenceState.REJECTED, "EV_WRONG_SUBJECT")
+    return found.reason.text
+
+
+def test_an_analysis_of_another_or_of_no_commit_is_kept_as_rejected(world: GateWorld, sonar: Double) -> None:
+    sonar.on("/api/project_analyses/search", {"analyses": [ANALYSIS | {"revision": "d" * 40}]})
+    assert COMMIT in refused_subject(fetch(world))
+    sonar.on("/api/project_analyses/search", {"analyses": [ANALYSIS | {"revision": ""}]})
+    assert "names no commit" in refused_subject(fetch(world))
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [({"dirty": True}, "uncommitted changes"), ({"commit": "", "tree": ""}, "outside Git")],
+    ids=["uncommitted", "no repository"],
+)
+def test_a_release_of_no_known_commit_takes_nothing_that_is_fetched(
+    world: GateWorld, changed: Mapping[str, Any], told: str
+) -> None:
+    from_git(world, SOURCE | dict(changed))
+    assert told in refused_subject(fetch(world))
+
+
+def pull(sonar: Double, tree: str) -> None:
+    path = "/repos/bank/assistant/pulls/12"
+    sonar.on(path, {"head": {"sha": "h"}, "user": {"login": "maria"}, "commits": 1})
+    commit = {"tree": {"sha": tree}, "author": {"email": "maria@bank.example"}, "message": "m"}
+    sonar.on(f"{path}/commits", [{"sha": "h", "author": {"login": "maria"}, "commit": commit}])
+    review = {"state": "APPROVED", "commit_id": "h", "submitted_at": "2026-03-02T09:00:00Z"}
+    sonar.on(f"{path}/reviews", [{**review, "user": {"login": "felix", "type": "User"}}])
+
+
+def test_a_review_counts_when_it_is_of_the_sealed_tree(world: GateWorld, sonar: Double) -> None:
+    pull(sonar, "8" * 40)
+    assert "head tree" in refused_subject(fetch(world, "code", "bank/assistant#12"))
+    pull(sonar, TREE)
+    found = fetch(world, "code", "bank/assistant#12")
+    assert isinstance(found, Evidence)
+    assert (found.reason, found.state) == (None, EvidenceState.ACCEPTED)
+
+
+def test_a_file_somebody_brings_is_of_the_sealed_commit_where_it_names_one(world: GateWorld) -> None:
+    def quality(revision: str) -> bytes:
+        return canonical_bytes(
+            {
+                "project_status": {"projectStatus": {"status": "OK"}},
+                "measures": {"component": {"measures": []}},
+                "analyses": {"analyses": [ANALYSIS | {"revision": revision}]},
+            }
+        )
+
+    refused_subject(world.attach(("quality", quality("d" * 40)))[0])
+    for revision in (COMMIT, ""):
+        (found,) = world.attach(("quality", quality(revision)))
+        assert found.state is EvidenceState.ACCEPTED

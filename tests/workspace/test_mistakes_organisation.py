@@ -7,7 +7,25 @@ from collections.abc import Callable
 
 import pytest
 
+_KEYS = "evidence: {trusted_keys: {ci: 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=}}"
+
 CASES: list[tuple[str, str, str, list[str]]] = [
+    (
+        "pilotage.yaml",
+        _KEYS,
+        "evidence: {sources: {code: {from: github}}}",
+        ["pilotage.yaml:39: 'evidence.sources.code.projects' is missing. Write `projects: ...`."],
+    ),
+    (
+        "pilotage.yaml",
+        _KEYS,
+        "evidence: {sources: {code: {from: github, projects: {desk: [bank/../x, bank], other: a/b}}}}",
+        [
+            "pilotage.yaml:39: 'evidence.sources.code.projects.desk[0]' cannot be 'bank/../x'. Write a repository: owner/name.",
+            "pilotage.yaml:39: 'evidence.sources.code.projects.desk[1]' cannot be 'bank'. Write a repository: owner/name.",
+            "pilotage.yaml:39: 'other' is not a workflow. Write one of: desk.",
+        ],
+    ),
     (
         "pilotage.yaml",
         "id: test-bank",

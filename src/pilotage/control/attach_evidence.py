@@ -27,6 +27,7 @@ from pilotage.core.ids import SpaceName, WorkflowName, new_ulid
 from pilotage.core.reason import Reason, Refusal
 from pilotage.corpus.text import normalise_line
 from pilotage.evidence.attestation import Attestation, check_attestation
+from pilotage.evidence.bound import bound_problem
 from pilotage.evidence.fresh import time_problem
 from pilotage.evidence.records import Evidence, EvidenceState, Reading, ReadRefusal, SubjectKind, ToolFinding
 from pilotage.evidence.source import TextOf, no_text
@@ -35,6 +36,7 @@ from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.identity.roles import Action, may
 from pilotage.ledger.entry import EntryKind
 from pilotage.release.manifest import read_manifest
+from pilotage.release.seal import source_of
 from pilotage.space.digest import space_digest
 from pilotage.store.evidence import add_evidence, evidence_about, same_evidence
 from pilotage.store.releases import StoredRelease, authors_of_parts, find_release, named_release
@@ -223,6 +225,7 @@ class _Judging:
         space = None if self.space is None else self.instance.workspace.spaces[self.space]
         return (
             not_yours(item.kind, self.bringer)
+            or bound_problem(item.kind, item.refs, source_of(self.stored.seal), is_fetched="fetched_from" in item.refs)
             or target_problem(item.kind, item.refs.get("target_url"), space)
             or time_problem(item.subject_kind, stated=stated, received_at=self.now, sealed_at=self.stored.sealed_at)
         )

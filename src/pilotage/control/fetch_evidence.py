@@ -1,7 +1,8 @@
 """`pilotage evidence fetch`: what a declared tool says now becomes evidence, as a file that somebody brings does.
 
-Rule: only sources that `pilotage.yaml` declares are asked, once the asker's right is known and outside of transactions;
-trust is that of who asked. Fail mode: Unavailable when the tool does not answer whole, and nothing is kept.
+Rule: only sources that `pilotage.yaml` declares are asked, only about projects of the release's workflow, once
+the asker's right is known and outside of transactions; trust is that of who asked, and `evidence/bound.py` ties the
+answer to the sealed commit. Fail mode: Unavailable when the tool does not answer whole, and nothing is kept.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from pilotage.adapters.evidence_sources.sonarqube import SonarQubeQuality
 from pilotage.control.attach_evidence import Bringer, Upload, attach_evidence, bringing_refused, not_yours
 from pilotage.control.instance import Instance
 from pilotage.core.errors import NotFound, UsageError
-from pilotage.core.reason import Refusal
+from pilotage.core.reason import Reason, Refusal
 from pilotage.evidence.records import Evidence
-from pilotage.store.releases import named_release
+from pilotage.store.releases import StoredRelease, named_release
 from pilotage.workspace.evidence_sources import EvidenceSource, SourceKind
 
 _KIND: Final = {SourceKind.GITHUB: "review.code", SourceKind.SONARQUBE: "quality", SourceKind.SNYK: None}
@@ -43,7 +44,10 @@ def fetch_evidence(
         hint = f"Declared under evidence: sources: in pilotage.yaml: {known}."
         raise NotFound("SOURCE_UNKNOWN", f"There is no evidence source {source[:80]!r}.", hint=hint)
     with instance.engine.connect() as connection:
-        named_release(connection, release)
+        stored = named_release(connection, release)
+    outside = _outside(declared, stored, project_of(declared.kind, item))
+    if outside is not None:
+        return outside
     kind = kind or _KIND[declared.kind]
     reason = None if kind is None else not_yours(kind, bringer)
     if reason is not None:
@@ -54,18 +58,47 @@ def fetch_evidence(
     return done if isinstance(done, Refusal) else done[0]
 
 
+def project_of(kind: SourceKind, item: str) -> str:
+    """Return the repository or project that an item is about; raise UsageError where it names none."""
+    match kind:
+        case SourceKind.GITHUB:
+            return _matched(_PULL, item, "pull request", "owner/name#12", code="SOURCE_PULL")["repository"]
+        case SourceKind.SONARQUBE:
+            return _matched(_PROJECT, item, "project", "KEY or KEY@BRANCH", code="SOURCE_PROJECT")["project"]
+        case SourceKind.SNYK:
+            return item
+        case _:
+            assert_never(kind)
+
+
+def _matched(pattern: re.Pattern[str], item: str, what: str, form: str, *, code: str) -> re.Match[str]:
+    found = pattern.fullmatch(item)
+    if found is None:
+        raise UsageError(code, f"{item[:100]!r} is no {what}.", hint=f"Write {form}.")
+    return found
+
+
+def _outside(source: EvidenceSource, stored: StoredRelease, project: str) -> Refusal | None:
+    """Refuse a project that is not declared as this workflow's: another's result says nothing about its releases."""
+    allowed = source.projects.get(stored.workflow, ())
+    if project in allowed:
+        return None
+    known = ", ".join(allowed) or "none"
+    text = (
+        f"{project[:100]!r} may not be asked about for {stored.workflow}: {source.name} lists {known} for it. "
+        "Add it under projects of that source in pilotage.yaml if it is this workflow's."
+    )
+    return Refusal(reasons=(Reason(code="SOURCE_NOT_ALLOWED", text=text, where=source.name, observed=project[:100]),))
+
+
 def _answer(instance: Instance, source: EvidenceSource, item: str) -> bytes:
     service = Service(url=source.url, token=source.token_ref, root=instance.root, allow_private=source.allow_private)
     match source.kind:
         case SourceKind.GITHUB:
-            pull = _PULL.fullmatch(item)
-            if pull is None:
-                raise UsageError("SOURCE_PULL", f"{item[:100]!r} is no pull request.", hint="Write owner/name#12.")
+            pull = _matched(_PULL, item, "pull request", "owner/name#12", code="SOURCE_PULL")
             return GithubReviews(service).pull_request(pull["repository"], int(pull["number"]))
         case SourceKind.SONARQUBE:
-            named = _PROJECT.fullmatch(item)
-            if named is None:
-                raise UsageError("SOURCE_PROJECT", f"{item[:100]!r} is no project.", hint="Write KEY or KEY@BRANCH.")
+            named = _matched(_PROJECT, item, "project", "KEY or KEY@BRANCH", code="SOURCE_PROJECT")
             return SonarQubeQuality(service).quality(named["project"], branch=named["branch"] or "")
         case SourceKind.SNYK:
             return SnykIssues(source.organisation, service).issues(item)

@@ -19,7 +19,6 @@ from pilotage.control.gate_reading import Reading
 from pilotage.control.gate_roster import notice_changes, roster_of, seen_policy, seen_roster
 from pilotage.control.instance import Instance
 from pilotage.control.ledger_match import ledger_mismatches, standard_mismatches
-from pilotage.core.canonical import parse_json
 from pilotage.core.ids import PersonId
 from pilotage.core.reason import Reason
 from pilotage.evidence.records import Evidence
@@ -31,6 +30,7 @@ from pilotage.gate.vocabulary import Half
 from pilotage.identity.roles import Role
 from pilotage.release.authorship import persons
 from pilotage.release.manifest import Manifest
+from pilotage.release.seal import source_of
 from pilotage.store.gate_votes import Attempt
 from pilotage.store.releases import StoredRelease
 from pilotage.workspace.workflow import Workflow
@@ -193,13 +193,6 @@ def _release_facts(reading: Reading, stored: StoredRelease, manifest: Manifest) 
         authors={str(kind): persons(authors[digest]) for kind, digest in manifest.parts.items()},
         sealer=PersonId(stored.sealed_by),
         sealed_at=stored.sealed_at,
-        source_tree=_source_tree(stored),
+        source_tree=source_of(stored.seal).tree or None,
         is_first=not before - {stored.digest},
     )
-
-
-def _source_tree(stored: StoredRelease) -> str | None:
-    seal = parse_json(stored.seal)
-    source = seal.get("source") if isinstance(seal, Mapping) else None
-    tree = source.get("tree") if isinstance(source, Mapping) else None
-    return tree if isinstance(tree, str) and tree else None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from pilotage.core.canonical import Json, canonical_bytes
+from pilotage.core.canonical import Json, canonical_bytes, parse_json
 from pilotage.core.clock import to_text
 from pilotage.core.digest import Digest
 from pilotage.core.reason import Reason
@@ -80,6 +80,16 @@ class Seal:
                 "engine": self.engine,
             }
         )
+
+
+def source_of(seal: bytes) -> Source:
+    """Return where a seal says that its files came from; an empty, dirty source where it says nothing."""
+    body = parse_json(seal)
+    given = body.get("source") if isinstance(body, Mapping) else None
+    if not isinstance(given, Mapping):
+        return Source()
+    repo, commit, tree = (one if isinstance(one := given.get(key), str) else "" for key in ("repo", "commit", "tree"))
+    return Source(repo=repo, commit=commit, tree=tree, dirty=given.get("dirty") is not False)
 
 
 def check_parts(parts: Iterable[Part], files: Mapping[str, PartFile], *, where: str) -> list[Reason]:

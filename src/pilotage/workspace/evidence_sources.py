@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
-from pilotage.core.fields import Fields, choice, map_of, matching, record
-from pilotage.core.ids import SLUG
+from pilotage.core.fields import Fields, Reader, choice, list_of, map_of, matching, record
+from pilotage.core.ids import SLUG, WorkflowName
+from pilotage.core.located import Located, Problems
 from pilotage.core.readers import NETWORKS, SECRET_REF
 from pilotage.core.urls import URL
 
@@ -35,10 +36,21 @@ _UUID = matching(
     re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "the organisation's id, a UUID in lower case"
 )
 
+_PROJECT: Final[Mapping[SourceKind, Reader[str]]] = {
+    SourceKind.GITHUB: matching(
+        re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/(?!\.\.)[A-Za-z0-9._-]+"), "a repository: owner/name"
+    ),
+    SourceKind.SONARQUBE: matching(re.compile(r"[A-Za-z0-9_.:-]{1,400}"), "the key of a project"),
+    SourceKind.SNYK: matching(re.compile(r"[0-9a-fA-F-]{36}"), "the id of a project, a UUID"),
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceSource:
-    """One tool. `token_ref` is `env:NAME` or `file:PATH`; `organisation` is Snyk's; `allow_private` are CIDR ranges."""
+    """One tool. `token_ref` is `env:NAME` or `file:PATH`; `organisation` is Snyk's; `allow_private` are CIDR ranges.
+
+    `projects` are, by workflow, the repositories or projects that may be asked about for its releases; no other may.
+    """
 
     name: str
     kind: SourceKind
@@ -46,6 +58,7 @@ class EvidenceSource:
     token_ref: str | None = None
     organisation: str = ""
     allow_private: tuple[str, ...] = ()
+    projects: Mapping[WorkflowName, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,4 +96,19 @@ def _source(fields: Fields) -> EvidenceSource:
         token_ref=fields.get("token", SECRET_REF, None),
         organisation=organisation,
         allow_private=fields.get("allow_private", NETWORKS, ()),
+        projects=fields.need("projects", _projects(kind)),
     )
+
+
+def _projects(kind: SourceKind) -> Reader[Mapping[WorkflowName, tuple[str, ...]]]:
+    """Return a reader of the projects of each workflow; each key is the name of one that is declared."""
+    form = "the name of a workflow"
+    each = map_of(list_of(_PROJECT[kind], or_one=True, at_least=1), key=SLUG, form=form)
+
+    def read(at: Located, problems: Problems) -> Mapping[WorkflowName, tuple[str, ...]]:
+        if isinstance(at.node, Mapping):
+            for name, child in at.node.items():
+                problems.refer("workflow", name, child)
+        return {WorkflowName(name): listed for name, listed in each.read(at, problems).items()}
+
+    return Reader(read=read, stand_in=dict)
