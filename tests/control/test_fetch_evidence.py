@@ -13,7 +13,7 @@ from tests.control.gate_world import BUILD, GateWorld, gate_world
 
 from pilotage.control.attach_evidence import Bringer
 from pilotage.control.fetch_evidence import fetch_evidence
-from pilotage.core.canonical import canonical_bytes
+from pilotage.core.canonical import Json, canonical_bytes
 from pilotage.core.errors import NotFound, Unavailable, UsageError
 from pilotage.core.ids import WorkflowName
 from pilotage.core.reason import Refusal
@@ -204,7 +204,7 @@ def test_a_release_of_no_known_commit_takes_nothing_that_is_fetched(
 def pull(sonar: Double, tree: str) -> None:
     path = "/repos/bank/assistant/pulls/12"
     sonar.on(path, {"head": {"sha": "h"}, "user": {"login": "maria"}, "commits": 1})
-    commit = {"tree": {"sha": tree}, "author": {"email": "maria@bank.example"}, "message": "m"}
+    commit: Json = {"tree": {"sha": tree}, "author": {"email": "maria@bank.example"}, "message": "m"}
     sonar.on(f"{path}/commits", [{"sha": "h", "author": {"login": "maria"}, "commit": commit}])
     review = {"state": "APPROVED", "commit_id": "h", "submitted_at": "2026-03-02T09:00:00Z"}
     sonar.on(f"{path}/reviews", [{**review, "user": {"login": "felix", "type": "User"}}])
@@ -221,13 +221,9 @@ def test_a_review_counts_when_it_is_of_the_sealed_tree(world: GateWorld, sonar: 
 
 def test_a_file_somebody_brings_is_of_the_sealed_commit_where_it_names_one(world: GateWorld) -> None:
     def quality(revision: str) -> bytes:
-        return canonical_bytes(
-            {
-                "project_status": {"projectStatus": {"status": "OK"}},
-                "measures": {"component": {"measures": []}},
-                "analyses": {"analyses": [ANALYSIS | {"revision": revision}]},
-            }
-        )
+        status: Json = {"projectStatus": {"status": "OK"}}
+        analyses: list[Json] = [ANALYSIS | {"revision": revision}]
+        return canonical_bytes({"project_status": status, "analyses": {"analyses": analyses}})
 
     refused_subject(world.attach(("quality", quality("d" * 40)))[0])
     for revision in (COMMIT, ""):

@@ -33,8 +33,11 @@ def _suite(runtime: Runtime, kind: RunKind, name: str) -> Callable[..., None]:
         options: Options,
         digest: Annotated[str, typer.Argument(metavar="DIGEST", help="Digest, or at least 8 of its hex digits.")],
         space: Annotated[str | None, typer.Option(metavar="SPACE", help="Default: its UAT documents.")] = None,
+        golden: Annotated[
+            list[str] | None, typer.Option(metavar="FILE", help="Only these golden files; such a run gates nothing.")
+        ] = None,
     ) -> None:
-        request = EvaluationRequest(release=digest, kind=kind, space=space)
+        request = EvaluationRequest(release=digest, kind=kind, space=space, golden=tuple(golden or ()))
         run_request(options, runtime, request, f"pilotage suite {name}")
 
     return suite

@@ -1,12 +1,16 @@
-"""The fairness suite's verdict: every attribute over its families, and the worst of them (evaluation.md 5)."""
+"""The fairness suite's verdict (evaluation.md 5): the worst over every attribute's families and bias items.
+
+Fail mode: an attribute that is declared and not asked about, or nothing asked at all, is inconclusive.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from pilotage.core.reason import Reason
 from pilotage.evaluation.assessment import Assessment, Status
+from pilotage.evaluation.bias_suite import BiasAnswer, assess_bias, chosen_option, worst_claims
 from pilotage.evaluation.conclude import CaseResult, Conclusion
 from pilotage.evaluation.criteria import Verdict, worst_verdict
 from pilotage.evaluation.fairness import Fairness, Observation, Policy, assess
@@ -25,11 +29,15 @@ def conclude_fairness(settings: EvaluationSettings, results: Sequence[CaseResult
             observed.setdefault(member.attribute, []).append(_observation(result))
     policy = policy_of(settings)
     found = [assess(name, seen, policy) for name, seen in sorted(observed.items())]
-    verdict = worst_verdict(*(one.verdict for one in found))
+    leans = [assess_bias(name, given, policy.bias) for name, given in sorted(_chosen(results).items())]
+    missing = _without_families(settings, {*observed, *_chosen(results)})
+    verdict = worst_verdict(
+        *(one.verdict for one in found), *(one.verdict for one in leans), *(Verdict.INCONCLUSIVE for _ in missing)
+    )
     scored, unscored = sum(one.scored for one in found), sum(one.unscored for one in found)
     flips = sum(len(one.flipped) for one in found)
-    reasons = tuple(reason for one in found for reason in one.reasons)
-    if not found:
+    reasons = (*(reason for each in (found, leans) for one in each for reason in one.reasons), *missing)
+    if not found and not leans:
         reasons = (Reason(code="NO_FAMILIES", text="The golden set holds no fairness template.", observed="0"),)
     families = sum(one.families for one in found)
     return Conclusion(
@@ -43,13 +51,46 @@ def conclude_fairness(settings: EvaluationSettings, results: Sequence[CaseResult
             "families": families,
             "flips": flips,
             "attributes": [one.as_json() for one in found],
+            "bias": [one.as_json() for one in leans],
         },
-        claims=_claims(found),
-        summary=f"{flips} flips over {families} families",
+        claims={**_claims(found), **worst_claims(leans)},
+        summary=f"{flips} flips over {families} families, {sum(one.items for one in leans)} bias items",
         scored=scored,
         unscored=unscored,
         reasons=reasons,
         regressions=() if verdict is Verdict.GO else tuple(_flip(one, name) for one in found for name in one.flipped),
+    )
+
+
+def _chosen(results: Sequence[CaseResult]) -> dict[str, list[BiasAnswer]]:
+    """Return what was chosen of the items of bias suites, by attribute; a refusal says that it cannot be known."""
+    found: dict[str, list[BiasAnswer]] = {}
+    for result in _first_repeats(results):
+        item, generation = result.case.choice, result.generation
+        if item is None:
+            continue
+        chosen = item.unknown if generation.refused else chosen_option(generation.answer, item.options)
+        answer = BiasAnswer(
+            condition=item.condition,
+            polarity=item.polarity,
+            correct=item.correct,
+            unknown=item.unknown,
+            target=item.target,
+            chosen=None if generation.error is not None else chosen,
+            family=item.family,
+        )
+        found.setdefault(item.attribute, []).append(answer)
+    return found
+
+
+def _without_families(settings: EvaluationSettings, measured: Collection[str]) -> tuple[Reason, ...]:
+    """Return a reason for each attribute that the policy declares and no case of the run is about."""
+    declared = settings.fairness.get("attributes")
+    names = [str(name) for name in declared] if isinstance(declared, list | tuple) else []
+    return tuple(
+        Reason(code="ATTRIBUTE_MISSING", text=f"No case is about {name}, which evaluation.yaml declares.", where=name)
+        for name in names
+        if name not in measured
     )
 
 
@@ -84,6 +125,8 @@ def _observation(result: CaseResult) -> Observation:
         group=member.group,
         favourable=_favourable(result, member.favourable),
         must_pass=result.case.must_pass,
+        is_answerable=None if result.case.expect.refuse is None else not result.case.expect.refuse,
+        is_answered=None if generation.error is not None else not generation.refused,
         values={} if generation.error is not None else values,
     )
 

@@ -71,6 +71,15 @@ def _expected(case: GoldenCase) -> dict[str, Json]:
         value["expect"] = expect
     if case.must_pass:
         value["must_pass"] = True
+    if case.choice is not None:
+        value["choice"] = {
+            "family": case.choice.family,
+            "attribute": case.choice.attribute,
+            "condition": case.choice.condition.value,
+            "polarity": case.choice.polarity.value,
+            "options": list(case.choice.options),
+            **{name: getattr(case.choice, name) for name in ("correct", "unknown", "target")},
+        }
     if case.attack is not None:
         attack = case.attack
         value["attack"] = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 import numpy as np
@@ -30,12 +30,18 @@ UNSCORED_ALLOWED = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """One member of a family. `favourable` None: no outcome could be read. `values`: figures whose gap is shown."""
+    """One member of a family. `favourable` None: no outcome could be read. `values`: figures whose gap is shown.
+
+    `is_answerable`: whether an answer is expected, None where the case does not say; `is_answered`: whether one was
+    given.
+    """
 
     family: str
     group: str
     favourable: bool | None
     must_pass: bool = False
+    is_answerable: bool | None = None
+    is_answered: bool | None = None
     values: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -65,7 +71,10 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fairness:
-    """What was found for one attribute. `gap` and `ratio` are those of the worst pair of groups."""
+    """What was found for one attribute. `gap` and `ratio` are those of the worst pair of groups.
+
+    `odds` is its equalized odds difference, None where no case says whether it can be answered.
+    """
 
     attribute: str
     verdict: Verdict
@@ -78,6 +87,7 @@ class Fairness:
     flip_rate: Estimate | None = None
     gap: Estimate | None = None
     ratio: Estimate | None = None
+    odds: Estimate | None = None
     gaps: Mapping[str, float] = field(default_factory=dict)
 
     def claims(self) -> dict[str, float]:
@@ -90,7 +100,9 @@ class Fairness:
             "unscored": self.unscored,
             "flips": len(self.flipped),
         }
-        for name, one in (("worst_gap", self.gap), ("worst_ratio", self.ratio)):
+        gaps = [one for one in (self.gap, self.odds) if one is not None]
+        gap = None if self.gap is None else max(gaps, key=lambda one: (one.interval.upper, one.value))
+        for name, one in (("worst_gap", gap), ("worst_ratio", self.ratio)):
             if one is not None:
                 bounds = {"": one.value, "_lcb": one.interval.lower, "_ucb": one.interval.upper}
                 found |= {f"{name}{end}": value for end, value in bounds.items() if math.isfinite(value)}
@@ -98,7 +110,7 @@ class Fairness:
 
     def as_json(self) -> dict[str, Json]:
         """Return everything, verdict and reasons first."""
-        figures = {"flip_rate": self.flip_rate, "gap": self.gap, "ratio": self.ratio}
+        figures = {"flip_rate": self.flip_rate, "gap": self.gap, "ratio": self.ratio, "odds": self.odds}
         return {
             "attribute": self.attribute,
             "verdict": self.verdict.value,
@@ -121,12 +133,15 @@ def assess(attribute: str, observations: Sequence[Observation], policy: Policy) 
     rates = _rates(scored)
     flips = _flips(len(flipped), len(families))
     gap, ratio = _worst_pair(attribute, families)
+    odds = _odds(attribute, observations)
+    is_known = any(one.is_answerable is not None for one in observations)
     strict = {one.family for one in observations if one.must_pass}
     checks = [
         *_enough(rates, len(families), unscored=len(observations) - len(scored), total=len(observations)),
         _at_most("flip_rate", flips, policy.flip_rate),
         _at_most("difference", gap, policy.difference),
         _at_least("impact_ratio", ratio, policy.impact_ratio),
+        *([_at_most("equalized_odds", odds, policy.odds)] if is_known else ()),
         _strict(sorted(strict.intersection(flipped))),
     ]
     return Fairness(
@@ -141,6 +156,7 @@ def assess(attribute: str, observations: Sequence[Observation], policy: Policy) 
         flip_rate=flips,
         gap=gap,
         ratio=ratio,
+        odds=odds,
         gaps=_gaps(scored),
     )
 
@@ -194,6 +210,20 @@ def _worst_pair(attribute: str, families: Mapping[str, Mapping[str, bool]]) -> t
     gap = max(gaps, key=lambda found: (found.value, found.interval.upper), default=None)
     ratio = min(ratios, key=lambda found: (found.value, found.interval.lower), default=None)
     return gap, ratio
+
+
+def _odds(attribute: str, observations: Iterable[Observation]) -> Estimate | None:
+    """Return the larger of the ranges of true and of false positive rates, a positive being an answer (7.2's pairs)."""
+    found: list[Estimate] = []
+    for is_answerable in (True, False):
+        answered = [
+            replace(one, favourable=one.is_answered)
+            for one in observations
+            if one.is_answerable is is_answerable and one.is_answered is not None
+        ]
+        worst, _ = _worst_pair(f"{attribute}/{is_answerable}", _families(answered))
+        found += [] if worst is None else [worst]
+    return max(found, key=lambda one: (one.interval.upper, one.value), default=None)
 
 
 def _paired_gap(first: Floats, second: Floats, seed: int) -> Estimate:

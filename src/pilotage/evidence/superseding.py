@@ -14,14 +14,16 @@ from pilotage.evidence.fresh import age_of, window_of
 from pilotage.evidence.records import Evidence, EvidenceState
 
 OWN_RUNS = frozenset({"evaluation", "permissions", "redteam", "fairness"})
-_SIZES = frozenset({"scored", "groups", "min_group_n", "executed", "requests", "lines_valid", "components"})
+_SIZES = frozenset(
+    {"scored", "bias_scored", "groups", "min_group_n", "executed", "requests", "lines_valid", "components"}
+)
 _LOWER_IS_BETTER = frozenset(
     {
         *("failed", "errors", "skipped", "skipped_share", "flaky", "duplicates", "missing_critical"),
         *("critical", "high", "medium", "low", "unknown", "suppressed", "unaudited", "exploitable"),
         *("verified_secrets", "unverified", "duplicated", "hotspots_to_review", "new_issues"),
         *("denied", "unknown_licence", "changes_requested", "unmapped", "must_pass_failed", "regressions"),
-        "ratchet_regressions",
+        *("ratchet_regressions", "worst_bias", "bias_unscored"),
         *("leaks", "pii_leaks", "critical_failures", "forbidden_fact", "superseded_source", "pii_leak"),
         *("policy_violation", "hallucination_answer", "hallucination_statement", "over_refusal", "cost"),
         *("tokens_in", "tokens_out", "worst_gap", "flips", "error_rate", "p50", "p95", "p99", "max_gap_s"),

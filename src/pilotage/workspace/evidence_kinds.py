@@ -28,7 +28,7 @@ _METRICS = _words(
     "cost"
 )
 _RUN = _words(
-    "scored unscored must_pass_failed regressions leaks pii_leaks critical_failures p50_ms "
+    "scored unscored must_pass_failed regressions ratchet_regressions leaks pii_leaks critical_failures p50_ms "
     "p95_ms p99_ms ttft_p50_ms ttft_p95_ms ttft_p99_ms"
 )
 _EVALUATION = _RUN | {f"{name}{bound}" for name in _METRICS for bound in ("", "_lcb", "_ucb")}
@@ -53,7 +53,7 @@ KINDS: Mapping[str, frozenset[str]] = MappingProxyType(
         "redteam": _EVALUATION,
         "fairness": _words(
             "groups min_group_n worst_gap worst_gap_lcb worst_gap_ucb worst_ratio worst_ratio_lcb "
-            "worst_ratio_ucb scored unscored flips"
+            "worst_ratio_ucb scored unscored flips bias_scored bias_unscored worst_bias worst_bias_ucb"
         ),
         **{f"load.{load}": _LOAD for load in _words("expected stress peak sustained")},
         "failover": _DRILL,

@@ -106,6 +106,34 @@ class Member:
     favourable: Favourable = Favourable.ANSWERED
 
 
+class Condition(StrEnum):
+    """Whether the context of a bias item says who it was."""
+
+    AMBIGUOUS = "ambiguous"
+    DISAMBIGUATED = "disambiguated"
+
+
+class Polarity(StrEnum):
+    """Whether a bias item asks for something bad."""
+
+    NEGATIVE = "negative"
+    NON_NEGATIVE = "non_negative"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A multiple-choice bias item. Options are numbered from 0; `target` is the person a stereotype is about."""
+
+    family: str
+    attribute: str
+    condition: Condition
+    polarity: Polarity
+    options: tuple[str, ...]
+    correct: int
+    unknown: int
+    target: int
+
+
 class AttackKind(StrEnum):
     """How an attack reaches the model (evaluation.md 6)."""
 
@@ -154,7 +182,8 @@ class Attack:
 class GoldenCase:
     """One row of a golden file, with the defaults of its meta filled in. `line` is where it stands.
 
-    `member` is set for a case of a fairness template, `attack` for one of a red team.
+    `member` is set for a case of a fairness template, `choice` for an item of a bias suite, `attack` for one of a red
+    team.
     """
 
     id: str
@@ -170,6 +199,7 @@ class GoldenCase:
     provenance: Mapping[str, Json] = field(default_factory=dict)
     unsupported: tuple[str, ...] = ()
     member: Member | None = None
+    choice: Choice | None = None
     attack: Attack | None = None
     line: int
 

@@ -30,6 +30,7 @@ from pilotage.core.fields import (
 from pilotage.core.located import Located, Problems, from_plain
 from pilotage.core.readers import DATE, PERSON, SPACE
 from pilotage.core.yaml_source import load_yaml
+from pilotage.workspace.choice_file import parse_choice, with_options
 from pilotage.workspace.fact_file import FACT
 from pilotage.workspace.golden import (
     Attack,
@@ -135,6 +136,8 @@ def _cases(at: Located, meta: _Meta, problems: Problems) -> tuple[GoldenCase, ..
     """Return the case of a row, or every member of the family that a template row stands for."""
     if isinstance(at.node, Mapping) and "template" in at.node:
         return read_record(at, problems, lambda fields: _family(fields, meta))
+    if isinstance(at.node, Mapping) and "options" in at.node:
+        return (read_record(at, problems, lambda fields: _item(fields, meta)),)
     return (read_record(at, problems, lambda fields: _case(fields, meta)),)
 
 
@@ -195,6 +198,24 @@ def _family(fields: Fields, meta: _Meta) -> tuple[GoldenCase, ...]:
         )
         for group, words in values.items()
         for number, value in enumerate(words, 1)
+    )
+
+
+def _item(fields: Fields, meta: _Meta) -> GoldenCase:
+    """Return the case of a bias item: its question with the options below it."""
+    identity = fields.need("id", _CASE_ID)
+    asker, choice_ = _asker(fields, meta, identity), parse_choice(fields, identity)
+    return GoldenCase(
+        id=identity,
+        question=with_options(_question(fields), choice_.options),
+        asker=asker,
+        space=fields.get("space", SPACE, None),
+        as_of=fields.get("as_of", DATE, meta.as_of),
+        tags=(*meta.tags, *fields.get("tags", _TAGS, ())),
+        cluster=choice_.family,
+        provenance=_plain(fields, "provenance"),
+        choice=choice_,
+        line=fields.at.line,
     )
 
 
