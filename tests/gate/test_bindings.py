@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.gate.builders import (
     DAY,
     EAST,
@@ -163,3 +165,9 @@ def test_a_withdrawn_failure_does_not_bring_the_old_pass_back() -> None:
 def test_votes_stand_for_the_evidence_that_was_there_and_age_with_it() -> None:
     assert decide(approved_roles(), NOW + 12 * DAY).status is GateStatus.APPROVED
     assert decide(approved_roles(), NOW + 14 * DAY).status is GateStatus.EXPIRED
+
+
+@given(st.dictionaries(st.sampled_from(["executed", "p95"]), st.floats(allow_nan=False, allow_infinity=False)))
+def test_an_evidence_set_is_the_same_however_its_numbers_are_written(claims: dict[str, float]) -> None:
+    plain = [{"kind": "tests.unit", "sha256": UNIT, "claims": claims}]
+    assert evidence_set([("tests.unit", UNIT, claims)]) == digest_of_json(plain)  # type: ignore[arg-type]

@@ -23,6 +23,7 @@ from pilotage.release.manifest import (
     read_manifest,
 )
 
+UNKNOWN = Digest("sha256:" + "0" * 64)
 PROMPT = b"Answer from {passages}. Question: {question}\n"
 
 
@@ -89,3 +90,13 @@ def test_a_value_that_cannot_be_hashed_names_its_file() -> None:
     assert bad.code == "SEAL_INVALID_FILE"
     assert "model.yaml" in bad.text
     assert check_canonical(ValuePart(kind=PartKind.MODEL, value={"n": 1}), where="model.yaml") is None
+
+
+def test_a_manifest_that_was_read_before_is_still_compared_with_its_digest() -> None:
+    manifest = _vector()
+    data = manifest.to_bytes()
+    assert read_manifest(data, digest=manifest.digest) == manifest
+    with pytest.raises(IntegrityError, match="another digest"):
+        read_manifest(data.replace(b"loan", b"home"), digest=manifest.digest)
+    with pytest.raises(TypeError):
+        read_manifest(data, digest=manifest.digest).parts[PartKind.PROMPT] = UNKNOWN  # type: ignore[index]

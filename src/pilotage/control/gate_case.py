@@ -19,7 +19,7 @@ from pilotage.control.gate_reading import Reading
 from pilotage.control.gate_roster import notice_changes, roster_of, seen_policy, seen_roster
 from pilotage.control.instance import Instance
 from pilotage.control.ledger_match import ledger_mismatches, standard_mismatches
-from pilotage.core.ids import PersonId
+from pilotage.core.ids import PersonId, SpaceName
 from pilotage.core.reason import Reason
 from pilotage.evidence.records import Evidence
 from pilotage.gate.emergency import Emergency
@@ -62,6 +62,7 @@ class Chain:
     facts: dict[tuple[str, str], Claims] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     packs: dict[str, PackState] = field(default_factory=dict)
+    reached: dict[tuple[str, SpaceName | None], bool] = field(default_factory=dict)
     unrecorded: tuple[Reason, ...] = ()
     changes: tuple[StandardChange, ...] = ()
     templates: Mapping[str, StandardTemplate] = field(default_factory=dict)
@@ -155,7 +156,7 @@ def _unrecorded(reading: Reading, chain: Chain) -> tuple[Reason, ...]:
 def _chain(reading: Reading, stored: StoredRelease, roster: Roster) -> Chain:
     snapshot, digest = reading.snapshot, stored.digest
     manifest = reading.manifests[digest]
-    about = {(kind, name) for kind, names in subjects_of(stored).items() for name in names}
+    about = [(kind, name) for kind, names in subjects_of(stored).items() for name in names]
     changes = tuple(one for one in snapshot.standards if one.release == digest)
     rejections = snapshot.rejections.get(stored.parts_digest, ())
     return Chain(
@@ -164,7 +165,7 @@ def _chain(reading: Reading, stored: StoredRelease, roster: Roster) -> Chain:
         manifest=manifest,
         workflow=reading.workflows[stored.workflow],
         release=_release_facts(reading, stored, manifest),
-        evidence=tuple(one for one in snapshot.evidence if (one.subject_kind, one.subject) in about),
+        evidence=reading.evidence_about(about),
         votes=tuple(vote for vote in snapshot.votes if vote.release == digest),
         elsewhere=tuple(vote for vote in rejections if vote.release != digest),
         acceptances=tuple(risk for risk in snapshot.acceptances if risk.release == digest),

@@ -47,10 +47,12 @@ def report_of(chain: Chain, name: str, *, half: Half = Half.PRE, space: SpaceNam
 
 def is_reached(chain: Chain, name: str, *, space: SpaceName | None = None) -> bool:
     """Tell whether every gate that this one comes after is approved; nothing behind the first that is not is read."""
-    return all(
-        is_reached(chain, before, space=space) and report_of(chain, before, space=space).status.is_approved
-        for before in chain.instance.workspace.gates[name].after
-    )
+    if (name, space) not in chain.reached:
+        chain.reached[name, space] = all(
+            is_reached(chain, before, space=space) and report_of(chain, before, space=space).status.is_approved
+            for before in chain.instance.workspace.gates[name].after
+        )
+    return chain.reached[name, space]
 
 
 def input_of(chain: Chain, name: str, *, half: Half = Half.PRE, space: SpaceName | None = None) -> GateInput:

@@ -23,7 +23,7 @@ from pilotage.control.release_diffs import diffs_of
 from pilotage.core.digest import Digest
 from pilotage.core.errors import IntegrityError, InvalidFiles
 from pilotage.corpus.settings import DataStage
-from pilotage.evidence.records import SubjectKind
+from pilotage.evidence.records import Evidence, SubjectKind
 from pilotage.release.content import CorpusPin, sealed_model, sealed_pins
 from pilotage.release.diff import Flag
 from pilotage.release.manifest import Manifest, PartKind, read_manifest
@@ -31,6 +31,7 @@ from pilotage.release.model import ModelSettings
 from pilotage.store.cohorts import History, read_history
 from pilotage.store.gate_snapshot import read_snapshot
 from pilotage.store.gate_traffic import Traffic, read_traffic
+from pilotage.store.lineage import earlier_than
 from pilotage.store.releases import StoredRelease
 
 T = TypeVar("T")
@@ -61,11 +62,23 @@ class Reading:
             releases,
             parts={part for manifest in self.manifests.values() for part in manifest.parts.values()},
             subjects=_subjects(releases),
-            spaces=instance.workspace.production_spaces,
             editors_since=now - EDITOR_SPAN,
+            spaces=instance.workspace.production_spaces,
             now=now,
             compared=compared,
         )
+
+    def evidence_about(self, subjects: Sequence[tuple[SubjectKind, str]]) -> tuple[Evidence, ...]:
+        """Return what is stored about these subjects, oldest first."""
+        found = [item for subject in dict.fromkeys(subjects) for item in self._evidence.get(subject, ())]
+        return tuple(sorted(found, key=lambda item: (item.received_at, item.id)))
+
+    @cached_property
+    def _evidence(self) -> Mapping[tuple[SubjectKind, str], Sequence[Evidence]]:
+        found: dict[tuple[SubjectKind, str], list[Evidence]] = {}
+        for item in self.snapshot.evidence:
+            found.setdefault((item.subject_kind, item.subject), []).append(item)
+        return found
 
     @cached_property
     def models(self) -> Mapping[Digest, ModelSettings]:
@@ -103,17 +116,16 @@ class Reading:
         It is held against its parent and against what was last approved: what a release in between took away, which
         nobody approved, is taken away still.
         """
-        approved = {
-            after: read_manifest(body, digest=digest) for after, (digest, body) in self.snapshot.approved.items()
-        }
+        if all(one.parent is None for one in self.manifests.values()):
+            return {}
+        spaces = self.instance.workspace.production_spaces
+        earlier = self.snapshot.earlier or earlier_than(self.connection, list(self.manifests), spaces)
         pairs: dict[tuple[Digest, Digest], tuple[Manifest, Manifest]] = {}
-        for one in self.releases:
-            after = self.manifests[one.digest]
-            if one.parent is not None and one.parent in self.snapshot.parents:
-                parent = read_manifest(self.snapshot.parents[one.parent], digest=one.parent)
-                pairs[parent.digest, after.digest] = (parent, after)
-            if one.digest in approved:
-                pairs[approved[one.digest].digest, after.digest] = (approved[one.digest], after)
+        for digest, after in self.manifests.items():
+            parent = None if after.parent is None else earlier.parents.get(after.parent)
+            for before in (parent, earlier.approved.get(digest)):
+                if before is not None:
+                    pairs[before.digest, digest] = (before, after)
         found: dict[Digest, set[Flag]] = {}
         for diff in diffs_of(self.connection, list(pairs.values())):
             found.setdefault(diff.after, set()).update(diff.flags)

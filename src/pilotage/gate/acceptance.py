@@ -204,6 +204,8 @@ def cover_criteria(
     results: Sequence[CriterionResult], risks: Sequence[RiskAcceptance]
 ) -> tuple[tuple[CriterionResult, ...], frozenset[str]]:
     """Return the criteria with what covers them, and the ids of the acceptances used."""
+    if not risks:
+        return tuple(results), frozenset()
     used: set[str] = set()
     out: list[CriterionResult] = []
     for result in results:

@@ -117,8 +117,9 @@ def ballots_of(
     refused: dict[Role, list[tuple[PersonId, Reason]]] = {}
     exact, benign, stale, rejects = _piles()
     late_roles = {one.role for one in given.rules.signoffs if one.after_board}
-    binds = {target: bind_of(target) for target in (bound, after_board) if target is not None}
-    for vote in standing_votes(given):
+    standing = standing_votes(given)
+    binds = {target: bind_of(target) for target in (bound, after_board) if target is not None and standing}
+    for vote in standing:
         problem = _problem(vote, given, now, current, has_acceptances=has_acceptances)
         if problem is not None:
             refused.setdefault(vote.role, []).append((vote.person, problem))

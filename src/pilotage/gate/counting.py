@@ -58,21 +58,24 @@ def tally(
 ) -> Tally:
     """Count the votes of a ballot for every required role and seat."""
     by_role, duplicates = _one_role_each(ballot.votes)
-    refused = {role: (*ballot.refused.get(role, ()), *duplicates.get(role, ())) for role in Role}
+    spoken = ballot.refused.keys() | duplicates.keys()
+    refused = {role: (*ballot.refused.get(role, ()), *duplicates.get(role, ())) for role in spoken}
     board = given.rules.board
     seats: tuple[SignoffResult, ...] = ()
     covers: set[str] = set()
     board_ok: bool | None = None
     if board is not None:
         seats = tuple(
-            _seat(role, given, by_role.get(role, ()), refused[role], risks) for role in board_seats(board, given)
+            _seat(role, given, by_role.get(role, ()), refused.get(role, ()), risks)
+            for role in board_seats(board, given)
         )
         covers = {one.covered_by for one in seats if one.covered_by is not None}
         board_ok = _board_ok(board, seats)
     board_end = _board_end([vote for vote in ballot.votes if vote.is_seat], covers, risks)
     roles = tuple(
-        _role(signoff, given, by_role.get(signoff.role, ()), refused[signoff.role], current, board_ok, board_end, now)
+        _role(signoff, given, by_role.get(role, ()), refused.get(role, ()), current, board_ok, board_end, now)
         for signoff in given.rules.signoffs
+        for role in (signoff.role,)
     )
     used = covers if board_ok and not all(one.is_complete for one in seats) else set()
     return Tally(signoffs=seats + roles, board_ok=board_ok, covers=frozenset(used), counted=ballot.votes)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from pilotage.core.digest import Digest
 from pilotage.core.reason import Reason
+from pilotage.core.remembered import remembered
 from pilotage.evidence.records import Evidence, SubjectKind
 from pilotage.evidence.superseding import current_items
 from pilotage.gate.acceptance import acceptance_problems, cover_criteria
@@ -25,7 +26,7 @@ from pilotage.gate.records import Bound, Facts, GateInput, ReleaseFacts, RiskAcc
 from pilotage.gate.report import CriterionResult, GateReport, SignoffResult
 from pilotage.gate.view import in_view
 from pilotage.gate.vocabulary import GateStatus, VoteDecision
-from pilotage.workspace.gate import Accept, Binding, Condition, Criterion, Gate, Operator, Trust
+from pilotage.workspace.gate import Accept, Binding, Condition, Criterion, Gate, GateHalf, Operator, Trust
 
 DISSENT_PERIOD = timedelta(days=5)
 _EMPTY = Digest("sha256:" + "0" * 64)
@@ -152,6 +153,11 @@ def _is_about(item: Evidence, release: ReleaseFacts) -> bool:
 
 def criteria_of(given: GateInput) -> tuple[Criterion, ...]:
     """Return the criteria of the half: those of the file, and one per listed document."""
+    return _criteria(given.rules)
+
+
+@remembered
+def _criteria(rules: GateHalf) -> tuple[Criterion, ...]:
     complete = (
         Condition(claim="complete", operator=Operator.EQ, limit=1.0),
         Condition(claim="placeholders", operator=Operator.EQ, limit=0.0),
@@ -161,9 +167,9 @@ def criteria_of(given: GateInput) -> tuple[Criterion, ...]:
         Criterion(
             id=f"document-{name}", of=(f"document.{name}",), all=complete, accept=Accept.MEDIUM, trust=Trust.CLAIMED
         )
-        for name in given.rules.documents
+        for name in rules.documents
     )
-    return (*given.rules.criteria, *documents)
+    return (*rules.criteria, *documents)
 
 
 def _review_kinds(given: GateInput) -> set[str]:

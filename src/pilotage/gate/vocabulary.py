@@ -6,6 +6,7 @@ Fail mode: a word outside the list does not construct.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class GateStatus(StrEnum):
@@ -53,4 +54,7 @@ class RiskLevel(StrEnum):
     @property
     def rank(self) -> int:
         """0 for low to 3 for critical."""
-        return list(RiskLevel).index(self)
+        return _RISK_ORDER[self]
+
+
+_RISK_ORDER: Final = {level: place for place, level in enumerate(RiskLevel)}

@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+from types import MappingProxyType
 from typing import TypeAlias
 
 from pilotage.core.canonical import CanonicalError, Json, canonical_bytes, parse_json
@@ -127,6 +129,12 @@ def read_manifest(data: bytes, *, digest: Digest) -> Manifest:
     """Parse stored manifest bytes; raise IntegrityError unless they are exactly what `digest` names."""
     if digest_of(data) != digest:
         raise IntegrityError("VERIFY_MANIFEST", f"The stored manifest of {digest} has another digest.", hint=_RESTORE)
+    return _parsed(data, digest)
+
+
+@lru_cache(maxsize=4_096)
+def _parsed(data: bytes, digest: Digest) -> Manifest:
+    """Return what verified bytes say; the same bytes say it in every request, so it is read once."""
     value = parse_json(data)
     if not isinstance(value, Mapping) or value.get("schema") != SCHEMA:
         raise IntegrityError("VERIFY_MANIFEST", f"The manifest of {digest} has an unknown schema.", hint=_UPGRADE)
@@ -138,7 +146,7 @@ def read_manifest(data: bytes, *, digest: Digest) -> Manifest:
     return Manifest(
         workflow=WorkflowName(str(value["workflow"])),
         parent=None if parent is None else parse_digest(str(parent)),
-        parts={kind: parse_digest(str(parts[str(kind)])) for kind in PartKind},
+        parts=MappingProxyType({kind: parse_digest(str(parts[str(kind)])) for kind in PartKind}),
     )
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from sqlalchemy import Connection, or_, select, tuple_, update
 
@@ -18,8 +19,10 @@ from pilotage.core.reason import Reason
 from pilotage.evidence.records import Evidence, EvidenceState, Severity, SubjectKind, ToolFinding
 from pilotage.store.releases import put_blobs
 from pilotage.store.tables.releases import evidence
-from pilotage.store.together import StoredRow
+from pilotage.store.together import StoredRow, row_of
 from pilotage.workspace.gate import Trust
+
+_KEPT_BYTES: Final = 4_096
 
 
 def add_evidence(connection: Connection, item: Evidence, body: bytes) -> None:
@@ -141,3 +144,15 @@ def evidence_from(row: StoredRow) -> Evidence:
         media=row["media"],
         size=row["size"],
     )
+
+
+def evidence_of_bytes(row: bytes) -> Evidence:
+    """Return an item from the JSON of its whole row. The same bytes make the same item: small ones are kept."""
+    return _kept(row) if len(row) <= _KEPT_BYTES else _made(row)
+
+
+def _made(row: bytes) -> Evidence:
+    return evidence_from(row_of(row, evidence))
+
+
+_kept = lru_cache(maxsize=8_192)(_made)

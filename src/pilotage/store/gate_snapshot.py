@@ -1,4 +1,4 @@
-"""What is stored about the gates of some releases: two and twenty tables in one statement, so on one snapshot.
+"""What is stored about the gates of some releases: one and twenty tables in one statement, so on one snapshot.
 
 Rule: set-wise over releases, the number of statements does not grow with them; nothing is judged here. What rests on
 the traffic stands in `store/gate_traffic.py`. Fail mode: what cannot be read raises, and nothing is decided.
@@ -25,12 +25,12 @@ from pilotage.release.authorship import Author, How
 from pilotage.release.seal import ReleaseState
 from pilotage.rollout.target import Served
 from pilotage.store.emergencies import emergency_from
-from pilotage.store.evidence import evidence_from
+from pilotage.store.evidence import evidence_of_bytes
 from pilotage.store.gate_people import acceptance_from, delegation_from, editors_from, tenures_from
 from pilotage.store.gate_votes import Attempt, attempt_from, vote_from
 from pilotage.store.incidents import StoredIncident, incident_from
 from pilotage.store.ledger_said import Said, said_from
-from pilotage.store.lineage import BEFORE, nearest
+from pilotage.store.lineage import BEFORE, Earlier, earlier_from
 from pilotage.store.releases import StoredRelease
 from pilotage.store.routes import Ack, Route, ack_from, route_from
 from pilotage.store.standards import change_from, templates_from
@@ -45,7 +45,6 @@ from pilotage.store.tables.gates import (
     standard_template,
     standard_vote,
 )
-from pilotage.store.tables.releases import evidence
 from pilotage.store.tables.rollouts import incident
 from pilotage.store.together import Rows, StoredRow, Together
 
@@ -56,8 +55,10 @@ _SNAPSHOT = text(
     """
 SELECT CAST(json_build_object(
   'authors', (SELECT json_agg(a ORDER BY a.person) FROM authorship a WHERE a.part_digest = ANY(:parts)),
-  'evidence', (SELECT json_agg(e ORDER BY e.received_at, e.id) FROM evidence e
-    WHERE (e.subject_kind, e.subject) IN (SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:subjects AS text[])))),
+  'evidence', (SELECT json_agg(e ORDER BY e.received_at, e.id)
+    FROM unnest(CAST(:kinds AS text[]), CAST(:subjects AS text[])) AS asked (kind, name)
+      CROSS JOIN LATERAL
+        (SELECT * FROM evidence x WHERE x.subject = asked.name AND x.subject_kind = asked.kind OFFSET 0) AS e),
   'votes', (SELECT json_agg(v ORDER BY v.at, v.id) FROM gate_vote v WHERE v.release = ANY(:releases)),
   'rejections', (SELECT json_agg(v ORDER BY v.at, v.id) FROM gate_vote v
     WHERE v.parts_digest = ANY(:contents) AND v.decision = 'reject'),
@@ -97,8 +98,8 @@ SELECT CAST(json_build_object(
     FROM ledger_entry e WHERE e.subject = ANY(ARRAY(
       SELECT v.id FROM gate_vote v WHERE v.release = ANY(:releases)
       UNION ALL SELECT r.id FROM risk_acceptance r WHERE r.release = ANY(:releases)
-      UNION ALL SELECT x.id FROM evidence x WHERE (x.subject_kind, x.subject)
-        IN (SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:subjects AS text[])))
+      UNION ALL SELECT x.id FROM unnest(CAST(:kinds AS text[]), CAST(:subjects AS text[])) AS asked (kind, name)
+        CROSS JOIN LATERAL (SELECT id FROM evidence WHERE subject = asked.name AND subject_kind = asked.kind OFFSET 0) x
       UNION ALL SELECT c.id FROM standard_change c WHERE c.release = ANY(:releases)
       UNION ALL SELECT c.template FROM standard_change c WHERE c.release = ANY(:releases)
       UNION ALL SELECT v.id FROM standard_vote v
@@ -112,11 +113,9 @@ SELECT CAST(json_build_object(
   'overdue', (SELECT json_agg(t) FROM (
     SELECT corpus, count(*) AS number FROM takedown
     WHERE requested_at < :overdue AND state IN ('hidden', 'erasing', 'purge_failed') GROUP BY corpus) t),
-  'parents', (SELECT json_agg(json_build_object('digest', r.digest, 'manifest', encode(r.manifest, 'hex')))
-    FROM release r WHERE r.digest = ANY(:parents)),
   'placed', (SELECT json_agg(json_build_object('digest', p.digest, 'body', encode(p.body, 'hex')))
     FROM part p WHERE p.digest = ANY(:parts) AND p.kind IN ('model', 'corpus')),
-  'approved', (SELECT json_agg(b) FROM (@before@) b)
+  'earlier', CASE WHEN :compared THEN (SELECT json_agg(b) FROM (@before@) b) END
 ) AS text)
 """.replace("@before@", BEFORE)
 )
@@ -161,9 +160,8 @@ class GateSnapshot:
     incidents: tuple[StoredIncident, ...]
     stated: Mapping[tuple[str, str], datetime]
     overdue: Mapping[str, int]
-    parents: Mapping[Digest, bytes]
     placed: Mapping[Digest, bytes]
-    approved: Mapping[Digest, tuple[Digest, bytes]]
+    earlier: Earlier | None
 
 
 def read_snapshot(  # noqa: PLR0913 - what is read, about what, and as of when
@@ -172,20 +170,20 @@ def read_snapshot(  # noqa: PLR0913 - what is read, about what, and as of when
     *,
     parts: Collection[Digest],
     subjects: Mapping[SubjectKind, Collection[str]],
-    spaces: Collection[SpaceName],
     editors_since: datetime,
+    spaces: Collection[SpaceName],
     now: datetime,
     compared: bool = False,
 ) -> GateSnapshot:
     """Return everything stored about the gates of these releases; `parts` are the parts they are made of.
 
-    `approved` is the nearest ancestor of each that came into `spaces` by its gates, else the first of its line.
-    `compared`: with what the ledger said of the rows, as `said`.
+    `compared`: with what the ledger said of the rows, as `said`, and what the releases follow, as `earlier`: whatever
+    acts on a release has it all on one snapshot, and a list of many walks no lines that nobody asks for.
     """
     values = {
         **_about(releases, subjects),
-        "spaces": list(spaces),
         "parts": list(parts),
+        "spaces": list(spaces),
         "overdue": now - _OVERDUE,
         "compared": compared,
     }
@@ -193,7 +191,7 @@ def read_snapshot(  # noqa: PLR0913 - what is read, about what, and as of when
     rosters, policies = read.rows("rosters", of=roster_version), read.rows("policies", "seen_at")
     return GateSnapshot(
         authors=_authors(read.rows("authors", "at"), parts),
-        evidence=tuple(evidence_from(row) for row in read.rows("evidence", of=evidence)),
+        evidence=tuple(evidence_of_bytes(piece) for piece in read.pieces("evidence")),
         votes=tuple(vote_from(row) for row in read.rows("votes", of=gate_vote)),
         rejections=_rejections(read.rows("rejections", of=gate_vote)),
         acceptances=tuple(acceptance_from(row) for row in read.rows("acceptances", of=risk_acceptance)),
@@ -214,9 +212,8 @@ def read_snapshot(  # noqa: PLR0913 - what is read, about what, and as of when
         incidents=tuple(incident_from(row) for row in read.rows("incidents", of=incident)),
         stated={(row["kind"], row["workflow"]): row["at"] for row in read.rows("stated", "at")},
         overdue={row["corpus"]: row["number"] for row in read.rows("overdue")},
-        parents={Digest(row["digest"]): bytes.fromhex(row["manifest"]) for row in read.rows("parents")},
         placed={Digest(row["digest"]): bytes.fromhex(row["body"]) for row in read.rows("placed")},
-        approved=nearest(read.rows("approved")),
+        earlier=earlier_from(read.rows("earlier")) if compared else None,
     )
 
 
@@ -228,7 +225,6 @@ def _about(
         "releases": [one.digest for one in releases],
         "contents": [one.parts_digest for one in releases],
         "workflows": sorted({one.workflow for one in releases}),
-        "parents": [one.parent for one in releases if one.parent is not None],
         "kinds": [kind for kind, _ in pairs],
         "subjects": [name for _, name in pairs],
         "unresolved": [state.value for state in UNRESOLVED],

@@ -33,12 +33,14 @@ BEFORE: Final = (
     " SELECT one.digest, one.parent, true AS is_asked, false AS came FROM release one WHERE one.digest = ANY(:releases)"
     f" UNION SELECT one.digest, one.parent, false, {CAME_BY_ITS_GATES}"
     "  FROM line JOIN release one ON one.digest = line.parent WHERE NOT line.came)"
-    " SELECT line.*, CASE WHEN came OR line.parent IS NULL THEN encode(one.manifest, 'hex') END AS manifest"
+    " SELECT line.*, CASE WHEN came OR line.parent IS NULL OR line.digest IN"
+    " (SELECT parent FROM line WHERE is_asked) THEN encode(one.manifest, 'hex') END AS manifest"
     " FROM line JOIN release one ON one.digest = line.digest"
 )
 """The lines of :releases, each back to the nearest ancestor that came into :spaces by its gates; every release once.
 
-Of many releases in one line each ancestor is read once: `nearest` finds what belongs to whom.
+Of many releases in one line each ancestor is read once: `nearest` finds what belongs to whom. Parents come with their
+manifest too.
 """
 
 
@@ -70,14 +72,42 @@ def lineage_of(connection: Connection, digest: Digest, *, most: int = 500) -> tu
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """What releases follow: `parents` by their own digest, `approved` by the release that comes after them.
+
+    `approved` is the nearest ancestor that came into the asked spaces by its gates, else the first of the line.
+    """
+
+    parents: Mapping[Digest, Manifest]
+    approved: Mapping[Digest, Manifest]
+
+
+def earlier_than(connection: Connection, releases: Collection[Digest], spaces: Collection[SpaceName]) -> Earlier:
+    """Return what these releases are held against, in one statement; releases without a parent follow nothing."""
+    values = {"releases": list(releases), "spaces": list(spaces)}
+    return earlier_from([dict(row) for row in connection.execute(text(BEFORE), values).mappings()])
+
+
+def earlier_from(rows: Sequence[Mapping[str, Any]]) -> Earlier:
+    """Return what releases are held against, from rows of `BEFORE`."""
+    asked = {row["parent"] for row in rows if row["is_asked"]}
+    return Earlier(
+        parents={
+            Digest(row["digest"]): read_manifest(bytes.fromhex(row["manifest"]), digest=Digest(row["digest"]))
+            for row in rows
+            if not row["is_asked"] and row["digest"] in asked
+        },
+        approved={after: read_manifest(body, digest=digest) for after, (digest, body) in nearest(rows).items()},
+    )
+
+
 def approved_before(connection: Connection, release: Digest, spaces: Collection[SpaceName]) -> Manifest | None:
     """Return the nearest ancestor that came into these spaces by its gates, else the first of the line.
 
     None for a release without a parent.
     """
-    rows = connection.execute(text(BEFORE), {"releases": [release], "spaces": list(spaces)}).mappings()
-    found = nearest([dict(row) for row in rows]).get(release)
-    return None if found is None else read_manifest(found[1], digest=found[0])
+    return earlier_than(connection, [release], spaces).approved.get(release)
 
 
 def nearest(rows: Sequence[Mapping[str, Any]]) -> Mapping[Digest, tuple[Digest, bytes]]:

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import Connection, RowMapping, select, update
-from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy import ColumnElement, Connection, RowMapping, Text, cast, func, select, true, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from pilotage.core.digest import Digest, digest_of
 from pilotage.core.errors import IntegrityError, NotFound
@@ -160,9 +160,29 @@ def head_of(connection: Connection, workflow: WorkflowName) -> StoredRelease | N
 
 def heads_of(connection: Connection, workflows: Collection[WorkflowName]) -> tuple[StoredRelease, ...]:
     """Return the newest release of each workflow that is not revoked, by workflow."""
-    query = select(release).where(release.c.workflow.in_(list(workflows)), release.c.state != str(ReleaseState.REVOKED))
-    query = query.ext(distinct_on(release.c.workflow)).order_by(release.c.workflow, release.c.sealed_at.desc())
+    return _newest(connection, workflows, release.c.state != str(ReleaseState.REVOKED))
+
+
+def newest_of(connection: Connection, workflows: Collection[WorkflowName]) -> dict[WorkflowName, StoredRelease]:
+    """Return the newest release of each workflow, whatever its state."""
+    return {one.workflow: one for one in _newest(connection, workflows, true())}
+
+
+def _newest(
+    connection: Connection, workflows: Collection[WorkflowName], which: ColumnElement[bool]
+) -> tuple[StoredRelease, ...]:
+    """Look up the newest of each by the index, instead of sorting every release there is."""
+    asked = func.unnest(cast(list(workflows), ARRAY(Text))).table_valued("name").render_derived("asked")
+    own = select(release).where(release.c.workflow == asked.c.name, which)
+    newest = own.order_by(release.c.sealed_at.desc(), release.c.digest).limit(1).lateral("newest")
+    query = select(newest).select_from(asked.join(newest, true())).order_by(newest.c.workflow)
     return tuple(_stored(row) for row in connection.execute(query).mappings())
+
+
+def counts_of(connection: Connection) -> dict[WorkflowName, int]:
+    """Return how many releases each workflow has."""
+    query = select(release.c.workflow, func.count()).group_by(release.c.workflow)
+    return {WorkflowName(name): number for name, number in connection.execute(query)}
 
 
 def withdrawn_as(connection: Connection, parts_digest: Digest) -> ReleaseState | None:

@@ -23,17 +23,32 @@ class Together:
 
     def __init__(self, connection: Connection, statement: TextClause, values: Mapping[str, object]) -> None:
         document = connection.execute(statement, values).scalar_one()
-        self._found: dict[str, list[dict[str, Any]] | None] = msgspec.json.decode(document)
+        self._found: dict[str, msgspec.Raw] = msgspec.json.decode(document, type=dict[str, msgspec.Raw])
 
     def rows(self, name: str, *moments: str, of: Table | None = None) -> list[dict[str, Any]]:
         """Return the rows of one read, times as times: the named columns and those of table `of`."""
-        rows = self._found[name] or []
+        rows: list[dict[str, Any]] = msgspec.json.decode(self._found[name]) or []
         times = (*moments, *(() if of is None else _times(of)))
-        for row in rows:
-            for column in times:
-                if row[column] is not None:
-                    row[column] = datetime.fromisoformat(row[column])
-        return rows
+        return [timed(row, times) for row in rows]
+
+    def pieces(self, name: str) -> list[bytes]:
+        """Return the rows of one read as the bytes of their JSON, for what is made of a row by those alone."""
+        pieces: list[msgspec.Raw] | None = msgspec.json.decode(self._found[name], type=list[msgspec.Raw] | None)
+        return [bytes(piece) for piece in pieces or ()]
+
+
+def timed(row: dict[str, Any], columns: Sequence[str]) -> dict[str, Any]:
+    """Return the row with these columns as times."""
+    for column in columns:
+        if row[column] is not None:
+            row[column] = datetime.fromisoformat(row[column])
+    return row
+
+
+def row_of(piece: bytes, table: Table) -> dict[str, Any]:
+    """Return one piece as a row of a table."""
+    row: dict[str, Any] = msgspec.json.decode(piece)
+    return timed(row, _times(table))
 
 
 def _times(table: Table) -> tuple[str, ...]:

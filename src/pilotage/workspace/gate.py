@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from pilotage.identity.roles import Role
 
@@ -22,7 +23,10 @@ class Trust(StrEnum):
     @property
     def rank(self) -> int:
         """0 for claimed to 2 for attested."""
-        return list(Trust).index(self)
+        return _TRUST_ORDER[self]
+
+
+_TRUST_ORDER: Final = {trust: place for place, trust in enumerate(Trust)}
 
 
 class Accept(StrEnum):

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from pilotage.console.reply import Page
 from pilotage.console.visit import Visit
 from pilotage.core.digest import Digest
+from pilotage.core.ids import SpaceName, WorkflowName
 from pilotage.space.settings import Tier
-from pilotage.store.releases import StoredRelease, releases_of
+from pilotage.store.releases import StoredRelease, counts_of, newest_of
 from pilotage.store.served import Served, all_served
 from pilotage.workspace.records import Workspace
 from pilotage.workspace.workflow import Workflow
+
+MOST_ROWS: Final = 50
+"""Cards on one page."""
 
 _PHASES = {
     Tier.SANDBOX: "Pilot in the sandbox",
@@ -50,23 +55,40 @@ class Card:
 
 
 def show_workflows(visit: Visit) -> Page:
-    """Show one card per workflow."""
-    workspace = visit.instance.workspace
+    """Show one card per workflow, so many to a page; `page` is the name they begin after."""
+    workspace, after = visit.instance.workspace, visit.query.get("page", "")
+    waiting = [name for name in sorted(workspace.workflows) if name > after]
+    names = waiting[:MOST_ROWS]
     with visit.reading.engine.connect() as connection:
-        routes = all_served(connection)
-        releases = releases_of(connection)
-    cards = [_card(workspace, workflow, routes, releases) for _, workflow in sorted(workspace.workflows.items())]
-    return Page(template="workflows.html", title="Workflows", values={"cards": cards})
+        routes = _by_workflow(all_served(connection))
+        newest = newest_of(connection, names)
+        counts = counts_of(connection)
+    cards = [
+        _card(workspace, workspace.workflows[name], routes.get(name, {}), newest.get(name), counts.get(name, 0))
+        for name in names
+    ]
+    more = names[-1] if len(waiting) > len(names) else None
+    values = {"cards": cards, "total": len(workspace.workflows), "more": more}
+    return Page(template="workflows.html", title="Workflows", values=values)
+
+
+def _by_workflow(routes: Sequence[Served]) -> dict[WorkflowName, dict[SpaceName, Served]]:
+    found: dict[WorkflowName, dict[SpaceName, Served]] = {}
+    for one in routes:
+        found.setdefault(one.workflow, {})[one.space] = one
+    return found
 
 
 def _card(
-    workspace: Workspace, workflow: Workflow, routes: Sequence[Served], releases: Sequence[StoredRelease]
+    workspace: Workspace,
+    workflow: Workflow,
+    served: Mapping[SpaceName, Served],
+    newest: StoredRelease | None,
+    releases: int,
 ) -> Card:
-    own = [release for release in releases if release.workflow == workflow.name]
-    served = {route.space: route for route in routes if route.workflow == workflow.name}
     places = [
         Place(name=name, tier=str(workspace.spaces[name].tier), route=served.get(name)) for name in workspace.order
     ]
     tiers = [workspace.spaces[name].tier for name in workspace.order if name in served]
-    phase = _PHASES[tiers[-1]] if tiers else ("Sealed, not served yet" if own else "Declared, not sealed yet")
-    return Card(workflow=workflow, phase=phase, newest=own[0] if own else None, releases=len(own), places=places)
+    phase = _PHASES[tiers[-1]] if tiers else ("Sealed, not served yet" if newest else "Declared, not sealed yet")
+    return Card(workflow=workflow, phase=phase, newest=newest, releases=releases, places=places)
