@@ -65,7 +65,14 @@ def test_a_page_stays_within_its_statements_and_bytes(bank: Bank, grown: dict[st
     if answer.header("content-type") == "application/pdf":
         return  # a file to keep carries its fonts; the limits below are of pages
     assert len(answer.body) < 250_000
-    assert len(gzip.compress(answer.body, compresslevel=5)) < 40_000
+    packed = len(gzip.compress(answer.body, compresslevel=5))
+    assert packed < 40_000
+    links = [
+        node.attributes.get("src") or node.attributes.get("href") or "" for node in answer.page.css("script, link")
+    ]
+    files = [browser.get(path, **{"accept-encoding": "gzip"}) for path in links]
+    assert all(file.status == 200 for file in files)
+    assert packed + sum(len(gzip.compress(file.body, compresslevel=5)) for file in files) < 100_000
 
 
 def test_the_session_is_found_and_used_in_one_statement(bank: Bank) -> None:

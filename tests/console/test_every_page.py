@@ -92,10 +92,31 @@ def test_pages_hold_nothing_inline_and_nothing_foreign(bank: Bank, filled: dict[
             assert_plain(answer)
 
 
+def test_forms_that_are_shown_again_and_errors_hold_nothing_inline_either(bank: Bank, filled: dict[str, str]) -> None:
+    browser = bank.browser("anita.rao")
+    token = browser.get("/help").fields("/logout")["token"]
+    answers = [
+        browser.post(address(entry, filled), {"token": token, "key": f"nothing-inline-{place}", "note": HOSTILE})
+        for place, entry in enumerate(FORMS)
+        if entry.path not in {"/login", "/logout", "/theme"} and entry.takes_files is None
+    ]
+    unsigned = bank.browser()
+    answers += [unsigned.get("/login"), unsigned.post("/login", {"local_key": HOSTILE}), browser.get("/nothing")]
+    answers += [browser.send("PUT", "/"), bank.browser("omar.haddad").get("/ledger"), browser.get("/releases/00000000")]
+    seen = {answer.status for answer in answers}
+    assert {403, 404, 405, 422} <= seen, seen
+    for answer in answers:
+        if answer.header("content-type").startswith("text/html"):
+            assert_plain(answer)
+
+
 def assert_plain(answer: Answer) -> None:
     for node in answer.page.css("*"):
+        assert node.tag not in {"style", "iframe", "object", "embed", "base"}, node.html
         for name, value in node.attributes.items():
             assert name != "style", node.html
+            assert not re.match(r"\s*(?:js|javascript|data|vbscript):", value or "") or name == "value", node.html
+            assert "//" not in (value or "") or name in {"value", "datetime"}, node.html
             assert not name.startswith(("on", "hx-on")), node.html
             if name in {"src", "href", "action"}:
                 assert (value or "").startswith(("/", "#")), node.html

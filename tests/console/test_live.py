@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import Counter
 from datetime import timedelta
 
@@ -335,3 +336,11 @@ def test_an_answer_is_streamed_and_ends_with_the_fragment_of_the_whole_page(bank
     whole = browser.post("/ask/policy-assistant", fields)
     assert whole.status == 200
     assert "Another one." in whole.words
+    # the same but for the interaction and the form's token, which are each question's and each form's own
+    plain = [_plain(text) for text in (answer, whole.text)]
+    assert "\n".join(line.removeprefix("data: ") for line in plain[0].split("\n")[1:]).strip() in plain[1]
+
+
+def _plain(text: str) -> str:
+    (interaction,) = re.findall(r"/interactions/([0-9A-Z]{26})/feedback", text)
+    return re.sub(r'(name="token" value=)"[^"]+"', r'\1"TOKEN"', text.replace(interaction, "INTERACTION"))
