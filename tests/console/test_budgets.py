@@ -49,6 +49,7 @@ def grown(bank: Bank) -> dict[str, str]:
         "entry": str(entry),
         "gate": "cab",
         "rollout": bank.roll_out(),
+        "test": "error_rate.go",
         **bank.call_board(),
     }
 

@@ -383,7 +383,7 @@ def test_whoever_the_table_names_is_not_refused_for_their_role(own_engine: Engin
     rollout, boards = bank.roll_out(), {one.path for one in MATRIX if one.path.startswith("/cab/")}
     names = {
         "digest": bank.release.removeprefix("sha256:")[:12], "workflow": "policy-assistant", "gate": "qa",
-        "interaction": interaction, "name": "policies", "version": "1", "rollout": rollout,
+        "interaction": interaction, "name": "policies", "version": "1", "rollout": rollout, "test": "error_rate.go",
     }  # fmt: skip
     for one in MATRIX:
         for role in sorted(one.roles - DERIVED_ROLES)[:most]:

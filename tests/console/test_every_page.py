@@ -48,6 +48,7 @@ def filled(bank: Bank) -> dict[str, str]:
         "entry": str(entry),
         "gate": "qa",
         "rollout": bank.roll_out(),
+        "test": "error_rate.go",
         **bank.call_board(),
     }
 

@@ -84,7 +84,7 @@ class Renderer:
         if identifier is None:
             return "-"
         found = self._people.get(PersonId(identifier.removeprefix("local|")))
-        return identifier if found is None else found.name
+        return identifier.replace("key|", "key ", 1) if found is None else found.name
 
 
 def short(digest: str | None) -> str:

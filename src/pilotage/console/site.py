@@ -188,6 +188,7 @@ ENTRIES: Final = (
     ),
     Entry(method="GET", path="/rollouts", name="Rollout", handle=rollout.show_rollouts),
     Entry(method="GET", path="/rollouts/{rollout}", name="Rollout", handle=rollout.show_rollout),
+    Entry(method="GET", path="/rollouts/{rollout}/numbers/{test}", name="Rollout", handle=rollout.download_numbers),
     Entry(
         method="POST",
         path="/rollouts/{rollout}",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 
 from pilotage.core.canonical import Json, canonical_bytes, parse_json
 from pilotage.core.clock import to_text
@@ -82,6 +83,7 @@ class Seal:
         )
 
 
+@lru_cache(maxsize=4_096)
 def source_of(seal: bytes) -> Source:
     """Return where a seal says that its files came from; an empty, dirty source where it says nothing."""
     body = parse_json(seal)

@@ -190,8 +190,8 @@ def transition(state: State, event: Event, actor: Actor) -> Transition | Refusal
         return row
     able = sorted(one.event.value for one in TABLE if state in one.sources and actor in one.actors)
     instead = f"From here: {', '.join(able)}." if able else "Nothing can be done to it any more."
-    who = actor.value.replace("_", " ")
-    text = f"A rollout that is {state} cannot be moved by `{event}` of a {who}. {instead}"
+    who, shown = actor.value.replace("_", " "), state.value.replace("_", " ")
+    text = f"A rollout that is {shown} takes no {event.value!r} from a {who}. {instead}"
     limit = ", ".join(sorted(source.value for source in row.sources))
     return Refusal(reasons=(Reason(code="ILLEGAL_TRANSITION", text=text, observed=state.value, limit=limit),))
 

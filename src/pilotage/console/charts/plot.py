@@ -141,8 +141,16 @@ def table(
         '<details><summary>Table of these numbers<span class="unseen">: {}</span></summary>'
         '<div class="scroll" tabindex="0" role="region"'
         ' aria-label="{}"><table><thead><tr><th scope="col">{}</th>{}</tr></thead><tbody>{}</tbody></table></div>'
-        "</details>"
-    ).format(labels.title, labels.title, labels.x, head, rows)
+        "{}</details>"
+    ).format(labels.title, labels.title, labels.x, head, rows, _download(labels))
+
+
+def _download(labels: Labels) -> Markup:
+    if not labels.csv:
+        return Markup()
+    return Markup('<p><a href="{}" download>Download as CSV<span class="unseen">: {}</span></a></p>').format(
+        labels.csv, labels.title
+    )
 
 
 def _cell(point: Point | None, y_text: Callable[[float], str]) -> Markup:

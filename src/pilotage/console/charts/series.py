@@ -43,12 +43,13 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labels:
-    """The words of a chart: title, the finding in one sentence, and the names of its axes."""
+    """The words of a chart: title, the finding in one sentence, the names of its axes, and where its CSV is."""
 
     title: str
     finding: str
     x: str
     y: str
+    csv: str = ""
 
 
 def checked(series: Sequence[Series]) -> tuple[Series, ...]:

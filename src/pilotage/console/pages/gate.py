@@ -70,7 +70,7 @@ def _shown(one: CriterionResult) -> Mapping[str, str]:
     bad = [check for check in one.checks if check.outcome is not Outcome.OK]
     check = bad[0] if bad else (one.checks[0] if one.checks else None)
     if check is None:
-        why = "does not apply" if one.state == "n/a" else f"missing: {', '.join(one.missing) or 'evidence'}"
+        why = "" if one.state == "n/a" else f"missing: {', '.join(one.missing) or 'evidence'}"
         return {"observed": "", "limit": "", "why": why}
     why = "" if check.reason is None else check.reason.text
     return {"observed": check.observed or "", "limit": check.limit or check.condition, "why": why}

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from pilotage.console.charts.lines import line_chart
 from pilotage.console.charts.series import Labels, Limit, Point, Series
-from pilotage.console.reply import Page, Redirect, Reply
+from pilotage.console.reply import Download, Page, Redirect, Reply
 from pilotage.console.visit import Visit
 from pilotage.console.words import Status
 from pilotage.control.abort_rollout import GIVEN_UP, abort_rollout
@@ -25,7 +25,7 @@ from pilotage.control.pause_rollout import pause_rollout, resume_rollout
 from pilotage.control.shadow_status import PhaseView
 from pilotage.control.start_rollout import Started, StartRequest, start_rollout
 from pilotage.control.view_rollout import RolloutView, view_rollout
-from pilotage.core.errors import UsageError
+from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.reason import Reason, Refusal
 from pilotage.store.rollout_history import PastVerdict
 from pilotage.store.rollouts import StoredRollout, list_rollouts
@@ -39,7 +39,13 @@ _STANDINGS: Final = {
     "absent": Status.UNKNOWN,
     "broken": Status.UNKNOWN,
 }
-_PURPOSES: Final = {"go": "to go on", "hold": "holds", "trip": "takes back at once", "check": "of the router"}
+_PURPOSES: Final = {
+    "go": "to go on",
+    "hold": "holds",
+    "trip": "takes back at once",
+    "check": "whether the split is right",
+}
+_URGENCY: Final = (Status.NOT_MET, Status.INCONCLUSIVE, Status.UNKNOWN, Status.MET)
 _CHARTS: Final = 3
 
 
@@ -84,7 +90,8 @@ def show_rollouts(visit: Visit) -> Page:
     with visit.reading.engine.connect() as connection:
         found = list_rollouts(connection)
     rows = [(one, *_step_of(one)) for one in found]
-    return Page(template="rollouts.html", title="Rollouts", values={"rows": rows})
+    running = sum(not one.state.is_over for one in found)
+    return Page(template="rollouts.html", title="Rollouts", values={"rows": rows, "running": running})
 
 
 def show_rollout(visit: Visit) -> Page:
@@ -97,7 +104,7 @@ def show_rollout(visit: Visit) -> Page:
         values={
             "live": live,
             "view": live.view,
-            "charts": charts_of(live.view.history),
+            "charts": charts_of(stored.id, live.view.history),
             "was_aborted": visit.query.get("said") == "abort" and stored.state in GIVEN_UP,
         },
     )
@@ -111,7 +118,7 @@ def live_of(visit: Visit) -> Live:
         view=view,
         word=Status.UNKNOWN if view.verdict is None else _OUTCOMES.get(view.verdict.outcome, Status.UNKNOWN),
         reasons=body.get("reasons", ()),
-        tests=[_row(name, test) for name, test in sorted(body.get("tests", {}).items())],
+        tests=_rows(body.get("tests", {})),
         stages=_stages(view),
         weight=_step_of(view.stored)[1],
         as_of=visit.now if view.verdict is None else view.verdict.at,
@@ -131,8 +138,14 @@ def _phase(one: PhaseView) -> PhaseRow:
         word=_OUTCOMES.get(one.outcome, Status.UNKNOWN),
         says=says,
         reasons=one.verdict.reasons,
-        tests=[_row(name, test.as_json()) for name, test in sorted(one.verdict.tests.items())],
+        tests=_rows({name: test.as_json() for name, test in one.verdict.tests.items()}),
     )
+
+
+def _rows(tests: Mapping[str, Mapping[str, Any]]) -> list[TestRow]:
+    """Return the tests, those first that stand in the way."""
+    rows = [_row(name, test) for name, test in sorted(tests.items())]
+    return sorted(rows, key=lambda row: _URGENCY.index(row.status))
 
 
 def _row(name: str, test: Mapping[str, Any]) -> TestRow:
@@ -169,31 +182,67 @@ def _stages(view: RolloutView) -> list[tuple[str, str, str, bool]]:
     return found
 
 
-def charts_of(history: Sequence[PastVerdict]) -> list[Markup]:
-    """Return a chart for each test that counts something, over the time of the verdicts."""
-    if len(history) < 2:
-        return []
-    start = history[0].at
-    series: dict[str, list[Point]] = {}
-    limits: dict[str, str] = {}
+@dataclass(slots=True, kw_only=True)
+class _Course:
+    """What one test said over the time of the verdicts; `last` is what it said in the last one it stood in."""
+
+    points: list[Point]
+    last: Mapping[str, Any]
+
+
+def _courses(history: Sequence[PastVerdict]) -> dict[str, _Course]:
+    found: dict[str, _Course] = {}
     for verdict in history:
-        hours = (verdict.at - start).total_seconds() / 3600
+        hours = (verdict.at - history[0].at).total_seconds() / 3600
         for name, test in json.loads(verdict.body).get("tests", {}).items():
             n = int(test.get("n", 0))
-            share = 100 * int(test.get("x", 0)) / n if n else None
-            series.setdefault(name, []).append(Point(x=hours, y=share))
-            limits[name] = str(test.get("limit", ""))
-    counted = [name for name, points in series.items() if any(point.y is not None for point in points)]
-    chosen = sorted(counted, key=lambda name: (not name.endswith("go"), name))[:_CHARTS]
-    return [_chart(name, series[name], limits[name]) for name in chosen]
+            course = found.setdefault(name, _Course(points=[], last=test))
+            course.points.append(Point(x=hours, y=100 * int(test.get("x", 0)) / n if n else None))
+            course.last = test
+    return found
 
 
-def _chart(name: str, points: Sequence[Point], limit: str) -> Markup:
+def charts_of(rollout: str, history: Sequence[PastVerdict]) -> list[Markup]:
+    """Return charts of what matters most: tests that fired, then those that must hold to go on."""
+    if len(history) < 2:
+        return []
+    courses = {
+        name: one
+        for name, one in _courses(history).items()
+        if one.last.get("purpose") != "check" and any(point.y is not None for point in one.points)
+    }
+    chosen = sorted(courses, key=lambda name: _weight(name, courses[name].last))[:_CHARTS]
+    return [
+        _chart(
+            name, courses[name].points, str(courses[name].last.get("limit", "")), f"/rollouts/{rollout}/numbers/{name}"
+        )
+        for name in chosen
+    ]
+
+
+def _weight(name: str, test: Mapping[str, Any]) -> tuple[int, bool, str]:
+    row = _row(name, test)
+    return min(_URGENCY.index(row.status), 1), test.get("purpose") != "go", name
+
+
+def download_numbers(visit: Visit) -> Download:
+    """Return the plotted numbers of one test as CSV; an unknown one is empty."""
+    view = view_rollout(visit.reading, actor=visit.actor, identifier=visit.params["rollout"])
+    name, course = visit.params["test"], _courses(view.history).get(visit.params["test"])
+    if course is None:
+        raise NotFound("TEST_UNKNOWN", f"No verdict of this rollout holds a test {name[:80]!r}.")
+    rows = [f"{point.x!r},{'' if point.y is None else repr(point.y)}" for point in course.points]
+    body = "\r\n".join(["hours,share_in_percent", *rows, ""])
+    return Download(body=body.encode(), media="text/csv; charset=utf-8", filename=f"{name}.csv")
+
+
+def _chart(name: str, points: Sequence[Point], limit: str, csv: str) -> Markup:
     words = name.replace("_", " ").replace(".", " ")
     last = next((point.y for point in reversed(points) if point.y is not None), None)
     shown = "unknown" if last is None else f"{last:.3g} %"
     finding = f"{words.capitalize()} of the candidate stands at {shown}{f', limit {limit}' if limit else ''}."
-    labels = Labels(title=words.capitalize(), finding=finding, x="hours since the first verdict", y="share in %")
+    axis = {"x": "hours since the first verdict", "y": "share in %"}
+    labels = Labels(title=words.capitalize(), finding=finding, csv=csv, **axis)
     number = _percent(limit)
     lines = [] if number is None else [Limit(value=number, word=f"limit {limit}")]
     return line_chart(

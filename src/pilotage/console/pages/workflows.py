@@ -30,11 +30,16 @@ _PHASES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A space on the way to production. `route` is None where nothing of the workflow is served."""
+    """A space on the way to production. `route` is None where nothing of the workflow was ever served."""
 
     name: str
     tier: str
     route: Served | None
+
+    @property
+    def serves(self) -> bool:
+        """Whether any release answers there: a row that names none serves nobody."""
+        return self.route is not None and (self.route.stable is not None or self.route.candidate is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +94,6 @@ def _card(
     places = [
         Place(name=name, tier=str(workspace.spaces[name].tier), route=served.get(name)) for name in workspace.order
     ]
-    tiers = [workspace.spaces[name].tier for name in workspace.order if name in served]
+    tiers = [workspace.spaces[SpaceName(place.name)].tier for place in places if place.serves]
     phase = _PHASES[tiers[-1]] if tiers else ("Sealed, not served yet" if newest else "Declared, not sealed yet")
     return Card(workflow=workflow, phase=phase, newest=newest, releases=releases, places=places)
