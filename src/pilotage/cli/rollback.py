@@ -35,7 +35,7 @@ def rollback(
     ] = None,
     wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds to follow it for.")] = 150.0,
 ) -> None:
-    """Go back to the release before, everywhere or in one space, and follow it until it is verified."""
+    """Go back to the release before, in every space or one, and follow it until verified."""
     with options.open("pilotage rollback") as instance:
         actor = options.actor(instance)
         request = RollbackRequest(workflow=workflow, reason=reason, space=space, to=to)

@@ -100,7 +100,7 @@ def _demo(runtime: Runtime) -> Callable[..., None]:
         ] = 3,
         port: Port = 8080,
     ) -> None:
-        """Tell the whole story on the sample bank, for real: refresh, review, seal, ask, explain, take down, verify."""
+        """Tell the whole story on the sample bank, for real: from the first refresh to a takedown."""
         Demo(runtime=runtime, options=options, speed=speed, keep=keep, port=port, acts=acts).run()
 
     return demo

@@ -77,7 +77,7 @@ def init(
 
 
 def validate(options: Options) -> None:
-    """Check every declared file; all mistakes at once, with file, line and what to write instead."""
+    """Check every declared file; all mistakes at once, each with what to write instead."""
     root, workspace = find_workspace(options.start)
     warnings = [str(warning) for warning in workspace.warnings]
     result = {
