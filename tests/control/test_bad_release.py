@@ -23,7 +23,7 @@ from pilotage.store.rollouts import StoredRollout
 from pilotage.store.routes import read_route
 from pilotage.testing.rollout_drills import pass_drills
 from pilotage.testing.rollout_records import Faults, RecordedTraffic
-from pilotage.testing.rollouts import EAST, WORKFLOW, RolloutWorld
+from pilotage.testing.rollouts import EAST, WORKFLOW, FakeGate, RolloutWorld
 from pilotage.workspace.plan import Limits, Step, Undecidable
 
 pytestmark = pytest.mark.store
@@ -137,3 +137,23 @@ def test_requests_routed_and_not_recorded_hold_the_rollout(engine: Engine) -> No
     held = world.step(stored.id, QUARTER)
     assert held.state is State.HELD
     assert "observation_gap" in [reason.code for reason in held.why]
+
+
+def test_nothing_but_the_counts_is_asked_before_a_bad_release_is_taken_out(engine: Engine) -> None:
+    world, stored, traffic, old = begun(engine, error=1.0)
+    gate = world.ports.gate
+    assert isinstance(gate, FakeGate)
+    traffic.ask(400)
+    world.clock.advance(QUARTER)
+    with engine.begin() as connection:
+        # Nobody serves and no space is known: neither may delay it.
+        connection.execute(text("TRUNCATE route_ack, space_health, hard_look"))
+    asked = gate.asked
+    done = world.look(stored.id)
+    assert gate.asked == asked
+    # It commits here: what a rollback looks at next (nobody serves, so traffic is zero) waits for the next look.
+    assert done.state is State.ROLLING_BACK
+    with engine.connect() as connection:
+        route = read_route(connection, EAST, WORKFLOW)
+    assert (route.stable, route.candidate) == (old, None)
+    assert world.look(stored.id).state is State.VALIDATING

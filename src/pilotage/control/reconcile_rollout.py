@@ -18,7 +18,7 @@ from pilotage.analysis.verdict import Effect, Judgement
 from pilotage.control.instance import Instance
 from pilotage.control.open_incident import Trouble, open_incident
 from pilotage.control.rollout_end import Ending, complete, take_back
-from pilotage.control.rollout_facts import CRITICAL, Seen, read_facts
+from pilotage.control.rollout_facts import CRITICAL, Seen, count_waves, read_facts, read_trip
 from pilotage.control.rollout_moves import Deed, Move, machine_deed, move_rollout
 from pilotage.control.rollout_ports import RolloutPorts
 from pilotage.control.rollout_traffic import begin_step, place_candidate
@@ -68,12 +68,14 @@ def reconcile_rollout(
     turn = _Turn(connection=connection, instance=instance, ports=ports, deed=machine_deed(instance.clock.now()))
     if stored.state.is_over or stored.state in BACKING_OUT:
         watch_left_spaces(connection, instance, ports, stored, turn.deed)
+    # Askers leave a candidate when this commits, so a look that takes it out ends there.
+    left = frozenset() if stored.state is State.ROLLING_BACK else frozenset({State.ROLLING_BACK})
     if stored.state is State.SHADOWING:
         stored = advance_phases(connection, instance, stored, turn.deed)
     for _ in range(MOST_MOVES):
-        if stored.state.is_over:
+        if stored.state.is_over or stored.state in left:
             break
-        seen = read_facts(connection, instance, ports, stored, turn.deed.at)
+        seen = _look(turn, stored)
         stored = _remembered(turn, stored, seen)
         action = next_action(seen.facts, turn.deed.at)
         if action is None:
@@ -84,6 +86,15 @@ def reconcile_rollout(
             return _told(turn, stored, moved)
         stored = moved
     return stored
+
+
+def _look(turn: _Turn, stored: StoredRollout) -> Seen:
+    """Return what is known: of a candidate that has to go only that, so nothing else delays it."""
+    counted = count_waves(turn.connection, turn.instance, turn.ports, stored, turn.deed.at)
+    trip = read_trip(turn.connection, stored, counted, turn.deed.at)
+    if trip is not None:
+        return trip
+    return read_facts(turn.connection, turn.instance, turn.ports, stored, turn.deed.at, counted=counted)
 
 
 def _remembered(turn: _Turn, stored: StoredRollout, seen: Seen) -> StoredRollout:

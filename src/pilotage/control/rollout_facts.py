@@ -1,12 +1,14 @@
 """Everything a decision about a rollout looks at, read on one connection, so that what was seen is what is decided on.
 
-Rule: nothing here writes but the counting of new records. Fail mode: what cannot be read is unknown (None), which never
-lets traffic up; a gate that raises does not hold.
+Rule: nothing here writes but the counting of new records; whether a candidate has to go is read first and alone, so
+that neither gates nor health delay it. Fail mode: what cannot be read is unknown (None), which never lets traffic up; a
+gate that raises does not hold.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -58,20 +60,69 @@ class Seen:
     unproven: tuple[Reason, ...] = ()
 
 
-def read_facts(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """The spaces of a rollout, and what was counted in those with traffic, by number of the wave."""
+
+    waves: tuple[StoredWave, ...]
+    steps: tuple[StoredStep, ...]
+    observed: Mapping[int, Observed]
+
+
+def count_waves(
     connection: Connection, instance: Instance, ports: RolloutPorts, stored: StoredRollout, now: datetime
+) -> Counted:
+    """Count what is new in every space with traffic."""
+    waves, steps = waves_of(connection, stored.id), steps_of(connection, stored.id)
+    live = [wave for wave in waves if wave.state is WaveState.LIVE] if stored.state.has_traffic else []
+    observed = {wave.number: ports.observe(connection, instance, stored, wave, now) for wave in live}
+    return Counted(waves=waves, steps=steps, observed=observed)
+
+
+def read_trip(connection: Connection, stored: StoredRollout, counted: Counted, now: datetime) -> Seen | None:
+    """Return what takes the candidate out now, None for nothing; no gate, freeze or space's health is asked."""
+    if not stored.state.has_traffic:
+        return None
+    impaired = _impaired(connection, stored, counted.waves)
+    judged = {
+        number: judge_place(stored, _place(stored, counted, number), one, gate=(), steps=counted.steps, now=now)
+        for number, one in counted.observed.items()
+    }
+    tripped, trip = _tripped(judged)
+    if not impaired and trip is None:
+        return None
+    here = stored.place.wave
+    facts = Facts(
+        state=stored.state,
+        plan=stored.plan,
+        place=stored.place,
+        state_at=stored.state_at,
+        verdict=judged.get(here),
+        trips=impaired or (() if trip is None else trip.reasons),
+    )
+    return Seen(facts=facts, observed=counted.observed.get(here), tripped=_space(stored, tripped), trip=trip)
+
+
+def read_facts(
+    connection: Connection,
+    instance: Instance,
+    ports: RolloutPorts,
+    stored: StoredRollout,
+    now: datetime,
+    *,
+    counted: Counted | None = None,
 ) -> Seen:
-    """Return what is known about a rollout now."""
+    """Return what is known about a rollout now; `counted` when its spaces were counted just before."""
+    if counted is None:
+        counted = count_waves(connection, instance, ports, stored, now)
     next_space = _next_space(stored)
     gate = gate_reasons(connection, instance, ports, stored, next_space, now)
-    waves, steps = waves_of(connection, stored.id), steps_of(connection, stored.id)
     candidate = Candidate(workflow=stored.workflow, release=stored.release)
-    fitness = space_fitness(connection, _spaces_of(stored, waves, next_space), of=candidate, now=now)
-    row = _Row(waves=waves, steps=steps, gate=gate, fitness=fitness)
-    judged = _judged(connection, instance, ports, stored, row, now)
+    fitness = space_fitness(connection, _spaces_of(stored, counted.waves, next_space), of=candidate, now=now)
+    judged = _judged(stored, counted, _Row(gate=gate, fitness=fitness), now)
     here = judged.get(stored.place.wave)
     is_proven, unproven = shadow_proof(connection, instance, ports, stored)
-    tripped, trip = next(((wave, one) for wave, (_, one) in judged.items() if one.effect is Effect.ROLLBACK), _NONE)
+    tripped, trip = _tripped({number: verdict for number, (_, verdict) in judged.items()})
     facts = Facts(
         state=stored.state,
         plan=stored.plan,
@@ -88,7 +139,7 @@ def read_facts(
         incidents=_incidents(connection, stored, now),
         unfit=fitness.holding,
         unseen=fitness.unseen,
-        trips=_impaired(connection, stored, waves) or (_unconfirmed(gate) if trip is None else trip.reasons),
+        trips=_impaired(connection, stored, counted.waves) or (_unconfirmed(gate) if trip is None else trip.reasons),
         post_confirmed=gate == (),
         signed=_signed(connection, stored),
         flipped_at=stored.flipped_at,
@@ -98,10 +149,19 @@ def read_facts(
     return Seen(
         facts=facts,
         observed=None if here is None else here[0],
-        tripped=None if tripped is None else stored.plan.waves[tripped].space,
+        tripped=_space(stored, tripped),
         trip=trip,
         unproven=unproven,
     )
+
+
+def _tripped(judged: Mapping[int, Verdict]) -> tuple[int | None, Verdict | None]:
+    """Return the first space whose verdict takes the candidate out."""
+    return next(((wave, one) for wave, one in judged.items() if one.effect is Effect.ROLLBACK), _NONE)
+
+
+def _space(stored: StoredRollout, wave: int | None) -> SpaceName | None:
+    return None if wave is None else stored.plan.waves[wave].space
 
 
 def _incidents(connection: Connection, stored: StoredRollout, now: datetime) -> tuple[Reason, ...]:
@@ -156,8 +216,6 @@ def _next_space(stored: StoredRollout) -> SpaceName:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    waves: tuple[StoredWave, ...]
-    steps: tuple[StoredStep, ...]
     gate: tuple[Reason, ...] | None
     fitness: Fitness
 
@@ -173,29 +231,22 @@ def _spaces_of(stored: StoredRollout, waves: tuple[StoredWave, ...], next_space:
     return (stored.space, next_space, *live)
 
 
-def _judged(
-    connection: Connection,
-    instance: Instance,
-    ports: RolloutPorts,
-    stored: StoredRollout,
-    row: _Row,
-    now: datetime,
-) -> dict[int, tuple[Observed, Verdict]]:
-    """Count and judge every space with traffic; an earlier space is watched at its last step."""
-    if not stored.state.has_traffic:
-        return {}
+def _judged(stored: StoredRollout, counted: Counted, row: _Row, now: datetime) -> dict[int, tuple[Observed, Verdict]]:
+    """Judge every space with traffic."""
     found: dict[int, tuple[Observed, Verdict]] = {}
-    for wave in row.waves:
-        if wave.state is not WaveState.LIVE:
-            continue
-        is_here = wave.number == stored.place.wave
-        last = max((one.step for one in row.steps if one.wave == wave.number), default=0)
-        place = stored.place if is_here else Place(wave=wave.number, step=last)
-        observed = ports.observe(connection, instance, stored, wave, now)
-        observed = replace(observed, blockers=(*observed.blockers, *row.health(wave.space)))
-        verdict = judge_place(stored, place, observed, gate=row.gate, steps=row.steps, now=now)
-        found[wave.number] = (observed, verdict)
+    for number, one in counted.observed.items():
+        observed = replace(one, blockers=(*one.blockers, *row.health(stored.plan.waves[number].space)))
+        place = _place(stored, counted, number)
+        verdict = judge_place(stored, place, observed, gate=row.gate, steps=counted.steps, now=now)
+        found[number] = (observed, verdict)
     return found
+
+
+def _place(stored: StoredRollout, counted: Counted, number: int) -> Place:
+    """Return where a space stands; an earlier one is watched at its last step."""
+    if number == stored.place.wave:
+        return stored.place
+    return Place(wave=number, step=max((one.step for one in counted.steps if one.wave == number), default=0))
 
 
 def gate_reasons(

@@ -1,10 +1,15 @@
-"""One worker process: sequencer, reconciler, queue, outbox and heartbeat, a thread each, until told to stop."""
+"""One worker process: sequencer, reconcilers, queue, outbox and heartbeat, a thread each, until told to stop.
+
+Rollouts have a reconciler of their own: a candidate that has to go waits for no other step. Fail mode: a loop that ends
+stops the process, which is started again.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from pilotage.adapters.clock import SystemClock
 from pilotage.control.instance import Instance
@@ -13,6 +18,7 @@ from pilotage.jobs.handlers import Registry
 from pilotage.jobs.heartbeat import Heartbeat, identify
 from pilotage.jobs.outbox import OutboxDelivery
 from pilotage.jobs.reconciler import Reconciler
+from pilotage.jobs.rollout_reconciler import KIND as ROLLOUT
 from pilotage.jobs.schedules import schedule_all
 from pilotage.jobs.sequencer import Sequencer
 from pilotage.jobs.work import QueueWorker
@@ -29,7 +35,7 @@ def run_worker(instance: Instance, registry: Registry, stop: threading.Event, *,
     clock = SystemClock()
     loops: tuple[Callable[[threading.Event], None], ...] = (
         Sequencer(instance, alert=_alert).run,
-        Reconciler(instance, registry).run,
+        *(Reconciler(instance, part).run for part in apart(registry)),
         OutboxDelivery(instance, registry).run,
         worker.run,
         Heartbeat(instance.engine, clock, identify("worker", worker.name, clock)).run,
@@ -43,6 +49,13 @@ def run_worker(instance: Instance, registry: Registry, stop: threading.Event, *,
             stop.set()
     for thread in threads:
         thread.join(_JOIN_S)
+
+
+def apart(registry: Registry) -> tuple[Registry, Registry]:
+    """Return the steps of rollouts, and everything else, for a reconciler each."""
+    rollouts = {kind: step for kind, step in registry.steps.items() if kind == ROLLOUT}
+    others = {kind: step for kind, step in registry.steps.items() if kind != ROLLOUT}
+    return Registry(steps=rollouts), replace(registry, steps=others)
 
 
 def _alert(reason: Reason) -> None:

@@ -90,8 +90,12 @@ class FakeProcesses:
             if name not in cut_off:
                 connection.execute(_FOLLOW, {"process": name})
         if set(self.names) - cut_off:
-            connection.execute(_WELL)
-            connection.execute(_LOOKED)
+            self.look_well(connection)
+
+    def look_well(self, connection: Connection) -> None:
+        """Let every space be healthy and looked through just now, as a worker would find them."""
+        connection.execute(_WELL)
+        connection.execute(_LOOKED)
 
 
 _WELL = text(

@@ -2,7 +2,8 @@
 
 Each process is the real gateway over loopback HTTP, the real pipeline, routing watch, listener and acknowledger against
 a real database; askers, retrieval and models are stood for. It asks itself without pause, every fourth time as a
-stream, and checks each answer against the release it names. Fail mode: an answer that is not whole stands in `failed`.
+stream, and checks each answer against the release it names. Fail mode: an answer that is not whole stands in `failed`,
+unless the candidate was told to fail: then it stands in `faults`.
 """
 
 from __future__ import annotations
@@ -23,33 +24,56 @@ from sqlalchemy import Engine, text
 
 from pilotage.adapters.clock import SystemClock
 from pilotage.core.digest import Digest, digest_of
+from pilotage.core.errors import Unavailable
 from pilotage.core.ids import SpaceName, WorkflowName
 from pilotage.guard.first_pass import FIRST_PASS
 from pilotage.guard.policy import StreamMode
 from pilotage.serving.admissions import Admissions
+from pilotage.serving.recorder import Recorder
 from pilotage.serving.routing import Release
+from pilotage.store.engine import psycopg_url
 from pilotage.store.routes import acks_of, read_route, write_route
+from pilotage.store.serving_records import RecordWriter
 from pilotage.testing.gateway import Running, chat, running
 from pilotage.testing.models import FakeModel
 from pilotage.testing.network import enter
 from pilotage.testing.route_follower import route_follower
-from pilotage.testing.serving_path import SPACE, WORKFLOW, content, make_path, person
+from pilotage.testing.serving_path import SPACE, WORKFLOW, Path, Plan, content, make_path, person, space
 
 OLD, NEW = "the release of before", "the release on its way"
 ASKERS: Final = 400
 AT_ONCE: Final = 4
 _PAUSE_S: Final = 0.02
 _PATIENCE_S: Final = 60.0
+_START_S: Final = 240.0
+"""Four processes that compile their guards on a busy machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """Where the processes serve and which release is the old one; every other one is the new one.
+
+    `is_recorded`: requests are recorded in the database, as a process does; else records are thrown away.
+    """
+
+    space: SpaceName = SPACE
+    old: Digest = field(default_factory=lambda: digest_named(OLD))
+    is_recorded: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
 class Seen:
-    """What one process saw. `last` is when it last admitted somebody to the candidate, in seconds since 1970."""
+    """What one process saw. `last` is when it last admitted somebody to the candidate, in seconds since 1970.
+
+    `faults` are answers that the candidate failed since it was told to, `first_fault` is when the first was complete.
+    """
 
     last: float = 0.0
     answers: Counter[str] = field(default_factory=Counter)
     streams: int = 0
     failed: list[str] = field(default_factory=list)
+    faults: int = 0
+    first_fault: float = 0.0
 
 
 class _Noted(Admissions):
@@ -69,68 +93,116 @@ def digest_named(name: str) -> Digest:
     return digest_of(name.encode())
 
 
-def _released(digest: Digest) -> Release:
-    name = next(name for name in (OLD, NEW) if digest_named(name) == digest)
+@dataclass(slots=True, kw_only=True)
+class _Process:
+    """One serving process: its scene, what it saw, and the models of the new releases that it loaded."""
 
-    def pause() -> asyncio.Future[None]:
-        return asyncio.ensure_future(asyncio.sleep(_PAUSE_S))
+    scene: Scene
+    seen: Seen = field(default_factory=Seen)
+    candidates: list[FakeModel] = field(default_factory=list)
+    is_failing: bool = False
 
-    model = FakeModel(pieces=(f"So says {name}: ", "ten days. ", "[1]"), gate=pause)
-    return Release(content=content(name, stream=StreamMode.TOKEN), model=model)
+    def name(self, digest: str) -> str:
+        return OLD if digest == self.scene.old else NEW
+
+    def released(self, digest: Digest) -> Release:
+        name = self.name(digest)
+        model = FakeModel(pieces=(f"So says {name}: ", "ten days. ", "[1]"), gate=_pause)
+        if name == NEW:
+            self.candidates.append(model)
+        return Release(content=content(name, stream=StreamMode.TOKEN, digest=digest), model=model)
+
+    def fail(self, *, is_failing: bool) -> None:
+        """Let every candidate that is loaded fail from now on, or none."""
+        self.is_failing = is_failing
+        failure = Unavailable("MODEL_DOWN", "The model was told to fail.") if is_failing else None
+        for model in self.candidates:
+            model.failure = failure
+        if is_failing:
+            self.seen.faults, self.seen.first_fault = 0, 0.0
+
+    def is_told(self, order: object, pipe: Pipe) -> bool:
+        """Do what the test says; tell whether to go on."""
+        if order == "?":
+            pipe.send(self.seen)
+        elif order in {"fail", "heal"}:
+            self.fail(is_failing=order == "fail")
+            pipe.send(order)
+        else:
+            return False
+        return True
+
+    def went_wrong(self, name: str, why: str) -> None:
+        """Count an answer that is not whole: as a fault where one was asked for."""
+        if name != NEW or not self.is_failing:
+            self.seen.failed.append(why)
+            return
+        self.seen.faults += 1
+        self.seen.first_fault = self.seen.first_fault or time.time()
 
 
-async def _serve(url: str, name: str, pipe: Pipe) -> None:
-    seen = Seen()
-    path = make_path()
+def _pause() -> asyncio.Future[None]:
+    return asyncio.ensure_future(asyncio.sleep(_PAUSE_S))
+
+
+def _path(url: str, scene: Scene) -> Path:
+    recorder = Recorder(lambda: RecordWriter.connect(psycopg_url(url))) if scene.is_recorded else None
+    path = make_path(Plan(spaces=(space(scene.space),), default_space=scene.space, recorder=recorder))
     path.authenticator.principals |= {f"asker-{number}": person(f"asker-{number}") for number in range(ASKERS)}
-    async with route_follower(url, name, admissions=_Noted(seen), release=_released) as follower:
+    path.serving = replace(path.serving, clock=SystemClock())
+    return path
+
+
+async def _serve(url: str, name: str, pipe: Pipe, scene: Scene) -> None:
+    process = _Process(scene=scene)
+    path, admissions = _path(url, scene), _Noted(process.seen)
+    async with route_follower(url, name, admissions=admissions, release=process.released) as follower:
         path.serving = replace(path.serving, table=follower.watch, admissions=follower.admissions)
         async with running(path=path) as gateway:
-            asking = [asyncio.create_task(_ask_on(gateway, seen, first)) for first in range(AT_ONCE)]
+            asking = [asyncio.create_task(_ask_on(gateway, process, first)) for first in range(AT_ONCE)]
             pipe.send("ready")
             while True:
-                if pipe.poll():
-                    if pipe.recv() != "?":
-                        break
-                    pipe.send(seen)
+                if pipe.poll() and not process.is_told(pipe.recv(), pipe):
+                    break
                 await asyncio.sleep(0.002)
             for task in asking:
                 task.cancel()
             await asyncio.wait(asking)
 
 
-async def _ask_on(gateway: Running, seen: Seen, first: int) -> None:
+async def _ask_on(gateway: Running, process: _Process, first: int) -> None:
     number = first
     while True:
         number += AT_ONCE
         try:
-            await _ask(gateway, seen, number)
+            await _ask(gateway, process, number)
         except (aiohttp.ClientError, OSError, LookupError, ValueError) as error:
-            seen.failed.append(f"{type(error).__name__}: {error}")
+            process.seen.failed.append(f"{type(error).__name__}: {error}")
         path = gateway.path
         path.sink.batches.clear()  # records of a long run are not what is looked at
         await asyncio.sleep(_PAUSE_S)
 
 
-async def _ask(gateway: Running, seen: Seen, number: int) -> None:
+async def _ask(gateway: Running, process: _Process, number: int) -> None:
     is_stream = number // AT_ONCE % 4 == 0
     headers = {"Authorization": f"Bearer asker-{number * 7 % ASKERS}", "Content-Type": "application/json"}
     body = msgspec.json.encode(chat(stream=is_stream))
     async with gateway.http.post(f"{gateway.url}/v1/chat/completions", headers=headers, data=body) as response:
         said = await response.text()
-    name = {digest_named(name): name for name in (OLD, NEW)}.get(Digest(response.headers.get("x-pilotage-release", "")))
-    if response.status != 200 or name is None:
-        seen.failed.append(f"{response.status}: {said[:200]}")
+    digest = response.headers.get("x-pilotage-release", "")
+    name = process.name(digest) if digest else ""
+    if response.status != 200 or not name:
+        process.went_wrong(name, f"{response.status}: {said[:200]}")
         return
     if is_stream and not said.rstrip().endswith("data: [DONE]"):
-        seen.failed.append(f"a stream broke off: {said[-200:]}")
+        process.went_wrong(name, f"a stream broke off: {said[-200:]}")
         return
     answer = _streamed(said) if is_stream else msgspec.json.decode(said)["choices"][0]["message"]["content"]
     if answer != f"So says {name}: ten days. [1]":
-        seen.failed.append(f"{name} is named and {answer!r} was said")
+        process.went_wrong(name, f"{name} is named and {answer!r} was said")
         return
-    seen.answers[name] += 1
-    seen.streams += is_stream
+    process.seen.answers[name] += 1
+    process.seen.streams += is_stream
 
 
 def _streamed(said: str) -> str:
@@ -139,15 +211,15 @@ def _streamed(said: str) -> str:
     return "".join(one["delta"].get("content") or "" for one in chosen)
 
 
-def _process(url: str, name: str, pipe: Pipe, namespace: str | None) -> None:
+def _process(url: str, name: str, pipe: Pipe, namespace: str | None, scene: Scene) -> None:
     if namespace is not None:
         enter(namespace)
     FIRST_PASS("")  # compiled before the first request, which would stand still for it
-    asyncio.run(_serve(url, name, pipe))
+    asyncio.run(_serve(url, name, pipe, scene))
 
 
 class Gateways:
-    """The processes. `seen` asks all of them."""
+    """The processes. `seen` asks all of them, `fail` and `heal` tell all of them how the candidate answers."""
 
     def __init__(self, pipes: Sequence[Pipe]) -> None:
         self._pipes = pipes
@@ -158,6 +230,20 @@ class Gateways:
             pipe.send("?")
         return [cast(Seen, _said(pipe)) for pipe in self._pipes]
 
+    def fail(self) -> None:
+        """Let the candidate fail every request from now on; faults are counted anew."""
+        self._tell("fail")
+
+    def heal(self) -> None:
+        """Let the candidate answer again."""
+        self._tell("heal")
+
+    def _tell(self, order: str) -> None:
+        for pipe in self._pipes:
+            pipe.send(order)
+        for pipe in self._pipes:
+            _said(pipe)
+
     @property
     def names(self) -> tuple[str, ...]:
         """Return the names under which they acknowledge."""
@@ -165,7 +251,9 @@ class Gateways:
 
 
 @contextmanager
-def gateways(urls: Sequence[str], *, namespaces: Sequence[str | None] = ()) -> Iterator[Gateways]:
+def gateways(
+    urls: Sequence[str], *, namespaces: Sequence[str | None] = (), scene: Scene | None = None
+) -> Iterator[Gateways]:
     """Run one process for each address of the database, in these network namespaces, while the block lasts."""
     spawn = multiprocessing.get_context("spawn")
     pipes: list[Pipe] = []
@@ -174,12 +262,12 @@ def gateways(urls: Sequence[str], *, namespaces: Sequence[str | None] = ()) -> I
         for number, url in enumerate(urls):
             mine, theirs = spawn.Pipe()
             where = namespaces[number] if namespaces else None
-            process = spawn.Process(target=_process, args=(url, f"gateway-{number}", theirs, where))
+            process = spawn.Process(target=_process, args=(url, f"gateway-{number}", theirs, where, scene or Scene()))
             process.start()
             pipes.append(mine)
             started.append(process)
         for pipe in pipes:
-            _said(pipe)
+            _said(pipe, within_s=_START_S)
         yield Gateways(pipes)
     finally:
         for pipe in pipes:
@@ -189,8 +277,8 @@ def gateways(urls: Sequence[str], *, namespaces: Sequence[str | None] = ()) -> I
             process.kill()
 
 
-def _said(pipe: Pipe) -> object:
-    if not pipe.poll(_PATIENCE_S):
+def _said(pipe: Pipe, *, within_s: float = _PATIENCE_S) -> object:
+    if not pipe.poll(within_s):
         message = "A serving process says nothing."
         raise TimeoutError(message)
     return pipe.recv()
@@ -239,13 +327,13 @@ def _followers(engine: Engine, generation: int) -> frozenset[str]:
     return frozenset(ack.process for ack in acks if ack.generation >= generation)
 
 
-def until(holds: Callable[[], bool], otherwise: str) -> float:
+def until(holds: Callable[[], bool], otherwise: str, *, every_s: float = 0.005) -> float:
     """Wait until a condition holds; return when it was seen. TimeoutError after a minute."""
     deadline = time.monotonic() + _PATIENCE_S
     while not holds():
         if time.monotonic() > deadline:
             raise TimeoutError(otherwise)
-        time.sleep(0.005)
+        time.sleep(every_s)
     return time.time()
 
 
