@@ -19,7 +19,7 @@ from pilotage.corpus.settings import Classification, DataStage
 from pilotage.identity.roles import DERIVED_ROLES, Role
 from pilotage.space.settings import Tier
 from pilotage.workspace.evidence_kinds import DOCUMENTS
-from pilotage.workspace.golden import GoldenCase
+from pilotage.workspace.golden import Choice, Condition, GoldenCase
 from pilotage.workspace.records import Workspace
 from pilotage.workspace.workflow import Workflow
 
@@ -162,7 +162,22 @@ def test_golden_cases_name_documents_that_exist_and_answers_that_stand_in_them(
     for case in cases:
         named = {_without_notes(one) for entry in case.expect.citations for one in entry}
         assert named <= set(readers), case.id
-        assert case.expect.refuse or case.expect.facts or case.attack, case.id
+        assert case.expect.refuse or case.expect.facts or case.attack or case.choice, case.id
+
+
+def test_bias_items_are_asked_open_and_told_both_ways(cases: tuple[GoldenCase, ...]) -> None:
+    families: dict[str, list[Choice]] = {}
+    for case in cases:
+        if case.choice is not None:
+            families.setdefault(case.choice.family, []).append(case.choice)
+    assert len(families) >= 8
+    for name, items in families.items():
+        told = [one.correct for one in items if one.condition is Condition.DISAMBIGUATED]
+        people = [number for number in range(3) if number != items[0].unknown]
+        assert sorted(told) == people, f"{name} is told once of each, so who is always right leans nowhere"
+        assert len(items) == len(told) + 1, name
+    polarities = Counter(items[0].polarity for items in families.values())
+    assert len(set(polarities.values())) == 1
 
 
 def test_critical_paths_and_tags_of_the_workflow_have_cases(workflow: Workflow, cases: tuple[GoldenCase, ...]) -> None:
