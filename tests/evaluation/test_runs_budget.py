@@ -15,9 +15,10 @@ from pilotage.cli.evaluate import exit_code
 from pilotage.control.evaluate_release import EvaluationRequest, start_evaluation
 from pilotage.control.evaluation_budget import Budget, Reserved
 from pilotage.control.evaluation_status import describe_run
+from pilotage.control.price_release import price_release
 from pilotage.control.sealed_golden import plan_of, sealed_golden
 from pilotage.core.digest import Digest
-from pilotage.core.errors import Conflict, Unavailable
+from pilotage.core.errors import Conflict, InvalidFiles, Unavailable
 from pilotage.core.reason import Refusal
 from pilotage.evaluation.overlay import NO_OVERLAY
 from pilotage.evaluation.run import EvaluationRun, RunKind, RunState
@@ -224,3 +225,60 @@ def test_a_model_without_a_price_is_refused_under_a_cap(
     found = start_evaluation(world.instance, actor=world.person("ada"), request=asked)
     assert (found.reasons[0].code if isinstance(found, Refusal) else None) == code
     assert runs(world) - before == (1 if code is None else 0)
+
+
+def sealed_before_prices(world: World) -> Digest:
+    """Return a release of a model whose price nobody kept, as before prices were kept at the seal."""
+    release = capped(world, "5 USD")
+    with world.instance.engine.begin() as connection:
+        connection.execute(text("UPDATE release SET prices = NULL WHERE digest = :release"), {"release": release})
+    return release
+
+
+def price(world: World, release: Digest, who: str = "ada", **prices: Any) -> dict[str, Any] | Refusal:
+    return price_release(world.instance, actor=world.person(who), release=release, prices=prices)
+
+
+def test_a_baseline_without_a_price_says_what_to_do_and_then_counts(world: World) -> None:
+    old = sealed_before_prices(world)
+    new = capped(world, "5 USD", MODEL.replace("small-1", "small-2"))
+    asked = EvaluationRequest(release=new, kind=RunKind.EVALUATION, baseline=old)
+
+    def start() -> EvaluationRun | Refusal:
+        return start_evaluation(world.instance, actor=world.person("ada"), request=asked)
+
+    refused = start()
+    assert isinstance(refused, Refusal)
+    [reason] = refused.reasons
+    assert (reason.code, reason.where) == ("UNPRICED", old)
+    assert f"pilotage release price {old[:19]} --input N --output N" in reason.text
+    done = price(world, old, input="0", output="1")
+    assert not isinstance(done, Refusal), done
+    assert done["prices"] == {"currency": "USD", "input_nano": 0, "output_nano": 1_000}
+    assert isinstance(start(), EvaluationRun)
+    with world.instance.engine.connect() as connection:
+        query = text("SELECT bytes FROM ledger_entry WHERE kind = 'release.priced' AND subject = :release")
+        [entry] = [decode_entry(bytes(one)) for one in connection.execute(query, {"release": old}).scalars()]
+    assert entry.data == done["prices"]
+
+
+def test_a_price_is_said_once_and_by_who_may_seal(world: World) -> None:
+    old = sealed_before_prices(world)
+    first = price(world, old, input="1", output="2")
+    assert isinstance(first, Refusal), "its workflow still has the model"
+    assert "model.yaml" in first.reasons[0].text
+    world.write("workflows/assistant/model.yaml", "provider: extractive\n")
+    refused = price(world, old, "ben", input="1", output="2")
+    assert isinstance(refused, Refusal)
+    assert refused.reasons[0].code == "NOT_PERMITTED"
+    with pytest.raises(InvalidFiles):
+        price(world, old, input="cheap", output="2")
+    with pytest.raises(InvalidFiles):
+        price(world, old)
+    assert not isinstance(price(world, old, unmetered="Our own machines."), Refusal)
+    again = price(world, old, input="1", output="2")
+    assert isinstance(again, Refusal)
+    assert again.reasons[0].code == "PRICE_KNOWN"
+    free = price(world, capped(world, "5 USD", "provider: extractive\n"), input="1", output="2")
+    assert isinstance(free, Refusal)
+    assert "costs nothing" in free.reasons[0].text

@@ -15,6 +15,7 @@ from pilotage.api.operations import (
     golden,
     keys,
     ledger,
+    prices,
     releases,
     rollouts,
     spaces,
@@ -24,6 +25,7 @@ from pilotage.api.operations import (
 OPERATIONS: Final[tuple[Operation, ...]] = (
     *corpora.OPERATIONS,
     *releases.OPERATIONS,
+    *prices.OPERATIONS,
     *gates.OPERATIONS,
     *gate_changes.OPERATIONS,
     *standards.OPERATIONS,

@@ -1,4 +1,4 @@
-"""`pilotage release seal | list | show | diff | verify | deprecate | quarantine | lift | revoke`."""
+"""`pilotage release seal | list | show | diff | verify | deprecate | quarantine | lift | revoke | price`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ from pilotage.control.change_release_state import (
     revoke_release,
 )
 from pilotage.control.lift_quarantine import Lifted, LiftRequest, lift_quarantine
+from pilotage.control.price_release import price_release
 from pilotage.control.release_reports import diff_named, list_releases, show_release
 from pilotage.control.replay_decision import replay_decision
 from pilotage.control.seal_release import Sealed, seal_release
 from pilotage.control.verify_release import verify_release
+from pilotage.core.canonical import Json
 from pilotage.core.errors import UsageError
 from pilotage.core.reason import Refusal
 
@@ -45,6 +47,7 @@ def register(app: typer.Typer) -> None:
         ("quarantine", quarantine),
         ("lift", lift),
         ("revoke", revoke),
+        ("price", price),
     ):
         group.command(name)(command(function))
     app.add_typer(group, name="release")
@@ -173,6 +176,24 @@ def lift(
     if isinstance(done, Refusal):
         options.refuse(done)
     options.show(done.as_json(), lambda out: _render_lift(out, done))
+
+
+def price(
+    options: Options,
+    digest: Digest,
+    per_input: Annotated[str | None, typer.Option("--input", metavar="N", help="Per million tokens it reads.")] = None,
+    per_output: Annotated[str | None, typer.Option("--output", metavar="N", help="Per million it writes.")] = None,
+    currency: Annotated[str | None, typer.Option(help="Default: USD.")] = None,
+    unmetered: Annotated[str | None, typer.Option(metavar="WHY", help="Why its tokens cost nothing.")] = None,
+) -> None:
+    """Say what the model of a release costs that was sealed without a price and whose workflow moved on."""
+    given = {"input": per_input, "output": per_output, "currency": currency, "unmetered": unmetered}
+    prices: dict[str, Json] = {name: value for name, value in given.items() if value is not None}
+    with options.open("pilotage release price") as instance:
+        done = price_release(instance, actor=options.actor(instance), release=digest, prices=prices)
+    if isinstance(done, Refusal):
+        options.refuse(done)
+    options.show(done, lambda out: out.print(f"The price of {escape(str(done['model']))} is kept."))
 
 
 def _render_lift(out: Console, done: Lifted) -> None:

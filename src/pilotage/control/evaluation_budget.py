@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine
 
 from pilotage.control.instance import Instance
 from pilotage.control.sealed_golden import Plan
+from pilotage.core.digest import Digest
 from pilotage.core.reason import Reason
 from pilotage.evaluation.generation import Generation
 from pilotage.evaluation.run import EvaluationRun, Progress, RunKind
@@ -38,11 +39,20 @@ def unpriced(instance: Instance, connection: Connection, plan: Plan) -> Reason |
         sealed = load_release(connection, release)
         if not _is_priced(sealed, declared, settings.cost_cap_currency):
             text = (
-                f"The model {sealed.model.model!r} has no price in {settings.cost_cap_currency}, so the run's cost cap "
-                "cannot hold. Write `prices` in model.yaml, in the currency of `cost_cap` in evaluation.yaml."
+                f"The model {sealed.model.model!r} of {release[:19]} has no price in {settings.cost_cap_currency}, so "
+                f"the run's cost cap cannot hold. {_remedy(sealed, declared, release)}"
             )
             return Reason(code="UNPRICED", text=text, where=release, limit=_amount(plan, settings.cost_cap_nano))
     return None
+
+
+def _remedy(sealed: ReleaseContent, declared: Workflow | None, release: Digest) -> str:
+    """Return what to do about a missing price: in the workflow where it has this model, else for the release alone."""
+    if sealed.is_model(None if declared is None else declared.model):
+        return "Write `prices` in model.yaml, in the currency of `cost_cap` in evaluation.yaml."
+    if sealed.prices is None:
+        return f"Its workflow moved on; say what it costs: pilotage release price {release[:19]} --input N --output N."
+    return "It was sealed with a price in another currency; compare with another release, or cap in that currency."
 
 
 def _is_priced(sealed: ReleaseContent, declared: Workflow | None, currency: str) -> bool:

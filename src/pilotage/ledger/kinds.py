@@ -44,6 +44,7 @@ class EntryKind(StrEnum):
     TAKEDOWN_FAILED = "takedown.failed"
 
     RELEASE_SEALED = "release.sealed"
+    RELEASE_PRICED = "release.priced"
     RELEASE_DEPRECATED = "release.deprecated"
     RELEASE_QUARANTINED = "release.quarantined"
     RELEASE_RESTORED = "release.restored"

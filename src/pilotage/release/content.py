@@ -43,8 +43,11 @@ class ReleaseContent:
 
     def prices_by(self, declared: ModelSettings | None) -> Prices | None:
         """Return what its tokens cost: as the workflow says now of the same model, else as when it was sealed."""
-        same = declared is not None and _named(declared) == _named(self.model)
-        return declared.prices if declared is not None and same else self.prices
+        return declared.prices if declared is not None and self.is_model(declared) else self.prices
+
+    def is_model(self, declared: ModelSettings | None) -> bool:
+        """Tell whether a workflow declares the model this release was sealed with."""
+        return declared is not None and _named(declared) == _named(self.model)
 
 
 def _named(model: ModelSettings) -> tuple[str, str, str, str | None]:

@@ -31,6 +31,11 @@ def parse_model(at: Located, problems: Problems) -> ModelSettings:
     return read_record(at, problems, _model)
 
 
+def parse_prices(at: Located, problems: Problems) -> Prices:
+    """Read prices as model.yaml writes them; mistakes go to `problems`."""
+    return read_record(at, problems, _prices)
+
+
 def _model(fields: Fields) -> ModelSettings:
     provider = fields.need("provider", choice(Provider))
     timeouts = fields.get("timeouts", record(_timeouts), {})
