@@ -1,7 +1,8 @@
 """`ledger fsck`: everything the ledger's tables claim, compared with everything else that can contradict it.
 
 Bytes against leaf hashes and columns, gaps, tiles, checkpoints and their signatures, published checkpoints against the
-table, commitments against what opens them, entries that wait too long, state rows against entries. Rule: it names every
+table, commitments against what opens them, entries that wait too long, state rows against entries, both ways and field
+by field. Rule: it names every
 difference and repairs none. Fail mode: a finding per difference (at most 100 of a kind); unreadable is a finding too.
 """
 
@@ -19,6 +20,7 @@ from pilotage.adapters.checkpoints import CheckpointFolder
 from pilotage.control.ledger_checkpoint import sequence_now
 from pilotage.control.ledger_export import keys_of_log
 from pilotage.control.ledger_instance import LedgerInstance, epoch_of, log_name, origin_of, publication_of
+from pilotage.control.ledger_rows import row_mismatches
 from pilotage.core.errors import IntegrityError, Unavailable
 from pilotage.core.reason import Reason, Refusal
 from pilotage.ledger import tiles
@@ -93,7 +95,7 @@ def fsck_ledger(instance: LedgerInstance) -> FsckReport:
                 _tiles(connection),
                 _published(connection, publication, instance),
                 _disclosures(connection),
-                _state_rows(connection),
+                _state_rows(connection, instance),
             )
             for finding in found:
                 seen[finding.code] += 1
@@ -267,7 +269,12 @@ def _disclosures(connection: Connection) -> Iterator[Reason]:
             yield Reason(code="FSCK_DISCLOSURE", text=said, where=row.entry)
 
 
-def _state_rows(connection: Connection) -> Iterator[Reason]:
+def _state_rows(connection: Connection, instance: LedgerInstance) -> Iterator[Reason]:
+    named: set[str | None] = set()
     for row in unmatched(connection):
+        named.add(row.subject)
         said = "has no ledger entry" if row.entry_missing else "stands in the ledger but not in the table"
         yield Reason(code="LEDGER_MISMATCH", text=f"{row.table} {row.subject} {said}.", where=row.subject)
+    for reason in row_mismatches(instance.engine, instance.clock.now()):
+        if reason.where not in named:
+            yield reason

@@ -1,0 +1,88 @@
+"""A row behind any list of gates that says what no command wrote is named by `ledger fsck`, whoever looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine, text
+from tests.control.gate_world import GateWorld, gate_world
+
+from pilotage.control.ledger_fsck import fsck_ledger
+from pilotage.control.ledger_rows import row_mismatches
+from pilotage.core.reason import Reason
+
+pytestmark = pytest.mark.store
+
+
+@pytest.fixture
+def world(engine: Engine) -> Iterator[GateWorld]:
+    made = gate_world(engine)
+    made.review()
+    yield made
+    with engine.begin() as connection:  # what was bent here is nobody else's to find
+        connection.execute(text("TRUNCATE gate_vote, evidence CASCADE"))
+
+
+def changed(world: GateWorld, statement: str, **values: object) -> list[Reason]:
+    """Return what is newly told after somebody changed the database."""
+    instance = world.instance
+    before = list(row_mismatches(instance.engine, instance.clock.now()))
+    with instance.engine.begin() as connection:
+        connection.execute(text(statement), values)
+    after = list(row_mismatches(instance.engine, instance.clock.now()))
+    return [one for one in after if one not in before]
+
+
+@pytest.mark.parametrize(
+    ("statement", "field"),
+    [
+        ("UPDATE gate_vote SET decision = 'reject' WHERE release = :release", "decision"),
+        ("UPDATE gate_vote SET attempt = 2 WHERE release = :release", "attempt"),
+        ("UPDATE gate_vote SET person = 'somebody.else' WHERE release = :release", "person"),
+        ("UPDATE evidence SET trust = 'attested' WHERE subject = :release", "trust"),
+        ("UPDATE evidence SET kind = 'tests.e2e' WHERE subject = :release", "kind"),
+    ],
+    ids=["decision", "attempt", "person", "trust", "kind"],
+)
+def test_a_field_that_was_changed_is_named(world: GateWorld, statement: str, field: str) -> None:
+    found = changed(world, statement, release=world.release)
+    assert found
+    assert {one.code for one in found} == {"LEDGER_MISMATCH"}
+    assert all(f" says {field} " in one.text for one in found), [one.text for one in found]
+    told = {one.where for one in fsck_ledger(world.instance).findings if one.code == "LEDGER_MISMATCH"}
+    assert {one.where for one in found} <= told
+
+
+def test_what_commands_wrote_is_not_told_of(world: GateWorld) -> None:
+    votes = text("SELECT id FROM gate_vote WHERE release = :release UNION SELECT id FROM evidence")
+    with world.instance.engine.connect() as connection:
+        written = set(connection.execute(votes, {"release": world.release}).scalars())
+    assert len(written) >= 3
+    found = row_mismatches(world.instance.engine, world.instance.clock.now())
+    assert written.isdisjoint({one.where for one in found})
+
+
+def test_evidence_of_a_workflow_is_told_of_once(world: GateWorld) -> None:
+    training = b"person,course,completed_at\nanna,assistant,2026-02-01\n"
+    (item,) = world.attach(("training", training))
+    world.inner.seal("Another release of the workflow.")
+    found = changed(world, "UPDATE evidence SET trust = 'attested' WHERE id = :id", id=item.id)
+    assert [one.where for one in found] == [item.id]
+
+
+def test_entries_that_cannot_be_read_are_a_finding(world: GateWorld) -> None:
+    with world.instance.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE ledger_entry DISABLE TRIGGER ALL"))
+        kept = connection.execute(
+            text("SELECT id, bytes FROM ledger_entry WHERE kind = 'gate.signed_off' ORDER BY inserted_at DESC LIMIT 1")
+        ).one()
+        damage = text("UPDATE ledger_entry SET bytes = :bytes WHERE id = :id")
+        connection.execute(damage, {"bytes": b"not json", "id": kept.id})
+    try:
+        found = list(row_mismatches(world.instance.engine, world.instance.clock.now()))
+        assert [one.code for one in found][-1] == "FSCK_ROWS"
+    finally:
+        with world.instance.engine.begin() as connection:
+            connection.execute(damage, {"bytes": bytes(kept.bytes), "id": kept.id})
+            connection.execute(text("ALTER TABLE ledger_entry ENABLE TRIGGER ALL"))
