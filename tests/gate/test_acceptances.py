@@ -33,11 +33,12 @@ from tests.gate.builders import (
 from pilotage.core.ids import PersonId
 from pilotage.evidence.records import Severity
 from pilotage.evidence.vex import VexStatement, component_names
-from pilotage.gate.acceptance import acceptance_problems
+from pilotage.gate.acceptance import acceptance_problems, approver_problem
 from pilotage.gate.decide import decide
 from pilotage.gate.records import Approver, Claim, GateInput, RiskAcceptance, Tenure
 from pilotage.gate.vocabulary import GateStatus, RiskLevel, VoteDecision
 from pilotage.identity.roles import Role
+from pilotage.release.authorship import UNKNOWN
 from pilotage.workspace.gate import Accept, Trust
 
 SLOW = evidence("load.peak", {**GOOD_LOAD, "p95": 2_100.0})
@@ -198,6 +199,14 @@ def test_whoever_stands_too_near_does_not_accept(given: GateInput, risk: RiskAcc
     assert problems(MEDIUM.made()) == set()
     assert problems(risk, given) == {"RISK_AUTHORITY"}
     assert not covered(risk, given)
+
+
+def test_nobody_accepts_a_risk_of_a_release_whose_authors_are_not_known() -> None:
+    given = near(release=replace(_RELEASE, authors={"prompt": frozenset({UNKNOWN})}))
+    assert problems(MEDIUM.made(), given) == {"RISK_AUTHORITY"}
+    found = approver_problem(MEDIUM.made(), MEDIUM_APPROVER[0], given, NOW)
+    assert found is not None
+    assert found.code == "AUTHOR_UNKNOWN"
 
 
 def test_a_dissenter_does_not_accept_the_risk_of_the_own_dissent() -> None:

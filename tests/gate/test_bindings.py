@@ -69,6 +69,13 @@ def test_a_bind_is_the_digest_of_what_the_gate_binds_and_nothing_absent() -> Non
     assert moved(bound, replace(bound, plan=UNIT, attempt=2)) == ("attempt", "plan")
 
 
+def test_a_rule_without_canonical_form_has_no_digest_and_says_so() -> None:
+    odd = replace(board_gate(), space=NOW)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"datetime.* has no canonical form"):
+        policy_digest(odd)
+    assert policy_digest(board_gate(), extra={"tier": 2}) != policy_digest(board_gate())
+
+
 def looser(given: GateInput) -> GateInput:
     """Return the input under a gate file with one limit changed."""
     first, *others = given.gate.pre.criteria

@@ -3,15 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
-from tests.gate.builders import HOUR, NOW, RELEASE, WORKFLOW, board_gate, empty, equal
+from tests.gate.builders import (
+    AUTHOR,
+    HOUR,
+    NOW,
+    RELEASE,
+    SEALER,
+    WORKFLOW,
+    Accepting,
+    board_gate,
+    empty,
+    equal,
+    holder,
+    release,
+    voted,
+)
 
 from pilotage.core.ids import PersonId, SpaceName
 from pilotage.gate.decide import decide
-from pilotage.gate.emergency import EMERGENCY_SPAN, Emergency, gate_problems, standing, why_not
-from pilotage.gate.records import GateInput
+from pilotage.gate.emergency import (
+    EMERGENCY_SPAN,
+    REVIEW_SPAN,
+    Emergency,
+    gate_problems,
+    history_problems,
+    person_problems,
+    standing,
+    why_not,
+)
+from pilotage.gate.records import GateInput, ReleaseFacts
+from pilotage.gate.vocabulary import GateStatus, VoteDecision
 from pilotage.identity.roles import Role
+from pilotage.release.authorship import UNKNOWN
 from pilotage.workspace.gate import Accept, Criterion, Trust
 
 EAST = SpaceName("production-us-east-space")
@@ -87,6 +113,19 @@ def test_parts_that_were_rejected_under_another_name_stay_out() -> None:
     assert asked(replace(found, facts=facts)) == ["REJECTED_PARTS"]
 
 
+def test_a_no_that_somebody_gave_stays_a_no_unless_its_seat_is_covered() -> None:
+    found = voted(given(), Role.IT_DIRECTOR, decision=VoteDecision.REJECT)
+    assert asked(found) == ["GATE_REJECTED"]
+    assert asked(replace(found, acceptances=(Accepting(seats=(Role.IT_DIRECTOR,)).made(),))) == []
+    assert asked(replace(found, acceptances=(Accepting(seats=(Role.OPERATIONS_LEAD,)).made(),))) == ["GATE_REJECTED"]
+
+
+def test_an_approved_gate_asks_nothing() -> None:
+    found = given()
+    report = replace(decide(found, NOW), status=GateStatus.APPROVED)
+    assert gate_problems(report, replace(found, evidence=()), ONE, ()) == ()
+
+
 def test_missing_evidence_is_no_pass() -> None:
     found = given()
     assert set(asked(replace(found, evidence=()))) == {"RISK_NOT_ACCEPTABLE", "GATE_NOT_MET"}
@@ -106,3 +145,74 @@ def test_one_that_opens_nothing_says_why(one: Emergency, code: str) -> None:
     assert why_not([one], SpaceName("elsewhere"), NOW) == ()
     assert standing([one, ONE], EAST, NOW) is ONE
     assert why_not([one, ONE], EAST, NOW) == ()
+    assert why_not([replace(one, outcome="approved")], EAST, NOW) == ()
+
+
+# Who may open one, and when another may begin
+
+MAKERS = release()
+
+
+@pytest.mark.parametrize(
+    ("person", "made", "told"),
+    [
+        (holder(Role.ON_CALL), MAKERS, None),
+        (AUTHOR, MAKERS, ("SOD_CONFLICT", "made prompt of this release")),
+        (AUTHOR, replace(MAKERS, sealer=AUTHOR), ("SOD_CONFLICT", "made prompt of this release")),
+        (SEALER, MAKERS, ("SOD_CONFLICT", "sealed this release")),
+        (holder(Role.ON_CALL), replace(MAKERS, authors={"prompt": frozenset({UNKNOWN})}), ("AUTHOR_UNKNOWN", "")),
+    ],
+    ids=["neither", "author", "author and sealer", "sealer", "authors not known"],
+)
+def test_neither_of_the_two_made_the_release(
+    person: PersonId, made: ReleaseFacts, told: tuple[str, str] | None
+) -> None:
+    found = person_problems(person, made)
+    assert [one.code for one in found] == ([] if told is None else [told[0]])
+    assert told is None or told[1] in found[0].text
+
+
+OVER = NOW + EMERGENCY_SPAN
+DUE = NOW + REVIEW_SPAN
+REVIEWED = replace(ONE, reviewed_by=PersonId("risk.0"), reviewed_at=OVER)
+UNCONFIRMED = replace(ONE, confirmed_by=None, confirmed_role=None, confirmed_at=None)
+
+
+@pytest.mark.parametrize(
+    ("one", "at", "codes"),
+    [
+        (ONE, OVER - HOUR, []),
+        (ONE, OVER, ["EMERGENCY_EXPIRED"]),
+        (ONE, DUE, ["EMERGENCY_EXPIRED", "EMERGENCY_REVIEW_OVERDUE"]),
+        (REVIEWED, DUE, ["EMERGENCY_EXPIRED"]),
+        (UNCONFIRMED, DUE, []),
+    ],
+    ids=["still open", "spent", "not looked back at", "looked back at", "never confirmed"],
+)
+def test_the_same_parts_have_one_and_a_late_look_back_bars_the_next(
+    one: Emergency, at: datetime, codes: list[str]
+) -> None:
+    assert [reason.code for reason in history_problems([one], [one], at)] == codes
+    assert [reason.code for reason in history_problems([], [one], at)] == codes[1:]
+
+
+@pytest.mark.parametrize(
+    ("one", "at", "state", "said"),
+    [
+        (UNCONFIRMED, NOW, "waiting", "waits for its second person."),
+        (ONE, NOW, "open", "lets this release into production-us-east-space until 2026-03-05 09:00 UTC."),
+        (ONE, OVER, "expired", "opens nothing any more."),
+        (UNCONFIRMED, OVER, "expired", "opens nothing any more."),
+        (REVIEWED, DUE, "expired", "opens nothing any more."),
+        (ONE, DUE, "expired", "opens nothing any more. The look back was due 2026-03-07."),
+        (replace(ONE, outcome="approved"), OVER, "approved", "by then every gate was approved."),
+        (replace(ONE, outcome="rolled_back"), OVER, "rolled_back", "it was rolled back."),
+    ],
+)
+def test_its_state_is_told_in_a_word_and_in_a_sentence(one: Emergency, at: datetime, state: str, said: str) -> None:
+    assert one.state(at) == state
+    assert said in one.statement(at)
+    assert one.statement(at).endswith((said, "rolled back."))
+    shown = one.as_json(at)
+    assert (shown["state"], shown["review_overdue"]) == (state, one.is_overdue(at))
+    assert (shown["confirmed_at"] is None) is (one.confirmed_at is None)

@@ -222,6 +222,18 @@ def test_an_exported_decision_replays_to_the_same_status() -> None:
     assert found.status == GateStatus.APPROVED
 
 
+def test_an_exported_decision_says_which_acceptances_it_used() -> None:
+    latency = builders.evidence("load.peak", {**builders.GOOD_LOAD, "p95": 2_500.0})
+    covers = builders.Accepting(criteria=("latency",)).made()
+    over = replace(covers, id="risk-2", expires=builders.NOW)
+    given = replace(builders.swap(builders.empty(builders.board_gate()), latency), acceptances=(covers, over))
+    report = decide(given, builders.NOW)
+    told: Any = predicate_of(report, given, input_digest=digest_of(b""), engine="0", at=to_text(builders.NOW))
+    assert [(one["id"], one["used"]) for one in told["acceptances"]] == [("risk-1", True), ("risk-2", False)]
+    assert told["acceptances"][0]["covers"] == ["latency"]
+    assert [one["role"] for one in told["acceptances"][0]["approvers"]] == ["risk-management", "executive-sponsor"]
+
+
 def test_a_key_that_came_with_the_bundle_is_not_called_trusted() -> None:
     assert not replay_decision(document(bundle())).trusted
 

@@ -14,7 +14,7 @@ from pilotage.adapters.pack_pdf import pack_pdf
 from pilotage.core.canonical import Json, canonical_bytes, parse_json
 from pilotage.gate.pack import MISSING, Section, assemble, missing_sections, or_missing
 from pilotage.gate.pack_html import pack_html
-from pilotage.gate.pack_layout import Grid, Heading, Note, Pairs, label_of, lay_out, text_of
+from pilotage.gate.pack_layout import Grid, Heading, Note, Pairs, label_of, lay_out, section_of, text_of
 
 HEAD: dict[str, Json] = {
     "organisation": "Northlake Bank",
@@ -136,6 +136,13 @@ def test_a_character_the_font_lacks_is_written_as_its_code_point() -> None:
     printed = pdf_text(pack_pdf(facts()))
     assert "[U+540D]" in printed
     assert "Ünïcode" in printed
+
+
+def test_one_section_is_laid_out_by_itself_and_a_lost_one_says_missing() -> None:
+    (table,) = section_of(facts(), Section.RISKS)[1:]
+    assert isinstance(table, Grid)
+    assert table.columns == ("title", "owner", "id", "score")
+    assert section_of({"sections": {}}, Section.RISKS) == section_of({}, Section.RISKS) == (Note(text=MISSING),)
 
 
 def test_every_section_has_its_heading_in_order() -> None:

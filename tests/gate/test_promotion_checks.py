@@ -12,7 +12,7 @@ from pilotage.core.digest import digest_of
 from pilotage.core.ids import PersonId, SpaceName
 from pilotage.core.reason import Reason
 from pilotage.corpus.settings import DataStage
-from pilotage.gate.promotion import PromotionInput, Stay, promotion_problems
+from pilotage.gate.promotion import PromotionInput, Stay, previous_space, promotion_problems
 from pilotage.identity.roles import Role
 from pilotage.space.settings import Hardware, RecordMode, Scaling, Space, Tier
 
@@ -113,3 +113,62 @@ def test_an_emergency_skips_freeze_soak_and_the_incident_it_names(fault: dict[st
 )
 def test_an_emergency_skips_nothing_else(fault: dict[str, Any], code: str) -> None:
     assert codes(replace(GOOD, **fault, emergency="INC-1")) == [code]
+
+
+def test_a_sandbox_asks_for_a_seal_that_holds_and_documents_of_its_stage_alone() -> None:
+    sandbox = replace(GOOD, space=space("sandbox", Tier.SANDBOX), previous=None)
+    busy = replace(sandbox, freezes=(FREEZE,), rollout="R1", model_pin="floating", promoter=AUTHOR, incidents=("I",))
+    assert codes(busy) == []
+    assert codes(replace(busy, is_verified=False)) == ["VERIFY_BYTES"]
+    assert codes(replace(busy, state="revoked", stage="No such documents.")) == ["RELEASE_REVOKED", "DATA_STAGE"]
+
+
+def test_the_first_space_of_the_order_waits_for_no_other() -> None:
+    assert codes(replace(GOOD, previous=None, stays=())) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "wanted"),
+    [
+        ({"space": space("qa", Tier.QA), "promoter": AUTHOR, "model_pin": "floating"}, []),
+        ({"space": STAGING, "promoter": AUTHOR}, ["SOD_CONFLICT"]),
+        ({"space": STAGING, "promoter": PersonId("voter")}, []),
+        ({"promoter": AUTHOR, "is_person": False}, []),
+        ({"model_pin": "floating", "accepted": frozenset({"MODEL_NOT_PINNED"})}, []),
+        ({"model_pin": "floating", "accepted": frozenset({"FREEZE"})}, ["MODEL_NOT_PINNED"]),
+    ],
+    ids=["before staging", "author", "voter", "a service", "accepted", "another thing accepted"],
+)
+def test_from_staging_on_models_are_pinned_and_others_than_the_makers_promote(
+    changed: dict[str, Any], wanted: list[str]
+) -> None:
+    assert codes(replace(GOOD, **changed)) == wanted
+
+
+EUROPE = replace(space("europe", Tier.PRODUCTION), regions=("eu-central-1",), region="eu-central-1")
+US_EAST = replace(EAST, regions=("us-east-1",), region="us-east-1")
+US_WEST = replace(space("west", Tier.PRODUCTION), regions=("us-west-2",), region="us-west-2")
+NOWHERE = space("nowhere", Tier.PRODUCTION)
+DEV, SANDBOX = space("dev", Tier.DEV), space("sandbox", Tier.SANDBOX)
+
+
+@pytest.mark.parametrize(
+    ("order", "wanted"),
+    [
+        ((SANDBOX, DEV), None),
+        ((SANDBOX, DEV, STAGING), DEV),
+        ((DEV, STAGING, US_EAST), STAGING),
+        ((DEV, US_EAST), None),
+        ((DEV, STAGING, US_EAST, US_WEST), US_EAST),
+        ((DEV, STAGING, US_EAST, EUROPE), STAGING),
+        ((DEV, STAGING, US_EAST, EUROPE, US_WEST), US_EAST),
+        ((DEV, STAGING, EUROPE, NOWHERE), EUROPE),
+        ((DEV, STAGING, NOWHERE, US_EAST), NOWHERE),
+    ],
+    ids=lambda value: " ".join(one.name for one in value) if isinstance(value, tuple) else "",
+)
+def test_a_space_follows_the_one_before_it_and_production_its_own_part_of_the_world(
+    order: tuple[Space, ...], wanted: Space | None
+) -> None:
+    spaces = {one.name: one for one in order}
+    assert previous_space([one.name for one in order], spaces, order[-1].name) == wanted

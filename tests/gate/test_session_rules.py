@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from tests.gate import builders
 
+from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest, digest_of_json
 from pilotage.core.ids import PersonId
 from pilotage.gate.decide import decide
 from pilotage.gate.minutes import Closing, Discussed, lay_out_minutes, minutes_of
 from pilotage.gate.pack_html import layout_html
 from pilotage.gate.report import SignoffResult
-from pilotage.gate.session import Question, Session, SessionState, board_problems, seated
+from pilotage.gate.session import AgendaItem, Question, Session, SessionState, board_problems, seated
 from pilotage.gate.vocabulary import VoteDecision
 from pilotage.identity.roles import Role
 from pilotage.workspace.gate import Board, BoardRule
@@ -115,6 +117,43 @@ def test_minutes_keep_dissent_word_for_word_absence_and_questions_without_answer
     assert "Next week again." in printed
     assert digest_of_json(facts) in printed
     assert lay_out_minutes(facts).title == "Minutes of the cab session"
+
+
+def test_minutes_say_which_risks_were_accepted_by_whom_and_which_seat_that_covers() -> None:
+    away = builders.SEATS[0]
+    slow = builders.evidence("load.peak", {**builders.GOOD_LOAD, "p95": 2_500.0})
+    given = builders.swap(builders.empty(builders.board_gate()), slow)
+    risk = builders.Accepting(seats=(away,), criteria=("latency",)).made()
+    unused = replace(risk, id="risk-2", expires=risk.created)
+    given = replace(given, acceptances=(risk, unused))
+    report = decide(given, builders.NOW)
+    item = replace(discussed(), report=report, votes=(), acceptances=(risk, unused))
+    page = layout_html(lay_out_minutes(minutes_of(SESSION, [item], organisation="Bank", as_of=NOON)))
+    assert "covered by a risk acceptance" in page
+    for told in (*risk.controls, risk.risk, f"{builders.SPONSOR} (executive-sponsor)", risk.owner):
+        assert told in page
+    assert "risk-2" not in page
+
+
+@pytest.mark.parametrize("items", [["lost"], [{"board": "lost"}], [{}]], ids=["no record", "no rows", "nothing"])
+def test_damaged_minutes_say_what_is_missing(items: list[Json]) -> None:
+    page = layout_html(lay_out_minutes({"gate": "cab", "closed_at": "2026-11-26T12:00:00.000Z", "items": items}))
+    assert 'class="missing">MISSING' in page
+    assert "None." not in page
+
+
+def test_a_session_shows_its_agenda_and_questions_and_gives_those_of_one_release() -> None:
+    one, two = (
+        Question(id=name, release=Digest(f"sha256:{name}"), text="Why?", asked_by=BEN, asked_at=NOON)
+        for name in ("aa", "bb")
+    )
+    item = AgendaItem(release=one.release, position=1, added_by=ADA, added_at=NOON)
+    whole = replace(SESSION, agenda=(item,), questions=(two, one), closed_at=NOON, closed_by=BEN)
+    assert whole.about(one.release) == (one,)
+    shown: Any = whole.as_json(NOON)
+    assert (shown["state"], shown["agenda"], shown["closed_by"]) == ("closed", ["sha256:aa"], "ben")
+    assert [one["digest"] for one in shown["questions"]] == ["sha256:bb", "sha256:aa"]
+    assert SESSION.as_json(NOON)["closed_at"] is None
 
 
 def test_minutes_of_an_open_session_are_a_draft_and_say_so() -> None:

@@ -8,16 +8,21 @@ from typing import Any
 
 import pytest
 
+from pilotage.core.clock import to_text
 from pilotage.core.digest import digest_of
 from pilotage.core.ids import PersonId, WorkflowName
 from pilotage.gate.records import Roster, SeatAt, Tenure
 from pilotage.gate.standard import (
     Moved,
+    StandardChange,
     StandardTemplate,
+    Standing,
     TemplateVote,
     approval_of,
+    approver_problem,
     replaced_gates,
     scope_problems,
+    template_json,
     template_problems,
 )
 from pilotage.gate.vocabulary import VoteDecision
@@ -127,6 +132,46 @@ def test_a_seat_lost_later_or_held_too_briefly_does_not_count() -> None:
     for tenure in (gone, young):
         roster = replace(ROSTER, tenures=(tenure, *ROSTER.tenures[1:]))
         assert approval_of(template(*ALL), CAB, roster, NOW + 5 * DAY).until is None
+
+
+@pytest.mark.parametrize(
+    ("who", "role", "since", "code"),
+    [
+        ("p.it-director", SEATS[0], 90 * DAY, None),
+        ("p.executive-sponsor", SPONSOR, 90 * DAY, None),
+        ("p.it-director", Role.QA_LEAD, 90 * DAY, "ROLE_NOT_ASKED"),
+        ("p.it-director", SEATS[1], 90 * DAY, "VOTER_INELIGIBLE"),
+        ("p.it-director", SEATS[0], 6 * DAY, "ROLE_TENURE"),
+    ],
+    ids=["a seat", "after the board", "a role not asked", "another's seat", "held too briefly"],
+)
+def test_who_speaks_for_a_seat_is_told_before_the_vote(
+    who: str, role: Role, since: timedelta, code: str | None
+) -> None:
+    roster = replace(ROSTER, tenures=tuple(replace(one, since=NOW - since) for one in ROSTER.tenures))
+    found = approver_problem(PersonId(who), role, CAB, roster, NOW)
+    assert (None if found is None else found.code) == code
+
+
+def test_a_template_and_where_it_stands_are_shown_as_one_record() -> None:
+    whole = template(*ALL)
+    shown = template_json(whole, approval_of(whole, CAB, ROSTER, NOW + 3 * DAY))
+    assert (shown["approved"], shown["until"], shown["missing"]) == (True, to_text(NOW + 90 * DAY), [])
+    short = template(*ALL[:1])
+    approval = approval_of(short, CAB, ROSTER, NOW)
+    shown = template_json(short, approval)
+    assert (shown["approved"], shown["until"]) == (False, None)
+    assert shown["missing"] == [dict(one.as_json()) for one in approval.missing]
+    told = {"person": "p.it-director", "role": "it-director", "decision": "approve", "at": to_text(NOW)}
+    assert shown["votes"] == [told]
+
+
+def test_a_standing_change_holds_while_nothing_speaks_against_it() -> None:
+    change = StandardChange(
+        id="C", release=digest_of(b"release"), template="t", declared_by=PersonId("ada"), declared_at=NOW
+    )
+    assert Standing(change=change).holds
+    assert not Standing(change=change, against=scope_problems(template(), replace(FITS, leaks=None))).holds
 
 
 def test_what_fits_goes_by_it() -> None:

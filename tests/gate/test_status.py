@@ -19,9 +19,11 @@ from tests.gate.builders import (
     GOOD_TESTS,
     HOUR,
     NOW,
+    PROMPT,
     RELEASE,
     SEATS,
     TTL,
+    WORKFLOW,
     Accepting,
     adding,
     approved_board,
@@ -42,9 +44,9 @@ from tests.gate.builders import (
 from pilotage.evidence.records import Severity, SubjectKind
 from pilotage.gate.decide import decide
 from pilotage.gate.records import GateInput
-from pilotage.gate.vocabulary import GateStatus, VoteDecision
+from pilotage.gate.vocabulary import GateStatus, Half, VoteDecision
 from pilotage.identity.roles import Role
-from pilotage.workspace.gate import GateHalf, Trust
+from pilotage.workspace.gate import GateHalf, Signoff, Trust
 
 BAD_TESTS = {**GOOD_TESTS, "failed": 1.0}
 
@@ -267,11 +269,46 @@ def test_adding_bad_news_never_improves_a_status(held: set[int], more: int) -> N
     assert _ORDER.get(after, 0) <= _ORDER.get(before, 0)
 
 
-def test_evidence_of_another_release_counts_for_nothing() -> None:
-    foreign = evidence("tests.unit", GOOD_TESTS, subject=(SubjectKind.RELEASE, other("another release")))
-    report = decide(swap(empty(role_gate()), foreign), NOW)
-    assert report.status is GateStatus.COLLECTING
-    assert foreign.subject != RELEASE
+@pytest.mark.parametrize(
+    ("kind", "own", "foreign"),
+    [
+        (SubjectKind.RELEASE, RELEASE, other("another release")),
+        (SubjectKind.SPACE, RELEASE, other("another release")),
+        (SubjectKind.PART, PROMPT, other("another prompt")),
+        (SubjectKind.WORKFLOW, WORKFLOW, "another-assistant"),
+        (SubjectKind.SOURCE, "tree-1", "another tree"),
+    ],
+)
+def test_evidence_counts_when_it_is_about_the_release_its_parts_workflow_or_source(
+    kind: SubjectKind, own: str, foreign: str
+) -> None:
+    given = empty(role_gate())
+    assert status(swap(given, evidence("tests.unit", GOOD_TESTS, subject=(kind, own)))) is GateStatus.READY
+    assert status(swap(given, evidence("tests.unit", GOOD_TESTS, subject=(kind, foreign)))) is GateStatus.COLLECTING
+
+
+def test_evidence_of_a_source_is_about_no_release_without_one() -> None:
+    given = empty(role_gate())
+    bare = replace(given, release=replace(given.release, source_tree=None))
+    about = evidence("tests.unit", GOOD_TESTS, subject=(SubjectKind.SOURCE, "tree-1"))
+    assert status(swap(bare, about)) is GateStatus.COLLECTING
+
+
+def test_the_second_half_of_a_gate_asks_its_own_sign_offs() -> None:
+    given = approved_roles()
+    later = GateHalf(criteria=(), signoffs=(Signoff(role=Role.BUSINESS_OWNER),))
+    given = replace(given, gate=replace(given.gate, post=later))
+    assert status(given) is GateStatus.APPROVED
+    after = replace(given, half=Half.POST)
+    assert status(after) is GateStatus.READY
+    assert status(voted(after, Role.BUSINESS_OWNER)) is GateStatus.APPROVED
+
+
+def test_a_standard_change_keeps_the_criteria_and_asks_nobody() -> None:
+    by_template = knowing(empty(board_gate()), standard_change=True)
+    assert status(by_template) is GateStatus.APPROVED
+    assert status(unmet(by_template)) is GateStatus.COLLECTING
+    assert status(replace(by_template, evidence=())) is GateStatus.COLLECTING
 
 
 def test_the_report_is_the_same_object_for_command_page_and_ledger() -> None:

@@ -33,7 +33,8 @@ def _plain(value: object) -> Json:
         case None | bool() | int() | float() | str():
             return value
         case _:
-            return str(value)
+            message = f"A rule of a gate holds {value!r}, which has no canonical form; write it as text or a number."
+            raise TypeError(message)
 
 
 def evidence_set(items: Iterable[tuple[str, str, Mapping[str, float]]]) -> Digest:

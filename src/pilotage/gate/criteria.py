@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from pilotage.core.reason import Outcome, Reason, worst
 from pilotage.evidence.fresh import age_of, window_of
@@ -262,6 +263,7 @@ def _holds(observed: float, operator: Operator, limit: float) -> bool:
             return observed > limit
         case Operator.GE:
             return observed >= limit
+    assert_never(operator)
 
 
 def _number(value: float) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from pilotage.core.digest import Digest
 from pilotage.core.reason import Reason
@@ -149,6 +150,7 @@ def _is_about(item: Evidence, release: ReleaseFacts) -> bool:
             return item.subject == release.workflow
         case SubjectKind.SOURCE:
             return item.subject == release.source_tree
+    assert_never(item.subject_kind)
 
 
 def criteria_of(given: GateInput) -> tuple[Criterion, ...]:

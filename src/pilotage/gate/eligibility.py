@@ -98,7 +98,7 @@ def standing_problem(vote: Vote, given: GateInput, now: datetime) -> Reason | No
     if not vote.is_person:
         return Reason(code="SOD_SERVICE", text="A service never votes, accepts or confirms.", where=vote.person)
     if vote.delegated_from is not None:
-        return _delegation_problem(vote, given, now)
+        return _delegation_problem(vote, vote.delegated_from, given, now)
     away = _delegated_away(vote, given.roster)
     if away is not None:
         until = f"{away.until:%Y-%m-%d %H:%MZ}"
@@ -118,8 +118,7 @@ def _fits(delegation: Delegation, vote: Vote) -> bool:
     return delegation.role is vote.role and (not delegation.gates or vote.gate in delegation.gates)
 
 
-def _delegation_problem(vote: Vote, given: GateInput, now: datetime) -> Reason | None:
-    giver = vote.delegated_from
+def _delegation_problem(vote: Vote, giver: PersonId, given: GateInput, now: datetime) -> Reason | None:
     found = [
         one for one in given.roster.delegations if _fits(one, vote) and one.giver == giver and one.to == vote.person
     ]
@@ -142,8 +141,6 @@ def _delegation_problem(vote: Vote, given: GateInput, now: datetime) -> Reason |
         if seat is None or vote.person not in seat.alternates:
             text = f"A seat goes only to its registered alternate; {vote.person} is none of {vote.role.value}."
             return Reason(code="VOTER_INELIGIBLE", text=text, where=vote.role.value)
-    if giver is None:
-        return None
     return _holding_problem(giver, vote, given, now)
 
 

@@ -14,6 +14,7 @@ from pilotage.core.canonical import Json, in_nfc
 from pilotage.core.clock import to_text
 from pilotage.core.digest import Digest, digest_of_json
 from pilotage.core.ids import PersonId
+from pilotage.gate.pack import MISSING
 from pilotage.gate.pack_layout import Block, Heading, Layout, Note, Pairs, blocks_of, label_of, text_of
 from pilotage.gate.records import RiskAcceptance, Vote
 from pilotage.gate.report import GateReport, SignoffResult
@@ -143,8 +144,7 @@ def lay_out_minutes(facts: Mapping[str, Json]) -> Layout:
     items = facts.get("items")
     blocks: list[Block] = []
     for number, item in enumerate(items if isinstance(items, Sequence) else (), start=1):
-        if isinstance(item, Mapping):
-            blocks += _printed(number, item)
+        blocks += _printed(number, item) if isinstance(item, Mapping) else [Note(text=MISSING)]
     if not blocks:
         blocks.append(Note(text="No release stood on the agenda."))
     title = f"{'Minutes' if is_closed else 'Draft minutes'} of the {text_of(facts.get('gate'))} session"
@@ -161,8 +161,9 @@ def _printed(number: int, item: Mapping[str, Json]) -> list[Block]:
     ]
     for part in ("reasons", "board", "after_the_board", "dissent", "accepted_risks", "questions"):
         rows = item.get(part)
-        if not isinstance(rows, Sequence) or isinstance(rows, str):
-            continue
         blocks.append(Heading(level=2, text=label_of(part)))
-        blocks += blocks_of(rows) if rows else (Note(text="None."),)
+        if not isinstance(rows, Sequence) or isinstance(rows, str):
+            blocks.append(Note(text=MISSING))
+        else:
+            blocks += blocks_of(rows) if rows else (Note(text="None."),)
     return blocks

@@ -42,11 +42,10 @@ def _evidence(kind: str, criterion: CriterionResult, given: GateInput) -> Reason
     command = _OWN.get(kind, f"pilotage evidence add DIGEST FILE --kind {kind}")
     if given.gate.space is not None and kind not in _OWN:
         command += f" --space {given.gate.space}"
-    who = (
-        "a service key that lists the kind" if kind not in _OWN and not kind.startswith("document.") else "an engineer"
-    )
     if kind.startswith("document."):
         who = f"the document's owner (any of {_attachers()} roles may attach it)"
+    else:
+        who = "an engineer" if kind in _OWN else "a service key that lists the kind"
     text = f"{criterion.id}: no {kind} evidence. {who} provides it: `{command}`."
     return Reason(code="EV_MISSING", text=text, where=criterion.id)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
+from typing import assert_never
 
 from pilotage.core.canonical import Json
 from pilotage.gate.pack import MISSING
@@ -63,6 +64,7 @@ def _block(block: Block) -> str:
             head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
             lines = "\n".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in rows)
             return f"<table><thead><tr>{head}</tr></thead><tbody>\n{lines}\n</tbody></table>"
+    assert_never(block)
 
 
 def _cell(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 from pilotage.core.canonical import Json
 from pilotage.core.digest import digest_of_json
@@ -147,7 +147,7 @@ def _blocks(value: Json, *, level: int) -> Iterator[Block]:
             yield from _of_mapping(value, level=level)
         case str() | bool() | int() | float() | None:
             yield Note(text=text_of(value))
-        case Sequence():
+        case _:
             yield from _of_rows(value, level=level)
 
 
@@ -217,3 +217,4 @@ def text_of(value: Json) -> str:
             return "; ".join(text_of(one) for one in value) or "none"
         case Mapping():
             return "; ".join(f"{label_of(key)} {text_of(one)}" for key, one in value.items()) or "none"
+    assert_never(value)

@@ -167,11 +167,17 @@ def previous_space(order: Sequence[SpaceName], spaces: Mapping[SpaceName, Space]
 
 
 def _is_apart(one: Space, other: Space) -> bool:
-    """Tell whether two production spaces stand in different parts of the world: neither waits for the other."""
-    return (
-        bool(set(one.regions).isdisjoint(other.regions)) and one.region != other.region and _is_eu(one) != _is_eu(other)
-    )
+    """Tell whether two production spaces stand in different parts of the world: neither waits for the other.
+
+    A space that does not say where it stands is apart from none.
+    """
+    here, there = _places(one), _places(other)
+    return bool(here and there) and here.isdisjoint(there) and _is_eu(here) != _is_eu(there)
 
 
-def _is_eu(space: Space) -> bool:
-    return any(name.lower().startswith("eu") for name in (*space.regions, space.region or ""))
+def _places(space: Space) -> frozenset[str]:
+    return frozenset(name.casefold() for name in (*space.regions, space.region or "") if name)
+
+
+def _is_eu(places: frozenset[str]) -> bool:
+    return any(name.startswith("eu") for name in places)

@@ -1,12 +1,13 @@
 """The risk register (gates.md 6.2): declared rows and generated ones, scored and rated.
 
-Rule: a generated row can be treated, never deleted. Fail mode: a row without a treatment counts as untreated.
+Rule: a generated row can be treated, never deleted. Fail mode: a row without a treatment counts as untreated, and so
+does one that cannot be read; no row hides another of its name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pilotage.core.canonical import Json
 from pilotage.gate.records import RiskAcceptance
@@ -93,15 +94,24 @@ def declared_risks(notes: Mapping[str, Json], people: Iterable[str]) -> tuple[Ri
     """Return the rows of a risk assessment's front matter; an owner who is no declared person counts as none."""
     known = set(people)
     rows = notes.get("risks")
-    found = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, Sequence) else []
-    return tuple(_row(row, known) for row in found)
+    if rows is None:
+        return ()
+    found: dict[str, Risk] = {}
+    listed = rows if isinstance(rows, Sequence) and not isinstance(rows, str) else [rows]
+    for number, row in enumerate(listed, start=1):
+        risk = _row(row if isinstance(row, Mapping) else {"title": str(row)}, number, known)
+        name = risk.id
+        while name in found:
+            name += f" (row {number})"
+        found[name] = replace(risk, id=name)
+    return tuple(found.values())
 
 
-def _row(row: Mapping[str, Json], known: set[str]) -> Risk:
+def _row(row: Mapping[str, Json], number: int, known: set[str]) -> Risk:
     owner = str(row.get("owner", ""))
     residual = row.get("residual")
     return Risk(
-        id=str(row.get("id", "?")),
+        id=str(row.get("id", f"row {number}")),
         title=str(row.get("title", "")),
         source=str(row.get("source", "")),
         likelihood=_level(row.get("likelihood")),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import assert_never
 
 from pilotage.gate.vocabulary import GateStatus
 
@@ -72,6 +73,7 @@ def change_state(
             return ChangeState.CLOSED
         case Journey.NOT_STARTED:
             return _before(gates, board=board, kind=kind, withdrawn=withdrawn)
+    assert_never(journey)
 
 
 def _before(gates: Mapping[str, GateStatus], *, board: str, kind: ChangeType, withdrawn: bool) -> ChangeState:
@@ -96,3 +98,4 @@ def close_code(journey: Journey) -> str | None:
             return "unsuccessful"
         case Journey.NOT_STARTED | Journey.RUNNING | Journey.BAKING:
             return None
+    assert_never(journey)

@@ -1,0 +1,150 @@
+"""Which evidence a gate looks at and what makes it useless: made elsewhere, past its day, clean on somebody's word."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from tests.gate.builders import (
+    DAY,
+    EAST,
+    GOOD_SCAN,
+    NOW,
+    board_gate,
+    criterion,
+    empty,
+    equal,
+    evidence,
+    finding,
+    knowing,
+)
+
+from pilotage.core.ids import SpaceName
+from pilotage.core.reason import Outcome
+from pilotage.evidence.records import Evidence, Severity
+from pilotage.evidence.scan_result import UNPROVEN
+from pilotage.gate.criteria import NOT_APPLICABLE, check_criterion
+from pilotage.gate.records import GateInput
+from pilotage.gate.report import CriterionResult
+from pilotage.gate.view import in_view
+from pilotage.workspace.gate import Condition, Criterion, Operator, Trust
+
+WEST = SpaceName("production-us-west-space")
+GATE = board_gate()
+HERE = replace(GATE, space=EAST)
+LOAD = criterion("load", "load.peak", equal("errors", 0))
+SCAN = replace(criterion("scan", "scan.sast", equal("critical", 0)), trust=Trust.CLAIMED)
+PIA = replace(criterion("document-pia", "document.pia", equal("complete", 1)), trust=Trust.CLAIMED)
+
+
+def load(space: SpaceName | None, name: str = "") -> Evidence:
+    return evidence("load.peak", {"errors": 0.0}, space=space, name=name or f"load in {space}")
+
+
+def scan(space: SpaceName | None) -> Evidence:
+    return evidence("scan.sast", GOOD_SCAN, space=space, name=f"scan in {space}")
+
+
+def checked(asked: Criterion, *items: Evidence, given: GateInput | None = None) -> CriterionResult:
+    return check_criterion(asked, given or empty(HERE), items, NOW)
+
+
+def codes(result: CriterionResult) -> set[str]:
+    return {check.reason.code for check in result.checks if check.reason is not None}
+
+
+@pytest.mark.parametrize(
+    ("items", "seen_here", "seen_nowhere"),
+    [
+        ((load(EAST), load(WEST), load(None)), (load(EAST),), (load(None),)),
+        ((scan(EAST), scan(WEST), scan(None)), (scan(EAST), scan(None)), (scan(None),)),
+        ((load(WEST), scan(WEST)), (load(WEST), scan(WEST)), (load(WEST), scan(WEST))),
+        ((load(WEST), scan(None)), (load(WEST), scan(None)), (load(WEST), scan(None))),
+        ((), (), ()),
+    ],
+    ids=["bound to its space", "bound to none", "all of it elsewhere", "kind by kind", "nothing"],
+)
+def test_a_gate_sees_what_was_made_in_its_space_or_in_none_and_else_all_there_is(
+    items: tuple[Evidence, ...], seen_here: tuple[Evidence, ...], seen_nowhere: tuple[Evidence, ...]
+) -> None:
+    assert in_view(items, HERE) == seen_here
+    assert in_view(items, GATE) == seen_nowhere
+
+
+@pytest.mark.parametrize(
+    ("asked", "item", "observed"),
+    [(LOAD, load(WEST), WEST), (LOAD, load(None), "no space"), (SCAN, scan(WEST), WEST)],
+    ids=["another space", "no space", "a scan of another space"],
+)
+def test_evidence_of_another_space_is_inconclusive_and_names_both(
+    asked: Criterion, item: Evidence, observed: str
+) -> None:
+    found = checked(asked, item)
+    assert (found.outcome, codes(found)) == (Outcome.INCONCLUSIVE, {"EV_WRONG_SPACE"})
+    assert (found.checks[0].observed, found.checks[0].limit) == (observed, EAST)
+
+
+@pytest.mark.parametrize(("asked", "item"), [(LOAD, load(EAST)), (SCAN, scan(EAST)), (SCAN, scan(None))])
+def test_evidence_of_the_space_or_of_a_kind_bound_to_none_counts(asked: Criterion, item: Evidence) -> None:
+    assert checked(asked, item).outcome is Outcome.OK
+
+
+@pytest.mark.parametrize(("day", "holds"), [(NOW.date(), True), ((NOW - DAY).date(), False)])
+def test_a_document_counts_up_to_its_own_last_day(day: date, holds: bool) -> None:
+    item = evidence("document.pia", {"complete": 1.0}, refs={"valid_until": day.isoformat()})
+    found = checked(PIA, item)
+    assert found.holds is holds
+    assert found.is_only_expired is not holds
+    assert codes(found) == (set() if holds else {"EV_EXPIRED"})
+
+
+@pytest.mark.parametrize(
+    ("trust", "refs", "found", "holds"),
+    [
+        (Trust.CLAIMED, {UNPROVEN: "EV_UNPROVEN_CLEAN"}, (), False),
+        (Trust.PUSHED, {UNPROVEN: "EV_UNPROVEN_CLEAN"}, (), True),
+        (Trust.CLAIMED, {}, (), True),
+        (Trust.CLAIMED, {UNPROVEN: "EV_UNPROVEN_CLEAN"}, (finding(Severity.LOW),), True),
+    ],
+    ids=["a person's word", "pushed by a key", "the scan says what it covered", "it found something"],
+)
+def test_a_clean_scan_that_only_a_person_vouches_for_is_no_pass(
+    trust: Trust, refs: dict[str, str], found: tuple[object, ...], holds: bool
+) -> None:
+    item = evidence("scan.sast", GOOD_SCAN, trust=trust, refs=refs, findings=found)  # type: ignore[arg-type]
+    result = checked(SCAN, item)
+    assert result.outcome is (Outcome.OK if holds else Outcome.INCONCLUSIVE)
+    assert codes(result) == (set() if holds else {"EV_UNPROVEN_CLEAN"})
+
+
+@pytest.mark.parametrize("asked", [replace(LOAD, when="tools"), replace(LOAD, first_release_absolute=True)])
+def test_a_criterion_that_does_not_concern_the_release_is_not_applicable(asked: Criterion) -> None:
+    given = empty(HERE)
+    other = replace(given, release=replace(given.release, is_first=asked.first_release_absolute))
+    found = checked(asked, given=other)
+    assert (found.state, found.outcome) == (NOT_APPLICABLE, Outcome.OK)
+    concerned = knowing(given, switches=frozenset({"tools"}))
+    assert checked(asked, given=concerned).outcome is Outcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_value_that_is_no_number_is_inconclusive(value: float) -> None:
+    assert checked(LOAD, replace(load(EAST), claims={"errors": value})).outcome is Outcome.INCONCLUSIVE
+
+
+def test_a_limit_that_nobody_declared_is_inconclusive_and_says_where_to_declare_it() -> None:
+    limit = Condition(claim="errors", operator=Operator.LE, path="workflow.sla.errors")
+    found = checked(replace(LOAD, all=(limit,)), load(EAST))
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert found.checks[0].limit == "<= ?"
+    assert found.checks[0].reason is not None
+    assert "declare it in workflow.yaml" in found.checks[0].reason.text
+
+
+def test_runs_of_our_own_are_judged_together() -> None:
+    asked = replace(criterion("permissions", "permissions", equal("leaks", 0)), trust=Trust.PUSHED)
+    runs = [evidence("permissions", {"leaks": leaks}, name=f"run {leaks}") for leaks in (0.0, 1.0)]
+    found = checked(asked, *runs)
+    assert (len(found.checks), found.outcome) == (1, Outcome.NOT_OK)
+    assert found.checks[0].evidence == ("run 0.0", "run 1.0")

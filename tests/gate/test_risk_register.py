@@ -1,0 +1,165 @@
+"""The risk register: what is declared, what Pilotage adds by itself, and that nothing written there gets lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.gate.builders import NOW, Accepting
+
+from pilotage.core.canonical import Json
+from pilotage.core.reason import Outcome
+from pilotage.gate.report import CriterionResult
+from pilotage.gate.risks import Risk, declared_risks, generated_risks, untreated, without_owner
+
+ROW: dict[str, Json] = {
+    "id": "R1",
+    "title": "A wrong rate is quoted",
+    "source": "workshop",
+    "likelihood": 2,
+    "impact": 4,
+    "owner": "ada",
+    "treatment": "mitigated",
+    "control": "Answers cite their page",
+    "residual": 3,
+    "status": "closed",
+}
+R1 = Risk(
+    id="R1",
+    title="A wrong rate is quoted",
+    source="workshop",
+    likelihood=2,
+    impact=4,
+    owner="ada",
+    treatment="mitigated",
+    control="Answers cite their page",
+    residual=3,
+    status="closed",
+)
+
+
+def declared(*rows: Json) -> tuple[Risk, ...]:
+    return declared_risks({"risks": list(rows)}, ["ada"])
+
+
+def test_a_row_is_read_as_it_is_written() -> None:
+    assert declared(ROW) == (R1,)
+    assert untreated([R1]) == without_owner([R1]) == ()
+    assert declared_risks({}, ["ada"]) == declared_risks({"risks": None}, ["ada"]) == ()
+
+
+@pytest.mark.parametrize("owner", ["", "nobody-declared"])
+def test_an_owner_who_is_no_declared_person_counts_as_none(owner: str) -> None:
+    found = declared({**ROW, "owner": owner})
+    assert without_owner(found) == found
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_treated"),
+    [
+        ({"treatment": " Accept "}, True),
+        ({"treatment": "transfer"}, True),
+        ({"treatment": "later"}, False),
+        ({"treatment": ""}, False),
+        ({"control": "  "}, False),
+    ],
+    ids=["as typed", "transferred", "another word", "no treatment", "no control"],
+)
+def test_a_risk_is_treated_by_a_known_treatment_with_a_control(changed: dict[str, Json], is_treated: bool) -> None:
+    found = declared({**ROW, **changed})
+    assert untreated(found) == (() if is_treated else found)
+
+
+@pytest.mark.parametrize("level", [0, 6, -1, True, "3", 2.5, None])
+def test_what_is_no_level_counts_as_the_worst(level: Json) -> None:
+    (found,) = declared({**ROW, "likelihood": level, "impact": level})
+    assert (found.score, found.rating) == (25, "critical")
+
+
+@pytest.mark.parametrize(
+    "row", ["The model may be wrong", 7, ["R1"], {}], ids=["a line of text", "a number", "a list", "an empty record"]
+)
+def test_a_row_that_is_no_record_stays_in_the_register_untreated(row: Json) -> None:
+    found = declared(ROW, row)
+    assert untreated(found) == without_owner(found) == found[1:]
+    assert [one.id for one in found] == ["R1", "row 2"]
+
+
+@pytest.mark.parametrize("rows", ["none so far", {"R1": ROW}, 3], ids=["text", "a mapping", "a number"])
+def test_risks_that_are_no_list_are_one_untreated_risk(rows: Json) -> None:
+    found = declared_risks({"risks": rows}, ["ada"])
+    assert len(untreated(found)) == len(without_owner(found)) == 1
+
+
+def test_a_second_row_of_one_name_does_not_hide_the_first() -> None:
+    found = declared({**ROW, "treatment": ""}, ROW)
+    assert [one.id for one in found] == ["R1", "R1 (row 2)"]
+    assert [one.id for one in untreated(found)] == ["R1"]
+
+
+@pytest.mark.parametrize(
+    ("levels", "rating"),
+    [
+        ((1, 4), "low"),
+        ((1, 5), "medium"),
+        ((3, 3), "medium"),
+        ((2, 5), "high"),
+        ((4, 4), "high"),
+        ((4, 5), "critical"),
+    ],
+)
+def test_the_rating_follows_from_likelihood_times_impact(levels: tuple[int, int], rating: str) -> None:
+    likelihood, impact = levels
+    one = replace(R1, likelihood=likelihood, impact=impact)
+    assert (one.score, one.rating) == (likelihood * impact, rating)
+    assert (one.as_json()["score"], one.as_json()["rating"]) == (likelihood * impact, rating)
+
+
+# What Pilotage adds by itself
+
+
+def result(name: str, outcome: Outcome) -> CriterionResult:
+    return CriterionResult(id=name, state=outcome.value, outcome=outcome, checks=(), accept="medium")
+
+
+def generated(*flags: str, treated: Risk | None = None) -> tuple[Risk, ...]:
+    known = {} if treated is None else {treated.id: treated}
+    return generated_risks(flags, [], [], owner="ada", treated=known)
+
+
+def test_each_flag_of_the_release_is_a_risk_of_its_owner_once() -> None:
+    found = generated("TOOL_ADDED", "EGRESS_ADDED", "TOOL_ADDED", "A_NEW_FLAG")
+    assert [(one.id, one.rating, one.owner) for one in found] == [
+        ("flag:A_NEW_FLAG", "medium", "ada"),
+        ("flag:EGRESS_ADDED", "high", "ada"),
+        ("flag:TOOL_ADDED", "high", "ada"),
+    ]
+    assert untreated(found) == found
+    assert all(one.generated for one in found)
+
+
+@pytest.mark.parametrize(("owner", "wanted"), [("ben", "ben"), ("", "ada")])
+def test_a_declared_row_of_its_name_treats_a_generated_risk_and_never_removes_it(owner: str, wanted: str) -> None:
+    row = replace(R1, id="flag:TOOL_ADDED", owner=owner)
+    (found,) = generated("TOOL_ADDED", treated=row)
+    assert (found.treatment, found.control, found.status, found.owner) == ("mitigated", R1.control, "closed", wanted)
+    assert found.title == "The release may call a new tool"
+    assert untreated([found]) == ()
+
+
+def test_criteria_that_do_not_hold_are_risks_and_an_acceptance_in_force_treats_one() -> None:
+    results = [
+        ("cab", result("tests", Outcome.OK)),
+        ("cab", result("latency", Outcome.NOT_OK)),
+        ("qa", result("scan", Outcome.INCONCLUSIVE)),
+    ]
+    accepted = Accepting(criteria=("latency",)).made()
+    found = generated_risks([], results, [accepted], owner="ada", treated={})
+    assert [one.id for one in found] == ["criterion:cab/latency", "criterion:qa/scan"]
+    covered, open_ = found
+    assert (covered.treatment, covered.control) == ("accept", "Capacity is doubled by Friday")
+    assert (covered.likelihood, covered.impact) == (accepted.likelihood, accepted.impact)
+    assert (covered.owner, covered.status) == (accepted.owner, f"accepted until {accepted.expires:%Y-%m-%d}")
+    assert accepted.expires > NOW
+    assert untreated(found) == (open_,)
+    assert (open_.title, open_.owner) == ("qa: scan is inconclusive", "ada")
