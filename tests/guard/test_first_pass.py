@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import runpy
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from tests.guard.test_holdback_stream import VALUES, WORDS
@@ -61,6 +63,12 @@ def test_a_process_that_cannot_import_the_library_still_recognises() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "['EMAIL', 'US_SSN']\n"
+
+
+def test_without_the_library_every_form_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hyperscan", None)
+    bare: dict[str, Any] = runpy.run_path(str(first_pass.__file__))
+    assert list(bare["FIRST_PASS"]("nothing in it")) == list(range(len(pii_patterns.RECOGNISERS)))
 
 
 def test_forms_are_compiled_once_and_then_loaded(kept: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:

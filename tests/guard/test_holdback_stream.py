@@ -95,6 +95,24 @@ def test_streamed_equals_whole_over_a_hundred_thousand_cases_of_every_type(kind:
         _check(_text_of(kind, rng), rng)
 
 
+def test_a_stream_that_was_stopped_gives_nothing_more() -> None:
+    hold = HoldBack(stops=lambda text: "secret" in text)
+    assert hold.feed("All is well ") == "All is well "
+    assert hold.feed("until the secret is ") == ""
+    assert (hold.feed("told to all "), hold.finish()) == ("", "")
+
+
+def test_a_stream_gives_the_asker_s_own_values_back_and_drops_what_nobody_sees() -> None:
+    redactor = PromptRedactor()
+    redactor.redact("I am a@b.com")
+    hold = HoldBack(redactor, restores=True, cleans=True)
+    assert (
+        hold.feed("Wri\u200bte to <EMAIL_1> or c@d.org today ") + hold.finish()
+        == "Write to a@b.com or <EMAIL_2> today "
+    )
+    assert hold.counts == {"EMAIL": 1}
+
+
 def test_cold_words_leave_at_the_next_white_space_and_hot_ones_wait() -> None:
     hold = HoldBack()
     assert hold.feed("Wires are sent ") == "Wires are sent "

@@ -10,7 +10,7 @@ import pytest
 from pilotage.guard.pii_recognise import recognise, select
 from pilotage.guard.pii_types import PiiType
 from pilotage.guard.policy import Action
-from pilotage.guard.redact import PromptRedactor, stored_form, stored_token
+from pilotage.guard.redact import PromptRedactor, stored_form, stored_token, took_out, without_tokens
 from pilotage.guard.secrets import has_secret
 
 KEY = hashlib.sha256(b"tenant key example").digest()
@@ -78,6 +78,8 @@ INVALID = [
     ("reference 12-34-56", PiiType.SORT_CODE),
     ("536908726", PiiType.US_SSN),
     ("version 10.1.2.3", PiiType.IP),
+    ("10.1.2.999", PiiType.IP),
+    ("L898902C<3UTO6908061F9406236ZE184226B<<<<<A4", PiiType.MRZ),
     ("effective 3 February 1980", PiiType.DATE_OF_BIRTH),
     (PLT_KEY[:-1] + "f", PiiType.SECRET),
 ]
@@ -125,6 +127,53 @@ def test_nobody_forges_a_token() -> None:
     text = redactor.redact("<EMAIL_1> and a@b.com").text
     assert text == "\\<EMAIL_1> and <EMAIL_1>"
     assert redactor.restore(text).text == "<EMAIL_1> and a@b.com"
+
+
+def test_values_of_a_passage_are_counted_on_and_never_given_back() -> None:
+    redactor = PromptRedactor()
+    redactor.redact("I am a@b.com")
+    assert redactor.redact_passage("Ask a@b.com or c@d.org").text == "Ask <EMAIL_1> or <EMAIL_2>"
+    assert redactor.known == {"<EMAIL_1>", "<EMAIL_2>"}
+    assert redactor.restore("<EMAIL_1> <EMAIL_2>").text == "a@b.com <EMAIL_2>"
+
+
+def test_numbers_of_tokens_that_a_passage_holds_already_are_not_given_again() -> None:
+    redactor = PromptRedactor()
+    redactor.expect("Stored with <EMAIL_4>.")
+    assert redactor.redact("a@b.com").text == "<EMAIL_5>"
+    assert redactor.redact_answer("<EMAIL_4> and <EMAIL_3>").text == "<EMAIL_4> and \\<EMAIL_3>"
+
+
+def test_an_answer_is_stored_with_one_way_tokens_of_the_prompt_s_values_and_of_new_ones() -> None:
+    redactor = PromptRedactor()
+    redactor.redact("I am a@b.com")
+    stored = redactor.stored("To <EMAIL_1>, c@d.org and <EMAIL_9>", KEY)
+    mine, new = (stored_token(PiiType.EMAIL, value, KEY) for value in ("A@BCOM", "C@DORG"))
+    assert stored == f"To {mine}, {new} and \\<EMAIL_9>"
+
+
+def test_places_of_a_restored_text_follow_what_was_put_back() -> None:
+    redactor = PromptRedactor()
+    before = "By " + redactor.redact("someone.long@bank.example").text + " today"
+    after = redactor.restore(before)
+    assert after.text == "By someone.long@bank.example today"
+    assert [after.place(before.index(word)) for word in ("By", "today")] == [0, after.text.index("today")]
+    assert redactor.restore("nothing").place(3) == 3
+
+
+def test_what_is_searched_is_what_was_said_in_words() -> None:
+    assert without_tokens("Mail <EMAIL_1> of \\<EMAIL_2>") == "Mail   of \\<EMAIL_2>"
+
+
+@pytest.mark.parametrize(
+    ("text", "took"), [("Mail a@b.com", True), ("Mail <EMAIL#0123456789ab>", False), ("Hi", False)]
+)
+def test_a_stored_form_says_whether_it_lost_something(text: str, took: bool) -> None:
+    assert took_out(stored_form(text, KEY).text) is took
+
+
+def test_an_empty_text_holds_nothing() -> None:
+    assert recognise("") == ()
 
 
 def test_types_that_the_policy_allows_stay() -> None:

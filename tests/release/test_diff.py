@@ -88,6 +88,7 @@ def test_wider_readers_and_a_shrunken_corpus_are_flagged() -> None:
     change = CorpusChange(added=("a",), changed=("b",), removed=("c",), widened=("d",), documents_before=5)
     found = diff_releases(side(), side(corpus={"x": 1}), corpus={"production": change})
     assert found.flags == (Flag.ACL_WIDENED, Flag.CORPUS_SHRUNK)
+    assert change.documents == 3
     (corpus,) = (part for part in found.parts if part.kind is PartKind.CORPUS)
     assert "production: more people may read d" in corpus.detail
     small = CorpusChange(removed=("c",), documents_before=100)

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from pilotage.core.canonical import parse_json
+from pilotage.core.canonical import Json, parse_json
 from pilotage.core.digest import Digest, digest_of
-from pilotage.core.errors import IntegrityError
+from pilotage.core.errors import IntegrityError, InvalidFiles
 from pilotage.core.ids import CorpusName, PersonId, WorkflowName
 from pilotage.corpus.settings import DataStage
 from pilotage.release.assemble import CorpusPin, Sources, assemble
 from pilotage.release.authorship import UNKNOWN, Author, Commit, History, How, authors_of, persons
-from pilotage.release.content import files_of, part_value, read_content
-from pilotage.release.manifest import MAX_FILE_BYTES, MAX_FILES, Manifest, PartFile, PartKind, part_bytes
+from pilotage.release.content import files_of, part_value, read_content, sealed_model, sealed_pins
+from pilotage.release.fingerprint import fingerprints
+from pilotage.release.manifest import (
+    MAX_FILE_BYTES,
+    MAX_FILES,
+    MAX_MANIFEST_BYTES,
+    Manifest,
+    PartFile,
+    PartKind,
+    ValuePart,
+    part_bytes,
+)
 from pilotage.release.seal import Seal, Source, check_golden, check_manifest, check_parts, check_secrets
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -96,6 +107,62 @@ def test_another_prompt_or_a_part_of_another_kind_is_never_served() -> None:
     assert files_of("text") == ()
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        ["policies"],
+        {"production": "policies"},
+        {"elsewhere": PIN.as_json()},
+        {"production": {**PIN.as_json(), "digest": "sha256:short"}},
+        {"production": {**PIN.as_json(), "version": "three"}},
+        {"production": {"name": "policies"}},
+    ],
+    ids=["nothing", "a list", "no pin", "no stage", "no digest", "no number", "half a pin"],
+)
+def test_a_corpus_part_that_names_no_versions_is_never_read_as_no_documents(value: Json) -> None:
+    body = part_bytes(ValuePart(kind=PartKind.CORPUS, value=value))
+    with pytest.raises(IntegrityError, match="names no corpus version"):
+        sealed_pins(body, digest_of(body))
+
+
+def test_the_parts_of_a_release_are_read_one_by_one_too() -> None:
+    manifest, bodies = sealed()
+    assert sealed_pins(bodies[PartKind.CORPUS], manifest.parts[PartKind.CORPUS]) == {DataStage.PRODUCTION: PIN}
+    found = sealed_model(bodies[PartKind.MODEL], manifest.parts[PartKind.MODEL])
+    assert found == read_content(manifest, bodies=bodies, prompt=PROMPT).model
+    bad = part_bytes(ValuePart(kind=PartKind.MODEL, value={"provider": "nobody"}))
+    with pytest.raises(InvalidFiles):
+        sealed_model(bad, digest_of(bad))
+
+
+@pytest.mark.parametrize("value", [[], {}, {"policy": []}])
+def test_a_guard_part_without_a_policy_is_never_served(value: Json) -> None:
+    manifest, bodies = sealed()
+    body = part_bytes(ValuePart(kind=PartKind.GUARD, value=value))
+    other = replace(manifest, parts={**manifest.parts, PartKind.GUARD: digest_of(body)})
+    with pytest.raises(IntegrityError, match="holds no policy"):
+        read_content(other, bodies=bodies | {PartKind.GUARD: body}, prompt=PROMPT)
+
+
+@pytest.mark.parametrize(
+    ("changed", "moved"),
+    [
+        ({"prompt": PROMPT + b"Be brief."}, {"prompt"}),
+        ({"model": {"provider": "extractive", "max_tokens": 9}}, {"model"}),
+        ({"retrieval": {"corpus": {"production": "policies"}, "top_k": 7}}, {"retrieval"}),
+        ({"corpora": {}}, {"retrieval"}),
+        ({"golden": {"golden/a.jsonl": b'{"id":"b"}\n'}}, set()),
+    ],
+    ids=["prompt", "model", "retrieval", "documents", "golden cases"],
+)
+def test_a_fingerprint_moves_with_the_part_that_decides_an_answer(changed: dict[str, object], moved: set[str]) -> None:
+    (was, bodies), (now, others) = sealed(), sealed(**changed)
+    before = fingerprints(read_content(was, bodies=bodies, prompt=PROMPT))
+    after = fingerprints(read_content(now, bodies=others, prompt=bytes(changed.get("prompt", PROMPT))))  # type: ignore[call-overload]
+    assert {name for name in before if before[name] != after[name]} == moved
+
+
 def test_every_reason_against_the_parts_is_given_at_once() -> None:
     parts = assemble(sources()).parts[1:]
     big = PartFile(path="../golden/x", sha256="0" * 64, size=MAX_FILE_BYTES + 1)
@@ -104,6 +171,8 @@ def test_every_reason_against_the_parts_is_given_at_once() -> None:
     many = {f"f{n}": PartFile(path=f"f{n}", sha256="0" * 64, size=1) for n in range(MAX_FILES + 1)}
     assert "SEAL_TOO_LARGE" in [reason.code for reason in check_parts(assemble(sources()).parts, many, where="w")]
     assert check_manifest(sealed()[0]) == []
+    wide = replace(sealed()[0], workflow=WorkflowName("w" * MAX_MANIFEST_BYTES))
+    assert [reason.code for reason in check_manifest(wide)] == ["SEAL_TOO_LARGE"]
 
 
 def test_secrets_and_leaked_or_missing_golden_cases_are_refused() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pilotage.core.canonical import Json, parse_json
 from pilotage.core.digest import Digest, digest_of, parse_digest
-from pilotage.core.errors import IntegrityError
+from pilotage.core.errors import IntegrityError, UsageError
 from pilotage.core.ids import CorpusName, WorkflowName
 from pilotage.core.located import Problems, from_plain
 from pilotage.corpus.settings import DataStage
@@ -129,12 +129,19 @@ def _model(value: Json, where: str, problems: Problems) -> ModelSettings:
 
 
 def _pins(value: Json) -> dict[DataStage, CorpusPin]:
+    what = "The sealed corpus part names no corpus version by stage."
     if not isinstance(value, Mapping):
-        return {}
-    return {DataStage(stage): _pin(pin) for stage, pin in value.items() if isinstance(pin, Mapping)}
+        raise IntegrityError("VERIFY_MANIFEST", what, hint=_RESTORE)
+    try:
+        return {DataStage(stage): _pin(pin) for stage, pin in value.items()}
+    except (KeyError, TypeError, ValueError, UsageError) as error:
+        raise IntegrityError("VERIFY_MANIFEST", what, hint=_RESTORE) from error
 
 
-def _pin(value: Mapping[str, Json]) -> CorpusPin:
+def _pin(value: Json) -> CorpusPin:
+    if not isinstance(value, Mapping):
+        message = f"{value!r} is no pin"
+        raise TypeError(message)
     return CorpusPin(
         name=CorpusName(str(value["name"])),
         version=int(str(value["version"])),

@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import assert_never
 
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest
@@ -122,6 +123,7 @@ def _compare(
             return key_changes(before.values[kind], after.values[kind]), {Flag.MODEL_CHANGED}
         case PartKind.RETRIEVAL:
             return key_changes(before.values[kind], after.values[kind]), set()
+    assert_never(kind)
 
 
 def _text(before: str, after: str) -> list[str]:

@@ -66,16 +66,13 @@ def _model(fields: Fields) -> ModelSettings:
 
 
 def _check_remote(settings: ModelSettings, fields: Fields) -> None:
-    match settings.provider:
-        case Provider.EXTRACTIVE:
-            return
-        case Provider.OPENAI | Provider.WATSONX:
-            if settings.base_url is None:
-                fields.problem("base_url", "'base_url' is missing", "Write where the model answers: https://host/v1.")
-            if settings.pin_kind is PinKind.BUILTIN:
-                fields.problem(
-                    "pin", "Only the extractive model is built in", "Write kind: dated, revision, weights or floating."
-                )
+    if settings.provider is Provider.EXTRACTIVE:
+        return
+    if settings.base_url is None:
+        fields.problem("base_url", "'base_url' is missing", "Write where the model answers: https://host/v1.")
+    if settings.pin_kind is PinKind.BUILTIN:
+        hint = "Write kind: dated, revision, weights or floating."
+        fields.problem("pin", "Only the extractive model is built in", hint)
     if settings.provider is Provider.WATSONX and (settings.project_id is None) == (settings.space_id is None):
         fields.problem("project_id", "watsonx needs exactly one of project_id and space_id", "Write one of them.")
 
