@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pilotage.core.digest import Digest
-from pilotage.monitoring.held import Approved, CorpusState, Part, Settings, behind, drifts
+from pilotage.monitoring.held import Approved, CorpusState, Drift, Part, Settings, behind, drifts
 
 ONE, NEXT = (Digest("sha256:" + number * 64) for number in "12")
 PARTS = {name: f"sha256:{name}" for name in ("prompt", "model", "retrieval", "guard", "egress")}
@@ -124,6 +124,19 @@ def test_documents_that_are_not_loaded_are_waited_for_and_those_left_unsaid_have
 def test_a_generation_that_moved_for_permissions_only_leaves_the_same_documents() -> None:
     held = changed("corpora", ONE, "generation", value=2)
     assert (parts(held), behind(held, APPROVED)) == ([], None)
+
+
+def test_engines_of_several_releases_are_told_in_one_order() -> None:
+    held = changed("releases", value={NEXT: PARTS, ONE: PARTS})
+    both = replace(APPROVED, engine="2.0", engines={NEXT: "2.0", ONE: "2.0"})
+    assert [one.release for one in drifts(held, both) if one.part is Part.ENGINE] == [ONE, NEXT]
+
+
+def test_a_process_that_has_not_reported_is_told_as_unknown() -> None:
+    silent = Drift(part=Part.UNKNOWN, release=ONE, observed="no report for 200 s", approved="a report in 180 s")
+    reason = silent.reason(process="gateway-1", space="east")
+    assert (reason.code, reason.observed) == ("DRIFT_UNKNOWN", "no report for 200 s")
+    assert reason.text == "gateway-1 in east has not said what it serves: no report for 200 s."
 
 
 def test_only_what_decides_an_answer_takes_a_process_out() -> None:

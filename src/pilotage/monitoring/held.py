@@ -146,7 +146,7 @@ def _is_same(held: Mapping[str, Any], wanted: CorpusState) -> bool:
 def _engines(held: Mapping[str, Any], approved: Approved) -> list[Drift]:
     """Return each loaded release that another engine answers with: than the recorded one, or than can be compared."""
     found: list[Drift] = []
-    for digest in approved.parts.keys() | approved.engines.keys():
+    for digest in sorted(approved.parts.keys() | approved.engines.keys()):
         wanted = [approved.engines.get(digest, approved.engine), approved.engine]
         other = [engine for engine in wanted if engine != held.get("engine")]
         if digest in held.get("releases", {}) and other:
