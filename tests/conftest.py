@@ -27,6 +27,13 @@ settings.register_profile(
 settings.load_profile("pilotage")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that takes the database server, so that `-m 'not store'` is the lane inside one process."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "server_url" in item.fixturenames:
+            item.add_marker("store")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real public data beside the checkout; absent on a user's machine."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import NoReturn
+from typing import NoReturn, assert_never
 
 from pilotage.core.canonical import Json
 from pilotage.core.errors import UsageError
@@ -86,6 +86,7 @@ class Criterion:
                 return f"superior {name}"
             case Kind.MUST_PASS:
                 return "must_pass"
+        assert_never(self.kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 import re2
 
@@ -118,6 +118,7 @@ def _matchers(fact: Fact, locale: str) -> tuple[Matcher, ...]:
             return (Day(gold=_at(day, str(fields.get("granularity") or "day"))),)
         case FactForm.PATTERN:
             return (Pattern(pattern=str(value)),)
+    assert_never(fact.form)
 
 
 def _typed(text: str, locale: str) -> tuple[Matcher, ...]:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import assert_never
 
 from pilotage.analysis.limits import go_alpha
 from pilotage.analysis.power import (
@@ -286,6 +287,7 @@ def _reason(step: StepForecast, criterion: Criterion) -> Reason:
             )
             code = f"PREFLIGHT_{criterion.decidability.value.upper()}"
             return Reason(code=code, text=text, where=where, observed=chance, limit=percent(ENOUGH_CHANCE))
+    assert_never(criterion.decidability)
 
 
 def told(step: StepForecast, criterion: Criterion) -> str:
