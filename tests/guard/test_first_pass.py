@@ -24,8 +24,10 @@ class Shelf:
 
     def __init__(self, held: dict[str, bytes] | None = None) -> None:
         self.held = {} if held is None else held
+        self.asked: list[str] = []
 
     def load(self, name: str) -> bytes | None:
+        self.asked.append(name)
         return self.held.get(name)
 
     def save(self, name: str, data: bytes) -> None:
@@ -80,6 +82,14 @@ def test_forms_are_compiled_once_and_then_loaded(kept: dict[str, bytes], monkeyp
     found: list[int] = []
     database.scan(b"mail a@b.com", match_event_handler=lambda number, *_: found.append(number))
     assert {pii_patterns.RECOGNISERS[number].type for number in found} == {"EMAIL"}
+
+
+def test_a_process_loads_its_forms_from_where_they_are_kept(kept: dict[str, bytes]) -> None:
+    process: dict[str, Any] = runpy.run_path(str(first_pass.__file__))
+    place = Shelf(kept)
+    process["keep_in"](place)
+    assert [pii_patterns.RECOGNISERS[number].type for number in process["FIRST_PASS"]("mail a@b.com")] == ["EMAIL"]
+    assert place.asked == [kept_name()]
 
 
 def test_what_cannot_be_loaded_is_compiled_again(monkeypatch: pytest.MonkeyPatch) -> None:

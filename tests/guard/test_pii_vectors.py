@@ -26,6 +26,7 @@ VALID = [
     ("GB82 WEST 1234 5698 7654 32", PiiType.IBAN),
     ("DE89370400440532013000", PiiType.IBAN),
     ("routing 021000021", PiiType.US_ABA),
+    ("misrouting, routing 021000021", PiiType.US_ABA),
     ("943 476 5919", PiiType.UK_NHS),
     ("NHS 9434765919", PiiType.UK_NHS),
     ("Steuer 86095742719", PiiType.DE_TAX_ID),
@@ -79,7 +80,8 @@ INVALID = [
     ("536908726", PiiType.US_SSN),
     ("version 10.1.2.3", PiiType.IP),
     ("10.1.2.999", PiiType.IP),
-    ("L898902C<3UTO6908061F9406236ZE184226B<<<<<A4", PiiType.MRZ),
+    ("L898902C<AUTO6908061F9406236ZE184226B<<<<<14", PiiType.MRZ),
+    ("misrouting 021000021", PiiType.US_ABA),
     ("effective 3 February 1980", PiiType.DATE_OF_BIRTH),
     (PLT_KEY[:-1] + "f", PiiType.SECRET),
 ]

@@ -120,9 +120,8 @@ def _best_sentence(content: frozenset[str], evidence: Sequence[Evidence]) -> flo
             else:
                 shared[place] = [weight]
     # fsum is exact: its result does not depend on the order of the tokens.
+    # Every weight is above 0, since no token stands in more sentences than there are.
     total = math.fsum(weights)
-    if total <= 0:
-        return 1.0
     best = max(map(math.fsum, shared.values()), default=0.0)
     return min(1.0, max(0.0, best / total))
 

@@ -248,9 +248,9 @@ def _word_after(text: str, end: int) -> str:
 def _may_follow(text: str, end: int) -> bool:
     """Tell whether a unit may stand behind a number."""
     found = _NEXT.match(text, end)
-    if found is None:
-        return False
-    return found[1] in _NEXT_WORDS or (not found[1] and text[found.end() : found.end() + 1] in _SIGNS)
+    return found is not None and (
+        found[1] in _NEXT_WORDS or (not found[1] and text[found.end() : found.end() + 1] in _SIGNS)
+    )
 
 
 def _after(text: str, end: int, *, has_currency: bool) -> tuple[str, int]:

@@ -44,10 +44,9 @@ class Visible:
 
     @property
     def chunks(self) -> Ids:
-        """The visible chunk numbers, ascending."""
-        if self.mask is not None:
-            return np.flatnonzero(self.mask)
-        return np.zeros(0, np.int64) if self.few is None else self.few.ids
+        """The visible chunk numbers, ascending. For a mask only."""
+        assert self.mask is not None
+        return np.flatnonzero(self.mask)
 
     @property
     def nbytes(self) -> int:
