@@ -7,9 +7,25 @@ import random
 
 import pytest
 
+from pilotage.analysis import power
+from pilotage.analysis.counters import MOST, Count
 from pilotage.analysis.eprocess import threshold
 from pilotage.analysis.limits import go_alpha
-from pilotage.analysis.power import most_failures, requests_allowing
+from pilotage.analysis.power import most_failures, requests_allowing, requests_for_chance
+
+
+@pytest.mark.parametrize(("n", "x"), [(1, 2), (1, -1), (-1, -1), (-1, 0), (MOST + 1, 0)])
+def test_what_cannot_be_counted_is_no_count(n: int, x: int) -> None:
+    with pytest.raises(ValueError, match="is no count"):
+        Count(n=n, x=x)
+
+
+def test_a_chance_that_takes_too_many_allowed_failures_is_never_promised(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {"true_share": 0.6, "chance": 0.8}
+    assert requests_for_chance(0.7, 0.05, **asked) is not None
+    monkeypatch.setattr(power, "_MOST_ALLOWED", 20)
+    assert requests_for_chance(0.61, 0.05, **asked) is None
+    assert requests_for_chance(1e-12, 0.05, true_share=0.0, chance=0.8) is None
 
 
 def test_the_level_of_later_attempts_shrinks_as_specified() -> None:

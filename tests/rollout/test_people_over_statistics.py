@@ -15,7 +15,7 @@ from pilotage.core.reason import Reason
 from pilotage.release.seal import ReleaseState
 from pilotage.rollout.overrule import Acceptance, Signer, TripCounts, overrule
 from pilotage.rollout.plan_form import plan_digest, plan_json, read_plan
-from pilotage.rollout.target import Served, TargetKind, rollback_target
+from pilotage.rollout.target import Served, Target, TargetKind, named_target, rollback_target
 from pilotage.rollout.validation import Facts, ProbeResult, unmet
 from pilotage.workspace.plan import Plan, Step, Wave
 
@@ -119,6 +119,36 @@ def test_the_target_is_the_newest_one_that_nobody_withdrew() -> None:
         "RELEASE_QUARANTINED",
         "RELEASE_NOT_LOADABLE",
     ]
+    assert [reason.code for reason in found.warnings] == ["GATE_EXPIRED"]
+
+
+@pytest.mark.parametrize(
+    ("to", "why", "observed"),
+    [
+        ("never", "was never authorised in this space", None),
+        ("bad", "is what is to be left", None),
+        ("revoked", "passed over: revoked", "RELEASE_REVOKED"),
+        ("here", "passed over: quarantined", "RELEASE_QUARANTINED"),
+        ("broken", "passed over: not_loadable", "RELEASE_NOT_LOADABLE"),
+    ],
+)
+def test_a_named_target_that_may_not_serve_is_refused_and_told_what_to_leave_out(
+    to: str, why: str, observed: str | None
+) -> None:
+    history = [served("bad"), served("revoked", ReleaseState.REVOKED), served("here", quarantined_here=True)]
+    history.append(served("broken", loads=False))
+    found = named_target(history, to=Digest(to), away_from=Digest("bad"))
+    assert isinstance(found, Reason)
+    assert (found.code, found.where, found.observed) == ("ROLLBACK_TARGET", to, observed)
+    assert why in found.text
+    assert "Leave out --to" in found.text
+
+
+def test_a_named_target_is_taken_although_a_newer_one_served_and_its_expired_approvals_are_told() -> None:
+    history = [served("bad"), served("newer"), served("old", approvals_expired=True)]
+    found = named_target(history, to=Digest("old"), away_from=Digest("bad"))
+    assert isinstance(found, Target)
+    assert (found.kind, found.release) == (TargetKind.RELEASE, "old")
     assert [reason.code for reason in found.warnings] == ["GATE_EXPIRED"]
 
 

@@ -133,6 +133,14 @@ def test_two_thousand_a_day_is_refused_in_plain_words_with_five_choices() -> Non
     assert "500 pairs in 24 h at 25 %, 2,000 at 100 %" in offered[3].text
 
 
+def test_a_slow_share_has_no_relaxed_limit_but_a_measurement() -> None:
+    step = preflight(PLAN, {SPACE: Traffic(per_day=2_000)}).steps[0]
+    slow = next(one for one in step.criteria if one.name not in {"error", "ungrounded", "policy"})
+    relaxed = next(one for one in choices(PLAN, step, slow) if one.key == "relaxed_limit")
+    assert not relaxed.possible
+    assert "raise latency_go after measuring" in relaxed.text
+
+
 def test_a_plan_that_holds_starts_all_the_same() -> None:
     forecast = preflight(replace(PLAN, undecidable=Undecidable.HOLD), {SPACE: Traffic(per_day=2_000)})
     assert forecast.refusals() == ()

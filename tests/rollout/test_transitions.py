@@ -49,6 +49,12 @@ def test_a_person_never_decides_what_only_the_machine_may() -> None:
         assert row.actors == {Actor.MACHINE}
 
 
+def test_every_other_transition_ends_where_the_table_says() -> None:
+    fixed = [row for row in TABLE if row.target is not None]
+    assert len(fixed) == len(TABLE) - 1
+    assert [target_of(row, None) for row in fixed] == [row.target for row in fixed]
+
+
 def test_a_resume_goes_back_to_where_the_pause_began() -> None:
     row = transition(State.PAUSED, Event.RESUME, Actor.PERSON)
     assert not isinstance(row, Refusal)

@@ -12,7 +12,6 @@ from tests.control.rollout_world import bank
 from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName, WorkflowName
 from pilotage.identity.principal import PrincipalKind
-from pilotage.rollout.critical import critical_cases
 from pilotage.serving.context import Answer, Known, Received
 from pilotage.serving.critical_rounds import AGAIN_S, Round
 from pilotage.serving.outcome import TrafficKind
@@ -105,11 +104,3 @@ async def test_nothing_is_asked_when_no_rollback_is_validated() -> None:
     desk = Desk()
     await probes(desk, is_probed=False, cases=(case("a"),)).probe_once()
     assert (desk.asked, desk.rounds) == ([], [])
-
-
-def test_at_most_ten_plain_must_pass_questions_are_critical() -> None:
-    workflow = bank().workflows[WORKFLOW]
-    many = tuple(case(f"q{number:02d}") for number in range(20, 0, -1))
-    found = critical_cases(replace(workflow, golden=(GoldenFile(name="g", cases=many),)))
-    assert [one.id for one in found] == [f"q{number:02d}" for number in range(1, 11)]
-    assert 0 < len(critical_cases(workflow)) <= 10

@@ -45,9 +45,6 @@ class Count:
             message = f"{self.x} failures in {self.n} is no count: 0 <= x <= n <= {MOST:,} must hold."
             raise ValueError(message)
 
-    def __add__(self, other: Count) -> Count:
-        return Count(n=self.n + other.n, x=self.x + other.x)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricCount:

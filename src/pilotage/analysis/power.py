@@ -17,6 +17,7 @@ from pilotage.analysis.eprocess import log_gt, log_lt, threshold
 
 LONGEST_WALK = 20_000
 SETTLED = 1e-6
+_MOST_ALLOWED = 10_000
 
 
 def most_failures(n: int, limit: float, alpha: float) -> int:
@@ -77,7 +78,7 @@ def chance_of_go(n: int, limit: float, alpha: float, *, true_share: float) -> fl
 def requests_for_chance(limit: float, alpha: float, *, true_share: float, chance: float) -> int | None:
     """Return the first n at which GO has that chance; None where more than 10,000 failures would have to be allowed."""
     n = 1
-    for failures in range(10_000):
+    for failures in range(_MOST_ALLOWED):
         n = requests_allowing(failures, limit, alpha)
         if n >= MOST:
             return None

@@ -27,11 +27,7 @@ def plan_digest(plan: Plan) -> Digest:
 
 def plan_json(plan: Plan) -> dict[str, Json]:
     """Return the plan as JSON."""
-    value = plain(asdict(plan))
-    if not isinstance(value, dict):
-        message = "A plan is an object."
-        raise TypeError(message)
-    return value
+    return {name: plain(value) for name, value in asdict(plan).items()}
 
 
 def read_plan(value: Mapping[str, object]) -> Plan:
