@@ -15,12 +15,12 @@ from pilotage.corpus.acl import readers_by_rules, readers_of
 from pilotage.corpus.cadence import CadenceProblem, next_due, parse_cadence, period
 from pilotage.corpus.dates import Dated, conflicts, end_at, in_force, keep_history, overlap
 from pilotage.corpus.diff import Held, acl_change, diff_revisions, word_diff
-from pilotage.corpus.exclusions import pattern_problem
+from pilotage.corpus.exclusions import excluded_after_parsing, excluded_before_parsing, pattern_problem
 from pilotage.corpus.fields import FieldProblem, map_row, mapping_problems, row_acl
 from pilotage.corpus.globs import glob_problem, matches
 from pilotage.corpus.near_duplicates import _word_hashes, near_pairs, resemblance, signature_of
 from pilotage.corpus.removal_guard import removal_guard
-from pilotage.corpus.settings import AclRule, Classification
+from pilotage.corpus.settings import AclRule, Classification, Exclusions
 from pilotage.corpus.version import Committed, commitment, revision_hmac, version_bytes, version_digest
 
 # --- globs and readers ------------------------------------------------------------------------------------------------
@@ -153,6 +153,49 @@ def test_mistakes_of_a_mapping_are_named() -> None:
     assert map_row({"id": "a", "text": "x", "classification": " Restricted "}, {}).classification is (
         Classification.RESTRICTED
     )
+
+
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+RULES = Exclusions(
+    globs=("drafts/**", "*.tmp"),
+    titles=("(?i)^draft", "obsolete"),
+    classifications=(Classification.RESTRICTED,),
+    older_than_days=30,
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "age_days", "told"),
+    [
+        ("drafts/a.md", 0, "excluded by glob drafts/**"),
+        ("b.tmp", 99, "excluded by glob *.tmp"),
+        ("a.md", 31, "excluded by older_than 30d"),
+        ("a.md", 30, None),
+        ("a.md", None, None),
+    ],
+)
+def test_path_and_age_exclude_before_parsing(path: str, age_days: int | None, told: str | None) -> None:
+    modified = None if age_days is None else NOW - timedelta(days=age_days)
+    assert excluded_before_parsing(RULES, path=path, modified=modified, now=NOW) == told
+    assert excluded_before_parsing(Exclusions(), path=path, modified=modified, now=NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("title", "label", "told"),
+    [
+        ("Draft of rates", Classification.PUBLIC, "excluded by title (?i)^draft"),
+        ("An obsolete rate", Classification.PUBLIC, "excluded by title obsolete"),
+        ("Rates", Classification.RESTRICTED, "excluded by classification restricted"),
+        ("Rates", Classification.CONFIDENTIAL, None),
+    ],
+)
+def test_title_and_classification_exclude_after_parsing(title: str, label: Classification, told: str | None) -> None:
+    assert excluded_after_parsing(RULES, title=title, classification=label) == told
+    assert excluded_after_parsing(Exclusions(), title=title, classification=label) is None
+
+
+def test_classifications_stand_in_order() -> None:
+    assert [one.rank for one in Classification] == [0, 1, 2, 3]
 
 
 def test_patterns_are_re2() -> None:
@@ -369,6 +412,14 @@ def test_near_copies_are_found_and_others_are_not() -> None:
     pairs = {(a, b) for a, b, score in near_pairs(["base", "near", "far", "copy"], made) if score >= 0.9}
     assert pairs == {("base", "near"), ("base", "copy")}
     assert list(near_pairs(["one"], made[:1])) == []
+
+
+def test_texts_that_are_only_alike_are_compared_and_not_called_near_copies() -> None:
+    words = [f"word{n}" for n in range(400)]
+    alike = [f"other{n}" if n % 50 == 25 else word for n, word in enumerate(words)]
+    made = [one for text in (words, alike) if (one := signature_of(" ".join(text))) is not None]
+    assert 0.7 < resemblance(*made) < 0.9
+    assert list(near_pairs(["words", "alike"], made)) == []
 
 
 @pytest.mark.parametrize("before", ["", "word ", " \t\n", "long " * 20_000, "\u00e9t\u00e9\u00a0" * 9])

@@ -117,6 +117,14 @@ def test_paragraphs_are_packed_and_the_last_sentence_is_repeated() -> None:
     assert chunks[0].text.endswith("Sentence 9 of b has exactly nine small words.")
 
 
+def test_a_last_sentence_that_is_long_is_not_repeated() -> None:
+    long = "This closing sentence " + "so on " * MAX_OVERLAP_TOKENS + "ends."
+    first = Paragraph(text=f"Sentence 1 is short. {long}")
+    chunks = chunk_document(document(("", [first, prose(20, mark="b")])))
+    assert len(chunks) == 2
+    assert chunks[1].text.startswith("Sentence 0 of b")
+
+
 def test_a_small_rest_joins_its_neighbour() -> None:
     chunks = chunk_document(
         document(("", [prose(24), Paragraph(text="A short closing line of nine words stands here.")]))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pilotage.core.canonical import Json
-from pilotage.evidence.load_samples import nearest_rank
+from pilotage.evidence import load_samples
+from pilotage.evidence.load_samples import Samples, Totals, load_reading, nearest_rank
 from pilotage.evidence.read import read_evidence
 from pilotage.evidence.records import ReadContext, Reading, ReadRefusal
+from pilotage.evidence.source import Source, TextContent, Unreadable
 
 SMALL = ReadContext(expected_requests=1)
 
@@ -177,6 +180,39 @@ def test_both_forms_of_k6_say_the_same_and_thresholds_say_nothing() -> None:
     claims = readings[0].claims
     assert (claims["errors"], claims["error_rate"], claims["p50"], claims["duration_s"]) == (2, 0.001, 120.5, 100)
     assert "p99" not in claims
+
+
+def test_k6_states_its_duration_or_it_follows_from_the_rate() -> None:
+    stated = json.loads(k6(is_flat=True))
+    stated["state"] = {"testRunDurationMs": 90_500}
+    assert read(json.dumps(stated)).claims["duration_s"] == 90.5
+    del stated["state"], stated["metrics"]["http_reqs"]["rate"]
+    assert "duration_s" not in read(json.dumps(stated)).claims
+
+
+def source() -> Source:
+    return Source(name="file", data=b"", content=TextContent(value=""), kind="load.expected")
+
+
+@pytest.mark.parametrize("field", ["duration_s", "max_gap_s"])
+def test_a_test_that_lasts_less_than_nothing_is_inconsistent(field: str) -> None:
+    sound = Totals(requests=1, errors=0, latency={}, duration_s=1.0, max_gap_s=0.0)
+    assert load_reading(source(), SMALL, sound, reader="own@1").claims["duration_s"] == 1.0
+    totals = replace(sound, **{field: -0.5})  # type: ignore[arg-type]
+    with pytest.raises(Unreadable) as caught:
+        load_reading(source(), SMALL, totals, reader="own@1")
+    assert caught.value.reason.code == "EV_INCONSISTENT"
+
+
+def test_hosts_are_collected_from_addresses_that_have_one_and_no_longer_than_there_is_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(load_samples, "_MAX_SEEN", 2)
+    samples = Samples()
+    for url in ("", "no address", "https://a.example/1", "https://b.example/1", "https://A.example/2"):
+        samples.add(start_ms=0, elapsed_ms=1, is_ok=True, url=url)
+    assert samples.urls == {"a.example": "https://a.example/1", "b.example": "https://b.example/1"}
+    assert len(samples.seen) == 2
 
 
 def test_k6_without_a_failure_metric_leaves_the_error_rate_absent_and_contradictions_are_refused() -> None:

@@ -10,7 +10,7 @@ import zipfile
 
 import pytest
 
-from pilotage.evidence import limits
+from pilotage.evidence import limits, xml_tree
 from pilotage.evidence.opening import PDF, WORD, decode, open_bytes
 from pilotage.evidence.read import read_evidence
 from pilotage.evidence.records import ReadContext, Reading, ReadRefusal
@@ -108,6 +108,30 @@ def test_more_than_two_million_elements_are_refused() -> None:
 def test_separators_inside_texts_are_no_elements() -> None:
     text = ("," * (limits.MAX_VALUE // 2),) * 4
     assert open_bytes(json.dumps(text).encode()) == JsonContent(value=list(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "off", "told"),
+    [
+        (LAUGHS, ("_doctype",), "declares the entity 'lol'"),
+        (XXE, ("_doctype",), "declares the entity 'x'"),
+        (XXE, ("_doctype", "_entity"), "refers to an external entity"),
+    ],
+)
+def test_each_guard_against_entities_holds_without_the_ones_before_it(
+    monkeypatch: pytest.MonkeyPatch, text: str, off: tuple[str, ...], told: str
+) -> None:
+    for name in off:
+        monkeypatch.setattr(xml_tree._Builder, name, lambda *_: None)
+    with pytest.raises(Unreadable, match=told):
+        xml_tree.parse_xml_text(text)
+
+
+@pytest.mark.parametrize("text", ["", "<!-- nothing -->", '<?xml version="1.0"?>'])
+def test_xml_without_a_root_element_is_malformed(text: str) -> None:
+    with pytest.raises(Unreadable) as caught:
+        xml_tree.parse_xml_text(text)
+    assert caught.value.reason.code == "EV_MALFORMED"
 
 
 def test_a_document_type_with_an_external_id_is_allowed_and_never_fetched() -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from pilotage.evidence import csv_rows as csv_form
 from pilotage.evidence.csv_rows import csv_rows, has_columns, header_of
 from pilotage.evidence.json_values import as_list, as_map, as_number, as_text, at, maps_in, number_in
 from pilotage.evidence.load_samples import host_of
@@ -45,8 +46,16 @@ def test_content_of_another_form_is_a_mismatch() -> None:
         assert refused.value.reason.code == "EV_KIND_MISMATCH"
 
 
+def test_a_table_of_too_many_rows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_form, "MAX_ELEMENTS", 3)
+    assert len(list(csv_rows(source(TextContent(value="a\n1\n2\n"))))) == 2
+    with pytest.raises(Unreadable, match="too many rows"):
+        list(csv_rows(source(TextContent(value="a\n1\n2\n3\n"))))
+
+
 def test_the_header_of_what_is_no_csv_is_empty() -> None:
     assert header_of(JsonContent(value=1)) == ()
+    assert header_of(TextContent(value="a\rb,c\n1,2")) == ()
     assert header_of(TextContent(value="x" * 9_000 + "\n1")) == ("x" * 9_000,)
     assert has_columns(TextContent(value=" A , b\n"), "a", "b")
 

@@ -136,6 +136,19 @@ def test_coverage_that_contradicts_itself_is_refused(shared_data: Path, file: st
     assert code((shared_data / "evidence/coverage" / file).read_bytes(), "coverage") == "EV_INCONSISTENT"
 
 
+@pytest.mark.parametrize(("missed", "expected"), [(0, None), (1, "EV_INCONSISTENT")])
+def test_a_line_of_jacoco_without_a_number_is_no_line(missed: int, expected: str | None) -> None:
+    lines = '<line nr="1" mi="0" ci="2"/><line mi="2" ci="0"/>'
+    report = (
+        f'<report name="r"><package name="p"><sourcefile name="A.java">{lines}</sourcefile></package>'
+        f'<counter type="LINE" missed="{missed}" covered="1"/></report>'
+    )
+    if expected is None:
+        assert read(report, "coverage").claims["lines_valid"] == 1
+    else:
+        assert code(report, "coverage") == expected
+
+
 def cobertura(lines: str, attributes: str = "") -> str:
     inner = f"<packages><package><classes>{lines}</classes></package></packages>"
     return f"<coverage {attributes}>{inner}</coverage>"

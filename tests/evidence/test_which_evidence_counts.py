@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilotage.core.digest import digest_of
+from pilotage.core.reason import Reason
 from pilotage.evidence.fresh import age_of, time_problem, window_of
 from pilotage.evidence.records import Evidence, EvidenceState, Severity, SubjectKind, ToolFinding
 from pilotage.evidence.superseding import current_items, is_benign, pooled
@@ -72,6 +73,23 @@ def test_pooled_runs_take_the_most_leaks_and_the_worst_metric() -> None:
     second = item("b", hours_ago=1, kind="redteam", leaks=0, pii_leaks=1, must_pass_failed=0, answer_accuracy=0.95)
     assert pooled([first, second]) == {"leaks": 2, "pii_leaks": 1, "must_pass_failed": 1, "answer_accuracy": 0.9}
     assert pooled([]) == {}
+
+
+def test_pooled_runs_are_as_large_as_the_largest_and_leave_unscored_what_each_of_them_does() -> None:
+    both = [
+        item("x", hours_ago=2, kind="evaluation", scored=90, unscored=10, groups=4),
+        item("y", hours_ago=1, kind="evaluation", scored=97, unscored=3, groups=3),
+    ]
+    assert pooled(both) == {"scored": 97.0, "unscored": 3.0, "groups": 4.0}
+
+
+def test_evidence_is_shown_without_its_bytes_or_findings_and_with_its_reason() -> None:
+    whole = replace(item("x", hours_ago=1, kind="evaluation"), reason=Reason(code="EV_MALFORMED", text="No."))
+    shown = whole.as_json()
+    assert (shown["id"], shown["kind"], shown["findings"], shown["accepted"]) == ("x", "evaluation", 0, True)
+    assert shown["subject"] == {"kind": whole.subject_kind.value, "id": whole.subject}
+    assert shown["reason"] == dict(Reason(code="EV_MALFORMED", text="No.").as_json())
+    assert replace(whole, reason=None, state=EvidenceState.WITHDRAWN).as_json()["accepted"] is False
 
 
 @given(st.integers(0, 9), st.integers(0, 9), st.floats(0, 1), st.floats(0, 1))

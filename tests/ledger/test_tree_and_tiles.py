@@ -173,6 +173,14 @@ def test_three_levels_of_tiles_give_the_root_of_the_leaves(size: int, step: int)
     assert all(len(kept[place]) == width * 32 for place, width in tiles.tile_widths(size).items())
 
 
+@pytest.mark.parametrize(
+    ("size", "widths"),
+    [(0, {}), (1, {(0, 0): 1}), (256, {(1, 0): 1}), (257, {(0, 1): 1, (1, 0): 1}), (65_536, {(2, 0): 1})],
+)
+def test_the_last_tile_of_a_level_is_named_unless_it_is_full(size: int, widths: dict[tuple[int, int], int]) -> None:
+    assert tiles.tile_widths(size) == widths
+
+
 def test_a_full_tile_is_never_written_again() -> None:
     leaves = [tree.leaf_hash(item) for item in data_of(600)]
     kept = stored(leaves[:512])

@@ -233,6 +233,18 @@ def test_trust_does_not_pass_over_a_lost_key_and_the_break_is_told(given_key: in
     assert "ledger.key_lost at 2 entries" in both.breaks[0].text
 
 
+def test_an_opened_epoch_is_no_handover_passes_no_trust_and_is_told_as_a_break() -> None:
+    log = make_log()
+    log.add(EntryKind.LEDGER_EPOCH_OPENED, size=9)
+    log.add(EntryKind.LEDGER_EXPORTED)
+    log.sign()
+    found = log.verify(1)
+    assert found.verdict is Verdict.VERIFIED
+    assert [reason.text for reason in found.breaks] == ["Entry 9 records a break: ledger.epoch_opened at 9 entries."]
+    log.sign(2)
+    assert code_of(log.verify(1)) == "LEDGER_SIGNATURE"
+
+
 def test_a_handover_signed_by_one_side_only_passes_no_trust() -> None:
     met = handover(1, 2, 7, bytes(32))
     assert met.is_valid()

@@ -19,9 +19,7 @@ def listed(value: Json, where: str) -> Sequence[Json]:
         return ()
     if isinstance(value, list):
         return value
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise Unreadable("EV_MALFORMED", f"{where} is no array.", observed=type(value).__name__, limit="array")
-    return value
+    raise Unreadable("EV_MALFORMED", f"{where} is no array.", observed=type(value).__name__, limit="array")
 
 
 def objects(value: Json, where: str) -> Sequence[Mapping[str, Json]]:
@@ -35,9 +33,7 @@ def mapped(value: Json, where: str, *, needed: bool = False) -> Mapping[str, Jso
         return {}
     if isinstance(value, dict):
         return value
-    if not isinstance(value, Mapping):
-        raise Unreadable("EV_MALFORMED", f"{where} is no object.", observed=type(value).__name__, limit="object")
-    return value
+    raise Unreadable("EV_MALFORMED", f"{where} is no object.", observed=type(value).__name__, limit="object")
 
 
 def count_of(value: Json, where: str) -> int | None:

@@ -60,8 +60,7 @@ class _Builder:
         except expat.ExpatError as error:
             message = f"Not XML at line {error.lineno}: {expat.ErrorString(error.code)}."
             raise Unreadable("EV_MALFORMED", message) from None
-        if self._root is None:
-            raise Unreadable("EV_MALFORMED", "The XML has no root element.")
+        assert self._root is not None  # expat refuses a document without a root element
         return self._root
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
