@@ -32,7 +32,7 @@ from pilotage.gateway.app import Gateway
 from pilotage.gateway.chat import Chat
 from pilotage.gateway.health import Health
 from pilotage.gateway.metrics import GatewayMetrics
-from pilotage.gateway.server import make_server
+from pilotage.gateway.server import bind, make_server
 from pilotage.guard.first_pass import keep_in
 from pilotage.guard.pii_recognise import recognise
 from pilotage.guard.policy import Action, Check, FailMode, GuardPolicy, Stage, StreamMode
@@ -209,7 +209,7 @@ async def serve(port: int, upstream: int, database: str, mode: str) -> None:
     chat = Chat(serving=serving, pipeline=pipeline)
     gateway = Gateway(serving, chat=chat, feedback=None, health=Health(metrics=metrics))  # type: ignore[arg-type]
     await serving.recorder.start()
-    await make_server(gateway, workspace.gateway.limits, host="127.0.0.1", port=port, on_stop=lambda: None).serve()
+    await make_server(gateway, workspace.gateway.limits, on_stop=lambda: None).serve(bind("127.0.0.1", port))
 
 
 def key_text() -> str:

@@ -11,9 +11,10 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,7 +45,7 @@ from pilotage.gateway.chat import Chat
 from pilotage.gateway.feedback import Feedback
 from pilotage.gateway.health import Health
 from pilotage.gateway.metrics import GatewayMetrics
-from pilotage.gateway.server import make_server
+from pilotage.gateway.server import bind, make_server
 from pilotage.guard.first_pass import FIRST_PASS
 from pilotage.identity.principal import Principal
 from pilotage.jobs.parent_watch import end_with_parent
@@ -193,7 +194,9 @@ class Joined:
     def serve(self, opening: Opening, *, host: str, port: int, with_worker: bool) -> None:
         """Serve until a signal."""
         _end_on_signals()
-        with open_instance(opening) as instance:
+        with ExitStack() as stack:
+            sockets = [stack.enter_context(one) for one in bind(host, port)]
+            instance = stack.enter_context(open_instance(opening))
             if opening.url is not None:
                 check_listening(opening.environ.get("DATABASE_LISTEN_URL") or opening.url)
             require_ledger_key(instance)
@@ -201,8 +204,8 @@ class Joined:
             try:
                 if worker is not None:
                     worker.start()
-                opening.say(f"Serving {instance.workspace.organisation} on http://{host}:{port}")
-                uvloop.run(_serve(instance, dict(opening.environ), host=host, port=port))
+                said = f"Serving {instance.workspace.organisation} on http://{host}:{port}"
+                uvloop.run(_serve(instance, opening, sockets, said))
             finally:
                 if worker is not None:
                     worker.stop()
@@ -341,8 +344,8 @@ def answer_record(answer: Answer) -> dict[str, Any]:
     }
 
 
-async def _serve(instance: Instance, environ: dict[str, str], *, host: str, port: int) -> None:
-    async with joined_serving(instance, environ, has_shadow=True) as (running, _):
+async def _serve(instance: Instance, opening: Opening, sockets: list[socket.socket], said: str) -> None:
+    async with joined_serving(instance, dict(opening.environ), has_shadow=True) as (running, _):
         metrics = GatewayMetrics()
 
         def finished(request: Finished) -> None:
@@ -355,8 +358,9 @@ async def _serve(instance: Instance, environ: dict[str, str], *, host: str, port
         def stop() -> None:
             pipeline.is_stopping = True
 
-        server = make_server(gateway, instance.workspace.gateway.limits, host=host, port=port, on_stop=stop)
-        await server.serve()
+        server = make_server(gateway, instance.workspace.gateway.limits, on_stop=stop)
+        opening.say(said)
+        await server.serve(sockets)
 
 
 def _end_on_signals() -> None:

@@ -6,12 +6,14 @@ records. Fail mode: a second interrupt ends without waiting; records still buffe
 
 from __future__ import annotations
 
+import errno
 import gc
 import socket
 from collections.abc import Callable
 
 import uvicorn
 
+from pilotage.core.errors import Unavailable, UsageError
 from pilotage.gateway.app import Gateway
 from pilotage.gateway.protocol import protocol_class
 from pilotage.workspace.gateway import GatewayLimits
@@ -45,23 +47,46 @@ class GatewayServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Take every address of a host at a port, before anything else is started; nobody is listened to yet.
+
+    UsageError for a host that is none of this machine's, Unavailable for a port that is taken or needs more rights.
+    """
+    bound: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, place in socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            bound.append(socket.socket(family, kind, protocol))
+            bound[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                bound[-1].setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            bound[-1].bind(place)
+    except OSError as error:
+        for one in bound:
+            one.close()
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            problem = f"{host} is no address of this machine."
+            raise UsageError("HOST_UNKNOWN", problem, hint="Write --host 127.0.0.1, or one of its own.") from None
+        why = "is taken by another program" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+        hint = "Write --port with another number, or end what listens there."
+        raise Unavailable("PORT_TAKEN", f"Port {port} of {host} {why}.", hint=hint) from None
+    return bound
+
+
 def make_server(
     gateway: Gateway,
     limits: GatewayLimits,
     *,
-    host: str,
-    port: int,
     on_stop: Callable[[], None],
     drain_s: int = DRAIN_S,
 ) -> GatewayServer:
-    """Return a server for the gateway; run `serve()` on a uvloop (`uvloop.run`): the default loop costs more.
+    """Return a server for the gateway; run `serve(sockets)` on a uvloop (`uvloop.run`): the default loop costs more.
 
     The access log is off: records are the log of requests.
     """
     config = uvicorn.Config(
         gateway,
-        host=host,
-        port=port,
         http=protocol_class(limits),
         loop="uvloop",
         ws="none",

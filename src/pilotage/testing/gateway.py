@@ -80,7 +80,7 @@ async def running(
     def stopping() -> None:
         pipeline.is_stopping = True
 
-    server = make_server(gateway, plan.limits, host="127.0.0.1", port=port, on_stop=stopping, drain_s=drain_s)
+    server = make_server(gateway, plan.limits, on_stop=stopping, drain_s=drain_s)
     await path.serving.recorder.start()
     task = asyncio.create_task(server.serve_here([listener]))
     while not server.started:  # noqa: ASYNC110 - uvicorn offers a flag, not an event
