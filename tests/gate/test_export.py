@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -285,6 +286,36 @@ def test_every_change_of_a_bundle_is_found(change: Callable[[dict[str, Any]], No
     found = replay_decision(document(value))
     assert {one.name for one in found.checks if one.reason is not None} == fails
     assert not found.is_verified
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("status", "rejected"),
+        ("bind", "sha256:0"),
+        ("criteria", []),
+        ("signoffs", []),
+        ("votes", []),
+        ("acceptances", [{"id": "r"}]),
+        ("evidence", []),
+        ("reasons", [{"code": "X"}]),
+        ("policy", "sha256:0"),
+        ("roster", "sha256:0"),
+        ("attempt", 2),
+        ("inputs", {"evidence_set": "sha256:0"}),
+        ("note", "One more thing."),
+    ],
+    ids=lambda value: value if isinstance(value, str) and ":" not in value else "",
+)
+def test_a_statement_that_says_anything_else_than_its_input_is_found_though_it_is_signed(name: str, value: Any) -> None:
+    made = bundle()
+    said = json.loads(base64.b64decode(made["envelope"]["payload"]))
+    kept = said["predicate"].get(name)
+    said["predicate"][name] = {**kept, **value} if isinstance(value, dict) else value
+    payload = canonical_bytes(said, form=Form.PLAIN)
+    made["envelope"] = Envelope(payload=payload, signature=KEY.sign(pae(payload)), keyid="k").as_json()
+    found = replay_decision(document(made), key=PUBLIC)
+    assert {one.name for one in found.checks if one.reason is not None} == {"decision"}
 
 
 @pytest.mark.parametrize("data", [b"{", b"{}", b'{"format":"other"}'])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -128,6 +129,15 @@ class Gate(RuleBasedStateMachine):
             self.given, roster=replace(self.given.roster, delegations=(*self.given.roster.delegations, made))
         )
 
+    @precondition(lambda self: self.given.roster.delegations)
+    @rule(data=st.data())
+    def take_a_delegation_back(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from([one.id for one in self.given.roster.delegations]))
+        held = tuple(
+            replace(one, revoked_at=self.now) if one.id == name else one for one in self.given.roster.delegations
+        )
+        self.given = replace(self.given, roster=replace(self.given.roster, delegations=held))
+
     @rule(what=st.sampled_from(["plan", "space_config", "cab_pack"]), value=st.integers(0, 1))
     def edit_facts(self, what: str, value: int) -> None:
         self.given = knowing(self.given, **{what: other(f"{what}{value}")})
@@ -217,12 +227,42 @@ def said(given: GateInput, role: Role, now: datetime) -> list[Vote]:
         for one in last.values()
         if one.decision is VoteDecision.APPROVE
         and one.person in right
-        and (one.person != holder(role, 1) or one.delegated_from == holder(role))
+        and is_entitled(given, one, now)
         and now - one.at <= TTL
         and one.person not in {who for who, at in facts.editors.items() if now - at < 30 * DAY}
         and (one.bound.policy, one.bound.plan) == (given.policy, facts.plan)
         and (one.bound.space_config, one.bound.cab_pack) == (facts.space_config, facts.cab_pack)
     ]
+
+
+def held(given: GateInput, who: PersonId, role: Role, at: datetime, span: timedelta) -> bool:
+    """Tell whether somebody held a role at a moment, and for so long by then."""
+    return any(
+        one.person == who and one.role is role and one.since <= at - span and (one.until is None or at < one.until)
+        for one in given.roster.tenures
+    )
+
+
+def is_entitled(given: GateInput, one: Vote, now: datetime) -> bool:
+    """Tell whether a vote was its voter's to give: by a role held then, or by a delegation that stood then.
+
+    A seat lost after the board began still counts; the sponsor must hold the role today.
+    """
+    active = [
+        made
+        for made in given.roster.delegations
+        if made.role is one.role
+        and made.start <= one.at < made.until
+        and (made.revoked_at is None or one.at < made.revoked_at)
+    ]
+    if one.role is Role.EXECUTIVE_SPONSOR:
+        return all(held(given, one.person, one.role, at, DAY) for at in (one.at, now))
+    giver = one.delegated_from
+    if giver is None:
+        is_away = any(made.giver == one.person for made in active)
+        return one.person == holder(one.role) and not is_away and held(given, one.person, one.role, one.at, 7 * DAY)
+    stood = any((made.giver, made.to) == (giver, one.person) and made.made_at <= one.at for made in active)
+    return stood and giver == holder(one.role) and held(given, giver, one.role, one.at, 7 * DAY)
 
 
 def why_not(given: GateInput, now: datetime) -> list[str]:
@@ -231,6 +271,7 @@ def why_not(given: GateInput, now: datetime) -> list[str]:
         one
         for one in given.acceptances
         if one.created <= now < one.expires
+        and all(held(given, by.person, by.role, by.at, timedelta()) for by in one.approvers)
         and not {SPONSOR, holder(Role.RISK_MANAGEMENT, 1)}
         & {who for who, at in given.facts.editors.items() if now - at < 30 * DAY}
     ]
@@ -264,6 +305,13 @@ TestGate = Gate.TestCase
 TestGate.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
 
 
+@pytest.mark.slow
+class TestGateForLong(Gate.TestCase):  # type: ignore[misc, valid-type]
+    """The same machine over far more and longer stories."""
+
+    settings = settings(max_examples=1_500, stateful_step_count=50, deadline=None)
+
+
 def test_the_machine_does_reach_approval() -> None:
     gate = Gate()
     gate.submit_everything_good()
@@ -282,3 +330,57 @@ def test_the_second_statement_does_notice() -> None:
     assert why_not(gate.given, gate.now) != []
     gate.submit("tests.unit", 1, Trust.PUSHED)
     assert "tests.unit" in why_not(gate.given, gate.now)
+
+
+def approved() -> Gate:
+    gate = Gate()
+    gate.submit_everything_good()
+    gate.everybody_approves()
+    return gate
+
+
+def test_the_second_statement_notices_who_may_not_speak() -> None:
+    for lost in (SPONSOR, holder(SEATS[0])):
+        late = Gate()
+        late.submit_everything_good()
+        late.revoke(lost)
+        late.everybody_approves()
+        assert why_not(late.given, late.now) != []
+        assert not decide(late.given, late.now).status.is_approved
+    left = approved()
+    left.revoke(SPONSOR)
+    assert "the sponsor" in why_not(left.given, left.now)
+    role = SEATS[0]
+    for story in ("nobody asked", "taken back", "ended", "given away"):
+        gate = Gate()
+        gate.submit_everything_good()
+        if story != "nobody asked":
+            gate.delegate(role, 1)
+        if story == "taken back":
+            made = gate.given.roster.delegations[0]
+            back = replace(made, revoked_at=gate.now)
+            gate.given = replace(gate.given, roster=replace(gate.given.roster, delegations=(back,)))
+        if story == "ended":
+            gate.time_passes(8 * DAY)
+        for other_role in ROLES:
+            if other_role is not role:
+                gate.the_holder_approves(other_role)
+        if story == "given away":
+            gate.the_holder_approves(role)
+        else:
+            gate.the_alternate_approves_by_delegation(role)
+        gate.the_holder_approves(Role.EXECUTIVE_SPONSOR)
+        assert f"seats {[role]}" in why_not(gate.given, gate.now), story
+        assert not decide(gate.given, gate.now).status.is_approved, story
+
+
+def test_a_delegate_in_time_is_as_good_as_the_holder() -> None:
+    gate = Gate()
+    gate.submit_everything_good()
+    gate.delegate(SEATS[0], 2)
+    gate.the_alternate_approves_by_delegation(SEATS[0])
+    for role in SEATS[1:]:
+        gate.the_holder_approves(role)
+    gate.the_holder_approves(Role.EXECUTIVE_SPONSOR)
+    assert why_not(gate.given, gate.now) == []
+    assert decide(gate.given, gate.now).status.is_approved

@@ -113,7 +113,8 @@ def _signed(instance: Instance, given: GateInput, predicate: dict[str, Json]) ->
 def _evidence(connection: Connection, given: GateInput, report: GateReport) -> dict[str, Json]:
     """Return the bytes of what counted, by digest."""
     counted = sorted({item.sha256 for item in given.evidence if item.id in report.evidence})
-    return {sha256: base64.b64encode(get_blob(connection, sha256)).decode() for sha256 in counted}
+    bodies = {sha256: get_blob(connection, sha256.removeprefix("sha256:")) for sha256 in counted}
+    return {sha256: base64.b64encode(body).decode() for sha256, body in bodies.items()}
 
 
 def _entries(connection: Connection, given: GateInput) -> tuple[str, ...]:

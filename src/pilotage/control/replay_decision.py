@@ -19,12 +19,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pilotage.adapters.decision_form import input_digest, input_from
 from pilotage.control.export_decision import FORMAT
 from pilotage.core.canonical import CanonicalError, Form, Json, canonical_bytes, parse_json
-from pilotage.core.clock import from_text
+from pilotage.core.clock import from_text, to_text
 from pilotage.core.digest import Digest, digest_of
 from pilotage.core.errors import PilotageError
 from pilotage.core.reason import Reason
 from pilotage.gate.decide import decide
-from pilotage.gate.export import Envelope, ExportError, pae, read_envelope, read_predicate
+from pilotage.gate.export import Envelope, ExportError, pae, predicate_of, read_envelope, read_predicate
 from pilotage.gate.records import GateInput
 from pilotage.gate.report import GateReport
 from pilotage.ledger.checkpoint import VerifierKey, parse_verifier_key
@@ -212,10 +212,19 @@ def _decision(opened: _Opened, again: GateReport) -> str | None:
         return f"The statement says {told.get('status')}; deciding again from the input gives {again.status.value}."
     if told.get("bind") != again.bind:
         return f"The statement's bind is {told.get('bind')}; deciding again gives {again.bind}."
-    criteria: Json = [one.as_json() for one in again.criteria]
-    if canonical_bytes(told.get("criteria"), form=Form.PLAIN) != canonical_bytes(criteria, form=Form.PLAIN):
-        return "The statement's criteria are not those that deciding again gives."
+    # Whether the input is the one that was signed is a check of its own, `input`.
+    stated = Digest(str(_in(told, "inputs", "gate_input")))
+    version = str(_in(told, "engine", "version"))
+    found = predicate_of(again, opened.given, input_digest=stated, engine=version, at=to_text(opened.at))
+    for name in sorted({*found, *told}):
+        if canonical_bytes(told.get(name), form=Form.PLAIN) != canonical_bytes(found.get(name), form=Form.PLAIN):
+            return f"The statement's {name} is not what deciding again gives."
     return None
+
+
+def _in(told: Mapping[str, Json], name: str, key: str) -> Json:
+    inner = told.get(name)
+    return inner.get(key) if isinstance(inner, Mapping) else None
 
 
 def _ledger(opened: _Opened) -> str | None:
