@@ -175,6 +175,9 @@ def test_every_piece_of_hostile_text_is_text_in_every_field(bank: Bank, written:
 @given(hostile=HOSTILE)
 def test_any_text_in_any_field_is_text(bank: Bank, written: dict[str, str], hostile: str) -> None:
     write(bank, hostile)
+    found = 0
     for where, answer in answers(bank.browser("anita.rao"), written, hostile):
         assert answer.status < 500, (where, answer.words)
         assert_only_text(where, answer)
+        found += _plain(show_invisible(hostile)) in shown(answer)
+    assert found, hostile

@@ -41,12 +41,14 @@ TESTS = {
     "hold.feedback": told("hold", "absent", 0, 0),
     "hold.slow": told("hold", "quiet", 1, 100),
     "trip.ungrounded": told("trip", "fired", 30, 100),
+    "trip.ungrounded_late": told("trip", "fired", 30, 100),
 }
 
 
 def test_what_fired_stands_first_in_the_table_and_among_the_charts() -> None:
     assert [row.name for row in _rows(TESTS)] == [
         "trip ungrounded",
+        "trip ungrounded late",
         "go policy",
         "hold feedback",
         "check split",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlencode
 
 from pilotage.console.reply import Page, Redirect, Reply
 from pilotage.console.visit import Visit
@@ -40,7 +41,8 @@ def show_gate(visit: Visit) -> Page:
         "risk_template": risk_template(view),
         "seats": [one for one in report.signoffs if one.is_seat],
         "signoffs": [one for one in report.signoffs if not one.is_seat],
-        "space": visit.query.get("space", ""),
+        "kept": _kept(visit),
+        "has_post": visit.instance.workspace.gates[report.gate].post is not None,
     }
     title = f"Gate {report.gate} for {view.release.digest.removeprefix('sha256:')[:12]}"
     return Page(template="gate.html", title=title, values=values)
@@ -52,8 +54,19 @@ def _view(visit: Visit) -> GateView:
         actor=visit.actor,
         release=visit.params["digest"],
         gate=visit.params["gate"],
-        space=visit.query.get("space") or visit.typed("space") or None,
+        space=_kept(visit).get("space"),
+        half=_half(visit),
     )
+
+
+def _kept(visit: Visit) -> dict[str, str]:
+    """Return what of the address and the form tells which space and half of the gate are looked at."""
+    found = {name: visit.query.get(name) or visit.typed(name) for name in ("space", "half")}
+    return {name: value for name, value in found.items() if value}
+
+
+def _half(visit: Visit) -> Half:
+    return Half.POST if _kept(visit).get("half") == Half.POST.value else Half.PRE
 
 
 def word_of(one: CriterionResult) -> Status:
@@ -102,7 +115,7 @@ def cast_vote(visit: Visit, gate: str, digest: str, *, is_grave: bool) -> Signed
             name.removeprefix("check."): value for name, value in visit.form.items() if name.startswith("check.")
         },
         bind=visit.typed(f"bind.{role}"),
-        half=Half.PRE,
+        half=_half(visit),
         space=visit.typed("space") or None,
         nonce=visit.typed("key"),
         login=None if signed_in is None else signed_in.login,
@@ -131,7 +144,8 @@ def accept_typed(visit: Visit, gate: str, digest: str) -> Accepted | Refusal:
 
 
 def _query(visit: Visit) -> str:
-    return f"?space={visit.typed('space')}" if visit.typed("space") else ""
+    kept = _kept(visit)
+    return f"?{urlencode(kept)}" if kept else ""
 
 
 def _check_typed(visit: Visit, digest: str) -> None:

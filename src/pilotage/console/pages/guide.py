@@ -53,7 +53,8 @@ TOPICS: Final = (
         question="Do I sign?",
         path=None,
         says="Criteria with observed value and limit, then the votes. Your vote binds the digests that are shown; when"
-        " one of them moved, the vote is refused and nothing is recorded.",
+        " one of them moved, the vote is refused and nothing is recorded. Go-live has a second half: it is confirmed"
+        " after the first traffic.",
     ),
     Topic(
         name="CAB",
@@ -65,7 +66,8 @@ TOPICS: Final = (
         name="Rollout",
         question="Go on, pause or abort?",
         path="/rollouts",
-        says="The verdict with its numbers. A pause keeps traffic as it is; an abort takes it back at once.",
+        says="The verdict with its numbers, what fired first; the numbers of each chart can be kept as CSV. A pause"
+        " keeps traffic as it is; an abort takes it back at once.",
     ),
     Topic(
         name="Assistant",

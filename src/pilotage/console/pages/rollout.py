@@ -211,13 +211,19 @@ def charts_of(rollout: str, history: Sequence[PastVerdict]) -> list[Markup]:
         for name, one in _courses(history).items()
         if one.last.get("purpose") != "check" and any(point.y is not None for point in one.points)
     }
-    chosen = sorted(courses, key=lambda name: _weight(name, courses[name].last))[:_CHARTS]
+    chosen: dict[str, str] = {}  # one test of each metric: another limit of the same numbers is in the table
+    for name in sorted(courses, key=lambda name: _weight(name, courses[name].last)):
+        chosen.setdefault(_metric(name, courses[name].last), name)
     return [
         _chart(
             name, courses[name].points, str(courses[name].last.get("limit", "")), f"/rollouts/{rollout}/numbers/{name}"
         )
-        for name in chosen
+        for name in list(chosen.values())[:_CHARTS]
     ]
+
+
+def _metric(name: str, test: Mapping[str, Any]) -> str:
+    return ".".join(part for part in name.split(".") if part != test.get("purpose")).removesuffix("_late")
 
 
 def _weight(name: str, test: Mapping[str, Any]) -> tuple[int, bool, str]:
