@@ -294,6 +294,9 @@ def test_lost_must_pass_cases_and_worse_slices_are_named() -> None:
     assert found.regressions[0].where == "c0000"
     assert [(one.tag, one.n) for one in found.slices] == [("edge:refund", 50)]
     assert found.as_json()["candidate"] == "new"
+    few_tagged = {name: replace(case, tags=case.tags if case.line < 18 else ()) for name, case in cases.items()}
+    few = compare(new, old, shared(few_tagged, answer_accuracy=0.02))
+    assert few.slices == ()
 
 
 @given(st.lists(st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 1.0])), min_size=4, max_size=40))

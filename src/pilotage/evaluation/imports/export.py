@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 import yaml
 
@@ -83,6 +84,7 @@ def _assertion(fact: Fact, prefix: str) -> Json | None:
             return {"type": f"{prefix}regex", "value": fact.value}
         case FactForm.NUMBER | FactForm.DATE | FactForm.AT_LEAST:
             return None
+    assert_never(fact.form)
 
 
 def export_ragas(cases: Sequence[GoldenCase]) -> Exported:

@@ -81,7 +81,6 @@ class RowBuilder:
     history: list[Json] = field(default_factory=list)
     lossy: list[str] = field(default_factory=list)
     unsupported: list[str] = field(default_factory=list)
-    tags: list[str] = field(default_factory=list)
     named: str = ""
 
     def add(self, key: str, value: Json) -> None:
@@ -107,8 +106,6 @@ class RowBuilder:
             row["history"] = list(self.history)
         if self.expect:
             row["expect"] = dict(self.expect)
-        if self.tags:
-            row["tags"] = list(self.tags)
         if self.unsupported:
             row["unsupported"] = list(self.unsupported)
         row["provenance"] = {"origin": "imported", "source": source}
