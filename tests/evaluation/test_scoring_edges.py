@@ -64,6 +64,15 @@ def test_accuracy_is_never_better_than_what_could_be_scored(generation: Generati
     assert assess("answer_accuracy", make_case(facts=(FACT,), refuse=False), generation).status is status
 
 
+def test_a_refusal_that_nothing_judges_leaves_accuracy_unscored() -> None:
+    refused = Generation(answer="", refused=True, refusal_reason="not_found")
+    cited = make_case(citations=(("a",),))
+    found = assess("answer_accuracy", cited, refused)
+    assert (found.status, found.reason) == (Status.UNSCORED, "no_statements")
+    judged = replace(cited, expect=replace(cited.expect, refuse=False))
+    assert assess("answer_accuracy", judged, refused).status is Status.FAIL
+
+
 def test_refusals_are_counted_over_scored_answers_alone() -> None:
     case = make_case(refuse=True)
     scored = assess("refusal_correct", case, Generation(answer="", refused=True, refusal_reason="not_found"))

@@ -8,7 +8,7 @@ from pilotage.core.canonical import Json
 from pilotage.core.errors import InvalidFiles
 from pilotage.core.located import Problems, from_plain
 from pilotage.release.model import ModelSettings, PinKind, Prices, Provider
-from pilotage.release.model_file import EXTRACTIVE_MODEL, parse_model
+from pilotage.release.model_file import EXTRACTIVE_MODEL, parse_model, parse_prices
 
 OPENAI: dict[str, Json] = {
     "provider": "openai",
@@ -89,6 +89,17 @@ def test_a_mistake_is_told_with_what_to_write(value: dict[str, Json], what: str,
 )
 def test_a_pin_of_bytes_is_the_whole_digest(pin: dict[str, Json]) -> None:
     assert read({**WATSONX, "pin": pin}).pin == pin["id"]
+
+
+def test_prices_alone_are_read_as_a_model_file_writes_them() -> None:
+    problems = Problems()
+    value: Json = {"input": 0.15, "output": 0.6}
+    assert parse_prices(from_plain(value, file="prices"), problems) == Prices(input_nano=150, output_nano=600)
+    parse_prices(from_plain({"input": "a"}, file="prices"), problems)
+    assert [name for one in problems.found for name in ("input", "output") if f"'{name}'" in one.what] == [
+        "input",
+        "output",
+    ]
 
 
 def test_every_mistake_is_told_at_once() -> None:

@@ -100,3 +100,13 @@ def test_a_list_of_another_form_lists_nobody(given: Any) -> None:
     with pytest.raises(ValueError, match=r"subprocessor|regions"):
         listed_subprocessors({"subprocessors": given})
     assert listed_subprocessors({}) == {}
+
+
+def test_subprocessors_read_back_from_the_lines_that_evidence_keeps() -> None:
+    rows = [
+        {"name": name, "host": host, "regions": ["eu-west-1", "us"]} for name, host in (("B", "b.eu"), ("A", "a.eu"))
+    ]
+    listed = listed_subprocessors({"subprocessors": rows})
+    assert listed == {"a.eu": ("eu-west-1", "us"), "b.eu": ("eu-west-1", "us")}
+    assert as_lines(listed) == ("a.eu eu-west-1 us", "b.eu eu-west-1 us")
+    assert from_lines(as_lines(listed)) == listed

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pilotage.core.canonical import Json, parse_json
+from pilotage.core.canonical import Json, canonical_bytes, parse_json
 from pilotage.core.digest import Digest, digest_of
 from pilotage.core.errors import IntegrityError, InvalidFiles
 from pilotage.core.ids import CorpusName, PersonId, WorkflowName
@@ -26,7 +26,7 @@ from pilotage.release.manifest import (
     ValuePart,
     part_bytes,
 )
-from pilotage.release.seal import Seal, Source, check_golden, check_manifest, check_parts, check_secrets
+from pilotage.release.seal import Seal, Source, check_golden, check_manifest, check_parts, check_secrets, source_of
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 PROMPT = b"Answer from {passages}. Question: {question}\n"
@@ -193,6 +193,29 @@ def test_the_seal_is_canonical_and_says_who_when_and_from_where() -> None:
     assert isinstance(value, dict)
     assert (value["note"], value["sealed_at"]) == ("\u00e9", "2026-03-02T09:00:00.000Z")
     assert value["source"] == {"repo": "", "commit": "", "tree": "", "dirty": True}
+
+
+@pytest.mark.parametrize(
+    ("said", "source"),
+    [
+        (
+            {"repo": "r", "commit": "c", "tree": "t", "dirty": False},
+            Source(repo="r", commit="c", tree="t", dirty=False),
+        ),
+        ({"repo": "r", "commit": "c", "tree": "t"}, Source(repo="r", commit="c", tree="t")),
+        ({"repo": 7, "commit": None, "dirty": "no"}, Source()),
+        ({}, Source()),
+        (None, Source()),
+        ("main", Source()),
+    ],
+    ids=["whole", "dirty unless it says not", "of another type", "empty", "nothing", "a text"],
+)
+def test_a_seal_that_does_not_say_where_its_files_are_from_says_nothing_clean(said: Json, source: Source) -> None:
+    assert source_of(canonical_bytes({"source": said})) == source
+
+
+def test_a_seal_that_is_no_record_has_no_source() -> None:
+    assert source_of(b"[]") == Source()
 
 
 def test_authors_committers_and_co_authors_count_and_an_unknown_address_is_not_dropped() -> None:
