@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.evaluation.scoring import assess, make_case, make_citation
+from tests.evaluation.scoring import CONTEXT, assess, make_case, make_citation
 from tests.evaluation.test_leaks_and_weakenings import FACT, QUESTION, codes, kinds
 from tests.evaluation.test_pair_scorer import shown
 from tests.evaluation.test_twins import candidates
 
-from pilotage.evaluation.assessment import Status
+from pilotage.evaluation.assessment import Measure, Status, Unscored
+from pilotage.evaluation.digests import case_digest
 from pilotage.evaluation.generation import Generation, TargetFailure
 from pilotage.evaluation.leakage import LeakCode
 from pilotage.evaluation.pair_scorer import Grade, both_failed, grade
+from pilotage.evaluation.scorer import Missing, Scorer, Subject, Value
+from pilotage.evaluation.scorers.accuracy import all_parts
 from pilotage.evaluation.scorers.refusal import refusal_rates
 from pilotage.evaluation.twins import Twins
 from pilotage.evaluation.weakening import WeakeningKind
@@ -64,13 +67,20 @@ def test_accuracy_is_never_better_than_what_could_be_scored(generation: Generati
     assert assess("answer_accuracy", make_case(facts=(FACT,), refuse=False), generation).status is status
 
 
-def test_a_refusal_that_nothing_judges_leaves_accuracy_unscored() -> None:
-    refused = Generation(answer="", refused=True, refusal_reason="not_found")
-    cited = make_case(citations=(("a",),))
-    found = assess("answer_accuracy", cited, refused)
-    assert (found.status, found.reason) == (Status.UNSCORED, "no_statements")
-    judged = replace(cited, expect=replace(cited.expect, refuse=False))
-    assert assess("answer_accuracy", judged, refused).status is Status.FAIL
+@pytest.mark.parametrize(
+    ("reason", "is_whole_missing"),
+    [(Unscored.NO_STATEMENTS, True), (Unscored.TIMEOUT, True), (Unscored.REFUSED, False)],
+)
+def test_a_part_that_could_not_be_scored_leaves_the_whole_unscored_unless_it_is_benign(
+    reason: Unscored, is_whole_missing: bool
+) -> None:
+    def missing(_subject: Subject) -> Missing:
+        return Missing(reason)
+
+    case = make_case()
+    part = Scorer(measure=Measure(name="part"), applies=lambda _case: True, function=missing)
+    found = all_parts([part])(Subject(case, case_digest(case), ANSWERED, CONTEXT))
+    assert found == (Missing(reason) if is_whole_missing else Value(1.0, {"failed": []}))
 
 
 def test_refusals_are_counted_over_scored_answers_alone() -> None:
