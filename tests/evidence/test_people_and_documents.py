@@ -268,6 +268,24 @@ def test_tags_links_and_comments_are_no_placeholders(text: str) -> None:
     assert read(f"{HEAD}{BODY}\n{text}", "document.runbook", NEEDS).claims["placeholders"] == 0
 
 
+def subprocessors(listed: str) -> str:
+    return HEAD.removesuffix("---\n") + f"subprocessors: {listed}\n---\n{BODY}"
+
+
+def test_a_document_of_subprocessors_lists_them_in_its_front_matter_and_no_other_document_does() -> None:
+    text = subprocessors("[{name: M, host: models.example, regions: [eu-west-1]}]")
+    assert read(text, "document.subprocessors", NEEDS).names["subprocessors"] == ("models.example eu-west-1",)
+    assert read(HEAD + BODY, "document.subprocessors", NEEDS).names["subprocessors"] == ()
+    assert "subprocessors" not in read(text, "document.runbook", NEEDS).names
+
+
+@pytest.mark.parametrize(
+    "listed", ["models.example", "[models.example]", "[{name: M, host: models.example, regions: []}]"]
+)
+def test_a_list_of_subprocessors_that_cannot_be_read_is_malformed_and_never_an_empty_one(listed: str) -> None:
+    assert code(subprocessors(listed), "document.subprocessors", NEEDS) == "EV_MALFORMED"
+
+
 def test_front_matter_that_never_ends_is_malformed() -> None:
     assert code("---\nowner: ann\n" + BODY, "document.runbook") == "EV_MALFORMED"
 
