@@ -37,7 +37,7 @@ from pilotage.guard.first_pass import keep_in
 from pilotage.guard.pii_recognise import recognise
 from pilotage.guard.policy import Action, Check, FailMode, GuardPolicy, Stage, StreamMode
 from pilotage.identity.service_key import KeyKind, ServiceKey, format_key, parse_key, secret_hash
-from pilotage.release.model import ModelSettings, PinKind, Provider
+from pilotage.release.model import ModelSettings, PinKind, Prices, Provider
 from pilotage.serving.authenticator import BearerAuthenticator
 from pilotage.serving.guarding import PolicyGuard
 from pilotage.serving.pipeline import Pipeline
@@ -166,6 +166,7 @@ async def serve(port: int, upstream: int, database: str, mode: str) -> None:
         pin_kind=PinKind.DATED,
         pin="1",
         base_url=f"http://127.0.0.1:{upstream}/v1",
+        prices=Prices(currency="USD", input_nano=150, output_nano=600),
         parameters={"stream": mode != "whole"},
     )
     parts = parse_key(key_text())

@@ -204,7 +204,8 @@ async def test_permissions_that_move_between_the_two_answers_lose_the_pair() -> 
 async def test_eu_never_leaves_by_a_shadow(is_eu: bool) -> None:
     where = space(regions=("eu",)) if is_eu else space()
     abroad = ModelSettings(provider=Provider.OPENAI, model="m", pin_kind=PinKind.DATED, pin="m-1", region="us")
-    async with shadowing(plan=Plan(model=FakeModel(pieces=[GOOD]), spaces=(where,)), model_settings=abroad) as world:
+    plan = Plan(model=FakeModel(pieces=[GOOD]), spaces=(where,))
+    async with shadowing(plan=plan, model_settings=abroad, prices=Prices(input_nano=1, output_nano=1)) as world:
         corpora = world.path.serving.workspace.corpora
         eu = {name: replace(one, region="eu") for name, one in corpora.items()}
         workspace = replace(world.path.serving.workspace, corpora=eu)

@@ -61,6 +61,7 @@ _SPECIAL = {
     Code.RECORDER_SATURATED: RequestOutcome.ERROR_RECORD,
     Code.STORE_UNAVAILABLE: RequestOutcome.ERROR_RECORD,
     Code.INTERNAL: RequestOutcome.ERROR_SERVER,
+    Code.MODEL_UNPRICED: RequestOutcome.ERROR_SERVER,
     Code.PERMISSION_CHANGED: RequestOutcome.REFUSED,
     Code.RESIDENCY_MISMATCH: RequestOutcome.REFUSED,
 }

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from pilotage.core.clock import Clock
 from pilotage.release.content import ReleaseContent
 from pilotage.release.generation import Usage
-from pilotage.release.model import Prices
+from pilotage.release.model import Prices, Provider
 from pilotage.serving.admissions import Admissions
 from pilotage.serving.context import Answer
 from pilotage.serving.ports import Authenticator, Guard, IdempotencyKeys, Pseudonyms, Retriever, RoutingSource
@@ -18,6 +18,7 @@ from pilotage.serving.recorder import Recorder
 from pilotage.serving.routing import RoutingTable
 from pilotage.serving.slots import StreamSlots
 from pilotage.workspace.records import Workspace
+from pilotage.workspace.workflow import Unpriced
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,16 @@ class Serving:
         """Return what the tokens of a release's model cost, or None where nobody said."""
         declared = self.workspace.workflows.get(release.workflow)
         return release.prices_by(None if declared is None else declared.model)
+
+    def is_unpriced(self, release: ReleaseContent) -> bool:
+        """Tell whether a release's model costs what nobody said, and its workflow does not allow that.
+
+        The built-in model costs nothing; one that is declared unmetered has its written reason.
+        """
+        declared = self.workspace.workflows.get(release.workflow)
+        rule = Unpriced.REJECT if declared is None else declared.budgets.unpriced
+        is_free = release.model.provider is Provider.EXTRACTIVE or rule is Unpriced.ALLOW
+        return not is_free and self.prices_of(release) is None
 
     def cost_nano(self, release: ReleaseContent, usage: Usage) -> int | None:
         """Return the price of this usage in nano-units, or None without prices."""

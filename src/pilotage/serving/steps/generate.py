@@ -1,8 +1,8 @@
 """Step 6b, generate: the model's answer, whole or as it comes.
 
 In mode `buffer` nothing leaves here; in `token` and `sentence` released text goes to the asker through `outlet` while
-the model still speaks. Fail mode: a model that fails, is late or breaks off gives `upstream_failed` or
-`upstream_timeout`; its own words are logged by code only.
+the model still speaks. Rule: a model whose price nobody said is not asked (`model_unpriced`). Fail mode: a model that
+fails, is late or breaks off gives `upstream_failed` or `upstream_timeout`; its own words are logged by code only.
 """
 
 from __future__ import annotations
@@ -22,6 +22,12 @@ from pilotage.serving.steps.extend import extend
 logger = logging.getLogger(__name__)
 
 
+_UNPRICED = Refusal(
+    code=Code.MODEL_UNPRICED,
+    message="What this release's model costs is not declared, so it is not asked. Tell the workflow's owner.",
+)
+
+
 class Outlet(Protocol):
     """Takes text as the model writes it; decides what may leave, and when."""
 
@@ -32,6 +38,9 @@ class Outlet(Protocol):
 
 async def generate(context: Composed, serving: Serving, outlet: Outlet | None = None) -> Generated | Refusal:
     """Ask the model; return its whole text even when it was streamed."""
+    if serving.is_unpriced(context.release.content):
+        logger.warning("Interaction %s: no price is declared for the model of its release.", context.interaction)
+        return _UNPRICED
     model = context.release.model
     pieces: list[str] = []
     usage: Usage | None = None

@@ -1,0 +1,64 @@
+"""A model whose price nobody said is not asked: 503 `model_unpriced`, and an error of the release (serving.md 3.3)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.control.rollout_world import bank
+
+from pilotage.release.model import ModelSettings, PinKind, Prices, Provider
+from pilotage.serving.context import Answer
+from pilotage.serving.outcome import RequestOutcome
+from pilotage.serving.refusal import Code, Refusal
+from pilotage.testing.desk import opened
+from pilotage.testing.models import FakeModel
+from pilotage.testing.serving_path import WORKFLOW, Plan, content, make_path
+from pilotage.workspace.workflow import Unpriced
+
+pytestmark = pytest.mark.anyio
+HOSTED = ModelSettings(provider=Provider.OPENAI, model="m", pin_kind=PinKind.DATED, pin="1", base_url="https://m.test")
+PRICED = Prices(input_nano=150, output_nano=600)
+
+
+async def test_a_model_without_a_price_is_not_asked_and_the_release_is_at_fault() -> None:
+    model = FakeModel()
+    async with opened(Plan(model=model, content=content(model=HOSTED))) as desk:
+        finished = await desk.ask()
+    assert isinstance(finished.result, Refusal)
+    assert finished.result.code is Code.MODEL_UNPRICED
+    assert "workflow's owner" in finished.result.message
+    assert finished.outcome is RequestOutcome.ERROR_SERVER
+    assert model.requests == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "prices"),
+    [
+        pytest.param(HOSTED, PRICED, id="priced when sealed"),
+        pytest.param(HOSTED, Prices(unmetered="our own machine"), id="unmetered for a written reason"),
+        pytest.param(replace(HOSTED, provider=Provider.EXTRACTIVE), None, id="the built-in model"),
+    ],
+)
+async def test_a_model_that_is_priced_or_free_answers(settings: ModelSettings, prices: Prices | None) -> None:
+    async with opened(Plan(content=content(model=settings, prices=prices))) as desk:
+        assert isinstance((await desk.ask()).result, Answer)
+
+
+@pytest.mark.parametrize(
+    ("rule", "declared", "answers"),
+    [
+        pytest.param(Unpriced.ALLOW, HOSTED, True, id="allowed"),
+        pytest.param(Unpriced.REJECT, HOSTED, False, id="rejected"),
+        pytest.param(Unpriced.REJECT, replace(HOSTED, prices=PRICED), True, id="priced since"),
+        pytest.param(Unpriced.REJECT, replace(HOSTED, model="another", prices=PRICED), False, id="another is priced"),
+    ],
+)
+def test_the_workflow_says_what_it_costs_and_whether_it_must_say(
+    rule: Unpriced, declared: ModelSettings, answers: bool
+) -> None:
+    workflow = bank().workflows[WORKFLOW]
+    workflow = replace(workflow, model=declared, budgets=replace(workflow.budgets, unpriced=rule))
+    serving = make_path().serving
+    serving = replace(serving, workspace=replace(serving.workspace, workflows={WORKFLOW: workflow}))
+    assert serving.is_unpriced(content(model=HOSTED)) is not answers
