@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from time import sleep
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, text
 from tests.corpus.conftest import Bank, make_bank, settings
 
+from pilotage.control import purge_document
+from pilotage.control.instance import Instance
 from pilotage.control.take_down import TakedownRequest, TakedownResult, take_down
 from pilotage.core.errors import Unavailable
 from pilotage.core.ids import CorpusName
 from pilotage.store import purge
+from pilotage.store.takedowns import StoredTakedown
 from pilotage.testing.connectors import MemoryConnector, MemoryDocument
 
 pytestmark = pytest.mark.store
@@ -21,6 +26,11 @@ SIZES = """
     WHERE relname IN ('chunk', 'chunk_text_strongrooms') ORDER BY relname
     """
 """No page is left of what held nothing but the document; a row that was kept for somebody takes one."""
+ASKED = """
+    SELECT count(*) >= 2 FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%advisory_lock(%pilotage/purge%'
+    """
+"""Two sessions want the lock: the one that has it, and another."""
 MARKER = b"The strongroom number 7919 is opened by officer 104729 at noon."
 
 
@@ -75,6 +85,29 @@ def test_a_purge_waits_for_those_who_may_still_see_what_was_erased(
     with bank.instance.engine.connect() as connection:
         pages = connection.execute(text(SIZES)).all()
     assert [tuple(one) for one in pages] == [("chunk", 0), ("chunk_text_strongrooms", 0)]
+
+
+def test_two_purges_at_once_do_not_wait_for_each_other(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker wants to do what a command does already: it asks for the lock while the command erases."""
+    monkeypatch.setattr(purge, "_OLDER_S", 5.0)
+    erase, workers = purge_document._erase, list[threading.Thread]()
+    done: list[str] = []
+
+    def erased(instance: Instance, group: Sequence[StoredTakedown]) -> Any:
+        worker = threading.Thread(
+            target=lambda: done.append(str(purge_document.purge_document(instance, group[0].id).state)), name="worker"
+        )
+        worker.start()
+        workers.append(worker)
+        with instance.engine.connect() as connection:
+            while not connection.execute(text(ASKED)).scalar_one():
+                sleep(0.01)
+        return erase(instance, group)
+
+    monkeypatch.setattr(purge_document, "_erase", erased)
+    state = taken_down(bank).state
+    workers[0].join(60)
+    assert done == [str(state)]
 
 
 def test_a_purge_that_waited_long_enough_says_for_whom_and_is_tried_again(

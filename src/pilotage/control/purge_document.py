@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import sleep
 from typing import Final
 
 from sqlalchemy import Connection, text
@@ -35,7 +36,8 @@ from pilotage.store.takedowns import StoredTakedown, all_texts, erase, find_take
 PURGE_FAILED: Final = "purge_failed"
 """The cause of the incident when a scan still finds text of an erased document."""
 _ACTOR: Final = "system:takedown"
-_LOCK: Final = text("SELECT pg_advisory_lock(hashtextextended('pilotage/purge', 0))")
+_LOCK: Final = text("SELECT pg_try_advisory_lock(hashtextextended('pilotage/purge', 0))")
+_LOOK_S: Final = 0.1
 _FREE: Final = text("SELECT pg_advisory_unlock(hashtextextended('pilotage/purge', 0))")
 
 
@@ -81,14 +83,15 @@ class _Erased:
 
 @contextmanager
 def _alone(instance: Instance) -> Iterator[None]:
+    # Asked for again and again: a statement that waits for the lock would be an older transaction itself, whose rows
+    # the other purge has to keep.
     with instance.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as session:
-        session.execute(text("SET statement_timeout = 0"))
-        session.execute(_LOCK)
+        while not session.execute(_LOCK).scalar_one():
+            sleep(_LOOK_S)
         try:
             yield
         finally:
             session.execute(_FREE)
-            session.execute(text("RESET statement_timeout"))
 
 
 def _erase(instance: Instance, group: Sequence[StoredTakedown]) -> dict[str, _Erased]:
