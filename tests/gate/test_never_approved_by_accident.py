@@ -309,7 +309,7 @@ TestGate.settings = settings(max_examples=25, stateful_step_count=25, deadline=N
 class TestGateForLong(Gate.TestCase):  # type: ignore[misc, valid-type]
     """The same machine over far more and longer stories."""
 
-    settings = settings(max_examples=1_500, stateful_step_count=50, deadline=None)
+    settings = settings(max_examples=400, stateful_step_count=40, deadline=None)
 
 
 def test_the_machine_does_reach_approval() -> None:
