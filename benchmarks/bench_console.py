@@ -51,6 +51,7 @@ WORKFLOWS, RELEASES, EVIDENCE, ENTRIES = 50, 2_000, 20_000, 100_000
 MUST_P95_MS, MUST_SLOW_P95_MS, MUST_GATE_MS, MUST_STATEMENTS, MUST_KB = 100.0, 200.0, 50.0, 12, 40.0
 GATED = 500
 BATCH = 5_000
+MANY = 50_000
 
 _INTERACTIONS = text("""
 INSERT INTO interaction (id, at, space, workflow, arm, release, corpus, corpus_version, principal, kind, state, outcome,
@@ -60,7 +61,7 @@ SELECT lpad(to_hex(n), 26, '0'), CAST(:now AS timestamptz) - n * interval '2 sec
     ELSE 'assistant-' || lpad(CAST(n % :workflows AS text), 2, '0') END,
   'stable', :release, 'policies', 1, 'p_' || n % 5000, 'user', 'final', 'ok', false,
   CAST(:detail AS jsonb)
-FROM generate_series(1, :most) n
+FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) n
 """)
 _DETAIL = {
     "via": "local",
@@ -104,9 +105,11 @@ def grow(bank: Bank, interactions: int) -> Bank:
     _releases(bank, [first.name, *names])
     _evidence(bank)
     _entries(bank)
-    with bank.instance.engine.begin() as connection:
-        values = {"now": bank.clock.now(), "workflows": WORKFLOWS, "release": bank.release, "most": interactions}
-        connection.execute(_INTERACTIONS, values | {"detail": json.dumps(_DETAIL)})
+    values = {"now": bank.clock.now(), "workflows": WORKFLOWS, "release": bank.release, "detail": json.dumps(_DETAIL)}
+    for first in range(1, interactions + 1, MANY):
+        with bank.instance.engine.begin() as connection:
+            last = min(first + MANY - 1, interactions)
+            connection.execute(_INTERACTIONS, values | {"first": first, "last": last})
     with bank.instance.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE"))
     redact = bank.console._services.redact  # noqa: SLF001 - the benchmark joins the console as the bank did

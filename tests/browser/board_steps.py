@@ -18,7 +18,7 @@ residual: {{likelihood: 2, impact: 2}}
 owner: nadia.brooks
 requester: zoe.papadakis
 spaces: [{spaces}]
-expires: 2026-04-30
+expires: {until}
 """
 
 
@@ -30,11 +30,11 @@ def vote(page: Page, release: str, decision: str, comment: str = "Read it all.")
     page.click("#decide button.main")
 
 
-def accept_the_risk(page: Page, release: str, *spaces: str) -> None:
+def accept_the_risk(page: Page, release: str, *spaces: str, until: str = "2026-04-30") -> None:
     """Accept, for these spaces, the risk that the dissent is about."""
     expect(page.locator("#dissent")).to_contain_text("Not covered")
     page.click("summary:has-text('Accept a risk')")
-    page.fill("#risk", _RISK.format(spaces=", ".join(spaces)))
+    page.fill("#risk", _RISK.format(spaces=", ".join(spaces), until=until))
     page.fill("#confirmed-risk", release[:8])
     page.click("button.danger:has-text('Accept this risk')")
     expect(page.locator("#risks")).to_contain_text("branches-not-rehearsed")

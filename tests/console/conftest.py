@@ -212,11 +212,11 @@ def bank(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Bank:
     return make_bank(engine, tmp_path_factory.mktemp("bank"))
 
 
-def make_bank(engine: Engine, folder: Path) -> Bank:
+def make_bank(engine: Engine, folder: Path, *, clock: SimulatedClock | None = None) -> Bank:
     """Return the sample bank in this folder, with its policies published and one release sealed."""
     root, home = folder / "workspace", folder / "home"
     shutil.copytree(ROOT / "examples" / "northlake-bank", root)
-    clock = SimulatedClock()
+    clock = clock or SimulatedClock()
     instance = Instance(
         workspace=load_workspace(root),
         root=root,
