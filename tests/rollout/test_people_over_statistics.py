@@ -153,9 +153,16 @@ def test_a_named_target_is_taken_although_a_newer_one_served_and_its_expired_app
 
 
 def test_a_first_release_goes_back_to_not_released_and_none_left_is_maintenance() -> None:
-    assert rollback_target([served("new")], away_from=Digest("new")).kind is TargetKind.NOT_RELEASED
-    gone = [served("new"), served("old", ReleaseState.REVOKED)]
-    assert rollback_target(gone, away_from=Digest("new")).kind is TargetKind.MAINTENANCE
+    first = rollback_target([served("new")], away_from=Digest("new"))
+    assert first.kind is TargetKind.NOT_RELEASED
+    gone = rollback_target([served("new"), served("old", ReleaseState.REVOKED)], away_from=Digest("new"))
+    assert gone.kind is TargetKind.MAINTENANCE
+    before = rollback_target([served("new"), served("old")], away_from=Digest("new"))
+    assert [one.told for one in (before, first, gone)] == [
+        "back on old",
+        "nothing was released there before, and askers are told so",
+        "nothing that may serve is left, and the door is closed",
+    ]
 
 
 PROVED = (ProbeResult(process="a", asked=10, passed=10, right_release=True),)

@@ -119,8 +119,6 @@ def _incident(
         return None
     is_closed = any(one.target.kind is TargetKind.MAINTENANCE for one in flipped)
     spaces = tuple(one.after.space for one in flipped)
-    target = flipped[0].target
-    went = target.release or target.kind.value
     trouble = Trouble(
         workflow=stored.workflow,
         space=spaces[0],
@@ -128,7 +126,7 @@ def _incident(
         release=stored.release,
         cause=ending.cause,
         severity=Severity.SEV1 if is_closed else ending.severity,
-        summary=f"{stored.release} was taken out of {', '.join(spaces)}; back on {went}. {_first(ending)}",
+        summary=f"{stored.release} was taken out of {', '.join(spaces)}; {flipped[0].target.told}. {_first(ending)}",
         rollout=stored.id,
         verdict=stored.decision,
         started_at=stored.step_at,

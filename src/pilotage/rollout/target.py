@@ -45,6 +45,15 @@ class Target:
     skipped: tuple[Reason, ...] = ()
     warnings: tuple[Reason, ...] = ()
 
+    @property
+    def told(self) -> str:
+        """Where traffic went, as a sentence goes on about it."""
+        if self.kind is TargetKind.RELEASE:
+            return f"back on {self.release}"
+        if self.kind is TargetKind.NOT_RELEASED:
+            return "nothing was released there before, and askers are told so"
+        return "nothing that may serve is left, and the door is closed"
+
 
 _WITHDRAWN = {
     ReleaseState.REVOKED: "RELEASE_REVOKED",
