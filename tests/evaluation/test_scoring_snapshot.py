@@ -36,8 +36,8 @@ from pilotage.workspace.golden_file import parse_golden
 BANK = Path(__file__).resolve().parents[2] / "examples" / "northlake-bank"
 GOLDEN = BANK / "workflows" / "policy-assistant" / "golden"
 READ_DIGEST = "817270af703e66e2631510160a3538886031c9a51c1c1c7ba6b2218223391686"
-INPUT_DIGEST = "c54222a0c2d62ac3fa40a3a440820581f8cccd304f55226347210886b29647fd"
-ASSESSED_DIGEST = "7f5aa45be516be9f93c4c4e11c534e5c86d9015ada80aad2b40c5a7988e0559b"
+INPUT_DIGEST = "988f5873a2a3f8a2eae5b918ee3afacc79e0dd78d51ef9c01188f5d2a7af5983"
+ASSESSED_DIGEST = "8fcaaf1375a16f8a29d5cb4947ebd13d7b7f9ea95b581373cff381425954c8e6"
 LOCALES = ("en", "de", "fr")
 CASES_OF_A_FILE = 60
 TRICKY = (
