@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from tests.control.gate_world import FELIX, KEIKO, GateWorld, gate_world, junit
 
 from pilotage.adapters.decision_form import input_digest, input_from
@@ -34,9 +34,9 @@ GATE = "code-review"
 
 
 @pytest.fixture
-def world(engine: Engine) -> GateWorld:
-    made = gate_world(engine)
-    with engine.begin() as connection:
+def world(own_engine: Engine) -> GateWorld:
+    made = gate_world(own_engine)
+    with own_engine.begin() as connection:
         record(
             connection,
             EntryKind.RELEASE_SEALED,
@@ -56,8 +56,6 @@ def instance(world: GateWorld, tmp_path: Path) -> Callable[[], Instance]:
 
 def export(world: GateWorld, instance: Callable[[], Instance]) -> Exported:
     """Sign the ledger as it is now and export the decision of now."""
-    with world.inner.engine.begin() as connection:  # another test's keys may have signed this database's log
-        connection.execute(text("TRUNCATE ledger_checkpoint CASCADE"))
     assert not isinstance(write_checkpoint(instance()), Refusal)
     done = export_decision(instance(), actor=world.person(FELIX), release=world.release, gate=GATE)
     assert isinstance(done, Exported), done
