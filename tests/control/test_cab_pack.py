@@ -23,6 +23,7 @@ from pilotage.core.digest import Digest, digest_of, digest_of_json
 from pilotage.core.errors import IntegrityError, NotFound, UsageError
 from pilotage.core.reason import Refusal
 from pilotage.evidence.records import SubjectKind
+from pilotage.gate.pack import MISSING
 from pilotage.gate.records import GateInput
 from pilotage.gate.servicenow import ChangeState
 from pilotage.identity.roles import Role
@@ -95,6 +96,27 @@ def test_what_nobody_knows_is_listed_as_missing_and_counted_by_the_gate(world: R
         "generated": 1.0,
         "sections_missing": float(len(made.missing)),
     }
+
+
+@pytest.mark.parametrize(
+    ("sealed", "told"),
+    [
+        ({}, ("inside the process", "none")),
+        ({"base_url": "http://127.0.0.1:9/v1", "region": "eu-west-1"}, ("eu-west-1", "none")),
+        ({"base_url": "https://models.example/v1", "region": "eu-west-1"}, ("eu-west-1", MISSING)),
+        ({"base_url": "https://models.example/v1"}, (MISSING, MISSING)),
+    ],
+    ids=["built in", "on this machine", "outside", "outside, nobody knows where"],
+)
+def test_the_pack_tells_of_the_sealed_model_and_never_that_one_outside_is_inside(
+    world: RolloutWorld, sealed: dict[str, Any], told: tuple[str, str]
+) -> None:
+    hosted = {"provider": "openai", "model": "m-2", "pin": {"kind": "dated", "id": "2026-01-01"}, **sealed}
+    release = world.seal("One.", model=hosted) if sealed else world.seal("One.")
+    sections: Any = pack(world, release).facts["sections"]
+    found = sections["architecture"]["model"]
+    assert (found["region"], found["subprocessor"]) == told
+    assert (found["model"] == "m-2") == bool(sealed), "the workflow declares another"
 
 
 def test_a_pack_that_says_what_is_true_is_returned_unchanged_though_time_passes(world: RolloutWorld) -> None:

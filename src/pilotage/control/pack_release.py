@@ -11,15 +11,13 @@ from pilotage.control.gate_facts import listed_by
 from pilotage.control.release_diffs import diff_on
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
-from pilotage.core.outward import LOCAL_NAMES
-from pilotage.core.urls import place_of
 from pilotage.evidence.fresh import age_of, window_of
 from pilotage.evidence.records import Evidence
 from pilotage.gate.pack import MISSING, or_missing
 from pilotage.gate.report import CriterionResult, GateReport, SignoffResult
 from pilotage.gate.vocabulary import Half
 from pilotage.release.manifest import PartKind
-from pilotage.release.model import Provider
+from pilotage.release.residency import outside_host
 from pilotage.store.releases import find_release
 from pilotage.workspace.workflow import Kpi, WorkflowDocument
 
@@ -85,15 +83,8 @@ def _kpi(kpi: Kpi) -> Json:
 def architecture(chain: Chain) -> Json:
     """Return what answers from which data in which region, what it may reach, and the architecture document's state."""
     flow = chain.workflow
-    provider = chain.instance.workspace.providers.get(flow.model.provider)
     return {
-        "model": {
-            "provider": str(flow.model.provider),
-            "model": flow.model.model,
-            "pin": f"{flow.model.pin_kind} {flow.model.pin}",
-            "region": flow.model.region or (None if provider is None else provider.region) or "inside the process",
-            "subprocessor": _subprocessor(chain),
-        },
+        "model": _model(chain),
         "data": or_missing([_data(chain, str(stage), str(ref.name)) for stage, ref in flow.retrieval.corpora.items()]),
         "checks": [
             {"id": one.id, "stage": str(one.stage), "action": str(one.action), "on_failure": str(one.fail)}
@@ -109,14 +100,23 @@ def architecture(chain: Chain) -> Json:
     }
 
 
-def _subprocessor(chain: Chain) -> Json:
-    """Return who outside sees what the model is asked, with the regions listed for them; MISSING where none is."""
-    model = chain.workflow.model
-    host = "" if model.base_url is None else place_of(model.base_url)[0]
-    if model.provider is Provider.EXTRACTIVE or host in LOCAL_NAMES:
-        return "none"
-    regions = listed_by(chain.evidence, chain.now).get(host)
-    return or_missing(None if regions is None else f"{host} ({', '.join(regions)})")
+def _model(chain: Chain) -> Json:
+    """Return the sealed model, where it answers, and who outside sees what it is asked; MISSING for what nobody says.
+
+    A model on this machine or in the process has no subprocessor.
+    """
+    sealed = chain.reading.models.get(chain.manifest.parts[PartKind.MODEL])
+    if sealed is None:
+        return MISSING
+    host = outside_host(sealed)
+    regions = None if host is None else listed_by(chain.evidence, chain.now).get(host)
+    return {
+        "provider": str(sealed.provider),
+        "model": sealed.model,
+        "pin": f"{sealed.pin_kind} {sealed.pin}",
+        "region": or_missing(sealed.region) if host is not None else sealed.region or "inside the process",
+        "subprocessor": "none" if host is None else or_missing(regions and f"{host} ({', '.join(regions)})"),
+    }
 
 
 def _data(chain: Chain, stage: str, name: str) -> Json:

@@ -31,13 +31,22 @@ def fits_documents(pin: CorpusPin, space: Space, corpora: Mapping[CorpusName, Co
     return fits(None if corpus is None else corpus.region, space)
 
 
+def outside_host(model: ModelSettings) -> str | None:
+    """Return the host outside that sees what a model is asked, "" for an unknown one.
+
+    None where nobody outside does: of the built-in model, and of one on this machine.
+    """
+    host = "" if model.base_url is None else place_of(model.base_url)[0]
+    return None if model.provider is Provider.EXTRACTIVE or host in LOCAL_NAMES else host
+
+
 def unlisted(model: ModelSettings, listed: Listed) -> str | None:
     """Return why a sealed model's provider is no listed subprocessor, None where it is, or where nobody outside is.
 
-    The built-in model and one on this machine have no provider; a model of unknown region is in no listed one.
+    A model of unknown region is in no listed one.
     """
-    host = "" if model.base_url is None else place_of(model.base_url)[0]
-    if model.provider is Provider.EXTRACTIVE or host in LOCAL_NAMES:
+    host = outside_host(model)
+    if host is None:
         return None
     if host not in listed:
         return f"{host or 'the model provider'} is not listed as a subprocessor"
