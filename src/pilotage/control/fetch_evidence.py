@@ -1,13 +1,14 @@
 """`pilotage evidence fetch`: what a declared tool says now becomes evidence, as a file that somebody brings does.
 
-Rule: only sources that `pilotage.yaml` declares are asked, only about projects of the release's workflow, once
-the asker's right is known and outside of transactions; trust is that of who asked, and `evidence/bound.py` ties the
-answer to the sealed commit. Fail mode: Unavailable when the tool does not answer whole, and nothing is kept.
+Rule: only sources that `pilotage.yaml` declares are asked, only about projects of the release's workflow, once the
+asker's right is known and outside of transactions; trust is that of who asked, and `evidence/bound.py` ties the answer
+to the sealed commit. Fail mode: Unavailable when the tool does not answer whole, and nothing is kept.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Final, assert_never
 
 from pilotage.adapters.evidence_sources.github import GithubReviews
@@ -45,28 +46,39 @@ def fetch_evidence(
         raise NotFound("SOURCE_UNKNOWN", f"There is no evidence source {source[:80]!r}.", hint=hint)
     with instance.engine.connect() as connection:
         stored = named_release(connection, release)
-    outside = _outside(declared, stored, project_of(declared.kind, item))
+    asked = _read_item(declared.kind, item)
+    outside = _outside(declared, stored, asked.project)
     if outside is not None:
         return outside
     kind = kind or _KIND[declared.kind]
     reason = None if kind is None else not_yours(kind, bringer)
     if reason is not None:
         return Refusal(reasons=(reason,))
-    data = _answer(instance, declared, item)
+    data = _answer(instance, declared, asked)
     upload = Upload(name=f"{source}.json", data=data, kind=kind, fetched_from=f"{source}: {item}")
     done = attach_evidence(instance, bringer=bringer, release=release, uploads=[upload])
     return done if isinstance(done, Refusal) else done[0]
 
 
-def project_of(kind: SourceKind, item: str) -> str:
-    """Return the repository or project that an item is about; raise UsageError where it names none."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Item:
+    """What a source is asked about: a repository or project, and which pull request or branch of it."""
+
+    project: str
+    number: int = 0
+    branch: str = ""
+
+
+def _read_item(kind: SourceKind, item: str) -> _Item:
     match kind:
         case SourceKind.GITHUB:
-            return _matched(_PULL, item, "pull request", "owner/name#12", code="SOURCE_PULL")["repository"]
+            pull = _matched(_PULL, item, "pull request", "owner/name#12", code="SOURCE_PULL")
+            return _Item(project=pull["repository"], number=int(pull["number"]))
         case SourceKind.SONARQUBE:
-            return _matched(_PROJECT, item, "project", "KEY or KEY@BRANCH", code="SOURCE_PROJECT")["project"]
+            named = _matched(_PROJECT, item, "project", "KEY or KEY@BRANCH", code="SOURCE_PROJECT")
+            return _Item(project=named["project"], branch=named["branch"] or "")
         case SourceKind.SNYK:
-            return item
+            return _Item(project=item)
         case _:
             assert_never(kind)
 
@@ -91,16 +103,14 @@ def _outside(source: EvidenceSource, stored: StoredRelease, project: str) -> Ref
     return Refusal(reasons=(Reason(code="SOURCE_NOT_ALLOWED", text=text, where=source.name, observed=project[:100]),))
 
 
-def _answer(instance: Instance, source: EvidenceSource, item: str) -> bytes:
+def _answer(instance: Instance, source: EvidenceSource, asked: _Item) -> bytes:
     service = Service(url=source.url, token=source.token_ref, root=instance.root, allow_private=source.allow_private)
     match source.kind:
         case SourceKind.GITHUB:
-            pull = _matched(_PULL, item, "pull request", "owner/name#12", code="SOURCE_PULL")
-            return GithubReviews(service).pull_request(pull["repository"], int(pull["number"]))
+            return GithubReviews(service).pull_request(asked.project, asked.number)
         case SourceKind.SONARQUBE:
-            named = _matched(_PROJECT, item, "project", "KEY or KEY@BRANCH", code="SOURCE_PROJECT")
-            return SonarQubeQuality(service).quality(named["project"], branch=named["branch"] or "")
+            return SonarQubeQuality(service).quality(asked.project, branch=asked.branch)
         case SourceKind.SNYK:
-            return SnykIssues(source.organisation, service).issues(item)
+            return SnykIssues(source.organisation, service).issues(asked.project)
         case _:
             assert_never(source.kind)
