@@ -318,12 +318,13 @@ def route(engine: Engine, **changes: object) -> tuple[int, float]:
 def until_followed(engine: Engine, generation: int, names: Sequence[str]) -> float:
     """Wait until these processes have acknowledged a generation; return the moment when that was seen."""
     waiting = frozenset(names)
-    return until(lambda: not waiting - _followers(engine, generation), f"{sorted(waiting)} did not follow")
+    return until(lambda: not waiting - followers(engine, generation, SPACE), f"{sorted(waiting)} did not follow")
 
 
-def _followers(engine: Engine, generation: int) -> frozenset[str]:
+def followers(engine: Engine, generation: int, where: SpaceName) -> frozenset[str]:
+    """Return the processes that have acknowledged a generation of a space's row, or a later one."""
     with engine.connect() as connection:
-        acks = acks_of(connection, SPACE, WORKFLOW)
+        acks = acks_of(connection, where, WORKFLOW)
     return frozenset(ack.process for ack in acks if ack.generation >= generation)
 
 

@@ -40,12 +40,12 @@ from pilotage.jobs.sequencer import Sequencer
 from pilotage.rollout.states import State
 from pilotage.store.engine import make_engine, url_of
 from pilotage.store.rollouts import StoredRollout, find_rollout
-from pilotage.store.routes import acks_of, read_route
+from pilotage.store.routes import read_route
 from pilotage.testing.clock import SimulatedClock
 from pilotage.testing.network import Room
 from pilotage.testing.rollout_drills import pass_drills
 from pilotage.testing.rollouts import EAST, WORKFLOW, FakeGate, FakeProber, FakeProcesses, RolloutWorld
-from pilotage.testing.switching import NEW, OLD, Gateways, Scene, Seen, until
+from pilotage.testing.switching import NEW, OLD, Gateways, Scene, Seen, followers, until
 from pilotage.workspace.plan import Plan, Step, Wave
 from pilotage.workspace.principals import local_principal
 from pilotage.workspace.records import Workspace
@@ -146,9 +146,7 @@ class WatchedRollout:
 
     def _begin(self, running: Gateways) -> StoredRollout:
         self.number += 1
-        with self.world.engine.begin() as connection:
-            for table in _EMPTIED:
-                connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - our own names
+        _empty(self.world.engine)
         new = self.world.seal(f"New {self.number}.")
         pass_drills(self.world, new)
         self.look_well()
@@ -187,12 +185,11 @@ class WatchedRollout:
         with self.world.engine.connect() as connection:
             wanted = read_route(connection, EAST, WORKFLOW).generation
 
-        def followed() -> bool:
-            with self.world.engine.connect() as connection:
-                acks = acks_of(connection, EAST, WORKFLOW)
-            return names <= {ack.process for ack in acks if ack.generation >= wanted}
-
-        until(followed, f"{sorted(names)} of {len(running.names)} did not follow", every_s=_LOOK_S)
+        until(
+            lambda: names <= followers(self.world.engine, wanted, EAST),
+            f"{sorted(names)} of {len(running.names)} did not follow",
+            every_s=_LOOK_S,
+        )
 
     def look_well(self) -> None:
         """Let the spaces be healthy now."""
@@ -235,9 +232,7 @@ def _stamp(stored: StoredRollout) -> float:
 def watched_rollout(engine: Engine, bank: Path, home: Path) -> Iterator[WatchedRollout]:
     """Run a worker's sequencer and reconciler over an empty database while the block lasts; `bank`: its workspace."""
     world = _world(engine, bank)
-    with engine.begin() as connection:
-        for table in _EMPTIED:
-            connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - our own names
+    _empty(engine)
     old = world.seal("Old.")
     world.serve(old, [EAST])
     spawn = multiprocessing.get_context("spawn")
@@ -278,6 +273,12 @@ def _world(engine: Engine, bank: Path) -> RolloutWorld:
     return RolloutWorld(
         engine=engine, workspace=workspace, ports=ports, processes=FakeProcesses(names=()), clock=_RealTime()
     )
+
+
+def _empty(engine: Engine) -> None:
+    with engine.begin() as connection:
+        for table in _EMPTIED:
+            connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - our own names
 
 
 def _alert(reason: Reason) -> None:
