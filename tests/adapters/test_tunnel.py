@@ -205,7 +205,7 @@ def test_a_declared_proxy_carries_a_call_in_a_tunnel_to_the_host_itself(
     assert ("roxy-" in head) == login
     [seen] = tool.seen
     assert seen.split(" ")[1] == "/a"
-    assert b"/a" not in proxy.passed
+    assert b"HTTP/1.1" not in proxy.passed  # long enough never to stand in what is encrypted by chance
     assert b"secret-1" not in proxy.passed
 
 
