@@ -18,7 +18,6 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from pilotage.adapters import direct
-from pilotage.adapters.direct import check_named, check_places, direct_session
 from pilotage.adapters.tunnel import the_proxy
 from pilotage.core.proxy import Proxy
 
@@ -37,7 +36,7 @@ class CheckedResolver(AbstractResolver):
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
         if self._proxy is None or host != self._proxy.host:
-            check_places(host, found, self._allowed)
+            direct.check_places(host, found, self._allowed)
         return [
             ResolveResult(
                 hostname=host,
@@ -63,14 +62,14 @@ async def outward_session(
     connector = aiohttp.TCPConnector(
         resolver=CheckedResolver(allow_private, proxy=proxy), use_dns_cache=False, ssl=direct.verifying()
     )
-    async with direct_session(connector, limits, proxy=proxy) as session:
+    async with direct.direct_session(connector, limits, proxy=proxy) as session:
         yield session
 
 
 def require_reachable(url: str, allow_private: tuple[str, ...] = ()) -> str:
     """Return the URL's host; OSError when it is an address that may not be reached. Names are checked when resolved."""
     host = _host_of(url)
-    check_named(host, allow_private)
+    direct.check_named(host, allow_private)
     return host
 
 

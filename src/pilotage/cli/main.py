@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterator, MutableMapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -62,7 +62,7 @@ COMMANDS: Final = {
 """For each command or group of commands: the file that holds it, and what it is for, in the order of the help."""
 
 
-class _Loaded(MutableMapping[str, Any]):
+class _Loaded(Mapping[str, Any]):
     """The commands by name; looking one up loads its file, whose other commands are then there too."""
 
     def __init__(self, runtime: Runtime) -> None:
@@ -73,12 +73,6 @@ class _Loaded(MutableMapping[str, Any]):
         if name not in self._found:
             self._found |= _commands_of(COMMANDS[name][0], self._runtime)
         return self._found[name]
-
-    def __setitem__(self, name: str, command: Any) -> None:  # noqa: ANN401 - as above
-        self._found[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        del self._found[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(COMMANDS)
@@ -102,7 +96,7 @@ def make_app(runtime: Runtime) -> typer.Typer:
 
         def __init__(self, **given: Any) -> None:  # noqa: ANN401 - Typer's own
             super().__init__(**given)
-            self.commands = _Loaded(runtime)
+            self.commands = cast(dict[str, Any], _Loaded(runtime))  # they are only read
 
         def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
             """Write the table."""

@@ -2,8 +2,8 @@
 
 Bytes against leaf hashes and columns, gaps, tiles, checkpoints and their signatures, published checkpoints against the
 table, commitments against what opens them, entries that wait too long, state rows against entries, both ways and field
-by field. Rule: it names every
-difference and repairs none. Fail mode: a finding per difference (at most 100 of a kind); unreadable is a finding too.
+by field. Rule: it names every difference and repairs none. Fail mode: a finding per difference (at most 100 of a kind);
+unreadable is a finding too.
 """
 
 from __future__ import annotations

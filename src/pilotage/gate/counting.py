@@ -73,9 +73,17 @@ def tally(
         board_ok = _board_ok(board, seats)
     board_end = _board_end([vote for vote in ballot.votes if vote.is_seat], covers, risks)
     roles = tuple(
-        _role(signoff, given, by_role.get(role, ()), refused.get(role, ()), current, board_ok, board_end, now)
+        _role(
+            signoff,
+            given,
+            by_role.get(signoff.role, ()),
+            refused.get(signoff.role, ()),
+            current,
+            board_ok,
+            board_end,
+            now,
+        )
         for signoff in given.rules.signoffs
-        for role in (signoff.role,)
     )
     used = covers if board_ok and not all(one.is_complete for one in seats) else set()
     return Tally(signoffs=seats + roles, board_ok=board_ok, covers=frozenset(used), counted=ballot.votes)

@@ -1,8 +1,8 @@
 """Reading JSON from a service over HTTPS: bounded in time and size, with a token by reference, page after page.
 
 Rule: only GET; plain HTTP only to this machine; a token never follows a redirect, because none is followed, and no
-proxy reads it; a next page must be on the same host. Fail mode: Unavailable that names the address without
-its query, never a part of an answer.
+proxy reads it; a next page must be on the same host. Fail mode: Unavailable that names the address without its query,
+never a part of an answer.
 """
 
 from __future__ import annotations

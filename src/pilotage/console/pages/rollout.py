@@ -232,7 +232,7 @@ def _weight(name: str, test: Mapping[str, Any]) -> tuple[int, bool, str]:
 
 
 def download_numbers(visit: Visit) -> Download:
-    """Return the plotted numbers of one test as CSV; an unknown one is empty."""
+    """Return the plotted numbers of one test as CSV, a number that is unknown as an empty cell."""
     view = view_rollout(visit.reading, actor=visit.actor, identifier=visit.params["rollout"])
     name, course = visit.params["test"], _courses(view.history).get(visit.params["test"])
     if course is None:
@@ -247,8 +247,9 @@ def _chart(name: str, points: Sequence[Point], limit: str, csv: str) -> Markup:
     last = next((point.y for point in reversed(points) if point.y is not None), None)
     shown = "unknown" if last is None else f"{last:.3g} %"
     finding = f"{words.capitalize()} of the candidate stands at {shown}{f', limit {limit}' if limit else ''}."
-    axis = {"x": "hours since the first verdict", "y": "share in %"}
-    labels = Labels(title=words.capitalize(), finding=finding, csv=csv, **axis)
+    labels = Labels(
+        title=words.capitalize(), finding=finding, x="hours since the first verdict", y="share in %", csv=csv
+    )
     number = _percent(limit)
     lines = [] if number is None else [Limit(value=number, word=f"limit {limit}")]
     return line_chart(
