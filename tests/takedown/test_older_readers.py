@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from time import sleep
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -101,7 +101,9 @@ def test_two_purges_at_once_do_not_wait_for_each_other(bank: Bank, monkeypatch: 
         workers.append(worker)
         # Within one transaction a look at the other sessions is remembered.
         with instance.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            until = monotonic() + 60
             while not connection.execute(text(ASKED)).scalar_one():
+                assert monotonic() < until, "the worker never asked for the lock"
                 sleep(0.01)
         return erase(instance, group)
 
