@@ -6,11 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from selectolax.lexbor import LexborHTMLParser
-from tests.console.conftest import Bank
+from sqlalchemy import Engine, text
+from tests.console.conftest import Bank, make_bank
 
 from pilotage.console.pages.rollout import _rows, charts_of
 from pilotage.console.pages.workflows import Place
@@ -79,6 +81,23 @@ def test_the_numbers_of_a_chart_are_those_of_its_table(bank: Bank) -> None:
     unknown = browser.get(f"/rollouts/{rollout}/numbers/feedback.hold")
     assert [row.partition(",")[2] for row in unknown.text.split("\r\n")[1:-1]] == ["", ""]
     assert browser.get(f"/rollouts/{rollout}/numbers/none").status == 404
+
+
+@pytest.mark.store
+def test_a_rollout_that_was_taken_back_where_nothing_served_says_so(own_engine: Engine, tmp_path: Path) -> None:
+    bank = make_bank(own_engine, tmp_path)
+    rollout = bank.roll_out()
+    step = text("INSERT INTO rollout_step VALUES (:id, 0, 0, 1, 50000, 1, :at, :at)")
+    over = text("UPDATE rollout SET state = 'rolled_back', flipped_at = :at WHERE id = :id")
+    with bank.instance.engine.begin() as connection:
+        for statement in (step, over):
+            connection.execute(statement, {"id": rollout, "at": bank.clock.now()})
+    page = bank.browser("omar.haddad").get(f"/rollouts/{rollout}").page
+    steps = [one.text(deep=False) for one in page.css("ol.way li > span:last-child")]
+    assert (steps[0], set(steps[1:])) == ("taken back", {"later"})
+    said = page.css_first(".notice.nogo")
+    assert said is not None
+    assert said.text().startswith("Taken back to no release, since none may serve there, ")
 
 
 def test_a_space_whose_row_names_no_release_serves_nobody() -> None:

@@ -130,7 +130,8 @@ def _deployment(context: FactContext) -> Claims:
     ready = [ack for ack in _alive(context, name) if digest in ack.loaded]
     answered = context.reading.traffic.answering.get((name, context.workflow.name, digest), _NOTHING)
     serves = digest in {route.stable, route.candidate}
-    context.notes["fact.deployment"] = f"{len(ready)} processes ready, {answered.answered} answers in 24 h in {name}."
+    processes = "1 process" if len(ready) == 1 else f"{len(ready)} processes"
+    context.notes["fact.deployment"] = f"{processes} ready, {answered.answered} answers in 24 h in {name}."
     return {
         "healthy": float(serves and (bool(ready) or answered.answered > answered.failed)),
         "digest_match": float(serves),

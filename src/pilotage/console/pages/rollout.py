@@ -28,7 +28,7 @@ from pilotage.control.view_rollout import RolloutView, view_rollout
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.reason import Reason, Refusal
 from pilotage.store.rollout_history import PastVerdict
-from pilotage.store.rollouts import StoredRollout, list_rollouts
+from pilotage.store.rollouts import StoredRollout, StoredStep, list_rollouts
 
 _OUTCOMES: Final = {"go": Status.GO, "no_go": Status.NO_GO, "inconclusive": Status.INCONCLUSIVE}
 _STANDINGS: Final = {
@@ -174,12 +174,20 @@ def _stages(view: RolloutView) -> list[tuple[str, str, str, bool]]:
     found: list[tuple[str, str, str, bool]] = []
     for number, wave in enumerate(plan.waves):
         for index, step in enumerate(wave.steps):
-            stored = begun.get((number, index))
-            is_here = (number, index) == (place.wave, place.step) and not view.stored.state.is_over
-            words = "done" if stored is not None and stored.ended_at is not None else "now" if stored else "later"
+            is_last = (number, index) == (place.wave, place.step)
+            is_here = is_last and not view.stored.state.is_over
+            words = _words(begun.get((number, index)), was_left=is_last and view.stored.flipped_at is not None)
             hours = f"{step.bake_s / 3600:g}\u00a0h" if step.bake_s >= 3600 else f"{step.bake_s // 60}\u00a0min"
             found.append((str(wave.space), f"{step.name} {100 * step.weight:g}\u00a0%, {hours}", words, is_here))
     return found
+
+
+def _words(step: StoredStep | None, *, was_left: bool) -> str:
+    if step is None:
+        return "later"
+    if was_left:
+        return "taken back"
+    return "now" if step.ended_at is None else "done"
 
 
 @dataclass(slots=True, kw_only=True)
