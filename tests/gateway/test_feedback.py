@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -27,9 +26,11 @@ PATH = "/v1/feedback"
 
 
 @asynccontextmanager
-async def rating(engine: Engine, url: str) -> AsyncIterator[tuple[Running, dict[str, Any], Feedback]]:
+async def rating(
+    engine: Engine, url: str, *, flush_s: float = 0.01
+) -> AsyncIterator[tuple[Running, dict[str, Any], Feedback]]:
     """A gateway over the store, the body of a rating by who was answered, and what takes it."""
-    recorder = Recorder(lambda: RecordWriter.connect(psycopg_url(url)), flush_s=0.01)
+    recorder = Recorder(lambda: RecordWriter.connect(psycopg_url(url)), flush_s=flush_s)
     async with running(Plan(recorder=recorder)) as up:
         up.path.authenticator.principals["omar"] = person("omar")
         with engine.begin() as connection:
@@ -44,14 +45,19 @@ async def rating(engine: Engine, url: str) -> AsyncIterator[tuple[Running, dict[
         )
         up.gateway._feedback = taking
         _, answer = await up.post(chat())
-        while recorder.waiting:  # noqa: ASYNC110 - the recorder offers a count, not an event
-            await asyncio.sleep(0.01)
         yield up, {"interaction": answer["pilotage"]["interaction"], "rating": "down"}, taking
 
 
-def _stored(engine: Engine) -> list[tuple[str, str | None]]:
+def _stored(engine: Engine, interaction: str) -> list[tuple[str, str | None]]:
     with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(text("SELECT rating, comment FROM feedback ORDER BY rating"))]
+        found = "SELECT rating, comment FROM feedback WHERE interaction = :id ORDER BY rating"
+        return [tuple(row) for row in connection.execute(text(found), {"id": interaction})]
+
+
+async def test_an_answer_is_rated_before_the_window_of_its_record_ends(engine: Engine, database_url: str) -> None:
+    async with rating(engine, database_url, flush_s=60) as (up, body, _):
+        response, done = await up.post(body, path=PATH)
+        assert (response.status, done["interaction"]) == (200, body["interaction"])
 
 
 async def test_who_was_answered_rates_and_nobody_else_learns_that_it_exists(engine: Engine, database_url: str) -> None:
@@ -66,7 +72,7 @@ async def test_who_was_answered_rates_and_nobody_else_learns_that_it_exists(engi
             assert "maria" not in message
         response, again = await up.post({**body, "rating": "up"}, path=f"/spaces/sandbox{PATH}")
         assert (response.status, again["rating"]) == (200, "up")
-    assert _stored(engine) == [("down", "wrong for <US_SSN>"), ("up", None)]
+    assert _stored(engine, body["interaction"]) == [("down", "wrong for <US_SSN>"), ("up", None)]
 
 
 BAD: list[tuple[Any, int, str]] = [
@@ -81,7 +87,7 @@ BAD: list[tuple[Any, int, str]] = [
 
 async def test_what_is_no_rating_is_named_and_stores_nothing(engine: Engine, database_url: str) -> None:
     async with rating(engine, database_url) as (up, body, taking):
-        before = _stored(engine)
+        before = _stored(engine, body["interaction"])
         for changed, status, code in BAD:
             given = {**body, **changed} if isinstance(changed, dict) else changed
             response, answer = await up.post(given, path=PATH)
@@ -98,4 +104,4 @@ async def test_what_is_no_rating_is_named_and_stores_nothing(engine: Engine, dat
         assert (response.status, answer["error"]["code"]) == (503, "store_unavailable")
         assert int(response.headers["retry-after"]) > 0
         away.dispose()
-        assert _stored(engine) == before
+        assert _stored(engine, body["interaction"]) == before

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from pilotage.console.asking import PipelineAsking
 from pilotage.control.close_interactions import close_lost_interactions
 from pilotage.control.explain_interaction import explain_interaction
 from pilotage.control.give_feedback import Rating, give_feedback
@@ -23,7 +24,10 @@ from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import new_ulid
 from pilotage.identity.roles import Role
 from pilotage.identity.service_key import KeyKind, ServiceKey, secret_hash
+from pilotage.ledger.entry import encode_entry
+from pilotage.ledger.kinds import EntryKind
 from pilotage.serving.context import Answer
+from pilotage.serving.ending import end
 from pilotage.serving.recorder import Recorder
 from pilotage.serving.refusal import Code, Refusal
 from pilotage.space.settings import RecordMode
@@ -34,7 +38,7 @@ from pilotage.store.service_keys import add_key, set_revoked
 from pilotage.store.serving_idempotency import IdempotencyStore, Owner
 from pilotage.store.serving_keys import PooledKeys
 from pilotage.store.serving_pool import PooledPseudonyms, make_pool
-from pilotage.store.serving_records import RecordWriter
+from pilotage.store.serving_records import RecordRows, RecordWriter
 from pilotage.store.serving_routes import RouteReader
 from pilotage.testing.clock import SimulatedClock
 from pilotage.testing.desk import opened
@@ -196,12 +200,45 @@ async def test_a_record_the_store_can_never_take_does_not_hold_others_back(
         assert connection.execute(text("SELECT count(*) FROM interaction")).scalar_one() == 2
 
 
+async def test_a_page_may_offer_links_to_an_answer_that_was_just_given(
+    conninfo: str, engine: Engine, instance: Any
+) -> None:
+    plan = Plan(recorder=recorder_on(conninfo, flush_s=60), spaces=[space(mode=RecordMode.ASYNC)])
+    async with opened(plan) as desk:
+        maria = person("maria", "lending")
+        with engine.begin() as connection:
+            desk.path.serving.pseudonyms.given[maria.id] = pseudonym_of(connection, maria.id)  # type: ignore[attr-defined]
+        asking = PipelineAsking(serving=desk.path.serving, pipeline=desk.pipeline)
+        asked = desk.received("Errors?").asked
+        finished = await asking.ask(asked, principal=maria, peer=desk.received("Errors?").peer)
+        name = finished.context.interaction
+        assert explain_interaction(instance, actor=maria, interaction=name).answer == "Ten business days [1]."
+
+
+async def test_nobody_waits_long_for_a_record_that_cannot_be_written() -> None:
+    async def hang() -> RecordWriter:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    recorder = Recorder(hang)
+    assert await recorder.settle(0.01)
+    await recorder.start()
+    entry = encode_entry(
+        id=new_ulid(NOW), kind=EntryKind.INCIDENT_OPENED, at=NOW, actor="system:gateway", subject="nobody"
+    )
+    recorder.offer(RecordRows(entry=entry))
+    assert [await recorder.settle(0.02), await recorder.settle(0.02)] == [False, False]
+    assert recorder.waiting == 1
+    assert recorder._task is not None
+    await end(recorder._task)
+
+
 KILLED = """
 import asyncio, sys
 from pilotage.guard.policy import StreamMode
 from pilotage.serving.recorder import Recorder
 from pilotage.space.settings import RecordMode
-from pilotage.store.serving_records import RecordWriter
+from pilotage.store.serving_records import RecordRows, RecordWriter
 from pilotage.testing.desk import opened
 from pilotage.testing.serving_path import Plan, content, space
 

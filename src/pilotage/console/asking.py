@@ -23,7 +23,10 @@ class PipelineAsking:
     pipeline: Pipeline
 
     async def ask(self, asked: Asked, *, principal: Principal, peer: Peer, sink: Sink | None = None) -> Finished:
-        """Answer one question; cancelling ends the upstream call and records that the asker left."""
+        """Answer one question; cancelling ends the upstream call and records that the asker left.
+
+        On return the record is durable, or 2 s were waited for it: the page offers links to it.
+        """
         at = self.serving.clock.now()
         received = Received(
             interaction=InteractionId(new_ulid(at)),
@@ -33,4 +36,6 @@ class PipelineAsking:
             credential=Known(principal=principal),
             asked=asked,
         )
-        return await self.pipeline.answer(received, sink)
+        finished = await self.pipeline.answer(received, sink)
+        await self.serving.recorder.settle()
+        return finished

@@ -45,6 +45,7 @@ class Feedback:
         body, _ = await exchange.json_body()
         if not isinstance(body, Mapping):
             raise _refused(Code.INVALID_REQUEST, "The body must be a JSON object.")
+        await self.serving.recorder.settle()  # the answer may be younger than the recorder's window
         given = await self._store(context.asker.principal, body)
         self.metrics.feedback(workflow=given.workflow, space=given.space, rating=given.rating.value)
         answer = {"object": "feedback", "id": given.id, "interaction": given.interaction, "rating": given.rating.value}

@@ -2,8 +2,9 @@
 
 `offer` (async spaces) buffers and returns at once; the buffer leaves every 50 ms or 256 records, and 5,000 records or
 8 MiB are its limit. `commit` (fail_closed spaces) returns when the record is durable; whatever arrived meanwhile goes
-into the next commit. Fail mode: a full buffer refuses (`recorder_saturated`), a store that does not answer refuses
-(`store_unavailable`); a record that was accepted is tried until it is written or the process ends.
+into the next commit. `settle` hurries what was offered, when somebody is about to refer to it. Fail mode: a full buffer
+refuses (`recorder_saturated`), a store that does not answer refuses (`store_unavailable`); a record that was accepted
+is tried until it is written or the process ends.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ BATCH_RECORDS = 256
 BUFFER_RECORDS = 5_000
 BUFFER_BYTES = 8 * 1024 * 1024
 COMMIT_WAIT_S = 5.0
+SETTLE_WAIT_S = 2.0
 _RETRY_S = 0.25
 _STOP_S = 10.0
 
@@ -112,6 +114,21 @@ class Recorder:
         finally:
             self._urgent -= 1
         return None
+
+    async def settle(self, within_s: float = SETTLE_WAIT_S) -> bool:
+        """Write now what was accepted so far; tell whether it is durable within the time (s)."""
+        if not self._queue:
+            return True
+        last = self._queue[-1]
+        if last.done is None:
+            last.done = asyncio.get_running_loop().create_future()
+        self._urgent += 1
+        self._hurry.set()
+        try:
+            done, _ = await asyncio.wait({last.done}, timeout=within_s)
+        finally:
+            self._urgent -= 1
+        return bool(done) and last.done.exception() is None
 
     def _add(self, item: _Waiting) -> None:
         self._queue.append(item)
