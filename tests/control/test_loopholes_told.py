@@ -24,9 +24,12 @@ from pilotage.control.release_reports import diff_named
 from pilotage.control.risk_reports import risks_of
 from pilotage.control.rollout_ports import Observed
 from pilotage.control.rollout_status import rollout_status
-from pilotage.control.seal_release import seal_release
+from pilotage.control.seal_release import Sealed, seal_release
 from pilotage.control.start_rollout import Started, StartRequest, start_rollout
+from pilotage.release.authorship import UNKNOWN
+from pilotage.release.manifest import PartKind
 from pilotage.rollout.states import State
+from pilotage.store.releases import authors_of_parts
 from pilotage.store.rollouts import StoredRollout, StoredWave
 from pilotage.testing.rollout_drills import pass_drills
 from pilotage.testing.rollout_traffic import CountedTraffic
@@ -123,6 +126,17 @@ def test_a_golden_question_in_the_prompt_is_not_sealed_by_any_way(
     for way, told in ways.told(sealing):
         assert told == {"SEAL_GOLDEN_LEAK"}, (way, told)
         assert rows() == before, way
+
+
+def test_who_wrote_what_a_build_seals_uncommitted_stays_unknown(folder: World) -> None:
+    folder.restore()
+    prompt = (folder.root / "workflows/assistant/prompt.md").read_text()
+    folder.write("workflows/assistant/prompt.md", f"{prompt}\nA change that nobody committed.\n")
+    done = seal_release(folder.instance, actor=BUILD, workflow="assistant")
+    assert isinstance(done, Sealed), done
+    with folder.instance.engine.connect() as connection:
+        authors = authors_of_parts(connection, [done.parts[PartKind.PROMPT]])
+    assert {one.person for one in authors[done.parts[PartKind.PROMPT]]} == {UNKNOWN}
 
 
 @dataclass(slots=True, kw_only=True)

@@ -52,7 +52,7 @@ integration-partner | attach_claimed | - | - | - |
 training-team       | attach_claimed | - | - | - |
 auditor             | | - | - | - | audit
 workspace-admin     | | - | - | - | edit_policy manage_keys
-service             | | - | * | - | attach_pushed roll_back
+service             | seal | - | * | - | attach_pushed roll_back
 """
 
 

@@ -152,13 +152,9 @@ def _with_earlier(chain: Chain, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def critical_incidents(chain: Chain, space: SpaceName) -> tuple[str, ...]:
-    """Return the open critical incidents of the workflow in a space; drills are none."""
-    listed = list_incidents(chain.connection, workflow=chain.stored.workflow, only_open=True)
-    return tuple(
-        one.id
-        for one in listed
-        if one.severity.pages and not one.is_drill and (space in one.spaces or one.space == space)
-    )
+    """Return the open critical incidents that keep the workflow out of a space; drills are none."""
+    listed = list_incidents(chain.connection, only_open=True)
+    return tuple(one.id for one in listed if one.stands_against(chain.stored.workflow, space))
 
 
 def _post_problems(chain: Chain, name: str, space: SpaceName, since: datetime) -> list[Reason]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from pilotage.control.gate_reading import Reading
+from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName
 from pilotage.evidence.records import Evidence
 from pilotage.evidence.superseding import current_items
@@ -89,7 +90,7 @@ def _corpus(context: FactContext) -> Claims:
     # A derived corpus keeps what its source keeps; its text passed the redaction or was rejected, document by document.
     without = sum(1 for one in settings if one.retention_days is None and one.derived_from is None)
     claims = {
-        "without_retention": float(without),
+        "without_retention": float(without + len(set(names) - {str(name) for name in declared})),
         "overdue_takedowns": float(sum(context.snapshot.overdue.get(name, 0) for name in set(names))),
     }
     stage = None if context.space is None else context.space.data_stage
@@ -148,10 +149,14 @@ def _monitoring(context: FactContext) -> Claims:
         named = {*space.monitoring.metrics_export, *space.monitoring.destinations}
         claims["logs"] = float(last is not None)
         claims["metrics"] = float(last is not None)
-        claims["exporters_ok"] = float(all(one in workspace.exporters or one in workspace.channels for one in named))
         if last is not None:
             claims["last_sample_age_s"] = max(0.0, (context.now - last).total_seconds())
         context.notes["fact.monitoring"] = f"Last sample of {space.name}: {last or 'never'}."
+        if named:
+            known = {*workspace.exporters, *workspace.channels}
+            claims["exporters_ok"] = float(named <= known)
+        else:
+            context.notes["fact.monitoring"] += " It names no exporter under monitoring, so nobody is told of anything."
     tested = context.snapshot.stated.get(("alert_test", context.workflow.name))
     claims["alert_test_ok"] = float(tested is not None)
     if tested is not None:
@@ -252,19 +257,38 @@ def _open_incidents(context: FactContext) -> list[StoredIncident]:
 
 
 def _incident(context: FactContext) -> Claims:
-    space = context.space
-    critical = [
-        one
-        for one in _open_incidents(context)
-        if one.severity.pages and (space is None or space.name in one.spaces or one.space == space.name)
-    ]
+    space, name = context.space, context.workflow.name
+    if space is None:
+        critical = [one for one in _open_incidents(context) if one.severity.pages]
+    else:
+        critical = [one for one in context.snapshot.incidents if one.stands_against(name, space.name)]
+    if critical:
+        context.notes["fact.incident"] = f"Open: {', '.join(one.id for one in critical[:8])}."
     return {"open_critical": float(len(critical))}
 
 
 def _drift(context: FactContext) -> Claims:
+    """Count open differences and processes behind the routing row; a routed space nobody looked at for 180 s is one."""
     if context.space is None:
         return {}
-    return {"open": float(len(_drifted(context, context.space.name)))}
+    name, release = context.space.name, context.release.digest
+    found = [*_differing(context, name, release), *_drifted(context, name)]
+    if _route(context, name).generation > 0 and name not in context.snapshot.looked:
+        found.append("DRIFT_UNKNOWN")
+    if found:
+        context.notes["fact.drift"] = f"In {name}: {', '.join(found[:8])}."
+    return {"open": float(len(found))}
+
+
+def _differing(context: FactContext, space: SpaceName, release: Digest) -> list[str]:
+    """Return the open drift of the workflow in a space that stands against a release."""
+    return [
+        one.reason.code
+        for one in context.snapshot.drift
+        if (one.space, one.workflow) == (space, context.workflow.name)
+        and one.stands_against(release)
+        and one.counts(context.now)
+    ]
 
 
 def _drifted(context: FactContext, space: SpaceName) -> list[str]:

@@ -30,7 +30,7 @@ from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, may
 from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.release.assemble import PROMPT_FILE, Assembly
-from pilotage.release.authorship import Author, How, authors_of
+from pilotage.release.authorship import UNKNOWN, Author, How, authors_of
 from pilotage.release.manifest import Manifest, PartKind, part_bytes
 from pilotage.release.seal import ReleaseState, Seal, Source
 from pilotage.store.corpora import StoredVersion
@@ -123,7 +123,7 @@ def _moved(shown: str, now: Digest) -> Refusal:
 
 def _git_authors(instance: Instance, declared: Workflow, actor: Principal) -> dict[PartKind, tuple[Author, ...]]:
     people = {email.lower(): person.id for person in instance.workspace.people.values() for email in person.emails}
-    sealer = actor.person or PersonId(actor.id)
+    sealer = actor.person or UNKNOWN  # a build that seals what nobody committed hides who wrote it
     now = instance.clock.now()
     folder = instance.root / "workflows" / declared.name
     return {

@@ -14,7 +14,6 @@ from sqlalchemy import Connection
 
 from pilotage.core.ids import SpaceName
 from pilotage.core.reason import Reason
-from pilotage.monitoring.held import Part
 from pilotage.space.health import HealthState
 from pilotage.store.drift import is_unlooked, open_drift
 from pilotage.store.hard_signs import Look, stale_looks
@@ -77,14 +76,9 @@ def space_fitness(connection: Connection, names: Iterable[SpaceName], *, of: Can
 
 
 def _add_drift(found: _Found, connection: Connection, space: str, *, of: Candidate, now: datetime) -> None:
-    """Add the open drift of a workflow in a space; content seen in one report only may have been on its way.
-
-    A newer engine, or other settings, stand only against releases that were approved under the older ones, or nothing
-    could ever follow.
-    """
+    """Add the open drift of a workflow in a space; content seen in one report only may have been on its way."""
     for row in open_drift(connection, space=space):
-        is_other = row.part in {Part.ENGINE, Part.SPACE} and row.release != of.release
-        if row.workflow != of.workflow or is_other or not row.counts(now):
+        if row.workflow != of.workflow or not row.stands_against(of.release) or not row.counts(now):
             continue
         (found.holding if row.is_sure else found.doubtful).append(row.reason)
 

@@ -212,7 +212,7 @@ PERMISSIONS: Mapping[Role, tuple[Grant, ...]] = MappingProxyType(
         Role.TRAINING_TEAM: _grants(Action.ATTACH_CLAIMED),
         Role.AUDITOR: _grants(Action.AUDIT),
         Role.WORKSPACE_ADMIN: _grants(Action.EDIT_POLICY, Action.MANAGE_KEYS),
-        Role.SERVICE: _grants(Action.ATTACH_PUSHED, Action.PROMOTE, Action.ROLL_BACK),
+        Role.SERVICE: _grants(Action.SEAL, Action.ATTACH_PUSHED, Action.PROMOTE, Action.ROLL_BACK),
     }
 )
 

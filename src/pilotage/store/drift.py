@@ -44,6 +44,14 @@ class StoredDrift:
         is_new = self.part is Part.UNKNOWN and self.report_at is None
         return not is_new or now - self.opened_at >= UNKNOWN_AFTER
 
+    def stands_against(self, release: str) -> bool:
+        """Whether it can stand against more traffic of a release.
+
+        A newer engine, or other settings, stand only against releases that were approved under the older ones, or
+        nothing could ever follow.
+        """
+        return self.part not in {Part.ENGINE, Part.SPACE} or self.release == release
+
     @property
     def is_sure(self) -> bool:
         """Whether it was seen often enough to act on: content in one report only may have been on its way."""
@@ -126,7 +134,7 @@ def open_drift(connection: Connection, *, space: str | None = None) -> tuple[Sto
     where = "" if space is None else " WHERE space = :space"
     query = text(f"{_OPEN}{where} ORDER BY space, workflow, process, release, part")
     values = {} if space is None else {"space": space}
-    return tuple(_stored(row) for row in connection.execute(query, values).mappings())
+    return tuple(drift_from(row) for row in connection.execute(query, values).mappings())
 
 
 def put_drift(
@@ -146,7 +154,7 @@ def put_drift(
     }
     row = dict(connection.execute(_PUT, values).mappings().one())
     is_new = bool(row.pop("is_new"))
-    return _stored(row), is_new
+    return drift_from(row), is_new
 
 
 def close_drift(connection: Connection, row: StoredDrift) -> None:
@@ -214,5 +222,6 @@ def _key(row: StoredDrift) -> dict[str, str]:
     }
 
 
-def _stored(row: Mapping[Any, Any]) -> StoredDrift:
+def drift_from(row: Mapping[Any, Any]) -> StoredDrift:
+    """Return the typed row."""
     return StoredDrift(**{**row, "part": Part(row["part"])})

@@ -20,10 +20,11 @@ from pilotage.gate.emergency import Emergency
 from pilotage.gate.records import Delegation, RiskAcceptance, Tenure, Vote
 from pilotage.gate.standard import StandardChange, StandardTemplate
 from pilotage.identity.roles import Role
-from pilotage.incident.records import UNRESOLVED
+from pilotage.incident.records import UNRESOLVED, Severity
 from pilotage.release.authorship import Author, How
 from pilotage.release.seal import ReleaseState
 from pilotage.rollout.target import Served
+from pilotage.store.drift import UNKNOWN_AFTER, StoredDrift, drift_from
 from pilotage.store.emergencies import emergency_from
 from pilotage.store.evidence import evidence_of_bytes
 from pilotage.store.gate_people import acceptance_from, delegation_from, editors_from, tenures_from
@@ -46,6 +47,7 @@ from pilotage.store.tables.gates import (
     standard_vote,
 )
 from pilotage.store.tables.rollouts import incident
+from pilotage.store.tables.spaces import drift
 from pilotage.store.together import Rows, StoredRow, Together
 
 T = TypeVar("T")
@@ -106,7 +108,11 @@ SELECT CAST(json_build_object(
         WHERE v.template IN (SELECT c.template FROM standard_change c WHERE c.release = ANY(:releases))
       UNION ALL SELECT unnest(CAST(:releases AS text[]))))) END,
   'incidents', (SELECT json_agg(i ORDER BY i.detected_at DESC, i.id DESC) FROM incident i
-    WHERE i.workflow = ANY(:workflows) AND i.state = ANY(:unresolved) AND NOT i.is_drill),
+    WHERE (i.workflow = ANY(:workflows) OR i.severity = ANY(:paging)) AND i.state = ANY(:unresolved)
+      AND NOT i.is_drill),
+  'drift', (SELECT json_agg(d ORDER BY d.process, d.release, d.part) FROM drift d WHERE d.workflow = ANY(:workflows)),
+  'looked', (SELECT json_agg(json_build_object('space', h.space)) FROM space_health h
+    WHERE h.drift_at > clock_timestamp() - :unknown_after),
   'stated', (SELECT json_agg(f) FROM (
     SELECT DISTINCT ON (kind, workflow) kind, workflow, at FROM stated_fact WHERE workflow = ANY(:workflows)
     ORDER BY kind, workflow, at DESC) f),
@@ -135,7 +141,8 @@ class GateSnapshot:
 
     `served`, `routes` and `acks` are by (space, workflow), `recused` by (release, gate, attempt), `stated` by (kind,
     workflow), `overdue` by corpus, `templates` by id. `known` are the roster and policy versions that were seen;
-    `placed` are the bodies of the releases' parts model and corpus.
+    `placed` are the bodies of the releases' parts model and corpus. `incidents` are the workflows' unresolved
+    ones and whatever pages elsewhere; `looked` are the spaces whose drift was looked for in the last 180 s.
     """
 
     authors: Mapping[Digest, tuple[Author, ...]]
@@ -158,6 +165,8 @@ class GateSnapshot:
     templates: Mapping[str, StandardTemplate]
     said: Mapping[str, tuple[Said, ...]]
     incidents: tuple[StoredIncident, ...]
+    drift: tuple[StoredDrift, ...]
+    looked: frozenset[str]
     stated: Mapping[tuple[str, str], datetime]
     overdue: Mapping[str, int]
     placed: Mapping[Digest, bytes]
@@ -185,6 +194,7 @@ def read_snapshot(  # noqa: PLR0913 - what is read, about what, and as of when
         "parts": list(parts),
         "spaces": list(spaces),
         "overdue": now - _OVERDUE,
+        "unknown_after": UNKNOWN_AFTER,
         "compared": compared,
     }
     read = Together(connection, _SNAPSHOT, values)
@@ -210,6 +220,8 @@ def read_snapshot(  # noqa: PLR0913 - what is read, about what, and as of when
         standards=tuple(change_from(row) for row in read.rows("standards", of=standard_change)),
         templates=_templates(read),
         incidents=tuple(incident_from(row) for row in read.rows("incidents", of=incident)),
+        drift=tuple(drift_from(row) for row in read.rows("drift", of=drift)),
+        looked=frozenset(row["space"] for row in read.rows("looked")),
         stated={(row["kind"], row["workflow"]): row["at"] for row in read.rows("stated", "at")},
         overdue={row["corpus"]: row["number"] for row in read.rows("overdue")},
         placed={Digest(row["digest"]): bytes.fromhex(row["body"]) for row in read.rows("placed")},
@@ -228,6 +240,7 @@ def _about(
         "kinds": [kind for kind, _ in pairs],
         "subjects": [name for _, name in pairs],
         "unresolved": [state.value for state in UNRESOLVED],
+        "paging": [one.value for one in Severity if one.pages],
     }
 
 

@@ -49,6 +49,13 @@ class StoredIncident:
     freeze_lifted_at: datetime | None = None
     postmortem: Mapping[str, Any] | None = None
 
+    def stands_against(self, workflow: str, space: str) -> bool:
+        """Tell whether it keeps a workflow out of a space: it pages, and names the space, or none and the workflow."""
+        if self.is_drill or not self.severity.pages:
+            return False
+        named = {*self.spaces, self.space} - {""}
+        return space in named or (self.workflow == workflow and not named)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:

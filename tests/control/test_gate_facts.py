@@ -1,0 +1,126 @@
+"""Facts that Pilotage states itself: what is wrong counts, and what nobody can know is never fine (gates.md 3, 5.4)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import Engine, text
+from tests.control.gate_world import PROMOTER, GateWorld, codes, gate_world
+
+from pilotage.control.gate_status import gate_status
+from pilotage.control.open_incident import Trouble, open_incident
+from pilotage.control.promote_release import promote_release
+from pilotage.control.rollout_moves import Deed
+from pilotage.gate.report import CriterionResult
+from pilotage.incident.records import Severity
+from pilotage.testing.rollouts import EAST, EU, WORKFLOW
+from pilotage.workspace.gate import Condition, Criterion, Gate, GateHalf, Operator, Trust
+
+pytestmark = pytest.mark.store
+
+
+def asks(kind: str, claim: str, limit: float) -> Criterion:
+    condition = Condition(claim=claim, operator=Operator.EQ, limit=limit)
+    return Criterion(id=kind, of=(kind,), all=(condition,), trust=Trust.ATTESTED)
+
+
+GO_LIVE = Gate(
+    name="go-live",
+    guards="production",
+    trust=Trust.ATTESTED,
+    pre=GateHalf(
+        criteria=(
+            asks("fact.incident", "open_critical", 0),
+            asks("fact.drift", "open", 0),
+            asks("fact.monitoring", "exporters_ok", 1),
+            asks("fact.corpus", "without_retention", 0),
+        )
+    ),
+)
+
+
+@pytest.fixture
+def world(engine: Engine) -> GateWorld:
+    made = gate_world(engine)
+    made.declare(gates={**made.workspace.gates, "go-live": GO_LIVE})
+    return made
+
+
+def found(world: GateWorld, kind: str, space: str = EAST) -> CriterionResult:
+    (report,) = gate_status(world.instance, world.release, gate="go-live", space=space)
+    (result,) = [one for one in report.criteria if one.id == kind]
+    return result
+
+
+def trouble(world: GateWorld, severity: Severity = Severity.SEV2, **where: object) -> str:
+    values = {"workflow": WORKFLOW, "space": "", "spaces": (), "release": None, "cause": "leak", **where}
+    with world.inner.engine.begin() as connection:
+        deed = Deed(actor="system:test", at=world.inner.clock.now())
+        one = Trouble(severity=severity, summary="Something is wrong.", **values)  # type: ignore[arg-type]
+        return open_incident(connection, world.instance, one, deed).id
+
+
+@pytest.mark.parametrize(
+    ("where", "counts"),
+    [
+        ({"space": EAST, "spaces": (EAST,)}, True),
+        ({}, True),
+        ({"space": EU, "spaces": (EU,)}, False),
+        ({"workflow": "another", "space": EU, "spaces": (EU, EAST)}, True),
+        ({"workflow": "another"}, False),
+        ({"severity": Severity.SEV3, "space": EAST, "spaces": (EAST,)}, False),
+        ({"is_drill": True, "space": EAST, "spaces": (EAST,)}, False),
+    ],
+)
+def test_a_critical_incident_of_the_space_or_of_no_space_keeps_a_release_out(
+    world: GateWorld, where: dict[str, object], counts: bool
+) -> None:
+    trouble(world, **where)  # type: ignore[arg-type]
+    assert found(world, "fact.incident").holds is not counts
+    refused = promote_release(world.instance, actor=world.person(PROMOTER), release=world.release, space=EAST)
+    assert ("INCIDENT_OPEN" in codes(refused)) is counts
+
+
+def test_drift_of_content_stands_against_going_live(world: GateWorld) -> None:
+    world.inner.serve(world.inner.seal("Old."), (EAST,))
+    assert found(world, "fact.drift").holds
+    for part, release, counts in (("engine", "sha256:other", False), ("prompt", "sha256:other", True)):
+        with world.inner.engine.begin() as connection:
+            connection.execute(
+                text(
+                    "INSERT INTO drift (process, space, workflow, release, part, observed, approved, opened_at,"
+                    " report_at) VALUES ('g', :space, :workflow, :release, :part, 'a', 'b', :at, :at)"
+                ),
+                {
+                    "space": EAST,
+                    "workflow": WORKFLOW,
+                    "release": release,
+                    "part": part,
+                    "at": world.inner.clock.now(),
+                },
+            )
+        assert found(world, "fact.drift").holds is not counts, part
+    assert found(world, "fact.drift", EU).holds
+
+
+def test_a_serving_space_that_nobody_looked_at_has_drifted(world: GateWorld) -> None:
+    world.inner.serve(world.inner.seal("Old."), (EAST,))
+    with world.inner.engine.begin() as connection:
+        connection.execute(text("UPDATE space_health SET drift_at = clock_timestamp() - interval '181 s'"))
+    assert not found(world, "fact.drift").holds
+    assert found(world, "fact.drift", EU).holds, "nothing was ever routed there"
+
+
+def test_a_space_without_exporter_is_not_known_to_be_watched(world: GateWorld) -> None:
+    assert found(world, "fact.monitoring").holds
+    spaces = world.workspace.spaces
+    east = replace(spaces[EAST], monitoring=replace(spaces[EAST].monitoring, metrics_export=(), destinations=()))
+    world.declare(spaces={**spaces, EAST: east})
+    assert not found(world, "fact.monitoring").holds
+
+
+def test_a_corpus_that_is_no_longer_declared_keeps_nothing_for_any_time(world: GateWorld) -> None:
+    assert found(world, "fact.corpus").holds
+    world.declare(corpora={})
+    assert not found(world, "fact.corpus").holds
