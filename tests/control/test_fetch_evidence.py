@@ -12,12 +12,13 @@ from tests.adapters.doubles import Double
 from tests.control.gate_world import BUILD, GateWorld, gate_world
 
 from pilotage.control.attach_evidence import Bringer
+from pilotage.control.evidence_reports import list_evidence
 from pilotage.control.fetch_evidence import fetch_evidence
 from pilotage.core.canonical import Json, canonical_bytes
 from pilotage.core.errors import NotFound, Unavailable, UsageError
 from pilotage.core.ids import WorkflowName
 from pilotage.core.reason import Refusal
-from pilotage.evidence.records import Evidence, EvidenceState
+from pilotage.evidence.records import Evidence, EvidenceState, SubjectKind
 from pilotage.testing.rollouts import WORKFLOW
 from pilotage.workspace.evidence_sources import EvidenceSource, SourceKind
 from pilotage.workspace.gate import Trust
@@ -89,7 +90,8 @@ def test_what_the_tool_says_is_evidence_of_the_release_and_says_where_it_is_from
 ) -> None:
     found = fetch(world)
     assert isinstance(found, Evidence)
-    assert (found.kind, found.subject, found.trust) == ("quality", world.release, Trust.CLAIMED)
+    assert (found.kind, found.trust) == ("quality", Trust.CLAIMED)
+    assert (found.subject_kind, found.subject) == (SubjectKind.SOURCE, TREE)
     assert found.reason is None
     assert (found.state, found.refs["fetched_from"]) == (EvidenceState.ACCEPTED, "quality: shop@main")
     assert all("branch=main" in path for path, _ in sonar.seen if "project=" in path)
@@ -98,12 +100,19 @@ def test_what_the_tool_says_is_evidence_of_the_release_and_says_where_it_is_from
         assert list(kinds.scalars()) == ["evidence.attached"]
 
 
-def test_an_analysis_from_before_the_release_was_sealed_is_kept_as_rejected(world: GateWorld, sonar: Double) -> None:
+def test_an_analysis_of_the_sealed_tree_may_be_older_than_the_seal(world: GateWorld, sonar: Double) -> None:
     sonar.on("/api/project_analyses/search", {"analyses": [ANALYSIS | {"date": "2026-03-01T08:00:00+0000"}]})
     found = fetch(world)
     assert isinstance(found, Evidence)
-    assert found.reason is not None
-    assert (found.state, found.reason.code) == (EvidenceState.REJECTED, "EV_BEFORE_SEAL")
+    assert (found.state, found.reason) == (EvidenceState.ACCEPTED, None)
+    again = world.resealed()
+    with world.instance.engine.begin() as connection:
+        seal = canonical_bytes({"source": dict(SOURCE)})
+        connection.execute(text("UPDATE release SET seal = :seal WHERE digest = :d"), {"seal": seal, "d": again})
+    about = list_evidence(world.instance, again)
+    assert [one["id"] for one in about if one["kind"] == "quality"] == [found.id], (
+        "whatever is sealed from the tree has it"
+    )
 
 
 def test_only_who_may_bring_evidence_makes_a_tool_be_asked(world: GateWorld, sonar: Double) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pilotage.evidence.bound import bound_problem
+from pilotage.evidence.bound import bound_problem, is_of_source
 from pilotage.release.seal import Source
 
 SEALED = Source(repo="r", commit="c1", tree="t1", dirty=False)
@@ -43,3 +43,23 @@ def test_only_evidence_of_the_sealed_commit_counts_and_what_was_fetched_proves_i
     if found is not None and told is not None:
         assert (found.code, found.where) == ("EV_WRONG_SUBJECT", kind)
         assert told in found.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "refs", "source", "is_it"),
+    [
+        ("quality", ABOUT, SEALED, True),
+        ("scan.sast", ABOUT, SEALED, True),
+        ("review.code", {"commit": "c2", "head_tree": "t1"}, SEALED, True),
+        ("review.code", {"commit": "c1", "head_tree": "t2"}, SEALED, False),
+        ("quality", OTHER, SEALED, False),
+        ("quality", {}, SEALED, False),
+        ("quality", ABOUT, DIRTY, False),
+        ("quality", {"commit": ""}, NO_GIT, False),
+        ("load.peak", ABOUT, SEALED, False),
+    ],
+)
+def test_what_names_the_sealed_tree_is_evidence_of_the_source(
+    kind: str, refs: dict[str, str], source: Source, *, is_it: bool
+) -> None:
+    assert is_of_source(kind, refs, source) is is_it

@@ -114,4 +114,4 @@ def test_a_metric_of_a_model_card_may_be_a_number_alone() -> None:
     }
     result = read_evidence(json.dumps(card).encode(), kind="document.model-card", name="f", context=ReadContext())
     assert not isinstance(result, ReadRefusal)
-    assert result.claims["complete"] == 1
+    assert (result.claims["complete"], result.claims["valid_days"]) == (1, 180)

@@ -27,7 +27,7 @@ from pilotage.core.ids import SpaceName, WorkflowName, new_ulid
 from pilotage.core.reason import Reason, Refusal
 from pilotage.corpus.text import normalise_line
 from pilotage.evidence.attestation import Attestation, check_attestation
-from pilotage.evidence.bound import bound_problem
+from pilotage.evidence.bound import bound_problem, is_of_source
 from pilotage.evidence.fresh import time_problem
 from pilotage.evidence.records import Evidence, EvidenceState, Reading, ReadRefusal, SubjectKind, ToolFinding
 from pilotage.evidence.source import TextOf, no_text
@@ -133,10 +133,12 @@ def workflow_of(instance: Instance, name: str) -> Workflow:
 
 def subjects_of(stored: StoredRelease) -> dict[SubjectKind, tuple[str, ...]]:
     """Return what evidence about a release may be bound to."""
+    tree = source_of(stored.seal).tree
     return {
         SubjectKind.RELEASE: (stored.digest,),
         SubjectKind.SPACE: (stored.digest,),
         SubjectKind.WORKFLOW: (stored.workflow,),
+        SubjectKind.SOURCE: (tree,) if tree else (),
     }
 
 
@@ -179,6 +181,9 @@ class _Judging:
         if isinstance(read, ReadRefusal):
             return replace(item, state=EvidenceState.REJECTED, reason=read.reason)
         item = with_reading(item, read)
+        source = source_of(self.stored.seal)
+        if is_of_source(item.kind, item.refs, source):
+            item = replace(item, subject_kind=SubjectKind.SOURCE, subject=source.tree)
         stated = read.produced_at
         if upload.attestation is not None:
             signed = self._attested(upload.attestation, item)

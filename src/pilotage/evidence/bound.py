@@ -15,6 +15,8 @@ from pilotage.release.seal import Source
 
 _CARRIED: Final[Mapping[str, str]] = {"review.code": "head_tree", "quality": "commit"}
 """The reference by which a kind names what it looked at."""
+_OF_SOURCE: Final = frozenset({"tests", "coverage", "scan", "quality", "review"})
+"""Families of kinds that look at source: what they found of a tree holds for whatever is sealed from it."""
 
 
 def bound_problem(kind: str, refs: Mapping[str, str], source: Source, *, is_fetched: bool) -> Reason | None:
@@ -32,6 +34,14 @@ def bound_problem(kind: str, refs: Mapping[str, str], source: Source, *, is_fetc
     lacks = _lack(observed, sealed)
     text = f"Nobody can tell whether it is about this release: {lacks}. Bring the file yourself if you know that it is."
     return Reason(code="EV_WRONG_SUBJECT", text=text, where=kind, observed=observed[:40] or None)
+
+
+def is_of_source(kind: str, refs: Mapping[str, str], source: Source) -> bool:
+    """Tell whether a file names the very tree a release was sealed from, so that it may be older than the seal."""
+    if source.dirty or not source.tree or kind.partition(".")[0] not in _OF_SOURCE:
+        return False
+    named = _CARRIED.get(kind, "commit")
+    return bool(refs.get(named)) and refs[named] == (source.tree if named == "head_tree" else source.commit)
 
 
 def _lack(observed: str, sealed: str) -> str:

@@ -1,7 +1,8 @@
 """Model cards as JSON, schema 0.0.1 and 0.0.2 (github.com/tensorflow/model-card-toolkit).
 
-Rule: owners, version, use cases, limitations and metrics must each say something. Fail mode: what is empty leaves
-`complete` at 0 and is named; another schema version is EV_UNSUPPORTED.
+Rule: owners, version, use cases, limitations and metrics must each say something. The schema knows no last day, so a
+card is valid as long as documents are fresh. Fail mode: what is empty leaves `complete` at 0 and is named; another
+schema version is EV_UNSUPPORTED.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 
 from pilotage.core.canonical import Json
+from pilotage.evidence.fresh import window_of
 from pilotage.evidence.json_values import as_list, as_map, as_text, at
 from pilotage.evidence.records import ReadContext, Reading
 from pilotage.evidence.source import Content, JsonContent, Source, Unreadable
@@ -49,6 +51,7 @@ def read_model_card(source: Source, _context: ReadContext) -> Reading:
             "missing_sections": len(missing),
             "placeholders": placeholders,
             "words": sum(len(_WORD.findall(text)) for text in texts),
+            "valid_days": float(window_of(source.kind).days),
         },
         summary=f"missing: {', '.join(missing)}" if missing else "all required parts are filled in",
         names={"missing_sections": missing},
