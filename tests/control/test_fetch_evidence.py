@@ -105,11 +105,9 @@ def test_an_analysis_of_the_sealed_tree_may_be_older_than_the_seal(world: GateWo
     found = fetch(world)
     assert isinstance(found, Evidence)
     assert (found.state, found.reason) == (EvidenceState.ACCEPTED, None)
-    again = world.resealed()
-    with world.instance.engine.begin() as connection:
-        seal = canonical_bytes({"source": dict(SOURCE)})
-        connection.execute(text("UPDATE release SET seal = :seal WHERE digest = :d"), {"seal": seal, "d": again})
-    about = list_evidence(world.instance, again)
+    world.release = world.resealed()
+    from_git(world, SOURCE)
+    about = list_evidence(world.instance, world.release)
     assert [one["id"] for one in about if one["kind"] == "quality"] == [found.id], (
         "whatever is sealed from the tree has it"
     )
