@@ -14,6 +14,7 @@ from sqlalchemy import text
 from pilotage.control.corpus_reports import diff_versions, list_versions
 from pilotage.control.refresh_corpus import RefreshTools
 from pilotage.control.review_version import accept_version, reject_version
+from pilotage.control.take_down import TakedownRequest, TakedownResult, take_down
 from pilotage.core.errors import Conflict, NotFound
 from pilotage.core.ids import CorpusName
 from pilotage.core.reason import Refusal
@@ -442,3 +443,87 @@ def test_a_folder_from_elsewhere_is_read_by_the_corpus_s_own_settings(
     assert rows(bank, "SELECT acl FROM document WHERE corpus = :c AND id = 'lending/new.md'", c=corpus) == [
         (["group:lending"],)
     ]
+
+
+@pytest.mark.parametrize(
+    "spoilt", [{"data": b""}, {"readable": False}, {"suffix": ".exe"}, {"data": b"---\neffective_date: soon\n---\nx"}]
+)
+def test_readers_are_narrowed_although_the_item_is_rejected(
+    bank: Any, corpus: CorpusName, spoilt: dict[str, Any]
+) -> None:
+    bank.refresh(corpus, MemoryConnector(documents=policies(2)))
+    now = policies(2) | {"p00.md": MemoryDocument(**{"data": policy(0).data, "acl": ["group:board"], **spoilt})}
+    result = bank.refresh(corpus, MemoryConnector(documents=now), accept=False)
+    assert [one.id for one in result.rejected] == ["p00.md"]
+    assert rows(bank, "SELECT id, acl FROM document WHERE corpus = :c ORDER BY id", c=corpus) == [
+        ("p00.md", ["group:board"]),
+        ("p01.md", ["group:everyone"]),
+    ]
+    entries = rows(
+        bank, "SELECT 1 FROM ledger_entry WHERE kind = 'document.acl_changed' AND subject = :s", s=f"{corpus}/p00.md"
+    )
+    assert len(entries) == 1
+
+
+def test_an_expiry_at_the_end_of_the_calendar_is_kept_for_ever(bank: Any, make_settings: Any, fresh_name: Any) -> None:
+    corpus = bank.declare(make_settings(fresh_name(), retention_days=3650, cadence="99999w"))
+    text_of = b"---\nexpiry_date: 9999-12-31\n---\n" + policy(1).data
+    result = bank.refresh(corpus, MemoryConnector(documents={"a.md": MemoryDocument(data=text_of, acl=EVERYONE)}))
+    assert (result.state, result.rejected) == ("accepted", ())
+
+
+def test_no_single_item_is_too_large_for_index_or_ledger(bank: Any, corpus: CorpusName) -> None:
+    deep = "/".join(hashlib.sha512(str(n).encode()).hexdigest() for n in range(40)) + ".md"
+    umlauts = "\u00fc" * 190
+    long = [f"group:{umlauts}{n}" for n in range(300)]
+    where = b"---\nregion: " + b"x" * 15_000 + b"\n---\n" + policy(1).data
+    documents = policies(1) | {
+        deep: MemoryDocument(data=policy(2).data, acl=EVERYONE),
+        "far.md": MemoryDocument(data=where, acl=EVERYONE),
+    }
+    result = bank.refresh(corpus, MemoryConnector(documents=documents))
+    assert {one.reason for one in result.rejected} == {
+        "its id is longer than 512 characters",
+        "its region is longer than 100 characters",
+    }
+    bank.refresh(corpus, MemoryConnector(documents={"p00.md": MemoryDocument(data=policy(0).data, acl=long)}))
+    assert rows(bank, "SELECT cardinality(acl) FROM document WHERE corpus = :c", c=corpus) == [(300,)]
+
+
+def test_a_refresh_that_lost_its_lock_publishes_nothing(bank: Any, corpus: CorpusName) -> None:
+    bank.refresh(corpus, MemoryConnector(documents=policies(2)))
+    before = visible(bank, corpus)
+    killed: list[int] = []
+
+    def kill(_done: int, total: int | None) -> None:
+        if total is not None and not killed:
+            with bank.instance.engine.begin() as connection:
+                holder = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'pilotage refresh %'"
+                (pid,) = connection.execute(text(holder)).scalars()
+                killed.append(pid)
+                connection.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+            bank.refresh(corpus, MemoryConnector(documents=policies(2)))
+
+    with pytest.raises(Conflict) as lost:
+        bank.refresh(corpus, MemoryConnector(documents=policies(4)), tools=RefreshTools(progress=kill))
+    assert lost.value.code in {"REFRESH_LOCK_LOST", "CORPUS_MOVED"}
+    assert [row[:4] for row in visible(bank, corpus)] == [row[:4] for row in before]
+
+
+def test_content_taken_down_while_it_is_read_stays_out_under_another_id(bank: Any, corpus: CorpusName) -> None:
+    bank.refresh(corpus, MemoryConnector(documents=policies(2)))
+
+    def take(_done: int, total: int | None) -> None:
+        if total is not None:
+            request = TakedownRequest(corpus=corpus, document="p00.md", reason="asked for")
+            assert isinstance(take_down(bank.instance, actor=bank.steward, request=request), TakedownResult)
+
+    copied = policies(2) | {"copy.md": policy(0)}
+    bank.refresh(corpus, MemoryConnector(documents=copied), tools=RefreshTools(progress=take))
+    held = rows(
+        bank,
+        "SELECT DISTINCT r.document FROM revision r JOIN corpus_version v ON v.corpus = r.corpus AND"
+        " bitmap_holds(v.bitmap, r.rev) WHERE r.corpus = :c AND v.number > 1",
+        c=corpus,
+    )
+    assert held == [("p01.md",)]

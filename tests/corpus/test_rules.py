@@ -47,7 +47,9 @@ def test_globs_stay_inside_folders(glob: str, path: str, fits: bool) -> None:
     assert matches(glob, path) is fits
 
 
-@pytest.mark.parametrize("glob", ["", "/etc/*", "../x", "a/../b", "./a", "a\\b", "C:/x", "a\nb", "x" * 1001])
+@pytest.mark.parametrize(
+    "glob", ["", "/etc/*", "../x", "a/../b", "./a", "a\\b", "C:/x", "a\nb", "x" * 1001, "hr/", "a//b"]
+)
 def test_a_glob_that_leaves_the_folder_is_a_problem_and_matches_nothing(glob: str) -> None:
     assert glob_problem(glob) is not None
     assert not matches(glob, glob)

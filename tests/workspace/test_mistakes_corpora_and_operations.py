@@ -84,6 +84,15 @@ CASES: list[tuple[str, str, str, list[str]]] = [
     ),
     (
         "corpora/policies/corpus.yaml",
+        'globs: ["drafts/**"]',
+        'globs: ["./drafts/**", "drafts/"]',
+        [
+            "corpora/policies/corpus.yaml:8: 'exclusions.globs[0]': './drafts/**' climbs out of the folder with '..' or '.'. Name the folder itself.",
+            "corpora/policies/corpus.yaml:8: 'exclusions.globs[1]': 'drafts/' matches nothing, for no path has an empty part. Write hr/** for all that is in a folder.",
+        ],
+    ),
+    (
+        "corpora/policies/corpus.yaml",
         "kind: jsonl, path: rows",
         "kind: jsnl, path: ../rows",
         [

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
 
 from sqlalchemy import Connection
 
@@ -21,6 +22,8 @@ from pilotage.store.pseudonyms import pseudonym_of
 
 REFRESH_JOB = "system:corpus-refresh"
 _MOST_NAMES = 200
+_MOST_BYTES = 12_000
+"""Of the names in one list, and of the words about their source: an entry holds 64 KiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +91,7 @@ def record_permission_changes(
                 data={
                     "added": _names(change.acl.added),
                     "removed": _names(change.acl.removed),
-                    "source": normalise_line(change.source),
+                    "source": normalise_line(change.source)[:1_000],
                     "classification": change.classification,
                     "region": change.region,
                 },
@@ -100,4 +103,6 @@ def record_permission_changes(
 
 def _names(names: Sequence[str]) -> dict[str, Json]:
     groups = [normalise_line(name) for name in names if not name.startswith("user:")]  # entries hold NFC only
-    return {"groups": list(groups[:_MOST_NAMES]), "groups_total": len(groups), "users": len(names) - len(groups)}
+    sizes = accumulate(len(name.encode()) for name in groups)
+    shown: list[Json] = [name for name, size in zip(groups[:_MOST_NAMES], sizes, strict=False) if size <= _MOST_BYTES]
+    return {"groups": shown, "groups_total": len(groups), "users": len(names) - len(groups)}

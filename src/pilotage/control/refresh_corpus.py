@@ -15,6 +15,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from pyroaring import BitMap
+from sqlalchemy import Connection
 
 from pilotage.adapters.parsing.pool import ParserPool
 from pilotage.control.accept_version import accept_in
@@ -38,10 +39,10 @@ from pilotage.corpus.settings import CorpusSettings, Review
 from pilotage.corpus.version import BLOCK_LIST_KEY, VersionState, revision_hmac
 from pilotage.identity.principal import Principal
 from pilotage.ledger.entry import EntryKind
-from pilotage.store.corpora import StoredVersion, ensure_corpus, newest_version, referenced_revisions
+from pilotage.store.corpora import StoredVersion, ensure_corpus, lock_corpus, newest_version, referenced_revisions
 from pilotage.store.corpus_derivation import Redact
-from pilotage.store.corpus_documents import blocked, remove_revisions, unreferenced_revisions
-from pilotage.store.corpus_lock import refresh_lock
+from pilotage.store.corpus_documents import Blocked, blocked, remove_revisions, unreferenced_revisions
+from pilotage.store.corpus_lock import refresh_lock, require_lock
 
 Progress = Callable[[int, int | None], None]
 """Called with (items done, items in all or None while unknown)."""
@@ -137,12 +138,12 @@ def refresh_corpus(
     given = tools or RefreshTools()
     connector = given.connector or open_source(instance, settings, source, redact=given.redact, inspect=given.inspect)
     now = instance.clock.now()
-    with refresh_lock(instance.engine, corpus, run=new_ulid(now)):
+    with refresh_lock(instance.engine, corpus, run=new_ulid(now)) as session:
         run = _Run(instance, settings, actor, given, now=now)
         run.clear()
         with ParserPool() as pool:
             run.ingest(connector, DraftMaker(settings, connector, pool, now=now))
-        return run.publish(accept=accept)
+        return run.publish(session, accept=accept)
 
 
 class _Run:
@@ -167,7 +168,7 @@ class _Run:
         self._seen: dict[str, list[tuple[date | None, date | None]]] = {}
         self._quality = QualityCollector(inspect=tools.inspect, stale_before=_stale_before(settings, now, self._zone))
         self._block_key = instance.keyring.derive(BLOCK_LIST_KEY)
-        self._blocked: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
+        self._blocked: Blocked = (frozenset(), frozenset())
         self._stager = Stager(instance.engine, settings, parent=BitMap(), now=now, new_salt=tools.new_salt)
 
     def clear(self) -> None:
@@ -178,6 +179,7 @@ class _Run:
                 deed = deed_of(connection, self._actor, at=self._now)
                 data: dict[str, Json] = {"data_stage": self._settings.data_stage.value}
                 record_corpus(connection, EntryKind.CORPUS_CREATED, deed, subject=name, data=data)
+            lock_corpus(connection, name)  # a refresh that lost its lock may be publishing: what it publishes stays
             left = unreferenced_revisions(connection, name, referenced_revisions(connection, name))
             remove_revisions(connection, name, left)
             parent = newest_version(connection, name, VersionState.ACCEPTED)
@@ -203,8 +205,11 @@ class _Run:
             self._tools.progress(done, None)
         self._tools.progress(done, done)
 
-    def publish(self, *, accept: bool) -> RefreshResult:
-        """Publish what was staged, and accept it where that was asked for and may be."""
+    def publish(self, session: Connection, *, accept: bool) -> RefreshResult:
+        """Publish what was staged, and accept it where that was asked for and may be.
+
+        `session` holds the lock of this refresh: without it the rows may be another's by now.
+        """
         findings = Findings(
             report=self._quality.report(),
             rejected=tuple(self._rejected),
@@ -213,7 +218,8 @@ class _Run:
         with self._instance.engine.begin() as connection:
             deed = deed_of(connection, self._actor, at=self._now)
             publisher = Publisher(connection, self._settings, self._stager, deed)
-            published = publisher.publish(findings, new_salt=self._tools.new_salt)
+            published = publisher.publish(findings, new_salt=self._tools.new_salt, blocks=self._is_blocked)
+            require_lock(session, self._settings.name)
             version, refusal = published.version, None
             if accept and version is not None and version.state is VersionState.PROPOSED:
                 refusal = self._why_not(published)
@@ -246,19 +252,21 @@ class _Run:
             self._reject(one)
             return None
         draft = one.draft
-        documents, hashes = self._blocked
-        if draft.id in documents or (hashes and revision_hmac(self._block_key, draft.revision_hash) in hashes):
+        if self._is_blocked(draft.id, draft.revision_hash, self._blocked):
             self._reject(Rejected(id=draft.id, reason="taken_down"))
             return None
         span = (draft.effective_from, draft.effective_to)
         earlier = self._seen.setdefault(draft.id, [])
         if any(overlap(span, other) for other in earlier):
-            self._reject(
-                Rejected(id=draft.id, reason="duplicate id: another item of this id is in force on the same days")
-            )
+            why = "duplicate id: another item of this id is in force on the same days"
+            self._reject(Rejected(id=draft.id, reason=why, acl=draft.acl, acl_source=draft.acl_source))
             return None
         earlier.append(span)
         return one
+
+    def _is_blocked(self, document: str, revision: Digest, blocked: Blocked) -> bool:
+        documents, hashes = blocked
+        return document in documents or (bool(hashes) and revision_hmac(self._block_key, revision) in hashes)
 
     def _stage(self, drafted: Sequence[Drafted]) -> None:
         for one, staged in zip(drafted, self._stager.stage([one.draft for one in drafted]), strict=True):
@@ -277,6 +285,7 @@ class _Run:
 
     def _reject(self, one: Rejected) -> None:
         self._rejected.append(one)
+        self._stager.refuse(one)
         self._quality.reject(one)
 
 
@@ -302,7 +311,7 @@ def _stale_before(settings: CorpusSettings, now: datetime, zone: ZoneInfo) -> da
         return None
     try:
         return stale_limit(now, period(parse_cadence(settings.cadence), zone=zone, near=now))
-    except CadenceProblem:
+    except (CadenceProblem, OverflowError):  # a cadence of centuries: nothing is that old
         return None
 
 

@@ -6,7 +6,7 @@ Everything that can be wrong with one item ends here as `Rejected` with its reas
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import PurePosixPath
 
@@ -20,7 +20,15 @@ from pilotage.corpus.analyser import ANALYSER_ID
 from pilotage.corpus.chunker import CHUNKER_ID, chunk_document
 from pilotage.corpus.connector import Connector, Fetched, ItemUnreadable
 from pilotage.corpus.exclusions import excluded_after_parsing, excluded_before_parsing
-from pilotage.corpus.fields import FieldProblem, check_dates, map_row, parse_classification, parse_date
+from pilotage.corpus.fields import (
+    FieldProblem,
+    check_dates,
+    check_id,
+    map_row,
+    parse_classification,
+    parse_date,
+    parse_region,
+)
 from pilotage.corpus.records import DocumentDraft, Paragraph, ParsedDocument, Rejected, Section, SourceItem
 from pilotage.corpus.settings import Classification, CorpusSettings
 from pilotage.corpus.text import meta_hash, normalise_line, revision_hash
@@ -59,10 +67,12 @@ class DraftMaker:
         """Yield one result per item, in order."""
         acls = self._connector.acl(items)
         for item in items:
+            readers = self._readers(item, acls)
             try:
-                yield self._draft(item, self._readers(item, acls))
+                one = self._draft(item, readers)
             except (ItemUnreadable, FieldProblem) as problem:
-                yield Rejected(id=item.id, reason=str(problem))
+                one = Rejected(id=item.id, reason=str(problem))
+            yield replace(one, acl=readers.names, acl_source=readers.source) if isinstance(one, Rejected) else one
 
     def _readers(self, item: SourceItem, acls: Mapping[str, object]) -> Readers:
         if item.id in acls:
@@ -70,6 +80,7 @@ class DraftMaker:
         return readers_by_rules(item.path, rules=self._settings.acl_rules, default=self._settings.acl)
 
     def _draft(self, item: SourceItem, readers: Readers) -> Drafted | Rejected:
+        check_id(item.id)
         rules = self._settings.exclusions
         excluded = excluded_before_parsing(rules, path=item.path, modified=item.modified, now=self._now)
         if excluded is not None:
@@ -149,7 +160,7 @@ def _front_matter(item: SourceItem, parsed: ParsedDocument) -> _Facts:
         title=parsed.title or normalise_line(PurePosixPath(item.id).stem),
         uri=normalise_line(fields.get("uri", "")) or item.uri,
         classification=parse_classification(fields.get("classification")),
-        region=normalise_line(fields.get("region", "")) or None,
+        region=parse_region(fields.get("region")),
         effective_from=first,
         effective_to=last,
     )

@@ -6,8 +6,9 @@ Fail mode: what a takedown removed meanwhile is left out; a text that vanished e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from pyroaring import BitMap
 from sqlalchemy import Connection
@@ -17,7 +18,7 @@ from pilotage.control.refresh_history import merge_history
 from pilotage.control.refresh_permissions import apply_permissions
 from pilotage.control.refresh_staging import Kept, NewSalt, Stager
 from pilotage.core.canonical import Json, canonical_bytes
-from pilotage.core.digest import digest_of
+from pilotage.core.digest import Digest, digest_of
 from pilotage.core.errors import Conflict
 from pilotage.core.ids import new_ulid
 from pilotage.core.reason import Reason
@@ -29,8 +30,19 @@ from pilotage.corpus.settings import CorpusSettings, History
 from pilotage.corpus.version import Committed, VersionState, version_bytes, version_digest
 from pilotage.ledger.entry import EntryKind
 from pilotage.store.corpora import StoredVersion, bump_generation, insert_version, lock_corpus, newest_version
-from pilotage.store.corpus_documents import blocked, count_chunks, count_textless, remove_revisions, revisions_of
+from pilotage.store.corpus_documents import (
+    Blocked,
+    blocked,
+    count_chunks,
+    count_textless,
+    missing_revisions,
+    remove_revisions,
+    revisions_of,
+)
 from pilotage.store.corpus_evidence import attach_quality_report
+
+Blocks: TypeAlias = Callable[[str, Digest, Blocked], bool]
+"""Tells whether a block list keeps a document id or a revision hash out."""
 
 MOST_LISTED = 10_000
 """Ids per list in a version's summary; the diff of two versions is always complete."""
@@ -67,12 +79,12 @@ class Publisher:
         self._stager = stager
         self._deed = deed
 
-    def publish(self, findings: Findings, *, new_salt: NewSalt) -> Published:
+    def publish(self, findings: Findings, *, new_salt: NewSalt, blocks: Blocks) -> Published:
         """Make the version unless one says the same, apply permissions, write evidence and ledger entries."""
         number = lock_corpus(self._connection, self._settings.name)
         parent = newest_version(self._connection, self._settings.name, VersionState.ACCEPTED)
         before = BitMap() if parent is None else parent.revisions
-        self._leave_out_taken_down()
+        self._leave_out_taken_down(blocks)
         held = self._held(before, new_salt)
         bitmap = BitMap(one.rev for one in held)
         self._check_texts(bitmap & self._stager.staged)
@@ -91,10 +103,15 @@ class Publisher:
             bump_generation(self._connection, self._settings.name)
         return outcome
 
-    def _leave_out_taken_down(self) -> None:
-        documents, _ = blocked(self._connection, self._settings.name)
-        for document in documents & self._stager.kept.keys():
-            self._stager.forget(document)
+    def _leave_out_taken_down(self, blocks: Blocks) -> None:
+        """Look at the block list again: what was taken down while documents were read stays out, under any id."""
+        now = blocked(self._connection, self._settings.name)
+        for document, kept in list(self._stager.kept.items()):
+            left = [one for one in kept if not blocks(document, one.hash, now)]
+            if left:
+                self._stager.kept[document] = left
+            else:
+                self._stager.forget(document)
 
     def _held(self, before: BitMap, new_salt: NewSalt) -> list[Kept]:
         if self._settings.history is History.DATED:
@@ -102,7 +119,12 @@ class Publisher:
         return [one for kept in self._stager.kept.values() for one in kept]
 
     def _check_texts(self, staged: BitMap) -> None:
-        missing = count_textless(self._connection, self._settings.name, staged) if staged else 0
+        name = self._settings.name
+        lost = missing_revisions(self._connection, name, staged)
+        if lost:
+            message = f"{len(lost)} revisions of {name} were removed by another refresh that began meanwhile."
+            raise Conflict("CORPUS_MOVED", message, hint="Nothing was changed; refresh again.")
+        missing = count_textless(self._connection, name, staged) if staged else 0
         if missing:
             message = f"{missing} passages of {self._settings.name} lost their text to a takedown during the refresh."
             raise Conflict("CORPUS_MOVED", message, hint="Nothing was changed; refresh again.")

@@ -18,7 +18,7 @@ from pilotage.core.digest import Digest
 from pilotage.corpus.analyser import ANALYSER_ID
 from pilotage.corpus.chunker import CHUNKER_ID
 from pilotage.corpus.dates import Dated, conflicts
-from pilotage.corpus.records import DocumentDraft
+from pilotage.corpus.records import DocumentDraft, Rejected
 from pilotage.corpus.settings import Classification, CorpusSettings
 from pilotage.corpus.version import commitment
 from pilotage.store.corpus_documents import (
@@ -84,6 +84,7 @@ class Stager:
         self.kept: dict[str, list[Kept]] = {}
         self.staged = BitMap()
         self.governed: dict[str, Governed] = {}
+        self.refused: dict[str, Rejected] = {}
         self.before: dict[str, StoredDocument] = {}
 
     def stage(self, drafts: Sequence[DocumentDraft]) -> list[Staged]:
@@ -101,10 +102,18 @@ class Stager:
             self._write(connection, drafts, revisions)
             return self._look_back(connection, drafts, revisions)
 
+    def refuse(self, one: Rejected) -> None:
+        """Remember who may read an item that gives no revision now; of several of one id the shared readers."""
+        earlier = self.refused.get(one.id)
+        if one.acl is not None:
+            shared = one.acl if earlier is None else set(earlier.acl or ()) & set(one.acl)
+            self.refused[one.id] = replace(one, acl=tuple(sorted(shared)))
+
     def forget(self, document: str) -> None:
         """Leave a document out after all: it was taken down while the refresh ran."""
         self.kept.pop(document, None)
         self.governed.pop(document, None)
+        self.refused.pop(document, None)
 
     def _govern(self, draft: DocumentDraft) -> None:
         """Gather a document's current facts; several dated rows of one document give the narrower ones."""
@@ -195,8 +204,8 @@ def kept_from(old: StoredRevision) -> Kept:
 
 
 def retained_until(effective_to: date | None, retention_days: int | None) -> date | None:
-    """Return the last day an ended revision may be asked for; an open one has none."""
-    if effective_to is None or retention_days is None:
+    """Return the last day an ended revision may be asked for; none if it is open or beyond the calendar."""
+    if effective_to is None or retention_days is None or retention_days > (date.max - effective_to).days:
         return None
     return effective_to + timedelta(days=retention_days)
 

@@ -19,6 +19,7 @@ from pilotage.corpus.text import normalise, normalise_line
 
 ROW_KEYS = ("id", "title", "text", "section", "acl", "classification", "region", "effective_date", "expiry_date", "uri")
 MAX_ID_LENGTH = 512
+MAX_REGION_LENGTH = 100
 _PLACE = re.compile(r"\{([^{}]*)\}")
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T.*")
 _ABSENT = object()
@@ -71,7 +72,7 @@ def map_row(row: Mapping[str, Json], fields: Mapping[str, str]) -> Row:
         text=normalise(text),
         section=normalise_line(_text_of(row, fields, "section") or ""),
         classification=parse_classification(_text_of(row, fields, "classification")),
-        region=normalise_line(_text_of(row, fields, "region") or "") or None,
+        region=parse_region(_text_of(row, fields, "region")),
         effective_from=first,
         effective_to=last,
         uri=normalise_line(_text_of(row, fields, "uri") or "") or None,
@@ -109,6 +110,23 @@ def parse_classification(text: str | None) -> Classification | None:
     except ValueError:
         message = f"its classification {text[:40]!r} is none of {', '.join(Classification)}"
         raise FieldProblem(message) from None
+
+
+def parse_region(text: str | None) -> str | None:
+    """Read a region; None when there is none, FieldProblem when it cannot be one."""
+    region = normalise_line(text or "")
+    if len(region) > MAX_REGION_LENGTH:
+        message = f"its region is longer than {MAX_REGION_LENGTH} characters"
+        raise FieldProblem(message)
+    return region or None
+
+
+def check_id(document: str) -> str:
+    """Return the id; raise FieldProblem when it is longer than an index can hold."""
+    if len(document) > MAX_ID_LENGTH:
+        message = f"its id is longer than {MAX_ID_LENGTH} characters"
+        raise FieldProblem(message)
+    return document
 
 
 def check_dates(first: date | None, last: date | None) -> None:
@@ -158,10 +176,7 @@ def _document_id(value: object) -> str:
     document = normalise_line(text) if text is not None else ""
     if not document:
         raise FieldProblem("it has no id")
-    if len(document) > MAX_ID_LENGTH:
-        message = f"its id is longer than {MAX_ID_LENGTH} characters"
-        raise FieldProblem(message)
-    return document
+    return check_id(document)
 
 
 def _optional_text(value: object, key: str) -> str | None:

@@ -22,6 +22,8 @@ def glob_problem(glob: str) -> str | None:
         return "holds a backslash or control character; write / between folders"
     if any(part in {"..", "."} for part in glob.split("/")):
         return "climbs out of the folder with '..' or '.'; name the folder itself"
+    if "" in glob.split("/"):
+        return "matches nothing, for no path has an empty part; write hr/** for all that is in a folder"
     return None
 
 

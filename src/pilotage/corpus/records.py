@@ -40,10 +40,15 @@ class SourceItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """An item that did not enter the version, and why. `id` is its document id, or `line N` without one."""
+    """An item that did not enter the version, and why. `id` is its document id, or `line N` without one.
+
+    `acl` is who may read it now, where that is known: its document may stand in earlier versions.
+    """
 
     id: str
     reason: str
+    acl: tuple[str, ...] | None = field(default=None, compare=False)
+    acl_source: str = field(default="", compare=False)
 
     def as_json(self) -> dict[str, str]:
         """Return `{id, reason}`."""

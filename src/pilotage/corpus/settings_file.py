@@ -8,6 +8,7 @@ no match in `acl.yaml` is nobody.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 
 from pilotage.core.fields import TEXT, Fields, Reader, choice, converted, list_of, map_of, matching, record
@@ -17,6 +18,7 @@ from pilotage.core.readers import CORPUS, DAYS, PERSON, SECONDS
 from pilotage.corpus.cadence import CadenceProblem, parse_cadence
 from pilotage.corpus.exclusions import pattern_problem
 from pilotage.corpus.fields import ROW_KEYS, mapping_problems
+from pilotage.corpus.globs import glob_problem
 from pilotage.corpus.settings import (
     AclRule,
     Classification,
@@ -50,10 +52,16 @@ _ACL: Reader[tuple[str, ...]] = list_of(Reader(read=_read_acl_name, stand_in=str
 
 
 def _read_glob(text: str) -> str:
-    if text.startswith("/") or "\\" in text or ".." in text.split("/"):
+    glob = unicodedata.normalize("NFC", text)  # as paths are: another spelling of a letter would match nothing
+    if glob.startswith("/") or "\\" in glob or ".." in glob.split("/"):
         message = f"{text[:80]!r} leaves the folder. Write a path pattern inside it, such as hr/**."
         raise ValueError(message)
-    return text
+    problem = glob_problem(glob)
+    if problem is not None:
+        what, _, hint = problem.partition("; ")
+        message = f"{text[:80]!r} {what}. {hint[:1].upper()}{hint[1:] or 'Write a path pattern such as hr/**'}."
+        raise ValueError(message)
+    return glob
 
 
 def _read_title(text: str) -> str:
@@ -82,9 +90,11 @@ def parse_acl_rules(at: Located, problems: Problems) -> tuple[AclRule, ...]:
     """Read `acl.yaml` (or `acl_rules`): path globs to ACL names."""
     rules: Mapping[str, tuple[str, ...]] = map_of(_ACL).read(at, problems)
     children = at.node if isinstance(at.node, Mapping) else {}
-    for glob, child in children.items():
-        _GLOB.read(Located(file=child.file, line=child.line, path=glob, node=glob), problems)
-    return tuple(AclRule(glob=glob, names=names) for glob, names in rules.items())
+    globs = {
+        glob: _GLOB.read(Located(file=child.file, line=child.line, path=glob, node=glob), problems)
+        for glob, child in children.items()
+    }
+    return tuple(AclRule(glob=globs.get(glob, glob), names=names) for glob, names in rules.items())
 
 
 _ACL_RULES: Reader[tuple[AclRule, ...]] = Reader(read=parse_acl_rules, stand_in=tuple)

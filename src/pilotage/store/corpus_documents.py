@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import cast
+from typing import TypeAlias, cast
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -61,6 +61,7 @@ _CLONE_CHUNKS = text(
     "INSERT INTO chunk SELECT corpus, :rev, ordinal, content_hash, section, tokens, start_offset, end_offset"
     " FROM chunk WHERE corpus = :corpus AND rev = :source"
 )
+_THERE = text("SELECT rev FROM revision WHERE corpus = :corpus AND rev = ANY(:revs)")
 _ALL_REVS = text("SELECT rev FROM revision WHERE corpus = :corpus")
 _DROP_CHUNKS = text("DELETE FROM chunk WHERE corpus = :corpus AND rev = ANY(:revs) RETURNING content_hash")
 _DROP_REVISIONS = text("DELETE FROM revision WHERE corpus = :corpus AND rev = ANY(:revs) RETURNING document")
@@ -84,6 +85,9 @@ _SECTIONS = text(
     " WHERE c.corpus = :corpus AND c.rev = :rev ORDER BY c.ordinal"
 )
 _MANY = 5_000
+
+Blocked: TypeAlias = tuple[frozenset[str], frozenset[str]]
+"""What takedowns keep out: document ids, and HMACs of revision hashes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,7 +270,7 @@ def remove_revisions(connection: Connection, corpus: CorpusName, revs: BitMap) -
         connection.execute(_DROP_DOCUMENTS, {"corpus": corpus, "ids": sorted(documents)})
 
 
-def blocked(connection: Connection, corpus: CorpusName) -> tuple[frozenset[str], frozenset[str]]:
+def blocked(connection: Connection, corpus: CorpusName) -> Blocked:
     """Return what takedowns keep out: document ids, and HMACs of revision hashes."""
     rows = connection.execute(_BLOCKED, {"corpus": corpus}).all()
     return frozenset(row[0] for row in rows), frozenset(row[1] for row in rows)
@@ -275,6 +279,11 @@ def blocked(connection: Connection, corpus: CorpusName) -> tuple[frozenset[str],
 def open_documents(connection: Connection, corpus: CorpusName, revs: BitMap) -> tuple[str, ...]:
     """Return documents of these revisions that are confidential or higher and readable by everyone now."""
     return tuple(connection.execute(_OPEN, {"corpus": corpus, "revs": list(revs)}).scalars())
+
+
+def missing_revisions(connection: Connection, corpus: CorpusName, revs: BitMap) -> BitMap:
+    """Return those of these revisions that have no row (any more)."""
+    return revs - BitMap(connection.execute(_THERE, {"corpus": corpus, "revs": list(revs)}).scalars())
 
 
 def stored_passages(connection: Connection, corpus: CorpusName, rev: int) -> list[tuple[str, str, int, int]]:
