@@ -84,14 +84,17 @@ def test_links_and_special_files_are_refused_and_dot_files_are_not_documents(tmp
     os.mkfifo(root / "pipe.md")
     (root / ".hidden.md").write_text("x")
     (root / "acl.yaml").write_text("x")
+    (root / "acl.yml").write_text("x")
     (root / "sub" / "acl.yaml").write_text("x")
     connector = FolderConnector(root, fields={})
     assert reasons(connector) == {
         "link.md": "is a symbolic link, which is not followed",
         "linked": "is a symbolic link, which is not followed",
         "pipe.md": "is no regular file",
+        "acl.yml": "holds rules that nobody reads: write them into acl.yaml of documents/",
+        "sub/acl.yaml": "holds rules that nobody reads: write them into acl.yaml of documents/",
     }
-    assert [one.id for one in connector.list() if isinstance(one, SourceItem)] == ["sub/acl.yaml"]
+    assert not [one for one in connector.list() if isinstance(one, SourceItem)]
 
 
 def test_a_file_swapped_for_a_link_after_the_listing_is_not_followed(tmp_path: Path) -> None:
@@ -106,6 +109,38 @@ def test_a_file_swapped_for_a_link_after_the_listing_is_not_followed(tmp_path: P
     assert isinstance(item, SourceItem)
     with pytest.raises(ItemUnreadable, match="cannot be read"):
         connector.fetch(item)
+
+
+def test_a_folder_swapped_for_a_link_after_the_listing_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "a.md").write_text("secret")
+    root = tmp_path / "root"
+    (root / "sub").mkdir(parents=True)
+    (root / "sub" / "a.md").write_text("fine")
+    connector = FolderConnector(root, fields={})
+    (item,) = connector.list()
+    assert isinstance(item, SourceItem)
+    assert connector.fetch(item).data == b"fine"
+    (root / "sub").rename(tmp_path / "away")
+    (root / "sub").symlink_to(tmp_path / "outside")
+    with pytest.raises(ItemUnreadable, match="cannot be read"):
+        connector.fetch(item)
+
+
+def test_an_unknown_name_in_one_of_two_acls_means_nobody(
+    bank: Any, make_settings: Any, fresh_name: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [
+        {"id": "c", "text": "old", "expiry_date": "2026-01-01", "acl": ["group:x", 5]},
+        {"id": "c", "text": "new", "effective_date": "2026-01-01", "acl": ["group:x"]},
+    ]
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    name = bank.declare(make_settings(fresh_name()))
+    assert bank.refresh(name, path).findings["nobody_readable"] == 2
+    with bank.instance.engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT id, acl FROM document WHERE corpus = %s ORDER BY id", (name,))
+        assert [tuple(row) for row in found] == [("c", [])]
 
 
 def test_names_are_nfc_and_undecodable_ones_are_rejected(tmp_path: Path) -> None:

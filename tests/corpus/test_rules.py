@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from pilotage.core.canonical import Json, canonical_bytes
 from pilotage.core.digest import digest_of
+from pilotage.core.located import Problems
+from pilotage.core.yaml_source import load_yaml
 from pilotage.corpus.acl import readers_by_rules, readers_of
 from pilotage.corpus.cadence import CadenceProblem, next_due, parse_cadence, period
 from pilotage.corpus.dates import Dated, conflicts, end_at, in_force, keep_history, overlap
@@ -21,6 +23,7 @@ from pilotage.corpus.globs import glob_problem, matches
 from pilotage.corpus.near_duplicates import _word_hashes, near_pairs, resemblance, signature_of
 from pilotage.corpus.removal_guard import removal_guard
 from pilotage.corpus.settings import AclRule, Classification, Exclusions
+from pilotage.corpus.settings_file import parse_acl_rules
 from pilotage.corpus.version import Committed, commitment, revision_hmac, version_bytes, version_digest
 
 # --- globs and readers ------------------------------------------------------------------------------------------------
@@ -53,6 +56,16 @@ def test_globs_stay_inside_folders(glob: str, path: str, fits: bool) -> None:
 def test_a_glob_that_leaves_the_folder_is_a_problem_and_matches_nothing(glob: str) -> None:
     assert glob_problem(glob) is not None
     assert not matches(glob, glob)
+
+
+def test_a_rule_in_another_spelling_of_its_letters_still_closes_its_folder() -> None:
+    problems = Problems()
+    at = load_yaml(
+        "'**': [group:everyone]\n'Gescha\u0308ft/**': [group:hr]\n".encode(), file="acl.yaml", problems=problems
+    )
+    assert at is not None
+    rules = parse_acl_rules(at, problems)
+    assert readers_by_rules("Gesch\u00e4ft/a.md", rules=rules, default=()).names == ("group:hr",)
 
 
 def test_a_chain_of_wild_cards_is_not_slow() -> None:

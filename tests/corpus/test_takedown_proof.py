@@ -23,6 +23,7 @@ from pilotage.corpus.takedown import (
         (0, 32, False, True, TakedownState.PURGED_PRIMARY),
         (0, 0, True, False, TakedownState.UNPROVABLE_BY_SCAN),
         (0, 32, True, True, TakedownState.PURGED_WITH_DUPLICATES),
+        (0, 0, True, True, TakedownState.PURGED_WITH_DUPLICATES),
         (0, 32, True, False, TakedownState.PURGED),
     ],
 )

@@ -26,6 +26,7 @@ from pilotage.corpus.takedown import ENDED, MOST_SHINGLES, TakedownState, final_
 from pilotage.corpus.takedown_quotes import quotable
 from pilotage.incident.records import Severity
 from pilotage.ledger.entry import EntryKind, encode_entry
+from pilotage.store.corpus_documents import documents_of
 from pilotage.store.embedded_backup import forget_backups
 from pilotage.store.index_build import IndexFolder, open_index
 from pilotage.store.ledger_entries import append
@@ -130,11 +131,13 @@ def _rewrite_index(instance: Instance, corpus: CorpusName) -> None:
 
 
 def _prove(instance: Instance, stored: StoredTakedown, erased: _Erased, scan: Scan) -> None:
+    with instance.engine.connect() as connection:
+        twins = documents_of(connection, stored.corpus, stored.also_in).values()
     state = final_state(
         hits=scan.hits,
         shingles=len(erased.shingles),
         is_embedded=instance.embedded,
-        has_duplicates=bool(stored.also_in) and not stored.include_duplicates,
+        has_duplicates=any(twin.tombstone is None for twin in twins),
     )
     now = instance.clock.now()
     proof: dict[str, Json] = {

@@ -35,6 +35,7 @@ from pilotage.store.corpus_documents import (
     blocked,
     count_chunks,
     count_textless,
+    documents_of,
     missing_revisions,
     remove_revisions,
     revisions_of,
@@ -112,6 +113,13 @@ class Publisher:
                 self._stager.kept[document] = left
             else:
                 self._stager.forget(document)
+        if self._settings.derived_from is not None:
+            names = sorted(self._stager.kept)
+            originals = documents_of(self._connection, self._settings.derived_from, names)
+            for document in names:
+                original = originals.get(document)
+                if original is None or original.tombstone is not None:
+                    self._stager.forget(document)
 
     def _held(self, before: BitMap, new_salt: NewSalt) -> list[Kept]:
         if self._settings.history is History.DATED:

@@ -8,7 +8,7 @@ release whose prompt quotes the document leaves traffic with it: a sealed prompt
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -168,19 +168,36 @@ class _Hiding:
         if not exists:
             message = f"Corpus {corpus} has no document {document!r}."
             raise NotFound("DOCUMENT_UNKNOWN", message, hint=f"See `pilotage corpus diff {corpus} 0`.")
-        if tombstone is not None:
-            return [tombstone]
         hashes = revision_hashes(connection, corpus, document)
-        also_in = same_content(connection, corpus, document, hashes)
-        made = [self._one(connection, corpus, document, also_in=also_in)]
-        if self.request.include_duplicates:
-            made += [self._one(connection, corpus, twin) for twin in also_in]
-        bump_generation(connection, corpus)
+        twins = same_content(connection, corpus, document, hashes)
+        if tombstone is None:
+            made = [self._one(connection, corpus, document, also_in=twins)]
+        else:  # asked for again: what was purged is known by the names it was found under
+            before = find_takedown(connection, tombstone)
+            twins = twins if before is None else tuple(sorted({*twins, *before.also_in}))
+            made = [tombstone]
+        documents = (document, *twins) if self.request.include_duplicates else (document,)
+        made += self._hide_all(connection, corpus, documents)
+        if made != [tombstone]:
+            bump_generation(connection, corpus)
+        return made + self._follow(connection, corpus, documents, frozenset({corpus}))
+
+    def _follow(
+        self, connection: Connection, corpus: CorpusName, documents: Sequence[str], done: frozenset[CorpusName]
+    ) -> list[str]:
+        """Hide the copies in corpora derived from this one, and in those derived from them."""
+        made: list[str] = []
         for derived in self.instance.workspace.corpora.values():
-            if derived.derived_from == corpus and self._holds(connection, derived.name, document):
-                made.append(self._one(connection, derived.name, document))
-                bump_generation(connection, derived.name)
+            if derived.derived_from == corpus and derived.name not in done:
+                hidden = self._hide_all(connection, derived.name, documents)
+                if hidden:
+                    bump_generation(connection, derived.name)
+                made += hidden + self._follow(connection, derived.name, documents, done | {derived.name})
         return made
+
+    def _hide_all(self, connection: Connection, corpus: CorpusName, documents: Sequence[str]) -> list[str]:
+        """Hide those of these documents that a corpus still shows."""
+        return [self._one(connection, corpus, one) for one in documents if self._holds(connection, corpus, one)]
 
     def _holds(self, connection: Connection, corpus: CorpusName, document: str) -> bool:
         exists, tombstone = lock_document(connection, corpus, document)

@@ -99,6 +99,6 @@ def final_state(*, hits: int, shingles: int, is_embedded: bool, has_duplicates: 
         return TakedownState.PURGE_FAILED
     if not is_embedded:
         return TakedownState.PURGED_PRIMARY
-    if not shingles:
-        return TakedownState.UNPROVABLE_BY_SCAN
-    return TakedownState.PURGED_WITH_DUPLICATES if has_duplicates else TakedownState.PURGED
+    if has_duplicates:  # their text is this one's: no piece of it is its own
+        return TakedownState.PURGED_WITH_DUPLICATES
+    return TakedownState.PURGED if shingles else TakedownState.UNPROVABLE_BY_SCAN

@@ -19,7 +19,8 @@ from pilotage.corpus.records import Rejected, SourceItem
 
 MAX_FILE_BYTES = 64 << 20
 MAX_DEPTH = 64
-_NOT_DOCUMENTS = frozenset({"acl.yaml", "acl.yml"})
+_RULES = "acl.yaml"
+_UNREAD_RULES = frozenset({_RULES, "acl.yml"})
 
 
 class FolderConnector:
@@ -50,7 +51,7 @@ class FolderConnector:
         if item.row is not None:
             return Fetched(row=item.row)
         try:
-            handle = os.open(self._root / self._paths.get(item.id, item.id), os.O_RDONLY | os.O_NOFOLLOW)
+            handle = _open_inside(self._root, self._paths.get(item.id, item.id))
         except OSError as error:
             message = f"cannot be read: {error.strerror}"
             raise ItemUnreadable(message) from error
@@ -81,7 +82,7 @@ class FolderConnector:
             message = f"The folder {folder} cannot be listed: {error.strerror}."
             raise ListingFailed(message, hint="Nothing was changed; make it readable and refresh again.") from error
         for entry in entries:
-            if entry.name.startswith(".") or (not prefix and entry.name in _NOT_DOCUMENTS):
+            if entry.name.startswith(".") or (not prefix and entry.name == _RULES):
                 continue
             path = prefix + entry.name
             if entry.is_dir(follow_symlinks=False):
@@ -96,6 +97,9 @@ class FolderConnector:
             yield Rejected(id=path.encode("utf-8", "replace").decode(), reason="its file name is not UTF-8")
             return
         document = unicodedata.normalize("NFC", path)
+        if entry.name in _UNREAD_RULES:
+            yield Rejected(id=document, reason="holds rules that nobody reads: write them into acl.yaml of documents/")
+            return
         try:
             status = entry.stat(follow_symlinks=False)
         except OSError as error:
@@ -119,6 +123,20 @@ class FolderConnector:
                 modified=datetime.fromtimestamp(status.st_mtime, UTC),
                 size=status.st_size,
             )
+
+
+def _open_inside(root: Path, path: str) -> int:
+    """Open a file below the root folder by folder: no link on the way is followed, no pipe waited for."""
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        *folders, name = path.split("/")
+        for part in folders:
+            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 def too_large(size: int) -> str:

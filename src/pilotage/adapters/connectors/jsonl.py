@@ -17,6 +17,7 @@ import msgspec
 
 from pilotage.core.canonical import Json
 from pilotage.core.digest import digest_of
+from pilotage.corpus.acl import readers_of
 from pilotage.corpus.connector import Fetched, ItemUnreadable, ListingFailed
 from pilotage.corpus.fields import FieldProblem, row_acl, row_id
 from pilotage.corpus.records import Rejected, SourceItem
@@ -69,8 +70,9 @@ def row_acls(items: Sequence[SourceItem], fields: Mapping[str, str]) -> Mapping[
 
 
 def _shared(one: object, other: object) -> list[object]:
-    """Return the names in both lists; what is no list shares nothing, so nobody reads."""
-    return [name for name in one if name in other] if isinstance(one, list) and isinstance(other, list) else []
+    """Return the names in both lists; one that means nobody shares nothing, so nobody reads."""
+    names = (set(readers_of(acl, source="").names) for acl in (one, other))
+    return sorted(set.intersection(*names))
 
 
 def list_rows(path: Path, fields: Mapping[str, str], *, label: str) -> Iterator[SourceItem | Rejected]:

@@ -1,0 +1,105 @@
+"""A takedown reaches the same content under other ids when asked, now or later, and every derived copy of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+from tests.corpus.conftest import Bank, make_bank, settings
+
+from pilotage.control.refresh_corpus import RefreshTools
+from pilotage.control.take_down import TakedownRequest, TakedownResult, take_down
+from pilotage.core.ids import CorpusName
+from pilotage.corpus.settings import DataStage
+from pilotage.corpus.takedown import TakedownState
+from pilotage.testing.connectors import MemoryConnector, MemoryDocument
+
+pytestmark = pytest.mark.store
+SAID = b"The sluice of the Harrow branch is opened by two officers at noon, and never on a holiday."
+TOOLS = RefreshTools(redact=lambda said: said)
+
+
+@pytest.fixture
+def bank(engine: Engine, tmp_path: Any) -> Bank:
+    return make_bank(engine, tmp_path)
+
+
+def with_copies(bank: Bank, name: str) -> tuple[CorpusName, CorpusName, CorpusName]:
+    """Return a corpus with a document under two ids, one derived from it, and one derived from that."""
+    corpus = bank.declare(settings(name, acl=()))
+    copy = bank.declare(settings(f"{name}-uat", acl=(), derived_from=corpus, data_stage=DataStage.UAT))
+    copy_of_copy = bank.declare(settings(f"{name}-uat2", acl=(), derived_from=copy, data_stage=DataStage.UAT))
+    readers = ["group:everyone"]
+    said = {"gate.txt": SAID, "twin.txt": SAID, "other.txt": b"The canteen opens at nine in the morning, as ever."}
+    documents = {id_: MemoryDocument(data=data, suffix=".txt", acl=readers) for id_, data in said.items()}
+    bank.refresh(corpus, MemoryConnector(documents=documents))
+    bank.refresh(copy, tools=TOOLS)
+    bank.refresh(copy_of_copy, tools=TOOLS)
+    return corpus, copy, copy_of_copy
+
+
+def gone(bank: Bank, corpus: CorpusName, *, include_duplicates: bool, wait: bool = False) -> TakedownResult:
+    request = TakedownRequest(
+        corpus=corpus, document="gate.txt", reason="A mistake.", wait=wait, include_duplicates=include_duplicates
+    )
+    done = take_down(bank.instance, actor=bank.steward, request=request)
+    assert isinstance(done, TakedownResult)
+    return done
+
+
+def live(bank: Bank, corpus: CorpusName) -> list[str]:
+    query = "SELECT id FROM document WHERE corpus = :c AND tombstone IS NULL ORDER BY id"
+    with bank.instance.engine.connect() as connection:
+        return list(connection.execute(text(query), {"c": corpus}).scalars())
+
+
+def texts(bank: Bank, *corpora: CorpusName) -> list[str]:
+    query = "SELECT corpus FROM chunk_text WHERE corpus = ANY(:c) AND position('sluice' IN body) > 0"
+    with bank.instance.engine.connect() as connection:
+        return list(connection.execute(text(query), {"c": list(corpora)}).scalars())
+
+
+def test_derived_copies_of_duplicates_and_copies_of_copies_go_with_them(bank: Bank) -> None:
+    corpora = with_copies(bank, "sluices")
+    done = gone(bank, corpora[0], include_duplicates=True, wait=True)
+    assert done.also_in == ("twin.txt",)
+    assert [live(bank, corpus) for corpus in corpora] == [["other.txt"]] * 3
+    assert texts(bank, *corpora) == []
+
+
+def test_duplicates_can_be_asked_for_later(bank: Bank) -> None:
+    corpora = with_copies(bank, "sluices-later")
+    first = gone(bank, corpora[0], include_duplicates=False, wait=True)
+    assert first.also_in == ("twin.txt",)
+    assert [live(bank, corpus) for corpus in corpora] == [["other.txt", "twin.txt"]] * 3
+    again = gone(bank, corpora[0], include_duplicates=True, wait=True)
+    assert again.takedown == first.takedown
+    assert [live(bank, corpus) for corpus in corpora] == [["other.txt"]] * 3
+    assert texts(bank, *corpora) == []
+
+
+def test_asking_again_for_nothing_more_changes_nothing(bank: Bank) -> None:
+    corpora = with_copies(bank, "sluices-again")
+    first = gone(bank, corpora[0], include_duplicates=False)
+    again = gone(bank, corpora[0], include_duplicates=False)
+    assert (again.takedown, again.state, again.derived) == (first.takedown, TakedownState.HIDDEN, ())
+
+
+def test_what_is_taken_down_while_a_copy_is_derived_is_not_in_the_copy(bank: Bank) -> None:
+    corpus = bank.declare(settings("sluices-race", acl=()))
+    copy = bank.declare(settings("sluices-race-uat", acl=(), derived_from=corpus, data_stage=DataStage.UAT))
+    document = MemoryDocument(data=SAID, suffix=".txt", acl=["group:everyone"])
+    other = MemoryDocument(data=b"The canteen opens at nine.", suffix=".txt", acl=["group:everyone"])
+    bank.refresh(corpus, MemoryConnector(documents={"gate.txt": document, "other.txt": other}))
+    done: list[str] = []
+
+    def redact(said: str) -> str:
+        if not done:  # the first word of the run: it has been listed, and nothing of it is stored
+            done.append("")
+            gone(bank, corpus, include_duplicates=False)
+        return said
+
+    bank.refresh(copy, tools=RefreshTools(redact=redact))
+    assert live(bank, copy) == ["other.txt"]
+    assert texts(bank, copy) == []
