@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pilotage.control.purge_document import purge_document
 from pilotage.control.search_corpus import Search, search_corpus
 from pilotage.control.take_down import TakedownRequest, take_down
 from pilotage.core.errors import Unavailable
@@ -182,3 +183,30 @@ def test_an_index_beyond_the_memory_limit_is_refused_with_the_figure(bank: Any, 
     folder = IndexFolder(root=_root(bank), memory_limit=1000)
     with pytest.raises(Unavailable, match="needs about 72000 bytes for 60 chunks; the limit is 1000"):
         open_index(bank.instance.engine, settings, folder, earlier=None)
+
+
+def test_what_killed_builds_left_is_gone_with_the_next_one(bank: Any, corpus: CorpusName) -> None:
+    _open(bank, corpus)
+    folder = _root(bank) / corpus
+    for left in (".base-00000001.4711", "base-00000000"):
+        (folder / left).mkdir()
+        (folder / left / "terms_text.npy").write_bytes(b"words of a document that was taken down")
+    _open(bank, corpus)
+    assert sorted(path.name for path in folder.iterdir()) == ["base-00000001", "lock"]
+
+
+def test_a_purge_leaves_no_index_of_a_corpus_that_is_declared_no_more(bank: Any, corpus: CorpusName) -> None:
+    _open(bank, corpus)
+    request = TakedownRequest(corpus=corpus, document="p001.txt", reason="A mistake.")
+    hidden = take_down(bank.instance, actor=bank.steward, request=request)
+    assert not isinstance(hidden, Refusal)
+    without = replace(bank.instance, workspace=replace(bank.instance.workspace, corpora={}))
+    purge_document(without, hidden.takedown)
+    assert not (_root(bank) / corpus).exists()
+
+
+def test_another_language_makes_another_index(bank: Any, corpus: CorpusName, make_person: Any) -> None:
+    assert len(_found(bank, corpus, make_person("ann"), "rules")) == 10
+    bank.declare(replace(bank.instance.workspace.corpora[corpus], language="de"))
+    assert _found(bank, corpus, make_person("ann"), "rules") == []
+    assert _found(bank, corpus, make_person("ann"), "names") != []

@@ -7,6 +7,7 @@ Text that is still found is `purge_failed`, with the files named, and an inciden
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -126,8 +127,11 @@ def _shingles(connection: Connection, texts: Mapping[str, Iterable[str]]) -> dic
 
 def _rewrite_index(instance: Instance, corpus: CorpusName) -> None:
     settings = instance.workspace.corpora.get(corpus)
+    folder = IndexFolder(root=instance.home / "indexes")
     if settings is not None:
-        open_index(instance.engine, settings, IndexFolder(root=instance.home / "indexes"), earlier=None)
+        open_index(instance.engine, settings, folder, earlier=None)
+    else:  # declared no more: nobody reads its index, and nobody rewrites it
+        shutil.rmtree(folder.of(corpus), ignore_errors=True)
 
 
 def _prove(instance: Instance, stored: StoredTakedown, erased: _Erased, scan: Scan) -> None:

@@ -87,7 +87,7 @@ def _segments(
     corpus = settings.name
     folder.check_memory(corpus, count_chunks_of(connection, corpus, wanted))
     with _building(folder.of(corpus)):
-        base = _newest_base(folder.of(corpus), corpus)
+        base = _newest_base(folder.of(corpus), settings)
         if base is not None:
             held = BitMap(base.revs.tolist())
             fresh = wanted - held
@@ -109,24 +109,32 @@ def _rebuild(connection: Connection, settings: CorpusSettings, folder: Path, wan
     names = _bases(folder)
     number = int(names[-1].name.removeprefix("base-")) + 1 if names else 1
     target = folder / f"base-{number:08d}"
-    write_segment(segment, target, corpus=settings.name, analyser=ANALYSER_ID)
+    write_segment(segment, target, corpus=settings.name, analyser=_rule(settings))
     for old in names:
         # Processes that map the old files keep them until they close; the names are gone at once.
         shutil.rmtree(old, ignore_errors=True)
-    return read_segment(target, corpus=settings.name, analyser=ANALYSER_ID)
+    return read_segment(target, corpus=settings.name, analyser=_rule(settings))
 
 
 def _bases(folder: Path) -> list[Path]:
     return sorted(folder.glob("base-*"))
 
 
-def _newest_base(folder: Path, corpus: CorpusName) -> Segment | None:
+def _rule(settings: CorpusSettings) -> str:
+    """Name the rule that cut a corpus into terms: under another language the same analyser gives other terms."""
+    return f"{ANALYSER_ID} {settings.language}"
+
+
+def _newest_base(folder: Path, settings: CorpusSettings) -> Segment | None:
     for path in reversed(_bases(folder)):
         try:
-            segment = read_segment(path, corpus=corpus, analyser=ANALYSER_ID)
+            segment = read_segment(path, corpus=settings.name, analyser=_rule(settings))
         except IntegrityError:
             shutil.rmtree(path, ignore_errors=True)
         else:
+            for old in _bases(folder):  # a process that was killed after it wrote this one left them
+                if old.name < path.name:
+                    shutil.rmtree(old, ignore_errors=True)
             return segment if np.all(np.diff(segment.revs.astype(np.int64)) > 0) else None
     return None
 
@@ -137,4 +145,6 @@ def _building(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        for left in folder.glob(".base-*"):  # half written by a process that was killed: it may hold purged words
+            shutil.rmtree(left, ignore_errors=True)
         yield

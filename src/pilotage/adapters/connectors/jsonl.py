@@ -69,7 +69,7 @@ def row_acls(items: Sequence[SourceItem], fields: Mapping[str, str]) -> Mapping[
     return found
 
 
-def _shared(one: object, other: object) -> list[object]:
+def _shared(one: object, other: object) -> list[str]:
     """Return the names in both lists; one that means nobody shares nothing, so nobody reads."""
     names = (set(readers_of(acl, source="").names) for acl in (one, other))
     return sorted(set.intersection(*names))
