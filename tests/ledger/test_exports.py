@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import shutil
 import tarfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from pilotage.control.ledger_epoch import rotate_ledger_key
 from pilotage.control.ledger_export import Exported, Selection, export_ledger
 from pilotage.control.ledger_verify_export import verify_export
 from pilotage.core.canonical import canonical_bytes, parse_json
-from pilotage.core.errors import Unavailable, UsageError
+from pilotage.core.errors import NotFound, Unavailable, UsageError
 from pilotage.core.reason import Refusal
 from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.ledger.checkpoint import VerifierKey
@@ -123,6 +124,41 @@ def test_an_extract_holds_the_chosen_entries_and_their_proofs(
     assert lines.count(b"\n") == result.entries == 5  # the two, the key's creation and rotation, and this export
     forged = repack(done.path, lambda copy: swap_lines(copy / "entries.jsonl"))
     assert verify_export(forged, keys=[done.key]).verdict is not Verdict.VERIFIED
+
+
+def test_an_extract_holds_what_it_discloses_of(ledger: LedgerHome, entry_of: EntryOf, admin: Principal) -> None:
+    entry = fill(ledger, entry_of, admin)
+    done = export(ledger, admin, "extract", selection=Selection(subjects=["thing-7"], disclose=[entry.id]))
+    result = verify_export(done.path, keys=[done.key])
+    assert (result.verdict, result.disclosed, result.entries) == (Verdict.VERIFIED, 1, 5)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [Selection(entries=["nothing"]), Selection(subjects=["nothing"]), Selection(entries=["e"], disclose=["nothing"])],
+)
+def test_what_the_log_does_not_hold_is_named_and_nothing_is_written(
+    ledger: LedgerHome, entry_of: EntryOf, admin: Principal, chosen: Selection
+) -> None:
+    entry = fill(ledger, entry_of, admin)
+    chosen = replace(chosen, entries=[entry.id if one == "e" else one for one in chosen.entries])
+    with pytest.raises(NotFound, match="nothing") as refused:
+        export_ledger(ledger, actor=admin, target=ledger.home / "extract", selection=chosen)
+    assert refused.value.code == "LEDGER_ENTRY_UNKNOWN"
+    assert not (ledger.home / "extract").exists()
+
+
+def test_an_archive_that_cannot_be_finished_leaves_nothing_behind(
+    ledger: LedgerHome, entry_of: EntryOf, admin: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    fill(ledger, entry_of, admin)
+    monkeypatch.setattr(tarfile.TarFile, "add", full)
+    with pytest.raises(Unavailable):
+        export_ledger(ledger, actor=admin, target=ledger.home / "export.tar")
+    assert [path.name for path in ledger.home.iterdir() if "export" in path.name] == []
 
 
 def swap_lines(path: Path) -> None:

@@ -268,6 +268,41 @@ def test_an_own_entry_that_is_no_entry_is_named() -> None:
     assert code_of(log.verify(1)) == "LEDGER_ENTRY"
 
 
+def test_a_retired_key_signs_no_history_of_its_own_under_a_genuine_handover() -> None:
+    """Whoever steals the old key has the handover as well: it stands in every export."""
+    genuine = rotated_log()
+    forged = Log()
+    forged.add(stolen=True)
+    forged.add()
+    forged.data.append(genuine.data[2])
+    forged.sign(1, size=2)
+    forged.sign(1)
+    assert code_of(forged.verify(2)) == "LEDGER_SIGNATURE"
+    early = Log(data=[genuine.data[2]])
+    early.sign(1)
+    assert code_of(early.verify(2)) == "LEDGER_SIGNATURE"
+
+
+@pytest.mark.parametrize("given_key", [1, 2])
+@pytest.mark.parametrize("at", ["before the handover is read", "after it"])
+def test_a_retired_key_signs_nothing_larger_than_where_it_was_handed_over(given_key: int, at: str) -> None:
+    log = rotated_log()
+    assert log.verify(given_key).verdict is Verdict.VERIFIED
+    kept = [*log.notes]
+    log.notes = []
+    log.sign(1, size=3 if at.startswith("before") else 4)
+    log.notes = sorted([*kept, *log.notes], key=lambda note: note.checkpoint.size)
+    assert code_of(log.verify(given_key)) == "LEDGER_SIGNATURE"
+
+
+def test_a_new_key_signs_nothing_smaller_than_where_it_took_over() -> None:
+    log = rotated_log()
+    log.notes = [log.notes[0], *log.notes]
+    tree = Checkpoint(origin=ORIGIN, size=1, root=root_of([leaf_hash(log.data[0])]))
+    log.notes[0] = signed(tree, public(2), private(2).sign(tree.text()))
+    assert code_of(log.verify(1)) == "LEDGER_SIGNATURE"
+
+
 def disclosed(seq: int, **changes: str) -> DisclosedField:
     return DisclosedField(seq, changes.get("field", "comment"), SECRET.salt, changes.get("value", SECRET.value))
 
@@ -303,6 +338,12 @@ def test_an_extract_verifies_by_its_proofs_alone() -> None:
         log.proven(2, 5, 8), checkpoint=log.notes[-1], trust=trust, disclosed=[disclosed(5), disclosed(5)]
     )
     assert (result.verdict, result.entries, result.disclosed) == (Verdict.VERIFIED, 3, 2)
+
+
+def test_an_extract_of_nothing_proves_nothing() -> None:
+    log = make_log()
+    found = verify_extract([], checkpoint=log.notes[-1], trust=Trust(given=(public(1),)))
+    assert (code_of(found), found.verdict.exit_code) == ("LEDGER_EMPTY", 1)
 
 
 def test_a_rotated_log_s_extract_carries_the_handover() -> None:

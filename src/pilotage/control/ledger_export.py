@@ -22,7 +22,7 @@ from pilotage.control.ledger_checkpoint import prepare_ledger_key, write_checkpo
 from pilotage.control.ledger_instance import LedgerInstance, current_key, log_name, origin_of
 from pilotage.core.canonical import Json, canonical_bytes
 from pilotage.core.digest import Digest
-from pilotage.core.errors import Unavailable, UsageError
+from pilotage.core.errors import NotFound, Unavailable, UsageError
 from pilotage.core.ids import new_ulid
 from pilotage.core.reason import Reason, Refusal
 from pilotage.identity.principal import Principal
@@ -49,7 +49,7 @@ from pilotage.ledger.export_format import (
 from pilotage.ledger.verify import LogEntry
 from pilotage.store.ledger_checkpoints import StoredCheckpoint, every_checkpoint
 from pilotage.store.ledger_entries import append, entries_of
-from pilotage.store.ledger_reading import origins_of, read_chosen, read_disclosed, read_log
+from pilotage.store.ledger_reading import origins_of, read_chosen, read_disclosed, read_log, unknown_names
 from pilotage.store.ledger_sequencing import read_head, tile_reader
 from pilotage.store.pseudonyms import pseudonym_of
 
@@ -59,7 +59,10 @@ _KEY_FIELDS = ("key", "old", "new")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What to export. Without `entries` and `subjects` the whole log; `disclose` are ids whose values are opened."""
+    """What to export. Without `entries` and `subjects` the whole log; `disclose` are ids whose values are opened.
+
+    An extract holds the entries it discloses of.
+    """
 
     entries: Sequence[str] = ()
     subjects: Sequence[str] = ()
@@ -101,7 +104,8 @@ def export_ledger(
 ) -> Exported | Refusal:
     """Sign the tree as it is now and write the export; the act itself is a ledger entry inside it.
 
-    UsageError when the target exists. Every member may export; disclosing values takes the auditor's role.
+    UsageError when the target exists, NotFound when the selection names what is not in the log. Every member may
+    export; disclosing values takes the auditor's role.
     """
     chosen = selection if selection is not None else Selection()
     refused = may(actor.roles, Action.AUDIT if chosen.disclose else Action.READ)
@@ -109,6 +113,7 @@ def export_ledger(
         return refused
     if target.exists():
         raise UsageError("LEDGER_EXPORT_EXISTS", f"{target} exists already.", hint="Choose another name.")
+    _require_known(instance, chosen)
     stopped = prepare_ledger_key(instance)
     if stopped is not None:
         return stopped
@@ -133,6 +138,18 @@ def export_ledger(
         key=key,
         notices=written.notices,
     )
+
+
+def _require_known(instance: LedgerInstance, chosen: Selection) -> None:
+    with instance.engine.connect() as connection:
+        ids = [*chosen.entries, *chosen.disclose]
+        unknown = unknown_names(connection, ids=ids, subjects=chosen.subjects)
+    if unknown:
+        names = ", ".join(name[:60] for name in unknown[:5])
+        message = f"The ledger holds no entry of this id or subject: {names}. Nothing was exported."
+        raise NotFound(
+            "LEDGER_ENTRY_UNKNOWN", message, hint="Take ids from `pilotage explain` or the console's Ledger."
+        )
 
 
 def _record(instance: LedgerInstance, actor: Principal, chosen: Selection) -> None:
@@ -179,7 +196,7 @@ def _entries(connection: Connection, size: int, chosen: Selection) -> Generator[
     # The log's own entries come along: they carry the handovers between its keys.
     subjects = [*chosen.subjects, *origins_of(connection)]
     read = tile_reader(connection)
-    for entry in read_chosen(connection, size, ids=chosen.entries, subjects=subjects):
+    for entry in read_chosen(connection, size, ids=[*chosen.entries, *chosen.disclose], subjects=subjects):
         yield entry._replace(proof=tiles.inclusion_proof(read, entry.seq, size))
 
 
@@ -251,10 +268,13 @@ def _finish(partial: Path, target: Path) -> None:
         partial.rename(target)
         return
     packed = partial.with_name(f"{partial.name}.tar")
-    with tarfile.open(packed, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for path in sorted(path for path in partial.rglob("*") if path.is_file()):
-            tar.add(path, arcname=path.relative_to(partial).as_posix(), filter=_anonymous)
-    packed.rename(target)
+    try:
+        with tarfile.open(packed, "w", format=tarfile.PAX_FORMAT) as tar:  # USTAR ends at 8 GiB a file
+            for path in sorted(path for path in partial.rglob("*") if path.is_file()):
+                tar.add(path, arcname=path.relative_to(partial).as_posix(), filter=_anonymous)
+        packed.rename(target)
+    finally:
+        packed.unlink(missing_ok=True)
 
 
 def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -2,7 +2,8 @@
 
 A rotation (`ledger.key_rotated`) and a new epoch (`ledger.epoch_opened`) carry it: whoever trusts one key may trust the
 other. A lost key (`ledger.key_lost`) has no signature of the old one, so trust does not pass and verification reports
-the break. Fail mode: anything malformed or unsigned passes no trust.
+the break. Rule: the two keys meet at one tree; the old one signs nothing larger, the new one nothing smaller, so that
+a retired key, stolen later, signs no new history. Fail mode: anything malformed or unsigned passes no trust.
 """
 
 from __future__ import annotations
@@ -85,3 +86,8 @@ def trusted_keys(given: Sequence[VerifierKey], handovers: Iterable[Handover]) ->
                 trusted.extend(key for key in pair if key not in trusted)
                 grew = True
     return tuple(trusted)
+
+
+def may_sign(key: VerifierKey, size: int, handovers: Iterable[Handover]) -> bool:
+    """Tell whether a tree of this size lies within the time of a key: not after it was handed over, nor before."""
+    return all((one.old != key or size <= one.size) and (one.new != key or size >= one.size) for one in handovers)

@@ -13,10 +13,10 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from pilotage.core.reason import Reason
-from pilotage.ledger.checkpoint import SignedCheckpoint, VerifierKey
+from pilotage.ledger.checkpoint import Checkpoint, SignedCheckpoint, VerifierKey
 from pilotage.ledger.commitment import is_opened_by
 from pilotage.ledger.entry import EntryError, decode_entry
-from pilotage.ledger.handover import Handover, parse_handover, trusted_keys
+from pilotage.ledger.handover import Handover, may_sign, parse_handover, trusted_keys
 from pilotage.ledger.kinds import EntryKind
 from pilotage.ledger.tree import EMPTY_ROOT, Frontier, is_included, leaf_hash
 
@@ -108,7 +108,10 @@ class Failed(Exception):
 
 
 class _Notes:
-    """The checkpoints, smallest first, each met when the tree has its size; `waiting` for a key trusted later on."""
+    """The checkpoints, smallest first, each met when the tree has its size; `waiting` for a key trusted later on.
+
+    `first` and `last` are the smallest and largest trees that each trusted key was seen to sign.
+    """
 
     def __init__(self, notes: Iterable[SignedCheckpoint], trust: Trust) -> None:
         self._rest = iter(notes)
@@ -116,6 +119,8 @@ class _Notes:
         self._handovers: list[Handover] = []
         self.keys = trust.anchors
         self.waiting: list[SignedCheckpoint] = []
+        self.first: dict[VerifierKey, Checkpoint] = {}
+        self.last: dict[VerifierKey, Checkpoint] = {}
         self.count = 0
         self.signed = -1
         self.next = next(self._rest, None)
@@ -138,17 +143,31 @@ class _Notes:
             self.signed, self.count = size, self.count + 1
             self.next = next(self._rest, None)
 
+    def meets_at(self, handover: Handover) -> bool:
+        """Tell whether the tree both keys met at is one of this log's, as a checkpoint of that size shows."""
+        seen = [*self.first.values(), *(note.checkpoint for note in self.waiting)]
+        return any((one.size, one.root) == (handover.size, handover.root) for one in seen)
+
     def hand_over(self, handover: Handover) -> None:
         """Let trust pass on, and judge again what waited for it."""
         self._handovers.append(handover)
         self.keys = trusted_keys(self._trust.anchors, self._handovers)
+        late = self.last.get(handover.old)
+        if late is not None and late.size > handover.size:
+            text = f"Checkpoint {late.size} is signed by a key that was handed over at {handover.size} entries."
+            raise Failed("LEDGER_SIGNATURE", text, where=f"size {late.size}")
         waiting, self.waiting = self.waiting, []
         for note in waiting:
             self._check_signature(note)
 
     def _check_signature(self, note: SignedCheckpoint) -> None:
-        if not any(note.is_signed_by(key) for key in self.keys):
-            self.waiting.append(note)
+        tree = note.checkpoint
+        for key in self.keys:
+            if note.is_signed_by(key) and may_sign(key, tree.size, self._handovers):
+                self.first.setdefault(key, tree)
+                self.last[key] = tree
+                return
+        self.waiting.append(note)
 
     def require_all(self, size: int) -> None:
         """Require that the tree of `size` is signed to its end, by trusted keys only."""
@@ -171,10 +190,15 @@ class _Findings:
     """What the walk over the entries collects."""
 
     notes: _Notes
+    is_extract: bool = False
     frontier: Frontier = field(default_factory=Frontier)
     entries: int = 0
     disclosed: int = 0
     breaks: list[Reason] = field(default_factory=list)
+
+    def has_tree_of(self, handover: Handover) -> bool:
+        """Tell whether the keys met here; an extract has one checkpoint, so the proof of the entry has to do there."""
+        return self.is_extract or self.notes.meets_at(handover)
 
 
 def verify_log(
@@ -203,7 +227,7 @@ def verify_extract(
 ) -> Verification:
     """Verify chosen entries, each by its inclusion proof in one checkpoint; `entries` ordered by seq."""
     tree = checkpoint.checkpoint
-    found = _Findings(notes=_Notes([checkpoint], trust))
+    found = _Findings(notes=_Notes([checkpoint], trust), is_extract=True)
     try:
         found.notes.meet(tree.size, tree.root)
         _walk_extract(entries, found, checkpoint, iter(disclosed))
@@ -254,6 +278,8 @@ def _walk_extract(
             _read_own_entry(entry, found)
         while opening is not None and opening.seq <= entry.seq:
             opening = _open(opening, entry, found, disclosed)
+    if not found.entries:
+        raise Failed("LEDGER_EMPTY", "The extract holds no entry, so it proves nothing.", where="seq 0")
     _require_all_opened(opening)
 
 
@@ -275,7 +301,7 @@ def _read_own_entry(entry: LogEntry, found: _Findings) -> None:
     except EntryError as error:
         raise Failed("LEDGER_ENTRY", f"Entry {entry.seq}: {error}", where=f"seq {entry.seq}") from None
     handover = parse_handover(decoded.data)
-    if handover is not None:
+    if handover is not None and handover.is_valid() and handover.size <= entry.seq and found.has_tree_of(handover):
         found.notes.hand_over(handover)
     if decoded.kind in (EntryKind.LEDGER_KEY_LOST, EntryKind.LEDGER_EPOCH_OPENED):
         text = f"Entry {entry.seq} records a break: {decoded.kind} at {decoded.data.get('size')} entries."

@@ -23,6 +23,12 @@ _CHOSEN = text(
     "SELECT seq, bytes FROM ledger_entry"
     " WHERE seq < :size AND (id = ANY(:ids) OR subject = ANY(:subjects)) ORDER BY seq"
 )
+_UNKNOWN = text(
+    "SELECT name FROM unnest(CAST(:ids AS text[])) AS name"
+    " WHERE NOT EXISTS (SELECT FROM ledger_entry e WHERE e.id = name)"
+    " UNION ALL SELECT name FROM unnest(CAST(:subjects AS text[])) AS name"
+    " WHERE NOT EXISTS (SELECT FROM ledger_entry e WHERE e.subject = name)"
+)
 _DISCLOSED = text(
     "SELECT e.seq, d.field, d.salt, d.value FROM ledger_disclosure AS d JOIN ledger_entry AS e ON e.id = d.entry"
     " WHERE e.seq < :size AND d.entry = ANY(:ids) ORDER BY e.seq, d.field"
@@ -86,6 +92,11 @@ def read_chosen(
     read = _LeafHashes(connection)
     for row in connection.execute(_CHOSEN, {"size": size, "ids": list(ids), "subjects": list(subjects)}):
         yield LogEntry(row.seq, read(row.seq), row.bytes)
+
+
+def unknown_names(connection: Connection, *, ids: Sequence[str], subjects: Sequence[str]) -> tuple[str, ...]:
+    """Return the ids that name no entry and the subjects that no entry is about."""
+    return tuple(connection.execute(_UNKNOWN, {"ids": list(ids), "subjects": list(subjects)}).scalars())
 
 
 def read_disclosed(connection: Connection, size: int, ids: Sequence[str]) -> Generator[DisclosedField, None, None]:
