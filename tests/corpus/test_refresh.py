@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from pilotage.corpus.quality import Inspected
 from pilotage.corpus.settings import AclRule, Classification, DataStage, Exclusions, Review
 from pilotage.corpus.version import BLOCK_LIST_KEY, revision_hmac
 from pilotage.identity.roles import Role
+from pilotage.jobs.schedules import REFRESH, schedule_refreshes
 from pilotage.store.corpora import StoredVersion
 from pilotage.store.corpus_lock import refresh_lock
 from pilotage.testing.connectors import MemoryConnector, MemoryDocument
@@ -527,3 +529,23 @@ def test_content_taken_down_while_it_is_read_stays_out_under_another_id(bank: An
         c=corpus,
     )
     assert held == [("p01.md",)]
+
+
+def test_a_refresh_that_failed_or_ended_is_scheduled_again_and_sooner_when_its_cadence_says_so(
+    bank: Any, make_settings: Any, corpus: CorpusName
+) -> None:
+    def scheduled(cadence: str | None) -> list[Any]:
+        bank.declare(make_settings(corpus, cadence=cadence))
+        with bank.instance.engine.begin() as connection:
+            schedule_refreshes(connection, bank.instance, bank.clock.now())
+        return rows(bank, "SELECT state, due_at FROM run WHERE kind = :k AND key = :c", k=REFRESH, c=corpus)
+
+    now = bank.clock.now()
+    assert scheduled(None) == []
+    assert scheduled("1w") == [("due", now + timedelta(weeks=1))]
+    assert scheduled("1d") == [("due", now + timedelta(days=1))]
+    assert scheduled("1w") == [("due", now + timedelta(days=1))]
+    for state in ("failed", "done"):
+        with bank.instance.engine.begin() as connection:
+            connection.execute(text("UPDATE run SET state = :s WHERE key = :c"), {"s": state, "c": corpus})
+        assert scheduled("6h") == [("due", now + timedelta(hours=6))]

@@ -175,3 +175,20 @@ def test_work_may_go_on_later_and_finds_its_lease_lost_in_the_middle(
     assert _found(requested).state is RunState.DUE
     assert effects.counts() == {}
     assert not do_work(instance, Registry(), kind="k", key="a", generation=2, owner="w")
+
+
+def test_work_that_is_never_given_up_is_tried_each_hour_and_counted(
+    requested: Engine, instance: Instance, clock: SimulatedClock
+) -> None:
+    def act(_instance: Instance, _lease: Lease) -> Outcome:
+        raise OSError("The disk is full.")
+
+    registry = Registry(works={"k": Work(act=act)}, endless={"k"})
+    begun = clock.now()
+    for generation in range(20):
+        clock.advance(max(timedelta(0), _found(requested).due_at - clock.now()))
+        assert do_work(instance, registry, kind="k", key="a", generation=generation, owner="w")
+    found = _found(requested)
+    assert (found.state, found.attempt) == (RunState.DUE, 20)
+    assert found.due_at - clock.now() == timedelta(hours=1)
+    assert clock.now() - begun > timedelta(hours=7)

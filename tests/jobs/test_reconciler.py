@@ -99,7 +99,7 @@ def test_no_look_of_a_worker_is_ever_given_up() -> None:
     def no_tools(_instance: Instance) -> RefreshTools:
         raise NotImplementedError
 
-    assert set(make_registry(no_tools).endless) == {*WATCHES, DRILLS}
+    assert set(make_registry(no_tools).endless) == {*WATCHES, DRILLS, "takedown", "corpus_refresh"}
 
 
 def test_a_bad_run_does_not_hold_up_the_others(instance: Instance, effects: EffectCounter) -> None:

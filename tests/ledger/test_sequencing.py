@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Self
 
@@ -39,6 +40,7 @@ from pilotage.store.ledger_sequencing import (
     waiting,
 )
 from pilotage.store.pseudonyms import forget_principal, principal_of, pseudonym_of
+from pilotage.testing.clock import SimulatedClock
 from pilotage.testing.ledger import LedgerHome
 
 pytestmark = pytest.mark.store
@@ -250,6 +252,25 @@ def test_the_sequencer_numbers_signs_decisions_at_once_and_the_rest_each_minute(
         with ledger.engine.begin() as connection:
             append(connection, entry_of(2, EntryKind.GATE_SIGNED_OFF))
         until(lambda: signed_sizes() == [0, 1, 2, 3])
+    assert running.alerts == []
+
+
+def test_a_clock_that_was_set_back_leaves_no_tree_unsigned(ledger: LedgerHome, entry_of: EntryOf) -> None:
+    class SetBack(SimulatedClock):
+        def set_back(self, by: timedelta) -> None:
+            self._now -= by
+
+    def signed_sizes() -> list[int]:
+        with ledger.engine.connect() as connection:
+            return [row.size for row in every_checkpoint(connection)]
+
+    clock = SetBack()
+    with Running(replace(ledger, clock=clock)) as running:
+        until(lambda: signed_sizes() == [0, 1])
+        add(ledger, entry_of, 1)
+        until(lambda: len(numbered(ledger)) == 2)
+        clock.set_back(timedelta(days=1))
+        until(lambda: signed_sizes() == [0, 1, 2])
     assert running.alerts == []
 
 

@@ -58,7 +58,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
-    """Every kind this version knows: of runs, and of outbox messages. `endless`: steps that are never given up."""
+    """Every kind this version knows: of runs, and of outbox messages. `endless`: those never given up."""
 
     steps: Mapping[str, Step] = field(default_factory=dict)
     works: Mapping[str, Work] = field(default_factory=dict)

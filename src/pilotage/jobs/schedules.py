@@ -1,8 +1,8 @@
 """Recurring work as rows: refresh of corpora by their cadence, purges of takedowns, closing of lost interactions.
 
-Rule: a missed run runs once; sign-ins that nobody finished are forgotten with the closing. Fail mode: a refresh that
-fails is retried by the reconciler and shown by `doctor`; it never accepts anything: scheduled versions wait for a
-person.
+Rule: a missed run runs once; sign-ins that nobody finished are forgotten with the closing. Fail mode: a refresh or a
+purge that fails is tried again, at the latest after an hour, and shown by `doctor`; it never accepts anything:
+scheduled versions wait for a person.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from pilotage.jobs.rollout_reconciler import KIND as ROLLOUT
 from pilotage.jobs.rollout_reconciler import RolloutStep, rollout_ports, schedule_rollouts
 from pilotage.jobs.shadow_work import TEXTS, DriveReplay, Replay, erase_old_texts, schedule_texts
 from pilotage.jobs.watches import WATCHES, schedule_watches
-from pilotage.store.runs import Again, Done, Outcome, Run, find_run, request_run
+from pilotage.store.runs import Again, Done, Outcome, Run, RunState, find_run, request_run
 
 REFRESH: Final = "corpus_refresh"
 CLOSING: Final = "close_interactions"
@@ -77,7 +77,7 @@ def make_registry(tools_of: ToolsOf, drive: Drive | None = None, replay: Replay 
             DRILLS: look,
             TEXTS: erase_old_texts,
         },
-        endless={*WATCHES, DRILLS},
+        endless={*WATCHES, DRILLS, TAKEDOWN, REFRESH},
         deliverers={NOTIFICATION: deliver_notification},
         works={
             **evaluations,
@@ -101,10 +101,16 @@ def schedule_all(instance: Instance) -> None:
     now = instance.clock.now()
     with instance.engine.begin() as connection:
         request_run(connection, kind=CLOSING, key="interaction", due_at=now)
-        for settings in instance.workspace.corpora.values():
-            due = _next_refresh(instance, settings, last=now)
-            if due is not None and find_run(connection, REFRESH, settings.name) is None:
-                request_run(connection, kind=REFRESH, key=settings.name, due_at=due)
+        schedule_refreshes(connection, instance, now)
+
+
+def schedule_refreshes(connection: Connection, instance: Instance, now: datetime) -> None:
+    """Ask for each corpus's next refresh: also of one that failed or ended, and sooner where its cadence says so."""
+    for settings in instance.workspace.corpora.values():
+        due = _next_refresh(instance, settings, last=now)
+        run = find_run(connection, REFRESH, settings.name)
+        if due is not None and (run is None or run.state is not RunState.DUE or due < run.due_at):
+            request_run(connection, kind=REFRESH, key=settings.name, due_at=due)
 
 
 def _next_refresh(instance: Instance, settings: CorpusSettings, *, last: datetime) -> datetime | None:

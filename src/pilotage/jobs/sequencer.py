@@ -95,7 +95,10 @@ class Sequencer:
     def _sign_when_due(self, batch: Batch) -> None:
         now = self._instance.clock.now()
         decided = bool(batch.kinds & _SIGNED_AT_ONCE)
-        due = self._next_checkpoint is None or now >= self._next_checkpoint
+        # A clock that was set back must not keep the tree unsigned until it has caught up.
+        due = (
+            self._next_checkpoint is None or not self._next_checkpoint - CHECKPOINT_EVERY <= now < self._next_checkpoint
+        )
         if not decided and (not due or batch.size == self._signed_size):
             return
         self._next_checkpoint = now + CHECKPOINT_EVERY

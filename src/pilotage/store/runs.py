@@ -207,14 +207,21 @@ _FAIL = text(
 
 
 def record_failure(
-    connection: Connection, run: Run, error: str, now: datetime, *, is_endless: bool = False
+    connection: Connection,
+    run: Run,
+    error: str,
+    now: datetime,
+    *,
+    is_endless: bool = False,
+    longest: timedelta | None = None,
 ) -> RunState | None:
     """Count a failure and set the next attempt (1 s, 2 s, 4 s ... 1 h); None when the run is no longer the caller's.
 
-    `error` names the failure without any document text or personal data. `is_endless`: tried every 30 s, never failed.
+    `error` names the failure without any document text or personal data. `is_endless`: never failed, tried every 30 s
+    or after the `longest` wait.
     """
-    longest = ENDLESS_BACKOFF if is_endless else LONGEST_BACKOFF
-    wait = min(timedelta(seconds=2 ** min(run.attempt, 20)), longest)
+    most = longest or (ENDLESS_BACKOFF if is_endless else LONGEST_BACKOFF)
+    wait = min(timedelta(seconds=2 ** min(run.attempt, 20)), most)
     values = {**_token(run), "error": error, "most": MAX_FAILURES, "is_endless": is_endless, "due_at": now + wait}
     state = connection.execute(_FAIL, values).scalar_one_or_none()
     return None if state is None else RunState(state)
