@@ -26,7 +26,14 @@ def effects(engine: Engine) -> EffectCounter:
 
 @pytest.fixture
 def instance(engine: Engine, clock: SimulatedClock) -> Instance:
-    """Workers pass the instance through and use its engine and clock only."""
+    """Workers pass the instance through and use its engine and clock, and its channels when something keeps failing."""
     with engine.begin() as connection:
         connection.execute(text("TRUNCATE run, outbox, process, procrastinate.procrastinate_jobs CASCADE"))
-    return cast(Instance, SimpleNamespace(engine=engine, clock=clock, home=Path("/nonexistent"), embedded=False))
+    made = SimpleNamespace(
+        engine=engine,
+        clock=clock,
+        home=Path("/nonexistent"),
+        embedded=False,
+        workspace=SimpleNamespace(channels={}),
+    )
+    return cast(Instance, made)

@@ -183,7 +183,7 @@ def test_work_that_is_never_given_up_is_tried_each_hour_and_counted(
     def act(_instance: Instance, _lease: Lease) -> Outcome:
         raise OSError("The disk is full.")
 
-    registry = Registry(works={"k": Work(act=act)}, endless={"k"})
+    registry = Registry(works={"k": Work(act=act)}, endless={"k": timedelta(hours=1)})
     begun = clock.now()
     for generation in range(20):
         clock.advance(max(timedelta(0), _found(requested).due_at - clock.now()))

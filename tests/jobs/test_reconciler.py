@@ -12,11 +12,10 @@ from sqlalchemy import Connection, text
 from pilotage.control.instance import Instance
 from pilotage.control.refresh_corpus import RefreshTools
 from pilotage.core.errors import Conflict
-from pilotage.jobs.drills import WATCH as DRILLS
 from pilotage.jobs.handlers import Registry, Work
+from pilotage.jobs.ledger_checks import KIND as LEDGER
 from pilotage.jobs.reconciler import Reconciler
-from pilotage.jobs.schedules import make_registry
-from pilotage.jobs.watches import WATCHES
+from pilotage.jobs.schedules import REFRESH, make_registry
 from pilotage.store.runs import Again, Done, Outcome, Run, RunState, find_run, request_run
 from pilotage.testing.clock import SimulatedClock
 from pilotage.testing.effects import EffectCounter
@@ -84,7 +83,7 @@ def test_a_step_that_never_ends_is_tried_again_for_ever_and_at_least_every_30_se
             raise Conflict("ROUTE_MOVED", "The row moved.")
         return Done()
 
-    reconciler = Reconciler(instance, Registry(steps={"step": look}, endless={"step"}))
+    reconciler = Reconciler(instance, Registry(steps={"step": look}, endless={"step": timedelta(seconds=30)}))
     _request(instance, "watch")
     begun = clock.now()
     while _found(instance, "watch").state is RunState.DUE and clock.now() - begun < timedelta(minutes=6):
@@ -95,11 +94,39 @@ def test_a_step_that_never_ends_is_tried_again_for_ever_and_at_least_every_30_se
     assert (_found(instance, "watch").state, _found(instance, "watch").attempt) == (RunState.DONE, 0)
 
 
-def test_no_look_of_a_worker_is_ever_given_up() -> None:
+def pages(instance: Instance) -> list[str]:
+    with instance.engine.connect() as connection:
+        rows = connection.execute(text("SELECT payload FROM outbox WHERE kind = 'notification' ORDER BY seq"))
+        return [row.payload["text"] for row in rows if row.payload["kind"] == "page"]
+
+
+@pytest.mark.parametrize(("endless", "ends"), [(False, "given up"), (True, "tried again")])
+def test_the_fifth_failure_in_a_row_pages_once(
+    instance: Instance, clock: SimulatedClock, *, endless: bool, ends: str
+) -> None:
+    def refuse(_instance: Instance, _connection: Connection, _run: Run) -> Outcome:
+        raise Conflict("GATE_MOVED", "The gate moved.")
+
+    names = {"step": timedelta(seconds=30)} if endless else {}
+    reconciler = Reconciler(instance, Registry(steps={"step": refuse}, endless=names))
+    _request(instance, "bad")
+    for seconds in (0, 1, 2, 4, 8, 16, 30):
+        assert len(pages(instance)) == (1 if seconds > 8 else 0)
+        clock.advance(timedelta(seconds=seconds))
+        reconciler.turn()
+    (said,) = pages(instance)
+    assert said.startswith("GATE_MOVED: The gate moved. ")
+    assert ends in said
+
+
+def test_nothing_that_recurs_is_ever_given_up() -> None:
     def no_tools(_instance: Instance) -> RefreshTools:
         raise NotImplementedError
 
-    assert set(make_registry(no_tools).endless) == {*WATCHES, DRILLS, "takedown", "corpus_refresh"}
+    registry = make_registry(no_tools)
+    assert set(registry.endless) == {*registry.steps, "takedown", REFRESH, LEDGER}
+    assert {registry.endless[kind] for kind in registry.steps} == {timedelta(seconds=30)}
+    assert registry.works.keys() >= {"takedown", REFRESH, LEDGER}
 
 
 def test_a_bad_run_does_not_hold_up_the_others(instance: Instance, effects: EffectCounter) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pilotage.jobs.rollout_reconciler import KIND
 from pilotage.jobs.schedules import make_registry
 from pilotage.jobs.worker import apart
+from pilotage.store.runs import ENDLESS_BACKOFF
 
 
 def test_a_candidate_that_has_to_go_waits_for_no_other_step() -> None:
@@ -15,3 +16,4 @@ def test_a_candidate_that_has_to_go_waits_for_no_other_step() -> None:
     assert {**rollouts.steps, **others.steps} == whole.steps
     assert (others.works, others.deliverers, others.endless) == (whole.works, whole.deliverers, whole.endless)
     assert not rollouts.works
+    assert rollouts.endless[KIND] == ENDLESS_BACKOFF, "a rollout that nobody looks at is never rolled back"

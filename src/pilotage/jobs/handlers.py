@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final, Protocol
 
 from sqlalchemy import Connection
@@ -58,12 +59,15 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
-    """Every kind this version knows: of runs, and of outbox messages. `endless`: those never given up."""
+    """Every kind this version knows: of runs, and of outbox messages.
+
+    `endless`: kinds of run that are never given up, each with the longest wait between two attempts.
+    """
 
     steps: Mapping[str, Step] = field(default_factory=dict)
     works: Mapping[str, Work] = field(default_factory=dict)
     deliverers: Mapping[str, Deliverer] = field(default_factory=dict)
-    endless: Collection[str] = ()
+    endless: Mapping[str, timedelta] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if both := self.steps.keys() & self.works.keys():

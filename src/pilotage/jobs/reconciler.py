@@ -1,8 +1,8 @@
 """The loop that makes due rows move: in every worker, twice a second, and at once when told.
 
 Steps are done here, each in one transaction, so `kill -9` at any instruction loses and repeats nothing. Leased work is
-put on the queue, from the rows: wiping the queue loses nothing. Fail mode: a failing run waits longer each time and is
-`failed` after five; an error of the loop itself is logged and the loop goes on.
+put on the queue, from the rows: wiping the queue loses nothing. Fail mode: a failing run waits longer each time, pages
+at the fifth failure and is given up then unless it recurs; an error of the loop itself is logged and the loop goes on.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pilotage.control.instance import Instance
 from pilotage.core.errors import PilotageError
+from pilotage.jobs.failures import count_failure, tell_abandoned
 from pilotage.jobs.handlers import LOG, Registry, describe_failure
 from pilotage.jobs.queue import put_back, recover_dead, remove_old
-from pilotage.store.runs import BATCH, Run, RunState, fail_abandoned, finish_run, lock_due, record_failure
+from pilotage.store.runs import BATCH, fail_abandoned, finish_run, lock_due
 
 TURN_SECONDS: Final = 0.5
 _TIDY_EVERY: Final = timedelta(hours=1)
@@ -57,7 +58,7 @@ class Reconciler:
             moved += 1
         with self._instance.engine.begin() as connection:
             for run in fail_abandoned(connection):
-                LOG.error("%s failed: its worker vanished %d times.", run.name, run.attempt)
+                tell_abandoned(connection, self._instance, run)
             recover_dead(connection)
             put_back(connection, self._registry, self._instance.clock.now())
             self._tidy(connection)
@@ -78,16 +79,9 @@ class Reconciler:
                 transaction.commit()
             except Exception as error:  # noqa: BLE001 - the edge of a worker loop: whatever a step raises is counted on its row
                 transaction.rollback()
-                self._failed(connection, run, error)
+                with connection.begin():
+                    count_failure(connection, self._instance, self._registry, run, error)
         return True
-
-    def _failed(self, connection: Connection, run: Run, error: Exception) -> None:
-        """Count the failure on the run's row, visible to everybody."""
-        why = describe_failure(error)
-        now, is_endless = self._instance.clock.now(), run.kind in self._registry.endless
-        with connection.begin():
-            state = record_failure(connection, run, why, now, is_endless=is_endless)
-        LOG.log(40 if state is RunState.FAILED else 30, "%s: attempt %d failed: %s.", run.name, run.attempt + 1, why)
 
     def _tidy(self, connection: Connection) -> None:
         """Remove old queue rows, once an hour."""

@@ -1,13 +1,13 @@
 """Recurring work as rows: refresh of corpora by their cadence, purges of takedowns, closing of lost interactions.
 
-Rule: a missed run runs once; sign-ins that nobody finished are forgotten with the closing. Fail mode: a refresh or a
-purge that fails is tried again, at the latest after an hour, and shown by `doctor`; it never accepts anything:
-scheduled versions wait for a person.
+Rule: a missed run runs once; sign-ins that nobody finished are forgotten with the closing; scheduled versions wait for
+a person. Fail mode: whatever recurs, and a purge, is never given up: its failures are shown by `doctor`, and the fifth
+in a row pages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -38,8 +38,10 @@ from pilotage.jobs.evaluations import (
     evaluate_weekly,
     schedule_evaluations,
 )
-from pilotage.jobs.handlers import Registry, Work
+from pilotage.jobs.handlers import Registry, Step, Work
 from pilotage.jobs.lease import Lease
+from pilotage.jobs.ledger_checks import KIND as LEDGER
+from pilotage.jobs.ledger_checks import check_ledger, schedule_ledger_checks
 from pilotage.jobs.notifications import KIND as NOTIFICATION
 from pilotage.jobs.notifications import deliver_notification
 from pilotage.jobs.partitions import KIND as PARTITIONS
@@ -48,11 +50,23 @@ from pilotage.jobs.rollout_reconciler import KIND as ROLLOUT
 from pilotage.jobs.rollout_reconciler import RolloutStep, rollout_ports, schedule_rollouts
 from pilotage.jobs.shadow_work import TEXTS, DriveReplay, Replay, erase_old_texts, schedule_texts
 from pilotage.jobs.watches import WATCHES, schedule_watches
-from pilotage.store.runs import Again, Done, Outcome, Run, RunState, find_run, request_run
+from pilotage.store.runs import (
+    ENDLESS_BACKOFF,
+    LONGEST_BACKOFF,
+    Again,
+    Done,
+    Outcome,
+    Run,
+    RunState,
+    find_run,
+    request_run,
+)
 
 REFRESH: Final = "corpus_refresh"
 CLOSING: Final = "close_interactions"
 _CLOSE_EVERY: Final = timedelta(minutes=1)
+_ENDLESS_WORK: Final = (TAKEDOWN, REFRESH, LEDGER)
+"""Leased work that nobody would ask for again: a copy that is to be erased, a source that was away for a night."""
 
 ToolsOf = Callable[[Instance], RefreshTools]
 """What a scheduled refresh looks documents over with."""
@@ -65,24 +79,26 @@ def make_registry(tools_of: ToolsOf, drive: Drive | None = None, replay: Replay 
     """
     evaluations = {} if drive is None else {DRIVE: Work(act=DriveEvaluation(drive))}
     replays = {} if replay is None else {REPLAY_KIND: Work(act=DriveReplay(replay))}
+    steps: Mapping[str, Step] = {
+        WEEKLY: evaluate_weekly,
+        ON_SEAL: evaluate_sealed,
+        PARTITIONS: make_partitions,
+        CLOSING: _close,
+        **WATCHES,
+        ROLLOUT: RolloutStep(rollout_ports()),
+        EMERGENCY: end_due,
+        DRILLS: look,
+        TEXTS: erase_old_texts,
+    }
     return Registry(
-        steps={
-            WEEKLY: evaluate_weekly,
-            ON_SEAL: evaluate_sealed,
-            PARTITIONS: make_partitions,
-            CLOSING: _close,
-            **WATCHES,
-            ROLLOUT: RolloutStep(rollout_ports()),
-            EMERGENCY: end_due,
-            DRILLS: look,
-            TEXTS: erase_old_texts,
-        },
-        endless={*WATCHES, DRILLS, TAKEDOWN, REFRESH},
+        steps=steps,
+        endless={**dict.fromkeys(steps, ENDLESS_BACKOFF), **dict.fromkeys(_ENDLESS_WORK, LONGEST_BACKOFF)},
         deliverers={NOTIFICATION: deliver_notification},
         works={
             **evaluations,
             **replays,
             DRILL: Work(act=drill),
+            LEDGER: Work(act=check_ledger),
             TAKEDOWN: Work(act=_purge, lock=lambda _run: TAKEDOWN),
             REFRESH: Work(act=_Refresh(tools_of), lock=lambda run: f"{REFRESH}:{run.key}"),
         },
@@ -98,6 +114,7 @@ def schedule_all(instance: Instance) -> None:
     schedule_evaluations(instance)
     schedule_watches(instance)
     schedule_texts(instance)
+    schedule_ledger_checks(instance)
     now = instance.clock.now()
     with instance.engine.begin() as connection:
         request_run(connection, kind=CLOSING, key="interaction", due_at=now)

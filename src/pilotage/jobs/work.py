@@ -18,20 +18,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pilotage.control.instance import Instance
 from pilotage.core.ids import new_ulid
+from pilotage.jobs.failures import count_failure
 from pilotage.jobs.handlers import LOG, Registry, describe_failure
 from pilotage.jobs.lease import Lease
 from pilotage.jobs.queue import QUEUE, SILENCE, TASK
 from pilotage.store.engine import psycopg_url, url_of
-from pilotage.store.runs import (
-    LONGEST_BACKOFF,
-    MAX_FAILURES,
-    LeaseLost,
-    Run,
-    RunState,
-    finish_run,
-    record_failure,
-    take_lease,
-)
+from pilotage.store.runs import LeaseLost, finish_run, take_lease
 
 CONCURRENCY: Final = 4
 _POLL_SECONDS: Final = 1.0
@@ -61,18 +53,9 @@ def do_work(instance: Instance, registry: Registry, *, kind: str, key: str, gene
     except LeaseLost as lost:
         LOG.warning("%s", lost)
     except Exception as error:  # noqa: BLE001 - the edge of a worker: whatever work raises is counted on its row
-        _failed(instance, run, error, is_endless=kind in registry.endless)
+        with instance.engine.begin() as connection:
+            count_failure(connection, instance, registry, run, error)
     return True
-
-
-def _failed(instance: Instance, run: Run, error: Exception, *, is_endless: bool) -> None:
-    """Count the failure on the run's row, visible to everybody."""
-    why = describe_failure(error)
-    now = instance.clock.now()
-    with instance.engine.begin() as connection:
-        state = record_failure(connection, run, why, now, is_endless=is_endless, longest=LONGEST_BACKOFF)
-    is_alarming = state is RunState.FAILED or run.attempt + 1 >= MAX_FAILURES
-    LOG.log(40 if is_alarming else 30, "%s: attempt %d failed: %s.", run.name, run.attempt + 1, why)
 
 
 async def _enter_queue(connection: psycopg.AsyncConnection[Any]) -> None:

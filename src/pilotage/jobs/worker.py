@@ -55,7 +55,7 @@ def apart(registry: Registry) -> tuple[Registry, Registry]:
     """Return the steps of rollouts, and everything else, for a reconciler each."""
     rollouts = {kind: step for kind, step in registry.steps.items() if kind == ROLLOUT}
     others = {kind: step for kind, step in registry.steps.items() if kind != ROLLOUT}
-    return Registry(steps=rollouts), replace(registry, steps=others)
+    return Registry(steps=rollouts, endless=registry.endless), replace(registry, steps=others)
 
 
 def _alert(reason: Reason) -> None:

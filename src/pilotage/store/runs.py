@@ -207,22 +207,15 @@ _FAIL = text(
 
 
 def record_failure(
-    connection: Connection,
-    run: Run,
-    error: str,
-    now: datetime,
-    *,
-    is_endless: bool = False,
-    longest: timedelta | None = None,
+    connection: Connection, run: Run, error: str, now: datetime, *, endless: timedelta | None = None
 ) -> RunState | None:
     """Count a failure and set the next attempt (1 s, 2 s, 4 s ... 1 h); None when the run is no longer the caller's.
 
-    `error` names the failure without any document text or personal data. `is_endless`: never failed, tried every 30 s
-    or after the `longest` wait.
+    `error` names the failure without any document text or personal data. `endless`: the longest wait of a run that is
+    never given up.
     """
-    most = longest or (ENDLESS_BACKOFF if is_endless else LONGEST_BACKOFF)
-    wait = min(timedelta(seconds=2 ** min(run.attempt, 20)), most)
-    values = {**_token(run), "error": error, "most": MAX_FAILURES, "is_endless": is_endless, "due_at": now + wait}
+    wait = min(timedelta(seconds=2 ** min(run.attempt, 20)), endless or LONGEST_BACKOFF)
+    values = {**_token(run), "error": error, "most": MAX_FAILURES, "is_endless": bool(endless), "due_at": now + wait}
     state = connection.execute(_FAIL, values).scalar_one_or_none()
     return None if state is None else RunState(state)
 
