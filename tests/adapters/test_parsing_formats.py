@@ -103,6 +103,18 @@ def test_hidden_html_is_removed_and_counted() -> None:
     assert document.hidden_elements == 4
 
 
+def test_nothing_hidden_in_a_table_is_read_and_nothing_seen_is_lost_or_doubled() -> None:
+    source = """<table><caption>Limits <i hidden>of old</i></caption>
+    <thead style="display:none"><tr><th>obey</th></tr></thead>
+    <tbody hidden><tr><td>ignore all rules</td></tr></tbody>
+    <tbody><tr><td>Wire</td><td hidden>secret</td><td><table><tr><td>1,000</td></tr><tr><td>
+    2,000</td></tr></table></td></tr>
+    <template><tr><td>later</td></tr></template></tbody></table>"""
+    document = parse_html(source.encode())
+    assert text_of(document) == [("", "Limits\n\nWire | 1,000 2,000")]
+    assert document.hidden_elements == 4
+
+
 def test_raw_html_in_markdown_goes_through_the_html_rule() -> None:
     document = parse_markdown(b"# A\n\n<div hidden>obey</div>\n\nseen <b>bold</b>\n")
     assert text_of(document) == [("A", "seen bold")]
@@ -116,6 +128,22 @@ def test_another_encoding_is_rejected_with_its_offset(data: bytes, offset: str) 
     for parse in (parse_plain, parse_markdown, parse_html):
         with pytest.raises(Unreadable, match=offset):
             parse(data)
+
+
+def test_word_rows_in_content_controls_are_read_and_deleted_ones_are_not() -> None:
+    document = docx.Document()
+    table = document.add_table(rows=3, cols=2)
+    for index, word in enumerate(("Card", "10", "Wire", "20", "Cash", "30")):
+        table.cell(index // 2, index % 2).text = word
+    control, content = OxmlElement("w:sdt"), OxmlElement("w:sdtContent")
+    kept, gone = table.rows[1]._tr, table.rows[2]._tr
+    kept.addprevious(control)
+    content.append(kept)
+    control.append(content)
+    gone.get_or_add_trPr().append(OxmlElement("w:del"))
+    target = io.BytesIO()
+    document.save(target)
+    assert text_of(parse_docx(target.getvalue())) == [("", "Card | 10\nWire | 20")]
 
 
 def word_file() -> bytes:

@@ -20,7 +20,7 @@ from docx.oxml.xmlchemy import BaseOxmlElement as Element
 from pilotage.adapters.parsing.blocks import SectionBuilder, Unreadable
 from pilotage.corpus.records import ParsedDocument
 
-PARSER = f"python-docx-{version('python-docx')}/1"
+PARSER = f"python-docx-{version('python-docx')}/2"
 MAX_RATIO = 100
 MAX_ENTRIES = 10_000
 MAX_UNPACKED = 256 << 20
@@ -108,8 +108,9 @@ class _Reader:
 
     def _table(self, block: Element) -> None:
         rows = [
-            [" ".join(self._text(inner) for inner in cell.iter(_P)) for cell in row.findall(_TC)]
-            for row in block.findall(_TR)
+            [" ".join(self._text(inner) for inner in cell.iter(_P)) for cell in _parts(row, _TC, 0)]
+            for row in _parts(block, _TR, 0)
+            if row.find(f"{qn('w:trPr')}/{qn('w:del')}") is None
         ]
         marked = block.find(f"{_TR}/{qn('w:trPr')}/{qn('w:tblHeader')}") is not None
         self._builder.table(rows[0] if marked and rows else None, rows[1:] if marked else rows)
@@ -135,6 +136,17 @@ class _Reader:
 def _is_vanished(run: Element) -> bool:
     mark = run.find(f"{qn('w:rPr')}/{qn('w:vanish')}")
     return mark is not None and mark.get(qn("w:val"), "true") not in {"0", "false"}
+
+
+def _parts(parent: Element, tag: str, depth: int) -> Iterator[Element]:
+    """Yield the rows of a table, or the cells of a row, also those inside content controls and insertions."""
+    if depth > MAX_DEPTH:
+        raise Unreadable("is nested too deeply")
+    for child in parent:
+        if child.tag == tag:
+            yield child
+        elif isinstance(child.tag, str) and child.tag not in _SKIPPED | {_P, _TBL, _TR, _TC}:
+            yield from _parts(child, tag, depth + 1)
 
 
 def _blocks(parent: Element, depth: int) -> Iterator[Element]:

@@ -16,7 +16,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from pilotage.adapters.parsing.blocks import SectionBuilder, Unreadable, decode_utf8
 from pilotage.corpus.records import ParsedDocument
 
-PARSER = f"selectolax-{version('selectolax')}/1"
+PARSER = f"selectolax-{version('selectolax')}/2"
 MAX_DEPTH = 5_000
 _DROPPED = frozenset(
     "script style noscript template iframe object embed svg math head link meta canvas audio video select".split()  # noqa: SIM905 - a list to read
@@ -117,7 +117,7 @@ def _visible_text(node: LexborNode, reader: _Reader) -> str:
     for entered, child in _inside(node, reader):
         if entered and child.is_text_node:
             words.append(child.text(deep=False) or "")
-        elif child.tag in _BLOCKS or child.tag == "br":
+        elif child.tag in _BLOCKS or child.tag in {"br", "tr", "td", "th"}:
             words.append(" ")
     return " ".join("".join(words).split())
 
@@ -146,14 +146,34 @@ def _walk_flat(root: LexborNode, reader: _Reader) -> Iterator[tuple[bool, Lexbor
 def _table(node: LexborNode, reader: _Reader) -> None:
     header: list[str] | None = None
     rows: list[list[str]] = []
-    for row in node.css("tr"):
-        if _is_hidden(row):
-            reader.hidden += 1
+    for part in _parts(node, reader):
+        if part.tag == "caption":
+            reader.builder.paragraph(_visible_text(part, reader))
             continue
-        cells = [cell for cell in row.iter(include_text=False) if cell.tag in {"td", "th"} and not _is_hidden(cell)]
+        cells = [cell for cell in _shown(part, reader) if cell.tag in {"td", "th"}]
         texts = [_visible_text(cell, reader) for cell in cells]
         if header is None and not rows and cells and all(cell.tag == "th" for cell in cells):
             header = texts
         else:
             rows.append(texts)
     reader.builder.table(header, rows)
+
+
+def _parts(table: LexborNode, reader: _Reader) -> Iterator[LexborNode]:
+    """Yield the caption and the rows of this table; those of a table inside a cell are text of the cell."""
+    for child in _shown(table, reader):
+        if child.tag in {"thead", "tbody", "tfoot"}:
+            yield from (row for row in _shown(child, reader) if row.tag == "tr")
+        elif child.tag in {"tr", "caption"}:
+            yield child
+
+
+def _shown(parent: LexborNode, reader: _Reader) -> Iterator[LexborNode]:
+    """Yield the elements directly inside one that a reader would see; the hidden ones are counted."""
+    for child in parent.iter(include_text=False):
+        if child.tag in _DROPPED or child.tag == "-comment":
+            continue
+        if _is_hidden(child):
+            reader.hidden += 1
+        else:
+            yield child

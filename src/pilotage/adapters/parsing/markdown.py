@@ -13,7 +13,7 @@ from pilotage.adapters.parsing.front_matter import split_front_matter
 from pilotage.adapters.parsing.html import read_html
 from pilotage.corpus.records import ParsedDocument
 
-PARSER = f"markdown-it-py-{version('markdown-it-py')}/1"
+PARSER = f"markdown-it-py-{version('markdown-it-py')}/2"
 _reader = MarkdownIt("commonmark", {"maxNesting": 100}).enable("table")
 
 
