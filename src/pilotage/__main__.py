@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -56,6 +57,12 @@ def _joined() -> Runtime:
 def main() -> None:
     """Run the `pilotage` command."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for argument in sys.argv[1:]:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            sys.stderr.write(f"The argument {argument!a} is not UTF-8.\nWrite it in UTF-8, or set LANG=C.UTF-8.\n")
+            sys.exit(2)
     make_app(JoinedWhenNeeded())()
 
 

@@ -47,3 +47,20 @@ def test_a_command_loads_its_own_file_only(arguments: list[str]) -> None:
     assert ("'pilotage.cli.ledger'" in loaded) == (arguments[0] == "ledger")
     assert "'pilotage.cli.gate'" not in loaded
     assert "'pilotage.cli.evidence'" not in loaded
+
+
+def test_an_argument_that_is_no_text_is_told_in_one_line() -> None:
+    command: list[str | bytes] = [
+        sys.executable,
+        "-m",
+        "pilotage",
+        "corpus",
+        "takedown",
+        "rules",
+        b"caf\xe9.md",
+        "--reason",
+        "x",
+    ]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"The argument 'caf\\udce9.md' is not UTF-8.")

@@ -21,7 +21,7 @@ from pilotage.core.ids import CorpusName
 from pilotage.core.reason import Refusal
 from pilotage.corpus.connector import ListingFailed
 from pilotage.corpus.quality import Inspected
-from pilotage.corpus.settings import AclRule, Classification, DataStage, Exclusions, Review
+from pilotage.corpus.settings import AclRule, Classification, DataStage, Exclusions, History, Review
 from pilotage.corpus.version import BLOCK_LIST_KEY, revision_hmac
 from pilotage.identity.roles import Role
 from pilotage.jobs.schedules import REFRESH, schedule_refreshes
@@ -549,3 +549,22 @@ def test_a_refresh_that_failed_or_ended_is_scheduled_again_and_sooner_when_its_c
         with bank.instance.engine.begin() as connection:
             connection.execute(text("UPDATE run SET state = :s WHERE key = :c"), {"s": state, "c": corpus})
         assert scheduled("6h") == [("due", now + timedelta(hours=6))]
+
+
+def test_documents_that_a_dated_listing_ends_count_as_vanished(bank: Any, make_settings: Any, fresh_name: Any) -> None:
+    def edition(count: int, day: str) -> MemoryConnector:
+        return MemoryConnector(
+            documents={
+                id_: MemoryDocument(data=f"---\neffective_date: {day}\n---\n".encode() + one.data, acl=EVERYONE)
+                for id_, one in policies(count).items()
+            }
+        )
+
+    corpus = bank.declare(make_settings(fresh_name(), acl=(), history=History.DATED))
+    bank.refresh(corpus, edition(20, "2024-01-01"))
+    result = bank.refresh(corpus, edition(9, "2025-01-01"))
+    assert (result.state, result.removed) == ("proposed", 0)
+    assert [reason.observed for reason in result.needs_review] == ["55.0%"]
+    assert isinstance(accept_version(bank.instance, actor=bank.owner, corpus=corpus, version=2), StoredVersion)
+    assert bank.refresh(corpus, edition(9, "2025-01-01")).state == "unchanged"
+    assert bank.refresh(corpus, edition(8, "2026-01-01")).state == "accepted"

@@ -10,6 +10,7 @@ from tests.corpus.conftest import Bank, make_bank, settings
 
 from pilotage.control.refresh_corpus import RefreshTools
 from pilotage.control.take_down import TakedownRequest, TakedownResult, take_down
+from pilotage.core.errors import UsageError
 from pilotage.core.ids import CorpusName
 from pilotage.corpus.settings import DataStage
 from pilotage.corpus.takedown import TakedownState
@@ -103,3 +104,12 @@ def test_what_is_taken_down_while_a_copy_is_derived_is_not_in_the_copy(bank: Ban
     bank.refresh(copy, tools=RefreshTools(redact=redact))
     assert live(bank, copy) == ["other.txt"]
     assert texts(bank, copy) == []
+
+
+@pytest.mark.parametrize("reason", ["", " \u200b ", "x" * 4_001])
+def test_a_reason_is_given_and_has_an_end(bank: Bank, reason: str) -> None:
+    corpus = with_copies(bank, f"sluices-reason-{len(reason)}")[0]
+    request = TakedownRequest(corpus=corpus, document="gate.txt", reason=reason)
+    with pytest.raises(UsageError):
+        take_down(bank.instance, actor=bank.steward, request=request)
+    assert live(bank, corpus) == ["gate.txt", "other.txt", "twin.txt"]

@@ -149,7 +149,10 @@ class Publisher:
         ]
         staying = {one.document for one in held if one.rev in before}
         diff = replace(diff_revisions(gone, came, staying=staying), acl=acl)
-        guard = removal_guard(before=len(staying | {old.document for old in gone}), removed=len(diff.removed))
+        before_documents = staying | {old.document for old in gone}
+        # Under `history: dated` what a listing no longer holds is not removed but ended: it vanishes all the same.
+        ended = {old.document for old in gone} - self._stager.kept.keys()
+        guard = removal_guard(before=len(before_documents), removed=len(ended | set(diff.removed)))
         return Published(
             version=None,
             is_new=False,

@@ -67,7 +67,9 @@ def search_corpus(
     version = max(versions, default=0) if wanted.version is None else wanted.version
     if version not in versions:
         known = ", ".join(str(number) for number in sorted(versions)) or "none yet"
-        message = f"Corpus {corpus} has no accepted version {wanted.version or ''}".rstrip() + "."
+        message = (
+            f"Corpus {corpus} has no accepted version {'' if wanted.version is None else wanted.version}".rstrip() + "."
+        )
         raise NotFound("VERSION_UNKNOWN", message, hint=f"Accepted versions: {known}.")
     day = wanted.as_of or instance.clock.now().astimezone(ZoneInfo(instance.workspace.timezone)).date()
     view = snapshot.view(Asking(names=acl_names(actor), version=version, day=day))

@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from pilotage.control.corpus_duties import corpus_roles, settings_of
 from pilotage.control.instance import Instance
 from pilotage.control.purge_document import purge_document
+from pilotage.control.typed_text import checked_text
 from pilotage.control.withdraw_quoting import withdraw_quoting
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest
@@ -104,7 +105,7 @@ def take_down(instance: Instance, *, actor: Principal, request: TakedownRequest)
     refusal = may(corpus_roles(settings, actor), Action.TAKE_DOWN)
     if refusal is not None:
         return refusal
-    if not request.reason.strip():
+    if not checked_text(request.reason, "reason"):
         raise UsageError("REASON_NEEDED", "A takedown has a reason.", hint="Write --reason TEXT.")
     with instance.engine.begin() as connection:
         hiding = _Hiding(instance=instance, actor=actor, request=request, at=instance.clock.now())
