@@ -148,6 +148,12 @@ def test_corpora_and_operations(bank: Files) -> None:
     assert operations.training.records[0].person == "ben"
 
 
+def test_how_long_backups_are_kept_may_be_declared(bank: Files) -> None:
+    assert parse_workspace(bank).backup_retention_days is None
+    bank["pilotage.yaml"] += b"backup_retention: 35d\n"
+    assert parse_workspace(bank).backup_retention_days == 35
+
+
 def test_warnings_name_what_will_hurt_later(bank: Files) -> None:
     warnings = [str(warning) for warning in parse_workspace(bank).warnings]
     assert warnings == [

@@ -1,4 +1,4 @@
-"""`pilotage corpus refresh | versions | diff | accept | reject | takedown | search`."""
+"""`pilotage corpus refresh | versions | diff | accept | reject | takedown | search`, and what follows a takedown."""
 
 from __future__ import annotations
 
@@ -17,6 +17,14 @@ from rich.table import Table
 from pilotage.cli.options import FORBIDDEN, NO, Options, command
 from pilotage.cli.runtime import Runtime
 from pilotage.control.corpus_reports import DiffReport, diff_versions, list_versions, version_as_json
+from pilotage.control.follow_takedown import (
+    Follow,
+    confirm_purge,
+    end_hold,
+    hold_takedown,
+    lift_block,
+    takedown_as_json,
+)
 from pilotage.control.refresh_corpus import RefreshResult, refresh_corpus
 from pilotage.control.review_version import accept_version, reject_version
 from pilotage.control.search_corpus import FoundPassage, Search, search_corpus
@@ -25,6 +33,7 @@ from pilotage.core.errors import UsageError
 from pilotage.core.ids import CorpusName
 from pilotage.core.reason import Refusal
 from pilotage.store.corpora import StoredVersion
+from pilotage.store.takedowns import StoredTakedown
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The corpus.")]
 
@@ -39,6 +48,10 @@ def register(app: typer.Typer, runtime: Runtime) -> None:
         ("accept", accept),
         ("reject", reject),
         ("takedown", takedown),
+        ("hold", hold),
+        ("unhold", unhold),
+        ("confirm", confirm),
+        ("lift", lift),
         ("search", search),
     ):
         group.command(name)(command(function))
@@ -181,6 +194,7 @@ def takedown(
     reason: Annotated[str, typer.Option(help="Why; kept outside the ledger.")],
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the purge and its proof.")] = False,
     include_duplicates: Annotated[bool, typer.Option("--include-duplicates")] = False,
+    hold: Annotated[bool, typer.Option("--hold", help="Keep the bytes, hidden: legal hold.")] = False,
 ) -> None:
     """Hide a document from every version at once, then erase its bytes."""
     with options.open("pilotage corpus takedown") as instance:
@@ -193,6 +207,7 @@ def takedown(
                 reason=reason,
                 wait=wait,
                 include_duplicates=include_duplicates,
+                hold=hold,
             ),
         )
     if isinstance(done, Refusal):
@@ -206,6 +221,43 @@ def _render_takedown(out: Console, done: TakedownResult) -> None:
         out.print(f"[yellow]The same content also stands under[/yellow] {escape(', '.join(done.also_in))}")
     if done.proof is not None:
         out.print(f"Proof: {escape(str(dict(done.proof)))}")
+
+
+Document = Annotated[str, typer.Argument(metavar="DOC_ID")]
+Reason = Annotated[str, typer.Option(help="Why; kept outside the ledger.")]
+
+
+def hold(options: Options, name: Name, document: Document, reason: Reason) -> None:
+    """Keep the bytes of a document that was taken down: legal hold."""
+    _follow(options, hold_takedown, Follow(corpus=CorpusName(name), document=document, reason=reason))
+
+
+def unhold(options: Options, name: Name, document: Document, reason: Reason) -> None:
+    """End a legal hold: the purge goes on."""
+    _follow(options, end_hold, Follow(corpus=CorpusName(name), document=document, reason=reason))
+
+
+def confirm(options: Options, name: Name, document: Document, reason: Reason) -> None:
+    """Confirm that no backup or replica holds a purged document any more."""
+    _follow(options, confirm_purge, Follow(corpus=CorpusName(name), document=document, reason=reason))
+
+
+def lift(options: Options, name: Name, document: Document, reason: Reason) -> None:
+    """Let the next refresh bring a document back that was taken down (its steward)."""
+    said = "may come back with the next refresh"
+    _follow(options, lift_block, Follow(corpus=CorpusName(name), document=document, reason=reason), said)
+
+
+def _follow(
+    options: Options, act: Callable[..., StoredTakedown | Refusal], follow: Follow, said: str | None = None
+) -> None:
+    with options.open("pilotage corpus takedown") as instance:
+        done = act(instance, actor=options.actor(instance), follow=follow)
+    if isinstance(done, Refusal):
+        options.refuse(done)
+    options.show(
+        takedown_as_json(done), lambda out: out.print(f"{escape(done.document)} {said or f'is {done.state}'}.")
+    )
 
 
 def search(

@@ -11,8 +11,10 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from time import sleep
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
 
@@ -33,7 +35,15 @@ from pilotage.store.index_build import IndexFolder, open_index
 from pilotage.store.ledger_entries import append
 from pilotage.store.purge import Scan, rewrite_tables, scan_folder
 from pilotage.store.takedown_quotes import quoting_interactions, staying_texts
-from pilotage.store.takedowns import StoredTakedown, all_texts, erase, find_takedown, mark, requested_with
+from pilotage.store.takedowns import (
+    StoredTakedown,
+    all_texts,
+    erase,
+    find_takedown,
+    lock_takedown,
+    mark,
+    requested_with,
+)
 
 PURGE_FAILED: Final = "purge_failed"
 """The cause of the incident when a scan still finds text of an erased document."""
@@ -56,6 +66,7 @@ def purge_document(instance: Instance, identifier: str) -> StoredTakedown:
         with instance.engine.connect() as connection:
             group = requested_with(connection, identifier)
         erased = _erase(instance, group)
+        group = tuple(one for one in group if one.id in erased)
         for corpus in dict.fromkeys(one.corpus for one in group):
             rewrite_tables(instance.engine, corpus, is_embedded=instance.embedded)
             _rewrite_index(instance, corpus)
@@ -100,6 +111,8 @@ def _erase(instance: Instance, group: Sequence[StoredTakedown]) -> dict[str, _Er
     """Keep the pieces to search for, then delete the rows of the whole group in one transaction."""
     with instance.engine.begin() as connection:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
+        locked = [lock_takedown(connection, one.id) for one in group]  # a hold that came first keeps the bytes
+        group = [one for one in locked if one is not None and one.state is TakedownState.HIDDEN]
         texts = {one.id: all_texts(connection, one.corpus, one.document) for one in group}
         shingles = _shingles(connection, texts)
         found = quotable(
@@ -156,6 +169,8 @@ def _prove(instance: Instance, stored: StoredTakedown, erased: _Erased, scan: Sc
         "state": str(state),
         "at": to_text(now),
     }
+    if not instance.embedded:
+        proof["copies_until"] = _copies_until(instance, now)
     with instance.engine.begin() as connection:
         mark(connection, stored, step="proven", state=state, proof=proof, at=now)
         if scan.hits:
@@ -171,6 +186,13 @@ def _prove(instance: Instance, stored: StoredTakedown, erased: _Erased, scan: Sc
                 data={"corpus": stored.corpus, **proof},
             ),
         )
+
+
+def _copies_until(instance: Instance, now: datetime) -> str | None:
+    """Return the last day on which a backup may hold the bytes, None where `backup_retention` is not declared."""
+    days = instance.workspace.backup_retention_days
+    today = now.astimezone(ZoneInfo(instance.workspace.timezone)).date()
+    return None if days is None else (today + timedelta(days=min(days, (date.max - today).days))).isoformat()
 
 
 def _alarm(connection: Connection, instance: Instance, stored: StoredTakedown, scan: Scan) -> None:

@@ -52,13 +52,14 @@ RUN_KIND: Final = "takedown"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakedownRequest:
-    """What to take down and why. `wait` waits for the purge and its proof."""
+    """What to take down and why. `wait` waits for the purge and its proof, `hold` keeps the bytes: legal hold."""
 
     corpus: CorpusName
     document: str
     reason: str
     wait: bool = False
     include_duplicates: bool = False
+    hold: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +215,7 @@ class _Hiding:
             document=document,
             document_commit=commitment(secrets.token_bytes(32), document),
             reason=self.request.reason,
-            state=TakedownState.HIDDEN,
+            state=TakedownState.HELD if self.request.hold else TakedownState.HIDDEN,
             include_duplicates=self.request.include_duplicates,
             step="hidden",
             also_in=also_in,
@@ -226,7 +227,8 @@ class _Hiding:
         add_takedown(connection, stored)
         bury(connection, corpus, document, tombstone=identifier)
         block(connection, corpus, document, hmacs, takedown_id=identifier)
-        request_run(connection, kind=RUN_KIND, key=identifier, due_at=self.at)
+        if not self.request.hold:
+            request_run(connection, kind=RUN_KIND, key=identifier, due_at=self.at)
         self._record(connection, stored)
         return identifier
 
@@ -243,6 +245,7 @@ class _Hiding:
                 "document_id_commit": stored.document_commit,
                 "versions_affected": list(stored.versions_affected),
                 "also_in": len(stored.also_in),
+                **({"held": True} if self.request.hold else {}),
             },
             commit=commitments_of(opened),
         )

@@ -35,7 +35,7 @@ _CHUNKS: Final = text(
 )
 _LIVE: Final = text(
     "SELECT r.rev FROM revision r JOIN document d ON d.corpus = r.corpus AND d.id = r.document"
-    " WHERE r.corpus = :corpus AND d.tombstone IS NULL"
+    " WHERE r.corpus = :corpus AND d.tombstone IS NULL AND r.salt IS NOT NULL"
 )
 _COUNT: Final = text("SELECT count(*) FROM chunk WHERE corpus = :corpus AND rev = ANY(:revs)")
 _BATCH: Final = 2_000
@@ -54,7 +54,7 @@ def accepted_versions(connection: Connection, corpus: CorpusName) -> dict[int, B
 
 
 def live_revisions(connection: Connection, corpus: CorpusName) -> BitMap:
-    """Return the revisions whose document was not taken down."""
+    """Return the revisions whose document was not taken down, and whose text was not purged."""
     return BitMap(connection.execute(_LIVE, {"corpus": corpus}).scalars())
 
 

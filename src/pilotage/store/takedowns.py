@@ -118,6 +118,20 @@ def find_takedown(connection: Connection, identifier: str) -> StoredTakedown | N
     return None if row is None else _stored(row)
 
 
+def lock_takedown(connection: Connection, identifier: str) -> StoredTakedown | None:
+    """Return one takedown, locked until the transaction ends."""
+    row = connection.execute(select(takedown).where(takedown.c.id == identifier).with_for_update()).mappings().first()
+    return None if row is None else _stored(row)
+
+
+def set_state(
+    connection: Connection, identifier: str, state: TakedownState, *, proof: Mapping[str, Json] | None = None
+) -> None:
+    """Write what a person decided about a takedown; a `proof` replaces the one that stands."""
+    values: dict[str, object] = {"state": str(state)} | ({} if proof is None else {"proof": dict(proof)})
+    connection.execute(update(takedown).where(takedown.c.id == identifier).values(values))
+
+
 def requested_with(connection: Connection, identifier: str) -> tuple[StoredTakedown, ...]:
     """Return the takedowns of one request that are not erased yet: the document, its twins, its derived copies."""
     names = connection.execute(_GROUP, {"id": identifier}).scalars().all()
@@ -155,7 +169,19 @@ def block(
     """Keep a refresh from bringing the document back, under its id or another."""
     rows = [{"corpus": corpus, "document": identifier, "revision_hmac": one, "takedown": takedown_id} for one in hmacs]
     if rows:
-        connection.execute(insert(block_list).values(rows).on_conflict_do_nothing())
+        kept = insert(block_list).values(rows)
+        again = {"takedown": kept.excluded.takedown, "lifted_at": None}
+        connection.execute(
+            kept.on_conflict_do_update(index_elements=["corpus", "document", "revision_hmac"], set_=again)
+        )
+
+
+def lift(connection: Connection, stored: StoredTakedown, *, at: datetime) -> None:
+    """Take a document off the block list, and its tombstone away: it has no text, and no reader but by a refresh."""
+    mine = (block_list.c.corpus == stored.corpus) & (block_list.c.document == stored.document)
+    connection.execute(update(block_list).where(mine, block_list.c.lifted_at.is_(None)).values(lifted_at=at))
+    where = (document.c.corpus == stored.corpus) & (document.c.id == stored.document)
+    connection.execute(update(document).where(where).values(tombstone=None))
 
 
 def affected_versions(connection: Connection, corpus: CorpusName, identifier: str) -> tuple[int, ...]:

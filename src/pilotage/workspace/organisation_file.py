@@ -22,7 +22,7 @@ from pilotage.core.fields import (
 )
 from pilotage.core.ids import PersonId, SpaceName
 from pilotage.core.located import Located, Problems
-from pilotage.core.readers import NETWORKS, PERSON, SECRET_REF, SLUG_TEXT, SPACE, TIME_ZONE
+from pilotage.core.readers import DAYS, NETWORKS, PERSON, SECRET_REF, SLUG_TEXT, SPACE, TIME_ZONE
 from pilotage.core.urls import URL
 from pilotage.identity.roles import Role
 from pilotage.space.settings import Tier
@@ -66,6 +66,7 @@ class Organisation:
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     gpu_selectors: Mapping[str, str] = field(default_factory=dict)
     denied_licences: frozenset[str] = frozenset()
+    backup_retention_days: int | None = None
 
 
 def parse_organisation(fields: Fields) -> Organisation:
@@ -95,6 +96,7 @@ def parse_organisation(fields: Fields) -> Organisation:
         evidence=fields.get("evidence", record(parse_evidence), EvidenceSettings()),
         gpu_selectors=fields.get("gpu_selectors", map_of(TEXT), {}),
         denied_licences=fields.get("licences", record(_denied_licences), frozenset()),
+        backup_retention_days=fields.get("backup_retention", DAYS, None),
     )
 
 

@@ -90,6 +90,7 @@ class Workspace:
     operations: Operations = field(default_factory=Operations)
     gpu_selectors: Mapping[str, str] = field(default_factory=dict)
     denied_licences: frozenset[str] = frozenset()
+    backup_retention_days: int | None = None
     warnings: tuple[Problem, ...] = ()
     digest: Digest
 
