@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -568,3 +568,30 @@ def test_documents_that_a_dated_listing_ends_count_as_vanished(bank: Any, make_s
     assert isinstance(accept_version(bank.instance, actor=bank.owner, corpus=corpus, version=2), StoredVersion)
     assert bank.refresh(corpus, edition(9, "2025-01-01")).state == "unchanged"
     assert bank.refresh(corpus, edition(8, "2026-01-01")).state == "accepted"
+
+
+@pytest.mark.parametrize("history", list(History))
+def test_another_retention_reaches_what_is_stored_already(
+    bank: Any, make_settings: Any, fresh_name: Any, history: History
+) -> None:
+    name = fresh_name()
+    ended = b"---\nexpiry_date: 2020-01-31\n---\n" + policy(1).data
+    documents = policies(1) | {"old.md": MemoryDocument(data=ended, acl=EVERYONE)}
+
+    def kept(days: int | None) -> tuple[Any, ...]:
+        corpus = bank.declare(make_settings(name, acl=(), history=history, retention_days=days))
+        result = bank.refresh(corpus, MemoryConnector(documents=documents))
+        until = rows(
+            bank,
+            "SELECT r.retained_until FROM revision r JOIN corpus_version v ON v.corpus = r.corpus"
+            " AND bitmap_holds(v.bitmap, r.rev) WHERE r.corpus = :c AND r.document = 'old.md' AND v.number = :v",
+            c=corpus,
+            v=result.version,
+        )
+        return (result.state, result.metadata, *[row[0] for row in until])
+
+    assert kept(3650) == ("accepted", 0, date(2030, 1, 28))
+    assert kept(3650) == ("unchanged", 0, date(2030, 1, 28))
+    assert kept(365) == ("accepted", 1, date(2021, 1, 30))
+    assert kept(None) == ("accepted", 1, None)
+    assert kept(3650) == ("accepted", 1, date(2030, 1, 28))

@@ -195,3 +195,11 @@ def test_no_word_is_lost_no_limit_broken_and_every_offset_true(sections: list[li
 
 def _overlap_tokens(one: Chunk, other: Chunk, whole: str) -> int:
     return count_terms(whole[other.start : one.end]) if other.start < one.end else 0
+
+
+def test_a_header_without_an_end_is_not_repeated_in_every_part_of_its_table() -> None:
+    table = Table(header="!" * 200_000, rows=tuple(f"row {number} of the table" for number in range(2_000)))
+    document = ParsedDocument(title="", sections=(Section(path=(), blocks=(table,)),), parser="test")
+    chunks = chunk_document(document)
+    assert len(chunks) > 20
+    assert sum(len(chunk.text) for chunk in chunks) < 2 * len(document.text)

@@ -39,6 +39,13 @@ def merge_history(
         if not old.purged:
             before.setdefault(old.document, []).append(old)
     day = _listing_day(stager)
+    # Another `retention` is another last day: such a revision is written anew, as one whose end moved.
+    outdated = {
+        old.rev
+        for olds in before.values()
+        for old in olds
+        if old.retained_until != retained_until(old.effective_to, settings.retention_days)
+    }
     held: list[Kept] = []
     moved: list[Dated] = []
     for document in sorted(before.keys() | stager.kept.keys()):
@@ -48,6 +55,7 @@ def merge_history(
             line: Sequence[Dated] = keep_history(earlier, fresh)
         else:
             line = end_at(earlier, day) if day is not None else ()
+        line = [replace(one, stored=one.stored and one.key not in outdated) for one in line]
         known = {one.rev: one for one in (*map(kept_from, before.get(document, ())), *stager.kept.get(document, ()))}
         held.extend(known[one.key] for one in line if one.stored)
         moved.extend(one for one in line if not one.stored)
@@ -78,13 +86,18 @@ def _write_moved(
             effective_from=one.effective_from,
             effective_to=one.effective_to,
         )
-        wanted = (one.hash, meta, False)
-        same = [old for old in siblings[source.document] if (old.hash, old.meta_hash, old.purged) == wanted]
+        until = retained_until(one.effective_to, settings.retention_days)
+        wanted = (one.hash, meta, until, False)
+        same = [
+            old
+            for old in siblings[source.document]
+            if (old.hash, old.meta_hash, old.retained_until, old.purged) == wanted
+        ]
         if same:
             found.append(kept_from(same[0]))
             continue
         row = _twin(source, one, meta, rev=take_revision_numbers(connection, settings.name, 1), new_salt=new_salt)
-        row = replace(row, retained_until=retained_until(one.effective_to, settings.retention_days))
+        row = replace(row, retained_until=until)
         add_revisions(connection, settings.name, [row])
         clone_chunks(connection, settings.name, source=source.rev, rev=row.rev)
         stager.staged.add(row.rev)

@@ -141,7 +141,9 @@ class Stager:
     ) -> None:
         missing: list[DocumentDraft] = []
         for draft in drafts:
-            same = next((old for old in revisions.get(draft.id, ()) if _says_the_same(old, draft)), None)
+            kept_until = retained_until(draft.effective_to, self._settings.retention_days)
+            olds = (old for old in revisions.get(draft.id, ()) if old.retained_until == kept_until)
+            same = next((old for old in olds if _says_the_same(old, draft)), None)
             if same is None:
                 missing.append(draft)
             else:

@@ -26,6 +26,7 @@ MAX_OVERLAP_TOKENS = 40
 # Between these, whatever the script, a cut changes no term but the pair across it.
 _PIECE = re.compile(r"\S+\s*")
 _LONG_WORD = 160
+_LONG_HEADER = 4_000  # characters: one of signs without a term would be repeated as often as there are parts
 _OVERLAP_REACHES = (160, 400)  # characters in which most sentences, and all of 40 tokens, end and start
 
 
@@ -125,10 +126,10 @@ def _pieces(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _table_parts(table: Table, offset: int) -> Iterator[_Unit]:
-    """Split a table by rows; each part repeats the header, unless the header alone leaves no room for a row."""
+    """Split a table by rows; each part repeats the header, unless it leaves no room for a row or has no end."""
     header = table.header
     header_tokens = count_terms(header)
-    if header_tokens > MAX_TOKENS // 2:
+    if header_tokens > MAX_TOKENS // 2 or len(header) > _LONG_HEADER:
         header, header_tokens = "", 0
         rows = (table.header, *table.rows)
         at = offset

@@ -41,7 +41,8 @@ _TITLES = text(
     " AND (d.title, d.uri) IS DISTINCT FROM (r.title, r.lineage ->> 'uri')"
 )
 _REVISION_COLUMNS = (
-    "rev, document, hash, meta_hash, commitment, title, effective_from, effective_to, salt IS NULL AS purged, lineage"
+    "rev, document, hash, meta_hash, commitment, title, effective_from, effective_to, retained_until,"
+    " salt IS NULL AS purged, lineage"
 )
 _BY_DOCUMENT = text(
     f"SELECT {_REVISION_COLUMNS} FROM revision WHERE corpus = :corpus AND document = ANY(:ids) ORDER BY rev"  # noqa: S608 - a constant
@@ -114,6 +115,7 @@ class StoredRevision:
     title: str
     effective_from: date | None
     effective_to: date | None
+    retained_until: date | None
     purged: bool
     lineage: Mapping[str, Json]
 
