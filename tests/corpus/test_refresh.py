@@ -595,3 +595,24 @@ def test_another_retention_reaches_what_is_stored_already(
     assert kept(365) == ("accepted", 1, date(2021, 1, 30))
     assert kept(None) == ("accepted", 1, None)
     assert kept(3650) == ("accepted", 1, date(2030, 1, 28))
+
+
+def test_a_diff_shows_beside_the_texts_who_gained_and_lost_them(bank: Any, corpus: CorpusName) -> None:
+    def listed(acl: list[str], *, extra: str = "") -> None:
+        documents = policies(2, p01=extra) | {"p00.md": MemoryDocument(data=policy(0).data, acl=acl)}
+        bank.clock.advance(timedelta(hours=1, microseconds=700))
+        bank.refresh(corpus, MemoryConnector(documents=documents))
+
+    def acl(a: int, b: int | None = None) -> dict[str, Any]:
+        report = diff_versions(bank.instance, actor=bank.steward, corpus=corpus, a=a, b=b)
+        return {document: (one.added, one.removed) for document, one in report.diff.acl.items()}
+
+    listed(["group:a"])
+    listed(["group:b", "user:maria.chen"])
+    assert acl(0, 1) == {"p00.md": (("group:b", "users: 1"), ("group:a",))}
+    listed(["group:c", "user:maria.chen"], extra="More.")
+    assert acl(1, 2) == {"p00.md": (("group:c",), ("group:b",))}
+    assert acl(0) == {"p00.md": (("group:c", "users: 1"), ("group:a",))}
+    listed(["group:b", "user:maria.chen"], extra="More.")
+    assert acl(1, 2) == {}
+    assert acl(2, 1) == {}

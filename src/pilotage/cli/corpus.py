@@ -151,6 +151,9 @@ def _render_diff(out: Console, report: DiffReport) -> None:
     ):
         for identifier in ids:
             out.print(f"{word:9} {escape(identifier)}")
+    for identifier, change in sorted(report.diff.acl.items()):
+        names = [*(f"+{name}" for name in change.added), *(f"-{name}" for name in change.removed)]
+        out.print(f"{'readers':9} {escape(identifier)} {escape(' '.join(names))}")
     if not (report.diff.added or report.diff.changed or report.diff.removed or report.diff.metadata):
         out.print("No document differs.")
 

@@ -7,7 +7,7 @@ whose readers do not include the asker, or whose text was purged, is listed with
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyroaring import BitMap
 from sqlalchemy import Connection
@@ -18,9 +18,10 @@ from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.core.errors import NotFound
 from pilotage.core.ids import CorpusName
-from pilotage.corpus.diff import Held, SectionDiff, VersionDiff, diff_revisions, word_diff
+from pilotage.corpus.diff import AclChange, Held, SectionDiff, VersionDiff, diff_revisions, word_diff
 from pilotage.corpus.version import VersionState
 from pilotage.identity.principal import Principal, acl_names
+from pilotage.store.acl_changes import changes_between
 from pilotage.store.corpora import StoredVersion, newest_version, version_of, versions_of
 from pilotage.store.corpus_derivation import join_passages
 from pilotage.store.corpus_documents import StoredRevision, documents_of, revisions_of, stored_passages
@@ -89,8 +90,19 @@ def diff_versions(
         came = list(revisions_of(connection, corpus, new - old))
         common = {one.document for one in revisions_of(connection, corpus, old & new)} if gone or came else set()
         diff = diff_revisions(map(_held, gone), map(_held, came), staying=common)
+        diff = replace(diff, acl=_acl_changes(connection, corpus, number, right.number))
         shown = _words(connection, corpus, actor, diff, gone, came) if words else {}
     return DiffReport(corpus=corpus, a=number, b=right.number, diff=diff, words=shown)
+
+
+def _acl_changes(connection: Connection, corpus: CorpusName, a: int, b: int) -> dict[str, AclChange]:
+    """Return who gained and lost what since version `a` and until the one after `b`: readers are not versioned."""
+    first = version_of(connection, corpus, a + 1)
+    if first is None or a >= b:
+        return {}
+    following = version_of(connection, corpus, b + 1)
+    until = None if following is None else following.created_at
+    return changes_between(connection, corpus, since=first.created_at, until=until)
 
 
 def _right(connection: Connection, corpus: CorpusName, number: int | None) -> StoredVersion:

@@ -6,13 +6,16 @@ mode: a document whose entry was not written is not found, and the entry is writ
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
+from datetime import datetime
 from typing import Final, TypeAlias
 
 from sqlalchemy import Connection, text
 
 from pilotage.core.digest import Digest
 from pilotage.core.ids import CorpusName
+from pilotage.corpus.diff import AclChange
 from pilotage.store.together import Together
 
 Revision: TypeAlias = tuple[CorpusName, int]
@@ -36,6 +39,47 @@ SELECT CAST(json_build_object(
         OR CAST(t.body #>> '{data,added,users}' AS integer) > 0)) w)
 ) AS text)
 """)
+
+
+_BETWEEN: Final = text("""
+SELECT d.id, t.body -> 'data' AS data FROM document d
+JOIN ledger_entry e ON e.subject = d.corpus || '/' || d.id AND e.kind = 'document.acl_changed',
+LATERAL (SELECT CAST(convert_from(e.bytes, 'UTF8') AS jsonb) AS body) t
+WHERE d.corpus = :corpus AND d.changed > 0 AND d.tombstone IS NULL
+  AND CAST(t.body ->> 'at' AS timestamptz) >= date_trunc('milliseconds', CAST(:since AS timestamptz))
+  AND (CAST(:until AS timestamptz) IS NULL
+    OR CAST(t.body ->> 'at' AS timestamptz) < date_trunc('milliseconds', CAST(:until AS timestamptz)))
+ORDER BY t.body ->> 'at', e.id
+""")
+
+
+def changes_between(
+    connection: Connection, corpus: CorpusName, *, since: datetime, until: datetime | None
+) -> dict[str, AclChange]:
+    """Return by document who gained and lost it from a moment on, until before another (None: now).
+
+    Groups and services by name; people are counted, as the entries count them.
+    """
+    groups: dict[str, Counter[str]] = {}
+    users: dict[str, Counter[str]] = {}
+    for document, data in connection.execute(_BETWEEN, {"corpus": corpus, "since": since, "until": until}):
+        net = groups.setdefault(document, Counter())
+        net.update(data["added"]["groups"])
+        net.subtract(data["removed"]["groups"])
+        seen = users.setdefault(document, Counter())
+        seen.update({side: data[side]["users"] for side in ("added", "removed")})
+    found = {
+        document: AclChange(
+            added=_side(users[document]["added"], (name for name, count in net.items() if count > 0)),
+            removed=_side(users[document]["removed"], (name for name, count in net.items() if count < 0)),
+        )
+        for document, net in groups.items()
+    }
+    return {document: change for document, change in found.items() if change.added or change.removed}
+
+
+def _side(users: int, groups: Iterable[str]) -> tuple[str, ...]:
+    return (*sorted(groups), *((f"users: {users}",) if users else ()))
 
 
 def moved(
