@@ -12,6 +12,7 @@ from pilotage.control.refresh_corpus import RefreshTools
 from pilotage.control.take_down import TakedownRequest, TakedownResult, take_down
 from pilotage.core.errors import UsageError
 from pilotage.core.ids import CorpusName
+from pilotage.corpus.quality import Inspected
 from pilotage.corpus.settings import DataStage
 from pilotage.corpus.takedown import TakedownState
 from pilotage.testing.connectors import MemoryConnector, MemoryDocument
@@ -113,3 +114,58 @@ def test_a_reason_is_given_and_has_an_end(bank: Bank, reason: str) -> None:
     with pytest.raises(UsageError):
         take_down(bank.instance, actor=bank.steward, request=request)
     assert live(bank, corpus) == ["gate.txt", "other.txt", "twin.txt"]
+
+
+def test_what_readers_lose_of_an_original_they_lose_of_its_copies_at_once(bank: Bank) -> None:
+    corpora = with_copies(bank, "sluices-acl")
+    documents = {
+        id_: MemoryDocument(data=data, suffix=".txt", acl=acl)
+        for id_, data, acl in (
+            ("gate.txt", SAID, ["group:board"]),
+            ("twin.txt", SAID, ["group:everyone", "group:board"]),
+            ("other.txt", b"The canteen opens at nine in the morning, as ever.", ["group:everyone"]),
+        )
+    }
+    bank.refresh(corpora[0], MemoryConnector(documents=documents))
+    query = "SELECT id, acl FROM document WHERE corpus = :c ORDER BY id"
+    said = "SELECT count(*) FROM ledger_entry WHERE kind = 'document.acl_changed' AND subject = :s"
+    for corpus in corpora[1:]:
+        with bank.instance.engine.connect() as connection:
+            found = {row.id: row.acl for row in connection.execute(text(query), {"c": corpus})}
+            assert connection.execute(text(said), {"s": f"{corpus}/gate.txt"}).scalar_one() == 1
+        assert found == {"gate.txt": [], "twin.txt": ["group:everyone"], "other.txt": ["group:everyone"]}
+
+
+def test_readers_lost_while_a_copy_is_derived_do_not_read_the_copy(bank: Bank) -> None:
+    corpus = bank.declare(settings("sluices-acl-race", acl=()))
+    copy = bank.declare(settings("sluices-acl-race-uat", acl=(), derived_from=corpus, data_stage=DataStage.UAT))
+    open_to = {"gate.txt": MemoryDocument(data=SAID, suffix=".txt", acl=["group:everyone", "group:board"])}
+    bank.refresh(corpus, MemoryConnector(documents=open_to))
+    done: list[str] = []
+
+    def redact(said: str) -> str:
+        if not done:
+            done.append("")
+            shut = {"gate.txt": MemoryDocument(data=SAID, suffix=".txt", acl=["group:board"])}
+            bank.refresh(corpus, MemoryConnector(documents=shut))
+        return said
+
+    bank.refresh(copy, tools=RefreshTools(redact=redact))
+    with bank.instance.engine.connect() as connection:
+        acl = connection.execute(text("SELECT acl FROM document WHERE corpus = :c"), {"c": copy}).scalar_one()
+    assert acl == ["group:board"]
+
+
+@pytest.mark.parametrize("place", ["title", "heading", "id"])
+def test_a_copy_is_looked_over_with_its_id_title_and_headings(bank: Bank, place: str) -> None:
+    corpus = bank.declare(settings(f"sluices-pii-{place}", acl=()))
+    copy = bank.declare(settings(f"{corpus}-uat", acl=(), derived_from=corpus, data_stage=DataStage.UAT))
+    where = dict.fromkeys(("title", "heading", "id"), "plain") | {place: "4111-1111"}
+    body = f"---\ntitle: {where['title']}\n---\n# {where['heading']}\n\n".encode() + SAID
+    document = MemoryDocument(data=body, acl=["group:everyone"])
+    bank.refresh(corpus, MemoryConnector(documents={f"{where['id']}.md": document}))
+    tools = RefreshTools(
+        redact=lambda said: said, inspect=lambda said: Inspected(pii={"card": 1} if "4111-1111" in said else {})
+    )
+    (rejected,) = bank.refresh(copy, tools=tools).rejected
+    assert rejected.reason == "redaction left structured personal data: card"

@@ -24,6 +24,7 @@ from pilotage.control.corpus_entries import deed_of, person_of, record_corpus
 from pilotage.control.corpus_source import open_source
 from pilotage.control.instance import Instance
 from pilotage.control.refresh_drafts import Drafted, DraftMaker
+from pilotage.control.refresh_permissions import narrow_derived
 from pilotage.control.refresh_publish import Findings, Published, Publisher
 from pilotage.control.refresh_staging import NewSalt, Stager
 from pilotage.core.canonical import Json
@@ -219,6 +220,8 @@ class _Run:
             deed = deed_of(connection, self._actor, at=self._now)
             publisher = Publisher(connection, self._settings, self._stager, deed)
             published = publisher.publish(findings, new_salt=self._tools.new_salt, blocks=self._is_blocked)
+            corpora = self._instance.workspace.corpora
+            narrow_derived(connection, corpora, self._settings.name, published.diff.acl, deed)
             require_lock(session, self._settings.name)
             version, refusal = published.version, None
             if accept and version is not None and version.state is VersionState.PROPOSED:

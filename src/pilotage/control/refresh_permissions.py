@@ -6,14 +6,17 @@ change is applied together with its ledger entry and the notification, or not at
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from sqlalchemy import Connection
 
 from pilotage.control.corpus_entries import Deed, PermissionChange, record_permission_changes
 from pilotage.control.refresh_staging import Stager
+from pilotage.core.ids import CorpusName
 from pilotage.corpus.diff import AclChange, acl_change
 from pilotage.corpus.settings import CorpusSettings
+from pilotage.store.corpora import bump_generation, lock_corpus
 from pilotage.store.corpus_documents import Governed, StoredDocument, confirm_acls, documents_of, govern_documents
 
 _NOTHING = AclChange(added=(), removed=())
@@ -39,6 +42,52 @@ def apply_permissions(
     return {document: change.acl for document, change in changes.items() if change.acl is not _NOTHING}
 
 
+def narrow_derived(
+    connection: Connection,
+    corpora: Mapping[CorpusName, CorpusSettings],
+    source: CorpusName,
+    changes: Mapping[str, AclChange],
+    deed: Deed,
+) -> None:
+    """Take from derived copies at once what readers of their originals lost; what was gained waits for a refresh."""
+    lost = {document: frozenset(change.removed) for document, change in changes.items() if change.removed}
+    for derived in corpora.values() if lost else ():
+        if derived.derived_from != source:
+            continue
+        lock_corpus(connection, derived.name)
+        narrowed: list[Governed] = []
+        found: dict[str, PermissionChange] = {}
+        for document, stored in documents_of(connection, derived.name, sorted(lost)).items():
+            left = tuple(name for name in stored.acl if name not in lost[document])
+            gone = tuple(name for name in stored.acl if name in lost[document])
+            if gone:
+                narrowed.append(_governed(stored, left, f"derived:{source}"))
+                found[document] = PermissionChange(
+                    acl=AclChange(added=(), removed=gone),
+                    source=f"derived:{source}",
+                    classification=stored.classification,
+                    region=stored.region,
+                )
+        if narrowed:
+            govern_documents(connection, derived.name, narrowed)
+            record_permission_changes(connection, derived.name, found, deed)
+            bump_generation(connection, derived.name)
+            moved = {document: change.acl for document, change in found.items()}
+            narrow_derived(connection, corpora, derived.name, moved, deed)
+
+
+def _governed(stored: StoredDocument, acl: tuple[str, ...], source: str) -> Governed:
+    return Governed(
+        id=stored.id,
+        title="",
+        uri=None,
+        acl=acl,
+        acl_source=source,
+        classification=stored.classification,
+        region=stored.region,
+    )
+
+
 def _govern_refused(connection: Connection, settings: CorpusSettings, stager: Stager) -> None:
     """Let rejected items narrow the readers of a document that came in beside them, or set those of a stored one."""
     for document in stager.refused.keys() & stager.governed.keys():
@@ -49,15 +98,7 @@ def _govern_refused(connection: Connection, settings: CorpusSettings, stager: St
         if stored.tombstone is None:
             one = stager.refused[document]
             stager.before[document] = stored
-            stager.governed[document] = Governed(
-                id=document,
-                title="",
-                uri=None,
-                acl=one.acl or (),
-                acl_source=one.acl_source,
-                classification=stored.classification,
-                region=stored.region,
-            )
+            stager.governed[document] = _governed(stored, one.acl or (), one.acl_source)
 
 
 def _change(before: StoredDocument, found: Governed) -> PermissionChange | None:

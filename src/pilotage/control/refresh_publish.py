@@ -120,6 +120,10 @@ class Publisher:
                 original = originals.get(document)
                 if original is None or original.tombstone is not None:
                     self._stager.forget(document)
+                else:  # readers it lost while the copy was made
+                    copy = self._stager.governed[document]
+                    shared = tuple(name for name in copy.acl if name in original.acl)
+                    self._stager.governed[document] = replace(copy, acl=shared)
 
     def _held(self, before: BitMap, new_salt: NewSalt) -> list[Kept]:
         if self._settings.history is History.DATED:
