@@ -16,6 +16,7 @@ from pilotage.control.count_observations import count_observations
 from pilotage.control.rollout_facts import read_facts
 from pilotage.control.rollout_status import rollout_status
 from pilotage.control.start_rollout import Started, StartRequest, start_rollout
+from pilotage.rollout import tally
 from pilotage.rollout.assignment import Arm
 from pilotage.rollout.states import State
 from pilotage.store.ledger_sequencing import number_all
@@ -131,7 +132,9 @@ def test_each_record_counts_once_in_its_arm_and_other_kinds_change_nothing(engin
     assert counters(world, stored) == first
 
 
-def test_requests_routed_and_not_recorded_hold_the_rollout(engine: Engine) -> None:
+def test_requests_routed_and_not_recorded_hold_the_rollout(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SETTLED_S", "LOOK_EVERY_S"):  # minutes of the database's clock
+        monkeypatch.setattr(tally, name, 0.0)
     world, stored, traffic, _old = begun(engine, lost_record=0.5)
     traffic.ask(800)
     held = world.step(stored.id, QUARTER)

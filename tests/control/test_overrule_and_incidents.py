@@ -7,13 +7,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from tests.control.rollout_world import DECIDER, PER_DAY, STARTER, bank, make_world, small_plan, with_plan
 
 from pilotage.control.incident_reports import incident_detail, incident_list
 from pilotage.control.manage_incident import Change, open_by_person, update_incident
+from pilotage.control.open_incident import Trouble, open_incident
 from pilotage.control.overrule_rollout import Overruled, overrule_rollout
 from pilotage.control.roll_back import RollbackRequest, roll_back
+from pilotage.control.rollout_moves import Deed
 from pilotage.control.start_rollout import Started, StartRequest, start_rollout
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.reason import Refusal
@@ -23,7 +25,7 @@ from pilotage.store.incidents import StoredIncident, incident_freezes
 from pilotage.store.rollouts import StoredRollout
 from pilotage.testing.rollout_drills import pass_drills
 from pilotage.testing.rollout_traffic import CountedTraffic
-from pilotage.testing.rollouts import EAST, WORKFLOW, RolloutWorld
+from pilotage.testing.rollouts import EAST, WEST, WORKFLOW, RolloutWorld
 from pilotage.workspace.plan import Undecidable
 
 pytestmark = pytest.mark.store
@@ -78,9 +80,11 @@ def test_two_persons_take_an_undecided_step_on_when_the_harm_is_bounded(engine: 
     again = sign(world, stored, DECIDER)
     assert isinstance(again, Overruled)
     assert again.waits
+    for nobody in ("maria.chen", SUPPORT):  # neither decides about steps nor accepts risks
+        assert "NOT_PERMITTED" in codes(sign(world, stored, nobody))
     starter = sign(world, stored, STARTER)
     assert isinstance(starter, Refusal)
-    assert [reason.code for reason in starter.reasons] == ["SOD_CONFLICT"]
+    assert [reason.code for reason in starter.reasons] == ["SOD_CONFLICT", "NOT_PERMITTED"]
     second = sign(world, stored, "bruno.silva")
     assert isinstance(second, Overruled), second
     assert second.rollout.state is State.ADVANCING
@@ -139,10 +143,82 @@ def test_an_incident_goes_from_page_to_post_mortem(engine: Engine) -> None:
     change(world, identifier, OTHER, approve=True)
     closed = change(world, identifier, SUPPORT, state=IncidentState.CLOSED, note="learned")
     assert isinstance(closed, StoredIncident)
+    back = change(world, identifier, SUPPORT, state=IncidentState.OPEN, note="again")
+    assert isinstance(back, StoredIncident)
+    assert (back.resolved_at, back.closed_at) == (None, None)
+    change(world, identifier, SUPPORT, state=IncidentState.CLOSED)
     shown: Any = incident_detail(world.instance, identifier)
     assert (shown["state"], shown["freezes"]) == ("closed", False)
     assert [line["number"] for line in shown["timeline"]] == list(range(1, len(shown["timeline"]) + 1))
     assert float(str(incident_list(world.instance)["mttr_minutes"])) > 0
+
+
+def test_who_approves_a_post_mortem_changes_nothing_else(engine: Engine) -> None:
+    world = make_world(engine)
+    opened = reported(world, Severity.SEV2)
+    change(world, opened.id, SUPPORT, post_mortem={"cause": "x", "informed": "y", "actions": []})
+    for more in (
+        {"severity": Severity.SEV4, "note": "small"},
+        {"state": IncidentState.CLOSED},
+        {"commander": "maria.chen"},
+        {"lift_freeze": True},
+        {"post_mortem": {"cause": "z"}},
+    ):
+        assert codes(change(world, opened.id, "maria.chen", approve=True, **more)) == ["NOT_PERMITTED"]
+    approved = change(world, opened.id, "maria.chen", approve=True, note="read")
+    assert isinstance(approved, StoredIncident)
+    assert (approved.postmortem or {})["approved_by"] == "maria.chen"
+
+
+def reported(world: RolloutWorld, severity: Severity) -> StoredIncident:
+    found = open_by_person(
+        world.instance, actor=world.person(SUPPORT), workflow=WORKFLOW, space=EAST, severity=severity, summary="Slow"
+    )
+    assert isinstance(found, StoredIncident)
+    return found
+
+
+def pages(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return int(connection.scalar(text("SELECT count(*) FROM outbox WHERE payload->>'kind' = 'page'")) or 0)
+
+
+def test_a_worse_trigger_raises_the_incident_it_joins_and_pages(engine: Engine) -> None:
+    world = make_world(engine)
+    small, none = reported(world, Severity.SEV3), pages(engine)
+    worse = reported(world, Severity.SEV1)
+    assert (worse.id, worse.severity, none) == (small.id, Severity.SEV1, 0)
+    assert pages(engine) > 0
+    before = pages(engine)
+    assert reported(world, Severity.SEV4).severity is Severity.SEV1
+    assert pages(engine) == before
+    change(world, small.id, SUPPORT, severity=Severity.SEV3, note="smaller than it looked")
+    change(world, small.id, SUPPORT, severity=Severity.SEV2)
+    assert pages(engine) > before
+
+
+def test_a_second_rollback_freezes_again_and_has_to_be_verified_too(engine: Engine) -> None:
+    world = make_world(engine)
+    trouble = Trouble(
+        workflow=WORKFLOW,
+        space=EAST,
+        spaces=(EAST,),
+        release=None,
+        cause="rolled back by a person",
+        severity=Severity.SEV2,
+        summary="Out.",
+        freezes=True,
+    )
+    deed = Deed(actor="system:test", at=world.clock.now())
+    with engine.begin() as connection:
+        first = open_incident(connection, world.instance, trouble, deed)
+    change(world, first.id, SUPPORT, state=IncidentState.MITIGATED, commander=SUPPORT)
+    change(world, first.id, SUPPORT, lift_freeze=True)
+    with engine.begin() as connection:
+        assert incident_freezes(connection, WORKFLOW) == ()
+        again = open_incident(connection, world.instance, replace(trouble, spaces=(EAST, WEST), rollout="r2"), deed)
+        assert len(incident_freezes(connection, WORKFLOW)) == 1
+    assert (again.id, again.state, again.rollout, again.spaces) == (first.id, IncidentState.OPEN, "r2", (EAST, WEST))
 
 
 def test_a_person_opens_an_incident_and_the_same_one_again_joins_it(engine: Engine) -> None:

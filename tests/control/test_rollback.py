@@ -12,6 +12,7 @@ from sqlalchemy import Engine, text
 from tests.control.rollout_world import DECIDER, PER_DAY, STARTER, bank, make_world, small_plan, with_freezes, with_plan
 
 from pilotage.control import roll_back as command
+from pilotage.control.abort_rollout import abort_rollout
 from pilotage.control.declare_hard_event import declare_hard_event
 from pilotage.control.reconcile_rollout import reconcile_rollout
 from pilotage.control.roll_back import RollbackRequest, roll_back
@@ -28,7 +29,7 @@ from pilotage.store.routes import Route, read_route, write_route
 from pilotage.store.runs import LeaseLost
 from pilotage.testing.rollout_drills import pass_drills
 from pilotage.testing.rollout_traffic import Behaviour, CountedTraffic
-from pilotage.testing.rollouts import EAST, EU, WORKFLOW, FakeProber, RolloutWorld
+from pilotage.testing.rollouts import EAST, EU, WEST, WORKFLOW, FakeProber, RolloutWorld
 from pilotage.workspace.plan import Freeze
 
 pytestmark = pytest.mark.store
@@ -123,6 +124,23 @@ def test_a_process_that_neither_acknowledges_nor_is_silent_keeps_it_from_zero(en
     with engine.begin() as connection:  # more than 3 s after the flip too: it has fenced itself
         connection.execute(text("UPDATE routing SET written_at = clock_timestamp() - interval '4 s'"))
     assert world.look(stored.id).state is State.VALIDATING
+
+
+def test_traffic_that_is_not_zero_after_thirty_seconds_pages_once(engine: Engine) -> None:
+    world, stored, _old = running(engine)
+    back(world)
+    query = "SELECT count(*) FROM outbox WHERE payload->>'title' LIKE '%rollback is slow'"
+
+    def looked(by: timedelta) -> int:
+        world.clock.advance(by)
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE route_ack SET at = clock_timestamp()"))
+        assert world.look(stored.id).state is State.ROLLING_BACK
+        return count(engine, query)
+
+    assert looked(timedelta(seconds=29)) == 0
+    assert looked(timedelta(seconds=1)) > 0
+    assert looked(timedelta(seconds=60)) == looked(timedelta(seconds=60))
 
 
 def test_a_row_says_on_the_databases_clock_when_its_flip_ended(engine: Engine) -> None:
@@ -260,6 +278,60 @@ def test_a_named_target_is_one_that_was_authorised_here_or_nothing_moves(engine:
     assert (moved.target, route(world).stable) == (older, older)
 
 
+@pytest.mark.parametrize("to", ["older", "maintenance"])
+def test_a_failed_rollback_goes_to_another_authorised_target_or_closes_the_door(engine: Engine, to: str) -> None:
+    world = make_world(engine)
+    older, last, newest = (world.seal(f"{name}.") for name in ("Older", "Last", "Newest"))
+    for release in (older, last, newest):
+        world.serve(release, [EAST])
+        world.clock.advance(HOUR)
+    prober = FakeProber(processes=world.processes.names, passed=False)
+    world.ports = replace(world.ports, probe=prober)
+    (moved,) = back(world, space=EAST)
+    target = older if to == "older" else to
+    refused = RollbackRequest(workflow=WORKFLOW, reason="wrong rates", space=EAST, to=target)
+    running_still = roll_back(world.instance, actor=world.person(DECIDER), request=refused)
+    assert isinstance(running_still, Refusal)
+    assert [one.code for one in running_still.reasons] == ["ROLLBACK_TARGET"]
+    world.step(moved.id)
+    assert world.step(moved.id, timedelta(seconds=121)).state is State.ROLLBACK_FAILED
+    never = RollbackRequest(workflow=WORKFLOW, reason="wrong rates", space=EAST, to=newest)
+    assert isinstance(roll_back(world.instance, actor=world.person(DECIDER), request=never), Refusal)
+    assert route(world).stable == last
+    (again,) = back(world, space=EAST, to=target)
+    prober.passed = to == "older"  # nobody is asked behind a closed door
+    expected = (older, None) if to == "older" else (None, "maintenance")
+    assert (again.state, again.target, (route(world).stable, route(world).closed)) == (
+        State.VALIDATING,
+        expected[0],
+        expected,
+    )
+    assert world.step(moved.id).state is State.VALIDATING
+    assert world.step(moved.id, timedelta(seconds=61)).state is State.ROLLED_BACK
+
+
+def test_an_abort_that_closes_the_door_is_a_sev1(engine: Engine) -> None:
+    world, stored, old = running(engine)
+    with engine.begin() as connection:
+        set_state(connection, old, ReleaseState.REVOKED, note="x")
+    abort_rollout(world.instance, actor=world.person(DECIDER), rollout=stored.id)
+    assert route(world).closed == "maintenance"
+    assert count(engine, "SELECT count(*) FROM incident WHERE severity = 'SEV1'") == 1
+
+
+def test_a_rollback_into_a_space_that_is_ill_is_not_verified(engine: Engine) -> None:
+    world, stored, _old = running(engine)
+    back(world)
+    world.step(stored.id)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE space_health SET state = 'unhealthy'"))
+    after = world.step(stored.id, timedelta(seconds=61))
+    assert after.state is State.VALIDATING
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE space_health SET state = 'healthy'"))
+    assert world.step(stored.id).state is State.ROLLED_BACK
+
+
 def test_a_first_release_goes_back_to_not_released(engine: Engine) -> None:
     world = make_world(engine, with_plan(bank(), small_plan()))
     new = world.seal("New.")
@@ -284,6 +356,22 @@ def test_a_trip_quarantines_the_release_in_its_space(engine: Engine) -> None:
     again = start_rollout(world.instance, world.ports, actor=world.person(STARTER), request=request)
     assert isinstance(again, Refusal)
     assert "RELEASE_QUARANTINED" in [reason.code for reason in again.reasons]
+
+
+def test_what_was_rolled_back_in_one_space_goes_up_in_none(engine: Engine) -> None:
+    world, stored, _old = running(engine, spaces=(EAST, EU))
+    with engine.begin() as connection:  # as if it had been rolled back in the EU meanwhile
+        query = "INSERT INTO space_quarantine (space, workflow, release, reason, at) VALUES (:s, :w, :r, 'x', now())"
+        connection.execute(text(query), {"s": EU, "w": WORKFLOW, "r": stored.release})
+    held = world.step(stored.id, HOUR / 4)
+    assert (held.state, [one.code for one in held.why][:1]) == (State.HELD, ["RELEASE_QUARANTINED"])
+    other = world.seal("Rolled back in the west.")
+    with engine.begin() as connection:
+        connection.execute(text(query), {"s": WEST, "w": WORKFLOW, "r": other})
+    request = StartRequest(release=other, space=EAST, per_day=4_800_000, accepted=True)
+    done = start_rollout(world.instance, world.ports, actor=world.person(STARTER), request=request)
+    assert isinstance(done, Refusal)
+    assert "RELEASE_QUARANTINED" in {one.code for one in done.reasons}
 
 
 def test_a_hard_event_takes_the_release_out_of_every_space(engine: Engine) -> None:

@@ -209,6 +209,40 @@ def test_every_named_role_signs_the_verdict_before_traffic_goes_up(engine: Engin
     assert (after.state, after.place.step, fraction(world)) == (State.OBSERVING, 1, 1_000_000)
 
 
+def test_a_go_that_no_longer_holds_when_its_wait_is_over_takes_nothing_up(engine: Engine) -> None:
+    world, _old, new = world_with(engine, bad=Behaviour(error=0.005))
+    traffic = world.ports.observe
+    assert isinstance(traffic, CountedTraffic)
+    traffic.bad_from = world.clock.now() + 2 * HOUR
+    stored = world.step(begun(world, new).id, HOUR)
+    window = Freeze(
+        name="cut-over", spaces=(EAST,), start="2026-01-01T00:00", end="2027-01-01T00:00", timezone="UTC", reason="x"
+    )
+    world.workspace = with_freezes(world.workspace, window)
+    for name in (DECIDER, OWNER):
+        sign_go(world.instance, world.ports, actor=world.person(name), rollout=stored.id)
+    waiting = world.step(stored.id)
+    assert (waiting.state, [reason.code for reason in waiting.why]) == (State.ADVANCING, ["FREEZE"])
+    world.step(stored.id, 6 * HOUR)
+    world.workspace = with_freezes(world.workspace)
+    after = world.step(stored.id)
+    assert (after.state, after.place.step, fraction(world)) == (State.ADVANCING, 0, 50_000)
+    assert "STALE_VERDICT" in [reason.code for reason in after.why]
+
+
+def test_a_signature_counts_only_while_its_role_is_held(engine: Engine) -> None:
+    world, _old, new = world_with(engine)
+    stored = world.step(begun(world, new).id, HOUR)
+    sign_go(world.instance, world.ports, actor=world.person(DECIDER), rollout=stored.id)
+    before = world.workspace
+    others = tuple(who for who in before.roster[Role.OPERATIONS_LEAD] if who != DECIDER)
+    world.workspace = replace(before, roster={**before.roster, Role.OPERATIONS_LEAD: others})
+    second = sign_go(world.instance, world.ports, actor=world.person(OWNER), rollout=stored.id)
+    assert isinstance(second, StoredRollout)
+    assert second.state is State.DECIDING
+    assert world.step(stored.id).state is State.DECIDING
+
+
 def test_nobody_signs_while_no_verdict_is_fixed(engine: Engine) -> None:
     world, _old, new = world_with(engine)
     stored = world.step(begun(world, new).id, HOUR)
@@ -324,6 +358,22 @@ def test_nothing_starts_before_every_live_process_has_loaded_the_candidate(engin
     assert fraction(world) == 0
     world.follow()
     assert world.look(done.rollout.id).state is State.OBSERVING
+
+
+def test_a_planned_rollout_that_a_freeze_refuses_leaves_the_space_free(engine: Engine) -> None:
+    world, old, new = world_with(engine)
+    done = start(world, new)
+    assert isinstance(done, Started)
+    window = Freeze(
+        name="cut-over", spaces=(EAST,), start="2026-01-01T00:00", end="2027-01-01T00:00", timezone="UTC", reason="x"
+    )
+    world.workspace = with_freezes(world.workspace, window)
+    assert world.step(done.rollout.id).state is State.REFUSED
+    with engine.connect() as connection:
+        route = read_route(connection, EAST, WORKFLOW)
+        assert (route.stable, route.candidate, route.rollout) == (old, None, None)
+    world.workspace = with_freezes(world.workspace)
+    assert begun(world, new).state is State.OBSERVING
 
 
 def test_a_pause_over_its_limit_takes_the_candidate_out_without_an_incident(engine: Engine) -> None:

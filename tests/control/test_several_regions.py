@@ -78,6 +78,10 @@ def test_a_trip_in_the_second_region_leaves_the_first_with_its_weight_and_armed(
     with engine.connect() as connection:
         query = "SELECT count(*) FROM incident WHERE cause = 'statistical trip' AND NOT is_drill"
         assert connection.scalar(text(query)) == 2
+        carried = connection.scalar(text("SELECT id FROM rollout WHERE flipped = ARRAY['production-us-east-space']"))
+    assert carried is not None
+    assert world.step(carried).state is State.VALIDATING
+    assert world.step(carried, timedelta(seconds=61)).state is State.ROLLED_BACK
 
 
 def test_a_late_trip_in_an_earlier_region_takes_back_that_region(engine: Engine) -> None:

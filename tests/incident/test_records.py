@@ -19,6 +19,7 @@ from pilotage.incident.records import (
     lower,
     move,
     recovery,
+    reopen,
 )
 
 ITEM = ActionItem(text="Alarm on it", owner="anna", due="2026-04-01", aim="detect")
@@ -50,6 +51,19 @@ def codes(incident: Incident, to: IncidentState) -> list[str]:
 )
 def test_an_incident_closes_only_when_everything_is_there(changes: dict[str, Any], expected: list[str]) -> None:
     assert codes(replace(READY, **changes), IncidentState.CLOSED) == expected
+
+
+def test_what_ended_is_opened_again_within_seven_days() -> None:
+    now = datetime(2026, 3, 2, tzinfo=UTC)
+
+    def why(state: IncidentState, ended_at: datetime | None) -> list[str]:
+        refusal = reopen(replace(READY, state=state), ended_at=ended_at, now=now)
+        return [] if refusal is None else [reason.code for reason in refusal.reasons]
+
+    for state in (IncidentState.RESOLVED, IncidentState.CLOSED):
+        assert why(state, now - timedelta(days=7)) == []
+        assert why(state, now - timedelta(days=7, seconds=1)) == ["TOO_LATE"]
+    assert why(IncidentState.RESOLVED, None) == why(IncidentState.OPEN, now) == ["ILLEGAL_TRANSITION"]
 
 
 def test_a_state_never_goes_back() -> None:

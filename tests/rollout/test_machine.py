@@ -103,11 +103,17 @@ def event(found: Action | None) -> Event | None:
         (facts(State.DECIDING, verdict=GO, decision=Judgement.GO, place=Place(step=1)), Event.DECIDE),
         (facts(State.DECIDING, verdict=GO, decision=Judgement.GO, state_at=NOW - 72 * HOUR), Event.HOLD),
         (facts(State.DECIDING, verdict=HOLD), Event.HOLD),
-        (facts(State.ADVANCING), Event.STEP),
-        (facts(State.ADVANCING, gate=WHY), None),
-        (facts(State.ADVANCING, gate=None), None),
-        (facts(State.ADVANCING, frozen=WHY), None),
-        (facts(State.ADVANCING, incidents=WHY), None),
+        (facts(State.ADVANCING, verdict=GO, decision=Judgement.GO), Event.STEP),
+        (facts(State.ADVANCING), None),
+        (facts(State.ADVANCING, verdict=DOUBT, decision=Judgement.GO), None),
+        (facts(State.ADVANCING, verdict=HOLD, decision=Judgement.GO), None),
+        (facts(State.ADVANCING, verdict=DOUBT, decision=Judgement.INCONCLUSIVE), Event.STEP),
+        (facts(State.ADVANCING, verdict=HOLD, decision=Judgement.NO_GO), Event.STEP),
+        (facts(State.ADVANCING, verdict=HOLD, decision=Judgement.INCONCLUSIVE), None),
+        (facts(State.ADVANCING, verdict=GO, gate=WHY), None),
+        (facts(State.ADVANCING, verdict=GO, gate=None), None),
+        (facts(State.ADVANCING, verdict=GO, frozen=WHY), None),
+        (facts(State.ADVANCING, verdict=GO, incidents=WHY), None),
         (facts(State.ADVANCING, place=Place(wave=1)), Event.FILL),
         (facts(State.ADVANCING, place=Place(wave=1), post_confirmed=False), None),
         (facts(State.PAUSED), None),
@@ -182,4 +188,6 @@ def test_without_a_go_a_gate_and_a_free_calendar_traffic_never_goes_up(known: Fa
 
 def test_an_advancing_rollout_says_what_it_waits_for() -> None:
     assert standing_against(facts(State.ADVANCING, gate=None))[0].code == "GATE_NOT_MET"
-    assert standing_against(facts(State.ADVANCING, gate=WHY, frozen=WHY)) == (*WHY, *WHY)
+    assert standing_against(facts(State.ADVANCING, verdict=GO, gate=WHY, frozen=WHY)) == (*WHY, *WHY)
+    stale = standing_against(facts(State.ADVANCING, verdict=DOUBT, decision=Judgement.GO))
+    assert [(one.code, one.observed, one.limit) for one in stale] == [("STALE_VERDICT", "inconclusive", "go")]

@@ -22,8 +22,8 @@ from pilotage.workspace.plan import Plan, Step, Wave
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 PROVEN = TripCounts(error=(1000, 0), stalled=(1000, 0), error_trip=0.01, slow=0.05)
 RELEASE = Digest("sha256:r")
-ANNA = Signer(person=PersonId("anna"), is_author=False, is_starter=False, authority="medium")
-BEN = Signer(person=PersonId("ben"), is_author=False, is_starter=False, authority=None)
+ANNA = Signer(person=PersonId("anna"), is_author=False, is_starter=False, authority="medium", may_decide=True)
+BEN = Signer(person=PersonId("ben"), is_author=False, is_starter=False, authority=None, may_decide=True)
 
 
 def verdict(*codes: str, outcome: Judgement = Judgement.INCONCLUSIVE, effect: Effect = Effect.NONE) -> Verdict:
@@ -88,6 +88,10 @@ def test_authors_starters_and_one_person_alone_cannot_overrule() -> None:
     assert codes(verdict(), ANNA) == ["TWO_PERSONS"]
     assert codes(verdict(), ANNA, replace(BEN, is_author=True)) == ["SOD_CONFLICT"]
     assert codes(verdict(), ANNA, replace(BEN, is_starter=True)) == ["SOD_CONFLICT"]
+
+
+def test_who_neither_decides_nor_accepts_risks_overrules_nothing() -> None:
+    assert codes(verdict(), ANNA, replace(BEN, may_decide=False)) == ["NOT_PERMITTED"]
 
 
 def test_the_acceptance_is_for_this_verdict_this_place_and_thirty_days() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilotage.analysis.counters import Count, Counters, Metric
+from pilotage.rollout import tally
 from pilotage.rollout.assignment import Arm
 from pilotage.rollout.observation import LatencyLimits, Observation, is_observation, marks, sound_outcome
 from pilotage.rollout.tally import Book, Caps, Totals, Trips, advance_cusums, counters, fold
@@ -27,6 +28,27 @@ OUTCOMES = (
     "shed",
     "nonsense",
 )
+
+
+def test_what_was_routed_two_minutes_ago_and_has_no_record_is_missed_whatever_came_since() -> None:
+    totals = Totals(recorded=100)  # of an earlier attempt
+    tally.note_look(totals, at=0.0, clock=0.0, admitted=90)
+    tally.note_look(totals, at=1.0, clock=1.0, admitted=130)  # 40 routed, none recorded yet
+    tally.note_look(totals, at=30.0, clock=30.0, admitted=500)  # too soon for another look
+    assert [look[1] for look in totals.looks] == [90, 130]
+    totals.recorded += 30
+    tally.note_records(totals, [0.5] * 30)
+    assert tally.unrecorded(totals, clock=120.0) == 0  # nothing is two minutes old
+    totals.recorded += 1000
+    tally.note_records(totals, [60.0] * 1000)  # newer ones hide nothing
+    assert tally.unrecorded(totals, clock=121.0) == 10
+    totals.recorded += 10
+    tally.note_records(totals, [0.9] * 10)  # streams that lasted
+    assert tally.unrecorded(totals, clock=121.0) == 0
+    for clock in (130.0, 200.0, 260.0):
+        tally.note_look(totals, at=clock, clock=clock, admitted=1130)
+    assert [look[0] for look in totals.looks] == [0.0, 130.0, 200.0, 260.0]
+    assert tally.unrecorded(totals, clock=400.0) == 0
 
 
 def seen(index: int = 0, **fields: Any) -> Observation:

@@ -169,6 +169,18 @@ async def test_an_older_generation_and_a_row_that_does_not_decode_change_nothing
         assert watch.current.rows[PLACE].stable == ONE
 
 
+async def test_a_row_that_does_not_decode_leaves_its_askers_with_stable() -> None:
+    split = {**PLAIN, "fraction_ppm": 1_000_000, "cohort": {"all": True}}
+    store = Store(route(ONE, generation=5, candidate=TWO, split=split, shadow=TWO, shadow_ppm=5))
+    watch = store.watch()
+    await watch.refresh()
+    assert watch.current.rows[PLACE].candidate == TWO
+    store.routes = [route("nonsense", generation=6)]  # a rollback that nobody here can read
+    await watch.refresh()
+    row = watch.current.rows[PLACE]
+    assert (row.generation, row.stable, row.candidate, row.split.fraction_ppm, row.shadow) == (5, ONE, None, 0, None)
+
+
 async def test_a_store_that_is_away_leaves_the_table_and_its_age() -> None:
     store = Store(route(ONE))
     watch = store.watch()

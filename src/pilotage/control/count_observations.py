@@ -21,7 +21,17 @@ from pilotage.control.rollout_verdict import planned_requests
 from pilotage.core.reason import Reason
 from pilotage.rollout.assignment import Arm
 from pilotage.rollout.observation import LatencyLimits, Observation, is_observation
-from pilotage.rollout.tally import Caps, Totals, Trips, advance_cusums, counters, fold
+from pilotage.rollout.tally import (
+    Caps,
+    Totals,
+    Trips,
+    advance_cusums,
+    counters,
+    fold,
+    note_look,
+    note_records,
+    unrecorded,
+)
 from pilotage.store.observation_rows import (
     RecordRow,
     carry_over,
@@ -34,7 +44,7 @@ from pilotage.store.observation_rows import (
 )
 from pilotage.store.pseudonyms import pseudonym_of
 from pilotage.store.rollouts import StoredRollout, StoredStep, StoredWave, save_wave, steps_of
-from pilotage.store.routes import admissions_of, read_route
+from pilotage.store.routes import admissions_of, database_time, read_route
 from pilotage.workspace.plan import Step
 
 MOST_LAG_S: Final = 10.0
@@ -70,7 +80,7 @@ def _opened(connection: Connection, rollout: StoredRollout, wave: StoredWave) ->
         release=rollout.release,
     )
     last = last_number(connection)
-    return replace(wave, cursor=last, counted_from=last + 1, totals=totals)
+    return replace(wave, cursor=last, counted_from=last + 1, totals={**totals, "looks": []})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +97,14 @@ class _Count:
         rows, upto = read_rows(
             self.connection, self.wave.space, self.rollout.workflow, after=self.wave.cursor, since=since
         )
+        routed = admissions_of(self.connection, self.wave.space, self.rollout.workflow, self.rollout.release)
+        clock = database_time(self.connection).timestamp()
         self._fold(totals, rows)
+        if upto >= last_number(self.connection):  # a look that is behind the ledger would miss what is only unread
+            note_look(totals, at=now.timestamp(), clock=clock, admitted=routed.admitted)
         save_wave(self.connection, replace(self.wave, cursor=upto, totals=totals.as_json()))
         return Observed(
-            counters=self._counters(totals, since),
+            counters=self._counters(totals, since, clock),
             ledger_from=self.wave.counted_from or 0,
             ledger_to=max(upto, 0),
             blockers=self._blockers(now),
@@ -98,9 +112,11 @@ class _Count:
 
     def _fold(self, totals: Totals, rows: tuple[RecordRow, ...]) -> None:
         pinned = self._pinned()
-        batch = [seen for row in rows if (seen := self._observation(row, pinned)) is not None]
+        known = [(row, seen) for row in rows if (seen := self._observation(row, pinned)) is not None]
+        batch = [seen for _, seen in known]
         if not batch:
             return
+        note_records(totals, [row.at.timestamp() for row, seen in known if seen.arm is Arm.CANDIDATE])
         step = self._step(self.steps[-1])
         limits = LatencyLimits(go_ms=step.limits.latency_go_ms, trip_ms=step.limits.latency_trip_ms)
         plan = self.rollout.plan
@@ -151,18 +167,16 @@ class _Count:
     def _step(self, began: StoredStep) -> Step:
         return self.rollout.plan.waves[began.wave].steps[began.step]
 
-    def _counters(self, totals: Totals, since: datetime) -> Counters:
+    def _counters(self, totals: Totals, since: datetime, clock: float) -> Counters:
         fractions = {step_key(self.rollout, step): step.fraction_ppm for step in self.steps}
-        routed = admissions_of(self.connection, self.wave.space, self.rollout.workflow, self.rollout.release)
         rated, down = feedback_of(
             self.connection, self.wave.space, self.rollout.workflow, release=self.rollout.release, since=since
         )
-        # Requests are counted before they are recorded: those of two minutes ago must all have a record by now.
         return counters(
             totals,
             step=step_key(self.rollout, self.steps[-1]),
             fractions=fractions,
-            admitted=routed.earlier,
+            admitted=totals.recorded + unrecorded(totals, clock=clock),
             feedback=Count(n=rated, x=down),
         )
 

@@ -45,7 +45,9 @@ def sign_go(
         signed = signatures_of(desk.connection, stored.id, stored.decision, kind="go")
         if any(one.person == desk.deed.person for one in signed):
             return stored
-        role = deciding_role(desk.connection, stored, actor, frozenset(Role(one.role) for one in signed))
+        role = deciding_role(
+            desk.connection, instance.workspace, stored, actor, frozenset(Role(one.role) for one in signed)
+        )
         if isinstance(role, Refusal):
             return role
         stale = _stale(desk, ports, verdict)
@@ -116,7 +118,7 @@ def extend_step(
     """Give a step more time; all extensions of a step together stay within twice its `max`."""
     with at_desk(instance, rollout, actor, note=note) as desk:
         stored = desk.rollout
-        role = deciding_role(desk.connection, stored, actor, frozenset())
+        role = deciding_role(desk.connection, instance.workspace, stored, actor, frozenset())
         if isinstance(role, Refusal):
             return role
         step = stored.place.of(stored.plan)

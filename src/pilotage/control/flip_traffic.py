@@ -40,7 +40,8 @@ class Flipped:
 class Withdrawal:
     """Which release leaves which space. `quarantine`: it may never come back there until that is lifted.
 
-    `is_hard`: by a hard event, so streams of it are cut. `to`: the target a person named, already found authorised.
+    `is_hard`: by a hard event, so streams of it are cut. `to`: the target a person named, already found authorised;
+    `is_closed`: the door that a person closed.
     """
 
     workflow: WorkflowName
@@ -50,6 +51,7 @@ class Withdrawal:
     quarantine: bool
     is_hard: bool = False
     to: Digest | None = None
+    is_closed: bool = False
 
 
 def flip(connection: Connection, space: SpaceName, wanted: Withdrawal, *, fence: int, deed: Deed) -> Flipped:
@@ -87,6 +89,8 @@ def find_target(connection: Connection, route: Route, *, to: Digest, away_from: 
 
 
 def _target(connection: Connection, route: Route, wanted: Withdrawal) -> Target:
+    if wanted.is_closed:
+        return Target(kind=TargetKind.MAINTENANCE)
     if wanted.to is None:
         return choose_target(connection, route, away_from=wanted.release)
     found = find_target(connection, route, to=wanted.to, away_from=wanted.release)

@@ -14,13 +14,14 @@ from typing import Any
 from sqlalchemy import Connection
 
 from pilotage.control.instance import Instance
-from pilotage.control.open_incident import Trouble, open_incident, record_incident
+from pilotage.control.open_incident import Trouble, open_incident, record_incident, tell
 from pilotage.control.rollout_moves import Deed, person_deed
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.reason import Reason, Refusal
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, may
 from pilotage.incident.records import (
+    UNRESOLVED,
     ActionItem,
     Incident,
     IncidentState,
@@ -28,10 +29,11 @@ from pilotage.incident.records import (
     Severity,
     lower,
     move,
+    reopen,
 )
 from pilotage.ledger.entry import EntryKind
 from pilotage.rollout.states import BACKING_OUT
-from pilotage.store.incidents import StoredIncident, add_line, find_incident, save_incident
+from pilotage.store.incidents import StoredIncident, add_line, find_incident, open_like, save_incident
 from pilotage.store.rollouts import find_rollout
 
 _AT = {
@@ -83,7 +85,8 @@ def open_by_person(
 def update_incident(instance: Instance, *, actor: Principal, incident: str, change: Change) -> StoredIncident | Refusal:
     """Change an incident; a repeated command changes nothing more."""
     refusal = may(actor.roles, Action.MANAGE_INCIDENT)
-    if refusal is not None and not change.approve:
+    is_review = change == Change(approve=True, note=change.note)
+    if refusal is not None and not is_review:
         return refusal
     with _locked(instance, actor, incident) as (connection, found, deed):
         after = _applied(connection, found, change, deed)
@@ -94,6 +97,9 @@ def update_incident(instance: Instance, *, actor: Principal, incident: str, chan
         closed = after.state is IncidentState.CLOSED and found.state is not IncidentState.CLOSED
         kind = EntryKind.INCIDENT_CLOSED if closed else EntryKind.INCIDENT_UPDATED
         record_incident(connection, after, kind, deed)
+        is_back = found.state not in UNRESOLVED and after.state in UNRESOLVED
+        if after.severity.pages and (is_back or not found.severity.pages):
+            tell(connection, instance, after, deed.at)
         return after
 
 
@@ -146,6 +152,8 @@ def _moved(
 ) -> StoredIncident | Refusal:
     if state is None or state is after.state:
         return after
+    if state is IncidentState.OPEN:
+        return _reopened(connection, after, deed)
     refusal = move(facts_of(connection, after), state)
     if refusal is not None:
         return refusal
@@ -154,6 +162,18 @@ def _moved(
         times["resolved_at"] = deed.at
     commander = after.commander or (deed.person if state is IncidentState.ACKNOWLEDGED else None)
     return replace(after, state=state, commander=commander, **times)
+
+
+def _reopened(connection: Connection, after: StoredIncident, deed: Deed) -> StoredIncident | Refusal:
+    """Return an ended incident as it is when it is open again, unless another of the same kind was opened since."""
+    refusal = reopen(facts_of(connection, after), ended_at=after.closed_at or after.resolved_at, now=deed.at)
+    if refusal is not None:
+        return refusal
+    other = open_like(connection, after)
+    if other is not None:
+        text = f"Incident {other.id} is open about the same thing; go on there."
+        return Refusal(reasons=(Reason(code="ALREADY_OPEN", text=text, where=other.id),))
+    return replace(after, state=IncidentState.OPEN, resolved_at=None, closed_at=None, acknowledged_at=None)
 
 
 def facts_of(connection: Connection, stored: StoredIncident) -> Incident:

@@ -1,12 +1,13 @@
 """Opening an incident, or joining the one that is open about the same thing; pages leave with the same commit.
 
-Rule: one open incident per (workflow, space, release, cause); the roster at that time stands in it. Fail mode: none of
-its own: it writes in the caller's transaction or not at all.
+Rule: one open incident per (workflow, space, release, cause); the roster at that time stands in it. A trigger that
+joins never makes it smaller: the worse severity counts, its freeze holds anew, and what was mitigated is open again.
+Fail mode: none of its own: it writes in the caller's transaction or not at all.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -19,7 +20,7 @@ from pilotage.identity.roles import Role
 from pilotage.incident.records import IncidentState, Severity
 from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.rollout.transitions import Notify
-from pilotage.store.incidents import StoredIncident, add_line, open_or_join
+from pilotage.store.incidents import StoredIncident, add_line, open_or_join, save_incident
 from pilotage.store.ledger_entries import append
 
 
@@ -63,19 +64,47 @@ def open_incident(connection: Connection, instance: Instance, trouble: Trouble, 
         freezes=trouble.freezes,
     )
     found, is_new = open_or_join(connection, wanted)
+    before = found
+    if not is_new:
+        found = _joined(before, wanted)
+        save_incident(connection, found)
     add_line(connection, found.id, at=deed.at, actor=deed.actor, text=trouble.summary)
     record_incident(connection, found, EntryKind.INCIDENT_OPENED if is_new else EntryKind.INCIDENT_UPDATED, deed)
-    if is_new:
-        to = (Notify.PAGE, Notify.STAKEHOLDERS) if trouble.severity.pages else (Notify.OWNER,)
-        notice = Notice(
-            title=f"{trouble.severity} {trouble.workflow} in {trouble.space}: {trouble.cause}",
-            text=trouble.summary,
-            links={"incident": found.id},
-            facts={"spaces": list(trouble.spaces), "release": trouble.release},
-            is_drill=trouble.is_drill,
-        )
-        send(connection, instance, to, notice, at=deed.at)
+    is_worse = found.severity < before.severity or found.state is not before.state
+    if is_new or (is_worse and found.severity.pages):
+        tell(connection, instance, replace(found, summary=trouble.summary), deed.at)
     return found
+
+
+def _joined(found: StoredIncident, wanted: StoredIncident) -> StoredIncident:
+    """Return an open incident with a further trigger in it; a new rollback of it has to be verified too."""
+    again = wanted.freezes or wanted.severity < found.severity
+    is_back = again and found.state is IncidentState.MITIGATED
+    return replace(
+        found,
+        severity=min(found.severity, wanted.severity),
+        spaces=tuple(dict.fromkeys((*found.spaces, *wanted.spaces))),
+        rollout=wanted.rollout or found.rollout,
+        verdict=wanted.verdict or found.verdict,
+        freezes=found.freezes or wanted.freezes,
+        freeze_lifted_at=None if wanted.freezes else found.freeze_lifted_at,
+        state=IncidentState.OPEN if is_back else found.state,
+        mitigated_at=None if is_back else found.mitigated_at,
+        acknowledged_at=None if is_back else found.acknowledged_at,
+    )
+
+
+def tell(connection: Connection, instance: Instance, found: StoredIncident, at: datetime) -> None:
+    """Page for SEV1 and SEV2, and tell the owner of the others."""
+    to = (Notify.PAGE, Notify.STAKEHOLDERS) if found.severity.pages else (Notify.OWNER,)
+    notice = Notice(
+        title=f"{found.severity} {found.workflow} in {found.space}: {found.cause}",
+        text=found.summary,
+        links={"incident": found.id},
+        facts={"spaces": list(found.spaces), "release": found.release},
+        is_drill=found.is_drill,
+    )
+    send(connection, instance, to, notice, at=at)
 
 
 def record_incident(connection: Connection, found: StoredIncident, kind: EntryKind, deed: Deed) -> None:

@@ -17,6 +17,7 @@ from pilotage.control.rollout_facts import Seen, read_facts
 from pilotage.control.rollout_moves import Move, record_entry
 from pilotage.control.rollout_people import is_author
 from pilotage.control.rollout_ports import RolloutPorts
+from pilotage.core.canonical import Json
 from pilotage.core.clock import from_text
 from pilotage.core.digest import Digest
 from pilotage.core.errors import UsageError
@@ -106,7 +107,9 @@ def _signed(
         return Overruled(rollout=desk.rollout, waits=True)
     if refusal is not None:
         return refusal
-    move = Move(event=Event.OVERRULE, data={"verdict": decision, "severity": read.severity})
+    overruled: list[str] = list(desk.rollout.latched)
+    data: dict[str, Json] = {"verdict": decision, "severity": read.severity, "guards": list(overruled)}
+    move = Move(event=Event.OVERRULE, changes={"latched": ()}, data=data)
     moved = desk.move(move)
     return moved if isinstance(moved, Refusal) else Overruled(rollout=moved, waits=False)
 
@@ -141,6 +144,7 @@ def _signer(desk: Desk, person: PersonId) -> Signer:
         is_author=is_author(desk.connection, desk.rollout.release, person),
         is_starter=str(person) == desk.rollout.started_by,
         authority=_authority(roles),
+        may_decide=grant_for(roles, Action.DECIDE_STEP) is not None or _authority(roles) is not None,
     )
 
 

@@ -19,6 +19,7 @@ from pilotage.control.gate_facts import listed_by
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
+from pilotage.control.rollout_facts import quarantine_reasons
 from pilotage.control.space_fitness import Candidate, space_fitness
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
@@ -41,6 +42,7 @@ from pilotage.space.digest import space_digest
 from pilotage.space.settings import Space, Tier
 from pilotage.store.deployments import Deployment, add_deployment, deployments_of, retire_others
 from pilotage.store.gate_facts import answering
+from pilotage.store.incidents import incident_freezes
 from pilotage.store.releases import StoredRelease, load_release, named_release
 from pilotage.store.rollouts import find_rollout, holder_of
 from pilotage.store.routes import read_route, write_route
@@ -132,7 +134,7 @@ def _input(chain: Chain, target: Space, actor: Principal) -> PromotionInput:
         previous=previous,
         stays=stays(chain),
         gates=chain_problems(chain, target),
-        freezes=frozen(workspace.freezes, target.name, now),
+        freezes=(*frozen(workspace.freezes, target.name, now), *incident_freezes(chain.connection, stored.workflow)),
         incidents=critical_incidents(chain, target.name),
         stage=stage_problem(content, target, workspace.corpora),
         residency=_residency(chain, content, target),
@@ -154,8 +156,10 @@ def _residency(chain: Chain, content: ReleaseContent, target: Space) -> tuple[st
 
 def _unfit(chain: Chain, space: SpaceName) -> tuple[Reason, ...]:
     """Return what is known against more traffic in a space; one that serves nobody has nothing against it."""
-    candidate = Candidate(workflow=chain.stored.workflow, release=chain.stored.digest)
-    return space_fitness(chain.connection, [space], of=candidate, now=chain.now).known
+    workflow, release = chain.stored.workflow, chain.stored.digest
+    candidate = Candidate(workflow=workflow, release=release)
+    fitness = space_fitness(chain.connection, [space], of=candidate, now=chain.now)
+    return (*quarantine_reasons(chain.connection, workflow, release), *fitness.known)
 
 
 def _active_rollout(chain: Chain, target: Space) -> str | None:

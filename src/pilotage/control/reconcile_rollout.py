@@ -7,6 +7,7 @@ transaction back; an older lease writes nothing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -17,8 +18,9 @@ from sqlalchemy import Connection
 from pilotage.analysis.verdict import Effect, Judgement
 from pilotage.control.instance import Instance
 from pilotage.control.open_incident import Trouble, open_incident
-from pilotage.control.rollout_end import Ending, complete, take_back
-from pilotage.control.rollout_facts import CRITICAL, Seen, count_waves, read_facts, read_trip
+from pilotage.control.roll_back import RollbackRequest, take_out_by_holder
+from pilotage.control.rollout_end import Ending, complete, release_waiting, take_back
+from pilotage.control.rollout_facts import CRITICAL, Seen, behind_of, count_waves, read_facts, read_trip
 from pilotage.control.rollout_moves import Deed, Move, machine_deed, move_rollout
 from pilotage.control.rollout_ports import RolloutPorts
 from pilotage.control.rollout_traffic import begin_step, place_candidate
@@ -28,7 +30,7 @@ from pilotage.control.watch_left_spaces import watch_left_spaces
 from pilotage.core.canonical import Json
 from pilotage.core.reason import Reason, Refusal
 from pilotage.incident.records import HardKind, IncidentState, Severity
-from pilotage.rollout.machine import Action, Place, next_action
+from pilotage.rollout.machine import Action, Place, next_action, standing_against
 from pilotage.rollout.pairing import phases_of
 from pilotage.rollout.states import BACKING_OUT, State, WaveState
 from pilotage.rollout.transitions import Event, Notify
@@ -43,8 +45,10 @@ from pilotage.store.rollouts import (
     waves_of,
 )
 
+LOG: Final = logging.getLogger("pilotage.rollout")
 MOST_MOVES: Final = 4
 TICK: Final = timedelta(milliseconds=500)
+_SLOW: Final = timedelta(seconds=30)
 _REMIND: Final = (timedelta(hours=24), timedelta(hours=48))
 
 
@@ -79,7 +83,8 @@ def reconcile_rollout(
         stored = _remembered(turn, stored, seen)
         action = next_action(seen.facts, turn.deed.at)
         if action is None:
-            stored = _told(turn, stored, Refusal(reasons=seen.unproven)) if seen.unproven else stored
+            waits = seen.unproven or (standing_against(seen.facts) if stored.state is State.ADVANCING else ())
+            stored = _told(turn, stored, Refusal(reasons=waits)) if waits else stored
             return _reminded(turn, stored)
         moved = _PERFORM[action.event](turn, stored, seen, action)
         if isinstance(moved, Refusal):
@@ -109,7 +114,9 @@ def _remembered(turn: _Turn, stored: StoredRollout, seen: Seen) -> StoredRollout
 
 
 def _reminded(turn: _Turn, stored: StoredRollout) -> StoredRollout:
-    """Say after one and two days that a rollout still waits."""
+    """Say after one and two days that a rollout still waits, and page once for a rollback that is slow."""
+    if stored.state is State.ROLLING_BACK:
+        return _paged(turn, stored)
     if stored.state not in {State.PAUSED, State.HELD} or stored.reminded >= len(_REMIND):
         return stored
     if turn.deed.at - stored.state_at < _REMIND[stored.reminded]:
@@ -119,6 +126,19 @@ def _reminded(turn: _Turn, stored: StoredRollout) -> StoredRollout:
     notice = Notice(title=f"{stored.workflow}: rollout still {stored.state}", text=text, links={"rollout": stored.id})
     send(turn.connection, turn.instance, (Notify.OWNER, Notify.ON_CALL), notice, at=turn.deed.at)
     after = replace(stored, reminded=stored.reminded + 1)
+    save_rollout(turn.connection, after)
+    return after
+
+
+def _paged(turn: _Turn, stored: StoredRollout) -> StoredRollout:
+    """Page when traffic is not zero 30 s after the flip."""
+    if stored.reminded or stored.flipped_at is None or turn.deed.at - stored.flipped_at < _SLOW:
+        return stored
+    behind = ", ".join(behind_of(turn.connection, stored))
+    text = f"{stored.release[:19]} still has traffic 30 s after its rollback {stored.id}: {behind} did not follow."
+    notice = Notice(title=f"{stored.workflow}: rollback is slow", text=text, links={"rollout": stored.id})
+    send(turn.connection, turn.instance, (Notify.PAGE, Notify.WAR_ROOM), notice, at=turn.deed.at)
+    after = replace(stored, reminded=1)
     save_rollout(turn.connection, after)
     return after
 
@@ -140,6 +160,13 @@ def _move(
 
 def _plain(turn: _Turn, stored: StoredRollout, _seen: Seen, action: Action) -> StoredRollout | Refusal:
     return _move(turn, stored, action, changes={"reminded": 0}, data={})
+
+
+def _refuse(turn: _Turn, stored: StoredRollout, _seen: Seen, action: Action) -> StoredRollout | Refusal:
+    moved = _move(turn, stored, action, changes={}, data={})
+    if not isinstance(moved, Refusal):
+        release_waiting(turn.connection, moved, turn.deed)
+    return moved
 
 
 def _start_shadow(turn: _Turn, stored: StoredRollout, _seen: Seen, action: Action) -> StoredRollout | Refusal:
@@ -226,7 +253,14 @@ def _impaired(turn: _Turn, stored: StoredRollout, action: Action) -> StoredRollo
     """Take the release out of every space and cut its streams: a critical function is impaired, a hard event."""
     kind = HardKind.BUSINESS_FUNCTION
     ending = Ending(event=action.event, reasons=action.reasons, cause=kind.value, severity=kind.severity, is_hard=True)
-    return take_back(turn.connection, turn.instance, stored, ending, turn.deed)
+    moved = take_back(turn.connection, turn.instance, stored, ending, turn.deed)
+    request = RollbackRequest(
+        workflow=stored.workflow, reason=action.reasons[0].text, hard=kind, release=stored.release
+    )
+    elsewhere = take_out_by_holder(turn.connection, turn.instance, request=request, deed=turn.deed)
+    if isinstance(elsewhere, Refusal):
+        LOG.error("Release %s stays where others hold it: %s", stored.release, elsewhere.reasons[0].text)
+    return moved
 
 
 def _time_out(turn: _Turn, stored: StoredRollout, _seen: Seen, action: Action) -> StoredRollout | Refusal:
@@ -284,7 +318,7 @@ def _complete(turn: _Turn, stored: StoredRollout, _seen: Seen, _action: Action) 
 _Perform = Callable[[_Turn, StoredRollout, Seen, Action], StoredRollout | Refusal]
 
 _PERFORM: Mapping[Event, _Perform] = {
-    Event.REFUSE: _plain,
+    Event.REFUSE: _refuse,
     Event.START_SHADOW: _start_shadow,
     Event.START: _start,
     Event.CONCLUDE: _conclude,

@@ -9,45 +9,35 @@ SEV1.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from pilotage.control.flip_traffic import find_target, home_of
+from pilotage.control.carry_rollback import carrier
+from pilotage.control.flip_traffic import Withdrawal, find_target, flip, home_of
 from pilotage.control.instance import Instance
 from pilotage.control.rollout_end import Ending, take_back
 from pilotage.control.rollout_moves import Deed, Move, move_rollout, person_deed
 from pilotage.control.start_rollout import RUN_KIND
-from pilotage.core.digest import Digest, digest_of_json
+from pilotage.core.digest import Digest
 from pilotage.core.errors import NotFound
-from pilotage.core.ids import SpaceName, WorkflowName, new_ulid
+from pilotage.core.ids import SpaceName, WorkflowName
 from pilotage.core.reason import Reason, Refusal
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, may
 from pilotage.incident.records import HardKind, Severity
-from pilotage.rollout.machine import Place
-from pilotage.rollout.plan_form import plan_json
-from pilotage.rollout.states import BACKING_OUT, State, WaveState
+from pilotage.rollout.states import BACKING_OUT, State
+from pilotage.rollout.target import TargetKind
 from pilotage.rollout.transitions import Actor, Event
 from pilotage.store.releases import named_release
-from pilotage.store.rollouts import (
-    StoredRollout,
-    StoredWave,
-    add_rollout,
-    find_rollout,
-    holder_of,
-    overtake,
-    save_wave,
-    waves_of,
-)
+from pilotage.store.rollouts import StoredRollout, find_rollout, holder_of, overtake
 from pilotage.store.routes import Route, read_route
 from pilotage.store.runs import request_run
-from pilotage.workspace.plan import Plan, Step, Wave
 
+MAINTENANCE: Final = TargetKind.MAINTENANCE.value
 _LOCK: Final = text("SELECT pg_advisory_xact_lock(hashtext('pilotage rollback ' || :workflow))")
 
 
@@ -56,7 +46,8 @@ class RollbackRequest:
     """What is asked. `space` None: every space that serves the release. `hard`: which hard event, if one.
 
     `release` names what leaves where it is not simply what is newest there; `cause` is what the incident is about. `to`
-    names the target (digest or prefix); without it the last authorised release is the target.
+    names the target (digest or prefix, or `maintenance` after a rollback that failed); without it the last authorised
+    release is the target.
     """
 
     workflow: str
@@ -91,6 +82,13 @@ def take_out(
 ) -> tuple[StoredRollout, ...] | Refusal:
     """Roll back inside the caller's transaction, who answers for the permission."""
     connection.execute(_LOCK, {"workflow": request.workflow})
+    return take_out_by_holder(connection, instance, request=request, deed=deed)
+
+
+def take_out_by_holder(
+    connection: Connection, instance: Instance, *, request: RollbackRequest, deed: Deed
+) -> tuple[StoredRollout, ...] | Refusal:
+    """Roll back for a caller that holds a rollout of the workflow already, and so does not wait behind others."""
     with connection.begin_nested() as whole:
         done = _Rollback(connection=connection, instance=instance, request=request, deed=deed).run()
         if isinstance(done, Refusal) and request.is_whole:
@@ -158,11 +156,16 @@ class _Rollback:
 
     @cached_property
     def _to(self) -> Digest | None:
-        """Return the target that was asked for by name."""
-        return None if self.request.to is None else named_release(self.connection, self.request.to).digest
+        """Return the release that was asked for by name."""
+        if self.request.to in {None, MAINTENANCE}:
+            return None
+        return named_release(self.connection, self.request.to or "").digest
 
     def _not_a_target(self, routes: list[Route], release: Digest) -> tuple[Reason, ...]:
         """Return, before anything is written, the spaces that may not go back to what was named."""
+        if self.request.to == MAINTENANCE:
+            text_ = "Only a rollback that failed is followed by maintenance. Leave out --to."
+            return (Reason(code="ROLLBACK_TARGET", text=text_, observed=MAINTENANCE),)
         if self._to is None:
             return ()
         left = [route for route in routes if _stands(route, release)]
@@ -170,8 +173,9 @@ class _Rollback:
         return tuple(one for one in found if isinstance(one, Reason))
 
     def _other_way(self, done: tuple[StoredRollout, ...]) -> Refusal | None:
-        """Return that a rollback runs already, to another release than was named."""
-        other = next((one for one in done if self._to is not None and one.target != self._to), None)
+        """Return that a rollback runs already, to another release than was named; one that failed may be sent there."""
+        running = [one for one in done if one.state is not State.ROLLBACK_FAILED and self.request.to is not None]
+        other = next((one for one in running if one.target != self._to), None)
         if other is None:
             return None
         text_ = f"Rollback {other.id} to {other.target or 'a closed door'} is under way; let it end."
@@ -223,12 +227,40 @@ class _Rollback:
             if stored is None:
                 moved.append(one)
                 continue
-            again = move_rollout(self.connection, self.instance, stored, Move(event=Event.RETRY), self.deed)
+            changes = self._redirected(stored)
+            if isinstance(changes, Refusal):
+                return changes
+            move = Move(event=Event.RETRY, changes=changes)
+            again = move_rollout(self.connection, self.instance, stored, move, self.deed)
             if isinstance(again, Refusal):
                 return again
             request_run(self.connection, kind=RUN_KIND, key=again.id, due_at=self.deed.at)
             moved.append(again)
         return tuple(moved)
+
+    def _redirected(self, stored: StoredRollout) -> dict[str, Any] | Refusal:
+        """Send a failed rollback to the other target that was named, or close the door; nothing when none was."""
+        is_closed = self.request.to == MAINTENANCE
+        if not is_closed and self._to in {None, stored.target}:
+            return {}
+        routes = [read_route(self.connection, space, stored.workflow) for space in stored.flipped]
+        if self._to is not None:
+            found = [find_target(self.connection, one, to=self._to, away_from=stored.release) for one in routes]
+            against = tuple(one for one in found if isinstance(one, Reason))
+            if against:
+                return Refusal(reasons=against)
+        wanted = Withdrawal(
+            workflow=stored.workflow,
+            release=stored.release,
+            rollout=stored.id,
+            reason=self.request.reason,
+            quarantine=False,
+            to=self._to,
+            is_closed=is_closed,
+        )
+        for route in routes:
+            flip(self.connection, route.space, wanted, fence=stored.fence, deed=self.deed)
+        return {"target": self._to, "flipped_at": self.deed.at}
 
     def _one(self, route: Route, release: Digest) -> StoredRollout | Refusal:
         with self.connection.begin_nested() as part:
@@ -241,7 +273,7 @@ class _Rollback:
         holder = holder_of(self.connection, self.request.workflow, route.space)
         stored = None if holder is None else self._taken(holder)
         if stored is None or stored.release != release or not stored.state.has_traffic:
-            stored = self._carrier(route, release)
+            stored = carrier(self.connection, route, release, self.deed)
         moved = take_back(self.connection, self.instance, stored, self._ending(stored), self.deed)
         if not isinstance(moved, Refusal):
             request_run(self.connection, kind=RUN_KIND, key=moved.id, due_at=self.deed.at)
@@ -267,46 +299,6 @@ class _Rollback:
             is_hard=hard is not None,
             to=self._to,
         )
-
-    def _carrier(self, route: Route, release: Digest) -> StoredRollout:
-        """Make the row that carries a rollback of a release no rollout holds any more."""
-        self._let_go(route.space)
-        step = Step(name="full", weight=1.0, bake_s=0)
-        plan = Plan(name="rollback", waves=(Wave(space=route.space, steps=(step,)),))
-        stored = StoredRollout(
-            id=new_ulid(self.deed.at),
-            workflow=route.workflow,
-            release=release,
-            plan=plan,
-            plan_digest=digest_of_json(plan_json(plan)),
-            salt=secrets.token_hex(8),
-            state=State.WATCHING,
-            state_at=self.deed.at,
-            place=Place(),
-            started_by=self.deed.person,
-            created_at=self.deed.at,
-        )
-        wave = StoredWave(
-            rollout=stored.id,
-            number=0,
-            workflow=route.workflow,
-            space=route.space,
-            state=WaveState.LIVE,
-            stable=route.stable,
-            started_at=self.deed.at,
-        )
-        add_rollout(self.connection, stored, (wave,))
-        taken = self._taken(stored.id)
-        return stored if taken is None else taken
-
-    def _let_go(self, space: SpaceName) -> None:
-        """Free a space that an ended rollout left with its weight, or a planned one waits for."""
-        holder = holder_of(self.connection, self.request.workflow, space)
-        if holder is None:
-            return
-        for wave in waves_of(self.connection, holder):
-            if wave.space == space:
-                save_wave(self.connection, replace(wave, state=WaveState.ROLLED_BACK, ended_at=self.deed.at))
 
 
 def _stands(route: Route, release: Digest) -> bool:

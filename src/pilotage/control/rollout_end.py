@@ -7,7 +7,7 @@ leaves the others with their weight, everything else takes back all. Fail mode: 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, update
 
@@ -32,10 +32,13 @@ from pilotage.store.rollouts import StoredRollout, end_steps, mark_flip, save_wa
 from pilotage.store.routes import read_route
 from pilotage.store.tables.serving import deployment
 
+CLOSED: Final = "nothing left that may serve"
+"""The cause of the incident where an abort or a time-out closed the door."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How it is taken out. `spaces` None: wherever it has traffic. `cause` None: no incident, no quarantine.
+    """How it is taken out. `spaces` None: wherever it has traffic. `cause` None: no quarantine, and no incident.
 
     `is_hard`: streams of the release are cut, not finished. `to`: the target a person named.
     """
@@ -70,7 +73,7 @@ def take_back(
         end_steps(connection, stored.id, wave.number, deed.at)
         state = WaveState.ROLLED_BACK if wave in chosen else WaveState.LEFT
         save_wave(connection, replace(wave, state=state, ended_at=deed.at if wave in chosen else None))
-    _release_waiting(connection, stored, deed)
+    release_waiting(connection, stored, deed)
     incident = _incident(connection, instance, stored, ending, flipped, deed)
     changes: dict[str, Any] = {
         "flipped_at": deed.at,
@@ -79,6 +82,7 @@ def take_back(
         "incident": incident,
         "zero_at": None,
         "zero_s": None,
+        "reminded": 0,
     }
     data: dict[str, Json] = {
         "spaces": [one.after.space for one in flipped],
@@ -95,7 +99,7 @@ def _first(ending: Ending) -> str:
     return ending.reasons[0].text if ending.reasons else ending.event.value
 
 
-def _release_waiting(connection: Connection, stored: StoredRollout, deed: Deed) -> None:
+def release_waiting(connection: Connection, stored: StoredRollout, deed: Deed) -> None:
     """Let go of spaces that had not begun, where the candidate may have been loaded or shadowed already."""
     for wave in waves_of(connection, stored.id):
         if wave.state is not WaveState.WAITING:
@@ -115,16 +119,16 @@ def _incident(
     flipped: list[Flipped],
     deed: Deed,
 ) -> str | None:
-    if ending.cause is None or not flipped:
-        return None
     is_closed = any(one.target.kind is TargetKind.MAINTENANCE for one in flipped)
+    if not flipped or (ending.cause is None and not is_closed):
+        return None
     spaces = tuple(one.after.space for one in flipped)
     trouble = Trouble(
         workflow=stored.workflow,
         space=spaces[0],
         spaces=spaces,
         release=stored.release,
-        cause=ending.cause,
+        cause=ending.cause or CLOSED,
         severity=Severity.SEV1 if is_closed else ending.severity,
         summary=f"{stored.release} was taken out of {', '.join(spaces)}; {flipped[0].target.told}. {_first(ending)}",
         rollout=stored.id,

@@ -22,7 +22,7 @@ from pilotage.control.rollout_verdict import judge_place
 from pilotage.control.shadow_proof import shadow_proof
 from pilotage.control.space_fitness import Candidate, Fitness, space_fitness
 from pilotage.core.errors import PilotageError
-from pilotage.core.ids import SpaceName
+from pilotage.core.ids import PersonId, SpaceName
 from pilotage.core.reason import Reason
 from pilotage.gate.emergency import standing
 from pilotage.identity.roles import Role
@@ -32,13 +32,17 @@ from pilotage.rollout.machine import Facts, Place
 from pilotage.rollout.states import State, WaveState
 from pilotage.rollout.validation import Facts as ValidationFacts
 from pilotage.rollout.validation import unmet
+from pilotage.space.health import HealthState
 from pilotage.store.emergencies import emergencies_of
 from pilotage.store.incidents import incident_freezes, incidents_about
 from pilotage.store.probes import failed_rounds
+from pilotage.store.quarantine import quarantined_spaces
 from pilotage.store.rollout_records import answers_since, failures_since
 from pilotage.store.rollout_verdicts import signatures_of
 from pilotage.store.rollouts import StoredRollout, StoredStep, StoredWave, steps_of, waves_of
 from pilotage.store.routes import Ack, acks_of, not_following, read_route
+from pilotage.store.space_health import list_health
+from pilotage.workspace.principals import roles_of
 
 LOG = logging.getLogger("pilotage.rollout")
 _TRIP_ALPHA = 0.001
@@ -141,7 +145,7 @@ def read_facts(
         unseen=fitness.unseen,
         trips=_impaired(connection, stored, counted.waves) or (_unconfirmed(gate) if trip is None else trip.reasons),
         post_confirmed=gate == (),
-        signed=_signed(connection, stored),
+        signed=_signed(connection, instance, stored),
         flipped_at=stored.flipped_at,
         is_zero=is_zero(connection, stored),
         unverified=_unverified(connection, instance, ports, stored, now),
@@ -260,12 +264,25 @@ def gate_reasons(
     """Return what stands against the gates of a space; None when they could not be evaluated."""
     if stored.state.is_over or stored.state in {State.ROLLING_BACK, State.VALIDATING, State.ROLLBACK_FAILED}:
         return ()
+    kept_out = quarantine_reasons(connection, stored.workflow, stored.release)
     try:
         with connection.begin_nested():
-            return ports.gate(connection, instance, release=stored.release, space=space, now=now)
+            return (*kept_out, *ports.gate(connection, instance, release=stored.release, space=space, now=now))
     except PilotageError as error:
         LOG.warning("The gates of %s for %s cannot be evaluated: %s", space, stored.release, error.code)
         return None
+
+
+def quarantine_reasons(connection: Connection, workflow: str, release: str) -> tuple[Reason, ...]:
+    """Return why a release that was rolled back in one space goes up in none (rollouts.md 6.6)."""
+    return tuple(
+        Reason(
+            code="RELEASE_QUARANTINED",
+            text=f"Release {release} was rolled back in {space}; two people and new evidence: `release lift`.",
+            where=space,
+        )
+        for space in quarantined_spaces(connection, workflow, release)
+    )
 
 
 def freezes_of(
@@ -290,18 +307,25 @@ def _is_loaded(connection: Connection, stored: StoredRollout) -> bool:
     return bool(live) and all(ack.generation >= route.generation and wanted <= ack.loaded for ack in live)
 
 
-def _signed(connection: Connection, stored: StoredRollout) -> frozenset[Role]:
+def _signed(connection: Connection, instance: Instance, stored: StoredRollout) -> frozenset[Role]:
+    """Return the roles that signed and are still held by who signed in them."""
     if stored.decision is None:
         return frozenset()
-    found = signatures_of(connection, stored.id, stored.decision, kind="go")
-    return frozenset(Role(signature.role) for signature in found)
+    found = [
+        (PersonId(one.person), Role(one.role))
+        for one in signatures_of(connection, stored.id, stored.decision, kind="go")
+    ]
+    return frozenset(role for person, role in found if role in roles_of(instance.workspace, person))
 
 
 def is_zero(connection: Connection, stored: StoredRollout) -> bool:
     """Tell whether no process can send anybody to the candidate any more: acknowledged, or fenced by itself."""
-    if stored.state is not State.ROLLING_BACK:
-        return False
-    return not any(not_following(connection, space, stored.workflow) for space in stored.flipped)
+    return stored.state is State.ROLLING_BACK and not behind_of(connection, stored)
+
+
+def behind_of(connection: Connection, stored: StoredRollout) -> tuple[str, ...]:
+    """Return the processes that may still send somebody to the candidate."""
+    return tuple(one for space in stored.flipped for one in not_following(connection, space, stored.workflow))
 
 
 def _unverified(
@@ -337,11 +361,13 @@ def _validation(
         probes=ports.probe(
             connection, space=space, workflow=stored.workflow, generation=route.generation, release=route.stable
         ),
-        is_healthy=_is_healthy(live, route.stable),
+        is_healthy=_is_healthy(connection, space, live, route.stable),
         error_trip_silent=log_gt(n, x, step.limits.error_trip) < threshold(_TRIP_ALPHA) or x < 2,
     )
 
 
-def _is_healthy(live: list[Ack], stable: str | None) -> bool | None:
-    """Tell whether every live process has the target loaded; None when no process lives."""
+def _is_healthy(connection: Connection, space: SpaceName, live: list[Ack], stable: str | None) -> bool | None:
+    """Tell whether every live process has the target loaded and nobody judged the space ill; None without a process."""
+    if any(one.space == space and one.state is HealthState.UNHEALTHY for one in list_health(connection)):
+        return False
     return all(stable in ack.loaded for ack in live) if live else None

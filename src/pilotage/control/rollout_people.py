@@ -18,6 +18,8 @@ from pilotage.release.authorship import persons
 from pilotage.release.manifest import read_manifest
 from pilotage.store.releases import authors_of_parts, find_release
 from pilotage.store.rollouts import StoredRollout
+from pilotage.workspace.principals import roles_of
+from pilotage.workspace.records import Workspace
 
 
 def author_conflict(connection: Connection, release: Digest, actor: Principal) -> tuple[Reason, ...]:
@@ -59,11 +61,15 @@ def may_abort(actor: Principal, tier: str) -> Refusal | None:
 
 
 def deciding_role(
-    connection: Connection, stored: StoredRollout, actor: Principal, taken: frozenset[Role]
+    connection: Connection, workspace: Workspace, stored: StoredRollout, actor: Principal, taken: frozenset[Role]
 ) -> Role | Refusal:
-    """Return the role in which a person decides about the current step: one that is named, held, and not taken yet."""
+    """Return the role in which a person decides about the current step: one that is named, held, and not taken yet.
+
+    The roster says who holds a role, as it will when the signature is used.
+    """
     step = stored.place.of(stored.plan)
-    named = [role for role in step.decide if role in actor.roles and grant_for((role,), Action.DECIDE_STEP)]
+    held = actor.roles & (frozenset() if actor.person is None else roles_of(workspace, actor.person))
+    named = [role for role in step.decide if role in held and grant_for((role,), Action.DECIDE_STEP)]
     if not named:
         wanted = ", ".join(role.value for role in step.decide) or "nobody; it is decided by the verdict alone"
         text = f"Step {step.name} is decided by {wanted}; {actor.label} holds none of these roles."

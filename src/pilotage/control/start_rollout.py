@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from pilotage.control.flip_traffic import choose_target, is_quarantined_here
+from pilotage.control.flip_traffic import choose_target
 from pilotage.control.instance import Instance
 from pilotage.control.rollout_drills import drill_reasons
-from pilotage.control.rollout_facts import freezes_of
+from pilotage.control.rollout_facts import freezes_of, quarantine_reasons
 from pilotage.control.rollout_moves import Deed, Move, machine_deed, move_rollout, person_deed, record_entry
 from pilotage.control.rollout_people import author_conflict
 from pilotage.control.rollout_ports import RolloutPorts
@@ -161,9 +161,7 @@ def _state(connection: Connection, release: StoredRelease, space: SpaceName) -> 
     if release.state is not ReleaseState.SEALED:
         text = f"Release {release.digest} is {release.state}; only a sealed one gets traffic."
         found.append(Reason(code=f"RELEASE_{release.state.value.upper()}", text=text, where=release.digest))
-    if is_quarantined_here(connection, space, release.workflow, release.digest):
-        text = f"Release {release.digest} was rolled back in {space}; two people and new evidence: `release lift`."
-        found.append(Reason(code="RELEASE_QUARANTINED", text=text, where=space))
+    found += quarantine_reasons(connection, release.workflow, release.digest)
     route = read_route(connection, space, release.workflow)
     if route.stable == release.digest:
         found.append(Reason(code="ALREADY_SERVED", text=f"{space} serves {release.digest} already.", where=space))

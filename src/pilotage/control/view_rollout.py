@@ -84,7 +84,7 @@ def _commands(
     tier = "production" if space is None else space.tier.value
     ending = Event.ABORT if stored.state.has_traffic else Event.CANCEL
     return Commands(
-        go=_against_go(connection, stored, actor, signed),
+        go=_against_go(connection, instance, stored, actor, signed),
         pause=_reasons(may_pause(actor, tier)) or _from_here(stored, Event.PAUSE),
         resume=_reasons(may_resume(actor, tier)) or _from_here(stored, Event.RESUME),
         abort=_reasons(may_abort(actor, tier)) or _from_here(stored, ending),
@@ -92,14 +92,14 @@ def _commands(
 
 
 def _against_go(
-    connection: Connection, stored: StoredRollout, actor: Principal, signed: tuple[Signature, ...]
+    connection: Connection, instance: Instance, stored: StoredRollout, actor: Principal, signed: tuple[Signature, ...]
 ) -> tuple[Reason, ...]:
     """Return what `sign_go` would refuse, in its order."""
     if stored.state is not State.DECIDING:
         return _from_here(stored, Event.DECIDE)
     if stored.decision is None or stored.decision_outcome is None:
         return nothing_fixed(stored).reasons
-    decider = deciding_role(connection, stored, actor, frozenset(Role(one.role) for one in signed))
+    decider = deciding_role(connection, instance.workspace, stored, actor, frozenset(Role(one.role) for one in signed))
     if isinstance(decider, Refusal) or stored.decision_outcome is Judgement.GO:
         return _reasons(decider)
     return not_go(stored.decision_outcome.value).reasons

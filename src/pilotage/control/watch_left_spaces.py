@@ -12,19 +12,21 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from pilotage.analysis.verdict import Effect, Verdict
-from pilotage.control.flip_traffic import Withdrawal, flip
+from pilotage.control.carry_rollback import carrier
 from pilotage.control.instance import Instance
-from pilotage.control.open_incident import Trouble, open_incident
-from pilotage.control.rollout_moves import Deed, reasons_json, record_entry
+from pilotage.control.rollout_end import Ending, take_back
+from pilotage.control.rollout_moves import Deed
 from pilotage.control.rollout_ports import RolloutPorts
 from pilotage.control.rollout_verdict import judge_place
-from pilotage.incident.records import Severity
-from pilotage.ledger.entry import EntryKind
+from pilotage.control.start_rollout import RUN_KIND
+from pilotage.core.reason import Refusal
 from pilotage.rollout.machine import Place
 from pilotage.rollout.states import WaveState
+from pilotage.rollout.transitions import Event
 from pilotage.store.rollout_verdicts import add_verdict
 from pilotage.store.rollouts import StoredRollout, StoredWave, save_wave, steps_of, waves_of
 from pilotage.store.routes import read_route
+from pilotage.store.runs import request_run
 
 
 def watch_left_spaces(
@@ -69,44 +71,13 @@ def _take_back(
     verdict: Verdict,
     deed: Deed,
 ) -> None:
-    place = Place(wave=wave.number)
-    add_verdict(connection, stored.id, verdict, place=place, at=deed.at, is_decision=True)
-    why = verdict.reasons[0].text
-    withdrawal = Withdrawal(
-        workflow=stored.workflow, release=stored.release, rollout=stored.id, reason=why, quarantine=True
+    """Roll back like any other: by a row of its own, which follows it to zero and through its validation."""
+    add_verdict(connection, stored.id, verdict, place=Place(wave=wave.number), at=deed.at, is_decision=True)
+    route = read_route(connection, wave.space, stored.workflow, lock=True)
+    carried = replace(
+        carrier(connection, route, stored.release, deed), decision=verdict.digest, decision_outcome=verdict.outcome
     )
-    flipped = flip(connection, wave.space, withdrawal, fence=stored.fence, deed=deed)
-    (current,) = [one for one in waves_of(connection, stored.id) if one.number == wave.number]
-    save_wave(connection, replace(current, state=WaveState.ROLLED_BACK, ended_at=deed.at))
-    trouble = _trouble(stored, wave, verdict)
-    incident = open_incident(connection, instance, trouble, deed)
-    record_entry(
-        connection,
-        stored,
-        EntryKind.ROLLBACK_STARTED,
-        deed,
-        data={
-            "workflow": stored.workflow,
-            "release": stored.release,
-            "spaces": [wave.space],
-            "generations": [flipped.after.generation],
-            "target": flipped.target.release,
-            "incident": incident.id,
-            "reasons": reasons_json(verdict.reasons),
-        },
-    )
-
-
-def _trouble(stored: StoredRollout, wave: StoredWave, verdict: Verdict) -> Trouble:
-    return Trouble(
-        workflow=stored.workflow,
-        space=wave.space,
-        spaces=(wave.space,),
-        release=stored.release,
-        cause="statistical trip",
-        severity=Severity.SEV2,
-        summary=f"{stored.release} was taken out of {wave.space} too. {verdict.reasons[0].text}",
-        rollout=stored.id,
-        verdict=verdict.digest,
-        freezes=True,
-    )
+    ending = Ending(event=Event.ROLL_BACK, reasons=verdict.reasons, cause="statistical trip")
+    moved = take_back(connection, instance, carried, ending, deed)
+    if not isinstance(moved, Refusal):
+        request_run(connection, kind=RUN_KIND, key=moved.id, due_at=deed.at)

@@ -1,7 +1,8 @@
 """Incidents: severity, states, what each move needs, and the times that are reported (rollouts.md 11).
 
 Rule: only a person lowers a severity, with a reason; `resolved` needs the rollback verified and the freeze lifted,
-`closed` a reviewed post-mortem for SEV1 and SEV2. Fail mode: a Refusal with everything that is missing.
+`closed` a reviewed post-mortem for SEV1 and SEV2; within 7 days it may be opened again. Fail mode: a Refusal with
+everything that is missing.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class IncidentState(StrEnum):
 
 _ORDER = tuple(IncidentState)
 UNRESOLVED = frozenset({IncidentState.OPEN, IncidentState.ACKNOWLEDGED, IncidentState.MITIGATED})
+REOPEN = timedelta(days=7)
 
 
 class HardKind(StrEnum):
@@ -104,6 +106,17 @@ def move(incident: Incident, to: IncidentState) -> Refusal | None:
     if to is IncidentState.CLOSED and incident.severity.pages:
         reasons += _closing(incident)
     return Refusal(reasons=tuple(reasons)) if reasons else None
+
+
+def reopen(incident: Incident, *, ended_at: datetime | None, now: datetime) -> Refusal | None:
+    """Return None when an incident that ended, lately enough, may be open again; its time then continues."""
+    if incident.state in UNRESOLVED or ended_at is None:
+        text = f"Incident {incident.id} is {incident.state}; only one that ended is opened again."
+        return Refusal(reasons=(Reason(code="ILLEGAL_TRANSITION", text=text, observed=incident.state.value),))
+    if now - ended_at > REOPEN:
+        text = f"Incident {incident.id} ended on {ended_at:%Y-%m-%d}, more than 7 days ago. Open a new one."
+        return Refusal(reasons=(Reason(code="TOO_LATE", text=text, observed=f"{ended_at:%Y-%m-%d}", limit="7 days"),))
+    return None
 
 
 def lower(incident: Incident, to: Severity, *, reason: str) -> Refusal | None:

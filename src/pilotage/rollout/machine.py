@@ -180,7 +180,18 @@ def standing_against(facts: Facts) -> tuple[Reason, ...]:
     """Return why an advancing rollout waits, for status and page."""
     if facts.gate is None:
         return (Reason(code="GATE_NOT_MET", text="The gates could not be evaluated; traffic does not go up."),)
-    return (*facts.gate, *facts.frozen, *facts.incidents, *facts.unfit, *facts.unseen)
+    return (*facts.gate, *facts.frozen, *facts.incidents, *facts.unfit, *facts.unseen, *_changed(facts))
+
+
+def _changed(facts: Facts) -> tuple[Reason, ...]:
+    """Return that the verdict is not what was decided on: a wait may have lasted for days."""
+    found = None if facts.verdict is None else facts.verdict.outcome
+    if found is Judgement.GO or (found is not None and found is facts.decision):
+        return ()
+    now = "unknown" if found is None else found.value
+    fixed = "unknown" if facts.decision is None else facts.decision.value
+    text = f"The verdict was {fixed} when it was decided on and is {now} on the counts as of now; the weight stays."
+    return (Reason(code="STALE_VERDICT", text=text, observed=now, limit=fixed),)
 
 
 def _waiting(facts: Facts, now: datetime) -> Action | None:

@@ -1,8 +1,8 @@
 """When people may go on although the statistic did not say GO (rollouts.md 7.3).
 
-Rule: two persons who are neither authors nor the starter, on the verdict as it stands now. INCONCLUSIVE only for want
-of evidence and with the trip limits proven; NO-GO/hold with an acceptance of enough authority; NO-GO/rollback never.
-Fail mode: a Refusal with every reason.
+Rule: two persons who decide about steps or accept risks and are neither authors nor the starter, on the verdict as it
+stands now. INCONCLUSIVE only for want of evidence and with the trip limits proven; NO-GO/hold with an acceptance of
+enough authority; NO-GO/rollback never. Fail mode: a Refusal with every reason.
 """
 
 from __future__ import annotations
@@ -39,12 +39,16 @@ class Acceptance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signer:
-    """Who signs it. `authority` is the highest severity this person may accept, or None."""
+    """Who signs it. `authority` is the highest severity this person may accept, or None.
+
+    `may_decide`: whether the person holds a role that decides about steps or accepts risks.
+    """
 
     person: PersonId
     is_author: bool
     is_starter: bool
     authority: str | None
+    may_decide: bool
 
 
 def overrule(
@@ -115,6 +119,15 @@ def _people(signers: tuple[Signer, ...]) -> list[Reason]:
         Reason(code="SOD_CONFLICT", text=f"{who.person} is an author of the release or started the rollout.")
         for who in signers
         if who.is_author or who.is_starter
+    ]
+    found += [
+        Reason(
+            code="NOT_PERMITTED",
+            text=f"{who.person} neither decides about steps nor accepts risks. It takes a role that does.",
+            observed=who.person,
+        )
+        for who in signers
+        if not who.may_decide
     ]
     if len({who.person for who in signers}) < 2:
         text = "A second person has to sign the same acceptance."

@@ -10,6 +10,7 @@ the e-process does not allow for. It therefore counts one failure of a principal
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,6 +58,8 @@ class Totals:
     answers: int = 0
     unscored: int = 0
     cusums: dict[str, Any] = field(default_factory=dict)
+    looks: list[list[float]] = field(default_factory=list)
+    """[time, admitted, recorded, database's time], oldest first: what was routed by then, and how much has a record"""
 
     @staticmethod
     def read(value: Mapping[str, Any]) -> Totals:
@@ -191,6 +194,37 @@ def _shift(totals: Totals, before: _Shares, after: _Shares) -> None:
         kept = totals.routed.setdefault(step, [0, 0])
         kept[0] += step not in before.routed
         kept[1] += is_candidate - before.routed.get(step, False)
+
+
+SETTLED_S = 120.0
+"""How old a look is before every request it counts must have its record."""
+LOOK_EVERY_S = 60.0
+
+
+def note_records(totals: Totals, moments: Iterable[float]) -> None:
+    """Enter records that came after a look at which their requests had been routed already; times as Unix time."""
+    late = sorted(moments)
+    for look in totals.looks:
+        look[2] += bisect_right(late, look[0])
+
+
+def note_look(totals: Totals, *, at: float, clock: float, admitted: int) -> None:
+    """Remember how many requests were routed until now: the first look is the zero that later ones count from."""
+    if len(totals.looks) > 1 and clock < totals.looks[-1][3] + LOOK_EVERY_S:
+        return
+    totals.looks.append([at, admitted, totals.recorded, clock])
+    zero, *later = totals.looks
+    settled = [place for place, look in enumerate(later) if look[3] <= clock - SETTLED_S]
+    totals.looks = [zero, *later[settled[-1] if settled else 0 :]]
+
+
+def unrecorded(totals: Totals, *, clock: float) -> int:
+    """Return how many requests that were routed two minutes ago or more have no record."""
+    settled = [look for look in totals.looks[1:] if look[3] <= clock - SETTLED_S]
+    if not settled:
+        return 0
+    zero, last = totals.looks[0], settled[-1]
+    return max(0, int((last[1] - zero[1]) - (last[2] - zero[2])))
 
 
 def counters(

@@ -7,7 +7,7 @@ mode: a table not confirmed for `routing_stale_s` answers nobody; one not confir
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName, WorkflowName
@@ -73,6 +73,11 @@ class RoutingRow:
         """Every release that must be loaded for this row."""
         every = (self.stable, self.candidate, self.drill, self.shadow)
         return tuple(digest for digest in every if digest is not None)
+
+    @property
+    def stable_only(self) -> RoutingRow:
+        """The row with everybody on stable, for where a newer one says what nobody here understands."""
+        return replace(self, candidate=None, split=Split(salt=self.split.salt), shadow=None, shadow_ppm=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -135,7 +135,7 @@ class RoutingWatch:
             await release.model.close()
 
     def _row(self, stored: StoredRoute) -> RoutingRow | None:
-        """Decode a row; one that does not decode keeps its place in the table as it was."""
+        """Decode a row; one that does not decode keeps the stable release of the row before, and no candidate."""
         place = (SpaceName(stored.space), WorkflowName(stored.workflow))
         known = self._table.rows.get(place)
         if known is not None and known.generation > stored.generation:
@@ -163,7 +163,7 @@ class RoutingWatch:
             )
         except (ValueError, PilotageError) as error:
             logger.error("The routing row of %s in %s does not decode: %s", place[1], place[0], error)  # noqa: TRY400
-            return known
+            return None if known is None else known.stable_only
 
     async def _loaded(self, digest: Digest) -> Release | None:
         now = self._monotonic()

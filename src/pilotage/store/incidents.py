@@ -72,14 +72,15 @@ def open_or_join(connection: Connection, wanted: StoredIncident) -> tuple[Stored
     row = insert(incident).values(_values(wanted)).on_conflict_do_nothing().returning(incident.c.id)
     if connection.execute(row).first() is not None:
         return wanted, True
-    found = _open_like(connection, wanted)
+    found = open_like(connection, wanted)
     if found is None:  # it was resolved between the two statements: try once more
         connection.execute(incident.insert().values(_values(wanted)))
         return wanted, True
     return found, False
 
 
-def _open_like(connection: Connection, wanted: StoredIncident) -> StoredIncident | None:
+def open_like(connection: Connection, wanted: StoredIncident) -> StoredIncident | None:
+    """Return the open incident about the same thing, locked."""
     query = select(incident).where(
         incident.c.workflow == wanted.workflow,
         incident.c.space == wanted.space,

@@ -49,6 +49,15 @@ def space_quarantined_at(connection: Connection, space: str, workflow: str, rele
     return found
 
 
+def quarantined_spaces(connection: Connection, workflow: str, release: str) -> tuple[SpaceName, ...]:
+    """Return the spaces a release was rolled back in and is kept out of."""
+    table = space_quarantine
+    query = select(table.c.space).where(
+        table.c.workflow == workflow, table.c.release == release, table.c.lifted_at.is_(None)
+    )
+    return tuple(map(SpaceName, connection.scalars(query.order_by(table.c.space))))
+
+
 def end_space_quarantine(connection: Connection, space: str, workflow: str, release: str, at: datetime) -> None:
     """Let a release into a space again."""
     connection.execute(update(space_quarantine).where(*_here(space, workflow, release)).values(lifted_at=at))

@@ -159,16 +159,14 @@ def ack_from(row: StoredRow) -> Ack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admissions:
-    """Requests routed to a release, over all processes. `earlier`: as counted two minutes ago or more."""
+    """Requests routed to a release, over all processes."""
 
     admitted: int
-    earlier: int
     last_at: datetime | None
 
 
 _ADMISSIONS = text(
-    "SELECT coalesce(sum(admitted), 0)::bigint AS admitted, coalesce(sum(earlier), 0)::bigint AS earlier,"
-    " max(last_at) AS last_at FROM route_admission"
+    "SELECT coalesce(sum(admitted), 0)::bigint AS admitted, max(last_at) AS last_at FROM route_admission"
     " WHERE space = :space AND workflow = :workflow AND release = :release"
 )
 

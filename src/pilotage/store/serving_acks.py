@@ -34,7 +34,7 @@ class AdmissionRow:
     admitted: int
 
 
-# The time of the last admission moves only when the count does; the earlier count is at least two minutes old.
+# The time of the last admission moves only when the count does.
 _WRITE: Final[LiteralString] = """
 WITH acked AS (
   INSERT INTO route_ack (process, space, workflow, generation, loaded, at)
@@ -48,9 +48,6 @@ SELECT %(process)s, space, workflow, release, admitted, clock_timestamp(), 0, cl
 FROM json_to_recordset(%(admissions)s::json) AS r (space text, workflow text, release text, admitted bigint)
 ON CONFLICT (process, space, workflow, release) DO UPDATE SET
   last_at = CASE WHEN EXCLUDED.admitted > a.admitted THEN EXCLUDED.last_at ELSE a.last_at END,
-  earlier = CASE WHEN EXCLUDED.last_at - a.earlier_at > interval '2 minutes' THEN a.admitted ELSE a.earlier END,
-  earlier_at = CASE WHEN EXCLUDED.last_at - a.earlier_at > interval '2 minutes' THEN EXCLUDED.last_at
-    ELSE a.earlier_at END,
   admitted = EXCLUDED.admitted
 """
 _FORGET: Final[LiteralString] = (
