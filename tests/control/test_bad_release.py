@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
-from tests.control.rollout_world import STARTER, bank, make_world, small_plan, with_plan
+from tests.control.rollout_world import DECIDER, STARTER, bank, make_world, small_plan, with_plan
 
 from pilotage.analysis.counters import Metric
 from pilotage.control.count_observations import count_observations
+from pilotage.control.pause_rollout import pause_rollout, resume_rollout
 from pilotage.control.rollout_facts import read_facts
 from pilotage.control.rollout_status import rollout_status
 from pilotage.control.start_rollout import Started, StartRequest, start_rollout
@@ -140,6 +141,32 @@ def test_requests_routed_and_not_recorded_hold_the_rollout(engine: Engine, monke
     held = world.step(stored.id, QUARTER)
     assert held.state is State.HELD
     assert "observation_gap" in [reason.code for reason in held.why]
+
+
+def test_who_asked_while_the_weight_was_zero_says_nothing_of_the_router(engine: Engine) -> None:
+    world, stored, traffic, _old = begun(engine)
+    lead = world.person(DECIDER)
+    traffic.ask(40)
+    world.step(stored.id, QUARTER)
+    before = counters(world, stored).routed[0]
+    assert isinstance(pause_rollout(world.instance, actor=lead, rollout=stored.id, zero=True), StoredRollout)
+    world.follow()
+    traffic.ask(800)
+    assert counters(world, stored).routed[0] == before
+    resumed = resume_rollout(world.instance, world.ports, actor=lead, rollout=stored.id)
+    assert isinstance(resumed, StoredRollout), resumed
+    traffic.ask(40)
+    assert counters(world, resumed).routed[0].principals > before.principals
+
+
+@pytest.mark.parametrize("change", ["release = 'sha256:other'", "arm = 'nonsense'", "detail = detail - 'generation'"])
+def test_a_record_that_cannot_be_counts_as_lost(engine: Engine, change: str) -> None:
+    world, stored, traffic, _old = begun(engine)
+    traffic.ask(400)
+    with engine.begin() as connection:
+        connection.execute(text(f"UPDATE interaction SET {change} WHERE arm = 'candidate'"))
+    error = counters(world, stored).metric(Metric.ERROR).go
+    assert error.x == error.n > 0
 
 
 def test_nothing_but_the_counts_is_asked_before_a_bad_release_is_taken_out(engine: Engine) -> None:

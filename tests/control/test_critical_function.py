@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import Engine, text
 from tests.control.test_rollback import running
@@ -9,7 +11,7 @@ from tests.control.test_rollback import running
 from pilotage.core.digest import Digest
 from pilotage.rollout.states import State
 from pilotage.store.routes import read_route
-from pilotage.testing.rollouts import EAST, WORKFLOW, RolloutWorld
+from pilotage.testing.rollouts import EAST, EU, WORKFLOW, RolloutWorld
 
 pytestmark = pytest.mark.store
 _ROUND = text(
@@ -39,6 +41,19 @@ def test_it_is_rolled_back_as_a_hard_event_of_the_business_function(engine: Engi
         incident = connection.execute(text("SELECT cause, severity FROM incident WHERE freezes")).one()
         assert tuple(incident) == ("business-function", "SEV2")
         assert connection.scalar(text("SELECT hard FROM space_quarantine")) is True
+
+
+def test_it_leaves_the_spaces_that_others_hold_or_nobody_does_too(engine: Engine) -> None:
+    world, stored, old = running(engine)
+    world.serve(old, [EU])
+    world.clock.advance(timedelta(hours=1))
+    world.serve(stored.release, [EU])
+    write_round(world, stored.release)
+    assert world.step(stored.id).flipped == (EAST,)
+    with engine.connect() as connection:
+        route = read_route(connection, EU, WORKFLOW)
+        assert (route.stable, route.candidate) == (old, None)
+        assert connection.scalar(text("SELECT count(*) FROM rollout WHERE state = 'rolling_back'")) == 2
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 from tests.control.rollout_world import DECIDER, PER_DAY, STARTER, bank, make_world, small_plan, with_plan
 
+from pilotage.control.escalate_incidents import escalate_incidents
 from pilotage.control.incident_reports import incident_detail, incident_list
 from pilotage.control.manage_incident import Change, open_by_person, update_incident
 from pilotage.control.open_incident import Trouble, open_incident
@@ -195,6 +196,37 @@ def test_a_worse_trigger_raises_the_incident_it_joins_and_pages(engine: Engine) 
     change(world, small.id, SUPPORT, severity=Severity.SEV3, note="smaller than it looked")
     change(world, small.id, SUPPORT, severity=Severity.SEV2)
     assert pages(engine) > before
+
+
+def test_an_incident_nobody_takes_on_pages_level_after_level_once(engine: Engine) -> None:
+    world = make_world(engine)
+    critical, small = reported(world, Severity.SEV1), pages(engine)
+
+    def escalated(minutes: float) -> int:
+        world.clock.advance(timedelta(minutes=minutes))
+        with engine.begin() as connection:
+            escalate_incidents(connection, world.instance)
+        return pages(engine) - small
+
+    assert escalated(4) == 0
+    channels = escalated(1)
+    assert channels > 0
+    assert escalated(0) == channels
+    assert escalated(10) == 2 * channels
+    shown: Any = incident_detail(world.instance, critical.id)
+    assert "role:operations-manager (joseph.mbeki) is paged" in shown["timeline"][-1]["text"]
+    change(world, critical.id, SUPPORT, state=IncidentState.ACKNOWLEDGED)
+    assert escalated(60) == 2 * channels
+
+
+def test_a_small_incident_or_one_of_a_drill_is_not_escalated(engine: Engine) -> None:
+    world = make_world(engine)
+    reported(world, Severity.SEV3)
+    world.clock.advance(timedelta(days=1))
+    with engine.begin() as connection:
+        assert escalate_incidents(connection, world.instance) == ()
+        connection.execute(text("UPDATE incident SET severity = 'SEV1', is_drill = true"))
+        assert escalate_incidents(connection, world.instance) == ()
 
 
 def test_a_second_rollback_freezes_again_and_has_to_be_verified_too(engine: Engine) -> None:

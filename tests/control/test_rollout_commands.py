@@ -23,6 +23,8 @@ from tests.control.rollout_world import (
 from pilotage.control.abort_rollout import abort_rollout
 from pilotage.control.decide_rollout import extend_step, release_hold, sign_go
 from pilotage.control.pause_rollout import pause_rollout, resume_rollout
+from pilotage.control.rollout_facts import read_facts
+from pilotage.control.rollout_preflight import Asked, foreseen_traffic
 from pilotage.control.rollout_status import rollout_status
 from pilotage.control.start_rollout import Started, StartRequest, start_rollout
 from pilotage.core.digest import Digest
@@ -30,8 +32,10 @@ from pilotage.core.errors import NotFound
 from pilotage.core.reason import Reason, Refusal
 from pilotage.identity.roles import Role
 from pilotage.rollout.states import State
+from pilotage.store.cohorts import History
 from pilotage.store.rollouts import StoredRollout, find_rollout
 from pilotage.store.routes import read_route
+from pilotage.testing.clock import SimulatedClock
 from pilotage.testing.rollout_drills import pass_drills
 from pilotage.testing.rollout_traffic import Behaviour, CountedTraffic
 from pilotage.testing.rollouts import EAST, WORKFLOW, FakeGate, RolloutWorld
@@ -228,6 +232,26 @@ def test_a_go_that_no_longer_holds_when_its_wait_is_over_takes_nothing_up(engine
     after = world.step(stored.id)
     assert (after.state, after.place.step, fraction(world)) == (State.ADVANCING, 0, 50_000)
     assert "STALE_VERDICT" in [reason.code for reason in after.why]
+
+
+def test_a_clock_that_stepped_back_proves_nothing(engine: Engine) -> None:
+    world, _old, new = world_with(engine)
+    stored = world.step(begun(world, new).id, HOUR)
+    assert stored.state is State.DECIDING
+    world.clock = SimulatedClock(world.clock.now() - HOUR)
+    refused = sign_go(world.instance, world.ports, actor=world.person(DECIDER), rollout=stored.id)
+    assert codes(refused) == ["STALE_VERDICT"]
+    with engine.begin() as connection:
+        verdict = read_facts(connection, world.instance, world.ports, stored, world.clock.now()).facts.verdict
+    assert verdict is not None
+    assert "clock_error" in [reason.code for reason in verdict.reasons]
+
+
+def test_askers_who_come_again_and_again_are_reckoned_with_their_caps() -> None:
+    history = History(days=(50_000,) * 14, principals=(10,) * 14)
+    asked = Asked(workflow=WORKFLOW, attempt=1, accepted=False)
+    found = foreseen_traffic(small_plan(), asked, {(WORKFLOW, EAST): history})
+    assert (found[EAST].per_day, found[EAST].principals) == (50_000.0, 10)
 
 
 def test_a_signature_counts_only_while_its_role_is_held(engine: Engine) -> None:

@@ -57,6 +57,24 @@ def counters(world: RolloutWorld, stored: StoredRollout) -> Any:
     return seen.observed.counters
 
 
+def test_latencies_counted_under_other_limits_are_not_taken_over(engine: Engine) -> None:
+    world = make_world(engine, with_plan(bank(), PLAN), observe=count_observations)
+    world.serve(world.seal("Old."), [EAST])
+    new = world.seal("New.")
+    pass_drills(world, new)
+    first = begun(world, new)
+    faults = {Arm.CANDIDATE: Faults(error=0.1)}
+    RecordedTraffic(world=world, space=EAST, principals=400, faults=faults).ask(600)
+    seen = counters(world, first)
+    aborted(world, first)
+    steps = tuple(replace(one, limits=replace(one.limits, latency_go_ms=1000)) for one in PLAN.waves[0].steps)
+    world.workspace = with_plan(bank(), replace(PLAN, waves=(replace(PLAN.waves[0], steps=steps),)))
+    again = counters(world, begun(world, new))
+    assert again.metric(Metric.ERROR) == seen.metric(Metric.ERROR)
+    assert seen.metric(Metric.SLOW).go.n > again.metric(Metric.SLOW).go.n == 0
+    assert again.metric(Metric.STALLED).cusum is None
+
+
 def test_an_aborted_release_tried_again_keeps_its_failures_and_a_changed_one_begins_anew(engine: Engine) -> None:
     world = make_world(engine, with_plan(bank(), PLAN), observe=count_observations)
     world.serve(world.seal("Old."), [EAST])

@@ -9,9 +9,13 @@ import pytest
 from sqlalchemy import Engine, text
 from tests.control.rollout_world import DECIDER, PER_DAY, STARTER, bank, make_world, with_plan
 
+from pilotage.control.decide_rollout import release_hold
 from pilotage.control.roll_back import RollbackRequest, roll_back
+from pilotage.control.rollout_facts import attempt_in
+from pilotage.control.rollout_verdict import planned_requests
 from pilotage.control.start_rollout import Started, StartRequest, start_rollout
 from pilotage.core.reason import Refusal
+from pilotage.rollout.machine import Place
 from pilotage.rollout.states import State, WaveState
 from pilotage.store.rollouts import StoredRollout, waves_of
 from pilotage.store.routes import read_route
@@ -19,7 +23,7 @@ from pilotage.testing.clock import SimulatedClock
 from pilotage.testing.rollout_drills import pass_drills
 from pilotage.testing.rollout_traffic import Behaviour, CountedTraffic
 from pilotage.testing.rollouts import EAST, EU, WEST, WORKFLOW, RolloutWorld
-from pilotage.workspace.plan import Plan, Step, Wave
+from pilotage.workspace.plan import Limits, Plan, Step, Wave
 
 pytestmark = pytest.mark.store
 HOUR = timedelta(hours=1)
@@ -31,10 +35,12 @@ PLAN = Plan(
 )
 
 
-def failing_in(engine: Engine, space: str, hours: int) -> tuple[RolloutWorld, StoredRollout, CountedTraffic]:
+def failing_in(
+    engine: Engine, space: str, hours: int, *, error: float = 0.2
+) -> tuple[RolloutWorld, StoredRollout, CountedTraffic]:
     traffic = CountedTraffic(
         per_day=dict.fromkeys(PER_DAY, 480_000.0),
-        bad=Behaviour(error=0.2),
+        bad=Behaviour(error=error),
         bad_space=space,  # type: ignore[arg-type]
         bad_from=SimulatedClock().now() + hours * HOUR,
     )
@@ -90,6 +96,23 @@ def test_a_late_trip_in_an_earlier_region_takes_back_that_region(engine: Engine)
     assert shape(world, stored)[EAST] == (WaveState.ROLLED_BACK, 0)
 
 
+def test_a_guard_that_fires_in_an_earlier_region_keeps_the_release_from_the_next(engine: Engine) -> None:
+    world, stored, _traffic = failing_in(engine, EAST, 2, error=0.004)
+    assert stored.state is State.HELD
+    assert {reason.where for reason in stored.why if reason.code == "guard_fired"} == {EAST}
+    assert shape(world, stored)[EU] == (WaveState.WAITING, 0)
+    lead = world.person(DECIDER)
+    again = release_hold(world.instance, world.ports, actor=lead, rollout=stored.id, note="go on")
+    assert isinstance(again, Refusal)
+
+
+def test_each_region_reckons_with_its_own_traffic(engine: Engine) -> None:
+    _world, stored, _traffic = failing_in(engine, WEST, 0)
+    steps = [{"space": EAST, "per_day": "240"}, {"space": WEST, "per_day": "2400"}, {"space": EU, "per_day": None}]
+    known = replace(stored, preflight={"per_day": 240.0, "forecast": {"steps": steps}})
+    assert [planned_requests(known, wave) for wave in range(3)] == [20, 200, 0]
+
+
 def test_a_person_can_take_back_a_space_that_was_left(engine: Engine) -> None:
     world, stored, _traffic = failing_in(engine, WEST, 0)
     world.step(stored.id)
@@ -123,6 +146,32 @@ def test_a_rollback_of_what_serves_in_a_waiting_region_is_not_a_rollback_of_the_
     assert stored.state is not State.ROLLING_BACK
     assert shape(world, stored)[EAST][1] == 1_000_000
     assert shape(world, stored)[WEST] == (WaveState.ROLLED_BACK, 0)
+
+
+def test_each_region_counts_its_own_attempts(engine: Engine) -> None:
+    world, stored, _traffic = failing_in(engine, WEST, 0)
+    world.step(stored.id)
+    world.step(stored.id, timedelta(seconds=61))
+    with engine.connect() as connection:
+        known = replace(stored, place=Place(wave=1))
+        assert [attempt_in(connection, one) for one in (stored, known, replace(known, id="next"))] == [1, 1, 2]
+
+
+def test_an_isolated_region_alone_keeps_the_strict_limit(engine: Engine) -> None:
+    loose = replace(STEPS[0], limits=Limits(error_go=0.01))
+    plans = {
+        code: replace(PLAN, waves=(PLAN.waves[0], Wave(space=EU, steps=(step,), isolated=True)))
+        for code, step in (("WAVE_ORDER", loose), ("", STEPS[0]))
+    }
+    for code, plan in plans.items():
+        world = make_world(engine, with_plan(bank(), plan))
+        world.serve(world.seal("Old."))
+        new = world.seal("New.")
+        pass_drills(world, new)
+        request = StartRequest(release=new, space=EU, per_day=480_000, accepted=True)
+        done = start_rollout(world.instance, world.ports, actor=world.person(STARTER), request=request)
+        found = {reason.code for reason in done.reasons} if isinstance(done, Refusal) else set()
+        assert ("WAVE_ORDER" in found) == bool(code)
 
 
 def test_a_later_region_cannot_start_before_the_first_one_serves_the_release(engine: Engine) -> None:

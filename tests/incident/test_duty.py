@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from pilotage.core.ids import PersonId
-from pilotage.incident.duty import days_covered, on_duty, rota_people
+from pilotage.incident.duty import DEFAULT_LADDER, days_covered, levels_due, on_duty, rota_people
 from pilotage.workspace.operations import Handoff, Layer, Override, Rota
 
 ANN, BEN, CYD, DAN = (PersonId(name) for name in ("ann", "ben", "cyd", "dan"))
@@ -21,6 +21,12 @@ AWAY = Override(person=DAN, start="2026-03-03T10:00", end="2026-03-03T12:00", by
 def at(day: int, hour: int, minute: int = 0, month: int = 3) -> datetime:
     """Return a moment of March 2026 in UTC; New York is 5 hours behind until the 8th and 4 from then on."""
     return datetime(2026, month, day, hour, minute, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("minutes", "due"), [(4.99, 0), (5, 1), (15, 2), (29, 2), (30, 3), (600, 3)])
+def test_levels_of_a_ladder_are_due_when_their_minutes_are_over(minutes: float, due: int) -> None:
+    found = levels_due(reversed(DEFAULT_LADDER), timedelta(minutes=minutes))
+    assert [one.after_minutes for one in found] == [5, 15, 30][:due]
 
 
 @pytest.mark.parametrize(

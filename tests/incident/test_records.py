@@ -47,6 +47,8 @@ def codes(incident: Incident, to: IncidentState) -> list[str]:
         ({"freezes": True}, ["FREEZE"]),
         ({"freezes": True, "freeze_lifted": True}, []),
         ({"severity": Severity.SEV3, "post_mortem": None}, []),
+        ({"severity": Severity.SEV3, "is_rollback": True, "post_mortem": None}, ["POST_MORTEM_MISSING"]),
+        ({"severity": Severity.SEV3, "is_rollback": True, "post_mortem": replace(WRITTEN, actions=())}, []),
     ],
 )
 def test_an_incident_closes_only_when_everything_is_there(changes: dict[str, Any], expected: list[str]) -> None:

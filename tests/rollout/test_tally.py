@@ -30,6 +30,24 @@ OUTCOMES = (
 )
 
 
+def test_metrics_are_dropped_from_totals_with_everything_kept_of_them() -> None:
+    totals = {
+        "metrics": {"slow": [1], "error": [2]},
+        "relative": {"slow/1.0": [1, 1]},
+        "cusums": {"stalled": 1},
+        "recorded": 4,
+    }
+    kept = tally.without_metrics(totals, tally.LATENCY)
+    assert kept == {"metrics": {"error": [2]}, "relative": {}, "cusums": {}, "recorded": 4}
+
+
+def test_one_asker_s_ratings_alone_create_neither_go_nor_hold() -> None:
+    glad = tally.rated_count([(1000, 0)], Caps())
+    assert (glad.go, glad.failing) == (Count(n=50, x=0), 0)
+    cross = tally.rated_count([(40, 40), (10, 0)], Caps())
+    assert (cross.guard, cross.failing) == (Count(n=50, x=3), 1)
+
+
 def test_what_was_routed_two_minutes_ago_and_has_no_record_is_missed_whatever_came_since() -> None:
     totals = Totals(recorded=100)  # of an earlier attempt
     tally.note_look(totals, at=0.0, clock=0.0, admitted=90)
@@ -181,5 +199,6 @@ def test_a_mistake_before_routing_is_no_observation_and_nonsense_is_lost() -> No
 
 
 def test_feedback_and_admissions_are_passed_on() -> None:
-    found = counters(Totals(), step="1.0", fractions={}, admitted=7, feedback=Count(n=3, x=1))
+    rated = tally.rated_count([(2, 0), (1, 1)], Caps())
+    found = counters(Totals(), step="1.0", fractions={}, admitted=7, feedback=rated)
     assert (found.admitted, found.metric(Metric.FEEDBACK).go, found.routed) == (7, Count(n=3, x=1), ())

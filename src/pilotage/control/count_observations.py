@@ -10,18 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from pilotage.analysis.counters import Count, Counters, Metric
+from pilotage.analysis.counters import Counters, Metric
 from pilotage.control.instance import Instance
 from pilotage.control.rollout_ports import Observed
 from pilotage.control.rollout_verdict import planned_requests
 from pilotage.core.reason import Reason
 from pilotage.rollout.assignment import Arm
 from pilotage.rollout.observation import LatencyLimits, Observation, is_observation
+from pilotage.rollout.plan_form import read_plan
 from pilotage.rollout.tally import (
+    LATENCY,
     Caps,
     Totals,
     Trips,
@@ -30,11 +32,14 @@ from pilotage.rollout.tally import (
     fold,
     note_look,
     note_records,
+    rated_count,
     unrecorded,
+    without_metrics,
 )
 from pilotage.store.observation_rows import (
     RecordRow,
     carry_over,
+    earlier_attempt,
     feedback_of,
     keep_books,
     lag_seconds,
@@ -45,7 +50,7 @@ from pilotage.store.observation_rows import (
 from pilotage.store.pseudonyms import pseudonym_of
 from pilotage.store.rollouts import StoredRollout, StoredStep, StoredWave, save_wave, steps_of
 from pilotage.store.routes import admissions_of, database_time, read_route
-from pilotage.workspace.plan import Step
+from pilotage.workspace.plan import Plan, Step
 
 MOST_LAG_S: Final = 10.0
 _HOUR = timedelta(hours=1)
@@ -71,16 +76,27 @@ def _opened(connection: Connection, rollout: StoredRollout, wave: StoredWave) ->
     """Begin counting at the ledger's end, with the sums of an earlier attempt of the same release."""
     if wave.counted_from is not None:
         return wave
-    totals = carry_over(
-        connection,
-        rollout=rollout.id,
-        wave=wave.number,
-        workflow=rollout.workflow,
-        space=wave.space,
-        release=rollout.release,
-    )
+    totals = _carried(connection, rollout, wave)
     last = last_number(connection)
-    return replace(wave, cursor=last, counted_from=last + 1, totals={**totals, "looks": []})
+    own = {"looks": [], "zeroed": [], **wave.totals}  # not taken over: they are of this attempt's requests
+    return replace(wave, cursor=last, counted_from=last + 1, totals={**totals, **own})
+
+
+def _carried(connection: Connection, rollout: StoredRollout, wave: StoredWave) -> dict[str, Any]:
+    """Take over what an earlier attempt counted, but for latencies that it judged by other limits."""
+    earlier = earlier_attempt(
+        connection, rollout=rollout.id, workflow=rollout.workflow, space=wave.space, release=rollout.release
+    )
+    if earlier is None:
+        return {}
+    is_same = _latencies(rollout.plan, wave.number) == _latencies(read_plan(earlier.plan), earlier.wave)
+    dropped = frozenset() if is_same else LATENCY
+    carry_over(connection, earlier, rollout=rollout.id, wave=wave.number, without=dropped)
+    return without_metrics(earlier.totals, dropped)
+
+
+def _latencies(plan: Plan, wave: int) -> set[tuple[float, float]]:
+    return {(step.limits.latency_go_ms, step.limits.latency_trip_ms) for step in plan.waves[wave].steps}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +135,7 @@ class _Count:
         note_records(totals, [row.at.timestamp() for row, seen in known if seen.arm is Arm.CANDIDATE])
         step = self._step(self.steps[-1])
         limits = LatencyLimits(go_ms=step.limits.latency_go_ms, trip_ms=step.limits.latency_trip_ms)
-        plan = self.rollout.plan
-        caps = Caps(failures=plan.failures_per_principal, successes=plan.successes_per_principal)
+        caps = _caps(self.rollout)
         names = list(dict.fromkeys(seen.principal for seen in batch))
         books = read_books(self.connection, self.rollout.id, self.wave.number, names)
         trips = Trips(limits=_trips(step), planned_requests=planned_requests(self.rollout, self.wave.number))
@@ -135,14 +150,30 @@ class _Count:
     def _observation(self, row: RecordRow, pinned: frozenset[str]) -> Observation | None:
         """Return what a record says, None when it says nothing of this rollout."""
         began = self._admitted(row)
-        if began is None or row.kind != "user" or row.principal in pinned or not is_observation(row.outcome):
+        if row.kind != "user" or row.principal in pinned or not is_observation(row.outcome):
+            return None
+        if self._is_unknown(row, began):
+            return self._read(replace(row, arm=Arm.CANDIDATE.value, outcome="lost"), began or self.steps[-1])
+        if began is None:
             return None
         expected = self.rollout.release if row.arm == Arm.CANDIDATE.value else self.wave.stable
         if row.arm not in _COUNTED or row.release != expected:
             return None
+        if row.arm == Arm.STABLE.value and self._is_zeroed(row):
+            return None
         cohort = self._step(began).cohort
         if cohort and row.arm == Arm.STABLE.value and not frozenset(cohort) & frozenset(row.groups or ()):
             return None
+        return self._read(row, began)
+
+    def _is_unknown(self, row: RecordRow, began: StoredStep | None) -> bool:
+        """Tell whether a record names an arm, release or step that cannot be: it counts as lost."""
+        if row.arm == Arm.CANDIDATE.value and began is not None:
+            return row.release != self.rollout.release
+        is_unplaced = began is None and not isinstance(row.detail.get("generation"), int)
+        return row.release == self.rollout.release and (row.arm not in set(Arm) or is_unplaced)
+
+    def _read(self, row: RecordRow, began: StoredStep) -> Observation:
         hours = max(0, (row.at - began.started_at) // _HOUR)
         return Observation(
             seq=row.seq,
@@ -164,12 +195,18 @@ class _Count:
             return None
         return next((step for step in reversed(self.steps) if generation >= step.generation), None)
 
+    def _is_zeroed(self, row: RecordRow) -> bool:
+        """Tell whether the request was admitted at weight 0, where stable says nothing of the router's fraction."""
+        generation = row.detail["generation"]
+        spans = self.wave.totals.get("zeroed", ())
+        return any(first <= generation and (after is None or generation < after) for first, after in spans)
+
     def _step(self, began: StoredStep) -> Step:
         return self.rollout.plan.waves[began.wave].steps[began.step]
 
     def _counters(self, totals: Totals, since: datetime, clock: float) -> Counters:
         fractions = {step_key(self.rollout, step): step.fraction_ppm for step in self.steps}
-        rated, down = feedback_of(
+        rated = feedback_of(
             self.connection, self.wave.space, self.rollout.workflow, release=self.rollout.release, since=since
         )
         return counters(
@@ -177,7 +214,7 @@ class _Count:
             step=step_key(self.rollout, self.steps[-1]),
             fractions=fractions,
             admitted=totals.recorded + unrecorded(totals, clock=clock),
-            feedback=Count(n=rated, x=down),
+            feedback=rated_count(rated, _caps(self.rollout)),
         )
 
     def _blockers(self, _now: datetime) -> tuple[Reason, ...]:
@@ -194,6 +231,10 @@ _COUNTED = frozenset({Arm.STABLE.value, Arm.CANDIDATE.value})
 def step_key(rollout: StoredRollout, step: StoredStep) -> str:
     """Return the name of a step in the sums; a later attempt's steps have names of their own."""
     return f"{rollout.attempt}.{step.step}"
+
+
+def _caps(rollout: StoredRollout) -> Caps:
+    return Caps(failures=rollout.plan.failures_per_principal, successes=rollout.plan.successes_per_principal)
 
 
 def _trips(step: Step) -> Mapping[Metric, float]:

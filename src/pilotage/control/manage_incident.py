@@ -188,6 +188,7 @@ def facts_of(connection: Connection, stored: StoredIncident) -> Incident:
         freezes=stored.freezes,
         freeze_lifted=stored.freeze_lifted_at is not None,
         is_verified=rollout is None or rollout.state not in BACKING_OUT,
+        is_rollback=stored.freezes and stored.rollout is not None,
         post_mortem=None if written is None else read_post_mortem(written),
     )
 

@@ -7,6 +7,8 @@ Refusal.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pilotage.control.instance import Instance
@@ -22,7 +24,7 @@ from pilotage.core.reason import Reason, Refusal
 from pilotage.identity.principal import Principal
 from pilotage.rollout.states import State, WaveState
 from pilotage.rollout.transitions import Event
-from pilotage.store.rollouts import StoredRollout, steps_of, waves_of
+from pilotage.store.rollouts import StoredRollout, save_wave, steps_of, waves_of
 
 
 def pause_rollout(
@@ -80,4 +82,15 @@ def _weigh(desk: Desk, *, zero: bool) -> None:
         if wave.state is WaveState.LIVE and wave.number in began:
             fraction = 0 if zero else began[wave.number].fraction_ppm
             reason = "paused at weight 0" if zero else "resumed"
-            set_weight(desk.connection, desk.rollout, wave.space, fraction, desk.deed, reason=reason)
+            route = set_weight(desk.connection, desk.rollout, wave.space, fraction, desk.deed, reason=reason)
+            save_wave(desk.connection, replace(wave, totals=_noted(wave.totals, route.generation, zero=zero)))
+
+
+def _noted(totals: Mapping[str, Any], generation: int, *, zero: bool) -> dict[str, Any]:
+    """Note from and until which generation nobody could meet the candidate."""
+    spans = [list(span) for span in totals.get("zeroed", ())]
+    if zero:
+        spans.append([generation, None])
+    elif spans and spans[-1][1] is None:
+        spans[-1][1] = generation
+    return {**totals, "zeroed": spans}

@@ -39,7 +39,7 @@ from pilotage.store.probes import failed_rounds
 from pilotage.store.quarantine import quarantined_spaces
 from pilotage.store.rollout_records import answers_since, failures_since
 from pilotage.store.rollout_verdicts import signatures_of
-from pilotage.store.rollouts import StoredRollout, StoredStep, StoredWave, steps_of, waves_of
+from pilotage.store.rollouts import StoredRollout, StoredStep, StoredWave, attempts_before, steps_of, waves_of
 from pilotage.store.routes import Ack, acks_of, not_following, read_route
 from pilotage.store.space_health import list_health
 from pilotage.workspace.principals import roles_of
@@ -47,6 +47,7 @@ from pilotage.workspace.principals import roles_of
 LOG = logging.getLogger("pilotage.rollout")
 _TRIP_ALPHA = 0.001
 CRITICAL = "CRITICAL_IMPAIRED"
+_GUARDED = frozenset({Code.GUARD_FIRED.value, Code.SAMPLE_RATIO.value, Code.OBSERVATION_GAP.value})
 _NONE: tuple[int | None, Verdict | None] = (None, None)
 
 
@@ -121,12 +122,12 @@ def read_facts(
         counted = count_waves(connection, instance, ports, stored, now)
     next_space = _next_space(stored)
     gate = gate_reasons(connection, instance, ports, stored, next_space, now)
-    candidate = Candidate(workflow=stored.workflow, release=stored.release)
-    fitness = space_fitness(connection, _spaces_of(stored, counted.waves, next_space), of=candidate, now=now)
-    judged = _judged(stored, counted, _Row(gate=gate, fitness=fitness), now)
+    fitness = _fitness(connection, stored, _spaces_of(stored, counted.waves, next_space), now)
+    row = _Row(gate=gate, fitness=fitness, attempt=attempt_in(connection, stored))
+    judged = _judged(stored, counted, row, now)
     here = judged.get(stored.place.wave)
     is_proven, unproven = shadow_proof(connection, instance, ports, stored)
-    tripped, trip = _tripped({number: verdict for number, (_, verdict) in judged.items()})
+    tripped, trip = _tripped({number: one for number, (_, one) in judged.items()})
     facts = Facts(
         state=stored.state,
         plan=stored.plan,
@@ -141,7 +142,7 @@ def read_facts(
         gate=gate,
         frozen=freezes_of(connection, instance, stored, next_space, now),
         incidents=_incidents(connection, stored, now),
-        unfit=fitness.holding,
+        unfit=(*fitness.holding, *_held_elsewhere(judged, stored.place.wave)),
         unseen=fitness.unseen,
         trips=_impaired(connection, stored, counted.waves) or (_unconfirmed(gate) if trip is None else trip.reasons),
         post_confirmed=gate == (),
@@ -156,6 +157,24 @@ def read_facts(
         tripped=_space(stored, tripped),
         trip=trip,
         unproven=unproven,
+    )
+
+
+def attempt_in(connection: Connection, stored: StoredRollout) -> int:
+    """Return which attempt this is in the space it stands in: each space counts its own (rollouts.md 6.6)."""
+    if stored.place.wave == 0:
+        return stored.attempt
+    return 1 + attempts_before(connection, stored.workflow, stored.space, but=stored.id)
+
+
+def _held_elsewhere(judged: Mapping[int, tuple[Observed, Verdict]], here: int) -> tuple[Reason, ...]:
+    """Return the guards that fired in other spaces of the rollout: the release goes up nowhere meanwhile."""
+    return tuple(
+        replace(reason, where=verdict.subject.space)
+        for number, (_, verdict) in judged.items()
+        if number != here and verdict.effect is Effect.HOLD
+        for reason in verdict.reasons
+        if reason.code in _GUARDED
     )
 
 
@@ -222,11 +241,17 @@ def _next_space(stored: StoredRollout) -> SpaceName:
 class _Row:
     gate: tuple[Reason, ...] | None
     fitness: Fitness
+    attempt: int
 
     def health(self, space: SpaceName) -> tuple[Reason, ...]:
         """Return what stands against the health of a space, as reasons of a verdict."""
         against = [one for one in (*self.fitness.holding, *self.fitness.unseen) if one.where == space]
         return tuple(replace(one, code=Code.SPACE_HEALTH.value) for one in against)
+
+
+def _fitness(connection: Connection, stored: StoredRollout, spaces: tuple[SpaceName, ...], now: datetime) -> Fitness:
+    candidate = Candidate(workflow=stored.workflow, release=stored.release)
+    return space_fitness(connection, spaces, of=candidate, now=now)
 
 
 def _spaces_of(stored: StoredRollout, waves: tuple[StoredWave, ...], next_space: SpaceName) -> tuple[SpaceName, ...]:
@@ -241,7 +266,8 @@ def _judged(stored: StoredRollout, counted: Counted, row: _Row, now: datetime) -
     for number, one in counted.observed.items():
         observed = replace(one, blockers=(*one.blockers, *row.health(stored.plan.waves[number].space)))
         place = _place(stored, counted, number)
-        verdict = judge_place(stored, place, observed, gate=row.gate, steps=counted.steps, now=now)
+        tried = replace(stored, attempt=row.attempt)
+        verdict = judge_place(tried, place, observed, gate=row.gate, steps=counted.steps, now=now)
         found[number] = (observed, verdict)
     return found
 

@@ -92,7 +92,12 @@ def foreseen_traffic(
     for wave in plan.waves:
         known = history[(asked.workflow, wave.space)]
         shares = {step.name: known.shares[step.cohort] for step in wave.steps if step.cohort in known.shares}
-        found[wave.space] = Traffic(per_day=daily_figure(known.days, asked.expected), cohort_share=shares)
+        askers = daily_figure(known.principals, None)
+        found[wave.space] = Traffic(
+            per_day=daily_figure(known.days, asked.expected),
+            principals=None if askers is None else int(askers),
+            cohort_share=shares,
+        )
     return found
 
 

@@ -6,11 +6,12 @@ whatever goes wrong here makes the verdict INCONCLUSIVE; guards that did compute
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from pilotage.analysis.judge import judge
 from pilotage.analysis.limits import Alphas, Context, Limits
-from pilotage.analysis.verdict import Subject, Verdict
+from pilotage.analysis.verdict import Code, Subject, Verdict
 from pilotage.control.rollout_ports import Observed
 from pilotage.core.reason import Reason
 from pilotage.rollout.assignment import PPM
@@ -19,6 +20,8 @@ from pilotage.store.rollouts import StoredRollout, StoredStep
 from pilotage.workspace import plan as declared
 
 _DAY_S = 86_400.0
+STEP_BACK = timedelta(seconds=5)
+"""How far the clocks of two workers may differ before time is not believed."""
 
 
 def judge_place(
@@ -50,9 +53,9 @@ def judge_place(
         full_weight=step.weight >= 1.0,
         attempt=stored.attempt,
         latched=stored.latched if place == stored.place else (),
-        blockers=observed.blockers,
+        blockers=(*observed.blockers, *_clock(stored, since, now)),
         planned_requests=planned_requests(stored, place.wave),
-        requests_per_year=365.0 * per_day_of(stored),
+        requests_per_year=365.0 * per_day_of(stored, place.wave),
     )
     return judge(observed.counters, analysis_limits(step.limits), analysis_alphas(stored.plan.alpha), context)
 
@@ -78,10 +81,23 @@ def analysis_alphas(alpha: declared.Alpha) -> Alphas:
     return Alphas(go=alpha.go, trip_total=alpha.trip_total, hold_total=alpha.hold_total, srm=alpha.srm)
 
 
-def per_day_of(stored: StoredRollout) -> float:
-    """Return the requests per day that preflight counted with; 0 when nobody knew."""
-    value = stored.preflight.get("per_day")
-    return float(value) if isinstance(value, int | float) else 0.0
+def _clock(stored: StoredRollout, since: datetime | None, now: datetime) -> tuple[Reason, ...]:
+    """Return that the clock stands before what happened already: no time that passed can be told."""
+    last = max(stored.state_at, since or stored.state_at)
+    if now >= last - STEP_BACK:
+        return ()
+    said, moved = f"{now:%Y-%m-%d %H:%M:%S}", f"{last:%Y-%m-%d %H:%M:%S}"
+    text = f"The clock says {said} and the rollout moved at {moved} UTC. Set it right."
+    return (Reason(code=Code.CLOCK_ERROR.value, text=text, observed=said, limit=moved),)
+
+
+def per_day_of(stored: StoredRollout, wave: int) -> float:
+    """Return the requests per day that preflight counted with in a space; 0 when nobody knew."""
+    space = stored.plan.waves[wave].space
+    forecast = stored.preflight.get("forecast")
+    steps = forecast.get("steps", ()) if isinstance(forecast, Mapping) else ()
+    known = next((one["per_day"] for one in steps if one["space"] == space), stored.preflight.get("per_day"))
+    return 0.0 if known is None else float(known)
 
 
 def planned_requests(stored: StoredRollout, wave: int) -> int:
@@ -90,4 +106,4 @@ def planned_requests(stored: StoredRollout, wave: int) -> int:
         step.weight * (step.max_s if step.max_s is not None else 2 * step.bake_s) / _DAY_S
         for step in stored.plan.waves[wave].steps
     )
-    return int(per_day_of(stored) * longest)
+    return int(per_day_of(stored, wave) * longest)

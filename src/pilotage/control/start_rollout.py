@@ -169,16 +169,24 @@ def _state(connection: Connection, release: StoredRelease, space: SpaceName) -> 
 
 
 def _order(connection: Connection, instance: Instance, release: StoredRelease, plan: Plan) -> list[Reason]:
-    """Return WAVE_ORDER: a later wave relaxes its limit only because the first proved the strict one before."""
+    """Return WAVE_ORDER: a later wave relaxes its limit only because the first proved the strict one before.
+
+    An isolated space may come first with the strict limit.
+    """
     workflow = instance.workspace.workflows[release.workflow]
     full = None if workflow.rollout is None else workflow.rollout.plans.get(plan.name)
     first = plan.waves[0]
-    if full is None or full.waves[0].space == first.space or first.isolated:
+    if full is None or full.waves[0].space == first.space:
+        return []
+    strict = min(step.limits.error_go for step in full.waves[0].steps)
+    if first.isolated and all(step.limits.error_go <= strict for wave in plan.waves for step in wave.steps):
         return []
     route = read_route(connection, full.waves[0].space, release.workflow)
     if route.stable == release.digest:
         return []
     text = f"{first.space} comes after {full.waves[0].space}, which does not serve {release.digest} yet."
+    if first.isolated:
+        text = f"{text} Start there, or give {first.space} its strict error_go: {100 * strict:g} %."
     return [Reason(code="WAVE_ORDER", text=text, where=first.space)]
 
 
@@ -226,11 +234,12 @@ class _Start:
         """Write the row, then either refuse it or give it to the reconciler."""
         space = self.plan.waves[0].space
         attempt = 1 + attempts_before(self.connection, self.release.workflow, space)
+        declared = self.instance.workspace.workflows[self.release.workflow].expected_per_day
         asked = Asked(
             workflow=self.release.workflow,
             attempt=attempt,
             accepted=request.accepted,
-            expected=request.per_day or self.instance.workspace.workflows[self.release.workflow].expected_per_day,
+            expected=declared if request.per_day is None else request.per_day,
         )
         foresight = foresee(self.connection, self.plan, asked, now=self.deed.at)
         stored = self._row(foresight, attempt)

@@ -6,14 +6,30 @@ names. Fail mode: a moment before a layer's start has nobody on duty in it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from pilotage.core.ids import PersonId
-from pilotage.workspace.operations import Handoff, Layer, Rota
+from pilotage.workspace.operations import Escalation, Handoff, Layer, Rota
 
 _PROBE_HOURS = 6
+
+
+DEFAULT_LADDER = (
+    Escalation(to="layer:1", after_minutes=0),
+    Escalation(to="layer:2", after_minutes=5),
+    Escalation(to="role:operations-manager", after_minutes=15),
+    Escalation(to="role:operations-lead", after_minutes=30),
+)
+"""Whom to page where a rota declares no ladder of its own."""
+
+
+def levels_due(ladder: Iterable[Escalation], waited: timedelta) -> tuple[Escalation, ...]:
+    """Return the levels after the first page whose minutes are over, the soonest first."""
+    later = sorted((one for one in ladder if one.after_minutes > 0), key=lambda one: one.after_minutes)
+    return tuple(one for one in later if waited >= timedelta(minutes=one.after_minutes))
 
 
 def on_duty(rota: Rota, now: datetime) -> tuple[PersonId | None, ...]:

@@ -1,8 +1,8 @@
 """Incidents: severity, states, what each move needs, and the times that are reported (rollouts.md 11).
 
 Rule: only a person lowers a severity, with a reason; `resolved` needs the rollback verified and the freeze lifted,
-`closed` a reviewed post-mortem for SEV1 and SEV2; within 7 days it may be opened again. Fail mode: a Refusal with
-everything that is missing.
+`closed` a reviewed post-mortem for SEV1, SEV2 and any rollback; within 7 days it may be opened again. Fail mode: a
+Refusal with everything that is missing.
 """
 
 from __future__ import annotations
@@ -82,7 +82,10 @@ class PostMortem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """What a move is decided from. `is_verified`: the rollback passed its validation, or there was none."""
+    """What a move is decided from. `is_verified`: the rollback passed its validation, or there was none.
+
+    `is_rollback`: a release was taken out, which is looked back on whatever severity it was given later.
+    """
 
     id: str
     severity: Severity
@@ -91,6 +94,7 @@ class Incident:
     freezes: bool = False
     freeze_lifted: bool = False
     is_verified: bool = True
+    is_rollback: bool = False
     post_mortem: PostMortem | None = None
 
 
@@ -103,7 +107,7 @@ def move(incident: Incident, to: IncidentState) -> Refusal | None:
     reasons: list[Reason] = []
     if to in {IncidentState.RESOLVED, IncidentState.CLOSED}:
         reasons += _resolution(incident)
-    if to is IncidentState.CLOSED and incident.severity.pages:
+    if to is IncidentState.CLOSED and (incident.severity.pages or incident.is_rollback):
         reasons += _closing(incident)
     return Refusal(reasons=tuple(reasons)) if reasons else None
 
@@ -140,12 +144,13 @@ def _resolution(incident: Incident) -> list[Reason]:
 def _closing(incident: Incident) -> list[Reason]:
     written = incident.post_mortem
     if written is None:
-        text = f"A {incident.severity} incident closes with a post-mortem; write one (`incident update ID --file`)."
+        what = f"A {incident.severity} incident" if incident.severity.pages else "A rollback"
+        text = f"{what} closes with a post-mortem; write one (`incident update ID --file`)."
         return [Reason(code="POST_MORTEM_MISSING", text=text)]
     found: list[Reason] = []
     if not written.cause.strip():
         found.append(Reason(code="CAUSE_MISSING", text="The post-mortem names no root cause."))
-    if not written.actions:
+    if not written.actions and incident.severity.pages:
         found.append(Reason(code="ACTION_MISSING", text="The post-mortem names no action with owner and due date."))
     if not written.informed.strip():
         text = "Say that the affected askers were informed, or why not."

@@ -1,4 +1,4 @@
-"""The looks that never end: health and failover, drift, and hard events in records and in routed releases.
+"""The looks that never end: health and failover, drift, unacknowledged incidents, hard events in records and releases.
 
 A kind of run, what it looks at, and how soon again. Fail mode: a look that fails is tried again for ever, from where
 the last whole one ended; what nobody renewed (health for 65 s, drift and hard events for 180 s) is unknown, which lets
@@ -15,6 +15,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from pilotage.control.detect_hard_events import detect_in_records, detect_in_releases
+from pilotage.control.escalate_incidents import escalate_incidents
 from pilotage.control.instance import Instance
 from pilotage.control.watch_drift import watch_drift
 from pilotage.control.watch_spaces import watch_spaces
@@ -38,6 +39,7 @@ WATCHES: Final[Mapping[str, Watch]] = {
     "space_watch": Watch(look=watch_spaces, every=timedelta(seconds=1)),
     "drift_watch": Watch(look=watch_drift, every=timedelta(seconds=15)),
     "hard_events_in_records": Watch(look=detect_in_records, every=timedelta(seconds=5)),
+    "incident_watch": Watch(look=escalate_incidents, every=timedelta(seconds=15)),
     "hard_events_in_releases": Watch(look=detect_in_releases, every=timedelta(seconds=60)),
 }
 

@@ -11,7 +11,7 @@ the e-process does not allow for. It therefore counts one failure of a principal
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,18 @@ class Caps:
 
     failures: int = 3
     successes: int = 50
+
+
+LATENCY = frozenset({Metric.SLOW.value, Metric.STALLED.value})
+"""Metrics that mean something else under other latency limits."""
+
+
+def without_metrics(totals: Mapping[str, Any], dropped: Collection[str]) -> dict[str, Any]:
+    """Return stored totals without these metrics; the other counts stay."""
+    kept = dict(totals)
+    for name in ("metrics", "relative", "cusums"):
+        kept[name] = {key: value for key, value in kept.get(name, {}).items() if key.split("/")[0] not in dropped}
+    return kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +70,8 @@ class Totals:
     answers: int = 0
     unscored: int = 0
     cusums: dict[str, Any] = field(default_factory=dict)
+    zeroed: list[list[int | None]] = field(default_factory=list)
+    """[first generation at weight 0, first one after it or None]: nobody could meet the candidate"""
     looks: list[list[float]] = field(default_factory=list)
     """[time, admitted, recorded, database's time], oldest first: what was routed by then, and how much has a record"""
 
@@ -227,13 +241,21 @@ def unrecorded(totals: Totals, *, clock: float) -> int:
     return max(0, int((last[1] - zero[1]) - (last[2] - zero[2])))
 
 
+def rated_count(rated: Iterable[tuple[int, int]], caps: Caps) -> MetricCount:
+    """Return the counts of ratings, capped, from (rated, down) of each principal."""
+    listed = tuple(rated)
+    go = Count(n=sum(min(n - x, caps.successes) + x for n, x in listed), x=sum(x for _, x in listed))
+    guard = Count(n=sum(n for n, _ in listed), x=sum(min(x, caps.failures) for _, x in listed))
+    return MetricCount(go=go, guard=guard, failing=sum(x > 0 for _, x in listed))
+
+
 def counters(
-    totals: Totals, *, step: str, fractions: Mapping[str, int], admitted: int, feedback: Count | None = None
+    totals: Totals, *, step: str, fractions: Mapping[str, int], admitted: int, feedback: MetricCount | None = None
 ) -> Counters:
     """Return what the judge takes. `fractions`: the fraction in force per step; `step`: the one now."""
     metrics = {Metric(name): _metric(name, sums, totals) for name, sums in totals.metrics.items()}
-    if feedback is not None and feedback.n:
-        metrics[Metric.FEEDBACK] = MetricCount(go=feedback, guard=feedback, failing=feedback.x)
+    if feedback is not None and feedback.guard.n:
+        metrics[Metric.FEEDBACK] = feedback
     arms, fraction = totals.routed.get(step), fractions.get(step)
     return Counters(
         metrics=metrics,

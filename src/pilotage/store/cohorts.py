@@ -27,9 +27,10 @@ _SHARE = text(
 _HISTORY = text("""
 SELECT CAST(json_build_object(
   'days', (SELECT json_agg(d ORDER BY d.day) FROM (
-    SELECT p.workflow, p.space, counted.day, counted.requests
+    SELECT p.workflow, p.space, counted.day, counted.requests, counted.principals
     FROM jsonb_to_recordset(CAST(:places AS jsonb)) AS p (workflow text, space text) CROSS JOIN LATERAL (
-      SELECT date_trunc('day', i.at) AS day, count(*) AS requests FROM interaction i
+      SELECT date_trunc('day', i.at) AS day, count(*) AS requests,
+        count(DISTINCT i.principal) AS principals FROM interaction i
       WHERE i.workflow = p.workflow AND i.space = p.space AND i.kind = 'user'
         AND i.at >= date_trunc('day', CAST(:since AS timestamptz)) + interval '1 day'
         AND i.at < date_trunc('day', CAST(:now AS timestamptz)) GROUP BY 1) counted) d),
@@ -58,10 +59,11 @@ class Place:
 class History:
     """User requests of the last 14 days: per whole day, oldest first, days without any left out; and cohorts' shares.
 
-    A cohort without any request has no share.
+    `principals`: distinct askers of each of these days. A cohort without any request has no share.
     """
 
     days: tuple[int, ...] = ()
+    principals: tuple[int, ...] = ()
     shares: Mapping[tuple[str, ...], float] = field(default_factory=dict)
 
 
@@ -84,13 +86,20 @@ def read_history(connection: Connection, places: Collection[Place], *, now: date
         "since": now - HISTORY,
     }
     read = Together(connection, _HISTORY, values)
-    days: dict[tuple[str, str], list[int]] = {}
+    days: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for row in read.rows("days"):
-        days.setdefault((row["workflow"], row["space"]), []).append(row["requests"])
+        days.setdefault((row["workflow"], row["space"]), []).append((row["requests"], row["principals"]))
     shares: dict[tuple[str, str], dict[tuple[str, ...], float]] = {}
     for row in read.rows("shares"):
         if row["cohort"]:
             found = shares.setdefault((row["workflow"], row["space"]), {})
             found[tuple(row["groups"])] = row["cohort"] / row["requests"]
     keys = {(one.workflow, one.space) for one in places}
-    return {key: History(days=tuple(days.get(key, ())), shares=shares.get(key, {})) for key in keys}
+    return {
+        key: History(
+            days=tuple(requests for requests, _ in days.get(key, ())),
+            principals=tuple(askers for _, askers in days.get(key, ())),
+            shares=shares.get(key, {}),
+        )
+        for key in keys
+    }

@@ -112,6 +112,21 @@ def list_incidents(
     return tuple(incident_from(row) for row in connection.execute(query).mappings())
 
 
+def unacknowledged(connection: Connection) -> tuple[StoredIncident, ...]:
+    """Return the open SEV1 and SEV2 incidents that nobody took on, drills apart, oldest first; each row is locked."""
+    query = (
+        select(incident)
+        .where(
+            incident.c.state == IncidentState.OPEN.value,
+            incident.c.severity.in_([Severity.SEV1.value, Severity.SEV2.value]),
+            ~incident.c.is_drill,
+        )
+        .order_by(incident.c.detected_at, incident.c.id)
+        .with_for_update(skip_locked=True)
+    )
+    return tuple(incident_from(row) for row in connection.execute(query).mappings())
+
+
 def save_incident(connection: Connection, stored: StoredIncident) -> None:
     """Write a row that the caller has locked."""
     connection.execute(update(incident).where(incident.c.id == stored.id).values(_values(stored)))

@@ -7,7 +7,7 @@ error; nothing is skipped, because the number of the last record read is kept wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -114,41 +114,56 @@ def keep_books(connection: Connection, rollout: str, wave: int, books: Mapping[s
 
 _CARRY = text(
     "INSERT INTO rollout_principal (rollout, wave, principal, counts)"
-    " SELECT :rollout, :wave, p.principal, p.counts FROM rollout_principal p"
+    " SELECT :rollout, :wave, p.principal, (SELECT coalesce(jsonb_object_agg(b.key, b.value"
+    " - CAST(:without AS text[])), '{}') FROM jsonb_each(p.counts) AS b) FROM rollout_principal p"
     " WHERE p.rollout = :earlier AND p.wave = :earlier_wave ON CONFLICT DO NOTHING"
 )
 _EARLIER = text(
-    "SELECT w.rollout, w.number, w.totals FROM rollout_wave w JOIN rollout r ON r.id = w.rollout"
+    "SELECT w.rollout, w.number, w.totals, r.plan FROM rollout_wave w JOIN rollout r ON r.id = w.rollout"
     " WHERE w.workflow = :workflow AND w.space = :space AND r.release = :release AND w.rollout <> :rollout"
     " AND w.started_at IS NOT NULL ORDER BY w.started_at DESC LIMIT 1"
 )
 
 
-def carry_over(
-    connection: Connection, *, rollout: str, wave: int, workflow: str, space: str, release: str
-) -> Mapping[str, Any]:
-    """Copy the sums of an earlier attempt with the same release in the same space; return its totals, or nothing."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """An earlier attempt of the same release in the same space: its sums, and the plan they were counted under."""
+
+    rollout: str
+    wave: int
+    totals: Mapping[str, Any]
+    plan: Mapping[str, object]
+
+
+def earlier_attempt(connection: Connection, *, rollout: str, workflow: str, space: str, release: str) -> Earlier | None:
+    """Return the newest attempt before this one, or None."""
     values = {"rollout": rollout, "workflow": workflow, "space": space, "release": release}
     found = connection.execute(_EARLIER, values).one_or_none()
     if found is None:
-        return {}
-    copy = {"rollout": rollout, "wave": wave, "earlier": found.rollout, "earlier_wave": found.number}
-    connection.execute(_CARRY, copy)
-    totals: Mapping[str, Any] = found.totals
-    return totals
+        return None
+    return Earlier(rollout=found.rollout, wave=found.number, totals=found.totals, plan=found.plan)
+
+
+def carry_over(
+    connection: Connection, earlier: Earlier, *, rollout: str, wave: int, without: Collection[str] = ()
+) -> None:
+    """Copy the books of an earlier attempt, but for metrics that mean something else by now."""
+    copy = {"rollout": rollout, "wave": wave, "earlier": earlier.rollout, "earlier_wave": earlier.wave}
+    connection.execute(_CARRY, {**copy, "without": sorted(without)})
 
 
 _FEEDBACK = text(
     "SELECT count(*) AS rated, count(*) FILTER (WHERE last.rating = 'down') AS down FROM ("
-    " SELECT DISTINCT ON (f.interaction) f.interaction, f.rating FROM feedback f"
+    " SELECT DISTINCT ON (f.interaction) f.interaction, f.rating, i.principal FROM feedback f"
     " CROSS JOIN LATERAL (SELECT * FROM interaction WHERE id = f.interaction AND at >= :since LIMIT 1) AS i"
     " WHERE f.at >= :since AND i.space = :space AND i.workflow = :workflow AND i.release = :release AND i.kind = 'user'"
-    " AND f.at <= i.at + interval '7 days' ORDER BY f.interaction, f.at DESC) AS last"
+    " AND f.at <= i.at + interval '7 days' ORDER BY f.interaction, f.at DESC) AS last GROUP BY last.principal"
 )
 
 
-def feedback_of(connection: Connection, space: str, workflow: str, *, release: str, since: datetime) -> tuple[int, int]:
-    """Return rated answers of a release, and how many were rated down last."""
+def feedback_of(
+    connection: Connection, space: str, workflow: str, *, release: str, since: datetime
+) -> tuple[tuple[int, int], ...]:
+    """Return, for each principal, rated answers of a release, and how many were rated down last."""
     values = {"space": space, "workflow": workflow, "release": release, "since": since}
-    row = connection.execute(_FEEDBACK, values).one()
-    return int(row.rated), int(row.down)
+    return tuple((int(row.rated), int(row.down)) for row in connection.execute(_FEEDBACK, values))

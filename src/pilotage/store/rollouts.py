@@ -209,8 +209,11 @@ def steps_of(connection: Connection, identifier: str) -> tuple[StoredStep, ...]:
     return tuple(StoredStep(**row) for row in connection.execute(query).mappings())
 
 
-def attempts_before(connection: Connection, workflow: str, space: str) -> int:
-    """Return how many rollouts judged anything here since the last completed one, shadow included (rollouts.md 6.6)."""
+def attempts_before(connection: Connection, workflow: str, space: str, *, but: str = "") -> int:
+    """Return how many rollouts judged anything here since the last completed one, shadow included (rollouts.md 6.6).
+
+    `but` is a rollout that is not counted.
+    """
     joined = rollout_wave.join(rollout, rollout.c.id == rollout_wave.c.rollout)
     query = (
         select(rollout.c.state)
@@ -218,6 +221,7 @@ def attempts_before(connection: Connection, workflow: str, space: str) -> int:
         .where(
             rollout_wave.c.workflow == workflow,
             rollout_wave.c.space == space,
+            rollout.c.id != but,
             rollout_wave.c.started_at.is_not(None) | exists().where(rollout_shadow.c.rollout == rollout.c.id),
         )
         .order_by(rollout.c.created_at.desc(), rollout.c.id.desc())

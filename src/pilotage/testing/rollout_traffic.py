@@ -110,7 +110,7 @@ class CountedTraffic:
         since: datetime,
         now: datetime,
     ) -> None:
-        seconds = (now - since).total_seconds()
+        seconds = max(0.0, (now - since).total_seconds())  # a clock may step back
         total = self.per_day[wave.space] * seconds / _DAY_S
         eligible = total * began.cohort_share
         mine, theirs = round(eligible * fraction / PPM), round(eligible * (PPM - fraction) / PPM)

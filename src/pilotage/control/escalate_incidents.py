@@ -1,0 +1,65 @@
+"""Paging further people about a critical incident that nobody has acknowledged (rollouts.md 11, operations.md 3.3).
+
+Rule: each level of the workflow's rota is paged once, when its minutes are over; the opening itself pages the first.
+Fail mode: a level without anybody is told to the next ones; a look that fails is repeated and pages nobody twice.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection
+
+from pilotage.control.instance import Instance
+from pilotage.control.send_messages import Notice, send
+from pilotage.core.ids import PersonId, WorkflowName
+from pilotage.incident.duty import DEFAULT_LADDER, levels_due, on_duty
+from pilotage.rollout.transitions import Notify
+from pilotage.store.incidents import StoredIncident, add_line, lines_of, unacknowledged
+from pilotage.workspace.operations import Escalation, Rota
+
+MACHINE: Final = "system:escalation"
+
+
+def escalate_incidents(connection: Connection, instance: Instance) -> tuple[str, ...]:
+    """Page whoever is due now; return the incidents that were escalated."""
+    now = instance.clock.now()
+    return tuple(found.id for found in unacknowledged(connection) if _escalated(connection, instance, found, now))
+
+
+def _escalated(connection: Connection, instance: Instance, found: StoredIncident, now: datetime) -> bool:
+    rota = _rota(instance, found.workflow)
+    ladder = (rota.escalation if rota is not None else ()) or DEFAULT_LADDER
+    due = levels_due(ladder, now - found.detected_at)
+    told = sum(line.actor == MACHINE for line in lines_of(connection, found.id))
+    for level in due[told:]:
+        people = ", ".join(people_at(instance, rota, level, now)) or "nobody is declared there"
+        text = f"Not acknowledged for {level.after_minutes} min: {level.to} ({people}) is paged."
+        add_line(connection, found.id, at=now, actor=MACHINE, text=text)
+        notice = Notice(
+            title=f"{found.severity} {found.workflow} in {found.space}: not acknowledged",
+            text=f"{text} {found.summary}",
+            links={"incident": found.id},
+            facts={"to": level.to, "people": people, "spaces": list(found.spaces)},
+        )
+        send(connection, instance, (Notify.PAGE,), notice, at=now)
+    return len(due) > told
+
+
+def _rota(instance: Instance, workflow: str) -> Rota | None:
+    declared = instance.workspace.workflows.get(WorkflowName(workflow))
+    return None if declared is None else instance.workspace.operations.rotas.get(declared.on_call)
+
+
+def people_at(instance: Instance, rota: Rota | None, level: Escalation, now: datetime) -> tuple[PersonId, ...]:
+    """Return who stands at a level of a ladder: `layer:<n>` counts from 1, `role:<role>`, `person:<id>`."""
+    kind, _, name = level.to.partition(":")
+    if kind == "person":
+        return (PersonId(name),)
+    if kind == "role":
+        return tuple(
+            who for role, members in instance.workspace.roster.items() if role.value == name for who in members
+        )
+    duty = () if rota is None else on_duty(rota, now)
+    return tuple(who for number, who in enumerate(duty, start=1) if who is not None and str(number) == name)
