@@ -10,11 +10,14 @@ import pytest
 from sqlalchemy import Engine, text
 from tests.control.gate_world import PROMOTER, GateWorld, codes, gate_world
 
+from pilotage.control.open_incident import Trouble, open_incident
 from pilotage.control.promote_release import promote_release
+from pilotage.control.rollout_moves import Deed
 from pilotage.core.digest import Digest
 from pilotage.core.reason import Refusal
 from pilotage.evidence.records import Evidence, EvidenceState
 from pilotage.gate.report import CriterionResult
+from pilotage.incident.records import Severity
 from pilotage.release.manifest import PartKind, read_manifest
 from pilotage.store.releases import named_release
 from pilotage.testing.rollouts import EAST, EU, WORKFLOW
@@ -90,6 +93,29 @@ def test_a_model_outside_a_space_fails_the_gate_and_the_promotion_there(world: G
     assert (found.state, found.checks[0].observed) == ("not_ok", "1")
     assert "RESIDENCY" in refusals(world, EU)
     assert "RESIDENCY" not in refusals(world, EAST)
+
+
+def test_no_release_is_promoted_while_an_incident_freezes_or_after_it_was_rolled_back(
+    world: GateWorld, engine: Engine
+) -> None:
+    sealed(world, "us-east-1")
+    assert refusals(world, EAST).isdisjoint({"FREEZE", "RELEASE_QUARANTINED"})
+    trouble = Trouble(
+        workflow=WORKFLOW,
+        space=EU,  # a freeze is for the workflow in all its spaces
+        spaces=(EU,),
+        release=None,
+        cause="rolled back by a person",
+        severity=Severity.SEV2,
+        summary="Out.",
+        freezes=True,
+    )
+    query = "INSERT INTO space_quarantine (space, workflow, release, reason, at) VALUES (:s, :w, :r, 'x', now())"
+    with engine.begin() as connection:
+        at = world.inner.clock.now()
+        open_incident(connection, world.inner.instance, trouble, Deed(actor="system:test", at=at))
+        connection.execute(text(query), {"s": EU, "w": WORKFLOW, "r": world.release})
+    assert {"FREEZE", "RELEASE_QUARANTINED"} <= refusals(world, EAST)
 
 
 def test_a_provider_that_no_current_document_lists_fails_the_gate_and_every_promotion(world: GateWorld) -> None:
