@@ -20,11 +20,13 @@ from pilotage.control.follow_takedown import (
     takedown_as_json,
 )
 from pilotage.control.purge_document import purge_document
+from pilotage.control.refresh_corpus import RefreshTools
 from pilotage.control.search_corpus import Search, search_corpus
 from pilotage.control.take_down import TakedownRequest, TakedownResult, take_down
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import CorpusName
 from pilotage.core.reason import Refusal
+from pilotage.corpus.settings import DataStage
 from pilotage.corpus.takedown import TakedownState
 from pilotage.store.takedowns import StoredTakedown, requested_with
 from pilotage.testing.connectors import MemoryConnector, MemoryDocument
@@ -173,3 +175,17 @@ def test_it_takes_a_duty_a_reason_and_a_takedown(bank: Bank, corpus: CorpusName,
     for name in ("other.txt", "nothing.txt"):
         with pytest.raises(NotFound):
             follow(bank, act, corpus, document=name)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_hold_and_its_end_go_for_the_derived_copies_too(bank: Bank, corpus: CorpusName, at_once: bool) -> None:
+    copy = bank.declare(settings(f"{corpus}-uat", acl=(), derived_from=corpus, data_stage=DataStage.UAT))
+    bank.refresh(copy, tools=RefreshTools(redact=lambda said: said))
+    takedown = gone(bank, corpus, hold=at_once).takedown
+    if not at_once:
+        done(bank, hold_takedown, corpus)
+    assert (texts(bank, corpus), texts(bank, copy)) == (1, 1)
+    assert purge_document(bank.instance, takedown).state is TakedownState.HELD
+    done(bank, end_hold, corpus)
+    purge_document(bank.instance, takedown)
+    assert (texts(bank, corpus), texts(bank, copy)) == (0, 0)

@@ -33,7 +33,7 @@ from pilotage.store.corpora import bump_generation, lock_corpus
 from pilotage.store.ledger_entries import append
 from pilotage.store.pseudonyms import pseudonym_of
 from pilotage.store.runs import request_run
-from pilotage.store.takedowns import StoredTakedown, lift, lock_document, lock_takedown, set_state
+from pilotage.store.takedowns import StoredTakedown, lift, lock_document, lock_takedown, requested_with, set_state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ def takedown_as_json(stored: StoredTakedown) -> dict[str, Json]:
 
 
 def hold_takedown(instance: Instance, *, actor: Principal, follow: Follow) -> StoredTakedown | Refusal:
-    """Keep the bytes of a hidden document: legal hold. Refused once they are erased."""
+    """Keep the bytes of a hidden document, its twins and copies: legal hold. Refused once they are erased."""
     settings, refusal = _permitted(instance, actor, follow)
     if refusal is not None:
         return refusal
@@ -66,13 +66,15 @@ def hold_takedown(instance: Instance, *, actor: Principal, follow: Follow) -> St
         stored = act.takedown(settings)
         if stored.state is not TakedownState.HIDDEN or stored.step != "hidden":
             return _refused(stored, "is hidden and not erased can be held")
-        set_state(connection, stored.id, TakedownState.HELD)
-        act.record(EntryKind.TAKEDOWN_HELD, stored.id, {"corpus": stored.corpus, "held": True})
+        for one in requested_with(connection, stored.id):
+            if one.step == "hidden":
+                set_state(connection, one.id, TakedownState.HELD)
+                act.record(EntryKind.TAKEDOWN_HELD, one.id, {"corpus": one.corpus, "held": True})
     return replace(stored, state=TakedownState.HELD)
 
 
 def end_hold(instance: Instance, *, actor: Principal, follow: Follow) -> StoredTakedown | Refusal:
-    """Let the purge of a held document go on: the next worker erases it."""
+    """Let the purge of a held document, its twins and copies go on: the next worker erases them."""
     settings, refusal = _permitted(instance, actor, follow)
     if refusal is not None:
         return refusal
@@ -81,9 +83,10 @@ def end_hold(instance: Instance, *, actor: Principal, follow: Follow) -> StoredT
         stored = act.takedown(settings)
         if stored.state is not TakedownState.HELD:
             return _refused(stored, "is held can be let go")
-        set_state(connection, stored.id, TakedownState.HIDDEN)
-        request_run(connection, kind=RUN_KIND, key=stored.id, due_at=act.at)
-        act.record(EntryKind.TAKEDOWN_HELD, stored.id, {"corpus": stored.corpus, "held": False})
+        for one in requested_with(connection, stored.id, TakedownState.HELD):
+            set_state(connection, one.id, TakedownState.HIDDEN)
+            request_run(connection, kind=RUN_KIND, key=one.id, due_at=act.at)
+            act.record(EntryKind.TAKEDOWN_HELD, one.id, {"corpus": one.corpus, "held": False})
     return replace(stored, state=TakedownState.HIDDEN)
 
 
@@ -97,10 +100,11 @@ def confirm_purge(instance: Instance, *, actor: Principal, follow: Follow) -> St
         stored = act.takedown(settings)
         if stored.state is not TakedownState.PURGED_PRIMARY:
             return _refused(stored, "is purged from the primary database can be confirmed")
-        proof = {**(stored.proof or {}), "confirmed_at": to_text(act.at), "confirmed_by": act.pseudonym}
-        set_state(connection, stored.id, TakedownState.PURGED, proof=proof)
-        act.record(EntryKind.TAKEDOWN_CONFIRMED, stored.id, {"corpus": stored.corpus})
-    return replace(stored, state=TakedownState.PURGED, proof=proof)
+        said: dict[str, Json] = {"confirmed_at": to_text(act.at), "confirmed_by": act.pseudonym}
+        for one in requested_with(connection, stored.id, TakedownState.PURGED_PRIMARY):
+            set_state(connection, one.id, TakedownState.PURGED, proof={**(one.proof or {}), **said})
+            act.record(EntryKind.TAKEDOWN_CONFIRMED, one.id, {"corpus": one.corpus})
+    return replace(stored, state=TakedownState.PURGED, proof={**(stored.proof or {}), **said})
 
 
 def lift_block(instance: Instance, *, actor: Principal, follow: Follow) -> StoredTakedown | Refusal:

@@ -77,7 +77,7 @@ _ERASE: Final = (
 
 _GROUP: Final = text(
     "SELECT t.id FROM takedown t JOIN takedown me ON me.id = :id AND t.requested_at = me.requested_at"
-    " AND t.requested_by = me.requested_by WHERE t.state = 'hidden' ORDER BY t.id"
+    " AND t.requested_by = me.requested_by WHERE t.state = :state ORDER BY t.id"
 )
 
 
@@ -132,9 +132,11 @@ def set_state(
     connection.execute(update(takedown).where(takedown.c.id == identifier).values(values))
 
 
-def requested_with(connection: Connection, identifier: str) -> tuple[StoredTakedown, ...]:
-    """Return the takedowns of one request that are not erased yet: the document, its twins, its derived copies."""
-    names = connection.execute(_GROUP, {"id": identifier}).scalars().all()
+def requested_with(
+    connection: Connection, identifier: str, state: TakedownState = TakedownState.HIDDEN
+) -> tuple[StoredTakedown, ...]:
+    """Return the takedowns of one request in a state: the document, its twins, its derived copies."""
+    names = connection.execute(_GROUP, {"id": identifier, "state": str(state)}).scalars().all()
     found = (find_takedown(connection, name) for name in names)
     return tuple(one for one in found if one is not None)
 
