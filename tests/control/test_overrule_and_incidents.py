@@ -150,6 +150,9 @@ def test_an_incident_goes_from_page_to_post_mortem(engine: Engine) -> None:
     change(world, identifier, SUPPORT, state=IncidentState.CLOSED)
     shown: Any = incident_detail(world.instance, identifier)
     assert (shown["state"], shown["freezes"]) == ("closed", False)
+    assert shown["post_mortem_due"] > shown["detected_at"]
+    draft = shown["draft"]
+    assert (draft["summary"], draft["requests"], draft["is_mitigated"]) == (shown["summary"], 0, True)
     assert [line["number"] for line in shown["timeline"]] == list(range(1, len(shown["timeline"]) + 1))
     assert float(str(incident_list(world.instance)["mttr_minutes"])) > 0
 

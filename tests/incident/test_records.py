@@ -18,6 +18,7 @@ from pilotage.incident.records import (
     Times,
     lower,
     move,
+    post_mortem_due,
     recovery,
     reopen,
 )
@@ -53,6 +54,12 @@ def codes(incident: Incident, to: IncidentState) -> list[str]:
 )
 def test_an_incident_closes_only_when_everything_is_there(changes: dict[str, Any], expected: list[str]) -> None:
     assert codes(replace(READY, **changes), IncidentState.CLOSED) == expected
+
+
+@pytest.mark.parametrize(("day", "due"), [(2, 9), (6, 13), (7, 13), (8, 13)])
+def test_a_post_mortem_is_due_after_five_working_days(day: int, due: int) -> None:
+    """The 2nd of March 2026 is a Monday."""
+    assert post_mortem_due(datetime(2026, 3, day, 10, tzinfo=UTC)) == datetime(2026, 3, due, 10, tzinfo=UTC)
 
 
 def test_what_ended_is_opened_again_within_seven_days() -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from sqlalchemy import Connection
+
 from pilotage.control.instance import Instance
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.core.errors import NotFound
-from pilotage.incident.records import Times, recovery
+from pilotage.incident.records import Times, post_mortem_due, recovery
 from pilotage.store.incidents import StoredIncident, find_incident, lines_of, list_incidents
+from pilotage.store.rollout_records import impact_of
 
 
 def incident_list(instance: Instance, *, workflow: str | None = None, only_open: bool = False) -> dict[str, Json]:
@@ -36,6 +39,7 @@ def incident_detail(instance: Instance, identifier: str) -> dict[str, Json]:
             message = f"There is no incident {identifier!r}."
             raise NotFound("INCIDENT_UNKNOWN", message, hint="See `pilotage incident list`.")
         lines = lines_of(connection, identifier)
+        draft = _draft(connection, found, instance.clock.now()) if _is_looked_back(found) else None
     written: dict[str, Json] = {} if found.postmortem is None else dict(found.postmortem)
     return {
         **incident_json(found),
@@ -43,6 +47,30 @@ def incident_detail(instance: Instance, identifier: str) -> dict[str, Json]:
             {"number": line.number, "at": to_text(line.at), "actor": line.actor, "text": line.text} for line in lines
         ],
         "postmortem": written or None,
+        "draft": draft,
+    }
+
+
+def _is_looked_back(one: StoredIncident) -> bool:
+    return not one.is_drill and (one.severity.pages or (one.freezes and one.rollout is not None))
+
+
+def _draft(connection: Connection, one: StoredIncident, now: datetime) -> dict[str, Json]:
+    """Return what the records say for the post-mortem; cause, lessons and actions are for its author."""
+    until = one.mitigated_at or one.resolved_at or now
+    requests, principals = (0, 0)
+    if one.release is not None:
+        requests, principals = impact_of(
+            connection, one.spaces, one.workflow, release=one.release, since=one.started_at, until=until
+        )
+    return {
+        "summary": one.summary,
+        "requests": requests,
+        "principals": principals,
+        "detected_by": one.detected_by,
+        "minutes_to_detect": _minutes((one.detected_at - one.started_at).total_seconds() / 60),
+        "minutes_to_mitigate": _minutes((until - one.detected_at).total_seconds() / 60),
+        "is_mitigated": until is not now,
     }
 
 
@@ -67,6 +95,7 @@ def incident_json(one: StoredIncident) -> dict[str, Json]:
         "mitigated_at": _time(one.mitigated_at),
         "resolved_at": _time(one.resolved_at),
         "closed_at": _time(one.closed_at),
+        "post_mortem_due": _time(post_mortem_due(one.detected_at) if _is_looked_back(one) else None),
         "freezes": one.freezes and one.freeze_lifted_at is None,
     }
 

@@ -43,6 +43,7 @@ class IncidentState(StrEnum):
 _ORDER = tuple(IncidentState)
 UNRESOLVED = frozenset({IncidentState.OPEN, IncidentState.ACKNOWLEDGED, IncidentState.MITIGATED})
 REOPEN = timedelta(days=7)
+POST_MORTEM_DAYS, _SATURDAY = 5, 5
 
 
 class HardKind(StrEnum):
@@ -159,6 +160,15 @@ def _closing(incident: Incident) -> list[Reason]:
         text = "Somebody other than its author and the commander has to approve the post-mortem."
         found.append(Reason(code="SECOND_PERSON_NEEDED", text=text))
     return found
+
+
+def post_mortem_due(detected_at: datetime) -> datetime:
+    """Return when a post-mortem is due: five days later, Saturdays and Sundays not counted."""
+    due, left = detected_at, POST_MORTEM_DAYS
+    while left:
+        due += timedelta(days=1)
+        left -= due.weekday() < _SATURDAY
+    return due
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ Fail mode: a database error. Only user traffic is looked at.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, text
@@ -22,6 +23,22 @@ _FAILURES = text(
     " FROM interaction i WHERE i.space = :space AND i.workflow = :workflow AND i.release = :release"
     " AND i.kind = 'user' AND i.at >= :since"
 )
+
+
+_IMPACT = text(
+    "SELECT count(*), count(DISTINCT i.principal) FROM interaction i WHERE i.space = ANY(:spaces)"
+    " AND i.workflow = :workflow AND i.release = :release AND i.kind = 'user' AND i.arm <> 'shadow'"
+    " AND i.at >= :since AND i.at < :until"
+)
+
+
+def impact_of(
+    connection: Connection, spaces: Sequence[str], workflow: str, *, release: str, since: datetime, until: datetime
+) -> tuple[int, int]:
+    """Return the user requests a release answered in a time, and of how many principals."""
+    values = {"spaces": list(spaces), "workflow": workflow, "release": release, "since": since, "until": until}
+    requests, principals = connection.execute(_IMPACT, values).one()
+    return int(requests), int(principals)
 
 
 def answers_since(
