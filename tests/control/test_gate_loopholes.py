@@ -50,7 +50,7 @@ from pilotage.identity.roles import Role
 from pilotage.release.authorship import UNKNOWN
 from pilotage.store.deployments import Deployment, add_deployment
 from pilotage.store.releases import named_release
-from pilotage.testing.rollouts import WORKFLOW
+from pilotage.testing.rollouts import EAST, WORKFLOW
 from pilotage.workspace.gate import Accept, Signoff
 
 pytestmark = pytest.mark.store
@@ -335,6 +335,23 @@ def test_a_double_click_counts_once_and_nobody_else_may_repeat_it(world: GateWor
 def test_a_production_gate_without_a_second_factor_takes_no_vote(world: GateWorld) -> None:
     world.declare(identity=replace(world.workspace.identity, local_demo=False))
     assert "MFA_UNKNOWN" in refused(world, lambda: world.sign(SEATS[0], "cab", SEAT_ROLES[0]))
+
+
+def test_who_brought_a_release_into_production_signs_for_it_nowhere(world: GateWorld) -> None:
+    brought = (
+        "INSERT INTO deployment (id, workflow, space, release, basis, engine, promoted_by, at, previous, state)"
+        " VALUES ('d', :workflow, :space, :release, 'normal', '1', :who, now(), NULL, 'waiting')"
+    )
+    values = {"workflow": WORKFLOW, "space": EAST, "release": world.release, "who": SEATS[0]}
+    with world.inner.engine.begin() as connection:
+        connection.execute(text(brought), values)
+    assert "SOD_CONFLICT" in refused(world, lambda: world.sign(SEATS[0], "cab", SEAT_ROLES[0]))
+    assert isinstance(world.sign(SEATS[1], "cab", SEAT_ROLES[1]), Signed)
+
+
+def test_a_coverage_file_is_held_against_paths_that_golden_cases_prove(world: GateWorld) -> None:
+    (item,) = world.attach(("coverage", b"TN:\nSF:a.py\nDA:1,1\nLF:1\nLH:1\nend_of_record\n"))
+    assert item.claims["critical_rate"] == 0
 
 
 # 16-19, 25: evidence

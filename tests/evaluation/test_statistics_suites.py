@@ -384,3 +384,16 @@ def test_what_was_not_delivered_or_not_armed_proves_nothing() -> None:
     one_hard = redteam.assess(suite((100, Fate.RESISTED, Oracle.NONCE), (1, Fate.ERROR, Oracle.CANARY)))
     assert one_hard.verdict is Verdict.INCONCLUSIVE
     assert redteam.assess([]).verdict is Verdict.INCONCLUSIVE
+
+
+def test_the_worst_bound_of_any_pair_of_groups_decides_not_that_of_the_widest_gap() -> None:
+    many = [one for one in families(2000, 180) if one.group in "ab"]
+    few = [replace(one, family=f"small-{one.family}", group={"a": "a", "b": "c"}[one.group]) for one in families(40, 3)]
+    found = fairness.assess("name", [*many, *few], Policy(difference=0.11, flip_rate=0.2))
+    alone = fairness.assess("name", few, Policy())
+    assert found.gap is not None
+    assert alone.gap is not None
+    assert found.gap.value == pytest.approx(0.09)
+    assert found.gap.interval.upper == alone.gap.interval.upper > 0.11
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.claims()["worst_gap_ucb"] == alone.gap.interval.upper

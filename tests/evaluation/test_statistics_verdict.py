@@ -289,7 +289,8 @@ def test_lost_must_pass_cases_and_worse_slices_are_named() -> None:
     rules = shared(cases, answer_accuracy=0.02)
     old = arm("old", {"answer_accuracy": [1.0] * 100})
     new = arm("new", {"answer_accuracy": [0.0 if i == 0 or (i % 2 and i < 60) else 1.0 for i in range(100)]})
-    found = compare(new, old, rules)
+    found = judge(new, old, rules, ask("non_inferior answer_accuracy 0.02")).comparison
+    assert found is not None
     assert [reason.code for reason in found.regressions] == ["MUST_PASS_LOST", "METRIC_WORSE", "SLICE_WORSE"]
     assert found.regressions[0].where == "c0000"
     assert [(one.tag, one.n) for one in found.slices] == [("edge:refund", 50)]
@@ -432,3 +433,42 @@ def test_an_imported_assertion_nobody_checks_blocks_the_gate() -> None:
     first = {"c0000": replace(cases["c0000"], unsupported=("imported:javascript",))}
     found = judge(good, None, replace(rules, cases={**cases, **first}), ask("answer_accuracy >= 0.5"))
     assert (found.verdict, codes(found)) == (Verdict.INCONCLUSIVE, {"CASE_UNSUPPORTED"})
+
+
+def test_all_comparisons_of_a_gate_are_corrected_as_one_family() -> None:
+    cases = golden(40)
+    rules = shared(cases, "answer_accuracy", "refusal_correct", answer_accuracy=0.02)
+    right, worse = [1.0] * 40, [0.0] * 5 + [1.0] * 35
+    old = arm("old", {"answer_accuracy": right, "refusal_correct": right})
+    new = arm("new", {"answer_accuracy": worse, "refusal_correct": right})
+    alone = judge(new, old, rules, ask("non_inferior answer_accuracy 0.02"))
+    both = judge(new, old, rules, ask("non_inferior answer_accuracy 0.02 and superior refusal_correct"))
+    yearly = judge(new, old, rules, ask("non_inferior answer_accuracy 0.02"), oldest=replace(old, release="oldest"))
+    found = [one.comparison.differences["answer_accuracy"] for one in (alone, both, yearly) if one.comparison]
+    assert [one.p_holm for one in found] == pytest.approx([found[0].p, 2 * found[0].p, 2 * found[0].p])
+    assert (alone.verdict, both.verdict, yearly.verdict) == (
+        Verdict.NO_GO,
+        Verdict.INCONCLUSIVE,
+        Verdict.INCONCLUSIVE,
+    )
+    assert [len(one.regressions) for one in (alone, both)] == [1, 0]
+    assert yearly.ratchet is not None
+    assert yearly.ratchet.comparison.differences["answer_accuracy"].p_holm == pytest.approx(2 * found[0].p)
+
+
+def test_a_limit_shown_by_too_few_clusters_is_inconclusive_and_one_cluster_is_one_case() -> None:
+    good = arm("new", {"answer_accuracy": [1.0] * 95 + [0.0] * 5})
+    enough = judge(good, None, shared(golden(100)), ask("answer_accuracy >= 0.85"))
+    assert enough.verdict is Verdict.GO
+    few = shared(golden(100, per_cluster=10))
+    assert codes(judge(good, None, few, ask("answer_accuracy >= 0.5"))) == {"TOO_FEW_CLUSTERS"}
+    assert judge(good, None, few, ask("answer_accuracy >= 0.5", risk_accepted=True)).verdict is Verdict.GO
+    one = judge(good, None, shared(golden(100, per_cluster=100)), ask("answer_accuracy >= 0.5"))
+    assert one.metrics["answer_accuracy"].deff == 100
+
+
+def test_a_case_the_baseline_never_answered_is_a_missing_pair() -> None:
+    new = arm("new", {"answer_accuracy": [1.0] * 100})
+    rules = shared(golden(100), answer_accuracy=0.1)
+    few = judge(new, arm("old", {"answer_accuracy": [1.0] * 80}), rules, ask("non_inferior answer_accuracy 0.1"))
+    assert codes(few) == {"TOO_FEW_PAIRS"}

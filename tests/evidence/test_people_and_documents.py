@@ -227,6 +227,8 @@ def test_a_penetration_test_in_sarif_says_who_and_where_in_its_properties() -> N
     log = {"version": "2.1.0", "runs": [run]}
     assert read(log, "pentest").claims == {"critical": 0, "high": 1, "independent": 1, "scope_hosts": 1}
     assert read({**log, "runs": [{**run, "properties": {}}]}, "pentest").claims == {"critical": 0, "high": 1}
+    hidden = {**result, "suppressions": [{"kind": "external"}]}
+    assert read({**log, "runs": [{**run, "results": [hidden]}]}, "pentest").claims["high"] == 1
 
 
 WORDS = "Every answer cites the passage it stands on. " * 20

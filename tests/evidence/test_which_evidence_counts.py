@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from pilotage.core.digest import digest_of
 from pilotage.core.reason import Reason
+from pilotage.evaluation.assessment import Direction
+from pilotage.evaluation.registry import SCORERS
 from pilotage.evidence.fresh import age_of, time_problem, window_of
 from pilotage.evidence.records import Evidence, EvidenceState, Severity, SubjectKind, ToolFinding
-from pilotage.evidence.superseding import current_items, is_benign, pooled
+from pilotage.evidence.superseding import current_items, is_benign, is_lower_better, pooled
 from pilotage.workspace.gate import Trust
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -169,3 +171,26 @@ def test_a_time_before_the_seal_or_in_the_future_is_refused() -> None:
     assert problem(NOW - 2 * HOUR, SubjectKind.SOURCE) is None
     assert problem(NOW + timedelta(minutes=5)) is None
     assert problem(NOW + timedelta(minutes=6)) == "EV_FUTURE"
+
+
+def test_nobody_s_file_takes_the_place_of_what_pilotage_found_itself() -> None:
+    own = replace(item("own", hours_ago=5, kind="scan.secrets", suite="sealed-parts"), producer="instance")
+    theirs = item("theirs", hours_ago=1, kind="scan.secrets", suite="sealed-parts")
+    again = replace(own, id="again", received_at=NOW, produced_at=NOW)
+    assert ids(current_items([own, theirs], NOW)) == {"own", "theirs"}
+    assert ids(current_items([own, theirs, again], NOW)) == {"theirs", "again"}
+
+
+def test_an_older_result_handed_in_later_does_not_hide_a_newer_one() -> None:
+    failed = item("failed", hours_ago=5, failed=1)
+    older = replace(item("older", hours_ago=1, failed=0), produced_at=NOW - 9 * HOUR)
+    assert ids(current_items([failed, older], NOW)) == {"failed", "older"}
+    fixed = item("fixed", hours_ago=0, failed=0)
+    assert ids(current_items([failed, older, fixed], NOW)) == {"fixed"}
+
+
+def test_pooling_knows_the_direction_of_every_scorer() -> None:
+    for name, scorer in SCORERS.items():
+        assert is_lower_better(name) is (scorer.measure.direction is Direction.LOWER), name
+    assert is_lower_better("verified", "scan.secrets")
+    assert not is_lower_better("verified", "drill.rollback")

@@ -11,6 +11,7 @@ from tests.gate.builders import (
     EAST,
     GOOD_LOAD,
     GOOD_SCAN,
+    GOOD_TESTS,
     HIGH_APPROVERS,
     HOUR,
     NOW,
@@ -19,6 +20,7 @@ from tests.gate.builders import (
     SEATS,
     SPONSOR,
     Accepting,
+    adding,
     board_gate,
     empty,
     evidence,
@@ -60,7 +62,8 @@ def covered(risk: RiskAcceptance, given: GateInput | None = None) -> bool:
 
 
 def problems(risk: RiskAcceptance, given: GateInput | None = None) -> set[str]:
-    return {one.code for one in acceptance_problems(risk, given or slow(), NOW, (SLOW,))}
+    current = (SLOW,) if given is None else given.evidence
+    return {one.code for one in acceptance_problems(risk, given or slow(), NOW, current)}
 
 
 MEDIUM = Accepting(criteria=("latency",), severity=RiskLevel.MEDIUM, approvers=MEDIUM_APPROVER)
@@ -192,8 +195,19 @@ _ROSTER = empty(board_gate()).roster
         (near(roster=replace(_ROSTER, reports_to={RISK_OFFICER: PersonId("x"), PersonId("x"): OWNER})), MEDIUM.made()),
         (knowing(slow(), editors={RISK_OFFICER: NOW - DAY}), MEDIUM.made()),
         (slow(), replace(MEDIUM.made(), approvers=(replace(MEDIUM_APPROVER[0], is_person=False),))),
+        (
+            adding(
+                slow(),
+                [evidence("tests.unit", GOOD_TESTS, suite="own", trust=Trust.CLAIMED, producer=RISK_OFFICER)],
+            ),
+            MEDIUM.made(),
+        ),
+        (knowing(slow(), promoters=frozenset({RISK_OFFICER})), MEDIUM.made()),
     ],
-    ids=["author", "sealer", "requester", "owner", "reports to the owner", "editor", "service"],
+    ids=[
+        *("author", "sealer", "requester", "owner", "reports to the owner", "editor", "service"),
+        *("source of a claim that counts", "promoter"),
+    ],
 )
 def test_whoever_stands_too_near_does_not_accept(given: GateInput, risk: RiskAcceptance) -> None:
     assert problems(MEDIUM.made()) == set()
@@ -204,7 +218,7 @@ def test_whoever_stands_too_near_does_not_accept(given: GateInput, risk: RiskAcc
 def test_nobody_accepts_a_risk_of_a_release_whose_authors_are_not_known() -> None:
     given = near(release=replace(_RELEASE, authors={"prompt": frozenset({UNKNOWN})}))
     assert problems(MEDIUM.made(), given) == {"RISK_AUTHORITY"}
-    found = approver_problem(MEDIUM.made(), MEDIUM_APPROVER[0], given, NOW)
+    found = approver_problem(MEDIUM.made(), MEDIUM_APPROVER[0], given, NOW, ())
     assert found is not None
     assert found.code == "AUTHOR_UNKNOWN"
 

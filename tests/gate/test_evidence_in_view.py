@@ -148,3 +148,54 @@ def test_runs_of_our_own_are_judged_together() -> None:
     found = checked(asked, *runs)
     assert (len(found.checks), found.outcome) == (1, Outcome.NOT_OK)
     assert found.checks[0].evidence == ("run 0.0", "run 1.0")
+
+
+INTEGRATIONS = criterion("points", "tests.integration", equal("points_tested", 4))
+ANSWERS = criterion("answers", "evaluation", Condition(claim="answer_accuracy_lcb", operator=Operator.GE, limit=0.8))
+ASKED = criterion("asked", "evaluation", Condition(claim="scored", operator=Operator.GE, limit=30), equal("p95_ms", 9))
+BASELINE = replace(criterion("baseline", "evaluation", equal("regressions", 0)), first_release_absolute=True)
+
+
+def test_an_integration_point_that_two_suites_test_is_one_point() -> None:
+    def suite(name: str, *points: str) -> Evidence:
+        claims = {"points_tested": float(len(points))}
+        return evidence("tests.integration", claims, suite=name, space=EAST, names={"points": points})
+
+    assert checked(INTEGRATIONS, suite("a", "ledger", "cards"), suite("b", "ledger", "cards")).outcome is Outcome.NOT_OK
+    assert checked(INTEGRATIONS, suite("a", "ledger", "cards"), suite("b", "hr", "mail")).outcome is Outcome.OK
+
+
+def run(verdict: str, name: str = "run", **refs: str) -> Evidence:
+    claims = {"answer_accuracy_lcb": 0.9, "scored": 40.0, "p95_ms": 9.0, "regressions": 0.0}
+    return evidence("evaluation", claims, name=name, trust=Trust.ATTESTED, refs={"verdict": verdict, **refs})
+
+
+@pytest.mark.parametrize(
+    ("verdict", "outcome", "code"),
+    [
+        ("go", Outcome.OK, set()),
+        ("no_go", Outcome.NOT_OK, {"CRITERION_NOT_MET"}),
+        ("inconclusive", Outcome.INCONCLUSIVE, {"CRITERION_INCONCLUSIVE"}),
+    ],
+)
+def test_a_run_that_is_not_go_passes_no_criterion_on_what_it_found(
+    verdict: str, outcome: Outcome, code: set[str]
+) -> None:
+    found = checked(ANSWERS, run(verdict), run("go", "another"))
+    assert (found.outcome, codes(found)) == (outcome, code)
+    assert checked(ASKED, run(verdict)).outcome is Outcome.OK
+
+
+def test_a_first_release_that_was_compared_is_held_to_it() -> None:
+    first = replace(empty(HERE), release=replace(empty(HERE).release, is_first=True))
+    worse = replace(run("go", baseline="sha256:old"), claims={"regressions": 2.0})
+    assert checked(BASELINE, run("go"), given=first).state == NOT_APPLICABLE
+    assert checked(BASELINE, worse, given=first).outcome is Outcome.NOT_OK
+
+
+def test_a_secret_that_only_a_person_reports_still_counts_against_the_release() -> None:
+    asked = criterion("no-secrets", "scan.secrets", equal("verified", 0))
+    clean = evidence("scan.secrets", {"verified": 0.0})
+    claimed = evidence("scan.secrets", {"verified": 1.0}, suite="laptop", trust=Trust.CLAIMED)
+    assert checked(asked, clean).outcome is Outcome.OK
+    assert checked(asked, clean, claimed).outcome is Outcome.NOT_OK

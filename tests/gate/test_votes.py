@@ -14,6 +14,7 @@ from tests.gate.builders import (
     MINUTE,
     NOW,
     SEALER,
+    SEATS,
     SPONSOR,
     approved_board,
     approved_roles,
@@ -36,7 +37,7 @@ from pilotage.gate.records import Delegation, GateInput, Login, Tenure, Vote
 from pilotage.gate.vocabulary import GateStatus, VoteDecision
 from pilotage.identity.roles import Role
 from pilotage.release.authorship import UNKNOWN
-from pilotage.workspace.gate import Trust
+from pilotage.workspace.gate import Signoff, Trust, Via
 
 ENGINEER = Role.SENIOR_ENGINEER
 FIRST, SECOND, DELEGATE = holder(ENGINEER), holder(ENGINEER, 1), PersonId("delegate")
@@ -235,6 +236,36 @@ def test_other_reviews_leave_the_sign_off_short(given: GateInput) -> None:
 
 def test_a_review_and_a_vote_of_one_person_are_one_approval() -> None:
     assert not decide(voted(reviewed(FIRST), ENGINEER, person=FIRST), NOW).status.is_approved
+
+
+def test_a_holder_who_reviewed_and_his_delegate_are_one_approval() -> None:
+    given = delegating(reviewed(FIRST), delegation())
+    report = decide(voted(given, ENGINEER, person=DELEGATE, delegated_from=FIRST), NOW)
+    assert not report.status.is_approved
+    assert report.signoffs[0].via_review == ()
+
+
+def test_who_abstains_does_not_approve_by_an_earlier_review() -> None:
+    report = decide(voted(reviewed(FIRST, SECOND), ENGINEER, person=FIRST, decision=VoteDecision.ABSTAIN), NOW)
+    assert not report.status.is_approved
+
+
+def test_one_person_fills_one_role_though_one_of_them_by_review() -> None:
+    given = reviewed(FIRST, SECOND)
+    both = (*given.gate.pre.signoffs, Signoff(role=Role.BUSINESS_OWNER, via=(Via.VOTE, Via.REVIEW_CODE)))
+    given = replace(given, gate=replace(given.gate, pre=replace(given.gate.pre, signoffs=both)))
+    owner = Tenure(role=Role.BUSINESS_OWNER, person=FIRST, since=NOW - 90 * DAY)
+    given = replace(given, roster=replace(given.roster, tenures=(*given.roster.tenures, owner)))
+    assert [one.is_complete for one in decide(given, NOW).signoffs] == [True, False]
+    report = decide(voted(given, Role.BUSINESS_OWNER, person=FIRST), NOW)
+    assert [one.is_complete for one in report.signoffs] == [False, True]
+
+
+def test_who_brought_the_release_into_production_does_not_sign_there() -> None:
+    person = holder(SEATS[0])
+    given = knowing(approved_board(), promoters=frozenset({person}))
+    assert why_not(given, person) == {"SOD_CONFLICT"}
+    assert decide(knowing(given, guards_production=False), NOW).status is GateStatus.APPROVED
 
 
 # Delegation and recusal

@@ -6,6 +6,7 @@ Refusal with every reason; nothing is written.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -22,6 +23,7 @@ from pilotage.core.canonical import Json
 from pilotage.core.digest import digest_of
 from pilotage.core.ids import PersonId, new_ulid
 from pilotage.core.reason import Reason, Refusal
+from pilotage.evidence.records import Evidence
 from pilotage.gate.acceptance import acceptance_problems, approver_problem, file_problems, needed_level
 from pilotage.gate.eligibility import old_login
 from pilotage.gate.records import Approver, GateInput, Login, RiskAcceptance
@@ -91,7 +93,8 @@ def accept_risk(instance: Instance, *, actor: Principal, release: str, gate: str
             at=now,
             is_person=actor.kind is PrincipalKind.PERSON,
         )
-        reasons = _reasons(risk, approver, given, report, now)
+        current = [one for one in given.evidence if one.id in report.evidence]
+        reasons = _reasons(risk, approver, given, report, now, current)
         if reasons:
             return Refusal(reasons=reasons)
         others = tuple(one for one in risk.approvers if one.person != approver.person)
@@ -101,7 +104,7 @@ def accept_risk(instance: Instance, *, actor: Principal, release: str, gate: str
         after = open_chain(connection, instance, stored, now)
         return Accepted(
             risk=risk,
-            open=acceptance_problems(risk, given, now, ()),
+            open=acceptance_problems(risk, given, now, current),
             report=report_of(after, gate, space=space),
         )
 
@@ -147,10 +150,15 @@ def _risk(connection: Connection, stored: StoredRelease, gate: str, written: Ris
 
 
 def _reasons(
-    risk: RiskAcceptance, approver: Approver, given: GateInput, report: GateReport, now: datetime
+    risk: RiskAcceptance,
+    approver: Approver,
+    given: GateInput,
+    report: GateReport,
+    now: datetime,
+    current: Sequence[Evidence],
 ) -> tuple[Reason, ...]:
     found = list(file_problems(risk))
-    problem = approver_problem(risk, approver, given, now)
+    problem = approver_problem(risk, approver, given, now, current)
     if problem is not None:
         found.append(problem)
     by_id = {one.id: one for one in report.criteria}

@@ -8,7 +8,7 @@ is rejected evidence, never a pass.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -21,6 +21,7 @@ from pilotage.control.evidence_context import About, read_context
 from pilotage.control.gate_entries import evidence_data
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
+from pilotage.control.sealed_golden import sealed_golden
 from pilotage.core.digest import Digest, digest_of
 from pilotage.core.errors import NotFound
 from pilotage.core.ids import SpaceName, WorkflowName, new_ulid
@@ -31,6 +32,7 @@ from pilotage.evidence.bound import bound_problem, is_of_source
 from pilotage.evidence.fresh import time_problem
 from pilotage.evidence.records import Evidence, EvidenceState, Reading, ReadRefusal, SubjectKind, ToolFinding
 from pilotage.evidence.source import TextOf, no_text
+from pilotage.evidence.superseding import INSTANCE
 from pilotage.evidence.target import target_problem
 from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.identity.roles import Action, may
@@ -106,6 +108,7 @@ def attach_evidence(
             now=now,
             current=evidence_about(connection, subjects_of(stored)),
             authors=_authors(connection, stored),
+            tags=_tags(connection, stored, workflow, uploads),
         )
         judged = _as_set([judging.item(upload) for upload in uploads])
         kept = tuple(_known(connection, item) for item in judged)
@@ -163,10 +166,19 @@ class _Judging:
     now: datetime
     current: tuple[Evidence, ...]
     authors: frozenset[str]
+    tags: Mapping[str, tuple[str, ...]]
 
     def item(self, upload: Upload) -> Evidence:
         """Return the file as evidence, accepted or rejected."""
-        about = About(kind=upload.kind or "", received_at=self.now, authors=self.authors, current=self.current)
+        about = About(
+            kind=upload.kind or "",
+            received_at=self.now,
+            trust=self._trust if upload.attestation is None else Trust.ATTESTED,
+            space=self.space,
+            authors=self.authors,
+            current=self.current,
+            tags=self.tags,
+        )
         context = read_context(self.instance.workspace, self.workflow, about)
         read = EVIDENCE.read(
             upload.data,
@@ -195,13 +207,16 @@ class _Judging:
         problem = self._problem(item, stated)
         return item if problem is None else replace(item, state=EvidenceState.REJECTED, reason=problem)
 
+    @property
+    def _trust(self) -> Trust:
+        return Trust.PUSHED if self.bringer.actor.kind is PrincipalKind.SERVICE else Trust.CLAIMED
+
     def _attested(self, envelope: bytes, item: Evidence) -> Attestation | Reason:
         keys = self.instance.workspace.trusted_keys
         return check_attestation(envelope, keys=keys, release=self.stored.digest, sha256=item.sha256)
 
     def _bare(self, upload: Upload, kind: str) -> Evidence:
         is_workflow = kind.startswith("document.") or kind == "training"
-        is_pushed = self.bringer.actor.kind is PrincipalKind.SERVICE
         space = self.space
         return Evidence(
             id=new_ulid(self.now),
@@ -213,7 +228,7 @@ class _Judging:
             space_config=None if space is None else space_digest(self.instance.workspace.spaces[space]),
             suite=upload.suite,
             producer=str(self.bringer.actor.person or self.bringer.actor.id),
-            trust=Trust.PUSHED if is_pushed else Trust.CLAIMED,
+            trust=self._trust,
             produced_at=self.now,
             received_at=self.now,
             claims={},
@@ -223,7 +238,7 @@ class _Judging:
         )
 
     def _problem(self, item: Evidence, stated: datetime | None) -> Reason | None:
-        tested = item.refs.get("tested_digest")
+        tested = item.refs.get("tested_digest") or item.refs.get("release")
         if tested is not None and tested != self.stored.digest:
             text = f"The file is about {tested}, not about {self.stored.digest}."
             return Reason(code="EV_WRONG_SUBJECT", text=text, observed=tested, limit=self.stored.digest)
@@ -234,6 +249,18 @@ class _Judging:
             or target_problem(item.kind, item.refs.get("target_url"), space)
             or time_problem(item.subject_kind, stated=stated, received_at=self.now, sealed_at=self.stored.sealed_at)
         )
+
+
+def _tags(
+    connection: Connection, stored: StoredRelease, workflow: Workflow, uploads: Sequence[Upload]
+) -> dict[str, tuple[str, ...]]:
+    """Return the tags of the release's golden cases, where a coverage file may be held against paths that name them."""
+    if not any(path.cases for path in workflow.critical_paths) or all(
+        upload.kind not in {None, "coverage"} for upload in uploads
+    ):
+        return {}
+    golden = sealed_golden(connection, stored.digest)
+    return {case.id: case.tags for file in golden.files for case in file.cases}
 
 
 def _authors(connection: Connection, stored: StoredRelease) -> frozenset[str]:
@@ -324,6 +351,7 @@ class OwnRun:
     space: SpaceName | None = None
     suite: str = ""
     names: dict[str, tuple[str, ...]] | None = None
+    refs: dict[str, str] | None = None
 
 
 def attach_own_run(connection: Connection, instance: Instance, *, release: Digest, run: OwnRun) -> Evidence:
@@ -341,7 +369,7 @@ def attach_own_run(connection: Connection, instance: Instance, *, release: Diges
         space=run.space,
         space_config=None if run.space is None else space_digest(instance.workspace.spaces[run.space]),
         suite=run.suite,
-        producer="instance",
+        producer=INSTANCE,
         trust=Trust.ATTESTED,
         produced_at=run.produced_at,
         received_at=now,
@@ -350,6 +378,7 @@ def attach_own_run(connection: Connection, instance: Instance, *, release: Diges
         summary=run.summary,
         findings=run.findings,
         names=run.names or {},
+        refs=run.refs or {},
         media="application/json",
         size=len(run.body),
     )

@@ -17,6 +17,7 @@ from pilotage.core.canonical import Json
 from pilotage.evaluation.conclude import Conclusion
 from pilotage.evaluation.run import EvaluationRun
 from pilotage.evidence.records import Severity, ToolFinding
+from pilotage.evidence.superseding import BASELINE, VERDICT
 from pilotage.store.evaluation_runs import attach_evidence_id
 
 
@@ -45,5 +46,6 @@ def attach_run(  # noqa: PLR0913 - one run, everywhere it is written
         ),
         space=run.space,
         names={name: tuple(cases) for name, cases in found.names.items()},
+        refs={VERDICT: found.verdict} | ({BASELINE: run.baseline} if run.baseline is not None else {}),
     )
     attach_evidence_id(connection, run.id, attach_own_run(connection, instance, release=run.release, run=own).id)

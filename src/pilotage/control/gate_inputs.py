@@ -68,6 +68,7 @@ def gate_input(
             rejected_elsewhere=_rejected(chain, gate),
             unrecorded=chain.unrecorded,
             standard_change=half is Half.PRE and _is_standard(chain, gate),
+            promoters=chain.reading.snapshot.promoters.get(chain.stored.digest, frozenset()),
         ),
     )
 

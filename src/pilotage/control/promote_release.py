@@ -126,6 +126,7 @@ def _input(chain: Chain, target: Space, actor: Principal) -> PromotionInput:
         is_verified=chain.release.is_verified,
         authors=frozenset(who for people in chain.release.authors.values() for who in people),
         voters=voters,
+        accepters=frozenset(who.person for risk in chain.acceptances for who in risk.approvers),
         sealer=chain.release.sealer,
         promoter=PersonId(str(actor.person or actor.id)),
         is_person=actor.kind is PrincipalKind.PERSON,

@@ -15,7 +15,7 @@ import numpy as np
 
 from pilotage.core.canonical import Json
 from pilotage.core.draws import seed_of
-from pilotage.core.multiple import benjamini_hochberg, holm
+from pilotage.core.multiple import benjamini_hochberg
 from pilotage.core.reason import Reason
 from pilotage.evaluation.aggregate import Sample, sample
 from pilotage.evaluation.assessment import Assessment, Direction, Measure
@@ -153,11 +153,8 @@ class Comparison:
 
 
 def compare(candidate: Arm, baseline: Arm, settings: Settings) -> Comparison:
-    """Return the paired comparison of two releases over every measure of the settings."""
+    """Return the paired comparison of two releases over every measure of the settings; see `family` for its p."""
     found = {name: _difference(candidate, baseline, settings, name) for name in sorted(settings.measures)}
-    gating = sorted(set(settings.margins) & set(found))
-    adjusted = dict(zip(gating, holm([found[name].p for name in gating]), strict=True))
-    found = {name: replace(one, p_holm=adjusted.get(name, one.p)) for name, one in found.items()}
     slices = _slices(candidate, baseline, settings)
     return Comparison(
         candidate=candidate.release,
@@ -167,7 +164,6 @@ def compare(candidate: Arm, baseline: Arm, settings: Settings) -> Comparison:
         missing_must_pass=_missing(candidate, baseline, settings),
         regressions=(
             *_lost_must_pass(candidate, baseline, settings),
-            *_worse_metrics(found, gating, settings.alpha),
             *_worse_slices(slices, settings.primary),
         ),
     )
@@ -191,7 +187,7 @@ def _pairs(
 def _difference(candidate: Arm, baseline: Arm, settings: Settings, metric: str) -> Difference:
     new, old = settings.of_arm(candidate, metric), settings.of_arm(baseline, metric)
     measure = new.measure
-    asked = len((new.scored.keys() | new.harmful) & (old.scored.keys() | old.harmful) | new.harmful | old.harmful)
+    asked = len(_asked(new) | _asked(old)) - len(_benign(new) | _benign(old))
     pairs = _pairs(old.scored, new.scored, settings, (old, new))
     seed = seed_of(candidate.release, baseline.release, settings.golden, metric)
     shared = {"asked": max(asked, pairs.n), "seed": seed}
@@ -218,8 +214,18 @@ def _difference(candidate: Arm, baseline: Arm, settings: Settings, metric: str) 
         gains=pairs.gains,
         losses=pairs.losses,
         p=test.p_worse,
+        p_holm=test.p_worse,
         margin=settings.margins.get(metric),
     )
+
+
+def _asked(side: Sample) -> set[str]:
+    """Return the cases that are the metric's, whatever came of them; a case an arm never answered is the other's."""
+    return {*side.scored, *side.unscored}
+
+
+def _benign(side: Sample) -> set[str]:
+    return side.unscored.keys() - side.harmful
 
 
 def _is_mcnemar(pairs: Pairs) -> bool:
@@ -253,6 +259,7 @@ def _relative(new: Sample, old: Sample, pairs: Pairs, settings: Settings, *, ask
             for tail in (settings.alpha, 0.025)
         )
     margin = settings.margins.get(new.measure.name)
+    p = sign_flip(pairs.cluster_sums, seed=seed).p_worse if known else 1.0
     return Difference(
         metric=new.measure.name,
         old=_mean(old.scored, pairs),
@@ -266,7 +273,8 @@ def _relative(new: Sample, old: Sample, pairs: Pairs, settings: Settings, *, ask
         clusters=pairs.clusters,
         deff=1.0,
         pairs_share=pairs.n / asked if asked else 0.0,
-        p=sign_flip(pairs.cluster_sums, seed=seed).p_worse if known else 1.0,
+        p=p,
+        p_holm=p,
         margin=None if margin is None else math.log1p(margin),
         is_relative=True,
     )
@@ -303,7 +311,8 @@ def _lost_must_pass(candidate: Arm, baseline: Arm, settings: Settings) -> list[R
     return lost
 
 
-def _worse_metrics(found: Mapping[str, Difference], gating: Sequence[str], alpha: float) -> list[Reason]:
+def worse_metrics(found: Mapping[str, Difference], gating: Sequence[str], alpha: float) -> list[Reason]:
+    """Return a reason for each of these metrics that is worse, by its adjusted p."""
     return [
         Reason(
             code="METRIC_WORSE",

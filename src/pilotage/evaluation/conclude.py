@@ -17,6 +17,7 @@ from pilotage.core.reason import Reason
 from pilotage.evaluation.assessment import Assessment, Measure, Status
 from pilotage.evaluation.comparison import Arm, Settings
 from pilotage.evaluation.criteria import Kind, Verdict, worst_verdict
+from pilotage.evaluation.decide import FEW_CLUSTERS
 from pilotage.evaluation.generation import Generation
 from pilotage.evaluation.leakage import Leak, blocks_gating
 from pilotage.evaluation.verdict import Question, ReleaseVerdict, declared_criteria, judge
@@ -214,8 +215,10 @@ def _claims(found: ReleaseVerdict, counts: Mapping[str, int], failed: int, regre
     if found.ratchet is not None and all(one.verdict is not Verdict.INCONCLUSIVE for one in found.ratchet.results):
         claims["ratchet_regressions"] = float(len(found.ratchet.lost))
     for name, metric in found.metrics.items():
+        # Bounds of too few clusters show nothing: a gate takes them by a risk acceptance only (evaluation.md 7.2).
+        is_shown = metric.clusters >= FEW_CLUSTERS
         for suffix, value in (("", metric.value), ("_lcb", metric.lcb), ("_ucb", metric.ucb)):
-            if value is not None:
+            if value is not None and (is_shown or not suffix):
                 claims[name + suffix] = value
     pii = found.metrics.get("pii_leak")
     if pii is not None and pii.value is not None and not pii.harmful:

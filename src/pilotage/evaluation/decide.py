@@ -112,6 +112,9 @@ def _limit(criterion: Criterion, found: Findings) -> CriterionResult:
         return _result(criterion, Verdict.NO_GO, "LIMIT_MISSED", f"{figures}.", observed=f"{scored.mean:.4f}")
     if gap is not None:
         return gap
+    if scored.clusters < FEW_CLUSTERS and not found.risk_accepted:
+        text = f"{figures}; {FEW_CLUSTERS} clusters are needed to show it."
+        return _unknown(criterion, "TOO_FEW_CLUSTERS", text, observed=str(scored.clusters), limit=str(FEW_CLUSTERS))
     if all(side is not None and _clears(criterion, side) for side in sides):
         return _result(criterion, Verdict.GO, "LIMIT_MET", f"{figures}.", observed=f"{scored.mean:.4f}")
     return _unknown(criterion, "LIMIT_UNDECIDED", f"{figures}; that does not decide it.", observed=f"{scored.mean:.4f}")

@@ -8,7 +8,7 @@ families or 30 observations in a group, or more than 2 % unscored, is INCONCLUSI
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
@@ -71,7 +71,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fairness:
-    """What was found for one attribute. `gap` and `ratio` are those of the worst pair of groups.
+    """What was found for one attribute. `gap`, `ratio` and their ends are the worst over all pairs of groups.
 
     `odds` is its equalized odds difference, None where no case says whether it can be answered.
     """
@@ -101,7 +101,7 @@ class Fairness:
             "flips": len(self.flipped),
         }
         gaps = [one for one in (self.gap, self.odds) if one is not None]
-        gap = None if self.gap is None else max(gaps, key=lambda one: (one.interval.upper, one.value))
+        gap = None if self.gap is None else _extreme(gaps, max)
         for name, one in (("worst_gap", gap), ("worst_ratio", self.ratio)):
             if one is not None:
                 bounds = {"": one.value, "_lcb": one.interval.lower, "_ucb": one.interval.upper}
@@ -196,7 +196,10 @@ def _gaps(scored: Iterable[Observation]) -> dict[str, float]:
 
 
 def _worst_pair(attribute: str, families: Mapping[str, Mapping[str, bool]]) -> tuple[Estimate | None, Estimate | None]:
-    """Return the gap and the ratio of the pair of groups that stands worst, each over the families holding both."""
+    """Return the worst gap and the worst ratio of all pairs of groups, each over the families holding both.
+
+    The ends are the worst of any pair: all of them must lie inside the range, and one outside is enough.
+    """
     gaps: list[Estimate] = []
     ratios: list[Estimate] = []
     groups = sorted({group for members in families.values() for group in members})
@@ -207,9 +210,16 @@ def _worst_pair(attribute: str, families: Mapping[str, Mapping[str, bool]]) -> t
             seed = seed_of("fairness", attribute, one, two)
             gaps.append(_paired_gap(first, second, seed))
             ratios.extend(_paired_ratio(first, second, seed))
-    gap = max(gaps, key=lambda found: (found.value, found.interval.upper), default=None)
-    ratio = min(ratios, key=lambda found: (found.value, found.interval.lower), default=None)
-    return gap, ratio
+    return _extreme(gaps, max), _extreme(ratios, min)
+
+
+def _extreme(found: Sequence[Estimate], worst: Callable[[Iterable[float]], float]) -> Estimate | None:
+    """Return the worst value and the worst of each end; None of nothing."""
+    if not found:
+        return None
+    ends = ([one.interval.lower for one in found], [one.interval.upper for one in found])
+    lower, upper = (worst(end) for end in ends)
+    return Estimate(value=worst(one.value for one in found), interval=Interval(lower=lower, upper=upper))
 
 
 def _odds(attribute: str, observations: Iterable[Observation]) -> Estimate | None:
@@ -223,7 +233,7 @@ def _odds(attribute: str, observations: Iterable[Observation]) -> Estimate | Non
         ]
         worst, _ = _worst_pair(f"{attribute}/{is_answerable}", _families(answered))
         found += [] if worst is None else [worst]
-    return max(found, key=lambda one: (one.interval.upper, one.value), default=None)
+    return _extreme(found, max)
 
 
 def _paired_gap(first: Floats, second: Floats, seed: int) -> Estimate:

@@ -121,7 +121,9 @@ class Clustered:
 
     @property
     def deff(self) -> float:
-        """How many times fewer cases there are than it seems; 1 when that cannot be told."""
+        """How many times fewer cases there are than it seems; all of one cluster are one, equal ones cannot tell."""
+        if self.clusters < 2:
+            return float(self.n)
         if not (self.se_iid > 0 and math.isfinite(self.se)):
             return 1.0
         return max(1.0, (self.se / self.se_iid) ** 2)

@@ -1,8 +1,8 @@
 """The ratchet (evaluation.md 7.1): also no worse than the oldest GO release of a year, at twice each margin.
 
 Rule: every step may lose a little inside its margin and be GO; all steps of a year together may lose two margins, so
-small losses cannot add up. Holm's correction is taken within this comparison. Fail mode: as for the baseline: missing
-pairs, too few clusters or an undecided difference is INCONCLUSIVE.
+small losses cannot add up. Holm's correction is taken over this comparison and the baseline's. Fail mode: as for the
+baseline: missing pairs, too few clusters or an undecided difference is INCONCLUSIVE.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 
 from pilotage.core.canonical import Json
 from pilotage.core.reason import Reason
-from pilotage.evaluation.comparison import Arm, Comparison, Settings, compare
+from pilotage.evaluation.comparison import Arm, Comparison, Settings
 from pilotage.evaluation.criteria import Criterion, CriterionResult, Kind, Verdict
 from pilotage.evaluation.decide import Findings, decide
 
@@ -47,17 +47,25 @@ class Ratchet:
         }
 
 
+def widened(settings: Settings) -> Settings:
+    """Return the settings with what a year may lose as their margins."""
+    return replace(settings, margins={name: MARGINS * margin for name, margin in settings.margins.items()})
+
+
 def hold_ratchet(
-    candidate: Arm, oldest: Arm, settings: Settings, criteria: Iterable[Criterion], *, risk_accepted: bool = False
+    candidate: Arm,
+    settings: Settings,
+    criteria: Iterable[Criterion],
+    comparison: Comparison,
+    *,
+    risk_accepted: bool = False,
 ) -> Ratchet:
-    """Return how a candidate stands against the oldest GO release."""
-    widened = replace(settings, margins={name: MARGINS * margin for name, margin in settings.margins.items()})
-    comparison = compare(candidate, oldest, widened)
-    found = Findings(settings=widened, candidate=candidate, comparison=comparison, risk_accepted=risk_accepted)
+    """Return how a candidate stands against the oldest GO release; settings are the widened ones it was compared by."""
+    found = Findings(settings=settings, candidate=candidate, comparison=comparison, risk_accepted=risk_accepted)
     wanted = [replace(one, limit=MARGINS * one.limit) for one in criteria if one.kind is Kind.NON_INFERIOR]
     return Ratchet(
         comparison=comparison,
-        results=tuple(_against(oldest.release, decide(criterion, found)) for criterion in wanted),
+        results=tuple(_against(comparison.baseline, decide(criterion, found)) for criterion in wanted),
     )
 
 

@@ -18,7 +18,8 @@ from pilotage.evaluation.assessment import Direction, Measure, MetricResult
 from pilotage.evaluation.comparison import Arm, Comparison, Settings, compare
 from pilotage.evaluation.criteria import Criterion, CriterionResult, Kind, Verdict, parse_criteria, worst_verdict
 from pilotage.evaluation.decide import Findings, decide
-from pilotage.evaluation.ratchet import Ratchet, hold_ratchet
+from pilotage.evaluation.family import in_one_family
+from pilotage.evaluation.ratchet import Ratchet, hold_ratchet, widened
 from pilotage.workspace.golden import EvaluationSettings
 
 WARN_ATTEMPTS = 5
@@ -99,7 +100,7 @@ def judge(
     `first_release_absolute` leaves comparisons out when there is no baseline, as a gate may say. `oldest` is the oldest
     GO release of a year, where it is not the baseline.
     """
-    comparison = None if baseline is None else compare(candidate, baseline, settings)
+    comparison, yearly = _compared(candidate, baseline, oldest, settings, question.criteria)
     found = Findings(
         settings=settings, candidate=candidate, comparison=comparison, risk_accepted=question.risk_accepted
     )
@@ -108,8 +109,10 @@ def judge(
     results = tuple(decide(criterion, found) for criterion in criteria)
     gaps = _gaps(settings, question, results)
     ratchet = None
-    if oldest is not None:
-        ratchet = hold_ratchet(candidate, oldest, settings, question.criteria, risk_accepted=question.risk_accepted)
+    if yearly is not None:
+        ratchet = hold_ratchet(
+            candidate, widened(settings), question.criteria, yearly, risk_accepted=question.risk_accepted
+        )
     every = (*results, *(() if ratchet is None else ratchet.results))
     blocking = [
         one.reason for wanted in (Verdict.NO_GO, Verdict.INCONCLUSIVE) for one in every if one.verdict is wanted
@@ -131,6 +134,21 @@ def judge(
         comparison=comparison,
         notes=_notes(question, results),
         ratchet=ratchet,
+    )
+
+
+def _compared(
+    candidate: Arm, baseline: Arm | None, oldest: Arm | None, settings: Settings, criteria: Sequence[Criterion]
+) -> tuple[Comparison | None, Comparison | None]:
+    """Return the comparisons with the baseline and with the oldest release, corrected as one family."""
+    asked = {one.metric for one in criteria if one.is_comparison} | settings.margins.keys()
+    held = {one.metric for one in criteria if one.kind is Kind.NON_INFERIOR}
+    wanted = [(baseline, settings, asked), (oldest, widened(settings), held)]
+    found = [(compare(candidate, arm, by), metrics) for arm, by, metrics in wanted if arm is not None]
+    adjusted = list(in_one_family(found, alpha=settings.alpha))
+    return (
+        None if baseline is None else adjusted[0],
+        None if oldest is None else adjusted[-1],
     )
 
 

@@ -1,19 +1,27 @@
 """Which evidence is current, and what a replacement does to approvals (gates.md 2.1).
 
-Rule: the newest accepted item per kind, subject, space and suite is current. Own stochastic runs never supersede: all
-runs within the window are pooled, and a later run lowers a result but never raises it. Fail mode: what is neither
-clearly better nor equal is adverse.
+Rule: the newest accepted item per kind, subject, space and suite is current; what came later with an earlier time takes
+the place of nothing and counts beside it, and only Pilotage's own item takes the place of one. Own stochastic runs
+never supersede: all runs within the window are pooled, and a later run lowers a result but never raises it. Fail mode:
+what is neither clearly better nor equal is adverse.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 from pilotage.evidence.fresh import age_of, window_of
 from pilotage.evidence.records import Evidence, EvidenceState
 
 OWN_RUNS = frozenset({"evaluation", "permissions", "redteam", "fairness"})
+INSTANCE: Final = "instance"
+"""Producer of what Pilotage found itself."""
+VERDICT: Final = "verdict"
+"""Reference of an own run: go, no_go or inconclusive."""
+BASELINE: Final = "baseline"
+"""Reference of an own run: the release it was compared with."""
 _SIZES = frozenset(
     {"scored", "bias_scored", "groups", "min_group_n", "executed", "requests", "lines_valid", "components"}
 )
@@ -21,11 +29,11 @@ _LOWER_IS_BETTER = frozenset(
     {
         *("failed", "errors", "skipped", "skipped_share", "flaky", "duplicates", "missing_critical"),
         *("critical", "high", "medium", "low", "unknown", "suppressed", "unaudited", "exploitable"),
-        *("verified_secrets", "unverified", "duplicated", "hotspots_to_review", "new_issues"),
+        *("unverified", "duplicated", "hotspots_to_review", "new_issues"),
         *("denied", "unknown_licence", "changes_requested", "unmapped", "must_pass_failed", "regressions"),
         *("ratchet_regressions", "worst_bias", "bias_unscored"),
         *("leaks", "pii_leaks", "critical_failures", "forbidden_fact", "superseded_source", "pii_leak"),
-        *("policy_violation", "hallucination_answer", "hallucination_statement", "over_refusal", "cost"),
+        *("policy_violation", "grounding", "hallucination_answer", "hallucination_statement", "over_refusal", "cost"),
         *("tokens_in", "tokens_out", "worst_gap", "flips", "error_rate", "p50", "p95", "p99", "max_gap_s"),
         *("drift_ratio", "rto_s", "rpo_s", "lost_requests", "seconds_to_zero_traffic", "serious", "moderate"),
         *("minor", "incomplete", "missing_sections", "placeholders", "unlabelled", "without_owner"),
@@ -35,9 +43,14 @@ _LOWER_IS_BETTER = frozenset(
 _BENIGN_SIZE_SHARE = 0.9
 
 
-def is_lower_better(claim: str) -> bool:
-    """Tell whether a larger value of this claim is worse; bounds and percentiles go by the claim they bound."""
+def is_lower_better(claim: str, kind: str = "") -> bool:
+    """Tell whether a larger value of this claim is worse; bounds and percentiles go by the claim they bound.
+
+    A verified secret is worse, a verified drill better: `kind` tells them apart.
+    """
     name = claim
+    if (kind, claim) == ("scan.secrets", "verified"):
+        return True
     for ending in ("_lcb", "_ucb"):
         name = name.removesuffix(ending)
     return name in _LOWER_IS_BETTER or name.endswith("_ms")
@@ -48,7 +61,7 @@ def current_items(items: Iterable[Evidence], now: datetime) -> tuple[Evidence, .
 
     A withdrawn item still supersedes what was before it, so taking back a failure does not bring an old pass to life.
     """
-    newest: dict[tuple[str, str, str, str | None, str], Evidence] = {}
+    series: dict[tuple[str, str, str, str | None, str, bool], list[Evidence]] = {}
     runs: list[Evidence] = []
     for item in items:
         if item.state not in {EvidenceState.ACCEPTED, EvidenceState.WITHDRAWN}:
@@ -56,13 +69,25 @@ def current_items(items: Iterable[Evidence], now: datetime) -> tuple[Evidence, .
         if item.kind in OWN_RUNS:
             runs += [item] if item.state is EvidenceState.ACCEPTED else []
             continue
-        key = (item.kind, item.subject_kind.value, item.subject, item.space, item.suite)
-        held = newest.get(key)
-        if held is None or _is_newer(item, held):
-            newest[key] = item
+        is_own = item.producer == INSTANCE
+        series.setdefault(
+            (item.kind, item.subject_kind.value, item.subject, item.space, item.suite, is_own), []
+        ).append(item)
     kept = _fresh_runs(runs, now)
-    held_now = [item for item in newest.values() if item.state is EvidenceState.ACCEPTED]
+    held_now = [item for found in series.values() for item in _newest(found) if item.state is EvidenceState.ACCEPTED]
     return tuple(sorted((*held_now, *kept), key=lambda one: (one.kind, one.suite, one.received_at, one.id)))
+
+
+def _newest(series: Sequence[Evidence]) -> list[Evidence]:
+    """Return what no later item of the series replaces: one that came after it and was not made before it."""
+    kept: list[Evidence] = []
+    made: datetime | None = None
+    for item in sorted(series, key=lambda one: (one.received_at, one.id), reverse=True):
+        at = min(item.produced_at, item.received_at)
+        if made is None or at > made:
+            kept.append(item)
+            made = at
+    return kept
 
 
 def _is_newer(item: Evidence, held: Evidence) -> bool:

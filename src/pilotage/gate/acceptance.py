@@ -19,7 +19,7 @@ from pilotage.gate.records import Approver, GateInput, RiskAcceptance, Vote
 from pilotage.gate.report import CriterionResult
 from pilotage.gate.vocabulary import RiskLevel
 from pilotage.identity.roles import Role
-from pilotage.workspace.gate import Accept
+from pilotage.workspace.gate import Accept, Trust
 
 MAXIMUM: Mapping[RiskLevel, timedelta] = MappingProxyType(
     {
@@ -78,7 +78,9 @@ def _reason(code: str, text: str, risk: RiskAcceptance) -> Reason:
     return Reason(code=code, text=text, where=risk.id)
 
 
-def approver_problem(risk: RiskAcceptance, approver: Approver, given: GateInput, now: datetime) -> Reason | None:
+def approver_problem(
+    risk: RiskAcceptance, approver: Approver, given: GateInput, now: datetime, current: Sequence[Evidence]
+) -> Reason | None:
     """Return why this person's approval of the acceptance does not count."""
     person = approver.person
     if not approver.is_person:
@@ -98,6 +100,10 @@ def approver_problem(risk: RiskAcceptance, approver: Approver, given: GateInput,
         "owns the risk": person == risk.owner,
         "reports to the risk's owner": _reports_to(person, risk.owner, given.roster.reports_to),
         "dissents": _dissents(person, given.votes, given.facts.attempt),
+        "attached, by word alone, evidence that this gate uses": any(
+            item.trust is Trust.CLAIMED and item.producer == person for item in current
+        ),
+        "brought the release into production": person in given.facts.promoters,
     }
     for what, is_so in near.items():
         if is_so:
@@ -160,7 +166,7 @@ def acceptance_problems(
     uncovered = [space for space in given.facts.spaces if space not in risk.spaces]
     if uncovered:
         found.append(_reason("RISK_BLANKET", f"The acceptance does not name {', '.join(uncovered)}.", risk))
-    approved = [one for one in risk.approvers if approver_problem(risk, one, given, now) is None]
+    approved = [one for one in risk.approvers if approver_problem(risk, one, given, now, current) is None]
     found += _authority(risk, approved)
     fired = [claim.text for claim in risk.revoke_when if _is_true(claim.kind, claim.text, given, current)]
     if fired:

@@ -6,8 +6,8 @@ when the roster loses it. Fail mode: a vote with any problem does not count and 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pilotage.core.canonical import Json
@@ -72,8 +72,10 @@ def tally(
         covers = {one.covered_by for one in seats if one.covered_by is not None}
         board_ok = _board_ok(board, seats)
     board_end = _board_end([vote for vote in ballot.votes if vote.is_seat], covers, risks)
-    roles = tuple(
-        _role(
+    roles: tuple[SignoffResult, ...] = ()
+    spoke = _spoke(ballot.votes)
+    for signoff in given.rules.signoffs:
+        found = _role(
             signoff,
             given,
             by_role.get(signoff.role, ()),
@@ -83,8 +85,10 @@ def tally(
             board_end,
             now,
         )
-        for signoff in given.rules.signoffs
-    )
+        # Whoever votes, or is voted for, has said it all; and one review fills one role.
+        found = replace(found, via_review=tuple(who for who in found.via_review if who not in spoke))
+        spoke |= set(found.via_review)
+        roles = (*roles, found)
     used = covers if board_ok and not all(one.is_complete for one in seats) else set()
     return Tally(signoffs=seats + roles, board_ok=board_ok, covers=frozenset(used), counted=ballot.votes)
 
@@ -119,6 +123,11 @@ def _one_role_each(
         {role: tuple(found) for role, found in by_role.items()},
         {role: tuple(found) for role, found in duplicates.items()},
     )
+
+
+def _spoke(votes: Iterable[Vote]) -> set[PersonId]:
+    """Return who voted, and on whose behalf."""
+    return {who for vote in votes for who in (vote.person, vote.delegated_from) if who is not None}
 
 
 def _people(votes: Sequence[Vote], decision: VoteDecision) -> tuple[PersonId, ...]:

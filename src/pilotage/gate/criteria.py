@@ -16,7 +16,7 @@ from pilotage.core.reason import Outcome, Reason, worst
 from pilotage.evidence.fresh import age_of, window_of
 from pilotage.evidence.records import Evidence, Severity
 from pilotage.evidence.scan_result import UNPROVEN
-from pilotage.evidence.superseding import OWN_RUNS, is_lower_better, pooled
+from pilotage.evidence.superseding import BASELINE, OWN_RUNS, VERDICT, is_lower_better, pooled
 from pilotage.evidence.vex import open_claims, open_findings
 from pilotage.gate.records import GateInput
 from pilotage.gate.report import Check, CriterionResult
@@ -26,6 +26,20 @@ from pilotage.workspace.gate import Condition, Criterion, Operator, Trust
 _SUMMED = frozenset({"tests", "scan"})
 _RANK = {Severity.LOW: 0, Severity.MEDIUM: 1, Severity.HIGH: 2, Severity.CRITICAL: 3, Severity.UNKNOWN: 4}
 CLEARING = frozenset({"vex", "sbom"})
+_COUNTED = frozenset(
+    {
+        "scored",
+        "unscored",
+        "leaks",
+        "pii_leaks",
+        "regressions",
+        "ratchet_regressions",
+        "cost",
+        "tokens_in",
+        "tokens_out",
+    }
+)
+_GO = "go"
 NOT_APPLICABLE = "n/a"
 MISSING = "missing"
 
@@ -35,7 +49,7 @@ def check_criterion(
 ) -> CriterionResult:
     """Return one criterion's result on the current evidence and facts."""
     if (criterion.when is not None and criterion.when not in given.facts.switches) or (
-        criterion.first_release_absolute and given.release.is_first
+        criterion.first_release_absolute and given.release.is_first and not _is_compared(criterion, current)
     ):
         return CriterionResult(
             id=criterion.id, state=NOT_APPLICABLE, outcome=Outcome.OK, checks=(), accept=criterion.accept.value
@@ -66,6 +80,11 @@ def check_criterion(
         severity=None if outcome is Outcome.OK else worst_finding(used),
         is_fact=all(kind.startswith("fact.") for kind in criterion.of),
     )
+
+
+def _is_compared(criterion: Criterion, current: Sequence[Evidence]) -> bool:
+    """Tell whether a run had a baseline, though nothing serves in production yet."""
+    return any(item.kind in criterion.of and BASELINE in item.refs for item in current)
 
 
 def _cleared(item: Evidence, current: Sequence[Evidence], now: datetime) -> Evidence:
@@ -114,6 +133,7 @@ def _kind_checks(
     if not usable:
         return problems
     checks = [check for check in problems if check.reason is None or check.reason.code == "EV_EXPIRED"]
+    checks += _verdict_checks(criterion, usable)
     for claims, names in _views(kind, usable):
         seen = _Seen(kind=kind, criterion=criterion.id, claims=claims, evidence=names)
         checks += [_compare(condition, seen, given) for condition in criterion.all]
@@ -122,9 +142,42 @@ def _kind_checks(
         checks += [
             _compare(condition, seen, given)
             for condition in criterion.all
-            if is_lower_better(condition.claim) and condition.claim in item.claims
+            if is_lower_better(condition.claim, kind) and condition.claim in item.claims
         ]
     return checks
+
+
+def _verdict_checks(criterion: Criterion, runs: Sequence[Evidence]) -> list[Check]:
+    """Return a check for each own run whose verdict is not GO, where the criterion asks what the run found.
+
+    How much was asked, how long it took, and the zeros that stand alone (leaks) are judged by their number.
+    """
+    if all(_is_counted(condition.claim) for condition in criterion.all):
+        return []
+    found: list[Check] = []
+    for run in runs:
+        verdict = run.refs.get(VERDICT, _GO)
+        if verdict == _GO:
+            continue
+        is_no = verdict == "no_go"
+        text = f"The {run.kind} run {run.id} is {verdict.replace('_', '-').upper()}: {run.summary}. Read its report."
+        code = "CRITERION_NOT_MET" if is_no else "CRITERION_INCONCLUSIVE"
+        found.append(
+            Check(
+                kind=run.kind,
+                condition=f"{VERDICT} = {_GO}",
+                outcome=Outcome.NOT_OK if is_no else Outcome.INCONCLUSIVE,
+                observed=verdict,
+                limit=_GO,
+                reason=Reason(code=code, text=text, where=criterion.id, observed=verdict, limit=_GO),
+                evidence=(run.id,),
+            )
+        )
+    return found
+
+
+def _is_counted(claim: str) -> bool:
+    return claim in _COUNTED or claim.endswith("_ms")
 
 
 def _views(kind: str, items: Sequence[Evidence]) -> list[tuple[Mapping[str, float], tuple[str, ...]]]:
@@ -141,6 +194,9 @@ def _summed(items: Sequence[Evidence]) -> dict[str, float]:
     """Add counts up; a claim that one suite lacks is absent. The share of skipped tests is computed anew."""
     names = set(items[0].claims).intersection(*(item.claims for item in items[1:]))
     total = {name: math.fsum(item.claims[name] for item in items) for name in names}
+    if "points_tested" in total:
+        # Two suites that test the same point test one point.
+        total["points_tested"] = float(len({point for item in items for point in item.names.get("points", ())}))
     if "skipped_share" in total:
         every = total.get("executed", 0.0) + total.get("skipped", 0.0)
         total["skipped_share"] = total.get("skipped", 0.0) / every if every else 1.0

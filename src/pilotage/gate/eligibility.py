@@ -37,13 +37,15 @@ def author_problem(release: ReleaseFacts) -> Reason | None:
 
 
 def separation_problem(person: PersonId, given: GateInput, now: datetime, current: Iterable[Evidence]) -> Reason | None:
-    """Return why this person stands too near: author, sealer, source of used claims, or editor of the rules."""
+    """Return why this person stands too near: author, sealer, source of claims, promoter, editor of the rules."""
     made = maker_problem(person, given.release)
     if made is not None:
         return made
     used = [item.id for item in current if item.trust is Trust.CLAIMED and item.producer == person]
     if used:
         return _conflict(f"{person} attached {used[0]}, which this gate uses, by word alone.", "evidence")
+    if given.facts.guards_production and person in given.facts.promoters:
+        return _conflict(f"{person} brought this release into production.", "promoter")
     return editor_problem(person, given.facts.editors, now)
 
 

@@ -56,6 +56,7 @@ class PromotionInput:
     unfit: tuple[Reason, ...] = ()
     rollout: str | None = None
     accepted: frozenset[str] = frozenset()
+    accepters: frozenset[PersonId] = frozenset()
     emergency: str | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
 
@@ -149,6 +150,9 @@ def _separation(given: PromotionInput) -> list[Reason]:
     if given.promoter in given.authors:
         text = f"{given.promoter} made a part of this release. Somebody else must promote it."
         return [_reason("SOD_CONFLICT", text, "author")]
+    if given.promoter in given.accepters:
+        text = f"{given.promoter} accepted a risk of this release. Somebody else must promote it."
+        return [_reason("SOD_CONFLICT", text, "accepter")]
     if given.space.tier is Tier.PRODUCTION and given.promoter in given.voters:
         text = f"{given.promoter} voted on this release. Somebody else must bring it into production."
         return [_reason("SOD_CONFLICT", text, "voter")]

@@ -206,7 +206,7 @@ class Facts:
     changed policy or roster lately; `guards_production` asks for a fresh login with a second factor;
     `rejected_elsewhere` are unresolved rejections of the same parts under another digest or name; `unrecorded` are rows
     that the ledger does not hold as they are now; `standard_change`: a template the board approved stands in for the
-    sign-offs.
+    sign-offs; `promoters` brought the release into a production space.
     """
 
     instance: str
@@ -231,6 +231,7 @@ class Facts:
     unrecorded: tuple[Reason, ...] = ()
     standard_change: bool = False
     people_logins: Mapping[str, PersonId] = field(default_factory=dict)
+    promoters: frozenset[PersonId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,6 +80,8 @@ SELECT CAST(json_build_object(
     FROM deployment d JOIN release r ON r.digest = d.release
     WHERE d.workflow = ANY(:workflows) AND d.state IN ('active', 'superseded', 'retired')
     ORDER BY d.workflow, d.space, d.release, d.at DESC, d.id DESC) s),
+  'promoters', (SELECT json_agg(p) FROM (SELECT DISTINCT d.release, d.promoted_by FROM deployment d
+    WHERE d.release = ANY(:releases) AND d.space = ANY(:spaces) AND d.basis <> 'rollback') p),
   'routes', (SELECT json_agg(r) FROM routing r WHERE r.workflow = ANY(:workflows)),
   'acks', (SELECT json_agg(a ORDER BY a.process) FROM (
     SELECT process, space, workflow, generation, loaded,
@@ -140,9 +142,10 @@ class GateSnapshot:
     """All rows of these releases, typed. Lists are oldest first; `served`, `standards` and `incidents` newest first.
 
     `served`, `routes` and `acks` are by (space, workflow), `recused` by (release, gate, attempt), `stated` by (kind,
-    workflow), `overdue` by corpus, `templates` by id. `known` are the roster and policy versions that were seen;
-    `placed` are the bodies of the releases' parts model and corpus. `incidents` are the workflows' unresolved
-    ones and whatever pages elsewhere; `looked` are the spaces whose drift was looked for in the last 180 s.
+    workflow), `overdue` by corpus, `templates` by id; `promoters` brought a release into production. `known` are the
+    roster and policy versions that were seen; `placed` are the bodies of the releases' parts model and corpus.
+    `incidents` are the workflows' unresolved ones and whatever pages elsewhere; `looked` are the spaces whose drift was
+    looked for in the last 180 s.
     """
 
     authors: Mapping[Digest, tuple[Author, ...]]
@@ -169,6 +172,7 @@ class GateSnapshot:
     looked: frozenset[str]
     stated: Mapping[tuple[str, str], datetime]
     overdue: Mapping[str, int]
+    promoters: Mapping[Digest, frozenset[PersonId]]
     placed: Mapping[Digest, bytes]
     earlier: Earlier | None
 
@@ -224,6 +228,7 @@ def read_snapshot(  # noqa: PLR0913 - what is read, about what, and as of when
         looked=frozenset(row["space"] for row in read.rows("looked")),
         stated={(row["kind"], row["workflow"]): row["at"] for row in read.rows("stated", "at")},
         overdue={row["corpus"]: row["number"] for row in read.rows("overdue")},
+        promoters=_promoters(read.rows("promoters")),
         placed={Digest(row["digest"]): bytes.fromhex(row["body"]) for row in read.rows("placed")},
         earlier=earlier_from(read.rows("earlier")) if compared else None,
     )
@@ -271,6 +276,14 @@ def _recused(rows: Rows) -> dict[tuple[str, str, int], dict[Role, PersonId]]:
     for row in rows:
         seats = found.setdefault((row["release"], row["gate"], row["attempt"]), {})
         seats[Role(row["role"])] = PersonId(row["alternate"])
+    return found
+
+
+def _promoters(rows: Rows) -> dict[Digest, frozenset[PersonId]]:
+    found: dict[Digest, frozenset[PersonId]] = {}
+    for row in rows:
+        release = Digest(row["release"])
+        found[release] = found.get(release, frozenset()) | {PersonId(row["promoted_by"])}
     return found
 
 
