@@ -18,7 +18,7 @@ from pilotage.corpus.cadence import CadenceProblem, next_due, parse_cadence, per
 from pilotage.corpus.dates import Dated, conflicts, end_at, in_force, keep_history, overlap
 from pilotage.corpus.diff import Held, acl_change, diff_revisions, word_diff
 from pilotage.corpus.exclusions import excluded_after_parsing, excluded_before_parsing, pattern_problem
-from pilotage.corpus.fields import FieldProblem, map_row, mapping_problems, row_acl
+from pilotage.corpus.fields import FieldProblem, map_row, mapping_problems, parse_region, row_acl
 from pilotage.corpus.globs import glob_problem, matches
 from pilotage.corpus.near_duplicates import _word_hashes, near_pairs, resemblance, signature_of
 from pilotage.corpus.removal_guard import removal_guard
@@ -56,6 +56,13 @@ def test_globs_stay_inside_folders(glob: str, path: str, fits: bool) -> None:
 def test_a_glob_that_leaves_the_folder_is_a_problem_and_matches_nothing(glob: str) -> None:
     assert glob_problem(glob) is not None
     assert not matches(glob, glob)
+
+
+def test_a_region_is_one_line_of_at_most_100_characters() -> None:
+    assert parse_region(None) is parse_region(" ") is None
+    assert parse_region(" us\neast ") == "us east"
+    with pytest.raises(FieldProblem, match="longer than 100"):
+        parse_region("x" * 101)
 
 
 def test_a_rule_in_another_spelling_of_its_letters_still_closes_its_folder() -> None:

@@ -266,7 +266,7 @@ CASES: list[tuple[str, str, str, list[str]]] = [
         "id: test-bank\n",
         "id: test-bank\nsecurty: 1\n",
         [
-            "pilotage.yaml:2: The key 'securty' is unknown. Known keys: board, evidence, exporters, freezes, gateway, gpu_selectors, groups, id, identity, ledger, licences, notifications.",
+            "pilotage.yaml:2: The key 'securty' is unknown. Known keys: backup_retention, board, evidence, exporters, freezes, gateway, gpu_selectors, groups, id, identity, ledger, licences.",
         ],
     ),
     (
