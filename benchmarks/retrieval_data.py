@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import TypeAlias
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,15 +31,20 @@ WORDS_OF_QUESTION = 6
 EVERYTHING = "group:auditors"
 LEVELS = {"0.1 %": ("team", 1_000), "1 %": ("department", 100), "10 %": ("division", 10), "100 %": ("auditors", 1)}
 PROJECTS = 3_889
+_BLOCK = 50_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """`words` (n, length) are word numbers, 0 where a chunk is shorter; `vectors` (n, 384); `readers` by document."""
+    """`words` (n, length) are word numbers, 0 where a chunk is shorter; `vectors` (n, 384); `readers` by document.
+
+    `public` (p, 384) are vectors of chunks that everybody may read, which no question looks for.
+    """
 
     words: NDArray[np.uint16]
     vectors: Floats
     readers: tuple[tuple[str, ...], ...]
+    public: Floats
 
     @property
     def chunks(self) -> int:
@@ -86,16 +92,45 @@ class Question:
         return Asking(names=self.names, version=1, day=DAY)
 
 
-def make_corpus(chunks: int, *, seed: int = 1) -> Corpus:
+def make_corpus(chunks: int, *, seed: int = 1, folder: Path | None = None, public: int = 0) -> Corpus:
+    """Return the corpus; with a folder its arrays are files there, mapped, and not memory of the process.
+
+    `public` vectors are drawn beside it, of the same topics.
+    """
     rng = np.random.default_rng(seed)
     odds = 1 / (np.arange(1, VOCABULARY + 1) + 2.7) ** 1.07
-    words = rng.choice(np.arange(1, VOCABULARY + 1, dtype=np.uint16), size=(chunks, 160), p=odds / odds.sum())
-    words[np.arange(160)[None, :] >= rng.integers(40, 161, size=chunks)[:, None]] = 0
+    numbers = np.arange(1, VOCABULARY + 1, dtype=np.uint16)
+    words: NDArray[np.uint16] = _array(folder, "words", (chunks, 160), np.uint16)
+    for rows in _blocks(chunks):
+        words[rows] = rng.choice(numbers, size=(rows.stop - rows.start, 160), p=odds / odds.sum())
+    lengths = rng.integers(40, 161, size=chunks)
+    for rows in _blocks(chunks):
+        words[rows][np.arange(160)[None, :] >= lengths[rows, None]] = 0
     # Topics: neighbours exist, as they do among real embeddings.
     topics = rng.standard_normal((200, DIMENSION), dtype=np.float32)
-    vectors = topics[rng.integers(0, 200, size=chunks)] + rng.standard_normal((chunks, DIMENSION), dtype=np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return Corpus(words=words, vectors=vectors, readers=tuple(_readers(rng, chunks // PER_DOCUMENT)))
+    topic = rng.integers(0, 200, size=chunks)
+    vectors: Floats = _array(folder, "vectors", (chunks, DIMENSION), np.float32)
+    for rows in _blocks(chunks):
+        vectors[rows] = _vectors(rng, topics[topic[rows]])
+    readers = tuple(_readers(rng, chunks // PER_DOCUMENT))
+    beside = _vectors(rng, topics[rng.integers(0, len(topics), size=public)])
+    return Corpus(words=words, vectors=vectors, readers=readers, public=beside)
+
+
+def _vectors(rng: np.random.Generator, topics: Floats) -> Floats:
+    found: Floats = topics + rng.standard_normal(topics.shape, dtype=np.float32)
+    found /= np.linalg.norm(found, axis=1, keepdims=True)
+    return found
+
+
+def _blocks(chunks: int) -> Iterator[slice]:
+    return (slice(start, min(start + _BLOCK, chunks)) for start in range(0, chunks, _BLOCK))
+
+
+def _array(folder: Path | None, name: str, shape: tuple[int, int], kind: type[np.generic]) -> NDArray[Any]:
+    if folder is None:
+        return np.empty(shape, dtype=kind)
+    return np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=kind, shape=shape)
 
 
 def _readers(rng: np.random.Generator, documents: int) -> Iterator[tuple[str, ...]]:

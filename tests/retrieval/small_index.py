@@ -7,12 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+import numpy as np
 from pyroaring import BitMap
 
 from pilotage.corpus.settings import Classification
 from pilotage.retrieval.allowed import Asking, DocumentRow, RevisionRow, Visibility, make_visibility
-from pilotage.retrieval.build import IndexChunk, build_segment
+from pilotage.retrieval.arrays import F32
+from pilotage.retrieval.build import IndexChunk, build_segment, unit_vector, with_cells
+from pilotage.retrieval.quantiser import Quantiser
 from pilotage.retrieval.search import Hit
+from pilotage.retrieval.segment import Segment
 from pilotage.retrieval.snapshot import Snapshot
 
 DAY = date(2026, 3, 2)
@@ -77,10 +81,17 @@ def chunks_of(docs: Iterable[Doc]) -> list[IndexChunk]:
     ]
 
 
-def snapshot_of(docs: Sequence[Doc], *deltas: Sequence[Doc], dimension: int | None = None) -> Snapshot:
+def snapshot_of(
+    docs: Sequence[Doc], *deltas: Sequence[Doc], dimension: int | None = None, quantiser: Quantiser | None = None
+) -> Snapshot:
     everything = [*docs, *(doc for delta in deltas for doc in delta)]
-    segments = tuple(build_segment(chunks_of(part), dimension=dimension) for part in (docs, *deltas))
+    segments = tuple(segment_of(part, dimension=dimension, quantiser=quantiser) for part in (docs, *deltas))
     return Snapshot(segments=segments, visibility=visibility_of(everything))
+
+
+def segment_of(docs: Iterable[Doc], *, dimension: int | None = None, quantiser: Quantiser | None = None) -> Segment:
+    segment = build_segment(chunks_of(docs), dimension=dimension)
+    return segment if quantiser is None else with_cells(segment, quantiser)
 
 
 def asking(*names: str, version: int = 1, day: date = DAY) -> Asking:
@@ -119,6 +130,41 @@ def reference(docs: Sequence[Doc], asker: Asking, terms: Sequence[str], k: int) 
             scored.append((-total, document.encode(), start, ordinal, document))
     scored.sort()
     return [(document, ordinal, round(-total, 12)) for total, _, _, ordinal, document in scored[:k]]
+
+
+def reference_near(
+    docs: Sequence[Doc], asker: Asking, vector: Sequence[float], k: int, *, quantiser: Quantiser | None = None
+) -> list[tuple[str, int]]:
+    """Brute force neighbours: (document, ordinal), nearest first.
+
+    With a quantiser only those in its probed cells, unless these are fewer than k; without, all that are visible.
+    """
+    question = unit_vector(vector, len(vector))
+    assert question is not None
+    rows = [
+        (doc, ordinal, row)
+        for doc in docs
+        if may_see(doc, asker) and doc.vectors
+        for ordinal, one in enumerate(doc.vectors)
+        if (row := unit_vector(one, len(vector))) is not None
+    ]
+    if quantiser is not None:
+        probed = _cells(quantiser, question)[: quantiser.probes]
+        inside = [one for one in rows if _cells(quantiser, one[2])[0] in probed]
+        rows = inside if len(inside) >= k else rows
+    scored = [
+        (-round(float((row.astype(np.float64) * question.astype(np.float64)).sum()), 9), doc, ordinal)
+        for doc, ordinal, row in rows
+    ]
+    scored.sort(key=lambda one: (one[0], one[1].id.encode(), one[1].span[0] or 0, one[2]))
+    return [(doc.id, ordinal) for _, doc, ordinal in scored[:k]]
+
+
+def _cells(quantiser: Quantiser, row: F32) -> list[int]:
+    """Return all cells, nearest first, by whole numbers."""
+    whole = np.array([round(float(value) * 2**11) for value in row], dtype=np.int64)
+    near: list[int] = (quantiser.centroids.astype(np.int64) @ whole).tolist()
+    return sorted(range(len(near)), key=lambda cell: (-near[cell], cell))
 
 
 def plain(docs: Sequence[Doc], hits: Sequence[Hit]) -> list[tuple[str, int, float]]:

@@ -6,16 +6,32 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from tests.retrieval.small_index import Doc, asking, chunks_of, plain, reference, visibility_of
+from tests.retrieval.small_index import Doc, asking, plain, reference, reference_near, segment_of, visibility_of
 
+from pilotage.retrieval import vectors
 from pilotage.retrieval.allowed import DocumentRow, Visibility, change_documents
-from pilotage.retrieval.build import build_segment
+from pilotage.retrieval.quantiser import Quantiser
 from pilotage.retrieval.search import Query, search
+from pilotage.retrieval.segment import Segment
 from pilotage.retrieval.snapshot import Snapshot
 
 WORDS = [f"w{number}" for number in range(40)]
 NAMES = ("group:a", "group:b", "group:c")
+DIMENSION = 4
+CELLS = Quantiser(
+    centroids=np.random.default_rng(5).integers(-1_500, 1_500, size=(7, DIMENSION)).astype(np.float32), probes=2
+)
+
+
+@pytest.fixture(autouse=True)
+def cells_of_a_small_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vectors, "EXACT_CHUNKS", 0)
+
+
+def _segment(docs: Sequence[Doc]) -> Segment:
+    return segment_of(docs, dimension=DIMENSION, quantiser=CELLS)
 
 
 class Life:
@@ -25,7 +41,7 @@ class Life:
         self.rng = rng
         self.docs = [self._doc(rev) for rev in range(rng.randint(0, 6))]
         self.next = len(self.docs)
-        self.snapshot = Snapshot(segments=(build_segment(chunks_of(self.docs)),), visibility=self._read(1))
+        self.snapshot = Snapshot(segments=(_segment(self.docs),), visibility=self._read(1))
 
     def _read(self, generation: int) -> Visibility:
         return visibility_of(self.docs, generation)
@@ -37,17 +53,24 @@ class Life:
             for _ in range(self.rng.randint(1, 3))
         )
         acl = tuple(self.rng.sample(NAMES, self.rng.randint(0, 2)))
-        return Doc(id=f"{self.rng.choice('xyz')}{rev}", rev=rev, chunks=chunks, acl=acl)
+        return Doc(
+            id=f"{self.rng.choice('xyz')}{rev}", rev=rev, chunks=chunks, acl=acl, vectors=self._vectors(len(chunks))
+        )
+
+    def _vectors(self, many: int) -> tuple[tuple[float, ...], ...]:
+        """Few directions, so that many are equal and a cell holds several; some have none."""
+        few = [tuple(random.Random(number).gauss(0, 1) for _ in range(DIMENSION)) for number in range(12)]
+        return tuple(self.rng.choice([*few, (0.0,) * DIMENSION]) for _ in range(many))
 
     def add(self) -> None:
         fresh = [self._doc(self.next + step) for step in range(self.rng.randint(1, 4))]
         self.next += len(fresh)
         self.docs += fresh
-        delta = build_segment(chunks_of(fresh))
+        delta = _segment(fresh)
         self.snapshot = Snapshot(segments=(*self.snapshot.segments, delta), visibility=self._read(self._generation))
 
     def merge(self) -> None:
-        merged = build_segment(chunks_of([doc for doc in self.docs if doc.is_live]))
+        merged = _segment([doc for doc in self.docs if doc.is_live])
         self.snapshot = Snapshot(segments=(merged,), visibility=self._read(self._generation))
 
     def change(self) -> None:
@@ -86,6 +109,11 @@ class Life:
             k = self.rng.choice((1, 3, 50))
             hits = search(self.snapshot, self.snapshot.view(asker), Query(terms=terms), k)
             assert plain(self.docs, hits) == reference(self.docs, asker, terms, k)
+            vector = [self.rng.gauss(0, 1) for _ in range(DIMENSION)]
+            for cells in (None, CELLS):
+                query = Query(terms=(), vector=vector, candidates=k, cells=None if cells is None else cells.digest)
+                near = plain(self.docs, search(self.snapshot, self.snapshot.view(asker), query, k))
+                assert [hit[:2] for hit in near] == reference_near(self.docs, asker, vector, k, quantiser=cells)
 
 
 def _live(seed: int) -> None:
@@ -113,7 +141,7 @@ def test_brute_force_equal_over_a_hundred_thousand_searches(block: int) -> None:
 def test_a_thousand_changes_are_folded_and_still_the_same() -> None:
     life = Life(random.Random(1))
     life.docs = [replace(life._doc(number), id=f"d{number}") for number in range(1200)]
-    life.snapshot = Snapshot(segments=(build_segment(chunks_of(life.docs)),), visibility=life._read(1))
+    life.snapshot = Snapshot(segments=(_segment(life.docs),), visibility=life._read(1))
     for index in range(1200):
         life.docs[index] = replace(life.docs[index], acl=("group:c",))
         life._follow([life.docs[index]])
@@ -132,7 +160,7 @@ def test_a_document_no_version_holds_changes_nothing() -> None:
 def test_what_was_decided_under_old_permissions_is_forgotten() -> None:
     life = Life(random.Random(3))
     life.docs = [Doc(id="d0", rev=0, chunks=(("w1",),), acl=("group:a",))]
-    life.snapshot = Snapshot(segments=(build_segment(chunks_of(life.docs)),), visibility=life._read(1))
+    life.snapshot = Snapshot(segments=(_segment(life.docs),), visibility=life._read(1))
     asker, query = asking("group:a"), Query(terms=["w1"])
     old = life.snapshot
     assert len(search(old, old.view(asker), query, 10)) == 1

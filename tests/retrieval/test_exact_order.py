@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.retrieval.small_index import Doc, asking, plain, snapshot_of
 
+from pilotage.retrieval.arrays import F32, F64, Ids
 from pilotage.retrieval.build import unit_vector
 from pilotage.retrieval.order import best_of
 from pilotage.retrieval.search import Query, search
-from pilotage.retrieval.segment import F32, F64, Ids
 
 DIMENSION = 64
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.retrieval.small_index import Doc, chunks_of
+from tests.retrieval.small_index import Doc, segment_of
 
 from pilotage.core.errors import IntegrityError, Unavailable
-from pilotage.retrieval.build import build_segment
+from pilotage.retrieval.quantiser import Quantiser
 from pilotage.retrieval.segment import Segment
 from pilotage.store.index_files import read_segment, write_segment
 
@@ -21,7 +21,8 @@ DOCS = [
     Doc(id="a", rev=1, chunks=(("refund", "limit"), ("wire", "fee", "fee")), vectors=((1.0, 0.0), (0.0, 2.0))),
     Doc(id="b", rev=4, chunks=(("größe", "limit"),), vectors=((0.0, 0.0),)),
 ]
-SEGMENT = build_segment(chunks_of(DOCS), dimension=2)
+CELLS = Quantiser(centroids=np.array([[2048, 0], [0, 2048], [1024, 1024]], np.float32), probes=2)
+SEGMENT = segment_of(DOCS, dimension=2, quantiser=CELLS)
 
 
 @pytest.fixture
@@ -37,7 +38,12 @@ def _read(folder: Path) -> Segment:
 
 def test_what_is_opened_is_what_was_written_and_cannot_be_changed(folder: Path) -> None:
     opened = _read(folder)
+    assert opened.quantiser is not None
+    assert (opened.quantiser.digest, opened.quantiser.probes) == (CELLS.digest, 2)
+    assert not opened.quantiser.centroids.flags.writeable
     for one in fields(Segment):
+        if one.name == "quantiser":
+            continue
         array = getattr(opened, one.name)
         assert np.array_equal(array, getattr(SEGMENT, one.name)), one.name
         assert not array.flags.writeable

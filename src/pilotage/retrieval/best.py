@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from pilotage.retrieval.segment import F32, F64, Ids
+from pilotage.retrieval.arrays import F32, F64, Ids
 
 Scores: TypeAlias = F32 | F64
 
@@ -20,14 +20,23 @@ def at_least_best(scores: Scores, k: int, *, margin: float = 0.0) -> Ids:
     """Return the places of all scores that are no more than `margin` below the k-th best."""
     if len(scores) <= k:
         return np.arange(len(scores), dtype=np.int64)
-    blocks = len(scores) // _BLOCK
-    if blocks < 2 * k:
+    if len(scores) < 2 * k * _BLOCK:
         return (scores >= kth_best(scores, k) - margin).nonzero()[0]
-    # A score that at least k reach: the k-th best of block maxima, each being one score of its block.
-    maxima: Scores = scores[: blocks * _BLOCK].reshape(blocks, _BLOCK).max(axis=1)
-    places = (scores >= kth_best(maxima, k) - margin).nonzero()[0]
+    places = (scores >= reached(scores, k) - margin).nonzero()[0]
     kept = scores[places]
     return places[kept >= kth_best(kept, k) - margin]
+
+
+def reached(scores: Scores, k: int) -> float:
+    """Return a score that at least k reach, close to the k-th best; 0 when there are fewer than k."""
+    if len(scores) < k:
+        return 0.0
+    blocks = len(scores) // _BLOCK
+    if blocks < 2 * k:
+        return kth_best(scores, k)
+    # The k-th best of block maxima, each being one score of its block.
+    maxima: Scores = scores[: blocks * _BLOCK].reshape(blocks, _BLOCK).max(axis=1)
+    return kth_best(maxima, k)
 
 
 def kth_best(scores: Scores, k: int) -> float:

@@ -12,16 +12,20 @@ from typing import Final
 
 import numpy as np
 
-from pilotage.retrieval.best import kth_best
+from pilotage.retrieval.arrays import F32, F64, U32, Ids
+from pilotage.retrieval.best import reached
 from pilotage.retrieval.frequencies import Found, Frequencies
-from pilotage.retrieval.segment import F64, Ids, Segment
+from pilotage.retrieval.segment import Segment
 from pilotage.retrieval.snapshot import Snapshot, View
 from pilotage.retrieval.visible import Few, Visible
 from pilotage.retrieval.weights import MOST, gain, inverse_frequency, norms
 
 MAX_TERMS = 64
-# Partial sums are added in another order than final ones; this covers the difference many times over.
-_SLACK = 1e-9
+# Partial sums have fewer digits than final ones and another order; this covers the difference many times over.
+_SLACK = 1e-4
+_TINY = np.float32(np.finfo(np.float32).smallest_subnormal)
+# Looking at one float among many takes as long as running over eight.
+_SPARSE = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +101,12 @@ class _Masked:
     ) -> None:
         self._segment, self._visible, self._frequencies, self._numbers = segment, visible, frequencies, numbers
         self._postings = [_NOWHERE if number is None else segment.postings(number) for number in numbers]
-        self.holding = [visible.holding(chunks) for chunks, _ in self._postings]
+        self.holding = [
+            len(chunks)
+            if visible.is_whole
+            else visible.holding(chunks, None if number is None else frequencies.bits(number))
+            for number, (chunks, _) in zip(numbers, self._postings, strict=True)
+        ]
 
     def score(self, weights: list[tuple[int, float]], average: float, k: int) -> tuple[Ids, F64]:
         """Return the candidates for the k best, and their scores."""
@@ -109,20 +118,39 @@ class _Masked:
 
     def _candidates(self, weights: list[tuple[int, float]], average: float, k: int) -> Ids:
         """Return the visible chunks that can be among the k best, from the rarest terms that decide it."""
-        partial = np.zeros(self._segment.chunks, dtype=np.float64)
-        seen: list[Ids] = [np.zeros(0, np.int64)]
-        threshold, rest = 0.0, sum(idf * MOST for _, idf in weights)
-        for place, idf in sorted(weights, key=lambda weight: len(self._postings[weight[0]][0])):
-            chunks, tf = self._visible.cut(*self._postings[place])
-            partial[chunks] += gain(idf, tf, norms(self._segment.lengths(chunks), average))
-            seen.append(chunks)
-            rest -= idf * MOST
-            if len(chunks) >= k:
-                threshold = max(threshold, kth_best(partial[chunks], k))
-            if rest < threshold * (1 - _SLACK):
-                break
-        bound = (threshold - rest) * (1 - _SLACK)
-        return np.unique(np.concatenate([chunks[partial[chunks] >= bound] for chunks in seen]))
+        with self._frequencies.zeros() as partial:
+            seen: list[U32] = []
+            threshold, rest = 0.0, sum(idf * MOST for _, idf in weights)
+            bound = 0.0
+            for place, idf in sorted(weights, key=lambda weight: len(self._postings[weight[0]][0])):
+                chunks, tf = self._visible.cut(*self._postings[place])
+                seen.append(chunks)
+                sums = partial[chunks]
+                sums += gain(idf, tf, norms(self._segment.length[chunks].astype(np.float32), average))
+                partial[chunks] = sums
+                rest -= idf * MOST
+                threshold = max(threshold, reached(sums, k))
+                bound = threshold * (1 - _SLACK) - rest
+                if bound > 0:
+                    break
+            return _reaching(partial, seen, np.float32(bound))
+
+
+def _reaching(partial: F32, seen: list[U32], bound: np.float32) -> Ids:
+    """Return the chunks that were given something, ascending, if it reaches the bound; leave only zeros."""
+    if sum(map(len, seen)) * _SPARSE > len(partial):
+        found = np.flatnonzero(partial >= bound if bound > 0 else partial)
+        partial.fill(0)
+        return found
+    some = [_NOWHERE[0]]
+    for chunks in seen:
+        some.append(chunks[partial[chunks] >= max(bound, _TINY)])
+        partial[some[-1]] = 0  # a chunk that holds several terms comes once
+    for chunks in seen:
+        partial[chunks] = 0
+    ids = np.concatenate(some).astype(np.int64)
+    ids.sort()
+    return ids
 
 
 def _sum(terms: Iterable[tuple[float, Found]], norm: F64) -> F64:

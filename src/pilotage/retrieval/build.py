@@ -10,11 +10,13 @@ import math
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from pilotage.retrieval.segment import F32, Mask, Segment
+from pilotage.retrieval.arrays import F32
+from pilotage.retrieval.quantiser import Quantiser
+from pilotage.retrieval.segment import Segment
 
 _MAX_TF = 65_535
 
@@ -47,7 +49,9 @@ class _Columns:
     post_term: array[int] = field(default_factory=lambda: array("I"))
     post_chunk: array[int] = field(default_factory=lambda: array("I"))
     post_tf: array[int] = field(default_factory=lambda: array("H"))
-    vectors: list[F32 | None] = field(default_factory=list)
+    # One buffer: a million rows as objects would need half as much again.
+    vectors: array[float] = field(default_factory=lambda: array("f"))
+    has_vector: bytearray = field(default_factory=bytearray)
 
 
 def build_segment(chunks: Iterable[IndexChunk], *, dimension: int | None = None) -> Segment:
@@ -56,6 +60,27 @@ def build_segment(chunks: Iterable[IndexChunk], *, dimension: int | None = None)
     for number, chunk in enumerate(chunks):
         _add(columns, number, chunk, dimension)
     return _finish(columns, dimension)
+
+
+def with_cells(segment: Segment, quantiser: Quantiser) -> Segment:
+    """Return a segment with its vectors in the cells of a quantiser, for the approximate mode. It has no cells yet."""
+    if segment.vectors is None or segment.has_vector is None:
+        return segment
+    chunks = np.flatnonzero(segment.has_vector)
+    cells = quantiser.cells(segment.vectors)[chunks]
+    pointers = np.zeros(len(quantiser.centroids) + 1, dtype=np.uint64)
+    pointers[1:] = np.cumsum(np.bincount(cells, minlength=len(quantiser.centroids)))
+    by_cell = chunks[np.argsort(cells, kind="stable")].astype(np.uint32)
+    rows = np.zeros(segment.chunks, dtype=np.uint32)
+    rows[by_cell] = np.arange(len(by_cell), dtype=np.uint32)
+    return replace(
+        segment,
+        vectors=segment.vectors[by_cell],
+        quantiser=quantiser,
+        rows=rows,
+        cell_ptr=pointers,
+        cell_chunks=by_cell,
+    )
 
 
 def _add(columns: _Columns, number: int, chunk: IndexChunk, dimension: int | None) -> None:
@@ -74,7 +99,9 @@ def _add(columns: _Columns, number: int, chunk: IndexChunk, dimension: int | Non
     columns.post_chunk.extend([number] * len(counts))
     columns.post_tf.extend([min(count, _MAX_TF) for count in counts.values()])
     if dimension is not None:
-        columns.vectors.append(unit_vector(chunk.vector, dimension))
+        row = unit_vector(chunk.vector, dimension)
+        columns.has_vector.append(row is not None)
+        columns.vectors.frombytes((np.zeros(dimension, np.float32) if row is None else row).tobytes())
 
 
 def unit_vector(vector: Sequence[float] | F32 | None, dimension: int) -> F32 | None:
@@ -104,7 +131,7 @@ def _finish(columns: _Columns, dimension: int | None) -> Segment:
     order = np.empty(chunks, dtype=np.uint32)
     order[sorted(range(chunks), key=columns.keys.__getitem__)] = np.arange(chunks, dtype=np.uint32)
     first = np.array(columns.first, dtype=np.uint32)
-    vectors, has_vector = _matrix(columns.vectors, dimension)
+    vectors = None if dimension is None else np.frombuffer(columns.vectors, np.float32).reshape(chunks, dimension)
     return Segment(
         revs=np.array(columns.revs, dtype=np.uint32),
         first=first,
@@ -118,17 +145,5 @@ def _finish(columns: _Columns, dimension: int | None) -> Segment:
         post_chunk=np.array(columns.post_chunk, dtype=np.uint32)[by_term],
         post_tf=np.array(columns.post_tf, dtype=np.uint16)[by_term],
         vectors=vectors,
-        has_vector=has_vector,
+        has_vector=None if vectors is None else np.frombuffer(columns.has_vector, np.bool_),
     )
-
-
-def _matrix(rows: list[F32 | None], dimension: int | None) -> tuple[F32 | None, Mask | None]:
-    if dimension is None:
-        return None, None
-    matrix = np.zeros((len(rows), dimension), dtype=np.float32)
-    present = np.zeros(len(rows), dtype=np.bool_)
-    for index, row in enumerate(rows):
-        if row is not None:
-            matrix[index] = row
-            present[index] = True
-    return matrix, present

@@ -10,8 +10,9 @@ from typing import TypeAlias
 
 import numpy as np
 
+from pilotage.retrieval.arrays import F64, Ids
 from pilotage.retrieval.best import at_least_best
-from pilotage.retrieval.segment import F64, Ids, Segment
+from pilotage.retrieval.segment import Segment
 from pilotage.retrieval.snapshot import Snapshot
 
 Origin: TypeAlias = tuple[int, int]

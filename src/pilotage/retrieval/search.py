@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
+from pilotage.core.digest import Digest
+from pilotage.retrieval.arrays import F32
 from pilotage.retrieval.bm25 import read_question, score
 from pilotage.retrieval.build import unit_vector
 from pilotage.retrieval.order import Origin, best_first, tie
-from pilotage.retrieval.segment import F32
 from pilotage.retrieval.snapshot import Snapshot, View
 from pilotage.retrieval.vectors import nearest
 
@@ -24,12 +25,16 @@ _DECIMALS = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """Analyser tokens of the question, and its embedding where the release has a model."""
+    """Analyser tokens of the question, and its embedding where the release has a model.
+
+    `cells` are those the release was sealed with, for approximate vectors; an index of other ones is searched exactly.
+    """
 
     terms: Sequence[str]
     vector: Sequence[float] | F32 | None = None
     rrf_k: int = 60
     candidates: int = 50
+    cells: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +125,7 @@ def _near(snapshot: Snapshot, view: View, query: Query) -> list[int]:
     if vector is None:
         message = f"The question's embedding is not a direction of {snapshot.dimension} numbers."
         raise ValueError(message)
-    return nearest(snapshot, view, vector, query.candidates)
+    return nearest(snapshot, view, vector, query.candidates, cells=query.cells)
 
 
 def _hits(ranked: Sequence[tuple[Origin, float]]) -> tuple[Hit, ...]:

@@ -9,19 +9,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-U16: TypeAlias = NDArray[np.uint16]
-U32: TypeAlias = NDArray[np.uint32]
-U64: TypeAlias = NDArray[np.uint64]
-U8: TypeAlias = NDArray[np.uint8]
-F32: TypeAlias = NDArray[np.float32]
-F64: TypeAlias = NDArray[np.float64]
-Mask: TypeAlias = NDArray[np.bool_]
-Ids: TypeAlias = NDArray[np.int64]
+from pilotage.retrieval.arrays import F32, F64, U8, U16, U32, U64, Ids, Mask
+from pilotage.retrieval.quantiser import Quantiser
 
 
 class _Terms(Sequence[bytes]):
@@ -47,6 +39,8 @@ class Segment:
     `revs` (r, ascending), `first` (r), `count` (r): the chunks of each revision. `ordinal`, `length` (analyser tokens)
     and `order` (n). `terms_text` and `terms_offsets` (t + 1): sorted UTF-8 vocabulary. `post_ptr` (t + 1), `post_chunk`
     and `post_tf` (p). `vectors` (n, d) unit float32 or None; `has_vector` (n) tells which rows hold one.
+    With a `quantiser`, rows of `vectors` are those of chunks that hold one, cell by cell: `rows` (n) tells the row of a
+    chunk, `cell_ptr` (c + 1) and `cell_chunks` list the chunks of each cell.
     """
 
     revs: U32
@@ -62,6 +56,10 @@ class Segment:
     post_tf: U16
     vectors: F32 | None = None
     has_vector: Mask | None = None
+    quantiser: Quantiser | None = None
+    rows: U32 | None = None
+    cell_ptr: U64 | None = None
+    cell_chunks: U32 | None = None
 
     @property
     def chunks(self) -> int:
@@ -90,6 +88,17 @@ class Segment:
             return ids[:0]
         has_one = self.has_vector[ids]
         return ids if has_one.all() else ids[has_one]
+
+    def rows_of(self, ids: Ids) -> Ids | U32:
+        """Return where the vectors of these chunks are."""
+        return ids if self.rows is None else self.rows.take(ids)
+
+    def in_cells(self, cells: Ids) -> Ids:
+        """Return the chunks of these cells; there is a quantiser."""
+        assert self.cell_ptr is not None
+        assert self.cell_chunks is not None
+        bounds = zip(self.cell_ptr[cells].tolist(), self.cell_ptr[cells + 1].tolist(), strict=True)
+        return np.concatenate([self.cell_chunks[start:end] for start, end in bounds]).astype(np.int64)
 
     def origins(self, chunks: Sequence[int]) -> list[tuple[int, int]]:
         """Return the revision and the ordinal of each chunk."""

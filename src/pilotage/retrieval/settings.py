@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pilotage.core.digest import Digest
 from pilotage.core.ids import CorpusName
 from pilotage.corpus.settings import DataStage
 
 
 class VectorMode(StrEnum):
-    """Exact scan (default), or cells over > 200,000 chunks (corpus-and-ledger.md 3.4)."""
+    """Exact scan (default), or nearest cells first, meant for > 200,000 chunks (corpus-and-ledger.md 3.4)."""
 
     EXACT = "exact"
     APPROXIMATE = "approximate"
@@ -49,7 +50,10 @@ class Embedding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrievalSettings:
-    """Retrieval behaviour of a release. `top_k` passages (1..50) go into the prompt; `rrf_k` is the fusion constant."""
+    """Retrieval behaviour of a release. `top_k` passages (1..50) go into the prompt; `rrf_k` is the fusion constant.
+
+    `cells` names the quantiser of the approximate mode (quantiser.py), None when vectors are exact.
+    """
 
     corpora: Mapping[DataStage, CorpusRef]
     top_k: int = 5
@@ -57,5 +61,6 @@ class RetrievalSettings:
     candidates: int = 50
     minimum_coverage: MinimumCoverage = MinimumCoverage()
     vectors: VectorMode = VectorMode.EXACT
+    cells: Digest | None = None
     embedding: Embedding | None = None
     analyser: str = "pilotage-analyser/1"

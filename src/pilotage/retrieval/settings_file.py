@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from pilotage.core.digest import Digest
 from pilotage.core.fields import TEXT, Fields, Reader, choice, integer, matching, read_record, record
 from pilotage.core.ids import SLUG, CorpusName
 from pilotage.core.located import Located, Problems, did_you_mean
@@ -21,6 +22,7 @@ from pilotage.retrieval.settings import CorpusRef, Embedding, MinimumCoverage, R
 
 _REF = re.compile(rf"({SLUG.pattern})(?:@([1-9][0-9]{{0,8}}))?")
 _HASH = matching(re.compile(r"(?:sha256:)?[0-9a-f]{64}"), "64 lowercase hex digits")
+_CELLS = matching(re.compile(r"sha256:[0-9a-f]{64}"), "the digest of the index's cells, sha256: and 64 hex digits")
 _STAGES = [stage.value for stage in DataStage]
 
 
@@ -30,14 +32,17 @@ def parse_retrieval(at: Located, problems: Problems) -> RetrievalSettings:
 
 
 def _retrieval(fields: Fields) -> RetrievalSettings:
+    vectors = fields.get("vectors", choice(VectorMode), VectorMode.EXACT)
+    embedding = fields.get("embedding", record(_embedding), None)
     settings = RetrievalSettings(
         corpora=fields.need("corpus", _CORPORA),
         top_k=fields.get("top_k", integer(1, 50), 5),
         rrf_k=fields.get("rrf_k", integer(1, 1000), 60),
         candidates=fields.get("candidates", integer(1, 1000), 50),
         minimum_coverage=fields.get("minimum_coverage", record(_coverage), MinimumCoverage()),
-        vectors=fields.get("vectors", choice(VectorMode), VectorMode.EXACT),
-        embedding=fields.get("embedding", record(_embedding), None),
+        vectors=vectors,
+        cells=_cells(fields, vectors, embedding),
+        embedding=embedding,
         analyser=fields.get("analyser", TEXT, ANALYSER_ID),
     )
     if settings.analyser != ANALYSER_ID:
@@ -47,6 +52,16 @@ def _retrieval(fields: Fields) -> RetrievalSettings:
         what = f"candidates {settings.candidates} is below top_k {settings.top_k}"
         fields.problem("candidates", what, f"Write {settings.top_k} or more.")
     return settings
+
+
+def _cells(fields: Fields, vectors: VectorMode, embedding: Embedding | None) -> Digest | None:
+    if vectors is VectorMode.EXACT:
+        if fields.get("cells", _CELLS, None) is not None:
+            fields.problem("cells", "Exact vectors are not searched by cells", "Remove the key.")
+        return None
+    if embedding is None:
+        fields.problem("vectors", "Approximate vectors need an embedding model", "Write embedding, or vectors: exact.")
+    return Digest(fields.need("cells", _CELLS))
 
 
 def _read_ref(at: Located, problems: Problems, stage: DataStage) -> CorpusRef:

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
+from pilotage.core.digest import Digest
 from pilotage.retrieval.allowed import Allowed, Asking, Visibility, allow
+from pilotage.retrieval.arrays import F64
 from pilotage.retrieval.frequencies import Frequencies
-from pilotage.retrieval.segment import F64, Segment
+from pilotage.retrieval.segment import Segment
 from pilotage.retrieval.visible import Visible, visible_chunks
 from pilotage.retrieval.weights import norms
 
@@ -64,6 +66,12 @@ class Snapshot:
             if segment.vectors is not None:
                 return int(segment.vectors.shape[1])
         return None
+
+    @property
+    def cells(self) -> Digest | None:
+        """The cells that all vectors are in, None when there are none or segments differ."""
+        found = {one.quantiser.digest if one.quantiser else None for one in self.segments if one.vectors is not None}
+        return found.pop() if len(found) == 1 else None
 
     @property
     def starts(self) -> tuple[int, ...]:

@@ -1,22 +1,31 @@
-"""Exact nearest neighbours among the visible chunks.
+"""Nearest neighbours among the visible chunks, exact among all of them or among those in the nearest cells.
 
 Candidates come from a float32 product: every row within 1e-4 of the k-th best. Their order is that of their float64
 products, summed row by row and rounded to 9 decimals: a matrix product's last bits depend on how many rows it has, a
 row sum does not. So hidden chunks cannot move a visible passage (corpus-and-ledger.md 3.4). The float32 product of two
 unit vectors of n numbers is off by at most n 2^-24 (Higham, Accuracy and Stability of Numerical Algorithms, 3.1): rows
 that stand further apart than twice that are in order already, and only the others need the second sum.
+
+Approximate, beyond 20,000 visible chunks: all visible chunks of the cells nearest to the question are scored as above;
+when these are fewer than asked for, all visible chunks are. Which cells, their contents and both counts depend on the
+question, the release's quantiser and visible chunks only.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
+from pilotage.core.digest import Digest
+from pilotage.retrieval.arrays import F32, F64, U32, Ids
 from pilotage.retrieval.best import at_least_best
 from pilotage.retrieval.order import best_first, best_of
-from pilotage.retrieval.segment import F32, F64, Ids, Segment
+from pilotage.retrieval.segment import Segment
 from pilotage.retrieval.snapshot import Snapshot, View
 from pilotage.retrieval.visible import Visible
 
+EXACT_CHUNKS: Final = 20_000
 _MARGIN = 1e-4
 _DECIMALS = 9
 # Gathering rows copies them; above this share the product over the whole matrix is cheaper.
@@ -25,31 +34,54 @@ _WHOLE_SHARE = 0.4
 _ROWS = 256
 
 
-def nearest(snapshot: Snapshot, view: View, query: F32, k: int) -> list[int]:
-    """Return the places of the k nearest visible chunks, nearest first; `query` has length 1."""
+def nearest(snapshot: Snapshot, view: View, query: F32, k: int, *, cells: Digest | None = None) -> list[int]:
+    """Return the places of the k nearest visible chunks, nearest first; `query` has length 1.
+
+    `cells` name the quantiser of the approximate mode; None, or another than the index has, is exact.
+    """
+    chosen = _probed(snapshot, view, query) if cells and cells == snapshot.cells and view.chunks > EXACT_CHUNKS else []
+    if sum(map(len, chosen)) < k:
+        chosen = [_with_vector(segment, part) for segment, part in zip(snapshot.segments, view.parts, strict=True)]
     if len(snapshot.segments) == 1:
-        places: list[int] = _nearest(snapshot.segments[0], view.parts[0], query, k).tolist()
+        places: list[int] = _nearest(snapshot.segments[0], chosen[0], query, k).tolist()
         return places
     parts: list[tuple[Ids, F64]] = []
-    for segment, part in zip(snapshot.segments, view.parts, strict=True):
-        ids = _nearest(segment, part, query, k)
-        matrix = segment.vectors
-        parts.append((ids, np.zeros(0, np.float64) if matrix is None else _exact(matrix, ids, query)))
+    for segment, some in zip(snapshot.segments, chosen, strict=True):
+        ids = _nearest(segment, some, query, k)
+        parts.append((ids, _exact(segment, ids, query)))
     return best_first(snapshot, parts, k)[0]
 
 
-def _nearest(segment: Segment, part: Visible, query: F32, k: int) -> Ids:
-    matrix = segment.vectors
-    if matrix is None or not part.count:
+def _probed(snapshot: Snapshot, view: View, query: F32) -> list[Ids]:
+    """Return all visible chunks of the cells that a question looks into, by segment."""
+    found: list[Ids] = []
+    wanted: Ids | None = None
+    for segment, part in zip(snapshot.segments, view.parts, strict=True):
+        if segment.quantiser is None:  # a segment without vectors
+            found.append(np.zeros(0, np.int64))
+            continue
+        wanted = segment.quantiser.probed(query) if wanted is None else wanted
+        found.append(part.cut_to(segment.in_cells(wanted), segment.chunks))
+    return found
+
+
+def _with_vector(segment: Segment, part: Visible) -> Ids:
+    """Return the visible chunks that hold a vector."""
+    if part.few is not None:
+        return part.few.with_vector
+    return np.zeros(0, np.int64) if segment.has_vector is None else part.among(segment.has_vector)
+
+
+def _nearest(segment: Segment, ids: Ids, query: F32, k: int) -> Ids:
+    if segment.vectors is None or not len(ids):
         return np.zeros(0, np.int64)
-    ids = segment.with_vector(part.chunks) if part.few is None else part.few.with_vector
-    rough = _product(matrix, ids, query)
+    rough = _product(segment.vectors, segment.rows_of(ids), query)
     doubt = _doubt(len(query))
     if len(ids) > _ROWS:
         best = at_least_best(rough, k, margin=max(_MARGIN, doubt))
         ids, rough = ids.take(best), rough.take(best)
     scores = rough.astype(np.float64)
-    return ids.take(best_of(segment, ids, scores, k, margin=doubt, settle=lambda few: _exact(matrix, few, query)))
+    return ids.take(best_of(segment, ids, scores, k, margin=doubt, settle=lambda few: _exact(segment, few, query)))
 
 
 def _doubt(dimension: int) -> float:
@@ -57,26 +89,27 @@ def _doubt(dimension: int) -> float:
     return (dimension + 16) * 2.0**-23
 
 
-def _exact(matrix: F32, ids: Ids, query: F32) -> F64:
-    rows = matrix.take(ids, axis=0, mode="clip").astype(np.float64)
+def _exact(segment: Segment, ids: Ids, query: F32) -> F64:
+    if segment.vectors is None:
+        return np.zeros(0, np.float64)
+    rows = segment.vectors.take(segment.rows_of(ids), axis=0, mode="clip").astype(np.float64)
     rows *= query.astype(np.float64)
     found: F64 = rows.sum(axis=1).round(_DECIMALS)
     return found
 
 
-def _product(matrix: F32, ids: Ids, query: F32) -> F32:
-    if len(ids) == len(matrix):
-        return matrix @ query
-    if len(ids) > _WHOLE_SHARE * len(matrix):
-        return (matrix @ query)[ids]
-    if len(ids) <= _ROWS:
-        rows: F32 = matrix.take(ids, axis=0, mode="clip")
+def _product(matrix: F32, places: Ids | U32, query: F32) -> F32:
+    if len(places) > _WHOLE_SHARE * len(matrix):
+        whole: F32 = matrix @ query
+        return whole.take(places)
+    if len(places) <= _ROWS:
+        rows: F32 = matrix.take(places, axis=0, mode="clip")
         products: F32 = rows.dot(query)
         return products
-    rough = np.empty(len(ids), dtype=np.float32)
+    rough = np.empty(len(places), dtype=np.float32)
     rows = np.empty((_ROWS, matrix.shape[1]), dtype=np.float32)
-    for start in range(0, len(ids), _ROWS):
-        some = ids[start : start + _ROWS]
+    for start in range(0, len(places), _ROWS):
+        some = places[start : start + _ROWS]
         np.take(matrix, some, axis=0, out=rows[: len(some)], mode="clip")
         np.dot(rows[: len(some)], query, out=rough[start : start + len(some)])
     return rough

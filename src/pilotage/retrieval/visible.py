@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from pyroaring import BitMap
 
-from pilotage.retrieval.segment import F64, U16, U32, Ids, Mask, Segment
+from pilotage.retrieval.arrays import F32, U16, U32, U64, Ids, Mask, packed
+from pilotage.retrieval.segment import Segment
 
 # A list of one chunk in eight takes as many bytes as the mask.
-_FEW = 8
+_FEW = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,41 +31,57 @@ class Few:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visible:
-    """Either `few` chunks or a `mask` over all. `tokens` sums the chunks' lengths."""
+    """Either `few` chunks or a `mask` over all, also packed as `bits`. `tokens` sums the chunks' lengths."""
 
     count: int
     tokens: int
     few: Few | None
     mask: Mask | None
+    bits: U64 | None = None
 
     @property
     def is_whole(self) -> bool:
         """Tell whether every chunk of the segment is visible."""
         return self.mask is not None and self.count == len(self.mask)
 
-    @property
-    def chunks(self) -> Ids:
-        """The visible chunk numbers, ascending. For a mask only."""
+    def among(self, wanted: Mask) -> Ids:
+        """Return the visible chunks that are wanted, ascending. For a mask only."""
         assert self.mask is not None
-        return np.flatnonzero(self.mask)
+        return np.flatnonzero(self.mask & wanted)
+
+    def cut_to(self, ids: Ids, chunks: int) -> Ids:
+        """Return those of these chunks that are visible; `chunks` are all of the segment."""
+        if self.is_whole:
+            return ids
+        mask = self.mask
+        if mask is None:
+            assert self.few is not None
+            mask = np.zeros(chunks, dtype=np.bool_)
+            mask[self.few.ids] = True
+        return ids[mask[ids]]
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory held."""
         few = self.few
-        held = (self.mask,) if few is None else (few.ids, few.short, few.with_vector)
+        held = (self.mask, self.bits) if few is None else (few.ids, few.short, few.with_vector)
         return sum(array.nbytes for array in held if array is not None)
 
-    def holding(self, chunks: U32) -> int:
-        """Return how many of these postings are visible: the document frequency. For a mask only."""
+    def holding(self, chunks: U32, bits: U64 | None) -> int:
+        """Return how many postings are visible, the document frequency; `bits` are the same packed. For a mask only."""
         assert self.mask is not None
-        return len(chunks) if self.is_whole else int(np.count_nonzero(self.mask[chunks]))
+        assert self.bits is not None
+        if bits is None:
+            return int(np.count_nonzero(self.mask[chunks]))
+        return int(np.bitwise_count(bits & self.bits).sum(dtype=np.int64))
 
-    def cut(self, chunks: U32, tf: U16) -> tuple[Ids, F64]:
+    def cut(self, chunks: U32, tf: U16) -> tuple[U32, F32]:
         """Return the visible postings. For a mask only."""
         assert self.mask is not None
-        keep = slice(None) if self.is_whole else np.flatnonzero(self.mask[chunks])
-        return chunks[keep].astype(np.int64), tf[keep].astype(np.float64)
+        if self.is_whole:
+            return chunks, tf.astype(np.float32)
+        keep = np.flatnonzero(self.mask[chunks])
+        return chunks[keep], tf[keep].astype(np.float32)
 
 
 def visible_chunks(segment: Segment, revisions: BitMap) -> Visible:
@@ -84,4 +101,4 @@ def visible_chunks(segment: Segment, revisions: BitMap) -> Visible:
         return Visible(count=total, tokens=tokens, few=few, mask=None)
     mask = np.zeros(segment.chunks, dtype=np.bool_)
     mask[ids] = True
-    return Visible(count=total, tokens=tokens, few=None, mask=mask)
+    return Visible(count=total, tokens=tokens, few=None, mask=mask, bits=packed(mask))

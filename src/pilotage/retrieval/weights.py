@@ -7,8 +7,12 @@ comes from visible chunks: N, df and average length never count a hidden one.
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
-from pilotage.retrieval.segment import F64
+from pilotage.retrieval.arrays import F32, F64
+
+Some = TypeVar("Some", F32, F64)
+"""Exact figures, or those that only choose candidates."""
 
 K1 = 1.2
 B = 0.75
@@ -21,14 +25,15 @@ def inverse_frequency(*, chunks: int, holding: int) -> float:
     return math.log(1 + (chunks - holding + 0.5) / (holding + 0.5))
 
 
-def norms(lengths: F64, average: float) -> F64:
+def norms(lengths: Some, average: float) -> Some:
     """Return k1 (1 - b + b dl / avgdl) of chunks of these lengths in tokens."""
-    return K1 * (1 - B + B * lengths / average)
+    found: Some = K1 * (1 - B + B * lengths / average)
+    return found
 
 
-def gain(idf: float, tf: F64, norm: F64) -> F64:
+def gain(idf: float, tf: Some, norm: Some) -> Some:
     """Return idf tf (k1 + 1) / (tf + norm): what one term gives to each chunk."""
-    found: F64 = tf * idf
+    found: Some = tf * idf
     found *= K1 + 1
     found /= tf + norm
     return found

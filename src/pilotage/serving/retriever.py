@@ -85,7 +85,7 @@ class StoreRetriever:
         asking = Asking(names=asker.acl_names, version=pin.version, day=day, also=asker.also_visible_to)
         view = snapshot.view(asking)
         terms = tuple(analyse(without_tokens(context.question.text), language=settings.language))
-        query = Query(terms=terms, rrf_k=rules.rrf_k, candidates=rules.candidates)
+        query = Query(terms=terms, rrf_k=rules.rrf_k, candidates=rules.candidates, cells=rules.cells)
         return _Ranked(snapshot=snapshot, view=view, ranking=rank(snapshot, view, query, rules.top_k))
 
     def _snapshot(self, pin: CorpusPin) -> Snapshot | None:

@@ -18,16 +18,21 @@ import msgspec
 import numpy as np
 
 from pilotage.core.errors import IntegrityError, Unavailable
+from pilotage.retrieval.quantiser import Quantiser
 from pilotage.retrieval.segment import Segment
 
 FORMAT = "pilotage.index/1"
 _MANIFEST = "manifest.json"
 _SEAL = "manifest.sha256"
+_CENTROIDS = "quantiser"
 _BLOCK = 1 << 20
 
 
 class Manifest(msgspec.Struct, forbid_unknown_fields=True):
-    """What a folder holds. `files` maps a file name to its SHA-256; `revisions` is [lowest, highest, how many]."""
+    """What a folder holds. `files` maps a file name to its SHA-256; `revisions` is [lowest, highest, how many].
+
+    `probes` is how many cells a question looks into, None without cells.
+    """
 
     format: str
     corpus: str
@@ -36,6 +41,7 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True):
     chunks: int
     revisions: tuple[int, int, int]
     files: dict[str, str]
+    probes: int | None = None
 
 
 def write_segment(segment: Segment, folder: Path, *, corpus: str, analyser: str, model: str | None = None) -> None:
@@ -54,6 +60,7 @@ def write_segment(segment: Segment, folder: Path, *, corpus: str, analyser: str,
             chunks=segment.chunks,
             revisions=(int(revs[0]), int(revs[-1]), len(revs)) if len(revs) else (0, 0, 0),
             files=files,
+            probes=segment.quantiser.probes if segment.quantiser else None,
         )
         body = msgspec.json.encode(manifest)
         _write_synced(fresh / _MANIFEST, body)
@@ -79,8 +86,11 @@ def read_segment(folder: Path, *, corpus: str, analyser: str, model: str | None 
             if _hash(folder / name) != expected:
                 raise _altered(folder, name)
         arrays = {Path(name).stem: _open_array(folder / name) for name in manifest.files}
-        segment = Segment(**arrays)
-    except (OSError, ValueError, TypeError, msgspec.DecodeError) as error:
+        quantiser = None
+        if manifest.probes is not None:
+            quantiser = Quantiser(centroids=arrays.pop(_CENTROIDS), probes=manifest.probes)
+        segment = Segment(**arrays, quantiser=quantiser)
+    except (OSError, ValueError, TypeError, KeyError, msgspec.DecodeError) as error:
         raise _altered(folder, str(error)) from error
     if (manifest.format, manifest.corpus, manifest.analyser, manifest.model) != (FORMAT, corpus, analyser, model):
         raise _altered(folder, "it was built with other settings")
@@ -92,7 +102,8 @@ def _altered(folder: Path, what: str) -> IntegrityError:
 
 
 def _arrays(segment: Segment) -> Mapping[str, np.ndarray[Any, Any]]:
-    named = {field.name: getattr(segment, field.name) for field in fields(segment)}
+    named = {field.name: getattr(segment, field.name) for field in fields(segment) if field.name != "quantiser"}
+    named[_CENTROIDS] = segment.quantiser and segment.quantiser.centroids
     return {name: array for name, array in named.items() if array is not None}
 
 

@@ -1,0 +1,163 @@
+"""Cells of the approximate mode: sealed by digest, made of one vector alone, trained on what everybody may read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.retrieval.small_index import Doc, asking, plain, reference_near, segment_of, snapshot_of
+
+from pilotage.core.canonical import Json
+from pilotage.core.digest import digest_of
+from pilotage.core.located import Problems, from_plain
+from pilotage.retrieval.arrays import F32
+from pilotage.retrieval.quantiser import Quantiser, make_quantiser
+from pilotage.retrieval.search import Query, search
+from pilotage.retrieval.settings import RetrievalSettings
+from pilotage.retrieval.settings_file import parse_retrieval
+
+NONE = np.zeros((0, 384), dtype=np.float32)
+DIGEST = digest_of(b"cells")
+EMBEDDING: Json = {"model": "mini", "dimension": 384, "endpoint": "https://models.example/v1"}
+
+
+def _unit(rows: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> F32:
+    found: F32 = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return found
+
+
+def _around(topics: int, count: int, *, seed: int = 1) -> F32:
+    """Return unit vectors around some topics."""
+    rng = np.random.default_rng(9)
+    middles = rng.standard_normal((topics, 32))
+    rng = np.random.default_rng(seed)
+    return _unit(middles[rng.integers(0, topics, count)] + 0.7 * rng.standard_normal((count, 32)))
+
+
+def test_without_public_chunks_cells_are_the_same_everywhere() -> None:
+    seeded = make_quantiser(NONE)
+    assert (len(seeded.centroids), seeded.probes) == (256, 128)
+    assert seeded.digest == "sha256:2d60bc09ca6838faa77fe09fd83976240f21f48189eee4dadd1bf4043e3556b8"
+
+
+@pytest.mark.parametrize("dimension", [2, 384, 8192])
+def test_a_cell_depends_on_its_vector_alone(dimension: int) -> None:
+    rng = np.random.default_rng(3)
+    rows = _unit(rng.standard_normal((300, dimension)))
+    rows[7] = 0
+    rows[8] = 1 / np.sqrt(dimension)
+    made = make_quantiser(np.zeros((0, dimension), np.float32))
+    together = made.cells(rows)
+    assert together.tolist() == [int(made.cells(row[None, :])[0]) for row in rows]
+    whole = np.rint(rows.astype(np.float64) * 2**11).astype(np.int64) @ made.centroids.astype(np.int64).T
+    assert together.tolist() == whole.argmax(axis=1).tolist()
+    assert made.probed(rows[8]).tolist() == np.lexsort((np.arange(256), -whole[8]))[:128].tolist()
+
+
+def test_cells_trained_on_public_chunks_find_the_neighbours_of_others() -> None:
+    made = make_quantiser(_around(60, 4_000))
+    assert len(made.centroids) == 4_000 // 39
+    assert 2 <= made.probes <= 40
+    others, asked = _around(60, 20_000, seed=2), _around(60, 100, seed=3)
+    cells, found = made.cells(others), 0
+    for question in asked:
+        nearest = np.argsort(-(others @ question))[:10]
+        found += int(np.isin(cells[nearest], made.probed(question)).sum())
+    assert found >= 990
+    assert np.isin(cells, made.probed(asked[0])).mean() < 0.6
+
+
+def test_the_same_public_chunks_give_the_same_cells_and_others_give_others() -> None:
+    public = _around(60, 4_000)
+    assert make_quantiser(public).digest == make_quantiser(public.copy()).digest
+    assert make_quantiser(public).digest != make_quantiser(public[::-1]).digest
+
+
+def test_the_digest_covers_directions_and_probes() -> None:
+    made = make_quantiser(NONE)
+    turned = made.centroids.copy()
+    turned[3, 5] += 1
+    digests = {made.digest, replace_probes(made, 127).digest, Quantiser(centroids=turned, probes=128).digest}
+    assert len(digests) == 3
+
+
+def replace_probes(made: Quantiser, probes: int) -> Quantiser:
+    return Quantiser(centroids=made.centroids, probes=probes)
+
+
+def test_a_cell_that_attracts_nothing_keeps_its_place() -> None:
+    public = _unit(np.ones((4_000, 32)))
+    made = make_quantiser(public)
+    assert len(np.unique(made.centroids, axis=0)) == 1
+    assert set(made.cells(public).tolist()) == {0}
+
+
+def test_only_more_than_twenty_thousand_visible_chunks_are_searched_by_cells() -> None:
+    rng = np.random.default_rng(1)
+    rows = _unit(rng.standard_normal((20_001, 4))).tolist()
+    docs = [
+        Doc(
+            id=f"d{rev}", rev=rev, chunks=((),), acl=("group:a", "group:b")[: 1 + (rev < 20_000)], vectors=(tuple(row),)
+        )
+        for rev, row in enumerate(rows)
+    ]
+    cells = Quantiser(centroids=np.array([[0, 0, 0, 2048], [0, 0, 1024, 1700]], np.float32), probes=1)
+    snapshot = snapshot_of(docs[:19_000], docs[19_000:], dimension=4, quantiser=cells)
+    question = (0.1, 0.1, 0.25, 1.0)
+    wanted = [reference_near(docs, asking("group:a"), question, 50, quantiser=one) for one in (None, cells)]
+    assert wanted[0] != wanted[1]
+    for name, sealed, quantiser in (
+        ("group:a", cells.digest, cells),
+        ("group:b", cells.digest, None),
+        ("group:a", None, None),
+        ("group:a", DIGEST, None),
+    ):
+        query = Query(terms=(), vector=question, cells=sealed)
+        hits = plain(docs, search(snapshot, snapshot.view(asking(name)), query, 50))
+        assert [hit[:2] for hit in hits] == reference_near(docs, asking(name), question, 50, quantiser=quantiser)
+
+
+def test_segments_of_different_cells_have_none_in_common() -> None:
+    one, other = (Quantiser(centroids=np.eye(2, dtype=np.float32), probes=probes) for probes in (1, 2))
+    docs = [Doc(id="a", rev=1, chunks=((),), vectors=((1.0, 0.0),)), Doc(id="b", rev=2, chunks=(("word",),))]
+    same = snapshot_of(docs[:1], dimension=2, quantiser=one)
+    assert same.cells == one.digest
+    words = segment_of(docs[1:])
+    assert replace(same, segments=(*same.segments, words)).cells == one.digest
+    assert replace(same, segments=(words,)).cells is None
+    for quantiser in (other, None):
+        mixed = (*same.segments, segment_of(docs[1:], dimension=2, quantiser=quantiser))
+        assert replace(same, segments=mixed).cells is None
+
+
+def test_a_segment_of_words_has_no_cells() -> None:
+    words = segment_of([Doc(id="a", rev=1, chunks=(("word",),))], quantiser=make_quantiser(NONE))
+    assert words.quantiser is None
+
+
+def _read(**keys: Json) -> tuple[RetrievalSettings, list[str]]:
+    problems = Problems()
+    settings = parse_retrieval(from_plain({"corpus": "policies", **keys}, file="r"), problems)
+    return settings, [str(one) for one in problems.found]
+
+
+def test_approximate_vectors_are_sealed_with_their_cells() -> None:
+    settings, found = _read(vectors="approximate", embedding=EMBEDDING, cells=DIGEST)
+    assert (settings.cells, found) == (DIGEST, [])
+    assert _read(embedding=EMBEDDING)[0].cells is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"vectors": "approximate", "embedding": EMBEDDING}, "'cells' is missing"),
+        ({"vectors": "approximate", "embedding": EMBEDDING, "cells": "mine"}, "the digest of the index's cells"),
+        ({"vectors": "approximate", "cells": DIGEST}, "Write embedding, or vectors: exact."),
+        ({"embedding": EMBEDDING, "cells": DIGEST}, "Remove the key."),
+    ],
+)
+def test_cells_are_declared_where_they_are_used(keys: dict[str, Json], said: str) -> None:
+    _, found = _read(**keys)
+    assert len(found) == 1
+    assert said in found[0]
