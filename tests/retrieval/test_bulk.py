@@ -22,7 +22,7 @@ READERS = {"group:all": 1.0, "group:most": 0.7, "group:some": 0.15, "group:few":
 
 @pytest.fixture(autouse=True)
 def cells_of_a_small_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vectors, "EXACT_CHUNKS", 100)
+    monkeypatch.setattr(vectors, "EXACT_CHUNKS", 10)
 
 
 def _corpus(seed: int, documents: int) -> list[Doc]:
