@@ -11,6 +11,7 @@ from tests.retrieval.small_index import Doc, asking, plain, reference_near, segm
 from pilotage.core.canonical import Json
 from pilotage.core.digest import digest_of
 from pilotage.core.located import Problems, from_plain
+from pilotage.retrieval import vectors
 from pilotage.retrieval.arrays import F32
 from pilotage.retrieval.quantiser import Quantiser, make_quantiser
 from pilotage.retrieval.search import Query, search
@@ -129,6 +130,18 @@ def test_segments_of_different_cells_have_none_in_common() -> None:
     for quantiser in (other, None):
         mixed = (*same.segments, segment_of(docs[1:], dimension=2, quantiser=quantiser))
         assert replace(same, segments=mixed).cells is None
+
+
+def test_a_later_segment_of_words_alone_leaves_the_cells_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vectors, "EXACT_CHUNKS", 0)
+    cells = Quantiser(centroids=np.array([[2048, 0], [0, 2048]], np.float32), probes=1)
+    docs = [Doc(id=f"d{rev}", rev=rev, chunks=((),), vectors=((1.0, float(rev)),)) for rev in range(4)]
+    late = Doc(id="late", rev=9, chunks=(("word",),))
+    base = snapshot_of([*docs, late], dimension=2, quantiser=cells)
+    mixed = replace(base, segments=(segment_of(docs, dimension=2, quantiser=cells), segment_of([late])))
+    query = Query(terms=["word"], vector=(0.1, 1.0), candidates=2, cells=cells.digest)
+    hits = plain([*docs, late], search(mixed, mixed.view(asking("group:everyone")), query, 5))
+    assert {name for name, *_ in hits} == {"d3", "d2", "late"}
 
 
 def test_a_segment_of_words_has_no_cells() -> None:
