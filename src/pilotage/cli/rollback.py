@@ -31,7 +31,7 @@ def rollback(
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with the rollback.")],
     space: Annotated[str | None, typer.Option("--space", help="Only this space; everywhere without.")] = None,
     to: Annotated[
-        str | None, typer.Option("--to", metavar="DIGEST", help="An earlier release of these spaces.")
+        str | None, typer.Option("--to", metavar="DIGEST", help="An earlier release of these spaces, or maintenance.")
     ] = None,
     wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds to follow it for.")] = 150.0,
 ) -> None:
