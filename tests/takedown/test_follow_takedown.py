@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -36,9 +37,14 @@ SAID = b"The portcullis of the Wexley branch is raised by two officers at dawn, 
 Act = Callable[..., StoredTakedown | Refusal]
 
 
+_minutes = itertools.count(1)
+
+
 @pytest.fixture
 def bank(engine: Engine, tmp_path: Any) -> Bank:
-    return make_bank(engine, tmp_path)
+    made = make_bank(engine, tmp_path)
+    made.clock.advance(timedelta(minutes=next(_minutes)))  # one request is told from another by its moment
+    return made
 
 
 @pytest.fixture
@@ -146,7 +152,8 @@ def test_copies_outside_are_gone_when_a_person_says_so(bank: Bank, corpus: Corpu
     shown = takedown_as_json(confirmed)
     assert isinstance(shown["proof"], dict)
     assert str(shown["proof"]["confirmed_by"]).startswith("p_")
-    assert len(entries(bank, "takedown.confirmed")) == 1
+    (entry,) = [one for one in entries(bank, "takedown.confirmed") if confirmed.id in one]
+    assert "Asked by the court." not in entry
     assert code(follow(bank, confirm_purge, corpus)) == "TAKEDOWN_STATE"
 
 
