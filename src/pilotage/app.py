@@ -53,6 +53,7 @@ from pilotage.jobs.rollout_reconciler import rollout_ports
 from pilotage.jobs.schedules import make_registry
 from pilotage.jobs.worker import run_worker
 from pilotage.jobs.worker_process import WorkerProcess
+from pilotage.serving.answer_cache import AnswerCache
 from pilotage.serving.context import Answer, Asked, Known, Peer, Received, Turn
 from pilotage.serving.ending import end
 from pilotage.serving.evaluation_indexes import SuiteRetrievers
@@ -82,7 +83,8 @@ async def joined_serving(
 ) -> AsyncIterator[tuple[OpenServing, Indexes]]:
     """Run the serving path of this process while the block lasts; `has_shadow` with its shadow arm."""
     url = url_of(instance.engine)
-    indexes = Indexes(instance.engine, instance.workspace.corpora, IndexFolder(root=instance.home / "indexes"))
+    cache, folder = AnswerCache(), IndexFolder(root=instance.home / "indexes")
+    indexes = Indexes(instance.engine, instance.workspace.corpora, folder, moved=cache.moved)
     pool = make_pool(psycopg_url(url))
 
     async def heard(message: Heard | None) -> None:
@@ -112,6 +114,7 @@ async def joined_serving(
             heard=heard,
             resync=lambda: heard(None),
             has_shadow=has_shadow,
+            cache=cache,
         )
         async with open_serving(parts) as running:
             watching = asyncio.create_task(indexes.run(), name="indexes")
@@ -346,7 +349,7 @@ def answer_record(answer: Answer) -> dict[str, Any]:
 
 async def _serve(instance: Instance, opening: Opening, sockets: list[socket.socket], said: str) -> None:
     async with joined_serving(instance, dict(opening.environ), has_shadow=True) as (running, _):
-        metrics = GatewayMetrics()
+        metrics = GatewayMetrics(cache=running.serving.cache)
 
         def finished(request: Finished) -> None:
             metrics.finished(request)

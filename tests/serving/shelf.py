@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine
 from tests.corpus.conftest import Bank, make_bank, settings
@@ -44,8 +45,8 @@ class Shelf:
     def folder(self) -> IndexFolder:
         return IndexFolder(root=self.bank.instance.home / "indexes")
 
-    def indexes(self) -> Indexes:
-        self.made.append(Indexes(self.bank.instance.engine, self.corpora, self.folder))
+    def indexes(self, **more: Any) -> Indexes:
+        self.made.append(Indexes(self.bank.instance.engine, self.corpora, self.folder, **more))
         return self.made[-1]
 
     def close(self) -> None:

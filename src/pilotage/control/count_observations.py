@@ -186,6 +186,7 @@ class _Count:
             latency_ms=_latency_ms(row),
             ungrounded=_ungrounded(row),
             is_answer=row.outcome == "ok" and not row.refused,
+            is_cached=row.detail.get("cached") is True,
         )
 
     def _admitted(self, row: RecordRow) -> StoredStep | None:

@@ -149,7 +149,7 @@ def _explained(connection: Connection, found: StoredInteraction, *, is_auditor: 
             "corpus": found.corpus,
             "corpus_version": found.corpus_version,
             "as_of": found.as_of.isoformat() if found.as_of else None,
-            **_some(detail, "model_used", "usage", "cost_nano", "t_retrieve", "t_first", "t_total"),
+            **_some(detail, "model_used", "cached", "usage", "cost_nano", "t_retrieve", "t_first", "t_total"),
             **release_note(connection, found.release),
         },
         feedback=[{"rating": item.rating, "comment": item.comment} for item in feedback_of(connection, found.id)],

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
+from pilotage.serving.answer_cache import AnswerCache
 from pilotage.serving.context import Answer, Located, Routed
 from pilotage.serving.outcome import TrafficKind
 from pilotage.serving.refusal import Refusal
@@ -19,11 +22,29 @@ MAX_SERIES = 2_000
 _BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 1.5, 2, 3, 5, 10, 30)
 
 
+class CacheCollector(Collector):
+    """What the answer cache of this process holds, and how often it had an answer; read when it is asked for."""
+
+    def __init__(self, cache: AnswerCache) -> None:
+        self._cache = cache
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the counts of this moment."""
+        looked = CounterMetricFamily("pilotage_answer_cache", "Questions looked for, by result.", labels=["result"])
+        looked.add_metric(["hit"], self._cache.hits)
+        looked.add_metric(["miss"], self._cache.misses)
+        yield looked
+        yield GaugeMetricFamily("pilotage_answer_cache_bytes", "Memory of kept answers.", value=self._cache.bytes)
+        yield GaugeMetricFamily("pilotage_answer_cache_entries", "Kept answers.", value=len(self._cache))
+
+
 class GatewayMetrics:
     """The gateway's metrics in a registry of their own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, cache: AnswerCache | None = None) -> None:
         self.registry = CollectorRegistry()
+        if cache is not None:
+            self.registry.register(CacheCollector(cache))
         self._requests = Counter(
             "pilotage_requests",
             "Requests by how they ended.",

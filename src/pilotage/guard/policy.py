@@ -57,6 +57,14 @@ class Restore(StrEnum):
     CALLER = "caller"
 
 
+class CacheMode(StrEnum):
+    """Whose equal question an answer may be given to again: nobody's, its asker's, anybody's who sees the same."""
+
+    OFF = "off"
+    PRIVATE = "private"
+    SHARED = "shared"
+
+
 class Effect(StrEnum):
     """Whether a tool changes something."""
 
@@ -128,4 +136,5 @@ class GuardPolicy:
     tools: tuple[ToolRule, ...] = ()
     egress: tuple[EgressRule, ...] = ()
     restore: Restore = Restore.OFF
+    cache: CacheMode = CacheMode.OFF
     allowed_urls: tuple[str, ...] = ()

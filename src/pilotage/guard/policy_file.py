@@ -27,6 +27,7 @@ from pilotage.core.located import Located, Problems, did_you_mean
 from pilotage.core.readers import BYTES, FRACTIONAL_SECONDS, NETWORKS
 from pilotage.guard.policy import (
     Action,
+    CacheMode,
     Check,
     Effect,
     EgressRule,
@@ -86,6 +87,7 @@ def _policy(fields: Fields) -> GuardPolicy:
         tools=fields.get("tools", list_of(record(_tool)), ()),
         egress=fields.get("egress", list_of(record(_egress)), ()),
         restore=fields.get("restore", choice(Restore), Restore.OFF),
+        cache=fields.get("cache", choice(CacheMode), CacheMode.OFF),
         allowed_urls=fields.get("allowed_urls", list_of(TEXT, or_one=True), ()),
     )
     _check_whole(policy, fields)
@@ -107,6 +109,9 @@ def _check_whole(policy: GuardPolicy, fields: Fields) -> None:
         what = f"stream: {policy.stream} would send text that {', '.join(blocking)} may block"
         key = "stream" if fields.has("stream") else "checks"
         fields.problem(key, what, "Write stream: buffer, or another action.")
+    if policy.tools and policy.cache is not CacheMode.OFF:
+        what = f"cache: {policy.cache} would give an answer again that came from a tool"
+        fields.problem("cache", what, "Write cache: off, or no tools.")
 
 
 def _check(fields: Fields) -> Check:

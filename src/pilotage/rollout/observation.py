@@ -27,7 +27,8 @@ class Observation:
 
     `step` names attempt and step.
 
-    `ungrounded` None: the answer has no grounding score. `rating`: `up`, `down` or None.
+    `ungrounded` None: the answer has no grounding score. `rating`: `up`, `down` or None. `is_cached`: it was given
+    again, so how long it took says nothing of the release.
     """
 
     seq: int
@@ -40,6 +41,7 @@ class Observation:
     latency_ms: float
     ungrounded: bool | None = None
     is_answer: bool = False
+    is_cached: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +67,10 @@ def marks(seen: Observation, limits: LatencyLimits) -> Mapping[Metric, bool]:
     """Return, for each metric the request counts for, whether it failed."""
     outcome = sound_outcome(seen.outcome, seen.latency_ms)
     is_error, is_gone, is_answer = outcome in _ERRORS, outcome in _GONE, outcome in _ANSWERS
-    found = {
-        Metric.SLOW: is_error or seen.latency_ms > limits.go_ms,
-        Metric.STALLED: is_error or seen.latency_ms > limits.trip_ms,
-        Metric.SHED: outcome == "shed",
-        Metric.CLIENT_GONE: is_gone,
-    }
+    found = {Metric.SHED: outcome == "shed", Metric.CLIENT_GONE: is_gone}
+    if is_error or not seen.is_cached:
+        found[Metric.SLOW] = is_error or seen.latency_ms > limits.go_ms
+        found[Metric.STALLED] = is_error or seen.latency_ms > limits.trip_ms
     if not is_gone:
         found[Metric.ERROR] = is_error
     if is_answer:

@@ -17,6 +17,7 @@ from typing import Protocol
 
 import psycopg
 
+from pilotage.core.digest import Digest
 from pilotage.core.ids import new_ulid
 from pilotage.serving.admissions import Admissions
 from pilotage.serving.ending import end
@@ -46,7 +47,11 @@ def process_name(at: datetime) -> str:
 
 
 class Acknowledger:
-    """Runs beside the routing watch of a process. `wake` acknowledges at once."""
+    """Runs beside the routing watch of a process. `wake` acknowledges at once.
+
+    `kept` counts the answers that are kept of a release: a row that a hard event cut one out of is acknowledged when
+    none is left (rollouts.md 8.3).
+    """
 
     def __init__(
         self,
@@ -55,11 +60,13 @@ class Acknowledger:
         table: Callable[[], RoutingTable],
         admissions: Admissions,
         monotonic: Callable[[], float],
+        kept: Callable[[Digest], int] = lambda _release: 0,
     ) -> None:
         self._sink = sink
         self._table = table
         self._admissions = admissions
         self._monotonic = monotonic
+        self._kept = kept
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -96,6 +103,7 @@ class Acknowledger:
                 loaded=[digest for digest in row.named if digest in loaded],
             )
             for row in table.rows.values()
+            if not any(map(self._kept, row.cut))
         ]
         admissions = [
             AdmissionRow(space=space, workflow=workflow, release=release, admitted=admitted)

@@ -251,7 +251,10 @@ class Composed(Retrieved):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """What the model said. `cost_nano` is None for an unmetered or unpriced model; `retries` is the adapter's count."""
+    """What the model said. `cost_nano` is None for an unmetered or unpriced model; `retries` is the adapter's count.
+
+    `cached`: it had said so before and was not asked now, so there is no usage and no first token.
+    """
 
     text: str
     finish: FinishReason
@@ -260,6 +263,7 @@ class Generation:
     retries: int
     cost_nano: int | None
     first_us: int | None
+    cached: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

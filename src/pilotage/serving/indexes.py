@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from sqlalchemy import Engine, text
 
@@ -31,7 +31,10 @@ _GENERATIONS = text("SELECT name, generation FROM corpus")
 
 
 class Indexes:
-    """Snapshots by corpus. All methods belong to one event loop; the store is read in threads."""
+    """Snapshots by corpus. All methods belong to one event loop; the store is read in threads.
+
+    `moved` is told the generation of every snapshot that comes into use.
+    """
 
     def __init__(
         self,
@@ -40,6 +43,7 @@ class Indexes:
         folder: IndexFolder,
         *,
         opened: Mapping[CorpusName, Snapshot] | None = None,
+        moved: Callable[[CorpusName, int], object] = lambda _corpus, _generation: None,
     ) -> None:
         self._engine = engine
         self._corpora = corpora
@@ -52,6 +56,7 @@ class Indexes:
         self._following = {name: asyncio.Lock() for name in corpora}
         self._woken = asyncio.Event()
         self._heard: set[CorpusName] = set()
+        self._tell = moved
 
     def snapshot(self, corpus: CorpusName) -> Snapshot | None:
         """Return the current snapshot, None while there is none."""
@@ -100,6 +105,7 @@ class Indexes:
             current = opened or self._snapshots[corpus]
             followed = await asyncio.to_thread(self._follower.follow, corpus, current)
             self._snapshots[corpus] = followed.snapshot
+            self._tell(corpus, followed.snapshot.visibility.generation)
             if not followed.is_complete:
                 self._incomplete.add(corpus)
             elif opened is not None:

@@ -13,7 +13,7 @@ import hmac
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psycopg
 from sqlalchemy import Engine
@@ -27,7 +27,9 @@ from pilotage.evaluation.pair_scorer import SupportScorer
 from pilotage.release.content import ReleaseContent
 from pilotage.serving.acknowledge import Acknowledger, process_name
 from pilotage.serving.admissions import Admissions
+from pilotage.serving.answer_cache import AnswerCache
 from pilotage.serving.authenticator import BearerAuthenticator, TokenVerifier
+from pilotage.serving.cache_keeper import CacheKeeper
 from pilotage.serving.candidate_probes import CandidateProbes
 from pilotage.serving.candidate_watch import CandidateWatch
 from pilotage.serving.context import Answer
@@ -90,6 +92,7 @@ class ServingParts:
     corpus_held: CorpusHeld = nothing_held
     monotonic: Callable[[], float] = time.monotonic
     has_shadow: bool = False
+    cache: AnswerCache = field(default_factory=AnswerCache)
 
 
 class OpenServing:
@@ -109,12 +112,14 @@ class OpenServing:
             table=lambda: self.routing.current,
             admissions=self.admissions,
             monotonic=parts.monotonic,
+            kept=parts.cache.count,
         )
+        self.keeper = CacheKeeper(parts.cache, table=lambda: self.routing.current, clock=parts.clock)
         self.routing = RoutingWatch(
             RouteReader(self.pool, process=name),
             load=self.load,
             monotonic=parts.monotonic,
-            swapped=self.acknowledger.wake,
+            swapped=self._swapped,
         )
         self.serving = Serving(
             workspace=parts.workspace,
@@ -132,10 +137,16 @@ class OpenServing:
             reply_body=parts.reply_body,
             admissions=self.admissions,
             has_shadow=parts.has_shadow,
+            cache=parts.cache,
         )
         self.shadow = ShadowArm(self.serving, PairWriter(self.pool), SupportScorer())
         self.rounds = self._rounds(name)
         self.checks = self._health(name)
+
+    def _swapped(self) -> None:
+        """Act on a new routing table: first forget what may not be said any more, then say that it holds here."""
+        self.keeper.swapped()
+        self.acknowledger.wake()
 
     def _health(self, name: str) -> HealthChecks:
         """Return what looks at the health of this process's spaces."""
@@ -235,6 +246,7 @@ async def open_serving(parts: ServingParts) -> AsyncIterator[OpenServing]:
     try:
         await running.routing.start()
         running.acknowledger.start()
+        running.keeper.start()
         running.checks.start()
         for rounds in running.rounds:
             rounds.start()
@@ -247,6 +259,7 @@ async def open_serving(parts: ServingParts) -> AsyncIterator[OpenServing]:
         await running.shadow.stop()
         for rounds in running.rounds:
             await rounds.stop()
+        await running.keeper.stop()
         await running.acknowledger.stop()
         await running.routing.stop()
         await running.recorder.stop()

@@ -30,6 +30,7 @@ from pilotage.serving.steps.once import claim_key, free_key, free_key_later, kee
 from pilotage.serving.steps.recheck import recheck
 from pilotage.serving.steps.record import record, record_end
 from pilotage.serving.steps.retrieve import retrieve
+from pilotage.serving.steps.reuse import keep, reuse
 from pilotage.serving.steps.route import route
 from pilotage.serving.steps.stop import is_stopped, stop
 from pilotage.serving.under_way import UnderWay
@@ -116,7 +117,13 @@ class Pipeline:
         return checked if isinstance(checked, Refusal) else await self._deliver(run, checked)
 
     async def _checked(self, run: Run, guarded: Guarded) -> Checked | Refusal:
-        """Retrieve, generate and check; once more from the retrieval when permissions changed meanwhile."""
+        """Retrieve, generate and check; once more from the retrieval when permissions changed meanwhile.
+
+        An answer that was given before spares all of it, where the release allows that.
+        """
+        given = await reuse(guarded, self._serving)
+        if given is not None:
+            return given if isinstance(given, Refusal) else await self._begun(run, given)
         checked = await self._rechecked(run, guarded)
         if isinstance(checked, Refusal) and checked.code is Code.PERMISSION_CHANGED and not run.has_started:
             # The index hears of the change at the same moment; without this pause the rerun could meet the old one.
@@ -152,15 +159,20 @@ class Pipeline:
 
     async def _stopped(self, run: Run, context: Guarded) -> Checked:
         """Answer a question that a check stopped, without the model."""
+        return await self._begun(run, stop(context, self._serving))
+
+    async def _begun(self, run: Run, checked: Checked) -> Checked:
+        """Tell the stream of an answer that no model makes."""
         if run.sink is not None:
-            await run.sink.begin(context.release.digest)
-        return stop(context, self._serving)
+            await run.sink.begin(checked.release.digest)
+        return checked
 
     async def _deliver(self, run: Run, checked: Checked) -> Answer | Refusal:
         answer = cut_off(checked, self._serving) or await record(checked, run, self._serving)
         if isinstance(answer, Refusal):
             return answer
         run.context, run.is_recorded = checked, True
+        keep(checked, self._serving)
         await keep_answer(answer, checked, run, self._serving)
         if run.sink is not None and not run.has_started:
             run.has_started = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
 from pilotage.serving.context import (
@@ -68,6 +68,10 @@ class Retriever(Protocol):
         """Return the passages the asker may see now; any error on the way is a refusal."""
         ...
 
+    def seen(self, context: Guarded) -> Seen | None:
+        """Return what the asker may see by the index as it is, without looking for anything; None: not loaded."""
+        ...
+
     async def still_allowed(self, context: Guarded, retrieval: Retrieval) -> Recheck:
         """Read the store again and name the passages that the asker may no longer see."""
         ...
@@ -75,6 +79,15 @@ class Retriever(Protocol):
     async def may_see(self, asker: Asker, refs: Sequence[tuple[str, int, int]]) -> bool:
         """Tell whether the asker may see every (corpus, rev, ordinal) now."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """The permission decision before any ranking, as `Retrieval` holds it."""
+
+    as_of: date
+    acl_generation: int
+    allowed_fingerprint: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

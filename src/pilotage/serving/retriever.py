@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from zoneinfo import ZoneInfo
 
 from psycopg_pool import AsyncConnectionPool
@@ -23,7 +24,7 @@ from pilotage.retrieval.search import Query, Ranking, rank
 from pilotage.retrieval.snapshot import Snapshot, View
 from pilotage.serving.context import Asker, Found, Guarded, Retrieval
 from pilotage.serving.indexes import Indexes
-from pilotage.serving.ports import Breach, Recheck
+from pilotage.serving.ports import Breach, Recheck, Seen
 from pilotage.serving.refusal import Code, Refusal
 from pilotage.store.passages import Place, Reader, StoredPassage, fetch_passages
 from pilotage.workspace.records import Workspace
@@ -67,7 +68,7 @@ class StoreRetriever:
         return Retrieval(
             corpus=pin.name,
             corpus_version=pin.version,
-            as_of=context.asked.as_of or context.at.astimezone(self._zone).date(),
+            as_of=self._day(context),
             found=found,
             idf=ranked.ranking.idf,
             acl_generation=ranked.snapshot.visibility.generation,
@@ -75,18 +76,35 @@ class StoreRetriever:
             allowed_fingerprint=ranked.view.allowed.fingerprint,
         )
 
+    def seen(self, context: Guarded) -> Seen | None:
+        """Return what the asker may see by the index as it is; None while it is not loaded."""
+        pin = context.release.content.corpora.get(context.place.space.data_stage)
+        snapshot = None if pin is None else self._snapshot(pin)
+        if pin is None or snapshot is None:
+            return None
+        view = snapshot.view(self._asking(context, pin))
+        return Seen(
+            as_of=self._day(context),
+            acl_generation=snapshot.visibility.generation,
+            allowed_fingerprint=view.allowed.fingerprint,
+        )
+
     def _rank(self, context: Guarded, pin: CorpusPin, settings: CorpusSettings) -> _Ranked | None:
         snapshot = self._snapshot(pin)
         if snapshot is None:
             return None
         rules = context.release.content.retrieval
-        asker = context.asker
-        day = context.asked.as_of or context.at.astimezone(self._zone).date()
-        asking = Asking(names=asker.acl_names, version=pin.version, day=day, also=asker.also_visible_to)
-        view = snapshot.view(asking)
+        view = snapshot.view(self._asking(context, pin))
         terms = tuple(analyse(without_tokens(context.question.text), language=settings.language))
         query = Query(terms=terms, rrf_k=rules.rrf_k, candidates=rules.candidates, cells=rules.cells)
         return _Ranked(snapshot=snapshot, view=view, ranking=rank(snapshot, view, query, rules.top_k))
+
+    def _asking(self, context: Guarded, pin: CorpusPin) -> Asking:
+        asker = context.asker
+        return Asking(names=asker.acl_names, version=pin.version, day=self._day(context), also=asker.also_visible_to)
+
+    def _day(self, context: Guarded) -> date:
+        return context.asked.as_of or context.at.astimezone(self._zone).date()
 
     def _snapshot(self, pin: CorpusPin) -> Snapshot | None:
         return self._indexes.snapshot(pin.name)

@@ -114,6 +114,15 @@ class RoutingTable:
         """Tell whether a release may answer here: loaded, and not withdrawn."""
         return digest is not None and digest in self.releases and digest not in self.withdrawn
 
+    def may_keep(self, digest: Digest) -> bool:
+        """Tell whether what a release said may be given again: some row has it answer, and no hard event took it out.
+
+        One space in which it was cut is enough to forget it everywhere.
+        """
+        rows = self.rows.values()
+        is_named = any(digest in (row.stable, row.candidate) for row in rows)
+        return is_named and self.is_serving(digest) and not any(digest in row.cut for row in rows)
+
 
 def effective_split(row: RoutingRow, *, confirmed_s_ago: float) -> Split:
     """Return how the row divides its askers now; a table nobody confirms gives the candidate nothing."""

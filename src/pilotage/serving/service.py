@@ -12,6 +12,7 @@ from pilotage.release.content import ReleaseContent
 from pilotage.release.generation import Usage
 from pilotage.release.model import Prices, Provider
 from pilotage.serving.admissions import Admissions
+from pilotage.serving.answer_cache import AnswerCache
 from pilotage.serving.context import Answer
 from pilotage.serving.ports import Authenticator, Guard, IdempotencyKeys, Pseudonyms, Retriever, RoutingSource
 from pilotage.serving.recorder import Recorder
@@ -44,6 +45,7 @@ class Serving:
     request_hash: Callable[[bytes], str]
     reply_body: Callable[[Answer], bytes]
     admissions: Admissions = field(default_factory=Admissions)
+    cache: AnswerCache = field(default_factory=AnswerCache)
     has_shadow: bool = False
 
     @property

@@ -31,7 +31,7 @@ from pilotage.serving.context import (
     Turn,
     Verdict,
 )
-from pilotage.serving.ports import Recheck
+from pilotage.serving.ports import Recheck, Seen
 from pilotage.serving.refusal import Code, Refusal
 from pilotage.store.serving_idempotency import Held, Owner
 from pilotage.store.serving_records import RecordRows
@@ -143,6 +143,16 @@ class FakeRetriever:
             acl_generation=self.generation,
             allowed_count=len(allowed),
             allowed_fingerprint=digest_of("\n".join(document.id for document in allowed).encode()),
+        )
+
+    def seen(self, context: Guarded) -> Seen:
+        """Decide what the asker may see."""
+        names = context.asker.acl_names | self.leak
+        allowed = [document.id for document in self.documents if names & document.acl]
+        return Seen(
+            as_of=context.asked.as_of or context.at.date(),
+            acl_generation=self.generation,
+            allowed_fingerprint=digest_of("\n".join(allowed).encode()),
         )
 
     async def still_allowed(self, context: Guarded, retrieval: Retrieval) -> Recheck:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 
 from pilotage.release.generation import GenerationRequest, Message, Passage
-from pilotage.serving.context import Composed, Retrieved
+from pilotage.serving.context import Composed, Retrieved, Routed
 from pilotage.serving.service import Serving
 from pilotage.serving.steps.extend import extend
 
@@ -39,15 +39,23 @@ async def compose(context: Retrieved, serving: Serving) -> Composed:
         question=question.text,
         passages=passages,
         idf=context.retrieval.idf,
-        max_tokens=min(context.asked.max_tokens or content.model.max_tokens, content.model.max_tokens),
+        max_tokens=max_tokens_of(context),
         interaction=context.interaction,
     )
-    pinned = [
-        f"parameter_pinned:{name}"
-        for name, value in context.asked.pinned.items()
-        if content.model.parameters.get(name) != value
-    ]
-    return extend(context, Composed, prompt=prompt, canary=canary, warnings=(*context.asked.warnings, *pinned))
+    return extend(context, Composed, prompt=prompt, canary=canary, warnings=warnings_of(context))
+
+
+def max_tokens_of(context: Routed) -> int:
+    """Return how long the answer may be: the asker may only lower the release's limit."""
+    limit = context.release.content.model.max_tokens
+    return min(context.asked.max_tokens or limit, limit)
+
+
+def warnings_of(context: Routed) -> tuple[str, ...]:
+    """Return what the asker is told of a request that was not taken word for word."""
+    sealed = context.release.content.model.parameters
+    pinned = [f"parameter_pinned:{name}" for name, value in context.asked.pinned.items() if sealed.get(name) != value]
+    return (*context.asked.warnings, *pinned)
 
 
 def _role(role: str) -> str:

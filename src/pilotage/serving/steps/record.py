@@ -7,7 +7,7 @@ answer, and a correction of the record if that had become durable after all.
 
 from __future__ import annotations
 
-from pilotage.serving.context import Answer, Checked, Composed, Located, Received
+from pilotage.serving.context import Answer, Checked, Composed, Generated, Located, Received
 from pilotage.serving.outcome import RequestOutcome, State, outcome_of_content
 from pilotage.serving.record_rows import Ending, interaction_rows
 from pilotage.serving.refusal import Code, Refusal
@@ -59,6 +59,7 @@ async def record(context: Checked, run: Run, serving: Serving) -> Answer | Refus
         warnings=context.warnings,
         usage=context.generation.usage,
         cost_nano=context.generation.cost_nano,
+        cached=context.generation.cached,
     )
 
 
@@ -97,4 +98,5 @@ def _ending(
         state=state,
         code=code,
         refused=refused,
+        cached=isinstance(context, Generated) and context.generation.cached,
     )
