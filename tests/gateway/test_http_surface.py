@@ -11,7 +11,7 @@ import pytest
 from pilotage.core.errors import Unavailable
 from pilotage.core.ids import is_ulid
 from pilotage.gateway.strict_json import InvalidJsonError, decode
-from pilotage.guard.policy import StreamMode
+from pilotage.guard.policy import CacheMode, GuardPolicy, StreamMode
 from pilotage.release.generation import GenerationRequest
 from pilotage.serving.refusal import STATUS, Code, Refusal
 from pilotage.testing.gateway import chat, running
@@ -272,6 +272,29 @@ async def test_an_idempotency_key_in_the_header_replays_the_whole_answer_also_as
         _, one = await up.post(chat(stream=True), headers={"Idempotency-Key": "order-8"})
         _, two = await up.post(chat(stream=True), headers={"Idempotency-Key": "order-8"})
         assert frames(one) == frames(two)
+
+
+async def test_an_answer_given_again_says_so_whole_and_streamed_and_is_counted() -> None:
+    shared = GuardPolicy(version=1, stream=StreamMode.SENTENCE, checks=(), cache=CacheMode.SHARED)
+    async with running(Plan(content=content(guard=shared))) as up:
+        _, first = await up.post(chat())
+        _, whole = await up.post(chat())
+        _, text = await up.post(chat(stream=True, stream_options={"include_usage": True}))
+        async with up.http.get(f"{up.url}/metrics") as response:
+            counted = (await response.text()).splitlines()
+    assert (first["pilotage"]["cached"], first["usage"]["total_tokens"] > 0) == (False, True)
+    assert (whole["pilotage"]["cached"], whole["usage"]["total_tokens"]) == (True, 0)
+    assert whole["choices"] == first["choices"]
+    assert whole["pilotage"]["interaction"] != first["pilotage"]["interaction"]
+    role, piece, end, usage, done = frames(text)
+    assert role["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    assert piece["choices"][0]["delta"]["content"] == first["choices"][0]["message"]["content"]
+    assert end["choices"][0]["delta"]["annotations"] == first["choices"][0]["message"]["annotations"]
+    assert (end["pilotage"]["cached"], usage["usage"]["total_tokens"], done) == (True, 0, "[DONE]")
+    assert 'pilotage_answer_cache_total{result="hit"} 2.0' in counted
+    assert 'pilotage_answer_cache_total{result="miss"} 1.0' in counted
+    assert "pilotage_answer_cache_entries 1.0" in counted
+    assert f"pilotage_answer_cache_bytes {float(up.path.serving.cache.bytes)}" in counted
 
 
 async def test_health_and_metrics_answer_loopback_without_a_key() -> None:

@@ -12,6 +12,7 @@ from pilotage.core.digest import Digest, digest_of
 from pilotage.core.errors import IntegrityError, InvalidFiles
 from pilotage.core.ids import CorpusName, PersonId, WorkflowName
 from pilotage.corpus.settings import DataStage
+from pilotage.guard.policy import CacheMode
 from pilotage.release.assemble import CorpusPin, Sources, assemble
 from pilotage.release.authorship import UNKNOWN, Author, Commit, History, How, authors_of, persons
 from pilotage.release.content import files_of, part_value, read_content, sealed_model, sealed_pins
@@ -161,6 +162,21 @@ def test_a_fingerprint_moves_with_the_part_that_decides_an_answer(changed: dict[
     before = fingerprints(read_content(was, bodies=bodies, prompt=PROMPT))
     after = fingerprints(read_content(now, bodies=others, prompt=bytes(changed.get("prompt", PROMPT))))  # type: ignore[call-overload]
     assert {name for name in before if before[name] != after[name]} == moved
+
+
+def test_whose_answers_may_be_given_again_is_sealed_and_an_older_release_gives_none() -> None:
+    older, bodies = sealed()
+    assert read_content(older, bodies=bodies, prompt=PROMPT).guard.cache is CacheMode.OFF
+    guard = sources().guard
+    for mode in CacheMode:
+        manifest, others = sealed(guard={**guard, "cache": mode.value})
+        assert manifest.digest != older.digest
+        moved = {kind for kind in PartKind if manifest.parts[kind] != older.parts[kind]}
+        assert moved == {PartKind.GUARD}
+        content = read_content(manifest, bodies=others, prompt=PROMPT)
+        assert content.guard.cache is mode
+        held, was = (fingerprints(one)["guard"] for one in (content, read_content(older, bodies=bodies, prompt=PROMPT)))
+        assert (held == was) is (mode is CacheMode.OFF)
 
 
 def test_every_reason_against_the_parts_is_given_at_once() -> None:

@@ -48,6 +48,16 @@ def _count(*batches: list[Observation], caps: Caps | None = None) -> Counted:
     return found
 
 
+def test_how_long_a_kept_answer_took_says_nothing_of_its_release() -> None:
+    """The stable release has had the time to fill its cache; a candidate would be the slower one for that alone."""
+    found = marks(replace(SEEN, is_cached=True), LIMIT)
+    assert {Metric.SLOW, Metric.STALLED}.isdisjoint(found)
+    assert found == {metric: failed for metric, failed in marks(SEEN, LIMIT).items() if metric in found}
+    broken = marks(replace(SEEN, is_cached=True, outcome="error.record"), LIMIT)
+    assert broken[Metric.SLOW]
+    assert broken[Metric.STALLED]
+
+
 @pytest.mark.parametrize("outcome", ERRORS)
 def test_an_error_exceeds_every_latency_limit_and_counts_as_an_error(outcome: str) -> None:
     found = marks(replace(SEEN, outcome=outcome, latency_ms=0.0, is_answer=False), LIMIT)

@@ -27,6 +27,7 @@ from pilotage.serving.context import Answer, Asked, Bearer, Peer, Received, Turn
 from pilotage.serving.opened import OpenServing, ServingParts, open_serving
 from pilotage.serving.pipeline import Pipeline
 from pilotage.serving.refusal import Code, Refusal
+from pilotage.store.engine import url_of
 from pilotage.store.notify import Channel, notify
 from pilotage.store.service_keys import add_key, set_revoked
 from pilotage.testing.clock import SimulatedClock
@@ -53,13 +54,13 @@ GUARD: dict[str, Json] = {
 }
 
 
-def sealed(engine: Engine, prompt: str) -> Digest:
+def sealed(engine: Engine, prompt: str, **guard: Json) -> Digest:
     """Store a release as sealing does; return its digest."""
     sources = Sources(
         prompt=f"{prompt}\n{{passages}}\n{{question}}\n".encode(),
         model={"provider": "extractive", "model": "extractive"},
         retrieval={"corpus": {"uat": "policies"}},
-        guard=GUARD,
+        guard={**GUARD, **guard},
         golden={},
         corpora={DataStage.UAT: CorpusPin(name=CORPUS, version=1, digest=digest_of(b"1"), documents=1, chunks=1)},
         detectors={},
@@ -177,6 +178,25 @@ async def test_a_sealed_release_is_loaded_routed_swapped_withdrawn_and_keys_are_
     with engine.connect() as connection:
         outcomes = connection.execute(text("SELECT outcome FROM interaction ORDER BY id")).scalars().all()
     assert sorted(outcomes) == ["ok", "ok", "rejected", "rejected"], "before routing nothing observes a release"
+
+
+async def test_a_flip_forgets_the_answers_of_the_release_that_left(own_engine: Engine, tmp_path: Path) -> None:
+    engine = own_engine
+    one, two = sealed(engine, "Be short.", cache="shared"), sealed(engine, "Be nice.", cache="shared")
+    keyed(engine)
+    routed(engine, one, generation=21)
+    async with opened(engine, url_of(engine), tmp_path) as running:
+        cache = running.serving.cache
+        answers = [await ask(running) for _ in range(2)]
+        assert [isinstance(answer, Answer) and answer.cached for answer in answers] == [False, True]
+        assert cache.count(one) == 1
+        routed(engine, two, generation=22)
+        await until(lambda: cache.count(one) == 0)
+        answer = await ask(running)
+        assert isinstance(answer, Answer)
+        assert (answer.release, answer.cached, cache.count(two)) == (two, False, 1)
+        assert running.routing.current.may_keep(two)
+    assert len(cache) == 1, "it goes with its process"
 
 
 async def test_altered_bytes_are_never_served(engine: Engine, database_url: str, tmp_path: Path) -> None:

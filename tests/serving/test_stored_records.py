@@ -22,6 +22,7 @@ from pilotage.control.explain_interaction import explain_interaction
 from pilotage.control.give_feedback import Rating, give_feedback
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import new_ulid
+from pilotage.guard.policy import CacheMode, GuardPolicy, StreamMode
 from pilotage.identity.roles import Role
 from pilotage.identity.service_key import KeyKind, ServiceKey, secret_hash
 from pilotage.ledger.entry import encode_entry
@@ -43,7 +44,7 @@ from pilotage.store.serving_routes import RouteReader
 from pilotage.testing.clock import SimulatedClock
 from pilotage.testing.desk import opened
 from pilotage.testing.serving import SECRET
-from pilotage.testing.serving_path import Plan, person, space
+from pilotage.testing.serving_path import Plan, content, person, space
 
 pytestmark = [pytest.mark.anyio, pytest.mark.store]
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -101,6 +102,21 @@ async def test_a_record_is_row_text_citation_and_entry_in_one_transaction(
     for stranger, name in ((person("omar"), answer.interaction), (maria, new_ulid(NOW)), (maria, "x")):
         with pytest.raises(NotFound):
             explain_interaction(instance, actor=stranger, interaction=name)
+
+
+async def test_an_answer_given_again_explains_itself_as_one(conninfo: str, engine: Engine, instance: Any) -> None:
+    shared = GuardPolicy(version=1, stream=StreamMode.BUFFER, checks=(), cache=CacheMode.SHARED)
+    plan = Plan(recorder=recorder_on(conninfo, flush_s=0.01), content=content(guard=shared))
+    async with opened(plan) as desk:
+        with engine.begin() as connection:
+            desk.path.serving.pseudonyms.given["local|maria"] = pseudonym_of(connection, "local|maria")  # type: ignore[attr-defined]
+        answers = [await desk.answer("Errors?") for _ in range(2)]
+    maria = person("maria", "lending")
+    made, given = (explain_interaction(instance, actor=maria, interaction=one.interaction) for one in answers)
+    assert (made.release["cached"], given.release["cached"]) == (False, True)
+    assert given.release["usage"] == {"prompt_tokens": 0, "completion_tokens": 0}
+    assert (given.answer, given.passages) == (made.answer, made.passages)
+    assert [proof.opens for proof in given.proof] == [{"question": True, "answer": True}]
 
 
 async def test_a_changed_text_no_longer_opens_its_commitment(conninfo: str, engine: Engine, instance: Any) -> None:

@@ -348,6 +348,22 @@ CASES: list[tuple[str, str, str, list[str]]] = [
     ),
     (
         "workflows/desk/guard.yaml",
+        "restore: caller",
+        "restore: caller\ncache: shared",
+        [
+            "workflows/desk/guard.yaml:20: cache: shared would give an answer again that came from a tool. Write cache: off, or no tools.",
+        ],
+    ),
+    (
+        "workflows/desk/guard.yaml",
+        "restore: caller",
+        "restore: caller\ncache: public",
+        [
+            "workflows/desk/guard.yaml:20: 'cache' cannot be 'public'. Write one of: off, private, shared.",
+        ],
+    ),
+    (
+        "workflows/desk/guard.yaml",
         "id: pii_out, stage: output, action: redact, fail: closed",
         "id: pii_out, stage: input, action: quarantine, fail: open",
         [

@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from pilotage.core.canonical import CanonicalError
 from pilotage.core.digest import Digest
 from pilotage.corpus.settings import Recheck as Rechecked
 from pilotage.guard.finding import Finding
@@ -29,7 +28,6 @@ from pilotage.serving.ports import Recheck, Seen
 from pilotage.serving.refusal import Refusal
 from pilotage.serving.service import Serving
 from pilotage.serving.steps.compose import CANARY_BYTES, max_tokens_of, warnings_of
-from pilotage.serving.steps.cut_off import cut_off
 from pilotage.serving.steps.extend import extend
 from pilotage.serving.steps.recheck import look_again
 from pilotage.serving.steps.retrieve import nothing
@@ -67,7 +65,9 @@ def keep(context: Checked, serving: Serving) -> None:
     """Keep an answer that was recorded, where it may be given again."""
     if context.release.content.guard.cache is CacheMode.OFF or context.generation.cached:
         return
-    if not _may_be_shared(context, serving) or not _may_be_kept(context) or not _is_routed(context, serving):
+    if not serving.routing.may_keep(context.release.digest) or not _may_be_shared(context, serving):
+        return
+    if not _may_be_kept(context):
         return
     retrieval = context.retrieval
     seen = Seen(
@@ -75,9 +75,6 @@ def keep(context: Checked, serving: Serving) -> None:
         acl_generation=retrieval.acl_generation,
         allowed_fingerprint=retrieval.allowed_fingerprint,
     )
-    key = _key(context, seen)
-    if key is None:
-        return
     entry = Entry(
         release=context.release.digest,
         corpus=retrieval.corpus,
@@ -90,7 +87,7 @@ def keep(context: Checked, serving: Serving) -> None:
             KeptAnswer(retrieval=retrieval, generation=replace(context.generation, text=""), verdict=context.verdict)
         ),
     )
-    serving.cache.put(key, entry)
+    serving.cache.put(_key(context, seen), entry)
 
 
 async def _walled(context: Checked, serving: Serving) -> Recheck | Refusal:
@@ -138,7 +135,7 @@ def _key_before(context: Guarded, serving: Serving) -> Digest | None:
     return _key(context, Seen(as_of=empty.as_of, acl_generation=0, allowed_fingerprint=""))
 
 
-def _key(context: Guarded, seen: Seen) -> Digest | None:
+def _key(context: Guarded, seen: Seen) -> Digest:
     content, space, principal = context.release.content, context.place.space, context.asker.principal
     pin = content.corpora.get(space.data_stage)
     basis = Basis(
@@ -152,10 +149,7 @@ def _key(context: Guarded, seen: Seen) -> Digest | None:
         parameters={"max_tokens": max_tokens_of(context)},
         principal=principal.id if content.guard.cache is CacheMode.PRIVATE else None,
     )
-    try:
-        return basis.key
-    except CanonicalError:
-        return None
+    return basis.key
 
 
 def _may_be_shared(context: Guarded, serving: Serving) -> bool:
@@ -179,7 +173,7 @@ def _may_be_kept(context: Checked) -> bool:
     if _is_personal(findings) or any(one.type == CHECK_FAILED for one in findings):
         return False
     shown = (part for item in retrieval.found for part in _parts(item.passage))
-    return verdict.text == verdict.stored and not any(map(_USUAL.find, (verdict.text, *shown)))
+    return not any(map(_USUAL.find, (verdict.text, *shown)))
 
 
 def _parts(passage: Passage) -> tuple[str, ...]:
@@ -188,8 +182,3 @@ def _parts(passage: Passage) -> tuple[str, ...]:
 
 def _is_personal(findings: Iterable[Finding]) -> bool:
     return any(one.check in _PERSONAL for one in findings)
-
-
-def _is_routed(context: Checked, serving: Serving) -> bool:
-    """Tell whether the release still answers people by the newest routing table."""
-    return serving.routing.may_keep(context.release.digest) and cut_off(context, serving) is None
