@@ -107,13 +107,7 @@ class OpenServing:
         self.recorder = Recorder(lambda: RecordWriter.connect(conninfo), flush_s=gateway.record_flush_ms / 1000)
         self.admissions = Admissions()
         name = process_name(parts.clock.now())
-        self.acknowledger = Acknowledger(
-            AckWriter(self.pool, process=name),
-            table=lambda: self.routing.current,
-            admissions=self.admissions,
-            monotonic=parts.monotonic,
-            kept=parts.cache.count,
-        )
+        self.acknowledger = self._acknowledger(name)
         self.keeper = CacheKeeper(parts.cache, table=lambda: self.routing.current, clock=parts.clock)
         self.routing = RoutingWatch(
             RouteReader(self.pool, process=name),
@@ -142,6 +136,16 @@ class OpenServing:
         self.shadow = ShadowArm(self.serving, PairWriter(self.pool), SupportScorer())
         self.rounds = self._rounds(name)
         self.checks = self._health(name)
+
+    def _acknowledger(self, name: str) -> Acknowledger:
+        """Return what says which rows this process serves by."""
+        return Acknowledger(
+            AckWriter(self.pool, process=name),
+            table=lambda: self.routing.current,
+            admissions=self.admissions,
+            monotonic=self._parts.monotonic,
+            kept=self._parts.cache.count,
+        )
 
     def _swapped(self) -> None:
         """Act on a new routing table: first forget what may not be said any more, then say that it holds here."""

@@ -56,7 +56,6 @@ async def reuse(context: Guarded, serving: Serving) -> Checked | Refusal | None:
         serving.cache.hits += 1
         return checked
     serving.cache.misses += 1
-    serving.cache.drop(key)
     _forget(checked, found, serving)
     return None if found.has_moved else open_wall_incident(checked, len(found.lost), serving)
 
