@@ -77,3 +77,14 @@ def test_on_call_sees_it_while_an_incident_of_its_workflow_is_under_way(bank: Ba
 def test_only_auditors_learn_how_many_documents_were_allowed(bank: Bank, asked: str) -> None:
     assert "12 passages" in bank.browser("anita.rao").get(f"/interactions/{asked}").words
     assert "12 passages" not in bank.browser("grace.okafor").get(f"/interactions/{asked}").words
+
+
+def test_an_answer_given_again_says_that_the_model_was_not_asked(bank: Bank) -> None:
+    said = "The answer was kept from an equal question and given again"
+    made = bank.answered("omar.haddad", "Limit again?", "It is 5. [1]")
+    browser = bank.browser("omar.haddad")
+    assert said not in browser.get(f"/interactions/{made}").words
+    with bank.instance.engine.begin() as connection:
+        kept = text("UPDATE interaction SET detail = detail || jsonb_build_object('cached', true) WHERE id = :id")
+        assert connection.execute(kept, {"id": made}).rowcount == 1
+    assert said in browser.get(f"/interactions/{made}").words
