@@ -30,7 +30,7 @@ from pilotage.serving.steps.once import claim_key, free_key, free_key_later, kee
 from pilotage.serving.steps.recheck import recheck
 from pilotage.serving.steps.record import record, record_end
 from pilotage.serving.steps.retrieve import retrieve
-from pilotage.serving.steps.reuse import keep, reuse
+from pilotage.serving.steps.reuse import keep, keeps_answers, reuse
 from pilotage.serving.steps.route import route
 from pilotage.serving.steps.stop import is_stopped, stop
 from pilotage.serving.under_way import UnderWay
@@ -121,7 +121,7 @@ class Pipeline:
 
         An answer that was given before spares all of it, where the release allows that.
         """
-        given = await reuse(guarded, self._serving)
+        given = await reuse(guarded, self._serving) if keeps_answers(guarded) else None
         if given is not None:
             return given if isinstance(given, Refusal) else await self._begun(run, given)
         checked = await self._rechecked(run, guarded)
@@ -172,7 +172,8 @@ class Pipeline:
         if isinstance(answer, Refusal):
             return answer
         run.context, run.is_recorded = checked, True
-        keep(checked, self._serving)
+        if keeps_answers(checked):
+            keep(checked, self._serving)
         await keep_answer(answer, checked, run, self._serving)
         if run.sink is not None and not run.has_started:
             run.has_started = True

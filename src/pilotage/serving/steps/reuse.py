@@ -21,7 +21,7 @@ from pilotage.guard.policy import CacheMode
 from pilotage.guard.redact import Rules
 from pilotage.release.generation import FinishReason, GenerationRequest, Passage, Usage
 from pilotage.serving.answer_cache import Basis, Entry, ends_at
-from pilotage.serving.context import Checked, Guarded, Retrieval
+from pilotage.serving.context import Checked, Guarded, Retrieval, Routed
 from pilotage.serving.kept_answer import KeptAnswer, pack, unpack
 from pilotage.serving.outcome import CHECK_FAILED, TrafficKind
 from pilotage.serving.ports import Recheck, Seen
@@ -39,9 +39,14 @@ _WHOLE: Final = frozenset({FinishReason.STOP, FinishReason.LENGTH, FinishReason.
 _USUAL: Final = Rules()
 
 
+def keeps_answers(context: Routed) -> bool:
+    """Tell whether the release lets an answer be given again; the two steps below are for such a release."""
+    return context.release.content.guard.cache is not CacheMode.OFF
+
+
 async def reuse(context: Guarded, serving: Serving) -> Checked | Refusal | None:
     """Return the answer that was given before, a refusal by the last wall, or None: it has to be made."""
-    if context.release.content.guard.cache is CacheMode.OFF or not _may_be_shared(context, serving):
+    if not _may_be_shared(context, serving):
         return None
     key = _key_before(context, serving)
     entry = None if key is None else serving.cache.get(key, at=context.at)
@@ -62,11 +67,9 @@ async def reuse(context: Guarded, serving: Serving) -> Checked | Refusal | None:
 
 def keep(context: Checked, serving: Serving) -> None:
     """Keep an answer that was recorded, where it may be given again."""
-    if context.release.content.guard.cache is CacheMode.OFF or context.generation.cached:
+    if context.generation.cached or not serving.routing.may_keep(context.release.digest):
         return
-    if not serving.routing.may_keep(context.release.digest) or not _may_be_shared(context, serving):
-        return
-    if not _may_be_kept(context):
+    if not _may_be_shared(context, serving) or not _may_be_kept(context):
         return
     retrieval = context.retrieval
     seen = Seen(
