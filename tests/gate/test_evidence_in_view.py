@@ -199,3 +199,14 @@ def test_a_secret_that_only_a_person_reports_still_counts_against_the_release() 
     claimed = evidence("scan.secrets", {"verified": 1.0}, suite="laptop", trust=Trust.CLAIMED)
     assert checked(asked, clean).outcome is Outcome.OK
     assert checked(asked, clean, claimed).outcome is Outcome.NOT_OK
+
+
+def test_a_drill_of_staging_counts_thirty_days_and_one_of_production_ninety() -> None:
+    asked = criterion("drill", "drill.rollback", equal("verified", 1))
+
+    def drill(space: str, days: int) -> CriterionResult:
+        item = evidence("drill.rollback", {"verified": 1.0}, space=SpaceName(space), at=NOW - days * DAY)
+        return checked(asked, item, given=empty(GATE))
+
+    assert (drill("staging-space", 29).outcome, drill(EAST, 89).outcome) == (Outcome.OK, Outcome.OK)
+    assert codes(drill("staging-space", 31)) == codes(drill(EAST, 91)) == {"EV_EXPIRED"}

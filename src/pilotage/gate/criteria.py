@@ -229,7 +229,9 @@ def _unusable(item: Evidence, criterion: Criterion, given: GateInput, now: datet
 
 def _expiry(item: Evidence, criterion: Criterion, given: GateInput, now: datetime) -> Reason | None:
     """Return EV_EXPIRED for evidence older than its window, and for a document past its own last day."""
-    window = window_of(item.kind, in_production=given.facts.guards_production)
+    # A drill of staging lasts as long as one of staging does, whatever space the gate opens (rollouts.md 10).
+    in_production = given.facts.guards_production and item.space in given.facts.spaces
+    window = window_of(item.kind, in_production=in_production)
     age = age_of(item, now)
     if age > window:
         text = f"{item.kind} evidence {item.id} is {_days(age)} old; it counts for {_days(window)}."
