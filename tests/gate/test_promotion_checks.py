@@ -69,6 +69,7 @@ FAULTS: tuple[tuple[dict[str, Any], str], ...] = (
     ({"model_pin": "floating"}, "MODEL_NOT_PINNED"),
     ({"promoter": AUTHOR}, "SOD_CONFLICT"),
     ({"promoter": PersonId("voter")}, "SOD_CONFLICT"),
+    ({"accepters": frozenset({PROMOTER})}, "SOD_CONFLICT"),
 )
 
 
