@@ -12,9 +12,9 @@ NEAR_ROOMS := core identity space workspace
 
 define rooms_are_whole
 @below=""; for room in $(WHOLE_ROOMS); do \
-  $(BIN)/coverage report --include="src/pilotage/$$room/*" --fail-under=100 --show-missing --skip-covered >.coverage.room \
-    && echo "$$room: 100 %" || { cat .coverage.room; below="$$below $$room"; }; \
-done; rm -f .coverage.room; \
+  $(BIN)/coverage report --include="src/pilotage/$$room/*" --fail-under=100 --show-missing --skip-covered >.room-coverage \
+    && echo "$$room: 100 %" || { cat .room-coverage; below="$$below $$room"; }; \
+done; rm -f .room-coverage; \
 test -z "$$below" || { echo "Below 100 %:$$below. Test the branch by the rule it keeps, or delete it."; exit 1; }
 endef
 
