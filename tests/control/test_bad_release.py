@@ -159,14 +159,32 @@ def test_who_asked_while_the_weight_was_zero_says_nothing_of_the_router(engine: 
     assert counters(world, resumed).routed[0].principals > before.principals
 
 
-@pytest.mark.parametrize("change", ["release = 'sha256:other'", "arm = 'nonsense'", "detail = detail - 'generation'"])
-def test_a_record_that_cannot_be_counts_as_lost(engine: Engine, change: str) -> None:
+@pytest.mark.parametrize(
+    ("arm", "change", "lost"),
+    [
+        ("candidate", "outcome = 'ok'", 0),
+        ("candidate", "arm = 'nonsense'", 1),
+        ("candidate", "release = 'sha256:other'", 1),
+        ("candidate", "arm = 'nonsense', release = 'sha256:other'", 1),
+        ("candidate", "detail = detail - 'generation'", 1),
+        ("candidate", "detail = jsonb_set(detail, '{t_total}', '-5')", 1),
+        ("candidate", "detail = detail - 't_total'", 1),
+        ("stable", "arm = 'nonsense'", 1),
+        ("stable", "release = 'sha256:other'", 0),
+        ("stable", "detail = detail - 'generation'", 0),
+    ],
+)
+def test_a_record_that_cannot_be_counts_as_lost_and_is_shown(engine: Engine, arm: str, change: str, lost: int) -> None:
     world, stored, traffic, _old = begun(engine)
     traffic.ask(400)
+    one = "SELECT id FROM interaction WHERE arm = :arm ORDER BY id LIMIT 1"
     with engine.begin() as connection:
-        connection.execute(text(f"UPDATE interaction SET {change} WHERE arm = 'candidate'"))
-    error = counters(world, stored).metric(Metric.ERROR).go
-    assert error.x == error.n > 0
+        connection.execute(text(f"UPDATE interaction SET {change} WHERE id = ({one})"), {"arm": arm})
+    error = counters(world, stored).metric(Metric.ERROR).guard
+    went_over = arm == "stable" and lost
+    assert (error.n, error.x) == (traffic.admitted + went_over, lost)
+    status: Any = rollout_status(world.instance, stored.id)
+    assert status["waves"][0]["quarantined"] == (change != "outcome = 'ok'")
 
 
 def test_nothing_but_the_counts_is_asked_before_a_bad_release_is_taken_out(engine: Engine) -> None:

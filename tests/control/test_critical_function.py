@@ -9,6 +9,7 @@ from sqlalchemy import Engine, text
 from tests.control.test_rollback import running
 
 from pilotage.core.digest import Digest
+from pilotage.core.errors import Conflict
 from pilotage.rollout.states import State
 from pilotage.store.routes import read_route
 from pilotage.testing.rollouts import EAST, EU, WORKFLOW, RolloutWorld
@@ -54,6 +55,16 @@ def test_it_leaves_the_spaces_that_others_hold_or_nobody_does_too(engine: Engine
         route = read_route(connection, EU, WORKFLOW)
         assert (route.stable, route.candidate) == (old, None)
         assert connection.scalar(text("SELECT count(*) FROM rollout WHERE state = 'rolling_back'")) == 2
+
+
+def test_while_another_rollback_is_being_written_it_is_tried_again_instead_of_waiting(engine: Engine) -> None:
+    world, stored, _old = running(engine)
+    write_round(world, stored.release)
+    with engine.connect() as other, other.begin():
+        other.execute(text("SELECT pg_advisory_xact_lock(hashtext('pilotage rollback ' || :w))"), {"w": WORKFLOW})
+        with pytest.raises(Conflict, match="being written"):
+            world.step(stored.id)
+    assert world.step(stored.id).state is State.ROLLING_BACK
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,43 @@ def test_an_incident_nobody_takes_on_pages_level_after_level_once(engine: Engine
     assert escalated(60) == 2 * channels
 
 
+def escalate(world: RolloutWorld, minutes: float) -> int:
+    """Let time pass and the worker look; return how many pages left."""
+    before = pages(world.engine)
+    world.clock.advance(timedelta(minutes=minutes))
+    with world.engine.begin() as connection:
+        escalate_incidents(connection, world.instance)
+    return pages(world.engine) - before
+
+
+def test_that_the_machine_mitigated_it_acknowledges_nothing_and_that_a_person_moved_it_on_does(engine: Engine) -> None:
+    world = make_world(engine)
+    critical = reported(world, Severity.SEV2)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE incident SET state = 'mitigated', mitigated_at = now()"))
+    assert escalate(world, 5) > 0
+    moved = change(world, critical.id, SUPPORT, state=IncidentState.RESOLVED)
+    assert isinstance(moved, StoredIncident)
+    assert moved.acknowledged_at == world.clock.now()
+    assert escalate(world, 60) == 0
+
+
+def test_one_that_is_open_again_escalates_anew_from_then(engine: Engine) -> None:
+    world = make_world(engine)
+    critical = reported(world, Severity.SEV2)
+    assert escalate(world, 30) > 0
+    change(world, critical.id, SUPPORT, state=IncidentState.RESOLVED)
+    world.clock.advance(HOUR)
+    change(world, critical.id, SUPPORT, state=IncidentState.OPEN)
+    assert escalate(world, 4) == 0
+    assert escalate(world, 1) > 0
+    with engine.connect() as connection:
+        kinds = "SELECT count(*) FROM ledger_entry WHERE subject = :id AND kind = 'incident.updated'"
+        lines = "SELECT count(*) FROM incident_line WHERE incident = :id"
+        said = [connection.execute(text(query), {"id": critical.id}).scalar_one() for query in (kinds, lines)]
+    assert said[0] == said[1] - 1, "the first line is that of incident.opened"
+
+
 def test_a_small_incident_or_one_of_a_drill_is_not_escalated(engine: Engine) -> None:
     world = make_world(engine)
     reported(world, Severity.SEV3)

@@ -14,6 +14,7 @@ from tests.control.rollout_world import DECIDER, PER_DAY, STARTER, bank, make_wo
 from pilotage.control import roll_back as command
 from pilotage.control.abort_rollout import abort_rollout
 from pilotage.control.declare_hard_event import declare_hard_event
+from pilotage.control.follow_rollback import follow_rollback
 from pilotage.control.reconcile_rollout import reconcile_rollout
 from pilotage.control.roll_back import RollbackRequest, roll_back
 from pilotage.control.rollout_end import take_back
@@ -106,6 +107,51 @@ def test_a_rollback_that_is_not_proven_fails_and_pages(engine: Engine, prober: F
     done = world.step(stored.id, timedelta(seconds=121))
     assert done.state is State.ROLLBACK_FAILED
     assert count(engine, "SELECT count(*) FROM incident WHERE severity = 'SEV1' AND cause = 'rollback failed'") == 1
+
+
+@pytest.mark.parametrize(
+    "health",
+    ["UPDATE space_health SET state = 'unhealthy'", "UPDATE space_health SET state = 'unknown'",
+     "UPDATE space_health SET checked_at = clock_timestamp() - interval '66 s'", "DELETE FROM space_health"],
+    ids=["unhealthy", "unknown", "old", "never judged"],
+)  # fmt: skip
+def test_a_space_that_is_not_known_to_be_healthy_verifies_nothing(engine: Engine, health: str) -> None:
+    world, stored, _old = running(engine)
+    back(world)
+    world.step(stored.id)
+    world.clock.advance(timedelta(seconds=61))
+    world.follow()
+    with engine.begin() as connection:
+        connection.execute(text(health))
+    assert world.look(stored.id).state is State.VALIDATING
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM space_health"))
+    assert world.step(stored.id).state is State.ROLLED_BACK
+
+
+@pytest.mark.parametrize(("failures", "is_verified"), [(0, True), (2, False)])
+def test_without_a_worker_the_command_that_follows_it_judges_the_health(
+    engine: Engine, failures: int, *, is_verified: bool
+) -> None:
+    world, stored, _old = running(engine)
+    back(world)
+    report = text(
+        "INSERT INTO space_report (process, space, at, failures, successes, reasons)"
+        " VALUES ('gateway-1', :space, clock_timestamp(), :failures, :successes, '[]')"
+    )
+    with engine.begin() as connection:
+        values = {"space": EAST, "failures": failures, "successes": 0 if failures else 3}
+        connection.execute(report, values)
+        connection.execute(text("DELETE FROM space_health"))
+
+    def sleep(_seconds: float) -> None:
+        world.clock.advance(timedelta(seconds=20))
+        with engine.begin() as connection:
+            query = "UPDATE route_ack AS a SET at = clock_timestamp(), generation = r.generation FROM routing AS r"
+            connection.execute(text(f"{query} WHERE (a.space, a.workflow) = (r.space, r.workflow)"))
+
+    found = follow_rollback(world.instance, world.ports, stored.id, wait=timedelta(seconds=200), sleep=sleep)
+    assert found.state is (State.ROLLED_BACK if is_verified else State.ROLLBACK_FAILED)
 
 
 def test_a_process_that_neither_acknowledges_nor_is_silent_keeps_it_from_zero(engine: Engine) -> None:

@@ -90,6 +90,24 @@ def test_a_trip_in_the_second_region_leaves_the_first_with_its_weight_and_armed(
     assert world.step(carried, timedelta(seconds=61)).state is State.ROLLED_BACK
 
 
+def test_a_left_region_whose_critical_questions_fail_is_taken_back_as_a_hard_event(engine: Engine) -> None:
+    world, stored, _traffic = failing_in(engine, WEST, 0)
+    assert shape(world, stored)[EAST][0] is WaveState.LEFT
+    with engine.begin() as connection:
+        generation = read_route(connection, EAST, WORKFLOW).generation
+        query = (
+            "INSERT INTO route_probe (process, space, workflow, generation, release, asked, passed, right_release, at)"
+            " VALUES ('gateway-1', :space, :workflow, :generation, :release, 10, 9, true, clock_timestamp())"
+        )
+        values = {"space": EAST, "workflow": WORKFLOW, "generation": generation, "release": stored.release}
+        connection.execute(text(query), values)
+    assert world.step(stored.id).state is State.VALIDATING
+    assert shape(world, stored)[EAST] == (WaveState.ROLLED_BACK, 0)
+    with engine.connect() as connection:
+        found = "SELECT hard FROM space_quarantine WHERE space = :east"
+        assert connection.execute(text(found), {"east": EAST}).scalar_one() is True
+
+
 def test_a_late_trip_in_an_earlier_region_takes_back_that_region(engine: Engine) -> None:
     world, stored, _traffic = failing_in(engine, EAST, 2)
     assert stored.flipped == (EAST,)

@@ -148,45 +148,35 @@ class _Count:
         return frozenset(pseudonym_of(self.connection, principal) for principal in route.pins)
 
     def _observation(self, row: RecordRow, pinned: frozenset[str]) -> Observation | None:
-        """Return what a record says, None when it says nothing of this rollout."""
-        began = self._admitted(row)
-        if row.kind != "user" or row.principal in pinned or not is_observation(row.outcome):
-            return None
-        if self._is_unknown(row, began):
-            return self._read(replace(row, arm=Arm.CANDIDATE.value, outcome="lost"), began or self.steps[-1])
-        if began is None:
-            return None
-        expected = self.rollout.release if row.arm == Arm.CANDIDATE.value else self.wave.stable
-        if row.arm not in _COUNTED or row.release != expected:
-            return None
-        if row.arm == Arm.STABLE.value and self._is_zeroed(row):
-            return None
-        cohort = self._step(began).cohort
-        if cohort and row.arm == Arm.STABLE.value and not frozenset(cohort) & frozenset(row.groups or ()):
-            return None
-        return self._read(row, began)
+        """Return what a record says, None when it says nothing of this rollout.
 
-    def _is_unknown(self, row: RecordRow, began: StoredStep | None) -> bool:
-        """Tell whether a record names an arm, release or step that cannot be: it counts as lost."""
-        if row.arm == Arm.CANDIDATE.value and began is not None:
-            return row.release != self.rollout.release
-        is_unplaced = began is None and not isinstance(row.detail.get("generation"), int)
-        return row.release == self.rollout.release and (row.arm not in set(Arm) or is_unplaced)
-
-    def _read(self, row: RecordRow, began: StoredStep) -> Observation:
+        No record of a routed request is dropped because it cannot be true: it counts as lost, where it says it was,
+        else with the candidate in the newest step.
+        """
+        if row.kind != "user" or row.principal in pinned or not row.arm or not is_observation(row.outcome):
+            return None
+        is_placed = isinstance(row.detail.get("generation"), int)
+        began = self._admitted(row) if is_placed else self.steps[-1]
+        if began is None:  # it was admitted before the rollout came here
+            return None
+        arm = Arm(row.arm) if row.arm in _COUNTED else Arm.CANDIDATE
+        if arm is Arm.STABLE and ((is_placed and self._is_zeroed(row)) or not _may_meet(self._step(began).cohort, row)):
+            return None
+        expected = self.rollout.release if arm is Arm.CANDIDATE else self.wave.stable
         hours = max(0, (row.at - began.started_at) // _HOUR)
         return Observation(
             seq=row.seq,
             step=step_key(self.rollout, began),
             day=hours // 24,
             hour=hours % 24,
-            arm=Arm(row.arm),
+            arm=arm,
             principal=row.principal,
             outcome=row.outcome,
             latency_ms=_latency_ms(row),
             ungrounded=_ungrounded(row),
             is_answer=row.outcome == "ok" and not row.refused,
             is_cached=row.detail.get("cached") is True,
+            is_known=is_placed and row.arm in _COUNTED and row.release == expected,
         )
 
     def _admitted(self, row: RecordRow) -> StoredStep | None:
@@ -227,6 +217,10 @@ class _Count:
 
 
 _COUNTED = frozenset({Arm.STABLE.value, Arm.CANDIDATE.value})
+
+
+def _may_meet(cohort: tuple[str, ...], row: RecordRow) -> bool:
+    return not cohort or not frozenset(cohort).isdisjoint(row.groups or ())
 
 
 def step_key(rollout: StoredRollout, step: StoredStep) -> str:

@@ -1,7 +1,8 @@
 """Paging further people about a critical incident that nobody has acknowledged (rollouts.md 11, operations.md 3.3).
 
-Rule: each level of the workflow's rota is paged once, when its minutes are over; the opening itself pages the first.
-Fail mode: a level without anybody is told to the next ones; a look that fails is repeated and pages nobody twice.
+Rule: each level of the workflow's rota is paged once, when its minutes are over; the opening itself pages the first,
+and one that is open again begins anew. That the machine mitigated an incident acknowledges nothing. Fail mode: a level
+without anybody is told to the next ones; a look that fails is repeated and pages nobody twice.
 """
 
 from __future__ import annotations
@@ -12,9 +13,13 @@ from typing import Final
 from sqlalchemy import Connection
 
 from pilotage.control.instance import Instance
+from pilotage.control.open_incident import record_incident
+from pilotage.control.rollout_moves import Deed
 from pilotage.control.send_messages import Notice, send
 from pilotage.core.ids import PersonId, WorkflowName
 from pilotage.incident.duty import DEFAULT_LADDER, levels_due, on_duty
+from pilotage.incident.records import OPEN_AGAIN
+from pilotage.ledger.entry import EntryKind
 from pilotage.rollout.transitions import Notify
 from pilotage.store.incidents import StoredIncident, add_line, lines_of, unacknowledged
 from pilotage.workspace.operations import Escalation, Rota
@@ -31,12 +36,16 @@ def escalate_incidents(connection: Connection, instance: Instance) -> tuple[str,
 def _escalated(connection: Connection, instance: Instance, found: StoredIncident, now: datetime) -> bool:
     rota = _rota(instance, found.workflow)
     ladder = (rota.escalation if rota is not None else ()) or DEFAULT_LADDER
-    due = levels_due(ladder, now - found.detected_at)
-    told = sum(line.actor == MACHINE for line in lines_of(connection, found.id))
+    lines = lines_of(connection, found.id)
+    again = [line for line in lines if line.text.startswith(OPEN_AGAIN)]
+    since = again[-1].at if again else found.detected_at
+    due = levels_due(ladder, now - since)
+    told = sum(line.actor == MACHINE and line.at >= since for line in lines)
     for level in due[told:]:
         people = ", ".join(people_at(instance, rota, level, now)) or "nobody is declared there"
         text = f"Not acknowledged for {level.after_minutes} min: {level.to} ({people}) is paged."
         add_line(connection, found.id, at=now, actor=MACHINE, text=text)
+        record_incident(connection, found, EntryKind.INCIDENT_UPDATED, Deed(actor=MACHINE, at=now))
         notice = Notice(
             title=f"{found.severity} {found.workflow} in {found.space}: not acknowledged",
             text=f"{text} {found.summary}",

@@ -160,6 +160,8 @@ def _moved(
     times: dict[str, Any] = {_AT[state]: deed.at} if state in _AT else {}
     if state is IncidentState.CLOSED and after.resolved_at is None:
         times["resolved_at"] = deed.at
+    if after.acknowledged_at is None:  # whoever moves it on has seen it
+        times["acknowledged_at"] = deed.at
     commander = after.commander or (deed.person if state is IncidentState.ACKNOWLEDGED else None)
     return replace(after, state=state, commander=commander, **times)
 

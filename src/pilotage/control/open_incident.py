@@ -17,7 +17,7 @@ from pilotage.control.rollout_moves import Deed
 from pilotage.control.send_messages import Notice, send
 from pilotage.core.ids import new_ulid
 from pilotage.identity.roles import Role
-from pilotage.incident.records import IncidentState, Severity
+from pilotage.incident.records import OPEN_AGAIN, IncidentState, Severity
 from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.rollout.transitions import Notify
 from pilotage.store.incidents import StoredIncident, add_line, open_or_join, save_incident
@@ -68,10 +68,11 @@ def open_incident(connection: Connection, instance: Instance, trouble: Trouble, 
     if not is_new:
         found = _joined(before, wanted)
         save_incident(connection, found)
-    add_line(connection, found.id, at=deed.at, actor=deed.actor, text=trouble.summary)
+    is_back = found.state is not before.state
+    line = f"{OPEN_AGAIN}; {trouble.summary}" if is_back else trouble.summary
+    add_line(connection, found.id, at=deed.at, actor=deed.actor, text=line)
     record_incident(connection, found, EntryKind.INCIDENT_OPENED if is_new else EntryKind.INCIDENT_UPDATED, deed)
-    is_worse = found.severity < before.severity or found.state is not before.state
-    if is_new or (is_worse and found.severity.pages):
+    if is_new or ((is_back or found.severity < before.severity) and found.severity.pages):
         tell(connection, instance, replace(found, summary=trouble.summary), deed.at)
     return found
 

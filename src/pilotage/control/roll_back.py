@@ -23,7 +23,7 @@ from pilotage.control.rollout_end import Ending, take_back
 from pilotage.control.rollout_moves import Deed, Move, move_rollout, person_deed
 from pilotage.control.start_rollout import RUN_KIND
 from pilotage.core.digest import Digest
-from pilotage.core.errors import NotFound
+from pilotage.core.errors import Conflict, NotFound
 from pilotage.core.ids import SpaceName, WorkflowName
 from pilotage.core.reason import Reason, Refusal
 from pilotage.identity.principal import Principal
@@ -39,6 +39,7 @@ from pilotage.store.runs import request_run
 
 MAINTENANCE: Final = TargetKind.MAINTENANCE.value
 _LOCK: Final = text("SELECT pg_advisory_xact_lock(hashtext('pilotage rollback ' || :workflow))")
+_TRY_LOCK: Final = text("SELECT pg_try_advisory_xact_lock(hashtext('pilotage rollback ' || :workflow))")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,13 +83,25 @@ def take_out(
 ) -> tuple[StoredRollout, ...] | Refusal:
     """Roll back inside the caller's transaction, who answers for the permission."""
     connection.execute(_LOCK, {"workflow": request.workflow})
-    return take_out_by_holder(connection, instance, request=request, deed=deed)
+    return _taken_out(connection, instance, request, deed)
 
 
 def take_out_by_holder(
     connection: Connection, instance: Instance, *, request: RollbackRequest, deed: Deed
 ) -> tuple[StoredRollout, ...] | Refusal:
-    """Roll back for a caller that holds a rollout of the workflow already, and so does not wait behind others."""
+    """Roll back for a caller that has locked a rollout of the workflow already.
+
+    Raise Conflict, to be tried again, while another rollback of the workflow is being written: it waits for that row.
+    """
+    if not connection.scalar(_TRY_LOCK, {"workflow": request.workflow}):
+        message = f"Another rollback of {request.workflow} is being written."
+        raise Conflict("ROLLBACK_BUSY", message, hint="It is tried again at once.")
+    return _taken_out(connection, instance, request, deed)
+
+
+def _taken_out(
+    connection: Connection, instance: Instance, request: RollbackRequest, deed: Deed
+) -> tuple[StoredRollout, ...] | Refusal:
     with connection.begin_nested() as whole:
         done = _Rollback(connection=connection, instance=instance, request=request, deed=deed).run()
         if isinstance(done, Refusal) and request.is_whole:
@@ -271,8 +284,10 @@ class _Rollback:
 
     def _taken_back(self, route: Route, release: Digest) -> StoredRollout | Refusal:
         holder = holder_of(self.connection, self.request.workflow, route.space)
-        stored = None if holder is None else self._taken(holder)
-        if stored is None or stored.release != release or not stored.state.has_traffic:
+        held = None if holder is None else find_rollout(self.connection, holder, lock=True)
+        if held is not None and held.release == release and held.state.has_traffic:
+            stored = self._taken(held.id) or held
+        else:  # a holder that goes on keeps its token: it may be the caller's own
             stored = carrier(self.connection, route, release, self.deed)
         moved = take_back(self.connection, self.instance, stored, self._ending(stored), self.deed)
         if not isinstance(moved, Refusal):

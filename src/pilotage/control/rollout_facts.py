@@ -8,7 +8,7 @@ gate that raises does not hold.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -41,7 +41,7 @@ from pilotage.store.rollout_records import answers_since, failures_since
 from pilotage.store.rollout_verdicts import signatures_of
 from pilotage.store.rollouts import StoredRollout, StoredStep, StoredWave, attempts_before, steps_of, waves_of
 from pilotage.store.routes import Ack, acks_of, not_following, read_route
-from pilotage.store.space_health import list_health
+from pilotage.store.space_health import read_health
 from pilotage.workspace.principals import roles_of
 
 LOG = logging.getLogger("pilotage.rollout")
@@ -88,7 +88,7 @@ def read_trip(connection: Connection, stored: StoredRollout, counted: Counted, n
     """Return what takes the candidate out now, None for nothing; no gate, freeze or space's health is asked."""
     if not stored.state.has_traffic:
         return None
-    impaired = _impaired(connection, stored, counted.waves)
+    impaired = impairments(connection, stored, counted.waves)
     judged = {
         number: judge_place(stored, _place(stored, counted, number), one, gate=(), steps=counted.steps, now=now)
         for number, one in counted.observed.items()
@@ -144,7 +144,7 @@ def read_facts(
         incidents=_incidents(connection, stored, now),
         unfit=(*fitness.holding, *_held_elsewhere(judged, stored.place.wave)),
         unseen=fitness.unseen,
-        trips=_impaired(connection, stored, counted.waves) or (_unconfirmed(gate) if trip is None else trip.reasons),
+        trips=impairments(connection, stored, counted.waves) or (_unconfirmed(gate) if trip is None else trip.reasons),
         post_confirmed=gate == (),
         signed=_signed(connection, instance, stored),
         flipped_at=stored.flipped_at,
@@ -205,12 +205,18 @@ def _unconfirmed(gate: tuple[Reason, ...] | None) -> tuple[Reason, ...]:
     return tuple(reason for reason in gate or () if reason.code == "POST_UNCONFIRMED")
 
 
-def _impaired(connection: Connection, stored: StoredRollout, waves: tuple[StoredWave, ...]) -> tuple[Reason, ...]:
+def impairments(
+    connection: Connection,
+    stored: StoredRollout,
+    waves: Iterable[StoredWave],
+    *,
+    among: WaveState = WaveState.LIVE,
+) -> tuple[Reason, ...]:
     """Return where the candidate fails critical questions that stable passes, twice in a row (rollouts.md 8.1)."""
     found: list[Reason] = []
     for wave in waves:
         route = read_route(connection, wave.space, stored.workflow)
-        if wave.state is not WaveState.LIVE or route.candidate != stored.release:
+        if wave.state is not among or route.candidate != stored.release:
             continue
         rounds = failed_rounds(
             connection,
@@ -393,7 +399,8 @@ def _validation(
 
 
 def _is_healthy(connection: Connection, space: SpaceName, live: list[Ack], stable: str | None) -> bool | None:
-    """Tell whether every live process has the target loaded and nobody judged the space ill; None without a process."""
-    if any(one.space == space and one.state is HealthState.UNHEALTHY for one in list_health(connection)):
-        return False
-    return all(stable in ack.loaded for ack in live) if live else None
+    """Tell whether the space is judged healthy and every live process has the target loaded; None: nobody knows."""
+    health = read_health(connection, space)
+    if health is None or not health.is_fresh or health.state is HealthState.UNKNOWN or not live:
+        return None
+    return health.state is HealthState.HEALTHY and all(stable in ack.loaded for ack in live)

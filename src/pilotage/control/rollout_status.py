@@ -101,6 +101,7 @@ def _waves(connection: Connection, stored: StoredRollout) -> list[Json]:
             "stable": wave.stable,
             "fraction_ppm": read_route(connection, wave.space, stored.workflow).fraction_ppm,
             "admitted": admissions_of(connection, wave.space, stored.workflow, stored.release).admitted,
+            "quarantined": wave.totals.get("quarantined", 0),
             "steps": [
                 {
                     "step": stored.plan.waves[step.wave].steps[step.step].name,

@@ -14,12 +14,15 @@ from sqlalchemy import Connection
 from pilotage.analysis.verdict import Effect, Verdict
 from pilotage.control.carry_rollback import carrier
 from pilotage.control.instance import Instance
+from pilotage.control.roll_back import RollbackRequest, take_out_by_holder
 from pilotage.control.rollout_end import Ending, take_back
+from pilotage.control.rollout_facts import impairments
 from pilotage.control.rollout_moves import Deed
 from pilotage.control.rollout_ports import RolloutPorts
 from pilotage.control.rollout_verdict import judge_place
 from pilotage.control.start_rollout import RUN_KIND
-from pilotage.core.reason import Refusal
+from pilotage.core.reason import Reason, Refusal
+from pilotage.incident.records import HardKind
 from pilotage.rollout.machine import Place
 from pilotage.rollout.states import WaveState
 from pilotage.rollout.transitions import Event
@@ -41,7 +44,9 @@ def watch_left_spaces(
             save_wave(connection, replace(wave, state=WaveState.ROLLED_BACK, ended_at=deed.at))
             continue
         verdict = _verdict(connection, instance, ports, stored, wave, deed.at)
-        if verdict.effect is Effect.ROLLBACK:
+        if impaired := impairments(connection, stored, (wave,), among=WaveState.LEFT):
+            _leave_everywhere(connection, instance, stored, impaired, deed)
+        elif verdict.effect is Effect.ROLLBACK:
             _take_back(connection, instance, stored, wave, verdict, deed)
         else:
             is_any = True
@@ -61,6 +66,19 @@ def _verdict(
     observed = ports.observe(connection, instance, stored, wave, now)
     place = Place(wave=wave.number, step=last)
     return judge_place(stored, place, observed, gate=None, steps=steps, now=now)
+
+
+def _leave_everywhere(
+    connection: Connection, instance: Instance, stored: StoredRollout, impaired: tuple[Reason, ...], deed: Deed
+) -> None:
+    """Take the release out of every space: a critical function is impaired, a hard event."""
+    request = RollbackRequest(
+        workflow=stored.workflow,
+        reason=impaired[0].text,
+        hard=HardKind.BUSINESS_FUNCTION,
+        release=stored.release,
+    )
+    take_out_by_holder(connection, instance, request=request, deed=deed)
 
 
 def _take_back(

@@ -22,8 +22,9 @@ DEFAULT_LADDER = (
     Escalation(to="layer:2", after_minutes=5),
     Escalation(to="role:operations-manager", after_minutes=15),
     Escalation(to="role:operations-lead", after_minutes=30),
+    Escalation(to="role:support-engineer", after_minutes=30),
 )
-"""Whom to page where a rota declares no ladder of its own."""
+"""Whom to page where a rota declares no ladder of its own: primary, secondary, manager, all of operations."""
 
 
 def levels_due(ladder: Iterable[Escalation], waited: timedelta) -> tuple[Escalation, ...]:

@@ -25,7 +25,7 @@ _NO_OBSERVATION = "rejected"
 class Observation:
     """One request in ledger order. `day`: whole days since its step began, `hour`: the hour of that day, 0 to 23.
 
-    `step` names attempt and step.
+    `step` names attempt and step. `is_known` False: arm, release or step was none of the rollout's.
 
     `ungrounded` None: the answer has no grounding score. `rating`: `up`, `down` or None. `is_cached`: it was given
     again, so how long it took says nothing of the release.
@@ -42,6 +42,12 @@ class Observation:
     ungrounded: bool | None = None
     is_answer: bool = False
     is_cached: bool = False
+    is_known: bool = True
+
+    @property
+    def is_quarantined(self) -> bool:
+        """Whether its record cannot be true: it counts as `lost`."""
+        return not self.is_known or sound_outcome(self.outcome, self.latency_ms) != self.outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +71,7 @@ def sound_outcome(outcome: str, latency_ms: float) -> str:
 
 def marks(seen: Observation, limits: LatencyLimits) -> Mapping[Metric, bool]:
     """Return, for each metric the request counts for, whether it failed."""
-    outcome = sound_outcome(seen.outcome, seen.latency_ms)
+    outcome = "lost" if seen.is_quarantined else seen.outcome
     is_error, is_gone, is_answer = outcome in _ERRORS, outcome in _GONE, outcome in _ANSWERS
     found = {Metric.SHED: outcome == "shed", Metric.CLIENT_GONE: is_gone}
     if is_error or not seen.is_cached:
@@ -76,6 +82,6 @@ def marks(seen: Observation, limits: LatencyLimits) -> Mapping[Metric, bool]:
     if is_answer:
         found[Metric.POLICY] = outcome == "policy_blocked"
         found[Metric.REFUSED] = outcome == "refused"
-    if seen.ungrounded is not None:
+    if seen.ungrounded is not None and seen.is_known:
         found[Metric.UNGROUNDED] = seen.ungrounded
     return found

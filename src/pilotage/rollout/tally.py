@@ -69,6 +69,8 @@ class Totals:
     recorded: int = 0
     answers: int = 0
     unscored: int = 0
+    quarantined: int = 0
+    """Records counted as lost because they cannot be true."""
     cusums: dict[str, Any] = field(default_factory=dict)
     zeroed: list[list[int | None]] = field(default_factory=list)
     """[first generation at weight 0, first one after it or None]: nobody could meet the candidate"""
@@ -156,6 +158,7 @@ def _enter(totals: Totals, book: Book, seen: Observation, found: Mapping[Metric,
     for metric, failed in found.items():
         entry = page.get(metric.value, (0, 0, 0))
         page[metric.value] = [entry[0] + 1, entry[1] + failed, _hours(entry) | (failed << seen.hour)]
+    totals.quarantined += seen.is_quarantined
     if seen.arm is Arm.CANDIDATE:
         totals.recorded += 1
         totals.answers += seen.is_answer

@@ -113,11 +113,15 @@ def list_incidents(
 
 
 def unacknowledged(connection: Connection) -> tuple[StoredIncident, ...]:
-    """Return the open SEV1 and SEV2 incidents that nobody took on, drills apart, oldest first; each row is locked."""
+    """Return the SEV1 and SEV2 incidents that nobody took on, drills apart, oldest first; each row is locked.
+
+    One that the machine mitigated is among them until a person has seen it.
+    """
     query = (
         select(incident)
         .where(
-            incident.c.state == IncidentState.OPEN.value,
+            incident.c.state.in_([state.value for state in UNRESOLVED]),
+            incident.c.acknowledged_at.is_(None),
             incident.c.severity.in_([Severity.SEV1.value, Severity.SEV2.value]),
             ~incident.c.is_drill,
         )
