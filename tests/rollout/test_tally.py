@@ -198,6 +198,16 @@ def test_a_mistake_before_routing_is_no_observation_and_nonsense_is_lost() -> No
     assert sound_outcome("ok", 1.0) == "ok"
 
 
+def test_a_record_of_an_unknown_place_is_lost_whatever_it_says_and_is_told_apart() -> None:
+    strange = seen(is_known=False)
+    found = marks(strange, LIMITS)
+    assert found[Metric.ERROR]
+    assert found[Metric.STALLED]
+    assert Metric.UNGROUNDED not in found
+    for one, number in ((strange, 1), (seen(latency_ms=-1.0), 1), (seen(outcome="lost"), 0), (seen(), 0)):
+        assert counted([[one]]).quarantined == number
+
+
 def test_feedback_and_admissions_are_passed_on() -> None:
     rated = tally.rated_count([(2, 0), (1, 1)], Caps())
     found = counters(Totals(), step="1.0", fractions={}, admitted=7, feedback=rated)
