@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
@@ -170,13 +173,22 @@ class Bank:
         self.judge(stored.id, x=3, n=2000)
         return stored.id
 
-    def judge(self, rollout: str, *, x: int, n: int, after: timedelta = timedelta(minutes=5)) -> None:
+    def judge(
+        self,
+        rollout: str,
+        *,
+        x: int,
+        n: int,
+        after: timedelta = timedelta(minutes=5),
+        more: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    ) -> None:
         """Give a verdict over these counts, a while later."""
         self.clock.advance(after)
         tests = {
             "error_rate.go": {"purpose": "go", "standing": "open", "n": n, "x": x, "limit": "< 0.1%"},
             "latency.trip": {"purpose": "trip", "standing": "quiet", "n": n, "x": 0, "limit": "5 s"},
             "feedback.hold": {"purpose": "hold", "standing": "absent", "n": 0, "x": 0, "limit": ""},
+            **more,
         }
         reasons = [{"code": "insufficient_evidence", "text": f"{x} of {n} requests failed; 2,800 more are needed."}]
         body = json.dumps({"outcome": "inconclusive", "effect": "none", "reasons": reasons, "tests": tests}).encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,11 +15,16 @@ from selectolax.lexbor import LexborHTMLParser
 from sqlalchemy import Engine, text
 from tests.console.conftest import Bank, make_bank
 
-from pilotage.console.pages.rollout import _rows, charts_of
+from pilotage.console.pages.rollout_charts import verdict_charts
+from pilotage.console.pages.rollout_tests import rows_of
 from pilotage.console.pages.workflows import Place
 from pilotage.core.digest import digest_of
 from pilotage.core.ids import SpaceName, WorkflowName
+from pilotage.rollout.assignment import Arm
+from pilotage.rollout.course import Slot
+from pilotage.store.rollout_course import add_course
 from pilotage.store.rollout_history import PastVerdict
+from pilotage.store.rollouts import save_wave, waves_of
 from pilotage.store.served import Served
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
@@ -48,7 +54,7 @@ TESTS = {
 
 
 def test_what_fired_stands_first_in_the_table_and_among_the_charts() -> None:
-    assert [row.name for row in _rows(TESTS)] == [
+    assert [row.name for row in rows_of(TESTS)] == [
         "trip ungrounded",
         "trip ungrounded late",
         "go policy",
@@ -57,19 +63,20 @@ def test_what_fired_stands_first_in_the_table_and_among_the_charts() -> None:
         "go error",
         "hold slow",
     ]
-    drawn = charts_of("R", [past(0, TESTS), past(1, TESTS)])
+    drawn = verdict_charts([past(0, TESTS), past(1, TESTS)], "/R")
     titles = [LexborHTMLParser(str(one)).css_first("figcaption") for one in drawn]
     assert [one.text() for one in titles if one is not None] == ["Trip ungrounded", "Go error", "Go policy"]
-    assert charts_of("R", [past(0, TESTS)]) == []
+    assert verdict_charts([past(0, TESTS)], "/R") == []
 
 
 @pytest.mark.store
 def test_the_numbers_of_a_chart_are_those_of_its_table(bank: Bank) -> None:
     rollout = bank.roll_out()
+    course(bank, rollout)
     browser = bank.browser("omar.haddad")
     page = browser.get(f"/rollouts/{rollout}").page
     figures = page.css("figure")
-    assert figures
+    assert len(figures) == 3
     for figure in figures:
         link = figure.css_first("a[download]")
         assert link is not None
@@ -77,10 +84,86 @@ def test_the_numbers_of_a_chart_are_those_of_its_table(bank: Bank) -> None:
         assert answer.header("content-type").startswith("text/csv")
         assert answer.header("content-disposition").startswith("attachment")
         rows = [row.split(",") for row in answer.text.split("\r\n")[1:-1]]
-        assert [row[1] for row in rows] == [cell.attributes["data-y"] for cell in figure.css("td[data-y]")]
+        assert [cell for row in rows for cell in row[1:]] == [
+            cell.attributes["data-y"] for cell in figure.css("td[data-y]")
+        ]
     unknown = browser.get(f"/rollouts/{rollout}/numbers/feedback.hold")
     assert [row.partition(",")[2] for row in unknown.text.split("\r\n")[1:-1]] == ["", ""]
     assert browser.get(f"/rollouts/{rollout}/numbers/none").status == 404
+
+
+def course(bank: Bank, rollout: str, *, candidate_ms: int = 1260, failed: int = 0) -> None:
+    """Give the first wave two days of both arms, two hours of which the candidate met nobody."""
+    sums: dict[tuple[Arm, datetime], Slot] = {}
+    began = bank.clock.now() - timedelta(days=2)
+    for place in range(24):
+        for arm, latency_ms in ((Arm.STABLE, 1210), (Arm.CANDIDATE, candidate_ms)):
+            if arm is Arm.STABLE or place != 5:
+                number = math.ceil(math.log(latency_ms) / math.log(1.02))
+                lost = failed if arm is Arm.CANDIDATE else 0
+                sums[arm, began + timedelta(hours=2 * place)] = Slot(
+                    requests=100, failed=lost, scored=50, ungrounded=1, bins={number: 100 - lost}
+                )
+    with bank.instance.engine.begin() as connection:
+        add_course(connection, rollout, 0, sums)
+        wave = waves_of(connection, rollout)[0]
+        ratings = {bank.release: (25, 3)}
+        save_wave(connection, replace(wave, started_at=began, ratings=ratings))
+
+
+def arm_cells(bank: Bank, rollout: str) -> dict[str, list[str]]:
+    page = bank.browser("omar.haddad").get(f"/rollouts/{rollout}").page
+    rows = page.css("[aria-label='Both arms'] tbody tr")
+    return {
+        (row.css_first("th") or row).text(): [" ".join(cell.text().split()) for cell in row.css("td")] for row in rows
+    }
+
+
+@pytest.mark.store
+def test_both_arms_stand_side_by_side_with_their_limits_and_the_verdict_on_each_metric(
+    own_engine: Engine, tmp_path: Path
+) -> None:
+    bank = make_bank(own_engine, tmp_path)
+    rollout = bank.roll_out()
+    assert arm_cells(bank, rollout) == {}
+    course(bank, rollout)
+    bank.judge(
+        rollout, x=3, n=2300, more={"go.p95": told("go", "proved", 0, 2300), "hold.p95": told("hold", "quiet", 0, 2300)}
+    )
+    assert arm_cells(bank, rollout) == {
+        "errors": ["0 of 2,400", "0 of 2,300", "< 0.1 %", "UNKNOWN"],
+        "p95 ms": ["1,223", "1,273", "< 2,000", "GO"],
+        "grounded": ["98 % of 1,200", "98 % of 1,150", "> 98 %", "UNKNOWN"],
+        "rated helpful": ["unknown", "88 % of 25", ">= 80 %", "UNKNOWN"],
+    }
+    charts = bank.browser("omar.haddad").get(f"/rollouts/{rollout}").page.css("[data-charts] figure")
+    assert [(one.css_first("figcaption") or one).text() for one in charts][:2] == [
+        "Error rate by arm",
+        "p95 latency by arm, ms",
+    ]
+    latency = charts[1]
+    assert [one.text() for one in latency.css(".limit-word")] == ["go below 2 s", "back above 5 s"]
+    assert [one.attributes["data-series"] for one in latency.css("path.series[data-series]")] == ["stable", "candidate"]
+    drawn = latency.css("path.series[data-series]")
+    assert [(one.attributes["d"] or "").count("M") for one in drawn] == [1, 2]
+    assert {cell.text() for cell in latency.css("td[data-y='']")} == {"unknown"}
+
+
+@pytest.mark.store
+def test_where_too_many_requests_failed_there_is_no_latency_to_show(own_engine: Engine, tmp_path: Path) -> None:
+    bank = make_bank(own_engine, tmp_path)
+    rollout = bank.roll_out()
+    course(bank, rollout, failed=6)
+    cells = arm_cells(bank, rollout)
+    assert cells["errors"][1] == "6 % of 2,300"
+    assert cells["p95 ms"][:2] == ["1,223", "none: too many failed"]
+    with bank.instance.engine.begin() as connection:
+        connection.execute(text("DELETE FROM rollout_course"))
+        few = {(Arm.CANDIDATE, bank.clock.now()): Slot(requests=19, bins={10: 19})}
+        add_course(connection, rollout, 0, few)
+    cells = arm_cells(bank, rollout)
+    assert cells["p95 ms"][:2] == ["unknown", "unknown: 19 requests, 20 needed"]
+    assert cells["errors"][:2] == ["unknown", "0 of 19"]
 
 
 @pytest.mark.store

@@ -12,7 +12,7 @@ from tests.console.conftest import Bank, make_bank
 from tests.console.test_every_page import PAGES, address, filled, viewer
 
 from pilotage.console.pages.gate import word_of
-from pilotage.console.pages.rollout import _row
+from pilotage.console.pages.rollout_tests import row_of
 from pilotage.console.words import Status, criterion_status, gate_status
 from pilotage.core.reason import Outcome
 from pilotage.gate.report import CriterionResult
@@ -94,6 +94,6 @@ def test_a_criterion_is_met_only_where_it_holds(outcome: Outcome) -> None:
 
 @pytest.mark.parametrize("standing", ["quiet", "fired", "absent", "broken", "open", "a word of tomorrow", None])
 def test_a_test_that_saw_nothing_is_unknown_and_shows_no_zero(standing: str | None) -> None:
-    row = _row("error_rate.trip", {"purpose": "trip", "standing": standing, "n": 0, "x": 0, "limit": "5 s"})
+    row = row_of("error_rate.trip", {"purpose": "trip", "standing": standing, "n": 0, "x": 0, "limit": "5 s"})
     assert row.status.value not in GOOD
     assert "0" not in row.seen

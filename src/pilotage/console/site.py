@@ -19,6 +19,7 @@ from pilotage.console.pages import (
     passage,
     release,
     rollout,
+    rollout_charts,
     seal,
     workflows,
 )
@@ -188,7 +189,9 @@ ENTRIES: Final = (
     ),
     Entry(method="GET", path="/rollouts", name="Rollout", handle=rollout.show_rollouts),
     Entry(method="GET", path="/rollouts/{rollout}", name="Rollout", handle=rollout.show_rollout),
-    Entry(method="GET", path="/rollouts/{rollout}/numbers/{test}", name="Rollout", handle=rollout.download_numbers),
+    Entry(
+        method="GET", path="/rollouts/{rollout}/numbers/{test}", name="Rollout", handle=rollout_charts.download_numbers
+    ),
     Entry(
         method="POST",
         path="/rollouts/{rollout}",

@@ -19,6 +19,7 @@ from pilotage.control.instance import Instance
 from pilotage.control.rollout_ports import Observed
 from pilotage.control.rollout_verdict import planned_requests
 from pilotage.core.reason import Reason
+from pilotage.rollout import course
 from pilotage.rollout.assignment import Arm
 from pilotage.rollout.observation import LatencyLimits, Observation, is_observation
 from pilotage.rollout.plan_form import read_plan
@@ -40,14 +41,15 @@ from pilotage.store.observation_rows import (
     RecordRow,
     carry_over,
     earlier_attempt,
-    feedback_of,
     keep_books,
     lag_seconds,
     last_number,
+    ratings_of,
     read_books,
     read_rows,
 )
 from pilotage.store.pseudonyms import pseudonym_of
+from pilotage.store.rollout_course import add_course
 from pilotage.store.rollouts import StoredRollout, StoredStep, StoredWave, save_wave, steps_of
 from pilotage.store.routes import admissions_of, database_time, read_route
 from pilotage.workspace.plan import Plan, Step
@@ -118,9 +120,11 @@ class _Count:
         self._fold(totals, rows)
         if upto >= last_number(self.connection):  # a look that is behind the ledger would miss what is only unread
             note_look(totals, at=now.timestamp(), clock=clock, admitted=routed.admitted)
-        save_wave(self.connection, replace(self.wave, cursor=upto, totals=totals.as_json()))
+        ratings = self._ratings(since)
+        sums = {release: (sum(n for n, _ in each), sum(x for _, x in each)) for release, each in ratings.items()}
+        save_wave(self.connection, replace(self.wave, cursor=upto, totals=totals.as_json(), ratings=sums))
         return Observed(
-            counters=self._counters(totals, since, clock),
+            counters=self._counters(totals, ratings, clock),
             ledger_from=self.wave.counted_from or 0,
             ledger_to=max(upto, 0),
             blockers=self._blockers(now),
@@ -142,6 +146,9 @@ class _Count:
         advance_cusums(totals, books, batch, caps=caps, limits=limits, trips=trips)
         fold(totals, books, batch, caps=caps, limits=limits)
         keep_books(self.connection, self.rollout.id, self.wave.number, {name: books[name] for name in names})
+        length = course.slot_length(self.rollout.plan.waves[self.wave.number])
+        timed = [(row.at, seen) for row, seen in known]
+        add_course(self.connection, self.rollout.id, self.wave.number, course.count(timed, length, limits))
 
     def _pinned(self) -> frozenset[str]:
         route = read_route(self.connection, self.wave.space, self.rollout.workflow)
@@ -195,11 +202,13 @@ class _Count:
     def _step(self, began: StoredStep) -> Step:
         return self.rollout.plan.waves[began.wave].steps[began.step]
 
-    def _counters(self, totals: Totals, since: datetime, clock: float) -> Counters:
+    def _ratings(self, since: datetime) -> Mapping[str, tuple[tuple[int, int], ...]]:
+        releases = [self.rollout.release, *([] if self.wave.stable is None else [self.wave.stable])]
+        return ratings_of(self.connection, self.wave.space, self.rollout.workflow, releases=releases, since=since)
+
+    def _counters(self, totals: Totals, ratings: Mapping[str, tuple[tuple[int, int], ...]], clock: float) -> Counters:
         fractions = {step_key(self.rollout, step): step.fraction_ppm for step in self.steps}
-        rated = feedback_of(
-            self.connection, self.wave.space, self.rollout.workflow, release=self.rollout.release, since=since
-        )
+        rated = ratings.get(self.rollout.release, ())
         return counters(
             totals,
             step=step_key(self.rollout, self.steps[-1]),

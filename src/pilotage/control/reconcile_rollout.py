@@ -30,12 +30,13 @@ from pilotage.control.watch_left_spaces import watch_left_spaces
 from pilotage.core.canonical import Json
 from pilotage.core.reason import Reason, Refusal
 from pilotage.incident.records import HardKind, IncidentState, Severity
+from pilotage.rollout.course import slot_length, slot_start
 from pilotage.rollout.machine import Action, Place, next_action, standing_against
 from pilotage.rollout.pairing import phases_of
 from pilotage.rollout.states import BACKING_OUT, State, WaveState
 from pilotage.rollout.transitions import Event, Notify
 from pilotage.store.incidents import add_line, find_incident, save_incident
-from pilotage.store.rollout_verdicts import add_verdict
+from pilotage.store.rollout_verdicts import add_verdict, keep_look
 from pilotage.store.rollouts import (
     StoredRollout,
     find_rollout,
@@ -83,6 +84,7 @@ def reconcile_rollout(
         stored = _remembered(turn, stored, seen)
         action = next_action(seen.facts, turn.deed.at)
         if action is None:
+            _looked(turn, stored, seen)
             waits = seen.unproven or (standing_against(seen.facts) if stored.state is State.ADVANCING else ())
             stored = _told(turn, stored, Refusal(reasons=waits)) if waits else stored
             return _reminded(turn, stored)
@@ -111,6 +113,14 @@ def _remembered(turn: _Turn, stored: StoredRollout, seen: Seen) -> StoredRollout
     if latched != stored:
         save_rollout(turn.connection, latched)
     return latched
+
+
+def _looked(turn: _Turn, stored: StoredRollout, seen: Seen) -> None:
+    """Keep how the verdict stands while nothing is to be done, for people to look at."""
+    verdict = seen.facts.verdict
+    if verdict is not None:
+        slot = slot_start(turn.deed.at, slot_length(stored.plan.waves[stored.place.wave]))
+        keep_look(turn.connection, stored.id, verdict, place=stored.place, at=turn.deed.at, slot=slot)
 
 
 def _reminded(turn: _Turn, stored: StoredRollout) -> StoredRollout:

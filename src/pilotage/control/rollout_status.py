@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from pilotage.control.instance import Instance
+from pilotage.control.rollout_arms import read_arms
 from pilotage.control.rollout_desk import find_named
 from pilotage.control.shadow_status import view_phases
 from pilotage.control.space_fitness import Candidate, space_fitness
@@ -68,6 +69,7 @@ def _detail(connection: Connection, stored: StoredRollout) -> dict[str, Json]:
             "reasons": body.get("reasons", []),
         },
         "observed": body.get("tests", {}),
+        "arms": read_arms(connection, stored, waves_of(connection, stored.id)).as_json(),
         "signed": [{"role": one.role, "at": to_text(one.at)} for one in signed],
         "waves": _waves(connection, stored),
         "rollback": None

@@ -157,7 +157,9 @@ class _Phases:
     def _end(self, phase: StoredPhase, tally: PairTally, verdict: Verdict) -> StoredRollout:
         """Keep the verdict, stop sampling, and say it where it is not GO."""
         self.sample(0)
-        add_verdict(self.connection, self.stored.id, verdict, place=self.stored.place, at=self.deed.at)
+        add_verdict(
+            self.connection, self.stored.id, verdict, place=self.stored.place, at=self.deed.at, is_decision=True
+        )
         save_phase(
             self.connection,
             replace(phase, ended_at=self.deed.at, outcome=verdict.outcome, verdict=verdict.digest),

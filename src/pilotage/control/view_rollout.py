@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from pilotage.analysis.verdict import Judgement
 from pilotage.control.decide_rollout import not_go, nothing_fixed
 from pilotage.control.instance import Instance
+from pilotage.control.rollout_arms import Arms, read_arms
 from pilotage.control.rollout_desk import find_named
 from pilotage.control.rollout_people import deciding_role, may_abort, may_pause, may_resume
 from pilotage.control.shadow_status import PhaseView, view_phases
@@ -48,6 +49,7 @@ class RolloutView:
     signed: tuple[Signature, ...]
     incident: StoredIncident | None
     commands: Commands
+    arms: Arms
     phases: tuple[PhaseView, ...] = ()
 
     @property
@@ -61,14 +63,16 @@ def view_rollout(instance: Instance, *, actor: Principal, identifier: str) -> Ro
     with instance.engine.connect() as connection:
         stored = find_named(connection, identifier)
         signed = () if stored.decision is None else signatures_of(connection, stored.id, stored.decision, kind="go")
+        waves = waves_of(connection, stored.id)
         return RolloutView(
             stored=stored,
-            waves=waves_of(connection, stored.id),
+            waves=waves,
             steps=steps_of(connection, stored.id),
             history=verdict_history(connection, stored.id),
             signed=signed,
             incident=None if stored.incident is None else find_incident(connection, stored.incident),
             commands=_commands(connection, instance, stored, actor, signed),
+            arms=read_arms(connection, stored, waves),
             phases=view_phases(connection, stored, instance.clock.now()),
         )
 

@@ -152,18 +152,22 @@ def carry_over(
     connection.execute(_CARRY, {**copy, "without": sorted(without)})
 
 
-_FEEDBACK = text(
-    "SELECT count(*) AS rated, count(*) FILTER (WHERE last.rating = 'down') AS down FROM ("
-    " SELECT DISTINCT ON (f.interaction) f.interaction, f.rating, i.principal FROM feedback f"
+_RATINGS = text(
+    "SELECT last.release, count(*) AS rated, count(*) FILTER (WHERE last.rating = 'down') AS down FROM ("
+    " SELECT DISTINCT ON (f.interaction) f.interaction, f.rating, i.principal, i.release FROM feedback f"
     " CROSS JOIN LATERAL (SELECT * FROM interaction WHERE id = f.interaction AND at >= :since LIMIT 1) AS i"
-    " WHERE f.at >= :since AND i.space = :space AND i.workflow = :workflow AND i.release = :release AND i.kind = 'user'"
-    " AND f.at <= i.at + interval '7 days' ORDER BY f.interaction, f.at DESC) AS last GROUP BY last.principal"
+    " WHERE f.at >= :since AND i.space = :space AND i.workflow = :workflow AND i.release = ANY(:releases)"
+    " AND i.kind = 'user' AND f.at <= i.at + interval '7 days' ORDER BY f.interaction, f.at DESC) AS last"
+    " GROUP BY last.release, last.principal"
 )
 
 
-def feedback_of(
-    connection: Connection, space: str, workflow: str, *, release: str, since: datetime
-) -> tuple[tuple[int, int], ...]:
-    """Return, for each principal, rated answers of a release, and how many were rated down last."""
-    values = {"space": space, "workflow": workflow, "release": release, "since": since}
-    return tuple((int(row.rated), int(row.down)) for row in connection.execute(_FEEDBACK, values))
+def ratings_of(
+    connection: Connection, space: str, workflow: str, *, releases: Sequence[str], since: datetime
+) -> dict[str, tuple[tuple[int, int], ...]]:
+    """Return, of each release and for each principal, rated answers, and how many were rated down last."""
+    values = {"space": space, "workflow": workflow, "releases": list(releases), "since": since}
+    found: dict[str, list[tuple[int, int]]] = {}
+    for row in connection.execute(_RATINGS, values):
+        found.setdefault(row.release, []).append((row.rated, row.down))
+    return {release: tuple(each) for release, each in found.items()}

@@ -1,17 +1,17 @@
 """Verdicts of a rollout, kept as the bytes people sign, and the signatures under them.
 
-Rule: a verdict is written once under its digest; a person signs a verdict in one role. Fail mode: bytes that are not
-their digest's raise IntegrityError.
+Rule: a verdict is written once under its digest; a person signs a verdict in one role. A decision stays; of looks,
+which nobody signs, the newest of each slot of time. Fail mode: bytes that are not their digest's raise IntegrityError.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, case, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from pilotage.analysis.verdict import Verdict
@@ -19,6 +19,9 @@ from pilotage.core.digest import Digest, digest_of
 from pilotage.core.errors import IntegrityError
 from pilotage.rollout.machine import Place
 from pilotage.store.tables.rollouts import rollout_signature, rollout_verdict
+
+LOOK: Final = timedelta(seconds=15)
+"""How old what a page shows of a verdict may be, while its outcome stays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +55,7 @@ class Signature:
 def add_verdict(
     connection: Connection, rollout: str, verdict: Verdict, *, place: Place, at: datetime, is_decision: bool = False
 ) -> None:
-    """Keep a verdict; the same one again changes nothing but that it may become the decision."""
+    """Keep a verdict; the same one again is as of now, or becomes the decision, which keeps its time."""
     row = insert(rollout_verdict).values(
         rollout=rollout,
         digest=verdict.digest,
@@ -64,8 +67,27 @@ def add_verdict(
         at=at,
         is_decision=is_decision,
     )
-    keep = {"is_decision": rollout_verdict.c.is_decision | row.excluded.is_decision}
+    keep = {
+        "is_decision": rollout_verdict.c.is_decision | row.excluded.is_decision,
+        "at": case((rollout_verdict.c.is_decision, rollout_verdict.c.at), else_=row.excluded.at),
+    }
     connection.execute(row.on_conflict_do_update(index_elements=["rollout", "digest"], set_=keep))
+
+
+def keep_look(
+    connection: Connection, rollout: str, verdict: Verdict, *, place: Place, at: datetime, slot: datetime
+) -> None:
+    """Keep how a verdict stands now if that is due, in place of the last look since `slot` began."""
+    here = rollout_verdict.c.rollout == rollout
+    query = select(rollout_verdict.c.at, rollout_verdict.c.outcome, rollout_verdict.c.effect).where(here)
+    last = connection.execute(query.order_by(rollout_verdict.c.at.desc()).limit(1)).one_or_none()
+    stands = (verdict.outcome.value, verdict.effect.value)
+    if last is not None and at - last.at < LOOK and (last.outcome, last.effect) == stands:
+        return
+    same = (rollout_verdict.c.wave == place.wave) & (rollout_verdict.c.step == place.step)
+    earlier = here & same & (rollout_verdict.c.at >= slot) & rollout_verdict.c.is_decision.is_(False)
+    connection.execute(delete(rollout_verdict).where(earlier))
+    add_verdict(connection, rollout, verdict, place=place, at=at)
 
 
 def latest_verdict(connection: Connection, rollout: str) -> StoredVerdict | None:

@@ -73,7 +73,10 @@ class StoredRollout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredWave:
-    """One space of a rollout. `stable` is what served there before; `cursor` the last ledger number counted."""
+    """One space of a rollout. `stable` is what served there before; `cursor` the last ledger number counted.
+
+    `ratings`: of each release, rated answers since the wave began and how many of them were rated down.
+    """
 
     rollout: str
     number: int
@@ -86,6 +89,7 @@ class StoredWave:
     cursor: int = -1
     counted_from: int | None = None
     totals: Mapping[str, Any] = field(default_factory=dict)
+    ratings: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,11 +302,12 @@ _TYPED = frozenset(
 
 def _wave_values(wave: StoredWave) -> dict[str, Any]:
     values = {name: getattr(wave, name) for name in StoredWave.__dataclass_fields__}
-    return {**values, "state": wave.state.value, "totals": dict(wave.totals)}
+    return {**values, "state": wave.state.value, "totals": dict(wave.totals), "ratings": dict(wave.ratings)}
 
 
 def _wave(row: RowMapping) -> StoredWave:
-    return StoredWave(**{**row, "state": WaveState(row["state"])})
+    ratings = {release: (rated, down) for release, (rated, down) in row["ratings"].items()}
+    return StoredWave(**{**row, "state": WaveState(row["state"]), "ratings": ratings})
 
 
 _FLIPPED = text("UPDATE rollout SET flipped_db = clock_timestamp() WHERE id = :id")

@@ -110,7 +110,8 @@ class RecordedTraffic:
             return "error.upstream", {"t_total": 100_000}
         if self._happens("fault.policy", index, faults.policy):
             return "policy_blocked", {"t_total": 300_000, "refusal": "guard"}
-        micros = 9_000_000 if self._happens("fault.slow", index, faults.slow) else 400_000
+        usual = int(300_000 * (1 + 2 * uniform(self.seed, "latency", index) ** 4))
+        micros = 9_000_000 if self._happens("fault.slow", index, faults.slow) else usual
         detail: dict[str, Json] = {"t_total": micros, "checks": {"grounding": "0.9000"}, "findings": []}
         if self._happens("fault.ungrounded", index, faults.ungrounded):
             detail["checks"] = {"grounding": "0.1000"}

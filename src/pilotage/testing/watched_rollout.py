@@ -303,7 +303,15 @@ _CANDIDATES = text(
     " WHERE i.release = :release AND i.arm = 'candidate' AND e.kind = 'interaction.recorded' ORDER BY e.seq"
 )
 _EMPTIED: Final = (
-    *("rollout_signature", "rollout_verdict", "rollout_principal", "rollout_step", "rollout_wave", "rollout"),
+    *(
+        "rollout_signature",
+        "rollout_verdict",
+        "rollout_principal",
+        "rollout_course",
+        "rollout_step",
+        "rollout_wave",
+        "rollout",
+    ),
     *("incident_line", "incident", "space_quarantine", "run", "outbox"),
 )
 """What a rollout that is over leaves behind and would stand against the next; children before their parents."""

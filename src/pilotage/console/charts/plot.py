@@ -95,16 +95,17 @@ def _floor(across: Scale, x_text: Callable[[float], str]) -> Markup:
 def _limits(limits: Sequence[Limit], across: Scale, up: Scale) -> Markup:
     return Markup("").join(
         Markup(
-            '<path class="limit" d="M{} {}H{}"/><text class="limit-word" x="{}" y="{}" text-anchor="end">{}</text>'
+            '<path class="limit" d="M{} {}H{}"/><text class="limit-word" x="{}" y="{}" text-anchor="{}">{}</text>'
         ).format(
             pixel(across.start),
             pixel(up.at(one.value)),
             pixel(across.end),
-            pixel(across.end),
+            pixel(across.start + 4 if place % 2 else across.end),
             pixel(up.at(one.value) - 5),
+            "start" if place % 2 else "end",  # words of two limits close to each other stay apart
             one.word,
         )
-        for one in limits
+        for place, one in enumerate(limits)
     )
 
 

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from markupsafe import Markup
-
-from pilotage.console.charts.lines import line_chart
-from pilotage.console.charts.series import Labels, Limit, Point, Series
-from pilotage.console.reply import Download, Page, Redirect, Reply
+from pilotage.console.pages.rollout_arms import ArmRow, arm_rows
+from pilotage.console.pages.rollout_charts import charts_of
+from pilotage.console.pages.rollout_tests import TestRow, rows_of
+from pilotage.console.reply import Page, Redirect, Reply
 from pilotage.console.visit import Visit
 from pilotage.console.words import Status
 from pilotage.control.abort_rollout import GIVEN_UP, abort_rollout
@@ -25,39 +24,11 @@ from pilotage.control.pause_rollout import pause_rollout, resume_rollout
 from pilotage.control.shadow_status import PhaseView
 from pilotage.control.start_rollout import Started, StartRequest, start_rollout
 from pilotage.control.view_rollout import RolloutView, view_rollout
-from pilotage.core.errors import NotFound, UsageError
+from pilotage.core.errors import UsageError
 from pilotage.core.reason import Reason, Refusal
-from pilotage.store.rollout_history import PastVerdict
 from pilotage.store.rollouts import StoredRollout, StoredStep, list_rollouts
 
 _OUTCOMES: Final = {"go": Status.GO, "no_go": Status.NO_GO, "inconclusive": Status.INCONCLUSIVE}
-_STANDINGS: Final = {
-    "proved": Status.MET,
-    "open": Status.INCONCLUSIVE,
-    "quiet": Status.MET,
-    "fired": Status.NOT_MET,
-    "absent": Status.UNKNOWN,
-    "broken": Status.UNKNOWN,
-}
-_PURPOSES: Final = {
-    "go": "to go on",
-    "hold": "holds",
-    "trip": "takes back at once",
-    "check": "whether the split is right",
-}
-_URGENCY: Final = (Status.NOT_MET, Status.INCONCLUSIVE, Status.UNKNOWN, Status.MET)
-_CHARTS: Final = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TestRow:
-    """One test of a verdict. `seen` are its counts, `share` the observed share where it is one."""
-
-    name: str
-    purpose: str
-    status: Status
-    seen: str
-    limit: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +50,7 @@ class Live:
     word: Status
     reasons: Sequence[Mapping[str, Any]]
     tests: Sequence[TestRow]
+    arms: Sequence[ArmRow]
     stages: Sequence[tuple[str, str, str, bool]]
     weight: str
     as_of: datetime
@@ -104,7 +76,7 @@ def show_rollout(visit: Visit) -> Page:
         values={
             "live": live,
             "view": live.view,
-            "charts": charts_of(stored.id, live.view.history),
+            "charts": charts_of(live.view),
             "was_aborted": visit.query.get("said") == "abort" and stored.state in GIVEN_UP,
         },
     )
@@ -118,7 +90,8 @@ def live_of(visit: Visit) -> Live:
         view=view,
         word=Status.UNKNOWN if view.verdict is None else _OUTCOMES.get(view.verdict.outcome, Status.UNKNOWN),
         reasons=body.get("reasons", ()),
-        tests=_rows(body.get("tests", {})),
+        tests=rows_of(body.get("tests", {})),
+        arms=arm_rows(view.arms, body.get("tests", {})),
         stages=_stages(view),
         weight=_step_of(view.stored)[1],
         as_of=visit.now if view.verdict is None else view.verdict.at,
@@ -138,27 +111,7 @@ def _phase(one: PhaseView) -> PhaseRow:
         word=_OUTCOMES.get(one.outcome, Status.UNKNOWN),
         says=says,
         reasons=one.verdict.reasons,
-        tests=_rows({name: test.as_json() for name, test in one.verdict.tests.items()}),
-    )
-
-
-def _rows(tests: Mapping[str, Mapping[str, Any]]) -> list[TestRow]:
-    """Return the tests, those first that stand in the way."""
-    rows = [_row(name, test) for name, test in sorted(tests.items())]
-    return sorted(rows, key=lambda row: _URGENCY.index(row.status))
-
-
-def _row(name: str, test: Mapping[str, Any]) -> TestRow:
-    n, x = int(test.get("n", 0)), int(test.get("x", 0))
-    status = _STANDINGS.get(str(test.get("standing")), Status.UNKNOWN)
-    if not n and status is Status.MET:
-        status = Status.UNKNOWN  # a guard that has seen nothing is quiet, which says nothing
-    return TestRow(
-        name=name.replace("_", " ").replace(".", " "),
-        purpose=_PURPOSES.get(str(test.get("purpose")), str(test.get("purpose"))),
-        status=status,
-        seen=f"{x:,} of {n:,}" if n else "nothing yet",
-        limit=str(test.get("limit", "")),
+        tests=rows_of({name: test.as_json() for name, test in one.verdict.tests.items()}),
     )
 
 
@@ -188,94 +141,6 @@ def _words(step: StoredStep | None, *, was_left: bool) -> str:
     if was_left:
         return "taken back"
     return "now" if step.ended_at is None else "done"
-
-
-@dataclass(slots=True, kw_only=True)
-class _Course:
-    """What one test said over the time of the verdicts; `last` is what it said in the last one it stood in."""
-
-    points: list[Point]
-    last: Mapping[str, Any]
-
-
-def _courses(history: Sequence[PastVerdict]) -> dict[str, _Course]:
-    found: dict[str, _Course] = {}
-    for verdict in history:
-        hours = (verdict.at - history[0].at).total_seconds() / 3600
-        for name, test in json.loads(verdict.body).get("tests", {}).items():
-            n = int(test.get("n", 0))
-            course = found.setdefault(name, _Course(points=[], last=test))
-            course.points.append(Point(x=hours, y=100 * int(test.get("x", 0)) / n if n else None))
-            course.last = test
-    return found
-
-
-def charts_of(rollout: str, history: Sequence[PastVerdict]) -> list[Markup]:
-    """Return charts of what matters most: tests that fired, then those that must hold to go on."""
-    if len(history) < 2:
-        return []
-    courses = {
-        name: one
-        for name, one in _courses(history).items()
-        if one.last.get("purpose") != "check" and any(point.y is not None for point in one.points)
-    }
-    chosen: dict[str, str] = {}  # one test of each metric: another limit of the same numbers is in the table
-    for name in sorted(courses, key=lambda name: _weight(name, courses[name].last)):
-        chosen.setdefault(_metric(name, courses[name].last), name)
-    return [
-        _chart(
-            name, courses[name].points, str(courses[name].last.get("limit", "")), f"/rollouts/{rollout}/numbers/{name}"
-        )
-        for name in list(chosen.values())[:_CHARTS]
-    ]
-
-
-def _metric(name: str, test: Mapping[str, Any]) -> str:
-    return ".".join(part for part in name.split(".") if part != test.get("purpose")).removesuffix("_late")
-
-
-def _weight(name: str, test: Mapping[str, Any]) -> tuple[int, bool, str]:
-    row = _row(name, test)
-    return min(_URGENCY.index(row.status), 1), test.get("purpose") != "go", name
-
-
-def download_numbers(visit: Visit) -> Download:
-    """Return the plotted numbers of one test as CSV, a number that is unknown as an empty cell."""
-    view = view_rollout(visit.reading, actor=visit.actor, identifier=visit.params["rollout"])
-    name, course = visit.params["test"], _courses(view.history).get(visit.params["test"])
-    if course is None:
-        raise NotFound("TEST_UNKNOWN", f"No verdict of this rollout holds a test {name[:80]!r}.")
-    rows = [f"{point.x!r},{'' if point.y is None else repr(point.y)}" for point in course.points]
-    body = "\r\n".join(["hours,share_in_percent", *rows, ""])
-    return Download(body=body.encode(), media="text/csv; charset=utf-8", filename=f"{name}.csv")
-
-
-def _chart(name: str, points: Sequence[Point], limit: str, csv: str) -> Markup:
-    words = name.replace("_", " ").replace(".", " ")
-    last = next((point.y for point in reversed(points) if point.y is not None), None)
-    shown = "unknown" if last is None else f"{last:.3g} %"
-    finding = f"{words.capitalize()} of the candidate stands at {shown}{f', limit {limit}' if limit else ''}."
-    labels = Labels(
-        title=words.capitalize(), finding=finding, x="hours since the first verdict", y="share in %", csv=csv
-    )
-    number = _percent(limit)
-    lines = [] if number is None else [Limit(value=number, word=f"limit {limit}")]
-    return line_chart(
-        labels,
-        [Series(name=words, points=tuple(points))],
-        lines,
-        steps=True,
-        x_text=lambda hours: f"{hours:.3g} h",
-        y_text=lambda share: f"{share:.3g} %",
-    )
-
-
-def _percent(limit: str) -> float | None:
-    text = limit.strip().lstrip("<>= ").removesuffix("%").strip()
-    try:
-        return float(text) * (1 if "%" in limit else 100)
-    except ValueError:
-        return None
 
 
 def start(visit: Visit) -> Reply | Refusal:

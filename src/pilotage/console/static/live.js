@@ -3,16 +3,18 @@
 (() => {
   const region = document.querySelector("[data-live]");
   const beside = document.querySelector("[data-beside]");
-  const stale = document.getElementById("stale");
+  const charts = document.querySelector("[data-charts]");
+  const stale = document.getElementById("stale"), told = document.getElementById("told");
   if (!region || !window.EventSource) return;
-  const HIDDEN_MS = 60000, LOST_MS = 10000, POLL_MS = 15000;
+  const HIDDEN_MS = 60000, LOST_MS = 10000, POLL_MS = 15000, CHARTS_MS = 60000;
   let source = null, lost = null, hidden = null, poll = null, seen = "";
 
   const clock = () => new Date().toLocaleTimeString();
   const tell = (text) => { stale.textContent = text; stale.hidden = !text; };
 
   const stateOf = () => region.querySelector("[data-state]")?.dataset.state;
-  let state = stateOf();
+  const sayOf = () => region.querySelector("[data-say]")?.dataset.say;
+  let state = stateOf(), said = sayOf(), drawn = Date.now();
 
   // Focus stays on the same control when it is still there, else goes to the heading of what was swapped.
   const inPlace = (part, change) => {
@@ -25,9 +27,11 @@
   };
   const swap = (html) => {
     inPlace(region, () => { region.innerHTML = pilotage.html(html); });
-    if (state === stateOf()) return;
+    if (said !== sayOf()) told.textContent = said = sayOf();  // counters change often and are not announced
+    if (state === stateOf() && Date.now() - drawn < CHARTS_MS) return;
     state = stateOf();
-    if (beside) page().then(renew);
+    drawn = Date.now();
+    page().then(renew);
   };
 
   // What one person may do stands beside the region that all share: it is read again when the state is another.
@@ -36,8 +40,13 @@
     return reply?.ok ? new DOMParser().parseFromString(pilotage.html(await reply.text()), "text/html") : null;
   }
   const renew = (read) => {
-    const fresh = read?.querySelector("[data-beside]");
-    if (!fresh || read.querySelector("[data-state]").dataset.state !== state) return;
+    const fresh = read?.querySelector("[data-beside]"), drawing = read?.querySelector("[data-charts]");
+    // A chart whose table somebody reads stays as it is.
+    if (drawing && charts && !charts.querySelector("details[open]") && !charts.contains(document.activeElement)) {
+      charts.replaceChildren(...drawing.childNodes);
+      charts.hidden = drawing.hidden;
+    }
+    if (!beside || !fresh || read.querySelector("[data-state]").dataset.state !== state) return;
     for (const field of beside.querySelectorAll("textarea, input[type=checkbox]")) {
       const twin = fresh.querySelector(`#${field.id}`);
       if (twin) { twin.value = field.value; twin.checked = field.checked; }

@@ -1,7 +1,7 @@
 """Rollouts, verdicts, acknowledgements of routing, incidents and drills.
 
 Mirror of the schema; what each column means stands in `store/migrations/sql/0004_rollouts.sql`
-and, for hard events, in `0013_hard_events.sql`.
+for hard events in `0013_hard_events.sql`, for the course in `0031_rollout_course.sql`.
 """
 
 from __future__ import annotations
@@ -116,6 +116,7 @@ rollout_wave = Table(
     Column("cursor", BigInteger, nullable=False, server_default=text("-1")),
     Column("counted_from", BigInteger),
     Column("totals", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("ratings", JSONB, nullable=False, server_default=text("'{}'")),
     CheckConstraint("state IN ('waiting', 'live', 'left', 'done', 'rolled_back')"),
 )
 
@@ -140,6 +141,18 @@ rollout_principal = Table(
     Column("wave", Integer, primary_key=True, autoincrement=False, nullable=False),
     Column("principal", Text, primary_key=True, nullable=False),
     Column("counts", JSONB, nullable=False),
+    ForeignKeyConstraint(["rollout", "wave"], ["rollout_wave.rollout", "rollout_wave.number"]),
+)
+
+rollout_course = Table(
+    "rollout_course",
+    metadata,
+    Column("rollout", Text, primary_key=True, nullable=False),
+    Column("wave", Integer, primary_key=True, autoincrement=False, nullable=False),
+    Column("arm", Text, primary_key=True, nullable=False),
+    Column("at", TIMESTAMP(timezone=True), primary_key=True, nullable=False),
+    Column("counts", JSONB, nullable=False),
+    CheckConstraint("arm IN ('stable', 'candidate')"),
     ForeignKeyConstraint(["rollout", "wave"], ["rollout_wave.rollout", "rollout_wave.number"]),
 )
 
