@@ -109,7 +109,7 @@ def test_a_long_course_is_shown_in_few_slots_and_an_hour_without_traffic_is_a_ho
     parts = shown(long, HOUR)
     assert len(parts) <= MOST_POINTS
     assert parts[1][0] - parts[0][0] == 8 * HOUR
-    two = shown(of(Arm.STABLE) | of(Arm.STABLE, at=NOW + 2 * HOUR), HOUR)
+    two = shown({**of(Arm.STABLE), **of(Arm.STABLE, at=NOW + 2 * HOUR)}, HOUR)
     assert [len(slots) for _, slots in two] == [1, 0, 1]
 
 

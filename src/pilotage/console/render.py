@@ -43,6 +43,8 @@ class Renderer:
             {
                 "moment": self.moment,
                 "day": self.day,
+                "day_of": self.day_of,
+                "called": called,
                 "short": short,
                 "person": self.person,
                 "count": count,
@@ -79,12 +81,27 @@ class Renderer:
         found = date.fromisoformat(on) if isinstance(on, str) else on
         return f"{found.day} {found:%b %Y}"
 
+    def day_of(self, at: datetime) -> Markup:
+        """Return the day of a time in the workspace's zone, with UTC in its title."""
+        local, utc = at.astimezone(self._zone), at.astimezone(UTC)
+        return Markup('<time datetime="{}" title="{}">{}</time>').format(
+            utc.isoformat(timespec="seconds"), utc.strftime("%Y-%m-%d %H:%M:%S UTC"), self.day(local.date())
+        )
+
     def person(self, identifier: str | None) -> str:
         """Return a declared person's name; an id that names nobody stays as it is."""
         if identifier is None:
             return "-"
         found = self._people.get(PersonId(identifier.removeprefix("local|")))
         return identifier.replace("key|", "key ", 1) if found is None else found.name
+
+
+def called(to: str) -> str:
+    """Return whom a step of an escalation reaches: `layer:1`, `person:<id>` or `role:<role>` in words."""
+    kind, _, name = to.partition(":")
+    if kind == "layer":
+        return f"number {name} on call"
+    return f"the {name.replace('-', ' ')}" if kind == "role" else name
 
 
 def short(digest: str | None) -> str:

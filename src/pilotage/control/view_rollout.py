@@ -6,11 +6,14 @@ unknown id; a command that may not be given comes with its reason.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from pilotage.analysis.verdict import Judgement
+from pilotage.analysis.by_metric import Compared, standing_on
+from pilotage.analysis.verdict import Judgement, Standing
 from pilotage.control.decide_rollout import not_go, nothing_fixed
 from pilotage.control.instance import Instance
 from pilotage.control.rollout_arms import Arms, read_arms
@@ -56,6 +59,12 @@ class RolloutView:
     def verdict(self) -> PastVerdict | None:
         """The newest verdict, None before the first."""
         return self.history[-1] if self.history else None
+
+    @property
+    def standings(self) -> Mapping[Compared, Standing]:
+        """Where the newest verdict stands on each metric."""
+        tests = {} if self.verdict is None else json.loads(self.verdict.body).get("tests", {})
+        return {metric: standing_on(metric, tests) for metric in Compared}
 
 
 def view_rollout(instance: Instance, *, actor: Principal, identifier: str) -> RolloutView:

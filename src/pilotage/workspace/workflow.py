@@ -177,6 +177,7 @@ class Workflow:
     """One business use case. `code` is False when the workflow is configuration only (requirement coverage, 2.5).
 
     `targets` map a metric to its limit (`answer_accuracy: 0.85`); `sla_p95_ms` is the one source of the latency limit.
+    `support` says in words whom users of the workflow turn to; empty: its owner.
     """
 
     name: WorkflowName
@@ -186,6 +187,7 @@ class Workflow:
     data_owner: PersonId
     security_owner: PersonId
     on_call: str
+    support: str = ""
     risk_tier: RiskTier
     code: bool
     sla_p95_ms: int

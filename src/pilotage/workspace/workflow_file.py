@@ -48,6 +48,7 @@ class Declaration:
     data_owner: PersonId
     security_owner: PersonId
     on_call: str
+    support: str
     risk_tier: RiskTier
     code: bool
     sla_p95_ms: int
@@ -81,6 +82,7 @@ def parse_declaration(fields: Fields) -> Declaration:
         data_owner=fields.need("data_owner", PERSON),
         security_owner=fields.need("security_owner", PERSON),
         on_call=fields.get("on_call", TEXT, "default"),
+        support=fields.get("support", TEXT, ""),
         risk_tier=fields.need("risk_tier", choice(RiskTier)),
         code=fields.get("code", _CODE, "none") == "present",
         sla_p95_ms=sla,

@@ -8,7 +8,7 @@ kept; never a trace.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
@@ -20,16 +20,19 @@ from pilotage.console.guards import form_token
 from pilotage.console.prose import render_answer, render_document
 from pilotage.console.reply import Later, Page, Redirect, Reply, Send, Stream
 from pilotage.console.visit import Visit
+from pilotage.control.on_call_now import on_call_now
+from pilotage.control.served_documents import ServedDocuments, served_documents
 from pilotage.core.digest import Digest
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import SpaceName, WorkflowName
 from pilotage.serving.context import Answer, Asked, Cited, Turn
 from pilotage.serving.refusal import Code
 from pilotage.serving.refusal import Refusal as ServingRefusal
+from pilotage.serving.residency import fits_asker
 from pilotage.serving.run import Finished
+from pilotage.space.settings import Tier
 from pilotage.store.own_questions import own_questions
-from pilotage.store.served import all_served
-from pilotage.workspace.workflow import Workflow
+from pilotage.workspace.workflow import HumanReview, Workflow
 
 _RECENT: Final = timedelta(days=7)
 _QUOTE_SHOWN: Final = 300
@@ -38,7 +41,10 @@ _SAMPLES: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """One question with what came of it. Exactly one of `answer` and `refusal` is set."""
+    """One question with what came of it. Exactly one of `answer` and `refusal` is set.
+
+    `reviews`: the uses for which the answer is a draft until a person has reviewed it.
+    """
 
     question: str
     interaction: str
@@ -46,6 +52,7 @@ class Told:
     refusal: ServingRefusal | None = None
     html: Markup | None = None
     passages: Mapping[int, str] = field(default_factory=dict)
+    reviews: Sequence[HumanReview] = ()
 
 
 def show_first_workflow(visit: Visit) -> Reply:
@@ -77,23 +84,28 @@ def ask(visit: Visit) -> Reply:
         space=SpaceName(visit.typed("space")) if visit.typed("space") else None,
         stream=visit.wants_events,
     )
-    return Stream(run=_streaming(visit, asked)) if visit.wants_events else Later(run=_whole(visit, asked))
+    reviews = workflow.human_review
+    return (
+        Stream(run=_streaming(visit, asked, reviews))
+        if visit.wants_events
+        else Later(run=_whole(visit, asked, reviews))
+    )
 
 
-def _whole(visit: Visit, asked: Asked) -> Callable[[], Awaitable[Page]]:
+def _whole(visit: Visit, asked: Asked, reviews: Sequence[HumanReview]) -> Callable[[], Awaitable[Page]]:
     async def run() -> Page:
         finished = await visit.services.asking.ask(asked, principal=visit.actor, peer=visit.peer)
-        told = told_of(asked.messages[-1].text, finished)
+        told = told_of(asked.messages[-1].text, finished, reviews)
         return replace(_page(visit, told), status=200 if told.refusal is None else told.refusal.status)
 
     return run
 
 
-def _streaming(visit: Visit, asked: Asked) -> Callable[[Send], Awaitable[None]]:
+def _streaming(visit: Visit, asked: Asked, reviews: Sequence[HumanReview]) -> Callable[[Send], Awaitable[None]]:
     async def run(send: Send) -> None:
         sink = _Sink(send)
         finished = await visit.services.asking.ask(asked, principal=visit.actor, peer=visit.peer, sink=sink)
-        told = told_of(asked.messages[-1].text, finished)
+        told = told_of(asked.messages[-1].text, finished, reviews)
         renderer = visit.renderer
         assert renderer is not None
         token = "" if visit.signed_in is None else form_token(visit.signed_in.token)
@@ -120,15 +132,22 @@ class _Sink:
             await self._send("text", json.dumps(text))
 
 
-def told_of(question: str, finished: Finished) -> Told:
-    """Return what a page shows of a finished question."""
+def told_of(question: str, finished: Finished, reviews: Sequence[HumanReview] = ()) -> Told:
+    """Return what a page shows of a finished question; an answer without a source is no draft of anything."""
     result = finished.result
     interaction = finished.context.interaction
     if isinstance(result, Answer):
         links = {one.marker: f"#c{one.marker}-{interaction}" for one in result.cited}
         passages = {one.marker: passage_address(one) for one in result.cited}
         html = render_answer(result.text, links)
-        return Told(question=question, interaction=interaction, answer=result, html=html, passages=passages)
+        return Told(
+            question=question,
+            interaction=interaction,
+            answer=result,
+            html=html,
+            passages=passages,
+            reviews=reviews if result.cited else (),
+        )
     refusal = result if isinstance(result, ServingRefusal) else _NO_ANSWER
     return Told(question=question, interaction=interaction, refusal=refusal)
 
@@ -146,8 +165,9 @@ def _page(visit: Visit, told: Told | None) -> Page:
     workflow = _workflow(visit)
     with visit.reading.engine.connect() as connection:
         recent = own_questions(connection, visit.actor.id, workflow.name, since=visit.now - _RECENT)
-        routes = [route for route in all_served(connection) if route.workflow == workflow.name]
+        documents = _documents(visit, served_documents(connection, visit.reading, workflow.name))
     guidance = workflow.sources.documents.get("documents/override-guidance.md", b"").decode("utf-8", "replace")
+    first, rest = _first_lines(guidance)
     return Page(
         template="ask.html",
         title=workflow.title,
@@ -156,8 +176,10 @@ def _page(visit: Visit, told: Told | None) -> Page:
             "told": told,
             "recent": recent,
             "samples": _samples(workflow, visit.actor.groups),
-            "spaces": [route.space for route in routes if route.stable is not None],
-            "guidance": render_document(_without_front_matter(guidance)) if guidance else None,
+            "documents": documents,
+            "guidance": render_document(first) if first else None,
+            "guidance_rest": render_document(rest) if rest else None,
+            "contact": on_call_now(visit.instance.workspace, workflow, visit.now),
         },
     )
 
@@ -184,5 +206,17 @@ def _samples(workflow: Workflow, groups: frozenset[str]) -> list[str]:
     return fitting[:_SAMPLES]
 
 
-def _without_front_matter(text: str) -> str:
-    return text.split("\n---\n", 1)[-1] if text.startswith("---\n") else text
+def _documents(visit: Visit, found: Sequence[ServedDocuments]) -> list[ServedDocuments]:
+    """Return what may answer this person, each version once; a sandbox counts where nothing else serves."""
+    spaces = visit.instance.workspace.spaces
+    usable = [one for one in found if fits_asker(visit.actor.region, spaces[one.space])]
+    real = [one for one in usable if spaces[one.space].tier is not Tier.SANDBOX] or usable
+    return list({(one.release, one.corpus, one.version): one for one in real}.values())
+
+
+def _first_lines(guidance: str) -> tuple[str, str]:
+    """Return what stands before the first part of a document, without its title, and the parts."""
+    text = guidance.split("\n---\n", 1)[-1] if guidance.startswith("---\n") else guidance
+    first, mark, rest = text.partition("\n## ")
+    head = "\n".join(line for line in first.splitlines() if not line.startswith("# ")).strip()
+    return head, f"## {rest}" if mark else ""

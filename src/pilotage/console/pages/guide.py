@@ -66,14 +66,15 @@ TOPICS: Final = (
         name="Rollout",
         question="Go on, pause or abort?",
         path="/rollouts",
-        says="The verdict with its numbers, what fired first; the numbers of each chart can be kept as CSV. A pause"
-        " keeps traffic as it is; an abort takes it back at once.",
+        says="The verdict as it stands, both arms side by side, what fired first; the numbers of each chart can be"
+        " kept as CSV. A pause keeps traffic as it is; an abort takes it back at once.",
     ),
     Topic(
         name="Assistant",
         question="What do the documents say?",
         path="/ask",
-        says="An answer from documents you may read, each sentence with the passage it rests on.",
+        says="An answer from documents you may read, each sentence with the passage it rests on. Beside it: of which day"
+        " the documents are, what is a draft until a person reviewed it, when to override, and whom to ask.",
     ),
     Topic(
         name="Passage",

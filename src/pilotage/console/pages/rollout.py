@@ -91,7 +91,7 @@ def live_of(visit: Visit) -> Live:
         word=Status.UNKNOWN if view.verdict is None else _OUTCOMES.get(view.verdict.outcome, Status.UNKNOWN),
         reasons=body.get("reasons", ()),
         tests=rows_of(body.get("tests", {})),
-        arms=arm_rows(view.arms, body.get("tests", {})),
+        arms=arm_rows(view.arms, view.standings),
         stages=_stages(view),
         weight=_step_of(view.stored)[1],
         as_of=visit.now if view.verdict is None else view.verdict.at,

@@ -9,11 +9,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from markupsafe import Markup
 
-from pilotage.analysis.by_metric import Compared, standing_on
+from pilotage.analysis.by_metric import Compared
 from pilotage.analysis.verdict import Standing
 from pilotage.console.charts.lines import line_chart
 from pilotage.console.charts.series import Labels, Limit, Point, Series
@@ -57,7 +57,7 @@ class Course:
     limits: Sequence[Limit]
 
 
-def arm_rows(arms: Arms, tests: Mapping[str, Mapping[str, Any]]) -> list[ArmRow]:
+def arm_rows(arms: Arms, standings: Mapping[Compared, Standing]) -> list[ArmRow]:
     """Return what is compared: errors, latency, grounding and ratings."""
     limits = arms.limits
     columns: tuple[tuple[Compared, str, Callable[[ArmView], str], str], ...] = (
@@ -72,7 +72,7 @@ def arm_rows(arms: Arms, tests: Mapping[str, Mapping[str, Any]]) -> list[ArmRow]
             stable=said(arms.stable),
             candidate=said(arms.candidate),
             limit=limit,
-            status=_WORDS[standing_on(metric, tests)],
+            status=_WORDS[standings[metric]],
         )
         for metric, name, said, limit in columns
     ]
