@@ -18,6 +18,7 @@ from pilotage.core.ids import PersonId, WorkflowName
 from pilotage.jobs.rollout_reconciler import rollout_ports
 from pilotage.serving.refusal import Code, Refusal
 from pilotage.workspace.operations import Operations
+from pilotage.workspace.records import Workspace
 
 pytestmark = pytest.mark.store
 WHERE = "/ask/policy-assistant"
@@ -31,6 +32,13 @@ ON CONFLICT (space, workflow) DO UPDATE SET stable = EXCLUDED.stable
 @pytest.fixture
 def fresh(own_engine: Engine, tmp_path: Path) -> Bank:
     return make_bank(own_engine, tmp_path)
+
+
+def opened(bank: Bank, workspace: Workspace) -> Bank:
+    """The same bank, declared otherwise."""
+    instance = replace(bank.instance, workspace=workspace)
+    services = Services(instance=instance, reading=instance, redact=str, asking=bank.asking, ports=rollout_ports())
+    return replace(bank, instance=instance, console=Console(services))
 
 
 def serve(bank: Bank, space: str, release: str | None) -> None:
@@ -63,6 +71,10 @@ def test_the_page_says_of_which_day_the_documents_are_and_which_release_answers(
     bank.publish("policies")
     later = bank.seal().digest
     serve(bank, "production-us-east-space", later)
+    assert f"as of 2 Mar 2026, release {short}" in head(bank.browser("omar.haddad").get(WHERE)), "as the gateway does"
+    workspace = bank.instance.workspace
+    gateway = replace(workspace.gateway, default_space=None)
+    bank = opened(bank, replace(workspace, gateway=gateway))
     assert head(bank.browser("omar.haddad").get(WHERE)) == (
         f"Answers from documents you may read, as of 5 Mar 2026, release {later.removeprefix('sha256:')[:12]}."
     ), "a sandbox steps back as soon as another space serves"
@@ -107,7 +119,9 @@ def test_whoever_wants_a_person_finds_support_owner_and_who_is_on_call_now(bank:
     names = [bank.instance.workspace.people[one].name for one in duty]
     assert len(names) == 2
     assert f"On call now {names[0]}, then {names[1]}" in words
-    assert "paged to number 1 on call at once, number 2 on call after 5 min, the operations manager after 15" in words
+    assert (
+        "paged to the first on call at once, the second on call after 5 min, the operations manager after 15" in words
+    )
     answer = asked(bank).page
     assert answer.css_first('.told a[href="#person"]') is not None
     bank.asking.refusal = Refusal(code=Code.OVERLOADED, message="Too many people ask at this moment.")
@@ -140,6 +154,4 @@ def test_an_answer_without_a_source_or_without_a_declared_review_is_no_draft(fre
     fresh.asking.cited = kept
     workspace = fresh.instance.workspace
     workflows = {name: replace(one, human_review=()) for name, one in workspace.workflows.items()}
-    instance = replace(fresh.instance, workspace=replace(workspace, workflows=workflows))
-    services = Services(instance=instance, reading=instance, redact=str, asking=fresh.asking, ports=rollout_ports())
-    assert "Draft" not in asked(replace(fresh, instance=instance, console=Console(services))).words
+    assert "Draft" not in asked(opened(fresh, replace(workspace, workflows=workflows))).words

@@ -120,3 +120,11 @@ def test_slots_grow_until_the_candidate_met_enough_people_to_read_them() -> None
     assert len(shown(thin, HOUR)) == 6
     hardly: Course = {key: slot for hour in range(24) for key, slot in of(Arm.CANDIDATE, at=NOW + hour * HOUR).items()}
     assert len(shown(hardly, HOUR)) == 3
+    rounds: Course = {
+        key: slot
+        for place in range(9)
+        for key, slot in of(Arm.CANDIDATE, at=NOW + 4 * place * HOUR, requests=99).items()
+    }
+    assert [len(slots) for _, slots in shown(rounds, HOUR)] == [1] * 9
+    late = {**rounds, **of(Arm.STABLE, at=NOW - 40 * HOUR)}
+    assert len(shown(late, 4 * HOUR)) == 19, "time before the candidate came says nothing"

@@ -17,10 +17,12 @@ from markupsafe import Markup, escape
 
 from pilotage.console.assets import Assets
 from pilotage.console.prose import show_invisible
+from pilotage.console.words import gate_status
 from pilotage.core.ids import PersonId
 from pilotage.workspace.records import Workspace
 
 _SHORT = 12
+_ORDINALS = {"1": "first", "2": "second", "3": "third"}
 _DIGEST = re.compile(r"(sha256:[0-9a-f]{64})(?![0-9a-f])")
 
 
@@ -45,6 +47,8 @@ class Renderer:
                 "day": self.day,
                 "day_of": self.day_of,
                 "called": called,
+                "gate_word": gate_status,
+                "lasting": lasting,
                 "short": short,
                 "person": self.person,
                 "count": count,
@@ -96,11 +100,19 @@ class Renderer:
         return identifier.replace("key|", "key ", 1) if found is None else found.name
 
 
+def lasting(since: datetime, now: datetime) -> str:
+    """Return how long something has lasted, in its largest whole unit: "3 d", "5 h", "12 min"."""
+    minutes = max(0, int((now - since).total_seconds() // 60))
+    if minutes >= 2 * 1440:
+        return f"{minutes // 1440:,}\u00a0d"
+    return f"{minutes // 60}\u00a0h" if minutes >= 120 else f"{minutes}\u00a0min"
+
+
 def called(to: str) -> str:
     """Return whom a step of an escalation reaches: `layer:1`, `person:<id>` or `role:<role>` in words."""
     kind, _, name = to.partition(":")
     if kind == "layer":
-        return f"number {name} on call"
+        return f"the {_ORDINALS.get(name, 'number ' + name)} on call"
     return f"the {name.replace('-', ' ')}" if kind == "role" else name
 
 

@@ -22,6 +22,7 @@ from pilotage.workspace.plan import Wave
 _WIDTH: Final = math.log(1.02)
 _SLOTS_S: Final = (60, 300, 900, 1800, 3600, 2 * 3600, 4 * 3600, 86_400)
 MOST_POINTS: Final = 48
+_LEAST_POINTS: Final = 4
 FEWEST: Final = 20
 """Requests below which a 95th percentile is no more than the slowest of them."""
 
@@ -136,7 +137,7 @@ def total(course: Course, arm: Arm) -> Slot:
 def shown(course: Course, length: timedelta) -> Sequence[tuple[datetime, Mapping[Arm, Slot]]]:
     """Return the course in slots long enough to be read, without holes: at most 48.
 
-    They double until half of those in which the candidate met anybody hold 20 of its requests, or four are left.
+    They double until three of four between the candidate's first and last hold 20 of its requests, or four are left.
     """
     times = [at for _, at in course]
     if not times:
@@ -162,5 +163,7 @@ def _parts(
 def _is_readable(parts: Sequence[tuple[datetime, Mapping[Arm, Slot]]]) -> bool:
     if len(parts) > MOST_POINTS:
         return False
-    met = [part[Arm.CANDIDATE].requests for _, part in parts if Arm.CANDIDATE in part]
-    return len(parts) <= 4 or 2 * sum(number >= FEWEST for number in met) >= len(met)
+    met = {place: part[Arm.CANDIDATE].requests for place, (_, part) in enumerate(parts) if Arm.CANDIDATE in part}
+    if len(parts) <= _LEAST_POINTS or not met:
+        return True
+    return 4 * sum(number >= FEWEST for number in met.values()) >= 3 * (max(met) - min(met) + 1)

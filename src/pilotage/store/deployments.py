@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, RowMapping, func, select, update
 
 from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName, WorkflowName
@@ -52,6 +52,18 @@ def deployments_of(
     if releases is not None:
         query = query.where(deployment.c.release.in_(list(releases)))
     return tuple(_deployment(row) for row in connection.execute(query).mappings())
+
+
+def first_deployed(
+    connection: Connection, workflows: Collection[WorkflowName]
+) -> dict[tuple[WorkflowName, SpaceName], datetime]:
+    """Return when each space first held a release of these workflows."""
+    first = func.min(deployment.c.at)
+    query = select(deployment.c.workflow, deployment.c.space, first.label("at")).where(
+        deployment.c.workflow.in_(list(workflows))
+    )
+    rows = connection.execute(query.group_by(deployment.c.workflow, deployment.c.space))
+    return {(WorkflowName(row.workflow), SpaceName(row.space)): row.at for row in rows}
 
 
 def retire_others(connection: Connection, one: Deployment) -> None:

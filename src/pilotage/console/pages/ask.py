@@ -207,10 +207,11 @@ def _samples(workflow: Workflow, groups: frozenset[str]) -> list[str]:
 
 
 def _documents(visit: Visit, found: Sequence[ServedDocuments]) -> list[ServedDocuments]:
-    """Return what may answer this person, each version once; a sandbox counts where nothing else serves."""
-    spaces = visit.instance.workspace.spaces
+    """Return what may answer this person, each version once: the default space, else all but a sandbox, else that."""
+    spaces, default = visit.instance.workspace.spaces, visit.instance.workspace.gateway.default_space
     usable = [one for one in found if fits_asker(visit.actor.region, spaces[one.space])]
-    real = [one for one in usable if spaces[one.space].tier is not Tier.SANDBOX] or usable
+    real = [one for one in found if one.space == default]
+    real = real or [one for one in usable if spaces[one.space].tier is not Tier.SANDBOX] or usable
     return list({(one.release, one.corpus, one.version): one for one in real}.values())
 
 

@@ -33,7 +33,8 @@ TOPICS: Final = (
         name="Workflows",
         question="Where is each one on its way to production?",
         path="/workflows",
-        says="The newest release of every workflow, and which release serves in which space.",
+        says="How far every workflow is and since when, which release serves in which space, the newest release at each"
+        " gate, and who is on call now.",
     ),
     Topic(
         name="Seal",
@@ -73,8 +74,8 @@ TOPICS: Final = (
         name="Assistant",
         question="What do the documents say?",
         path="/ask",
-        says="An answer from documents you may read, each sentence with the passage it rests on. Beside it: of which day"
-        " the documents are, what is a draft until a person reviewed it, when to override, and whom to ask.",
+        says="An answer from documents you may read, each sentence with the passage it rests on. Beside it: of which"
+        " day the documents are, what is a draft until a person reviewed it, when to override, and whom to ask.",
     ),
     Topic(
         name="Passage",
