@@ -24,7 +24,7 @@ def line_chart(
 ) -> Markup:
     """Return the figure; `steps` holds each value until the next."""
     shown = checked(series)
-    across, up = axes(shown, limits, from_zero=True)
+    across, up = axes(shown, limits)
     body = Markup("").join(_line(place, one, across, up, steps=steps) for place, one in enumerate(shown))
     return figure(labels, shown, limits, (across, up), body, x_text=x_text, y_text=y_text)
 

@@ -19,19 +19,12 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 16, 16, 44
 DASHES: Final = ("", "6 3", "2 3", "8 3 2 3", "10 4", "4 4", "1 3", "12 3 3 3")
 
 
-def axes(series: Sequence[Series], limits: Sequence[Limit], *, from_zero: bool) -> tuple[Scale, Scale]:
-    """Return the scales of x and y that hold every known number."""
+def axes(series: Sequence[Series], limits: Sequence[Limit]) -> tuple[Scale, Scale]:
+    """Return the scales of x and y that hold every known number, zero too."""
     xs = [point.x for one in series for point in one.points] or [0.0, 1.0]
-    known = [
-        number
-        for one in series
-        for point in one.points
-        for number in (point.y, point.low, point.high)
-        if number is not None
-    ]
+    known = [point.y for one in series for point in one.points if point.y is not None]
     ys = [*known, *(limit.value for limit in limits)] or [0.0, 1.0]
-    low = min(0.0, *ys) if from_zero else min(ys)
-    marks = ticks(low, max(ys))
+    marks = ticks(min(0.0, *ys), max(ys))
     first, last = min(xs), max(xs)
     across = Scale(low=first, high=last if last > first else first + 1.0, start=LEFT, end=WIDTH - RIGHT)
     return across, Scale(low=marks[0], high=marks[-1], start=HEIGHT - BOTTOM, end=TOP)
@@ -158,8 +151,6 @@ def _cell(point: Point | None, y_text: Callable[[float], str]) -> Markup:
     if point is None:
         return Markup('<td class="number"></td>')
     shown = "unknown" if point.y is None else y_text(point.y)
-    if point.low is not None and point.high is not None:
-        shown += f" [{y_text(point.low)}, {y_text(point.high)}]"
     return Markup('<td class="number" data-y="{}">{}</td>').format(
         "" if point.y is None else repr(point.y), escape(shown)
     )

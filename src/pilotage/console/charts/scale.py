@@ -21,10 +21,6 @@ class Scale:
         """Return the pixel of a value."""
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
-    def value(self, pixel: float) -> float:
-        """Return the value at a pixel."""
-        return self.low + (pixel - self.start) / (self.end - self.start) * (self.high - self.low)
-
 
 def ticks(low: float, high: float, wanted: int = 4) -> tuple[float, ...]:
     """Return round numbers that span [low, high]: the first at or below it, the last at or above it."""

@@ -17,12 +17,10 @@ MOST_POINTS: Final = 400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """One value at x. `y` None: unknown. `low` and `high` are an interval around it."""
+    """One value at x. `y` None: unknown."""
 
     x: float
     y: float | None
-    low: float | None = None
-    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +54,7 @@ def checked(series: Sequence[Series]) -> tuple[Series, ...]:
     """Return the series, checked and thinned; raise ValueError for a number that is none."""
     for one in series:
         for point in one.points:
-            numbers = (point.x, point.y, point.low, point.high)
-            if any(number is not None and not math.isfinite(number) for number in numbers):
+            if not math.isfinite(point.x) or not (point.y is None or math.isfinite(point.y)):
                 message = f"The series {one.name!r} holds a number that is not finite; nothing is drawn."
                 raise ValueError(message)
     return tuple(Series(name=one.name, points=thinned(one.points)) for one in folded(series))
