@@ -71,6 +71,7 @@ def test_the_page_says_of_which_day_the_documents_are_and_which_release_answers(
     bank.publish("policies")
     later = bank.seal().digest
     serve(bank, "production-us-east-space", later)
+    serve(bank, "sandbox", bank.release)
     assert f"as of 2 Mar 2026, release {short}" in head(bank.browser("omar.haddad").get(WHERE)), "as the gateway does"
     workspace = bank.instance.workspace
     gateway = replace(workspace.gateway, default_space=None)

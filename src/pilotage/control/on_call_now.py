@@ -20,7 +20,7 @@ class OnCall:
     """`duty`: who is on duty, primary first. `support`: whom users turn to, as declared; empty: nobody is named."""
 
     owner: PersonId
-    owner_emails: tuple[str, ...]
+    owner_email: str | None
     duty: tuple[PersonId, ...]
     escalation: tuple[Escalation, ...]
     support: str
@@ -32,7 +32,7 @@ def on_call_now(workspace: Workspace, workflow: Workflow, now: datetime) -> OnCa
     owner = workspace.people.get(workflow.owner)
     return OnCall(
         owner=workflow.owner,
-        owner_emails=() if owner is None else owner.emails,
+        owner_email=next(iter(() if owner is None else owner.emails), None),
         duty=() if rota is None else tuple(one for one in on_duty(rota, now) if one is not None),
         escalation=() if rota is None else rota.escalation,
         support=workflow.support,
