@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -30,7 +30,6 @@ from retrieval_data import DIMENSION, LEVELS, Corpus, Question, make_corpus, mak
 from retrieval_live import revocation_ms
 from retrieval_peers import Ask, Lance, lancedb_module, pgvector
 
-from pilotage.retrieval.allowed import Asking
 from pilotage.retrieval.build import build_segment
 from pilotage.retrieval.search import Query, search
 from pilotage.retrieval.snapshot import Snapshot
@@ -172,7 +171,7 @@ def versions_rows(corpus: Corpus, snapshot: Snapshot) -> list[Row]:
     moved = snapshot.under(make_visibility_of(corpus, versions=versions))
     questions = make_questions(corpus, "1 %", askers=41, many=41, seed=9)
     for question in questions:
-        moved.view(Asking(names=question.names, version=2, day=question.asking.day))
+        moved.view(replace(question.asking, version=2))
     back = statistics.median(timed(moved.view, one.asking) for one in questions)
     return [
         ("a version of one revision per chunk that changes 1 %", f"{size:,} bytes", "<= 20,480 bytes", size <= 20_480),

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, text
@@ -32,7 +33,7 @@ from pilotage.testing.connectors import MemoryConnector, MemoryDocument
 
 VERSIONS = 10
 MUST_P50_S = 0.1
-EVERYBODY = Reader(names=frozenset({"group:everyone"}))
+EVERYBODY = Reader(names=frozenset({"group:everyone"}), confirmed_since=None)
 _PLACES = text(
     "SELECT c.rev, c.ordinal FROM chunk c JOIN revision r ON r.corpus = c.corpus AND r.rev = c.rev"
     " WHERE r.corpus = :corpus AND r.document = :document"
@@ -63,7 +64,7 @@ def visible(engine: Engine, corpus: CorpusName, places: list[Place]) -> int:
     """Return how many passages come back over all versions."""
     with engine.connect() as connection:
         return sum(
-            len(read_passages(connection, corpus, places, Reader(names=EVERYBODY.names, version=version)))
+            len(read_passages(connection, corpus, places, replace(EVERYBODY, version=version)))
             for version in range(1, VERSIONS + 1)
         )
 

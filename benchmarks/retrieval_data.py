@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,6 +24,7 @@ from pilotage.retrieval.build import IndexChunk
 Floats: TypeAlias = NDArray[np.float32]
 
 DAY = date(2026, 3, 2)
+AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 PER_DOCUMENT = 4
 DIMENSION = 384
 VOCABULARY = 30_000
@@ -89,7 +90,7 @@ class Question:
     @property
     def asking(self) -> Asking:
         """The permission decision it asks for."""
-        return Asking(names=self.names, version=1, day=DAY)
+        return Asking(names=self.names, version=1, day=DAY, at=AT)
 
 
 def make_corpus(chunks: int, *, seed: int = 1, folder: Path | None = None, public: int = 0) -> Corpus:

@@ -73,7 +73,7 @@ def _fill(engine: Engine, corpus: Corpus) -> None:
     with engine.begin() as connection:
         ensure_corpus(connection, NAME)
         documents = (_governed(f"d{number:07d}", readers) for number, readers in enumerate(corpus.readers))
-        add_documents(connection, NAME, documents, at=AT)
+        add_documents(connection, NAME, documents)
         insert_version(
             connection,
             StoredVersion(
@@ -97,7 +97,16 @@ def _fill(engine: Engine, corpus: Corpus) -> None:
 
 
 def _governed(document: str, readers: tuple[str, ...]) -> Governed:
-    return Governed(id=document, title="", uri=None, acl=readers, acl_source="", classification="internal", region="us")
+    return Governed(
+        id=document,
+        title="",
+        uri=None,
+        acl=readers,
+        acl_source="",
+        classification="internal",
+        region="us",
+        acl_confirmed_at=AT,
+    )
 
 
 def _revoke(engine: Engine, document: str, readers: tuple[str, ...]) -> int:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import uvloop
+from psycopg_pool import AsyncConnectionPool
 
 from pilotage.adapters.identity_providers.open_oidc import open_verifier, provider_sign_in
 from pilotage.adapters.models.registry import ModelParts
@@ -64,7 +65,7 @@ from pilotage.serving.indexes import Indexes
 from pilotage.serving.opened import OpenServing, ServingParts, open_serving
 from pilotage.serving.pipeline import Pipeline
 from pilotage.serving.refusal import Refusal
-from pilotage.serving.retriever import StoreRetriever
+from pilotage.serving.retriever import RetrieverParts, StoreRetriever
 from pilotage.serving.run import Finished
 from pilotage.serving.uploads import Uploads
 from pilotage.store.engine import check_listening, make_engine, psycopg_url, url_of
@@ -104,7 +105,7 @@ async def joined_serving(
             keyring=instance.keyring,
             models=ModelParts(extract=extract_answer, root=instance.root),
             guard=PolicyGuard(instance.workspace, instance.keyring),
-            retriever=StoreRetriever(instance.workspace, indexes, pool),
+            retriever=StoreRetriever(retriever_parts(instance, indexes, pool)),
             reply_body=complete_body,
             tokens=tokens,
             listen_url=environ.get("DATABASE_LISTEN_URL"),
@@ -122,6 +123,11 @@ async def joined_serving(
                 yield running, indexes
             finally:
                 await end(watching)
+
+
+def retriever_parts(instance: Instance, indexes: Indexes, pool: AsyncConnectionPool) -> RetrieverParts:
+    """Join what the retrievers of a process share."""
+    return RetrieverParts(workspace=instance.workspace, indexes=indexes, pool=pool, clock=instance.clock)
 
 
 def make_console(instance: Instance, running: OpenServing, pipeline: Pipeline, uploads: Uploads) -> Console:
@@ -294,7 +300,7 @@ async def _drive_job(instance: Instance, run: str, stop: threading.Event) -> Dri
 @asynccontextmanager
 async def _joined_targets(instance: Instance) -> AsyncIterator[ServingTargets]:
     async with joined_serving(instance, dict(os.environ)) as (running, indexes):
-        overlaid = SuiteRetrievers(instance.workspace, instance.engine, indexes, running.pool)
+        overlaid = SuiteRetrievers(retriever_parts(instance, indexes, running.pool), instance.engine)
         targets = ServingTargets(running.serving, instance.engine, load=running.load, overlaid=overlaid)
         try:
             yield targets

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from tests.control.test_shadow_phases import Shadowing
 
 from pilotage.control.read_pairs import PairReading, read_pairs
 from pilotage.core.errors import NotFound, UsageError
+from pilotage.core.ids import CorpusName
 from pilotage.core.reason import Refusal
 from pilotage.rollout.pairing import Result
 
@@ -79,6 +82,20 @@ def test_permissions_of_today_decide(run: Shadowing, change: str) -> None:
     with run.world.engine.begin() as connection:
         connection.execute(text(change))
     assert shown(run, REVIEWER) == ["three"]
+
+
+@pytest.mark.parametrize(("limit", "seen"), [(3600, ["three", "one"]), (3599, ["three"]), (None, ["three", "one"])])
+def test_an_acl_past_the_age_its_corpus_promises_hides_the_pair(
+    run: Shadowing, limit: int | None, seen: list[str]
+) -> None:
+    corpora = run.world.workspace.corpora
+    policies = replace(corpora[CorpusName("policies")], acl_max_age_s=limit)
+    run.world.workspace = replace(run.world.workspace, corpora={**corpora, policies.name: policies})
+    with run.world.engine.begin() as connection:
+        at = run.world.clock.now() - timedelta(hours=1)
+        connection.execute(text("UPDATE document SET acl_confirmed_at = :at"), {"at": at})
+    assert shown(run, REVIEWER) == seen
+    assert reading(run, AUDITOR).hidden == 3 - len(seen)
 
 
 def test_who_gains_a_permission_sees_the_pair(run: Shadowing) -> None:

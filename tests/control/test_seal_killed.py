@@ -146,7 +146,7 @@ def check_all(instance: Instance) -> None:
         assert verify_release(instance, digest).is_verified
     with instance.engine.connect() as connection:
         now = instance.clock.now()
-        report = doctor(connection, now=now, wall_clock=now, schema=("same", "same"), embedded_home=None)
+        report = doctor(connection, now=now, wall_clock=now, schema=("same", "same"), embedded_home=None, declared={})
     found = [reason for reason in report.findings if report.server.checksums or reason.code != "checksums_off"]
     assert not found, found
 

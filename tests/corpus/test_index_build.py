@@ -101,7 +101,7 @@ def test_segments_are_kept_when_only_readers_change(bank: Any, corpus: CorpusNam
 
 
 def test_following_gives_the_bitmaps_of_a_fresh_read(bank: Any, corpus: CorpusName) -> None:
-    first, follower = _open(bank, corpus), Follower(bank.instance.engine)
+    first, follower = _open(bank, corpus), Follower(bank.instance.engine, bank.instance.workspace.corpora)
     shut = policies(60)
     for number in range(0, 60, 7):
         shut[f"p{number:03}.txt"] = replace(shut[f"p{number:03}.txt"], acl=["group:hr", "user:ann"][: number % 3])
@@ -115,7 +115,7 @@ def test_following_gives_the_bitmaps_of_a_fresh_read(bank: Any, corpus: CorpusNa
 
 def test_what_changed_is_planned_once_on_a_connection_that_no_pool_gets_back(bank: Any, corpus: CorpusName) -> None:
     engine = bank.instance.engine
-    first, follower = _open(bank, corpus), Follower(engine)
+    first, follower = _open(bank, corpus), Follower(engine, bank.instance.workspace.corpora)
     for _ in range(8):
         follower.follow(corpus, first)
     assert follower._opened is not None
@@ -130,7 +130,7 @@ def test_what_changed_is_planned_once_on_a_connection_that_no_pool_gets_back(ban
 
 
 def test_a_new_version_and_a_takedown_are_followed_and_wait_for_their_segments(bank: Any, corpus: CorpusName) -> None:
-    first, follower = _open(bank, corpus), Follower(bank.instance.engine)
+    first, follower = _open(bank, corpus), Follower(bank.instance.engine, bank.instance.workspace.corpora)
     bank.refresh(corpus, MemoryConnector(documents=policies(61)))
     assert not follower.follow(corpus, first).is_complete
     second = _open(bank, corpus, first)

@@ -27,6 +27,11 @@ killed_refresh(Path(sys.argv[2]), sys.argv[3], sys.argv[4], int(sys.argv[5]))
 
 VERSIONS = "SELECT count(*) FROM corpus_version WHERE corpus = :c"
 ENTRIES = "SELECT count(*) FROM ledger_entry WHERE subject LIKE :c || '@%' AND kind = 'corpus.version_accepted'"
+PUBLISHED = (
+    "SELECT count(*) FROM ledger_entry WHERE kind = 'corpus.version_proposed' AND subject LIKE :c || '@%'"
+    " OR kind = 'corpus.confirmed_unchanged' AND subject = :c"
+)
+CONFIRMED = "SELECT confirmations FROM corpus WHERE name = :c"
 TEXTLESS = (
     "SELECT count(*) FROM chunk c LEFT JOIN chunk_text t USING (corpus, content_hash)"
     " WHERE c.corpus = :c AND t.body IS NULL"
@@ -46,7 +51,10 @@ def documents(edition: int) -> dict[str, MemoryDocument]:
 
 def state(bank: Any, corpus: str) -> tuple[Any, ...]:
     with bank.instance.engine.connect() as connection:
-        return tuple(connection.execute(text(sql), {"c": corpus}).scalar_one() for sql in (VERSIONS, ENTRIES, TEXTLESS))
+        return tuple(
+            connection.execute(text(sql), {"c": corpus}).scalar_one()
+            for sql in (VERSIONS, ENTRIES, TEXTLESS, PUBLISHED, CONFIRMED)
+        )
 
 
 def kill_storm(bank: Any, corpus: str, tmp_path: Path, database_url: str, *, kills: int) -> None:
@@ -78,6 +86,7 @@ def kill_storm(bank: Any, corpus: str, tmp_path: Path, database_url: str, *, kil
         assert after[0] - before[0] == after[1] - before[1], "a version without its ledger entry"
         assert after[0] - before[0] in {0, 1}
         assert after[2] == 0
+        assert after[3] == after[4], "ACLs confirmed without telling, or told without being confirmed"
         if after[0] > before[0]:
             edition += 1
     result = _patiently(bank, corpus, edition)

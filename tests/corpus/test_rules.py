@@ -14,7 +14,7 @@ from pilotage.core.digest import digest_of
 from pilotage.core.located import Problems
 from pilotage.core.yaml_source import load_yaml
 from pilotage.corpus.acl import readers_by_rules, readers_of
-from pilotage.corpus.cadence import CadenceProblem, next_due, parse_cadence, period
+from pilotage.corpus.cadence import CadenceProblem, longest_gap, next_due, parse_cadence, period
 from pilotage.corpus.dates import Dated, conflicts, end_at, in_force, keep_history, overlap
 from pilotage.corpus.diff import Held, acl_change, diff_revisions, word_diff
 from pilotage.corpus.exclusions import excluded_after_parsing, excluded_before_parsing, pattern_problem
@@ -373,6 +373,25 @@ def test_a_missed_run_is_due_once() -> None:
     last, now = datetime(2026, 3, 2, tzinfo=UTC), datetime(2026, 3, 9, tzinfo=UTC)
     assert next_due(hourly, last=last, zone=NEW_YORK) < now < next_due(hourly, last=now, zone=NEW_YORK)
     assert period(parse_cadence("0 6 * * *"), zone=NEW_YORK, near=now) == timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("cadence", "hours"),
+    [
+        ("90m", 1.5),
+        ("*/15 * * * *", 0.25),
+        ("0 6 * * *", 24),
+        ("0 2,15 * * *", 13),
+        ("15 2 * * mon-fri", 72),
+        ("30 8-18/2 * * mon-fri", 62),
+        ("0 3 1 * *", 31 * 24),
+        ("0 3 1 * mon", 7 * 24),
+        ("0 0 29 2 *", 1461 * 24),
+        ("0 0 29 2 */3", 1530 * 24),
+    ],
+)
+def test_the_longest_gap_between_two_runs(cadence: str, hours: float) -> None:
+    assert longest_gap(parse_cadence(cadence)) == timedelta(hours=hours)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -16,17 +17,19 @@ from pilotage.evaluation.overlay import NO_OVERLAY
 from pilotage.release.assemble import CorpusPin
 from pilotage.serving import evaluation_target
 from pilotage.serving.evaluation_target import ServingTarget
+from pilotage.testing.serving_path import make_path
 
 pytestmark = pytest.mark.anyio
 PIN = CorpusPin(name=CorpusName("handbook"), version=1, digest=digest_of(b""), documents=1, chunks=1)
 
 
 class Store:
-    """A corpus of which only the generation moves; `looks` counts how often somebody looked."""
+    """A corpus of which only the counts move; `looks` counts how often somebody looked, `read` who read it anew."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.generation = self.looks = self.failures = 0
-        monkeypatch.setattr(evaluation_target, "generation_of", self._generation)
+        self.read = 0
+        self.generation = self.confirmations = self.looks = self.failures = 0
+        monkeypatch.setattr(evaluation_target, "counts_of", self._counts)
         monkeypatch.setattr(evaluation_target, "version_facts", self._facts)
 
     @contextmanager
@@ -38,11 +41,13 @@ class Store:
             raise OSError(message)
         yield
 
-    def _generation(self, *_given: object) -> int:
-        return self.generation
+    def _counts(self, *_given: object) -> tuple[int, int]:
+        return self.generation, self.confirmations
 
     def _facts(self, *_given: object) -> VersionFacts:
-        return VersionFacts(corpus="handbook", version=1, generation=self.generation, documents={})
+        self.read += 1
+        counts = {"generation": self.generation, "confirmations": self.confirmations}
+        return VersionFacts(corpus="handbook", version=1, documents={}, **counts)
 
 
 @pytest.fixture
@@ -52,7 +57,8 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Store:
 
 @pytest.fixture
 def target(store: Store) -> ServingTarget:
-    return ServingTarget(cast("Any", None), cast("Any", store), pin=PIN, overlay=NO_OVERLAY)
+    path = SimpleNamespace(serving=make_path().serving)
+    return ServingTarget(cast("Any", path), cast("Any", store), pin=PIN, overlay=NO_OVERLAY)
 
 
 async def generation(target: ServingTarget) -> int:
@@ -66,6 +72,16 @@ async def test_each_asker_who_comes_later_sees_the_corpus_as_it_is_then(store: S
         store.generation = number
         assert await generation(target) == number
     assert store.looks == 3
+
+
+async def test_a_confirmation_is_read_although_no_generation_moves(store: Store, target: ServingTarget) -> None:
+    for number in range(3):
+        store.confirmations = number
+        for _ in range(2):
+            found = await target.facts()
+            assert found is not None
+            assert found.confirmations == number
+    assert store.read == 3
 
 
 async def test_askers_who_wait_share_the_look_that_begins_after_they_came(store: Store, target: ServingTarget) -> None:

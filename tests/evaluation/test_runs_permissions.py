@@ -101,18 +101,18 @@ def ranks_before_it_filters(retriever: OverlayRetriever) -> None:
     """The classic: rank everything, then drop what the asker may not see."""
     honest = retriever._rank
 
-    def rank(context: Guarded, pin: CorpusPin, settings: Any) -> Any:
-        ranked = honest(context, pin, settings)
-        assert ranked is not None
+    def rank(context: Guarded, *given: Any) -> Any:
+        ranked = honest(context, *given)
+        assert not isinstance(ranked, Refusal)
         everybody = frozenset(ranked.snapshot.visibility.principals)
         wide = replace(context.asker, acl_names=everybody)
-        loose = honest(_with_asker(context, wide), pin, settings)
-        assert loose is not None
+        loose = honest(_with_asker(context, wide), *given)
+        assert not isinstance(loose, Refusal)
         visible = {(hit.rev, hit.ordinal) for hit in ranked.ranking.hits}
         kept = tuple(hit for hit in loose.ranking.hits if (hit.rev, hit.ordinal) in visible)
         return replace(ranked, ranking=replace(ranked.ranking, hits=kept))
 
-    retriever._rank = rank  # type: ignore[method-assign]
+    retriever._rank = rank  # type: ignore[assignment, method-assign]
 
 
 def _with_asker(context: Guarded, asker: Any) -> Guarded:
@@ -168,11 +168,11 @@ def withholds(retriever: OverlayRetriever) -> None:
     """Denies everybody one document that they may read."""
     honest = retriever._rank
 
-    def rank(context: Guarded, pin: CorpusPin, settings: Any) -> Any:
+    def rank(context: Guarded, *given: Any) -> Any:
         asker = replace(context.asker, acl_names=context.asker.acl_names - {"group:staff"})
-        return honest(_with_asker(context, asker), pin, settings)
+        return honest(_with_asker(context, asker), *given)
 
-    retriever._rank = rank  # type: ignore[method-assign]
+    retriever._rank = rank  # type: ignore[assignment, method-assign]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import Engine, text
 
 from pilotage.adapters.keyring import Keyring
-from pilotage.app import joined_serving
+from pilotage.app import joined_serving, retriever_parts
 from pilotage.control.evaluate_release import EvaluationRequest, start_evaluation
 from pilotage.control.evaluation_drive import Scoring, Watch
 from pilotage.control.instance import Instance
@@ -164,7 +164,8 @@ class World:
     @asynccontextmanager
     async def targets(self, means: Bent) -> AsyncIterator[ServingTargets]:
         async with joined_serving(self.instance, {}) as (running, indexes):
-            laid: LaidOver = SuiteRetrievers(self.instance.workspace, self.instance.engine, indexes, running.pool)
+            parts = retriever_parts(self.instance, indexes, running.pool)
+            laid: LaidOver = SuiteRetrievers(parts, self.instance.engine)
 
             async def load(digest: Digest) -> Release:
                 found = await running.load(digest)

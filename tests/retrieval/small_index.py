@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 from pyroaring import BitMap
@@ -18,13 +18,16 @@ from pilotage.retrieval.quantiser import Quantiser
 from pilotage.retrieval.search import Hit
 from pilotage.retrieval.segment import Segment
 from pilotage.retrieval.snapshot import Snapshot
+from pilotage.retrieval.standing import Standing, make_standing
 
 DAY = date(2026, 3, 2)
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+AGE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Doc:
-    """A document with one revision; `chunks` are token lists."""
+    """A document with one revision; `chunks` are token lists. `stands_until` None: its ACL does not age."""
 
     id: str
     rev: int
@@ -36,6 +39,7 @@ class Doc:
     vectors: tuple[tuple[float, ...], ...] | None = None
     classification: Classification = Classification.INTERNAL
     region: str = "us"
+    stands_until: datetime | None = None
     rest: tuple[str, ...] = field(default=())
 
 
@@ -63,7 +67,20 @@ def visibility_of(docs: Sequence[Doc], generation: int = 1) -> Visibility:
             for doc in docs
         ],
         versions=versions,
+        standing=standing_of(docs),
     )
+
+
+def standing_of(docs: Sequence[Doc]) -> Standing | None:
+    """Return how long the ACLs stand; None when none of them ages."""
+    moments: dict[datetime, BitMap] = {}
+    for doc in docs:
+        if doc.stands_until is not None:
+            moments.setdefault(doc.stands_until - AGE, BitMap()).add(doc.rev)
+    if not moments:
+        return None
+    standing = make_standing(0, moments, AGE)
+    return standing.beside(BitMap(doc.rev for doc in docs if doc.stands_until is None))
 
 
 def chunks_of(docs: Iterable[Doc]) -> list[IndexChunk]:
@@ -94,15 +111,16 @@ def segment_of(docs: Iterable[Doc], *, dimension: int | None = None, quantiser: 
     return segment if quantiser is None else with_cells(segment, quantiser)
 
 
-def asking(*names: str, version: int = 1, day: date = DAY) -> Asking:
-    return Asking(names=frozenset(names), version=version, day=day)
+def asking(*names: str, version: int = 1, day: date = DAY, at: datetime = NOW) -> Asking:
+    return Asking(names=frozenset(names), version=version, day=day, at=at)
 
 
 def may_see(doc: Doc, asker: Asking) -> bool:
     start, end = doc.span
     day = asker.day.toordinal()
     in_force = (start is None or start <= day) and (end is None or day < end)
-    return doc.is_live and in_force and asker.version in doc.versions and bool(set(doc.acl) & asker.names)
+    stands = doc.stands_until is None or asker.at <= doc.stands_until
+    return doc.is_live and in_force and stands and asker.version in doc.versions and bool(set(doc.acl) & asker.names)
 
 
 def reference(docs: Sequence[Doc], asker: Asking, terms: Sequence[str], k: int) -> list[tuple[str, int, float]]:

@@ -1,14 +1,25 @@
-"""Deltas, merges, changed readers and takedowns in any order: the index always equals brute force at that moment."""
+"""Deltas, merges, changed or ageing readers and takedowns in any order: the index equals brute force at each moment."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
-from tests.retrieval.small_index import Doc, asking, plain, reference, reference_near, segment_of, visibility_of
+from tests.retrieval.small_index import (
+    NOW,
+    Doc,
+    asking,
+    plain,
+    reference,
+    reference_near,
+    segment_of,
+    standing_of,
+    visibility_of,
+)
 
 from pilotage.retrieval import vectors
 from pilotage.retrieval.allowed import DocumentRow, Visibility, change_documents
@@ -39,6 +50,7 @@ class Life:
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
+        self.now = NOW
         self.docs = [self._doc(rev) for rev in range(rng.randint(0, 6))]
         self.next = len(self.docs)
         self.snapshot = Snapshot(segments=(_segment(self.docs),), visibility=self._read(1))
@@ -54,7 +66,12 @@ class Life:
         )
         acl = tuple(self.rng.sample(NAMES, self.rng.randint(0, 2)))
         return Doc(
-            id=f"{self.rng.choice('xyz')}{rev}", rev=rev, chunks=chunks, acl=acl, vectors=self._vectors(len(chunks))
+            id=f"{self.rng.choice('xyz')}{rev}",
+            rev=rev,
+            chunks=chunks,
+            acl=acl,
+            stands_until=self.now + timedelta(minutes=self.rng.randint(1, 4)),
+            vectors=self._vectors(len(chunks)),
         )
 
     def _vectors(self, many: int) -> tuple[tuple[float, ...], ...]:
@@ -86,6 +103,17 @@ class Life:
             self.docs[index] = replace(self.docs[index], is_live=False)
             self._follow([self.docs[index]])
 
+    def wait(self) -> None:
+        self.now += self.rng.choice((timedelta(minutes=1), timedelta(microseconds=1)))
+
+    def confirm(self) -> None:
+        """As a refresh does that finds nothing changed: no generation, no segment moves."""
+        until = self.now + timedelta(minutes=self.rng.randint(1, 4))
+        confirmed = self.rng.sample(range(len(self.docs)), self.rng.randint(0, len(self.docs)))
+        for index in confirmed:
+            self.docs[index] = replace(self.docs[index], stands_until=until)
+        self.snapshot = self.snapshot.under(replace(self.snapshot.visibility, standing=standing_of(self.docs)))
+
     @property
     def _generation(self) -> int:
         return self.snapshot.visibility.generation + 1
@@ -104,7 +132,7 @@ class Life:
         for part in ("generation", "principals", "versions", "classifications", "regions", "live", "spans"):
             assert getattr(kept, part) == getattr(fresh, part), part
         for _ in range(2):
-            asker = asking(*self.rng.sample(NAMES, self.rng.randint(0, 3)))
+            asker = asking(*self.rng.sample(NAMES, self.rng.randint(0, 3)), at=self.now)
             terms = self.rng.choices(WORDS, k=self.rng.randint(0, 6))
             k = self.rng.choice((1, 3, 50))
             hits = search(self.snapshot, self.snapshot.view(asker), Query(terms=terms), k)
@@ -120,7 +148,7 @@ def _live(seed: int) -> None:
     life = Life(random.Random(seed))
     life.check()
     for _ in range(8):
-        life.rng.choice((life.add, life.merge, life.change, life.take_down))()
+        life.rng.choice((life.add, life.merge, life.change, life.take_down, life.wait, life.confirm))()
         life.check()
 
 

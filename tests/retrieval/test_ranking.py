@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.retrieval.small_index import DAY, Doc, asking, chunks_of, may_see, plain, reference, snapshot_of
+from tests.retrieval.small_index import DAY, NOW, Doc, asking, chunks_of, may_see, plain, reference, snapshot_of
 
 from pilotage.corpus.settings import Classification
 from pilotage.retrieval.allowed import Allowed
@@ -113,7 +114,7 @@ def test_a_term_that_fills_a_chunk_is_counted_in_full() -> None:
 def test_nobody_makes_an_allowed_set_but_the_permission_decision() -> None:
     made = snapshot_of([A]).view(asking("group:everyone")).allowed
     with pytest.raises(TypeError, match="permission decision"):
-        Allowed(revisions=made.revisions, generation=1, maker=object())
+        Allowed(revisions=made.revisions, generation=1, until=None, is_stale=False, maker=object())
 
 
 @pytest.mark.parametrize("acl", [(), ("everyone",), ("group:",), ("*",), ("user:",), ("group:Everyone",)])
@@ -162,10 +163,12 @@ def test_chunks_out_of_revision_order_are_refused_by_the_builder() -> None:
 
 WORDS = ("refund", "limit", "card", "wire", "fee", "audit")
 NAMES = ("group:a", "group:b", "group:c", "user:x")
+MOMENTS = tuple(NOW + timedelta(microseconds=step) for step in (-(10**9), -1, 0, 1, 10**9))
 
 
 def _random_docs(rng: random.Random, *, vectors: bool) -> list[Doc]:
     docs = []
+    ages = rng.random() < 0.5
     for rev in range(rng.randint(1, 14)):
         chunks = tuple(tuple(rng.choices(WORDS, k=rng.randint(0, 7))) for _ in range(rng.randint(1, 3)))
         span = (
@@ -181,6 +184,7 @@ def _random_docs(rng: random.Random, *, vectors: bool) -> list[Doc]:
                 versions=tuple(rng.sample((1, 2), rng.randint(0, 2))),
                 span=span,
                 is_live=rng.random() > 0.1,
+                stands_until=rng.choice(MOMENTS) if ages else None,
                 vectors=tuple(tuple(rng.gauss(0, 1) for _ in range(4)) for _ in chunks) if vectors else None,
             )
         )

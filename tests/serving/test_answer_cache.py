@@ -96,6 +96,9 @@ def test_an_answer_is_given_for_five_minutes_and_never_beyond_the_organisation_s
     at: datetime, zone: str, until: datetime
 ) -> None:
     assert ends_at(at, ZoneInfo(zone)) == until
+    sooner = at + timedelta(seconds=1)
+    assert ends_at(at, ZoneInfo(zone), allowed_until=sooner) == sooner
+    assert ends_at(at, ZoneInfo(zone), allowed_until=until + timedelta(days=2)) == until
 
 
 @pytest.mark.parametrize(("seconds", "is_given"), [(0, True), (299, True), (300, False), (-1, False)])

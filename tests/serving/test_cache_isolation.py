@@ -28,7 +28,7 @@ from pilotage.serving.context import Answer
 from pilotage.serving.indexes import Indexes
 from pilotage.serving.pipeline import Pipeline
 from pilotage.serving.refusal import Code
-from pilotage.serving.retriever import StoreRetriever
+from pilotage.serving.retriever import RetrieverParts, StoreRetriever
 from pilotage.store.engine import psycopg_url
 from pilotage.store.serving_pool import make_pool
 from pilotage.testing.desk import Desk, opened
@@ -86,7 +86,8 @@ async def serving(shelf: Shelf, url: str, policy: GuardPolicy | None = None, **p
             names = {"lena": person("lena", "lending"), "boris": person("boris", "board"), "maria": person("maria")}
             desk.path.authenticator.principals |= names
             workspace = replace(desk.path.serving.workspace, corpora=shelf.corpora)
-            retriever = StoreRetriever(workspace, indexes, pool)
+            parts = RetrieverParts(workspace=workspace, indexes=indexes, pool=pool, clock=shelf.bank.clock)
+            retriever = StoreRetriever(parts)
             desk.path.serving = replace(desk.path.serving, retriever=retriever, workspace=workspace, cache=cache)
             desk.pipeline = Pipeline(desk.path.serving)
             yield Counter(desk=desk, indexes=indexes, model=model, cache=cache)

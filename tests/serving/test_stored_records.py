@@ -58,7 +58,8 @@ def conninfo(database_url: str) -> str:
 @pytest.fixture
 def instance(engine: Engine) -> Iterator[Any]:
     limits = SimpleNamespace(stream_s=600.0)
-    workspace = SimpleNamespace(gateway=SimpleNamespace(limits=limits))
+    gateway = SimpleNamespace(limits=limits)
+    workspace = SimpleNamespace(gateway=gateway, acls_confirmed_since=lambda _corpus, _now: None)
     yield SimpleNamespace(engine=engine, clock=SimulatedClock(NOW + timedelta(hours=1)), workspace=workspace)
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM interaction_closing"))

@@ -27,7 +27,7 @@ from pilotage.serving.indexes import Indexes
 from pilotage.serving.pipeline import Pipeline
 from pilotage.serving.recorder import Recorder
 from pilotage.serving.refusal import Code
-from pilotage.serving.retriever import StoreRetriever
+from pilotage.serving.retriever import RetrieverParts, StoreRetriever
 from pilotage.store.engine import psycopg_url
 from pilotage.store.hard_signs import Window
 from pilotage.store.passages import Reader, fetch_passages, read_passages
@@ -72,7 +72,8 @@ async def serving(
         plan = Plan(model=model, content=content(corpora={DataStage.UAT: pin}), recorder=recorder)
         async with opened(plan) as desk:
             workspace = replace(desk.path.serving.workspace, corpora=shelf.corpora)
-            retriever = StoreRetriever(workspace, indexes, pool)
+            parts = RetrieverParts(workspace=workspace, indexes=indexes, pool=pool, clock=shelf.bank.clock)
+            retriever = StoreRetriever(parts)
             desk.pipeline = Pipeline(replace(desk.path.serving, retriever=retriever, workspace=workspace))
             yield desk, indexes, model
 
@@ -240,7 +241,12 @@ def test_a_service_reads_only_what_it_and_the_person_may_read(shelf: Shelf) -> N
     with shelf.bank.instance.engine.connect() as connection:
 
         def seen(*names: str, also: tuple[str, ...] | None = None, version: int | None = 2) -> list[str]:
-            reader = Reader(names=frozenset(names), also=None if also is None else frozenset(also), version=version)
+            reader = Reader(
+                names=frozenset(names),
+                confirmed_since=None,
+                also=None if also is None else frozenset(also),
+                version=version,
+            )
             places = [(rev, 0) for rev in range(4)]
             return sorted(one.document for one in read_passages(connection, shelf.name, places, reader).values())
 
@@ -255,7 +261,7 @@ def test_a_service_reads_only_what_it_and_the_person_may_read(shelf: Shelf) -> N
 
 async def test_the_wall_tells_the_generation_also_when_it_shows_nothing(shelf: Shelf, database_url: str) -> None:
     async with make_pool(psycopg_url(database_url)) as pool, pool.connection() as connection:
-        everybody = Reader(names=frozenset({"group:everyone", "group:board"}), version=2)
+        everybody = Reader(names=frozenset({"group:everyone", "group:board"}), confirmed_since=None, version=2)
         nobody = replace(everybody, names=frozenset())
         places = [(rev, 0) for rev in range(4)]
         shown, generation = await fetch_passages(connection, shelf.name, places, everybody)

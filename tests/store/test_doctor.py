@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
+from tests.corpus.conftest import settings
 
 from pilotage.adapters.clock import SystemClock
+from pilotage.core.clock import to_text
+from pilotage.core.ids import CorpusName
 from pilotage.core.reason import Outcome
 from pilotage.store.doctor import GROUPS, doctor
 from pilotage.store.doctor_report import DoctorReport
@@ -27,7 +30,9 @@ def _examine(
     engine: Engine, *, schema: tuple[str | None, str] = ("0001", "0001"), home: Path | None = None
 ) -> DoctorReport:
     with engine.begin() as connection:
-        return doctor(connection, now=NOW, wall_clock=SystemClock().now(), schema=schema, embedded_home=home)
+        return doctor(
+            connection, now=NOW, wall_clock=SystemClock().now(), schema=schema, embedded_home=home, declared={}
+        )
 
 
 def _codes(report: DoctorReport) -> list[str]:
@@ -102,7 +107,12 @@ def test_an_entry_without_a_number_for_too_long_and_a_stopped_ledger_are_grave(e
         )
         connection.execute(text("UPDATE ledger_head SET stopped = 'restored from a backup'"))
         report = doctor(
-            connection, now=NOW, wall_clock=SystemClock().now(), schema=("0001", "0001"), embedded_home=None
+            connection,
+            now=NOW,
+            wall_clock=SystemClock().now(),
+            schema=("0001", "0001"),
+            embedded_home=None,
+            declared={},
         )
         transaction.rollback()
     assert set(_codes(report)) == {"ledger_late", "ledger_stopped"}
@@ -115,11 +125,37 @@ def test_a_clock_six_seconds_ahead_is_found_here_and_in_other_processes(engine: 
     with engine.begin() as connection:
         assert beat(connection, who, now=ahead, applied={"policies": 3}) > 5_000
         (process,) = list_processes(connection)
-        report = doctor(connection, now=NOW, wall_clock=ahead, schema=("0001", "0001"), embedded_home=None)
+        report = doctor(connection, now=NOW, wall_clock=ahead, schema=("0001", "0001"), embedded_home=None, declared={})
     assert process.alive
     assert process.applied == {"policies": 3}
     assert _codes(report) == ["clock_skew", "clock_skew"]
     assert report.outcome is Outcome.NOT_OK
+
+
+def test_acls_past_the_age_that_their_corpus_promises_are_named(engine: Engine) -> None:
+    limits = {"aged": 3600, "fresh": 3601, "free": None, "empty": 60}
+    declared = {CorpusName(name): settings(name, acl_max_age_s=limit) for name, limit in limits.items()}
+    with engine.connect() as connection, connection.begin() as transaction:
+        for name in limits:
+            connection.execute(text("INSERT INTO corpus (name) VALUES (:name)"), {"name": name})
+        connection.execute(
+            text(
+                "INSERT INTO document (corpus, id, classification, region, acl_confirmed_at)"
+                " SELECT name, 'd', 'internal', 'us', :at FROM corpus WHERE name <> 'empty'"
+            ),
+            {"at": NOW - timedelta(seconds=3601)},
+        )
+        schema = ("0001", "0001")
+        report = doctor(
+            connection, now=NOW, wall_clock=SystemClock().now(), schema=schema, embedded_home=None, declared=declared
+        )
+        transaction.rollback()
+    (found,) = [one for one in report.findings if one.code == "acl_stale"]
+    assert (found.where, found.limit, found.observed) == ("aged", "2026-03-02T08:59:59.000Z", to_text(NOW))
+    assert report.outcome is Outcome.INCONCLUSIVE
+    shown = report.as_json()
+    assert shown["acls_confirmed_at"] == dict.fromkeys(("aged", "free", "fresh"), "2026-03-02T07:59:59.000Z")
+    assert shown["acls_stale_after"] == {"aged": "2026-03-02T08:59:59.000Z", "fresh": to_text(NOW)}
 
 
 def test_a_process_without_a_heartbeat_is_dead_and_forgotten_after_a_day(engine: Engine) -> None:

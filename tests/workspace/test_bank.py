@@ -137,7 +137,7 @@ def test_corpora_and_operations(bank: Files) -> None:
         Classification.RESTRICTED,
         History.DATED,
     )
-    assert policies.acl_max_age_s == 900
+    assert policies.acl_max_age_s is None
     assert policies.fields == {"id": "{part}/{section}", "title": "heading"}
     uat = workspace.corpora[CorpusName("policies-uat")]
     assert (uat.acl_max_age_s, uat.acl_rules[0].names) == (3600, ("group:staff",))
@@ -157,6 +157,10 @@ def test_how_long_backups_are_kept_may_be_declared(bank: Files) -> None:
 def test_warnings_name_what_will_hurt_later(bank: Files) -> None:
     warnings = [str(warning) for warning in parse_workspace(bank).warnings]
     assert warnings == [
+        (
+            "corpora/policies-uat/corpus.yaml: ACLs of 'policies-uat' go stale PT1H after each refresh, and nothing "
+            "refreshes it by itself. Write a cadence; until then all its documents vanish that long after a refresh."
+        ),
         (
             "pilotage.yaml:1: Production spaces (eu-space, us-space) are served with local identity, and marked so. "
             "Configure identity: oidc before real use."
@@ -205,6 +209,18 @@ def test_warnings_name_what_will_hurt_later(bank: Files) -> None:
         ("workflows/desk/guard.yaml", "{host: models.example, purpose: models}", "", "which egress does not list"),
         ("workflows/desk/guard.yaml", "purpose: models", "port: 8443, purpose: models", "which egress does not list"),
         ("corpora/policies-uat/corpus.yaml", "retention: 30d\n", "", "has no retention"),
+        (
+            "corpora/policies/corpus.yaml",
+            "recheck: cited",
+            "acl_max_age: 72h",
+            "ACLs of 'policies' go stale after P3D, and up to P3D lie between two confirmations",
+        ),
+        (
+            "corpora/policies-uat/corpus.yaml",
+            "acl_max_age: 1h",
+            "cadence: 1d\nacl_max_age: 96h",
+            "ACLs of 'policies-uat' go stale after P4D, and up to P4D lie between two confirmations",
+        ),
         ("oncall.yaml", "people: [ada, ben]", "people: [ada]", "never changes hands"),
     ],
 )
@@ -213,6 +229,22 @@ def test_each_warning_appears_for_its_cause(bank: Files, path: str, old: str, ne
     assert old in text
     bank[path] = text.replace(old, new, 1).encode()
     assert any(warning in str(found) for found in parse_workspace(bank).warnings)
+
+
+def test_a_refresh_that_comes_before_acls_go_stale_is_not_warned_about(bank: Files) -> None:
+    for path, old, new in (
+        ("corpora/policies/corpus.yaml", b"recheck: cited", b"acl_max_age: 73h"),
+        ("corpora/policies-uat/corpus.yaml", b"acl_max_age: 1h", b"cadence: 59m\nacl_max_age: 73h"),
+    ):
+        bank[path] = bank[path].replace(old, new)
+    assert not any("go stale" in str(found) for found in parse_workspace(bank).warnings)
+
+
+def test_a_derived_corpus_keeps_the_limit_of_its_source(bank: Files) -> None:
+    path = "corpora/policies/corpus.yaml"
+    bank[path] = bank[path].replace(b"recheck: cited", b"acl_max_age: 30m")
+    corpora = parse_workspace(bank).corpora
+    assert {name: one.acl_max_age_s for name, one in corpora.items()} == {"policies": 1800, "policies-uat": 1800}
 
 
 @pytest.mark.parametrize(

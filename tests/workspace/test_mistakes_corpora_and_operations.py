@@ -118,6 +118,14 @@ CASES: list[tuple[str, str, str, list[str]]] = [
     ),
     (
         "corpora/policies-uat/corpus.yaml",
+        "acl_max_age: 1h",
+        "acl_max_age: 3651d",
+        [
+            "corpora/policies-uat/corpus.yaml:8: acl_max_age is longer than ten years. Write at most 3650d, or leave it out: then no ACL ages.",
+        ],
+    ),
+    (
+        "corpora/policies-uat/corpus.yaml",
         "source: folder",
         "source: foldr",
         [

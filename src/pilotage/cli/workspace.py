@@ -112,6 +112,7 @@ def diagnose(options: Options) -> None:
             wall_clock=SystemClock().now(),
             schema=(current_revision(connection), newest_revision()),
             embedded_home=instance.home if instance.embedded else None,
+            declared=instance.workspace.corpora,
         )
     options.show({"pilotage": __version__, **report.as_json()}, lambda out: _render_doctor(out, report))
     if report.outcome is not Outcome.OK:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from pyroaring import BitMap
 from sqlalchemy import Connection
@@ -80,7 +81,7 @@ def diff_versions(
     words: bool = False,
 ) -> DiffReport:
     """Compare two versions. Without `b`: the newest proposed or accepted one; without `a`: the one it follows."""
-    settings_of(instance, corpus)
+    settings = settings_of(instance, corpus)
     with instance.engine.connect() as connection:
         right = _right(connection, corpus, b)
         number = a if a is not None else (right.parent or 0)
@@ -91,7 +92,9 @@ def diff_versions(
         common = {one.document for one in revisions_of(connection, corpus, old & new)} if gone or came else set()
         diff = diff_revisions(map(_held, gone), map(_held, came), staying=common)
         diff = replace(diff, acl=_acl_changes(connection, corpus, number, right.number))
-        shown = _words(connection, corpus, actor, diff, gone, came) if words else {}
+        since = settings.confirmed_since(instance.clock.now())
+        readable = _readable(connection, corpus, acl_names(actor), diff, since) if words else set()
+        shown = _words(connection, corpus, readable, gone, came)
     return DiffReport(corpus=corpus, a=number, b=right.number, diff=diff, words=shown)
 
 
@@ -127,17 +130,24 @@ def _held(one: StoredRevision) -> Held:
     return Held(document=one.document, hash=one.hash, meta_hash=one.meta_hash)
 
 
+def _readable(
+    connection: Connection, corpus: CorpusName, names: frozenset[str], diff: VersionDiff, since: datetime | None
+) -> set[str]:
+    """Return the changed documents that holders of these names may read now."""
+    return {
+        id_
+        for id_, one in documents_of(connection, corpus, diff.changed).items()
+        if one.tombstone is None and not names.isdisjoint(one.acl) and (since is None or one.acl_confirmed_at >= since)
+    }
+
+
 def _words(
     connection: Connection,
     corpus: CorpusName,
-    actor: Principal,
-    diff: VersionDiff,
+    readable: set[str],
     gone: Sequence[StoredRevision],
     came: Sequence[StoredRevision],
 ) -> dict[str, tuple[SectionDiff, ...]]:
-    names = acl_names(actor)
-    documents = documents_of(connection, corpus, diff.changed)
-    readable = {id_ for id_, one in documents.items() if one.tombstone is None and not names.isdisjoint(one.acl)}
     before = {one.document: one.rev for one in gone if one.document in readable}
     after = {one.document: one.rev for one in came if one.document in readable}
     return {

@@ -95,7 +95,9 @@ def explain_interaction(instance: Instance, *, actor: Principal, interaction: st
             raise NotFound("interaction_not_found", message, hint="Use the id of an answer you were given.")
         explained = _explained(connection, found, is_auditor=is_auditor)
         if found.principal != viewer:
-            explained = _as_another_may_see(connection, explained, actor, is_auditor=is_auditor)
+            since = instance.workspace.acls_confirmed_since(CorpusName(found.corpus or ""), instance.clock.now())
+            reader = Reader(names=acl_names(actor), confirmed_since=since)
+            explained = _as_another_may_see(connection, explained, reader, is_auditor=is_auditor)
         if found.principal != viewer:
             _record_opening(connection, found, viewer, ground, instance.clock.now())
         return explained
@@ -158,14 +160,14 @@ def _explained(connection: Connection, found: StoredInteraction, *, is_auditor: 
 
 
 def _as_another_may_see(
-    connection: Connection, explained: Explanation, actor: Principal, *, is_auditor: bool
+    connection: Connection, explained: Explanation, reader: Reader, *, is_auditor: bool
 ) -> Explanation:
     """Leave out passages that the viewer may not read now; an auditor learns how many they are."""
     corpus = explained.release.get("corpus")
     if not isinstance(corpus, str) or not explained.passages:
         return explained
     places = [(one.rev, one.chunk) for one in explained.passages]
-    readable = read_passages(connection, CorpusName(corpus), places, Reader(names=acl_names(actor)))
+    readable = read_passages(connection, CorpusName(corpus), places, reader)
     shown = [one for one in explained.passages if one.document == REMOVED or (one.rev, one.chunk) in readable]
     hidden = {"passages_hidden": len(explained.passages) - len(shown)} if is_auditor else {}
     return replace(explained, passages=shown, allowed={**explained.allowed, **hidden})

@@ -8,6 +8,7 @@ hidden. Fail mode: a Refusal without the role, NotFound for an unknown rollout; 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from pilotage.control.instance import Instance
@@ -16,12 +17,13 @@ from pilotage.control.rollout_desk import find_named
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.core.errors import UsageError
+from pilotage.core.ids import CorpusName
 from pilotage.core.reason import Refusal
 from pilotage.identity.principal import Principal, acl_names
 from pilotage.identity.roles import Action, may
 from pilotage.ledger.entry import EntryKind
 from pilotage.rollout.pairing import Result
-from pilotage.store.pair_texts import PairText, hidden_texts, pair_texts
+from pilotage.store.pair_texts import PairReader, PairText, hidden_texts, pair_texts
 from pilotage.store.pseudonyms import pseudonym_of
 
 MOST: Final = 200
@@ -67,9 +69,9 @@ def read_pairs(
         return refused
     with instance.engine.begin() as connection:
         stored = find_named(connection, rollout)
-        names = acl_names(actor)
-        found = pair_texts(connection, stored.id, names=names, result=wanted, most=most)
-        hidden = hidden_texts(connection, stored.id, names=names, result=wanted) if is_auditor else None
+        reader = PairReader(names=acl_names(actor), confirmed_since=_confirmed_since(instance))
+        found = pair_texts(connection, stored.id, reader=reader, result=wanted, most=most)
+        hidden = hidden_texts(connection, stored.id, reader=reader, result=wanted) if is_auditor else None
         record(
             connection,
             EntryKind.ROLLOUT_PAIRS_READ,
@@ -80,6 +82,12 @@ def read_pairs(
             data={"pairs": len(found), "result": None if wanted is None else wanted.value},
         )
     return PairReading(rollout=stored.id, pairs=found, hidden=hidden)
+
+
+def _confirmed_since(instance: Instance) -> dict[CorpusName, datetime]:
+    now = instance.clock.now()
+    found = {name: settings.confirmed_since(now) for name, settings in instance.workspace.corpora.items()}
+    return {name: since for name, since in found.items() if since is not None}
 
 
 def _parsed(result: str | None) -> Result | None:

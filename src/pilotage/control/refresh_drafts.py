@@ -72,7 +72,10 @@ class DraftMaker:
                 one = self._draft(item, readers)
             except (ItemUnreadable, FieldProblem) as problem:
                 one = Rejected(id=item.id, reason=str(problem))
-            yield replace(one, acl=readers.names, acl_source=readers.source) if isinstance(one, Rejected) else one
+            if isinstance(one, Rejected):
+                confirmed_at = item.acl_confirmed_at
+                one = replace(one, acl=readers.names, acl_source=readers.source, acl_confirmed_at=confirmed_at)
+            yield one
 
     def _readers(self, item: SourceItem, acls: Mapping[str, object]) -> Readers:
         if item.id in acls:
@@ -95,8 +98,7 @@ class DraftMaker:
             return Rejected(id=item.id, reason=excluded)
         chunks = chunk_document(parsed)
         if not chunks:
-            pages = f"; pages without text: {', '.join(map(str, parsed.needs_ocr))}" if parsed.needs_ocr else ""
-            return Rejected(id=item.id, reason=f"holds no text{pages}")
+            return Rejected(id=item.id, reason=_no_text(parsed))
         draft = DocumentDraft(
             id=DocumentId(item.id),
             title=facts.title,
@@ -117,6 +119,7 @@ class DraftMaker:
             chunks=chunks,
             lineage=self._lineage(item, content, parsed, facts.uri),
             modified=item.modified,
+            acl_confirmed_at=item.acl_confirmed_at,
             notes=("classification_not_lowered",) if given.rank < floor.rank else (),
         )
         return Drafted(draft=draft, parsed=parsed)
@@ -149,6 +152,11 @@ class DraftMaker:
             "chunker": CHUNKER_ID,
             "uri": uri,
         }
+
+
+def _no_text(parsed: ParsedDocument) -> str:
+    pages = ", ".join(map(str, parsed.needs_ocr))
+    return f"holds no text; pages without text: {pages}" if pages else "holds no text"
 
 
 def _front_matter(item: SourceItem, parsed: ParsedDocument) -> _Facts:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 
 from sqlalchemy import Connection
 
@@ -16,7 +17,7 @@ from pilotage.control.refresh_staging import Stager
 from pilotage.core.ids import CorpusName
 from pilotage.corpus.diff import AclChange, acl_change
 from pilotage.corpus.settings import CorpusSettings
-from pilotage.store.corpora import bump_generation, lock_corpus
+from pilotage.store.corpora import bump_generation, count_confirmation, lock_corpus
 from pilotage.store.corpus_documents import Governed, StoredDocument, confirm_acls, documents_of, govern_documents
 
 _NOTHING = AclChange(added=(), removed=())
@@ -26,7 +27,7 @@ def apply_permissions(
     connection: Connection, settings: CorpusSettings, stager: Stager, deed: Deed
 ) -> dict[str, AclChange]:
     """Apply and record every difference; return the ACL changes by document."""
-    _govern_refused(connection, settings, stager)
+    _govern_refused(connection, settings, stager, deed)
     changed: list[Governed] = []
     changes: dict[str, PermissionChange] = {}
     for document, found in stager.governed.items():
@@ -37,7 +38,9 @@ def apply_permissions(
         if change is not None or before.acl_source != found.acl_source:
             changed.append(found)
     govern_documents(connection, settings.name, changed)
-    confirm_acls(connection, settings.name, sorted(stager.governed), at=deed.at)
+    if stager.governed:
+        confirm_acls(connection, settings.name, [stager.governed[id_] for id_ in sorted(stager.governed)])
+        count_confirmation(connection, settings.name)
     record_permission_changes(connection, settings.name, changes, deed)
     return {document: change.acl for document, change in changes.items() if change.acl is not _NOTHING}
 
@@ -61,7 +64,7 @@ def narrow_derived(
             left = tuple(name for name in stored.acl if name not in lost[document])
             gone = tuple(name for name in stored.acl if name in lost[document])
             if gone:
-                narrowed.append(_governed(stored, left, f"derived:{source}"))
+                narrowed.append(_governed(stored, left, f"derived:{source}", stored.acl_confirmed_at))
                 found[document] = PermissionChange(
                     acl=AclChange(added=(), removed=gone),
                     source=f"derived:{source}",
@@ -76,7 +79,7 @@ def narrow_derived(
             narrow_derived(connection, corpora, derived.name, moved, deed)
 
 
-def _governed(stored: StoredDocument, acl: tuple[str, ...], source: str) -> Governed:
+def _governed(stored: StoredDocument, acl: tuple[str, ...], source: str, confirmed_at: datetime) -> Governed:
     return Governed(
         id=stored.id,
         title="",
@@ -85,10 +88,11 @@ def _governed(stored: StoredDocument, acl: tuple[str, ...], source: str) -> Gove
         acl_source=source,
         classification=stored.classification,
         region=stored.region,
+        acl_confirmed_at=confirmed_at,
     )
 
 
-def _govern_refused(connection: Connection, settings: CorpusSettings, stager: Stager) -> None:
+def _govern_refused(connection: Connection, settings: CorpusSettings, stager: Stager, deed: Deed) -> None:
     """Let rejected items narrow the readers of a document that came in beside them, or set those of a stored one."""
     for document in stager.refused.keys() & stager.governed.keys():
         found, shared = stager.governed[document], set(stager.refused[document].acl or ())
@@ -98,7 +102,8 @@ def _govern_refused(connection: Connection, settings: CorpusSettings, stager: St
         if stored.tombstone is None:
             one = stager.refused[document]
             stager.before[document] = stored
-            stager.governed[document] = _governed(stored, one.acl or (), one.acl_source)
+            confirmed_at = one.acl_confirmed_at or deed.at
+            stager.governed[document] = _governed(stored, one.acl or (), one.acl_source, confirmed_at)
 
 
 def _change(before: StoredDocument, found: Governed) -> PermissionChange | None:

@@ -96,7 +96,7 @@ class Stager:
             for draft in drafts:
                 self._govern(draft)
             fresh = [self.governed[document] for document in ids if document not in known]
-            add_documents(connection, self._settings.name, fresh, at=self._now)
+            add_documents(connection, self._settings.name, fresh)
             self.before.update({id_: document for id_, document in known.items() if id_ not in self.before})
             self.before.update({one.id: _as_stored(one) for one in fresh if one.id not in self.before})
             self._write(connection, drafts, revisions)
@@ -125,6 +125,7 @@ class Stager:
             acl_source=draft.acl_source,
             classification=draft.classification.value,
             region=draft.region,
+            acl_confirmed_at=draft.acl_confirmed_at or self._now,
         )
         earlier = self.governed.get(draft.id)
         if earlier is not None:
@@ -242,5 +243,6 @@ def _as_stored(one: Governed) -> StoredDocument:
         acl_source=one.acl_source,
         classification=one.classification,
         region=one.region,
+        acl_confirmed_at=one.acl_confirmed_at,
         tombstone=None,
     )

@@ -1,6 +1,7 @@
 """`pilotage corpus search`: what a person may find in a corpus, ranked as serving ranks it.
 
-Fail mode: a person nobody granted anything finds nothing; an unknown version is a usage error.
+Fail mode: a person nobody granted anything finds nothing, one whose documents all have an ACL past its age is refused
+(`acl_stale`); an unknown version is a usage error.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from zoneinfo import ZoneInfo
 from pilotage.control.corpus_duties import settings_of
 from pilotage.control.instance import Instance
 from pilotage.core.canonical import Json
-from pilotage.core.errors import NotFound, UsageError
+from pilotage.core.errors import NotFound, Unavailable, UsageError
 from pilotage.core.ids import CorpusName
+from pilotage.corpus.acl import ACL_STALE
 from pilotage.corpus.analyser import analyse
 from pilotage.identity.principal import Principal, acl_names
 from pilotage.retrieval.allowed import Asking
@@ -71,13 +73,17 @@ def search_corpus(
             f"Corpus {corpus} has no accepted version {'' if wanted.version is None else wanted.version}".rstrip() + "."
         )
         raise NotFound("VERSION_UNKNOWN", message, hint=f"Accepted versions: {known}.")
-    day = wanted.as_of or instance.clock.now().astimezone(ZoneInfo(instance.workspace.timezone)).date()
-    view = snapshot.view(Asking(names=acl_names(actor), version=version, day=day))
+    now, names = instance.clock.now(), acl_names(actor)
+    day = wanted.as_of or now.astimezone(ZoneInfo(instance.workspace.timezone)).date()
+    view = snapshot.view(Asking(names=names, version=version, day=day, at=now))
+    if view.allowed.is_stale:
+        raise Unavailable("acl_stale", ACL_STALE, hint=f"Run `pilotage corpus refresh {corpus}`.")
     terms = analyse(wanted.question, language=settings.language)
     hits = search(snapshot, view, Query(terms=terms), wanted.top)
     places = [(hit.rev, hit.ordinal) for hit in hits]
     with instance.engine.connect() as connection:
-        texts = read_passages(connection, settings.name, places, Reader(names=acl_names(actor), version=version))
+        reader = Reader(names=names, confirmed_since=settings.confirmed_since(now), version=version)
+        texts = read_passages(connection, settings.name, places, reader)
     found = ((hit, texts.get((hit.rev, hit.ordinal))) for hit in hits)
     return tuple(
         FoundPassage(

@@ -14,6 +14,8 @@ from pilotage.corpus.globs import literal_prefix, matches
 from pilotage.corpus.settings import AclRule
 
 EVERYONE = "group:everyone"
+ACL_STALE = "Who may read these documents was not confirmed in time. Try again after the next refresh."
+"""What somebody is told who would see documents, were not the ACLs of all of them past their age."""
 _NAME = re.compile(r"(?:user|group|service):[^\s\x00-\x1f](?:[^\x00-\x1f]{0,198}[^\s\x00-\x1f])?")
 
 

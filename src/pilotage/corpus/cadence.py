@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 _INTERVAL = re.compile(r"([1-9][0-9]{0,4})\s*(m|min|h|d|w)")
@@ -21,6 +22,9 @@ _MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "
 _MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, start=1)}
 _LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _DAYS = {"sun": 0, "mon": 1, "tue": 2, "wed": 3, "thu": 4, "fri": 5, "sat": 6}
+_ANY_YEAR = date(2024, 1, 1)
+_YEARS = 1_530
+"""Days that hold two leap days."""
 _FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
     ("minute", 0, 59, {}),
     ("hour", 0, 23, {}),
@@ -85,6 +89,17 @@ def period(cadence: Interval | Cron, *, zone: ZoneInfo, near: datetime) -> timed
     """Return the distance between the two next runs after `near`: what `stale` measures against."""
     first = next_due(cadence, last=near, zone=zone)
     return next_due(cadence, last=first, zone=zone) - first
+
+
+def longest_gap(cadence: Interval | Cron) -> timedelta:
+    """Return the longest distance between two runs, by the wall clock: over a weekend, or to the next leap day."""
+    if isinstance(cadence, Interval):
+        return cadence.every
+    times = [timedelta(hours=hour, minutes=minute) for hour in cadence.hours for minute in cadence.minutes]
+    days = [day for day in range(_YEARS) if _day_fits(cadence, _ANY_YEAR + timedelta(days=day))]
+    nights = max((after - before for before, after in pairwise(days)), default=_YEARS)
+    between = [after - before for before, after in pairwise(times)]
+    return max([timedelta(days=nights) - times[-1] + times[0], *between])
 
 
 def next_due(cadence: Interval | Cron, *, last: datetime, zone: ZoneInfo) -> datetime:

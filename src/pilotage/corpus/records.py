@@ -25,7 +25,7 @@ class SourceItem:
     """One thing a connector lists. `etag` changes when the item does; `path` is what globs match (its id, or its file).
 
     `row` is the item's content where listing already reads it (JSONL): it is not read a second time. `place` is the
-    connector's own handle where the id alone does not find the item.
+    connector's own handle where the id alone does not find the item. `acl_confirmed_at` None: this listing confirms it.
     """
 
     id: str
@@ -36,19 +36,22 @@ class SourceItem:
     size: int = 0
     uri: str | None = None
     row: Mapping[str, Json] | None = None
+    acl_confirmed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
     """An item that did not enter the version, and why. `id` is its document id, or `line N` without one.
 
-    `acl` is who may read it now, where that is known: its document may stand in earlier versions.
+    `acl` is who may read it now, where that is known: its document may stand in earlier versions. `acl_confirmed_at` is
+    the source item's.
     """
 
     id: str
     reason: str
     acl: tuple[str, ...] | None = field(default=None, compare=False)
     acl_source: str = field(default="", compare=False)
+    acl_confirmed_at: datetime | None = field(default=None, compare=False)
 
     def as_json(self) -> dict[str, str]:
         """Return `{id, reason}`."""
@@ -159,4 +162,5 @@ class DocumentDraft:
     chunks: tuple[Chunk, ...]
     lineage: Mapping[str, Json]
     modified: datetime | None = None
+    acl_confirmed_at: datetime | None = None
     notes: tuple[str, ...] = field(default=())

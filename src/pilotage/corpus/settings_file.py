@@ -30,6 +30,7 @@ from pilotage.corpus.settings import (
     Review,
     Source,
     SourceKind,
+    acl_limit_s,
 )
 
 _ACL_FORM = re.compile(r"(user|group|service):(\S.{0,254})")
@@ -81,6 +82,7 @@ def _read_cadence(text: str) -> str:
     return text
 
 
+_LONGEST_ACL_AGE_S = 3_650 * 86_400
 _GLOB: Reader[str] = converted(_read_glob, "")
 CADENCE: Reader[str] = converted(_read_cadence, "")
 """An interval or a cron line, kept as written."""
@@ -103,9 +105,11 @@ _ACL_RULES: Reader[tuple[AclRule, ...]] = Reader(read=parse_acl_rules, stand_in=
 def parse_corpus(fields: Fields, *, name: CorpusName, acl_file: tuple[AclRule, ...]) -> CorpusSettings:
     """Read one corpus; `acl_file` are the rules of its `acl.yaml`."""
     classification = fields.need("classification", choice(Classification))
+    source = fields.get("source", _SOURCE, Source(kind=SourceKind.FOLDER, path="documents"))
+    acl_max_age_s = fields.get("acl_max_age", SECONDS, None)
     settings = CorpusSettings(
         name=name,
-        source=fields.get("source", _SOURCE, Source(kind=SourceKind.FOLDER, path="documents")),
+        source=source,
         owner=fields.need("owner", PERSON),
         steward=fields.need("steward", PERSON),
         classification=classification,
@@ -115,7 +119,7 @@ def parse_corpus(fields: Fields, *, name: CorpusName, acl_file: tuple[AclRule, .
         exclusions=fields.get("exclusions", record(_exclusions), Exclusions()),
         acl=fields.get("acl", _ACL, ()),
         acl_rules=fields.get("acl_rules", _ACL_RULES, ()) + acl_file,
-        acl_max_age_s=fields.get("acl_max_age", SECONDS, _default_acl_age_s(classification)),
+        acl_max_age_s=acl_limit_s(acl_max_age_s, classification, has_acls_elsewhere=source.kind.has_acls_elsewhere),
         recheck=fields.get("recheck", choice(Recheck), Recheck.OFF),
         data_stage=fields.get("data_stage", choice(DataStage), DataStage.PRODUCTION),
         review=fields.get("review", choice(Review), Review.TWO_PERSON),
@@ -127,6 +131,9 @@ def parse_corpus(fields: Fields, *, name: CorpusName, acl_file: tuple[AclRule, .
     if settings.owner and settings.owner == settings.steward:
         what = f"Owner and steward are the same person ({settings.owner})"
         fields.problem("steward", what, "Name two people: the steward accepts what the owner is accountable for.")
+    if acl_max_age_s is not None and acl_max_age_s > _LONGEST_ACL_AGE_S:
+        hint = "Write at most 3650d, or leave it out: then no ACL ages."
+        fields.problem("acl_max_age", "acl_max_age is longer than ten years", hint)
     return settings
 
 
@@ -166,8 +173,3 @@ def _row_keys(fields: Fields) -> Mapping[str, str]:
         said, _, hint = what.partition("; ")
         fields.problem(key, f"{mapping[key]!r} {said}", f"{hint[:1].upper()}{hint[1:]}.")
     return mapping
-
-
-def _default_acl_age_s(classification: Classification) -> int:
-    """Return how long a confirmed ACL stands (serving.md 2.5): 15 minutes for restricted documents, else a day."""
-    return 900 if classification is Classification.RESTRICTED else 86_400

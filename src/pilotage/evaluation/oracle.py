@@ -33,7 +33,10 @@ class RevisionFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentFacts:
-    """What decides about one document of a corpus version. `acl` are names such as `group:lending`."""
+    """What decides about one document of a corpus version. `acl` are names such as `group:lending`.
+
+    `is_live`: it was not taken down, and its ACL was not past its age when this was read.
+    """
 
     id: str
     title: str = ""
@@ -44,12 +47,13 @@ class DocumentFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionFacts:
-    """The documents of one corpus version as the store holds them at `generation`."""
+    """The documents of one corpus version as the store holds them at `generation`, after that many `confirmations`."""
 
     corpus: str
     version: int
     generation: int
     documents: Mapping[str, DocumentFacts]
+    confirmations: int = 0
 
     def may_read(self, names: frozenset[str], document: str) -> bool:
         """Tell whether somebody with these ACL names may read the document at all."""

@@ -1,20 +1,22 @@
 """The permission decision before ranking: which revisions an asker may see, as one bitmap.
 
 `allow` is the only way to an `Allowed`, and `search` takes nothing else. Rule: no ACL means nobody; an unknown version,
-no names, or a name nobody granted anything gives the empty set. Fail mode: an exception leaves no Allowed at all.
+no names, a name nobody granted anything, or an ACL past its age gives the empty set. Fail mode: an exception leaves no
+Allowed at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from typing import TypeVar
 
 from pyroaring import BitMap
 
 from pilotage.core.digest import Digest, digest_of
 from pilotage.corpus.settings import Classification
+from pilotage.retrieval.standing import Standing
 
 _Name = TypeVar("_Name", bound=str)
 _FOREVER = 2**31 - 1
@@ -50,7 +52,8 @@ class Visibility:
     """Bitmaps over revisions at one generation; replaced whole on every change, never edited.
 
     `spans` are the days [from, to) of each revision in force, `documents` the UTF-8 id of its document. `facts` are the
-    rows the bitmaps were made of but for those in `changed`; `revisions` are those of each document.
+    rows the bitmaps were made of but for those in `changed`; `revisions` are those of each document. `standing` None:
+    ACLs of this corpus do not age.
     """
 
     generation: int
@@ -64,6 +67,7 @@ class Visibility:
     facts: Mapping[str, DocumentRow]
     revisions: Mapping[str, BitMap]
     changed: Mapping[str, DocumentRow] = field(default_factory=dict)
+    standing: Standing | None = None
     _days: dict[int, BitMap] = field(default_factory=dict)
 
     def in_force(self, day: date) -> BitMap:
@@ -82,6 +86,7 @@ def make_visibility(
     documents: Iterable[DocumentRow],
     revisions: Iterable[RevisionRow],
     versions: Mapping[int, BitMap],
+    standing: Standing | None = None,
 ) -> Visibility:
     """Build the bitmaps from the rows of one consistent read."""
     by_document: dict[str, BitMap] = {}
@@ -118,6 +123,7 @@ def make_visibility(
         documents=names,
         facts=facts,
         revisions=by_document,
+        standing=standing,
     )
 
 
@@ -166,10 +172,16 @@ def _move(bitmaps: dict[_Name, BitMap], before: Iterable[_Name], after: Iterable
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Allowed:
-    """The revisions one asker may see, for one version and day. Made by `allow` only."""
+    """The revisions one asker may see, for one version and day. Made by `allow` only.
+
+    It holds up to and including `until`, for good where that is None. `is_stale`: the asker would see something, were
+    not every ACL of it past its age.
+    """
 
     revisions: BitMap
     generation: int
+    until: datetime | None
+    is_stale: bool
     maker: object = field(repr=False)
 
     def __post_init__(self) -> None:
@@ -185,14 +197,16 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asking:
-    """Who asks and for what. `also` are the names of a service acting for the person: both must be allowed.
+    """Who asks, when, and for what. `also` are the names of a service acting for the person: both must be allowed.
 
-    `regions` and `classifications` None mean no rule narrows them.
+    `regions` and `classifications` None mean no rule narrows them. `at` is no part of who asks: what is decided for one
+    moment holds for others too, as long as `Allowed.until` says.
     """
 
     names: frozenset[str]
     version: int
     day: date
+    at: datetime = field(compare=False)
     also: frozenset[str] | None = None
     regions: frozenset[str] | None = None
     classifications: frozenset[Classification] | None = None
@@ -211,9 +225,14 @@ def allow(visibility: Visibility, asking: Asking) -> Allowed:
         seen &= _union(visibility.regions, asking.regions)
     if asking.classifications is not None:
         seen &= _union(visibility.classifications, asking.classifications)
+    until, is_stale = None, False
+    if visibility.standing is not None:
+        standing, until = visibility.standing.at(asking.at)
+        is_stale = bool(seen) and seen.isdisjoint(standing)
+        seen &= standing
     # One form for one set, however it came about: the fingerprint is taken of the serialised bitmap.
     seen.run_optimize()
-    return Allowed(revisions=seen, generation=visibility.generation, maker=_MAKER)
+    return Allowed(revisions=seen, generation=visibility.generation, until=until, is_stale=is_stale, maker=_MAKER)
 
 
 def _union(bitmaps: Mapping[str, BitMap] | Mapping[Classification, BitMap], names: Collection[str]) -> BitMap:

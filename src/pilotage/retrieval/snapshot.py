@@ -104,9 +104,9 @@ class Snapshot:
         return found
 
     def view(self, asking: Asking) -> View:
-        """Return what the asker may see; decided once per asker and generation."""
+        """Return what the asker may see; decided once per asker and generation, and again when an ACL went stale."""
         found = self._views.get(asking)
-        if found is None:
+        if found is None or (found.allowed.until is not None and asking.at > found.allowed.until):
             found = self.cover(allow(self.visibility, asking))
             self._views[asking] = found
             self._evict()

@@ -61,14 +61,14 @@ class Basis:
         return digest_of_json(value, form=Form.PLAIN)
 
 
-def ends_at(at: datetime, zone: ZoneInfo) -> datetime:
+def ends_at(at: datetime, zone: ZoneInfo, *, allowed_until: datetime | None = None) -> datetime:
     """Return when an answer made at `at` must not be given any more: after 300 s, and not beyond midnight.
 
     Documents come into force, expire and reach their retention by whole days of the organisation's zone, so no
-    boundary of any of them lies before that midnight.
+    boundary of any of them lies before that midnight; `allowed_until` is when the first ACL goes stale.
     """
     midnight = datetime.combine(at.astimezone(zone).date() + timedelta(days=1), time(), zone)
-    return min(at + LONGEST, midnight.astimezone(at.tzinfo))
+    return min(at + LONGEST, midnight.astimezone(at.tzinfo), *([] if allowed_until is None else [allowed_until]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

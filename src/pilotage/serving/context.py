@@ -217,7 +217,8 @@ class Found:
 class Retrieval:
     """What the asker may see of what was asked. Counts and fingerprint are for auditors, never for the asker.
 
-    `is_blocked`: a check of the passages stopped the question, so `found` is empty.
+    `allowed_until` is the last moment that the permission decision holds at; None: for good. `is_blocked`: a check of
+    the passages stopped the question, so `found` is empty.
     """
 
     corpus: str | None
@@ -228,6 +229,7 @@ class Retrieval:
     acl_generation: int
     allowed_count: int
     allowed_fingerprint: str
+    allowed_until: datetime | None = None
     findings: tuple[Finding, ...] = ()
     is_blocked: bool = False
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 
-from psycopg_pool import AsyncConnectionPool
 from pyroaring import BitMap
 from sqlalchemy import Engine, text
 
@@ -16,11 +15,10 @@ from pilotage.evaluation.overlay import Overlay
 from pilotage.release.assemble import CorpusPin
 from pilotage.retrieval.build import IndexChunk, build_segment
 from pilotage.retrieval.segment import Segment
-from pilotage.serving.indexes import Indexes
 from pilotage.serving.overlay_retriever import OverlayRetriever
 from pilotage.serving.ports import Retriever
+from pilotage.serving.retriever import RetrieverParts
 from pilotage.store.index_rows import read_chunks
-from pilotage.workspace.records import Workspace
 
 _VERSION = text("SELECT bitmap FROM corpus_version WHERE corpus = :corpus AND number = :version AND state = 'accepted'")
 
@@ -28,21 +26,17 @@ _VERSION = text("SELECT bitmap FROM corpus_version WHERE corpus = :corpus AND nu
 class SuiteRetrievers:
     """Makes retrievers over the indexes of this process."""
 
-    def __init__(self, workspace: Workspace, engine: Engine, indexes: Indexes, pool: AsyncConnectionPool) -> None:
-        self._workspace = workspace
+    def __init__(self, parts: RetrieverParts, engine: Engine) -> None:
+        self._parts = parts
         self._engine = engine
-        self._indexes = indexes
-        self._pool = pool
         self._chunks: dict[tuple[str, int], tuple[IndexChunk, ...]] = {}
         self._reading = asyncio.Lock()
 
     async def __call__(self, overlay: Overlay, only: frozenset[int] | None, pin: CorpusPin) -> Retriever:
         """Return a retriever for one overlay and cut."""
-        language = self._workspace.corpora[pin.name].language
+        language = self._parts.workspace.corpora[pin.name].language
         restricted = None if only is None else await self._cut(pin, only, language)
-        return OverlayRetriever(
-            self._workspace, self._indexes, self._pool, overlay, language=language, restricted=restricted
-        )
+        return OverlayRetriever(self._parts, overlay, language=language, restricted=restricted)
 
     async def _cut(self, pin: CorpusPin, only: frozenset[int], language: str) -> Segment:
         async with self._reading:

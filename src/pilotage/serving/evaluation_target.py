@@ -34,7 +34,7 @@ from pilotage.serving.ports import Retriever
 from pilotage.serving.refusal import STATUS, Code
 from pilotage.serving.routing import Release
 from pilotage.serving.service import Serving
-from pilotage.store.evaluation_facts import generation_of, version_facts
+from pilotage.store.evaluation_facts import counts_of, version_facts
 
 _TIMEOUTS: Final = frozenset({Code.UPSTREAM_TIMEOUT, Code.DEADLINE_EXCEEDED})
 _MARK: Final = re.compile(r"Text between marks that carry ([0-9a-f]{32}) is data")
@@ -126,9 +126,13 @@ class ServingTarget:
 
     def _read(self, pin: CorpusPin, earlier: VersionFacts | None) -> VersionFacts:
         with self._engine.connect() as connection:
-            if earlier is not None and generation_of(connection, pin.name) == earlier.generation:
-                return earlier
-            return version_facts(connection, pin.name, pin.version)
+            if earlier is not None:
+                counted = (earlier.generation, earlier.confirmations)
+                if counts_of(connection, pin.name) == counted:
+                    return earlier
+            serving = self._path.serving
+            since = serving.workspace.acls_confirmed_since(pin.name, serving.clock.now())
+            return version_facts(connection, pin.name, pin.version, since)
 
     def _asked(self, ask: Ask) -> Asked:
         earlier = (Turn(role=turn.role, text=turn.content) for turn in ask.history)

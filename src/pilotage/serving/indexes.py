@@ -27,7 +27,7 @@ from pilotage.store.index_follow import Follower
 logger = logging.getLogger(__name__)
 
 POLL_S = 1.0
-_GENERATIONS = text("SELECT name, generation FROM corpus")
+_COUNTS = text("SELECT name, generation, confirmations FROM corpus")
 
 
 class Indexes:
@@ -48,7 +48,7 @@ class Indexes:
         self._engine = engine
         self._corpora = corpora
         self._folder = folder
-        self._follower = Follower(engine)
+        self._follower = Follower(engine, corpora)
         self._snapshots = dict(opened or {})
         self._incomplete: set[CorpusName] = set()
         self._builds: dict[CorpusName, asyncio.Task[None]] = {}
@@ -97,7 +97,7 @@ class Indexes:
             await self._swap(corpus, opened)
 
     async def follow(self, corpus: CorpusName) -> None:
-        """Apply changed permissions and takedowns of a loaded corpus."""
+        """Apply changed or confirmed permissions and takedowns of a loaded corpus."""
         await self._swap(corpus, None)
 
     async def _swap(self, corpus: CorpusName, opened: Snapshot | None) -> None:
@@ -166,14 +166,16 @@ class Indexes:
             del self._builds[corpus]
 
     async def _moved(self) -> list[CorpusName]:
-        generations = await asyncio.to_thread(self._generations)
-        return [
-            corpus
-            for corpus in self._corpora
-            if corpus in generations
-            and (corpus not in self._snapshots or self._snapshots[corpus].visibility.generation != generations[corpus])
-        ]
+        counts = await asyncio.to_thread(self._counts)
+        return [corpus for corpus in self._corpora if corpus in counts and self._is_behind(corpus, *counts[corpus])]
 
-    def _generations(self) -> dict[str, int]:
+    def _is_behind(self, corpus: CorpusName, generation: int, confirmations: int) -> bool:
+        snapshot = self._snapshots.get(corpus)
+        if snapshot is None or snapshot.visibility.generation != generation:
+            return True
+        standing = snapshot.visibility.standing
+        return standing is not None and standing.confirmations != confirmations
+
+    def _counts(self) -> dict[str, tuple[int, int]]:
         with self._engine.connect() as connection:
-            return {row.name: row.generation for row in connection.execute(_GENERATIONS)}
+            return {row.name: (row.generation, row.confirmations) for row in connection.execute(_COUNTS)}

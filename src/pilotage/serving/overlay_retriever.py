@@ -12,7 +12,6 @@ from dataclasses import replace
 from datetime import date
 from typing import Final
 
-from psycopg_pool import AsyncConnectionPool
 from pyroaring import BitMap
 
 from pilotage.core.ids import CorpusName
@@ -23,10 +22,8 @@ from pilotage.retrieval.allowed import Visibility
 from pilotage.retrieval.build import IndexChunk, build_segment
 from pilotage.retrieval.segment import Segment
 from pilotage.retrieval.snapshot import Snapshot
-from pilotage.serving.indexes import Indexes
-from pilotage.serving.retriever import StoreRetriever
+from pilotage.serving.retriever import RetrieverParts, StoreRetriever
 from pilotage.store.passages import Place, Reader, StoredPassage
-from pilotage.workspace.records import Workspace
 
 FIRST_REV: Final = 2**31
 """Revisions of an overlay are numbered from here; a corpus would need two thousand million to meet them."""
@@ -38,16 +35,9 @@ class OverlayRetriever(StoreRetriever):
     """`serving.ports.Retriever` for one overlay. `restricted`: as if the corpus held nothing but this segment."""
 
     def __init__(
-        self,
-        workspace: Workspace,
-        indexes: Indexes,
-        pool: AsyncConnectionPool,
-        overlay: Overlay,
-        *,
-        language: str,
-        restricted: Segment | None = None,
+        self, parts: RetrieverParts, overlay: Overlay, *, language: str, restricted: Segment | None = None
     ) -> None:
-        super().__init__(workspace, indexes, pool)
+        super().__init__(parts)
         self._laid = dict(enumerate(overlay.documents, FIRST_REV))
         self._segments = (_segment(self._laid, language),) if self._laid else ()
         self._restricted = restricted
@@ -91,6 +81,7 @@ def laid_over(visibility: Visibility, version: int, documents: dict[int, Overlay
         principals=principals,
         versions={**visibility.versions, version: visibility.versions.get(version, BitMap()) | revs},
         live=visibility.live | revs,
+        standing=None if visibility.standing is None else visibility.standing.beside(revs),
         spans={**visibility.spans, **dict.fromkeys(documents, (0, _FOREVER))},
         documents={**visibility.documents, **{rev: one.id.encode() for rev, one in documents.items()}},
         _days={},

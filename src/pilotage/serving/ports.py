@@ -101,7 +101,8 @@ class Breach:
 class Recheck:
     """Result of the last wall. `lost` are markers of passages that are no longer allowed.
 
-    `has_moved` tells whether the ACL generation changed since the retrieval: a loss without a move is a defect.
+    `has_moved` tells whether the ACL generation changed since the retrieval or an ACL went stale: a loss without is a
+    defect.
     """
 
     lost: tuple[int, ...]

@@ -1,19 +1,22 @@
 """The real retriever: one permission decision, ranking inside it, and text through the last wall.
 
-Rule: the allowed set is decided before ranking; text is read by the statement that joins the current ACL. Fail mode: a
-ranked chunk that the wall does not return is a refusal; when nothing had moved it is a defect, and an incident.
+Rule: the allowed set is decided before ranking; text is read by the statement that joins the current ACL, which counts
+at the same moment. Limits of an ACL's age are the workspace's, as this process read it. Fail mode: a ranked chunk that
+the wall does not return is a refusal; when nothing had moved it is a defect, and an incident.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from psycopg_pool import AsyncConnectionPool
 
+from pilotage.core.clock import Clock
 from pilotage.core.ids import CorpusName
+from pilotage.corpus.acl import ACL_STALE
 from pilotage.corpus.analyser import analyse
 from pilotage.corpus.settings import CorpusSettings
 from pilotage.guard.redact import without_tokens
@@ -32,7 +35,18 @@ from pilotage.workspace.records import Workspace
 _NOT_READY = Refusal(
     code=Code.INDEX_NOT_READY, message="The documents of this release are being loaded. Try again.", retry_after_s=5
 )
+_STALE = Refusal(code=Code.ACL_STALE, message=ACL_STALE, retry_after_s=60)
 _MOVED = Refusal(code=Code.PERMISSION_CHANGED, message="Permissions changed meanwhile. Ask again.", retry_after_s=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrieverParts:
+    """What a retriever is put together from."""
+
+    workspace: Workspace
+    indexes: Indexes
+    pool: AsyncConnectionPool
+    clock: Clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +61,12 @@ class _Ranked:
 class StoreRetriever:
     """`serving.ports.Retriever` over the in-memory indexes and the store."""
 
-    def __init__(self, workspace: Workspace, indexes: Indexes, pool: AsyncConnectionPool) -> None:
-        self._workspace = workspace
-        self._indexes = indexes
-        self._pool = pool
-        self._zone = ZoneInfo(workspace.timezone)
+    def __init__(self, parts: RetrieverParts) -> None:
+        self._workspace = parts.workspace
+        self._indexes = parts.indexes
+        self._pool = parts.pool
+        self._clock = parts.clock
+        self._zone = ZoneInfo(parts.workspace.timezone)
 
     async def retrieve(self, context: Guarded) -> Retrieval | Refusal | Breach:
         """Return the passages the asker may see now."""
@@ -59,10 +74,11 @@ class StoreRetriever:
         settings = None if pin is None else self._workspace.corpora.get(pin.name)
         if pin is None or settings is None or not self._indexes.is_ready(pin.name, pin.version):
             return _NOT_READY
-        ranked = self._rank(context, pin, settings)
-        if ranked is None:
-            return _NOT_READY
-        found = await self._read(context, pin, ranked)
+        now = self._clock.now()
+        ranked = self._rank(context, pin, settings, now)
+        if isinstance(ranked, Refusal):
+            return ranked
+        found = await self._read(context, pin, ranked, now)
         if isinstance(found, Refusal | Breach):
             return found
         return Retrieval(
@@ -74,34 +90,40 @@ class StoreRetriever:
             acl_generation=ranked.snapshot.visibility.generation,
             allowed_count=ranked.view.chunks,
             allowed_fingerprint=ranked.view.allowed.fingerprint,
+            allowed_until=ranked.view.allowed.until,
         )
 
     def seen(self, context: Guarded) -> Seen | None:
-        """Return what the asker may see by the index as it is; None while it is not loaded."""
+        """Return what the asker may see by the index as it is; None while it is not loaded, or where all is stale."""
         pin = context.release.content.corpora.get(context.place.space.data_stage)
         snapshot = None if pin is None else self._snapshot(pin)
         if pin is None or snapshot is None:
             return None
-        view = snapshot.view(self._asking(context, pin))
+        allowed = snapshot.view(self._asking(context, pin, self._clock.now())).allowed
+        if allowed.is_stale:
+            return None
         return Seen(
             as_of=self._day(context),
             acl_generation=snapshot.visibility.generation,
-            allowed_fingerprint=view.allowed.fingerprint,
+            allowed_fingerprint=allowed.fingerprint,
         )
 
-    def _rank(self, context: Guarded, pin: CorpusPin, settings: CorpusSettings) -> _Ranked | None:
+    def _rank(self, context: Guarded, pin: CorpusPin, settings: CorpusSettings, now: datetime) -> _Ranked | Refusal:
         snapshot = self._snapshot(pin)
         if snapshot is None:
-            return None
+            return _NOT_READY
         rules = context.release.content.retrieval
-        view = snapshot.view(self._asking(context, pin))
+        view = snapshot.view(self._asking(context, pin, now))
+        if view.allowed.is_stale:
+            return _STALE
         terms = tuple(analyse(without_tokens(context.question.text), language=settings.language))
         query = Query(terms=terms, rrf_k=rules.rrf_k, candidates=rules.candidates, cells=rules.cells)
         return _Ranked(snapshot=snapshot, view=view, ranking=rank(snapshot, view, query, rules.top_k))
 
-    def _asking(self, context: Guarded, pin: CorpusPin) -> Asking:
+    def _asking(self, context: Guarded, pin: CorpusPin, now: datetime) -> Asking:
         asker = context.asker
-        return Asking(names=asker.acl_names, version=pin.version, day=self._day(context), also=asker.also_visible_to)
+        day = self._day(context)
+        return Asking(names=asker.acl_names, version=pin.version, day=day, at=now, also=asker.also_visible_to)
 
     def _day(self, context: Guarded) -> date:
         return context.asked.as_of or context.at.astimezone(self._zone).date()
@@ -116,11 +138,14 @@ class StoreRetriever:
         async with self._pool.connection() as connection:
             return await fetch_passages(connection, corpus, places, reader)
 
-    async def _read(self, context: Guarded, pin: CorpusPin, ranked: _Ranked) -> tuple[Found, ...] | Refusal | Breach:
+    async def _read(
+        self, context: Guarded, pin: CorpusPin, ranked: _Ranked, now: datetime
+    ) -> tuple[Found, ...] | Refusal | Breach:
         places = [(hit.rev, hit.ordinal) for hit in ranked.ranking.hits]
         if not places:
             return ()
-        texts, generation = await self._fetch(pin.name, places, _reader(context.asker, pin.version))
+        reader = self._reader(context.asker, pin.name, pin.version, now)
+        texts, generation = await self._fetch(pin.name, places, reader)
         lost = sum(place not in texts for place in places)
         if lost:
             self._indexes.wake()
@@ -140,27 +165,35 @@ class StoreRetriever:
         """Read the store again and name the passages that the asker may no longer see."""
         corpus = CorpusName(retrieval.corpus or "")
         places = [(item.passage.rev, item.passage.ordinal) for item in retrieval.found]
-        texts, generation = await self._fetch(corpus, places, _reader(context.asker, retrieval.corpus_version))
+        now = self._clock.now()
+        reader = self._reader(context.asker, corpus, retrieval.corpus_version, now)
+        texts, generation = await self._fetch(corpus, places, reader)
         lost = tuple(
             item.passage.marker for item in retrieval.found if (item.passage.rev, item.passage.ordinal) not in texts
         )
         if lost:
             self._indexes.wake()
-        return Recheck(lost=lost, has_moved=generation != retrieval.acl_generation)
+        has_aged = retrieval.allowed_until is not None and now > retrieval.allowed_until
+        return Recheck(lost=lost, has_moved=has_aged or generation != retrieval.acl_generation)
 
     async def may_see(self, asker: Asker, refs: Sequence[tuple[str, int, int]]) -> bool:
         """Tell whether the asker may see every (corpus, rev, ordinal) now."""
         async with self._pool.connection() as connection:
             for corpus in sorted({corpus for corpus, _, _ in refs}):
                 places = [(rev, ordinal) for name, rev, ordinal in refs if name == corpus]
-                texts, _ = await fetch_passages(connection, CorpusName(corpus), places, _reader(asker, None))
+                reader = self._reader(asker, CorpusName(corpus), None, self._clock.now())
+                texts, _ = await fetch_passages(connection, CorpusName(corpus), places, reader)
                 if any(place not in texts for place in places):
                     return False
         return True
 
-
-def _reader(asker: Asker, version: int | None) -> Reader:
-    return Reader(names=asker.acl_names, also=asker.also_visible_to, version=version)
+    def _reader(self, asker: Asker, corpus: CorpusName, version: int | None, now: datetime) -> Reader:
+        return Reader(
+            names=asker.acl_names,
+            confirmed_since=self._workspace.acls_confirmed_since(corpus, now),
+            also=asker.also_visible_to,
+            version=version,
+        )
 
 
 def _passage(stored: StoredPassage, marker: int) -> Passage:

@@ -24,6 +24,11 @@ _ENSURE = text("INSERT INTO corpus (name) VALUES (:corpus) ON CONFLICT DO NOTHIN
 _PARTITION = text("SELECT make_chunk_partition(:corpus)")
 _LOCK = text("SELECT next_version FROM corpus WHERE name = :corpus FOR UPDATE")
 _BUMP = text("UPDATE corpus SET generation = generation + 1 WHERE name = :corpus RETURNING generation")
+_CONFIRMED = text("UPDATE corpus SET confirmations = confirmations + 1 WHERE name = :corpus RETURNING generation")
+_LAST_CONFIRMED = text(
+    "SELECT corpus, max(acl_confirmed_at) FROM document"
+    " WHERE corpus = ANY(:corpora) AND tombstone IS NULL GROUP BY corpus ORDER BY corpus"
+)
 _VERSION_COLUMNS = (
     "number, state, parent, bitmap, digest, commitments, summary, created_by, created_at, decided_by, decided_at,"
     " decision_note"
@@ -101,6 +106,18 @@ def bump_generation(connection: Connection, corpus: CorpusName) -> int:
     generation: int = connection.execute(_BUMP, {"corpus": corpus}).scalar_one()
     notify(connection, Channel.CORPUS, f"{corpus}:{generation}")
     return generation
+
+
+def count_confirmation(connection: Connection, corpus: CorpusName) -> None:
+    """Count one confirmation of ACLs, and tell every process when the transaction commits."""
+    generation = connection.execute(_CONFIRMED, {"corpus": corpus}).scalar_one()
+    notify(connection, Channel.CORPUS, f"{corpus}:{generation}")
+
+
+def last_confirmed(connection: Connection, corpora: Collection[CorpusName]) -> dict[CorpusName, datetime]:
+    """Return when ACLs of these corpora were last confirmed; one that holds no document is left out."""
+    rows = connection.execute(_LAST_CONFIRMED, {"corpora": list(corpora)})
+    return {CorpusName(corpus): moment for corpus, moment in rows}
 
 
 def version_of(

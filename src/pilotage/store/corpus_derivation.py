@@ -1,13 +1,14 @@
 """A production corpus as the source of a UAT one: accepted documents, redacted on the way (corpus-and-ledger.md 2.5).
 
-Readers are those of the source document, so no derived copy is more open than its original; what was taken down is not
-listed. Fail mode: text in which redaction leaves structured personal data is rejected, document by document.
+Readers are those of the source document and as old as there, so no derived copy is more open than its original; what
+was taken down is not listed. Fail mode: text in which redaction leaves structured personal data is rejected, document
+by document.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 
 from sqlalchemy import Engine, text
 
@@ -22,7 +23,8 @@ from pilotage.store.corpus_documents import StoredRevision, documents_of, revisi
 
 PARSER = "pilotage-derived/1"
 _GOVERNED = text(
-    "SELECT id, acl, classification, region, uri FROM document WHERE corpus = :corpus AND tombstone IS NULL"
+    "SELECT id, acl, classification, region, acl_confirmed_at FROM document"
+    " WHERE corpus = :corpus AND tombstone IS NULL"
 )
 
 Redact = Callable[[str], str]
@@ -39,6 +41,7 @@ class DerivedSource:
         self._inspect = inspect
         self._revisions: dict[str, StoredRevision] = {}
         self._readers: dict[str, tuple[str, ...]] = {}
+        self._confirmed: dict[str, datetime] = {}
         self._levels: dict[str, tuple[str, str]] = {}
 
     @property
@@ -55,6 +58,7 @@ class DerivedSource:
                 raise ListingFailed(message, hint=f"Accept a version of {self._source}, then refresh again.")
             for row in connection.execute(_GOVERNED, {"corpus": self._source}).mappings():
                 self._readers[row["id"]] = tuple(row["acl"])
+                self._confirmed[row["id"]] = row["acl_confirmed_at"]
                 self._levels[row["id"]] = (row["classification"], row["region"])
             self._revisions = {
                 f"{one.document}\x1f{one.rev}": one
@@ -64,7 +68,13 @@ class DerivedSource:
         for key in sorted(self._revisions):
             one = self._revisions[key]
             etag = digest_of_json([one.hash, one.meta_hash])
-            yield SourceItem(id=one.document, etag=etag, path=one.document, place=key)
+            yield SourceItem(
+                id=one.document,
+                etag=etag,
+                path=one.document,
+                place=key,
+                acl_confirmed_at=self._confirmed[one.document],
+            )
 
     def fetch(self, item: SourceItem) -> Fetched:
         """Return the redacted text in the sections of the original."""

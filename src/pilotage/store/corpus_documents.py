@@ -23,7 +23,7 @@ from pilotage.core.ids import CorpusName
 from pilotage.corpus.records import Chunk
 
 _DOCUMENTS = text(
-    "SELECT id, acl, acl_source, classification, region, tombstone FROM document"
+    "SELECT id, acl, acl_source, classification, region, acl_confirmed_at, tombstone FROM document"
     " WHERE corpus = :corpus AND id = ANY(:ids)"
 )
 _COPY_DOCUMENTS = (
@@ -33,7 +33,11 @@ _GOVERN = text(
     "UPDATE document SET acl = :acl, acl_source = :acl_source, classification = :classification, region = :region"
     " WHERE corpus = :corpus AND id = :id"
 )
-_CONFIRM = text("UPDATE document SET acl_confirmed_at = :at WHERE corpus = :corpus AND id = ANY(:ids)")
+_CONFIRM = text(
+    "UPDATE document d SET acl_confirmed_at = c.at"
+    " FROM unnest(CAST(:ids AS text[]), CAST(:moments AS timestamptz[])) AS c (id, at)"
+    " WHERE d.corpus = :corpus AND d.id = c.id"
+)
 _TITLES = text(
     "UPDATE document d SET title = r.title, uri = r.lineage ->> 'uri' FROM revision r"
     " WHERE d.corpus = :corpus AND r.corpus = :corpus AND r.document = d.id AND r.rev = ANY(:revs)"
@@ -100,6 +104,7 @@ class StoredDocument:
     acl_source: str
     classification: str
     region: str
+    acl_confirmed_at: datetime
     tombstone: str | None
 
 
@@ -149,6 +154,7 @@ class Governed:
     acl_source: str
     classification: str
     region: str
+    acl_confirmed_at: datetime
 
 
 def documents_of(connection: Connection, corpus: CorpusName, ids: Sequence[str]) -> dict[str, StoredDocument]:
@@ -157,12 +163,12 @@ def documents_of(connection: Connection, corpus: CorpusName, ids: Sequence[str])
     return {row["id"]: StoredDocument(**{**row, "acl": tuple(row["acl"])}) for row in rows}
 
 
-def add_documents(connection: Connection, corpus: CorpusName, documents: Iterable[Governed], *, at: datetime) -> None:
+def add_documents(connection: Connection, corpus: CorpusName, documents: Iterable[Governed]) -> None:
     """Insert documents that do not exist and that no version names yet, by COPY."""
     with _driver(connection).cursor() as cursor, cursor.copy(_COPY_DOCUMENTS) as copy:
         for one in documents:
             facts = (one.id, one.title, one.uri, _array(one.acl), one.acl_source, one.classification, one.region)
-            copy.write_row((corpus, *facts, at))
+            copy.write_row((corpus, *facts, one.acl_confirmed_at))
 
 
 def govern_documents(connection: Connection, corpus: CorpusName, documents: Iterable[Governed]) -> None:
@@ -172,10 +178,12 @@ def govern_documents(connection: Connection, corpus: CorpusName, documents: Iter
         connection.execute(_GOVERN, rows)
 
 
-def confirm_acls(connection: Connection, corpus: CorpusName, ids: Sequence[str], *, at: datetime) -> None:
-    """Note that the source confirmed these documents' ACLs."""
-    for start in range(0, len(ids), _MANY):
-        connection.execute(_CONFIRM, {"corpus": corpus, "ids": list(ids[start : start + _MANY]), "at": at})
+def confirm_acls(connection: Connection, corpus: CorpusName, documents: Sequence[Governed]) -> None:
+    """Note when the source confirmed these documents' ACLs."""
+    for start in range(0, len(documents), _MANY):
+        part = documents[start : start + _MANY]
+        moments = [one.acl_confirmed_at for one in part]
+        connection.execute(_CONFIRM, {"corpus": corpus, "ids": [one.id for one in part], "moments": moments})
 
 
 def take_titles(connection: Connection, corpus: CorpusName, revisions: BitMap, *, day: date) -> None:

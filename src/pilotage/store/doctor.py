@@ -14,10 +14,14 @@ from typing import Final
 
 from sqlalchemy import Connection, Table, text
 
+from pilotage.core.clock import to_text
+from pilotage.core.ids import CorpusName
 from pilotage.core.reason import Reason
+from pilotage.corpus.settings import CorpusSettings
 from pilotage.space.health import HealthState
+from pilotage.store.corpora import last_confirmed
 from pilotage.store.disk import REFUSE_BYTES, free_bytes, low_room
-from pilotage.store.doctor_report import DoctorReport, LedgerHealth, ServerHealth, WorkHealth
+from pilotage.store.doctor_report import AclAge, DoctorReport, LedgerHealth, ServerHealth, WorkHealth
 from pilotage.store.drift import open_drift
 from pilotage.store.engine import OLDEST_MAJOR
 from pilotage.store.processes import SKEW_MS, Process, list_processes, skew_reason
@@ -70,16 +74,18 @@ def doctor(
     wall_clock: datetime,
     schema: tuple[str | None, str],
     embedded_home: Path | None,
+    declared: Mapping[CorpusName, CorpusSettings],
 ) -> DoctorReport:
     """Examine the store behind `connection`.
 
     `now` is the product's clock, to which `due_at` belongs; `wall_clock` the machine's, read just before the call;
-    `schema` the revision found and the one expected; `embedded_home` PILOTAGE_HOME when its server is the embedded one.
+    `schema` the revision found and the one expected; `embedded_home` PILOTAGE_HOME when its server is the embedded one;
+    `declared` the corpora of the workspace.
     """
     server = _server(connection, embedded_home)
     skew_ms = connection.execute(_SKEW, {"now": wall_clock}).scalar_one()
     work, tree, processes = _work(connection, now), _ledger(connection), list_processes(connection)
-    health, drift = list_health(connection), open_drift(connection)
+    health, drift, acls = list_health(connection), open_drift(connection), _acls(connection, declared)
     findings = (
         *_server_findings(server, embedded_home),
         *_schema_findings(schema),
@@ -88,6 +94,7 @@ def doctor(
         *_clock_findings(skew_ms, processes),
         *_space_findings(health),
         *(row.reason for row in drift if row.counts(now)),
+        *_acl_findings(acls, now),
     )
     return DoctorReport(
         at=now,
@@ -101,6 +108,7 @@ def doctor(
         clock_skew_ms=skew_ms,
         spaces=health,
         drift=drift,
+        acls=acls,
         findings=findings,
     )
 
@@ -176,6 +184,15 @@ def _ledger(connection: Connection) -> LedgerHealth:
     )
 
 
+def _acls(connection: Connection, declared: Mapping[CorpusName, CorpusSettings]) -> dict[CorpusName, AclAge]:
+    """Return how old the ACLs of the corpora are."""
+    found = {}
+    for name, moment in last_confirmed(connection, declared).items():
+        limit = declared[name].acl_max_age
+        found[name] = AclAge(confirmed_at=moment, stale_after=None if limit is None else moment + limit)
+    return found
+
+
 def _server_findings(server: ServerHealth, home: Path | None) -> list[Reason]:
     """Judge the server."""
     found = []
@@ -241,6 +258,21 @@ def _space_findings(health: tuple[StoredHealth, ...]) -> list[Reason]:
             text_ = f"{one.failover} answers for {one.space}; see `pilotage space status`."
             found.append(Reason(code="space_failed_over", text=text_, where=one.space))
     return found
+
+
+def _acl_findings(acls: Mapping[CorpusName, AclAge], now: datetime) -> list[Reason]:
+    """Judge the age of ACLs."""
+    return [
+        Reason(
+            code="acl_stale",
+            text=f"ACLs of {name} are past their age, so nobody sees its documents: `pilotage corpus refresh {name}`.",
+            where=name,
+            observed=to_text(now),
+            limit=to_text(one.stale_after),
+        )
+        for name, one in acls.items()
+        if one.stale_after is not None and now > one.stale_after
+    ]
 
 
 def _clock_findings(skew_ms: int, processes: tuple[Process, ...]) -> list[Reason]:

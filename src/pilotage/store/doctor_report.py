@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from pilotage.core.clock import to_text
+from pilotage.core.ids import CorpusName
 from pilotage.core.reason import Outcome, Reason
 from pilotage.store.drift import StoredDrift
 from pilotage.store.processes import Process
@@ -57,6 +58,14 @@ class LedgerHealth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AclAge:
+    """When ACLs of a corpus were last confirmed, and how long these stand; None: until they change."""
+
+    confirmed_at: datetime
+    stale_after: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DoctorReport:
     """What `pilotage doctor` shows. `outcome` is NOT_OK with a grave finding, INCONCLUSIVE with any, else OK."""
 
@@ -71,6 +80,7 @@ class DoctorReport:
     clock_skew_ms: int
     spaces: tuple[StoredHealth, ...]
     drift: tuple[StoredDrift, ...]
+    acls: Mapping[CorpusName, AclAge]
     findings: tuple[Reason, ...]
 
     @property
@@ -112,6 +122,10 @@ class DoctorReport:
             "clock_skew_ms": self.clock_skew_ms,
             "spaces": [one.as_json() for one in self.spaces],
             "drift": [one.as_json() for one in self.drift],
+            "acls_confirmed_at": {name: to_text(one.confirmed_at) for name, one in self.acls.items()},
+            "acls_stale_after": {
+                name: to_text(one.stale_after) for name, one in self.acls.items() if one.stale_after is not None
+            },
             "findings": [finding.as_json() for finding in self.findings],
         }
 

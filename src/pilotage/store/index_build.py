@@ -70,7 +70,7 @@ def open_index(engine: Engine, settings: CorpusSettings, folder: IndexFolder, *,
         wanted = (BitMap.union(*versions.values()) if versions else BitMap()) & live_revisions(
             connection, settings.name
         )
-        visibility = read_visibility(connection, settings.name, versions)
+        visibility = read_visibility(connection, settings.name, versions, acl_max_age=settings.acl_max_age)
         if earlier is not None and _revisions(earlier.segments) == wanted:
             return earlier.under(visibility)
         segments = _segments(connection, settings, folder, wanted)

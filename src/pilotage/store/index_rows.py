@@ -5,8 +5,8 @@ The caller's transaction must be REPEATABLE READ, so that bitmaps and generation
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import date
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime, timedelta
 from sys import intern
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from pilotage.corpus.analyser import analyse
 from pilotage.corpus.settings import Classification
 from pilotage.retrieval.allowed import DocumentRow, RevisionRow, Visibility, make_visibility
 from pilotage.retrieval.build import IndexChunk
+from pilotage.retrieval.standing import Standing, make_standing
 
 _GENERATION: Final = text("SELECT generation FROM corpus WHERE name = :corpus")
 _VERSIONS: Final = text("SELECT number, bitmap FROM corpus_version WHERE corpus = :corpus AND state = 'accepted'")
@@ -33,6 +34,12 @@ _CHUNKS: Final = text(
     " FROM chunk c JOIN revision r USING (corpus, rev) JOIN chunk_text t USING (corpus, content_hash)"
     " WHERE c.corpus = :corpus AND c.rev = ANY(:revs) ORDER BY c.rev, c.ordinal"
 )
+CONFIRMED: Final = """
+SELECT d.acl_confirmed_at, array_agg(r.rev) FROM document d JOIN revision r ON r.corpus = d.corpus AND r.document = d.id
+ WHERE d.corpus = {corpus} GROUP BY d.acl_confirmed_at
+"""
+_CONFIRMED: Final = text(CONFIRMED.format(corpus=":corpus"))
+_CONFIRMATIONS: Final = text("SELECT confirmations FROM corpus WHERE name = :corpus")
 _LIVE: Final = text(
     "SELECT r.rev FROM revision r JOIN document d ON d.corpus = r.corpus AND d.id = r.document"
     " WHERE r.corpus = :corpus AND d.tombstone IS NULL AND r.salt IS NOT NULL"
@@ -64,12 +71,10 @@ def count_chunks_of(connection: Connection, corpus: CorpusName, revs: BitMap) ->
     return found
 
 
-def read_visibility(connection: Connection, corpus: CorpusName, versions: dict[int, BitMap]) -> Visibility:
-    """Return the bitmaps of this moment.
-
-    The bundled sources declare their ACLs in the workspace, so these cannot go stale (serving.md 2.5.3 is about ACLs
-    that live in another system).
-    """
+def read_visibility(
+    connection: Connection, corpus: CorpusName, versions: dict[int, BitMap], *, acl_max_age: timedelta | None
+) -> Visibility:
+    """Return the bitmaps of this moment."""
     documents = [document_row(row) for row in connection.execute(_DOCUMENTS, {"corpus": corpus})]
     everything = BitMap.union(*versions.values()) if versions else BitMap()
     rows = connection.execute(_REVISIONS, {"corpus": corpus, "revs": list(everything)})
@@ -87,7 +92,19 @@ def read_visibility(connection: Connection, corpus: CorpusName, versions: dict[i
             for row in rows
         ],
         versions=versions,
+        standing=None if acl_max_age is None else _standing(connection, corpus, acl_max_age),
     )
+
+
+def _standing(connection: Connection, corpus: CorpusName, max_age: timedelta) -> Standing:
+    confirmations = connection.execute(_CONFIRMATIONS, {"corpus": corpus}).scalar_one_or_none()
+    confirmed = bitmaps_by_moment(connection.execute(_CONFIRMED, {"corpus": corpus}))
+    return make_standing(confirmations or 0, confirmed, max_age)
+
+
+def bitmaps_by_moment(rows: Iterable[Sequence[Any]]) -> dict[datetime, BitMap]:
+    """Return revisions by the moment their ACL was confirmed, from the rows of `CONFIRMED`."""
+    return {moment: BitMap(revs) for moment, revs in rows}
 
 
 def document_row(row: Sequence[Any]) -> DocumentRow:

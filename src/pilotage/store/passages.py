@@ -1,13 +1,15 @@
 """The last wall: passage text leaves the store only through one statement that joins the current permissions.
 
-Rule: a passage is returned when its document is live, one of the asker's names stands in its ACL now, and the version
-holds its revision. Fail mode: a row that does not come back was not allowed; callers treat it as lost.
+Rule: a passage is returned when its document is live, one of the asker's names stands in its ACL now, that ACL is not
+past its age, and the version holds its revision. Fail mode: a row that does not come back was not allowed; callers
+treat it as lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, TypeAlias
 
 from psycopg import AsyncConnection
@@ -27,6 +29,7 @@ SELECT c.rev, c.ordinal, d.id, d.title, r.title, d.uri, c.section, t.heading, t.
   JOIN document d ON d.corpus = r.corpus AND d.id = r.document
   JOIN chunk_text t ON t.corpus = c.corpus AND t.content_hash = c.content_hash
  WHERE d.tombstone IS NULL AND d.acl && {names}::text[] AND ({also}::text[] IS NULL OR d.acl && {also}::text[])
+   AND ({confirmed_since}::timestamptz IS NULL OR d.acl_confirmed_at >= {confirmed_since})
    AND ({version}::int IS NULL OR EXISTS (SELECT FROM corpus_version v
         WHERE v.corpus = c.corpus AND v.number = {version} AND v.state = 'accepted' AND bitmap_holds(v.bitmap, c.rev)))
 """
@@ -55,16 +58,21 @@ class StoredPassage:
 class Reader:
     """Whose permissions count: the asker's ACL names, and those of a service acting for them.
 
-    `version` None leaves open which version the passages stand in.
+    ACLs confirmed before `confirmed_since` do not count; None: the corpus has no limit. `version` None leaves open
+    which version the passages stand in.
     """
 
     names: frozenset[str]
+    confirmed_since: datetime | None
     also: frozenset[str] | None = None
     version: int | None = None
 
 
+_MARKS: Final = ("revs", "ordinals", "corpus", "names", "also", "confirmed_since", "version")
+
+
 def _statement(statement: str, style: str) -> str:
-    marks = {name: style.format(name) for name in ("revs", "ordinals", "corpus", "names", "also", "version")}
+    marks = {name: style.format(name) for name in _MARKS}
     return statement.format(**marks)
 
 
@@ -79,6 +87,7 @@ def _values(corpus: CorpusName, places: Sequence[Place], reader: Reader) -> dict
         "ordinals": [ordinal for _, ordinal in places],
         "names": sorted(reader.names),
         "also": None if reader.also is None else sorted(reader.also),
+        "confirmed_since": reader.confirmed_since,
         "version": reader.version,
     }
 

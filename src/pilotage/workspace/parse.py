@@ -16,7 +16,7 @@ from pilotage.core.fields import Fields, read_record
 from pilotage.core.ids import SLUG, CorpusName, SpaceName, WorkflowName
 from pilotage.core.located import Located, Problems
 from pilotage.core.yaml_source import load_yaml, load_yaml_documents
-from pilotage.corpus.settings import AclRule, CorpusSettings
+from pilotage.corpus.settings import AclRule, CorpusSettings, inherit_limits
 from pilotage.corpus.settings_file import parse_acl_rules, parse_corpus
 from pilotage.space.settings import Space, Tier
 from pilotage.space.settings_file import parse_space
@@ -174,7 +174,7 @@ def _corpora(files: Mapping[str, bytes], problems: Problems) -> Mapping[CorpusNa
         corpus = _one(files, path, partial(parse_corpus, name=CorpusName(name), acl_file=rules), problems)
         if corpus is not None:
             found[corpus.name] = corpus
-    return found
+    return inherit_limits(found)
 
 
 def _acl_file(files: Mapping[str, bytes], corpus: str, problems: Problems) -> tuple[AclRule, ...]:

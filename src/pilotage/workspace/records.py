@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from pilotage.core.digest import Digest
@@ -93,6 +94,11 @@ class Workspace:
     backup_retention_days: int | None = None
     warnings: tuple[Problem, ...] = ()
     digest: Digest
+
+    def acls_confirmed_since(self, corpus: CorpusName, now: datetime) -> datetime | None:
+        """Return when ACLs of a corpus must have been confirmed to stand at `now`; None: no limit, no such corpus."""
+        settings = self.corpora.get(corpus)
+        return None if settings is None else settings.confirmed_since(now)
 
     @property
     def production_spaces(self) -> tuple[SpaceName, ...]:

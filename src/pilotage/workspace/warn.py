@@ -5,8 +5,13 @@ Rule: a warning names what will happen, not a style. Fail mode: none; warnings n
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from pilotage.core.durations import format_duration
 from pilotage.core.located import Located, Problems
 from pilotage.core.urls import place_of
+from pilotage.corpus.cadence import longest_gap, parse_cadence
+from pilotage.corpus.settings import CorpusSettings, ancestry
 from pilotage.guard.policy import Action, unlisted_model
 from pilotage.release.model import Provider
 from pilotage.release.residency import fits_model, unlisted
@@ -141,3 +146,22 @@ def _warn_corpora(workspace: Workspace, problems: Problems) -> None:
         if corpus.retention_days is None:
             what = f"The corpus {corpus.name!r} has no retention, which the compliance gate asks for"
             problems.warn(place, what, "Write retention: 2557d or the like.")
+        _warn_acl_age(corpus, workspace, problems)
+
+
+def _warn_acl_age(corpus: CorpusSettings, workspace: Workspace, problems: Problems) -> None:
+    """Warn where refreshes cannot confirm ACLs as often as `acl_max_age` promises; a derived corpus waits for both."""
+    if corpus.acl_max_age is None:
+        return
+    place = _at(f"corpora/{corpus.name}/corpus.yaml")
+    limit = format_duration(corpus.acl_max_age)
+    gaps = [longest_gap(parse_cadence(one.cadence)) for one in ancestry(corpus, workspace.corpora) if one.cadence]
+    if corpus.cadence is None:
+        what = f"ACLs of {corpus.name!r} go stale {limit} after each refresh, and nothing refreshes it by itself"
+        problems.warn(place, what, "Write a cadence; until then all its documents vanish that long after a refresh.")
+    elif corpus.acl_max_age <= sum(gaps, timedelta()):
+        gap = format_duration(sum(gaps, timedelta()))
+        what = f"ACLs of {corpus.name!r} go stale after {limit}, and up to {gap} lie between two confirmations"
+        problems.warn(
+            place, what, "In between all its documents vanish. Write a longer acl_max_age or a closer cadence."
+        )

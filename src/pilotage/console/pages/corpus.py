@@ -18,7 +18,7 @@ from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import CorpusName
 from pilotage.core.reason import Reason, Refusal
 from pilotage.corpus.version import VersionState
-from pilotage.store.corpora import StoredVersion, version_of
+from pilotage.store.corpora import StoredVersion, last_confirmed, version_of
 
 
 def show_version(visit: Visit) -> Page:
@@ -54,8 +54,18 @@ def show_versions(visit: Visit) -> Page:
     corpus = CorpusName(visit.params["name"])
     versions = list_versions(visit.reading, corpus=corpus)
     settings = settings_of(visit.instance, corpus)
+    with visit.reading.engine.connect() as connection:
+        confirmed = last_confirmed(connection, [corpus]).get(corpus)
+    limit = settings.acl_max_age
     return Page(
-        template="corpus.html", title=f"Corpus {corpus}", values={"settings": settings, "versions": versions[::-1]}
+        template="corpus.html",
+        title=f"Corpus {corpus}",
+        values={
+            "settings": settings,
+            "versions": versions[::-1],
+            "confirmed": confirmed,
+            "stale_after": None if confirmed is None or limit is None else confirmed + limit,
+        },
     )
 
 

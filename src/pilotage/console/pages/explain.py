@@ -82,8 +82,10 @@ def _readable(visit: Visit, found: Explanation) -> Mapping[tuple[int, int], Any]
     if not isinstance(corpus, str) or not found.passages:
         return {}
     places = [(one.rev, one.chunk) for one in found.passages]
+    since = visit.instance.workspace.acls_confirmed_since(CorpusName(corpus), visit.instance.clock.now())
+    reader = Reader(names=acl_names(visit.actor), confirmed_since=since)
     with visit.reading.engine.connect() as connection:
-        return read_passages(connection, CorpusName(corpus), places, Reader(names=acl_names(visit.actor)))
+        return read_passages(connection, CorpusName(corpus), places, reader)
 
 
 def proof_line(proof: Sequence[EntryProof]) -> str:

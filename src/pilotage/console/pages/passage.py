@@ -21,7 +21,8 @@ def show_passage(visit: Visit) -> Page:
     found = None
     if CorpusName(corpus) in visit.instance.workspace.corpora and _is_number(rev) and _is_number(ordinal):
         place = (int(rev), int(ordinal))
-        reader = Reader(names=acl_names(visit.actor))
+        since = visit.instance.workspace.acls_confirmed_since(CorpusName(corpus), visit.instance.clock.now())
+        reader = Reader(names=acl_names(visit.actor), confirmed_since=since)
         with visit.reading.engine.connect() as connection:
             found = read_passages(connection, CorpusName(corpus), [place], reader).get(place)
     if found is None:

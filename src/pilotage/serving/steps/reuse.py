@@ -83,7 +83,7 @@ def keep(context: Checked, serving: Serving) -> None:
         generation=retrieval.acl_generation,
         revisions=frozenset(item.passage.rev for item in retrieval.found),
         kept_at=context.at,
-        ends_at=ends_at(context.at, ZoneInfo(serving.workspace.timezone)),
+        ends_at=ends_at(context.at, ZoneInfo(serving.workspace.timezone), allowed_until=retrieval.allowed_until),
         body=pack(
             # What the model wrote before the guard saw it is nobody's.
             KeptAnswer(retrieval=retrieval, generation=replace(context.generation, text=""), verdict=context.verdict)

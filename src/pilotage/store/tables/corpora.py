@@ -31,6 +31,7 @@ corpus = Table(
     Column("generation", BigInteger, nullable=False, server_default=text("0")),
     Column("next_rev", BigInteger, nullable=False, server_default=text("0")),
     Column("next_version", Integer, nullable=False, server_default=text("1")),
+    Column("confirmations", BigInteger, nullable=False, server_default=text("0")),
 )
 
 document = Table(
