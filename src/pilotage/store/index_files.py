@@ -28,7 +28,7 @@ _CENTROIDS = "quantiser"
 _BLOCK = 1 << 20
 
 
-class Manifest(msgspec.Struct, forbid_unknown_fields=True):
+class Manifest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """What a folder holds. `files` maps a file name to its SHA-256; `revisions` is [lowest, highest, how many].
 
     `probes` is how many cells a question looks into, None without cells.
