@@ -36,8 +36,8 @@ from pilotage.workspace.golden_file import parse_golden
 BANK = Path(__file__).resolve().parents[2] / "examples" / "northlake-bank"
 GOLDEN = BANK / "workflows" / "policy-assistant" / "golden"
 READ_DIGEST = "817270af703e66e2631510160a3538886031c9a51c1c1c7ba6b2218223391686"
-INPUT_DIGEST = "988f5873a2a3f8a2eae5b918ee3afacc79e0dd78d51ef9c01188f5d2a7af5983"
-ASSESSED_DIGEST = "8fcaaf1375a16f8a29d5cb4947ebd13d7b7f9ea95b581373cff381425954c8e6"
+INPUT_DIGEST = "81b4dd85919d0f67883e68200d6d4420133c3658e45d60186c6df9c9388188a2"
+ASSESSED_DIGEST = "3ce80c17b599cbe8b14f845d55beb10d3f4c922cc74e92fd94dde7868d74db33"
 LOCALES = ("en", "de", "fr")
 CASES_OF_A_FILE = 60
 TRICKY = (
