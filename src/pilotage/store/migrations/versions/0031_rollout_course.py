@@ -9,7 +9,7 @@ from alembic import op
 from pilotage.store.script import run_script
 
 revision = "0031"
-down_revision = "0028"
+down_revision = "0029"
 branch_labels = None
 depends_on = None
 
