@@ -25,12 +25,13 @@ from pilotage.core.reason import Outcome
 from pilotage.evidence.records import Evidence, Severity
 from pilotage.evidence.scan_result import UNPROVEN
 from pilotage.gate.criteria import NOT_APPLICABLE, check_criterion
+from pilotage.gate.decide import decide
 from pilotage.gate.records import GateInput
 from pilotage.gate.report import CriterionResult
 from pilotage.gate.view import in_view
 from pilotage.workspace.gate import Condition, Criterion, Operator, Trust
 
-WEST = SpaceName("production-us-west-space")
+STAGING, WEST = SpaceName("staging-deployment-space"), SpaceName("production-us-west-space")
 GATE = board_gate()
 HERE = replace(GATE, space=EAST)
 LOAD = criterion("load", "load.peak", equal("errors", 0))
@@ -70,6 +71,27 @@ def test_a_gate_sees_what_was_made_in_its_space_or_in_none_and_else_all_there_is
 ) -> None:
     assert in_view(items, HERE) == seen_here
     assert in_view(items, GATE) == seen_nowhere
+
+
+def test_a_drill_in_a_space_that_the_board_opens_leaves_the_board_with_the_drill_before_it() -> None:
+    in_staging, in_production = (
+        evidence("drill.rollback", {"verified": 1.0}, space=space, name=space) for space in (STAGING, EAST)
+    )
+    assert in_view((in_staging, in_production), GATE, (EAST, WEST)) == (in_staging,)
+    assert in_view((in_production,), GATE, (EAST, WEST)) == (in_production,)
+    go_live = replace(GATE, space=EAST)
+    assert in_view((in_staging, in_production), go_live, ()) == (in_production,)
+
+
+def test_what_production_brings_after_the_approval_does_not_unsettle_the_board() -> None:
+    drill = criterion("drill", "drill.rollback", equal("verified", 1))
+    rules = replace(GATE, pre=replace(GATE.pre, criteria=(drill,)))
+    before = evidence("drill.rollback", {"verified": 1.0}, space=STAGING, name="before")
+    later = evidence("drill.rollback", {"verified": 1.0}, space=EAST, name="later")
+    asked = empty(rules)
+    asked = replace(asked, facts=replace(asked.facts, spaces=(EAST,)))
+    shown = [decide(replace(asked, evidence=items), NOW).evidence for items in ((before,), (before, later))]
+    assert shown == [(before.id,), (before.id,)]
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def _current(given: GateInput, now: datetime) -> tuple[Evidence, ...]:
     items = current_items((one for one in given.evidence if _is_about(one, given.release)), now)
     if any(kind.startswith("scan.") for kind in kinds) and any(item.kind == "vex" for item in items):
         kinds |= CLEARING
-    return in_view([item for item in items if item.kind in kinds], given.gate)
+    return in_view([item for item in items if item.kind in kinds], given.gate, given.facts.spaces)
 
 
 def _is_about(item: Evidence, release: ReleaseFacts) -> bool:
