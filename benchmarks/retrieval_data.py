@@ -113,6 +113,7 @@ def make_corpus(chunks: int, *, seed: int = 1, folder: Path | None = None, publi
     vectors: Floats = _array(folder, "vectors", (chunks, DIMENSION), np.float32)
     for rows in _blocks(chunks):
         vectors[rows] = _vectors(rng, topics[topic[rows]])
+    words, vectors = _written(folder, "words", words), _written(folder, "vectors", vectors)
     readers = tuple(_readers(rng, chunks // PER_DOCUMENT))
     beside = _vectors(rng, topics[rng.integers(0, len(topics), size=public)])
     return Corpus(words=words, vectors=vectors, readers=readers, public=beside)
@@ -132,6 +133,14 @@ def _array(folder: Path | None, name: str, shape: tuple[int, int], kind: type[np
     if folder is None:
         return np.empty(shape, dtype=kind)
     return np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=kind, shape=shape)
+
+
+def _written(folder: Path | None, name: str, array: NDArray[Any]) -> NDArray[Any]:
+    """Return the array again, from its file read-only: pages still to be written would count as private memory."""
+    if folder is None:
+        return array
+    array.flush()  # type: ignore[attr-defined] - a memmap
+    return np.load(folder / f"{name}.npy", mmap_mode="r")
 
 
 def _readers(rng: np.random.Generator, documents: int) -> Iterator[tuple[str, ...]]:

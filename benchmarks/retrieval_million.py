@@ -1,19 +1,22 @@
 """A million chunks: our approximate mode against LanceDB's, `python benchmarks/retrieval_million.py [--chunks N]`.
 
-Not part of `make bench`: it takes about half an hour, 8 GB of memory and 12 GB under /tmp. Both sides answer the same
-hybrid questions, interleaved in one run, top 10. Ours looks into the cells of a quantiser trained on 40,000 public
-chunks of the same topics, LanceDB into those of an IVF_FLAT index trained on everything, with the fewest probes that
-keep its recall@10 at 0.99 and the fastest of its configurations for each visible share. Exits 1 below a goal.
+Not part of `make bench`: it takes an hour, 8 GB of memory and 25 GB in its folder. All answer the same hybrid
+questions, interleaved in one run, top 10. Ours looks into the cells of a quantiser trained on 40,000 public chunks of
+the same topics; LanceDB has an index of each of its kinds, trained on everything, and for each kind and visible share
+the fastest effort and way to ask that keep its recall@10 at 0.99. The ratio is over the fastest of them all, scanning
+included. `--folder` keeps what was built for the next run. Exits 1 below a goal.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 os.environ.setdefault("LANCEDB_LOG", "error")  # read when the library is imported
@@ -21,7 +24,7 @@ os.environ.setdefault("LANCEDB_LOG", "error")  # read when the library is import
 import numpy as np
 from bench_retrieval import ASKERS, Row, Timings, fastest, interleave, print_rows, private_bytes, timed
 from retrieval_data import DIMENSION, LEVELS, Corpus, Question, make_corpus, make_questions, make_visibility_of
-from retrieval_peers import Ask, Lance, lancedb_module
+from retrieval_peers import Ask, Effort, Lance, lancedb_module
 
 from pilotage.retrieval.build import build_segment, with_cells
 from pilotage.retrieval.quantiser import Quantiser, make_quantiser
@@ -32,6 +35,14 @@ from pilotage.store.index_files import read_segment, write_segment
 PUBLIC = 40_000
 MUST = 2.0
 RECALL = 0.99
+INDEXES: Mapping[str, tuple[str, Mapping[str, int]]] = {
+    "IVF_FLAT": ("IvfFlat", {}),
+    "IVF_FLAT of 1,024 cells": ("IvfFlat", {"num_partitions": 1024}),
+    "IVF_SQ": ("IvfSq", {}),
+    "IVF_PQ": ("IvfPq", {}),
+    "IVF_RQ": ("IvfRq", {}),
+    "IVF_HNSW_SQ": ("HnswSq", {}),
+}
 PROBES = (1, 2, 3, 5, 8, 12, 20, 32, 50, 80)
 BLOCK = 100_000
 
@@ -78,7 +89,7 @@ def exact(corpus: Corpus, question: Question) -> set[int]:
     scores = np.concatenate(
         [_scores(corpus, visible[at : at + BLOCK], question) for at in range(0, len(visible), BLOCK)]
     )
-    return set(visible[np.argpartition(-scores, 10)[:10]].tolist())
+    return set(visible[np.argsort(-scores)[:10]].tolist())
 
 
 def _scores(
@@ -94,43 +105,53 @@ def recall(near: Ask, questions: Sequence[Question], wanted: Sequence[set[int]])
     return hit / sum(map(len, wanted))
 
 
-def fewest(lance: Lance, questions: Sequence[Question], wanted: Sequence[set[int]]) -> tuple[int | None, float]:
-    """Return the fewest probes that keep the peer's recall, None when it has to scan, and the recall."""
+def efforts(kind: str) -> Iterator[Effort]:
+    """Yield what to try with an index: more and more cells, and what its kind needs to be as exact as asked."""
+    quantised = any(kind.endswith(one) for one in ("SQ", "PQ", "RQ"))
     for probes in PROBES:
-        share = recall(lambda one, probes=probes: lance.nearest(one, probes), questions, wanted)  # type: ignore[misc]
-        if share >= RECALL:
-            return probes, share
-    return None, 1.0
+        for ef in (50, 100, 200, 400) if "HNSW" in kind else (None,):
+            for refine in (None, 2, 5, 20) if quantised else (None,):
+                yield Effort(probes=probes, ef=ef, refine=refine)
 
 
-def configurations(lance: Lance, probes: int | None) -> dict[str, Ask]:
-    """Return every way to ask the peer that keeps the recall: with its cells, and scanning."""
-    ways = {f"{name}, scanned": ask for name, ask in lance.configurations().items()}
-    if probes is not None:
-        ways |= {f"{name}, {probes} probes": ask for name, ask in lance.configurations(probes).items()}
-    return ways
+def best_effort(kind: str, lance: Lance, questions: Sequence[Question], wanted: Sequence[set[int]]) -> Effort | None:
+    """Return the fastest effort that keeps the recall, None when there is none; far slower ones are not tried."""
+    best, least = None, float("inf")
+    for effort in efforts(kind):
+
+        def near(one: Question, effort: Effort = effort) -> list[int]:
+            return lance.nearest(one, effort)
+
+        spent = statistics.median(timed(near, one) for one in questions[:5])
+        if spent < least and recall(near, questions, wanted) >= RECALL:
+            best, least = effort, statistics.median(timed(near, one) for one in questions[:10])
+    return best
 
 
-def compare(level: str, corpus: Corpus, snapshot: Snapshot, lance: Lance, rounds: int) -> list[Row]:
-    """Return ratio and recall at one visible share."""
+def peer(kind: str, lance: Lance, questions: Sequence[Question], wanted: Sequence[set[int]]) -> tuple[str, Ask]:
+    """Return the fastest way to ask this index that keeps the recall: with its cells, or scanning."""
+    effort = best_effort(kind, lance, questions, wanted)
+    ways = {f"scan, {name}": ask for name, ask in lance.configurations().items()}
+    if effort is not None:
+        ways |= {f"{kind}, {effort}, {name}": ask for name, ask in lance.configurations(effort).items()}
+    return fastest(ways, questions[:7])
+
+
+def compare(level: str, corpus: Corpus, snapshot: Snapshot, lances: Mapping[str, Lance], rounds: int) -> list[Row]:
+    """Return the ratio over the fastest peer, what the others took, and our recall, at one visible share."""
     questions = make_questions(corpus, level, askers=ASKERS, many=2 * ASKERS)
     wanted = [exact(corpus, question) for question in questions]
-    probes, theirs = fewest(lance, questions, wanted)
-    how, ask = fastest(configurations(lance, probes), questions[:5])
+    peers = dict(peer(kind, lance, questions, wanted) for kind, lance in lances.items())
     timings = Timings()
-    interleave(timings, level, {"ours": ours_of(snapshot), "LanceDB": ask}, questions, rounds)
-    mine, other = timings.p50(level, "ours"), timings.p50(level, "LanceDB")
-    assert mine is not None
-    assert other is not None
-    share = recall(near_of(snapshot), questions, wanted)
-    measured = f"{other / mine:.1f}x: {mine:.2f} ms against {other:.2f} ms"
+    interleave(timings, level, {"ours": ours_of(snapshot), **peers}, questions, rounds)
+    p50 = {name: statistics.median(timings.found[level, name]) for name in ("ours", *peers)}
+    best, mine = min(peers, key=p50.__getitem__), p50["ours"]
+    for name in peers:
+        _say(f"{level}: {p50[name]:.2f} ms, {name}")
+    ratio, share = p50[best] / mine, recall(near_of(snapshot), questions, wanted)
+    measured = f"{ratio:.1f}x: {mine:.2f} ms against {p50[best]:.2f} ms"
     return [
-        (
-            f"{level} visible, over LanceDB ({how}, recall {theirs:.3f})",
-            measured,
-            f">= {MUST:.0f}x",
-            other / mine >= MUST,
-        ),
+        (f"{level} visible, over LanceDB ({best})", measured, f">= {MUST:.0f}x", ratio >= MUST),
         (f"recall@10, {level} visible", f"{share:.3f}", f">= {RECALL}", share >= RECALL),
     ]
 
@@ -151,7 +172,8 @@ def memory_row(folder: Path, chunks: int) -> Row:
     command = [sys.executable, __file__, "--chunks", str(chunks), "--memory", str(folder)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     used = int(done.stdout) / 2**20 * 100_000 / chunks
-    return "private memory per 100,000 chunks, opened and asked", f"{used:.0f} MiB", "<= 60 MiB", used <= 60
+    met = 0 < used <= 60  # an index that takes less than nothing was measured wrongly
+    return "private memory per 100,000 chunks, opened and asked", f"{used:.1f} MiB", "<= 60 MiB", met
 
 
 def print_memory(folder: Path, chunks: int) -> None:
@@ -159,6 +181,7 @@ def print_memory(folder: Path, chunks: int) -> None:
     with tempfile.TemporaryDirectory(prefix="pilotage-bench-", dir="/tmp") as name:
         corpus = make_corpus(chunks, folder=Path(name))
         questions = [one for level in LEVELS for one in make_questions(corpus, level, askers=ASKERS, many=ASKERS)]
+        gc.collect()
         before = private_bytes()
         snapshot = open_index(folder, corpus)
         for question in questions:
@@ -179,13 +202,16 @@ def run(folder: Path, *, chunks: int, rounds: int) -> list[Row]:
     corpus = make_corpus(chunks, folder=folder, public=PUBLIC)
     _say("our index")
     quantiser = write_index(folder / "index", corpus)
-    _say("LanceDB's table and indexes")
-    lance = Lance(lancedb, folder / "lance", corpus, cells=True)
+    lances: dict[str, Lance] = {}
+    for number, (kind, index) in enumerate(INDEXES.items()):
+        _say(f"LanceDB's table with {kind}")
+        (folder / f"lance{number}").mkdir(exist_ok=True)
+        lances[kind] = Lance(lancedb, folder / f"lance{number}", corpus, vectors=index)
     snapshot = open_index(folder / "index", corpus)
     rows: list[Row] = []
     for level in LEVELS:
         _say(level)
-        rows += compare(level, corpus, snapshot, lance, rounds)
+        rows += compare(level, corpus, snapshot, lances, rounds)
     rows.append(exact_row(snapshot, make_questions(corpus, "100 %", askers=1, many=5)))
     rows.append(memory_row(folder / "index", chunks))
     cells = f"{quantiser.probes} of {len(quantiser.centroids):,}"
@@ -197,13 +223,16 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--chunks", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--folder", type=Path, help="keep corpus and indexes here, and use what is there")
     parser.add_argument("--memory", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.memory:
         print_memory(chosen.memory, chosen.chunks)
         return
     with tempfile.TemporaryDirectory(prefix="pilotage-bench-", dir="/tmp") as name:
-        rows = run(Path(name), chunks=chosen.chunks, rounds=chosen.rounds)
+        folder = chosen.folder or Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = run(folder, chunks=chosen.chunks, rounds=chosen.rounds)
     print_rows(f"retrieval, {chosen.chunks:,} chunks, hybrid p50", rows)
 
 

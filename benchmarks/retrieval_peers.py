@@ -10,6 +10,7 @@ import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -42,40 +43,67 @@ def lancedb_module() -> ModuleType | None:
     return importlib.import_module("lancedb") if importlib.util.find_spec("lancedb") else None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How hard an index of vectors looks: cells, `ef` of a graph, and `refine` x candidates scored again exactly."""
+
+    probes: int
+    ef: int | None = None
+    refine: int | None = None
+
+    def __str__(self) -> str:
+        parts = [f"{self.probes} probes", f"ef {self.ef}" if self.ef else "", f"refine {self.refine}"]
+        return ", ".join(part for part in parts[: 3 if self.refine else 2] if part)
+
+
 class Lance:
     """A LanceDB table with a full-text, a label-list and a number index; vectors are scanned, which is exact.
 
-    With `cells` they have an IVF_FLAT index as well, which questions use when they name `probes`.
+    With `vectors`, the class of an index and its settings, questions that name an effort use that index. A table that
+    is in the folder already is opened.
     """
 
-    def __init__(self, lancedb: ModuleType, folder: Path, corpus: Corpus, *, cells: bool = False) -> None:
-        arrow = importlib.import_module("pyarrow")
+    def __init__(
+        self, lancedb: ModuleType, folder: Path, corpus: Corpus, *, vectors: tuple[str, Mapping[str, int]] | None = None
+    ) -> None:
         index = importlib.import_module("lancedb.index")
-        first = _batch(arrow, corpus, 0)
-        batches = (_batch(arrow, corpus, start) for start in range(0, corpus.chunks, _BATCH))
         self._corpus = corpus
-        self._table = lancedb.connect(folder).create_table("chunks", data=batches, schema=first.schema)
-        words = {"stem": False, "remove_stop_words": False, "ascii_folding": False}
-        self._table.create_index("text", config=index.FTS(base_tokenizer="whitespace", **words))
-        self._table.create_index("acl", config=index.LabelList())
-        self._table.create_index("document", config=index.BTree())
-        if cells:
-            self._table.create_index("vector", config=index.IvfFlat(distance_type="dot"))
+        database = lancedb.connect(folder)
+        if (folder / "ready").exists():
+            self._table = database.open_table("chunks")
+        else:
+            self._table = self._create(database, index)
+            if vectors is not None:
+                kind, settings = vectors
+                self._table.create_index("vector", config=getattr(index, kind)(distance_type="dot", **settings))
+            (folder / "ready").touch()
         self._reranker = importlib.import_module("lancedb.rerankers").RRFReranker(K=RRF)
         self._threads = ThreadPoolExecutor(4)
 
-    def configurations(self, probes: int | None = None) -> Mapping[str, Ask]:
+    def _create(self, database: Any, index: ModuleType) -> Any:  # noqa: ANN401 - the library has no types
+        arrow = importlib.import_module("pyarrow")
+        index = importlib.import_module("lancedb.index")
+        first = _batch(arrow, self._corpus, 0)
+        batches = (_batch(arrow, self._corpus, start) for start in range(0, self._corpus.chunks, _BATCH))
+        table = database.create_table("chunks", data=batches, schema=first.schema, mode="overwrite")
+        words = {"stem": False, "remove_stop_words": False, "ascii_folding": False}
+        table.create_index("text", config=index.FTS(base_tokenizer="whitespace", **words))
+        table.create_index("acl", config=index.LabelList())
+        table.create_index("document", config=index.BTree())
+        return table
+
+    def configurations(self, effort: Effort | None = None) -> Mapping[str, Ask]:
         """Return every way to ask; the benchmark takes the fastest of each visibility."""
         labels, listed = _labels, self._listed
         return {
-            "hybrid query, label index": lambda one: self._hybrid(one, labels(one), probes),
-            "two queries at once, label index": lambda one: self._two(one, labels(one), probes),
-            "two queries at once, list of documents": lambda one: self._two(one, listed(one), probes),
+            "hybrid query, label index": lambda one: self._hybrid(one, labels(one), effort),
+            "two queries at once, label index": lambda one: self._two(one, labels(one), effort),
+            "two queries at once, list of documents": lambda one: self._two(one, listed(one), effort),
         }
 
-    def nearest(self, question: Question, probes: int | None = None) -> list[int]:
+    def nearest(self, question: Question, effort: Effort | None = None) -> list[int]:
         """Return the ten nearest visible chunks by vector alone."""
-        return self._vector(question, _labels(question), LIMIT, probes)
+        return self._vector(question, _labels(question), LIMIT, effort)
 
     def _listed(self, question: Question) -> str | None:
         if EVERYTHING in question.names:
@@ -83,24 +111,24 @@ class Lance:
         documents = np.unique(self._corpus.visible(question.names) // PER_DOCUMENT)
         return f"document IN ({', '.join(map(str, documents.tolist()))})"
 
-    def _hybrid(self, question: Question, where: str | None, probes: int | None) -> list[int]:
+    def _hybrid(self, question: Question, where: str | None, effort: Effort | None) -> list[int]:
         query = self._table.search(query_type="hybrid").vector(question.vector).text(" ".join(question.terms))
-        query = _looking(query.distance_type("dot"), probes)
+        query = _looking(query.distance_type("dot"), effort)
         if where is not None:
             query = query.where(where, prefilter=True)
         found = query.select(["id"]).limit(CANDIDATES).rerank(self._reranker).to_arrow()
         return _ids(found)[:LIMIT]
 
-    def _two(self, question: Question, where: str | None, probes: int | None) -> list[int]:
+    def _two(self, question: Question, where: str | None, effort: Effort | None) -> list[int]:
         words = self._threads.submit(self._words, question, where)
-        return fused(words.result(), self._vector(question, where, CANDIDATES, probes))
+        return fused(words.result(), self._vector(question, where, CANDIDATES, effort))
 
     def _words(self, question: Question, where: str | None) -> list[int]:
         query = self._table.search(" ".join(question.terms), query_type="fts")
         return _ids(_cut(query, where, CANDIDATES, "_score").to_arrow())
 
-    def _vector(self, question: Question, where: str | None, limit: int, probes: int | None) -> list[int]:
-        query = _looking(self._table.search(question.vector).distance_type("dot"), probes)
+    def _vector(self, question: Question, where: str | None, limit: int, effort: Effort | None) -> list[int]:
+        query = _looking(self._table.search(question.vector).distance_type("dot"), effort)
         return _ids(_cut(query, where, limit, "_distance").to_arrow())
 
 
@@ -119,8 +147,12 @@ def _batch(arrow: ModuleType, corpus: Corpus, start: int) -> Any:  # noqa: ANN40
     return arrow.RecordBatch.from_pydict(columns)
 
 
-def _looking(query: Any, probes: int | None) -> Any:  # noqa: ANN401 - the library has no types
-    return query.bypass_vector_index() if probes is None else query.nprobes(probes)
+def _looking(query: Any, effort: Effort | None) -> Any:  # noqa: ANN401 - the library has no types
+    if effort is None:
+        return query.bypass_vector_index()
+    query = query.nprobes(effort.probes)
+    query = query if effort.ef is None else query.ef(effort.ef)
+    return query if effort.refine is None else query.refine_factor(effort.refine)
 
 
 def _cut(query: Any, where: str | None, limit: int, score: str) -> Any:  # noqa: ANN401 - the library has no types
