@@ -24,7 +24,7 @@ os.environ.setdefault("LANCEDB_LOG", "error")  # read when the library is import
 import numpy as np
 from bench_retrieval import ASKERS, Row, Timings, fastest, interleave, print_rows, private_bytes, timed
 from retrieval_data import DIMENSION, LEVELS, Corpus, Question, make_corpus, make_questions, make_visibility_of
-from retrieval_peers import Ask, Effort, Lance, lancedb_module
+from retrieval_peers import CANDIDATES, Ask, Effort, Lance, lancedb_module
 
 from pilotage.retrieval.build import build_segment, with_cells
 from pilotage.retrieval.quantiser import Quantiser, make_quantiser
@@ -48,8 +48,10 @@ BLOCK = 100_000
 
 
 def write_index(folder: Path, corpus: Corpus) -> Quantiser:
-    """Write the index with its cells, and return them."""
+    """Write the index with its cells where it is not there yet, and return them."""
     quantiser = make_quantiser(corpus.public)
+    if folder.exists():
+        return quantiser
     segment = with_cells(build_segment(corpus.index_chunks(), dimension=DIMENSION), quantiser)
     write_segment(segment, folder, corpus="bench", analyser="bench")
     return quantiser
@@ -111,6 +113,8 @@ def efforts(kind: str) -> Iterator[Effort]:
     for probes in PROBES:
         for ef in (50, 100, 200, 400) if "HNSW" in kind else (None,):
             for refine in (None, 2, 5, 20) if quantised else (None,):
+                if ef is not None and ef < CANDIDATES * (refine or 1):
+                    continue  # the peer refuses a graph search that looks at fewer than it returns
                 yield Effort(probes=probes, ef=ef, refine=refine)
 
 
