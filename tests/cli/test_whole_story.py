@@ -70,6 +70,11 @@ def test_the_whole_story(run: Run, home: Path) -> None:
     assert chain["release"]["digest"] == sealed["digest"]
     assert chain["passages"][0]["document"] == "zebra.md"
     assert "536-90-8726" not in json.dumps(chain)
+    assert (chain["proof"][0]["opens"], chain["proof"][0]["erased"]) == ({"question": True, "answer": True}, [])
+    told = run("explain", answer["interaction"], "--as", "ada", as_json=False)[1]
+    assert "question as recorded, answer as recorded" in told
+    assert all(words in told for words in ("Asked by", "zebra.md", "handbook version 1", "sealed  "))
+    assert not any(raw in told for raw in ("{'", "None", "t_retrieve"))
     code, seen, _ = run("explain", answer["interaction"], "--as", "ben")  # data-governance lead, no reader of it
     assert (code, seen["interaction"], seen["allowed"]) == (0, answer["interaction"], {})
     assert "zebra.md" not in json.dumps(seen["passages"])
@@ -79,6 +84,9 @@ def test_the_whole_story(run: Run, home: Path) -> None:
     assert code == 0
     assert (gone["state"], gone["proof"]["hits"], gone["versions_affected"]) == ("purged", 0, [1])
     assert gone["proof"]["shingles"] > 0
+    after = run("explain", answer["interaction"], "--as", "ada")[1]["proof"][0]
+    assert (after["opens"], after["erased"]) == ({}, ["answer", "question"]), "erased is not changed"
+    assert "answer erased, question erased" in run("explain", answer["interaction"], "--as", "ada", as_json=False)[1]
     assert _files_holding(home, MARKER[:40].encode()) == []
     assert _files_holding(home, b"536-90-8726") == []
     assert run("ask", "assistant", question, "--as", "ada")[1]["refused"] is True

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from pilotage.cli.corpus import day_of
+from pilotage.cli.explain import explain
 from pilotage.cli.options import Options, command
 from pilotage.cli.runtime import Question, Runtime
-from pilotage.control.explain_interaction import explain_interaction
 from pilotage.control.give_feedback import Rating, give_feedback
 
 
@@ -73,25 +73,3 @@ def _feedback(runtime: Runtime) -> Callable[..., None]:
         options.show(result, lambda out: out.print(f"Thank you: {given.rating} for {given.interaction}."))
 
     return feedback
-
-
-def explain(options: Options, interaction: Annotated[str, typer.Argument(metavar="INTERACTION")]) -> None:
-    """Show why this person was given this answer: the whole chain, with its proof."""
-    with options.open("pilotage explain") as instance:
-        found = explain_interaction(instance, actor=options.actor(instance), interaction=interaction)
-    record = found.as_json()
-    options.show(record, lambda out: render_explanation(out, record))
-
-
-def render_explanation(out: Console, record: dict[str, Any]) -> None:
-    """Print the chain link by link."""
-    for name, value in record.items():
-        out.print(f"[bold]{name}[/bold]")
-        if isinstance(value, dict):
-            for key, item in value.items():
-                out.print(f"    {key}: {escape(str(item))}")
-        elif isinstance(value, list):
-            for item in value:
-                out.print(f"    {escape(str(item))}")
-        else:
-            out.print(f"    {escape(str(value))}")

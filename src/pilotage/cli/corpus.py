@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -219,11 +219,28 @@ def takedown(
 
 
 def _render_takedown(out: Console, done: TakedownResult) -> None:
-    out.print(f"{escape(done.document)} is [bold]{done.state}[/bold] in versions {list(done.versions_affected)}.")
+    out.print(f"{escape(done.document)} is [bold]{done.state}[/bold] in {_versions(done)}.")
     if done.also_in:
         out.print(f"[yellow]The same content also stands under[/yellow] {escape(', '.join(done.also_in))}")
     if done.proof is not None:
-        out.print(f"Proof: {escape(str(dict(done.proof)))}")
+        out.print(escape(_proven(done.proof)))
+
+
+def _versions(done: TakedownResult) -> str:
+    numbers = ", ".join(map(str, done.versions_affected))
+    return f"version{'' if len(done.versions_affected) == 1 else 's'} {numbers}" if numbers else "no version"
+
+
+def _proven(proof: Mapping[str, Any]) -> str:
+    """Say how the bytes were looked for, and how long copies that were not looked at may last."""
+    megabytes = proof["bytes_scanned"] / 1e6
+    searched = f"{proof['shingles']} pieces of its text were searched in {proof['files_scanned']:,} files"
+    parts = [f"{proof['rows']} rows erased. {searched} ({megabytes:,.0f} MB): {proof['hits']} hits."]
+    if proof["files_with_hits"]:
+        parts.append(f"Found in {', '.join(proof['files_with_hits'])}.")
+    if proof.get("copies_until"):
+        parts.append(f"Backups and logs of the server may hold it until {proof['copies_until']}.")
+    return " ".join(parts)
 
 
 Document = Annotated[str, typer.Argument(metavar="DOC_ID")]

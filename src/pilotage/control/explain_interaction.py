@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
@@ -36,6 +36,8 @@ from pilotage.store.ledger_sequencing import read_head, tile_reader
 from pilotage.store.passages import Reader, read_passages
 from pilotage.store.pseudonyms import pseudonym_of
 
+# Which part of the salt opens which text.
+_TEXTS: Final = {"question": slice(None, SALT_BYTES), "answer": slice(SALT_BYTES, None)}
 _AUDITORS_ONLY = ("allowed_count", "allowed_fingerprint", "acl_generation")
 
 
@@ -44,7 +46,8 @@ class EntryProof:
     """One ledger entry of the interaction. `seq` and the proof are None until the entry is numbered.
 
     `leaf`, `root` and `path` are lower-case hex; `size` is the tree size they belong to. `opens` tells for each
-    commitment whether the kept text still opens it; a commitment whose text was erased is missing there.
+    commitment whether the kept text still opens it; `erased` names those whose text a takedown, a request or retention
+    took, of which nothing can be said any more.
     """
 
     id: str
@@ -55,6 +58,7 @@ class EntryProof:
     root: str | None
     path: tuple[str, ...]
     opens: Mapping[str, bool]
+    erased: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +194,8 @@ def _proof(connection: Connection, entry: StoredEntry, found: StoredInteraction,
     if is_numbered and entry.seq is not None:
         path = inclusion_proof(read, entry.seq, size)
     data = bytes(entry.bytes)
+    commit = decode_entry(data).commit
+    opens = _opened(commit, found)
     return EntryProof(
         id=entry.id,
         kind=entry.kind,
@@ -198,16 +204,17 @@ def _proof(connection: Connection, entry: StoredEntry, found: StoredInteraction,
         size=size if is_numbered else None,
         root=root(read, size).hex() if is_numbered else None,
         path=tuple(step.hex() for step in path),
-        opens=_opened(data, found),
+        opens=opens,
+        erased=tuple(sorted(name for name in commit if name in _TEXTS and name not in opens)),
     )
 
 
-def _opened(data: bytes, found: StoredInteraction) -> dict[str, bool]:
+def _opened(commit: Mapping[str, str], found: StoredInteraction) -> dict[str, bool]:
     """Tell for each commitment whether the kept text opens it: a changed text shows here."""
-    commit = decode_entry(data).commit
-    kept = {"question": (found.question, slice(None, SALT_BYTES)), "answer": (found.answer, slice(SALT_BYTES, None))}
+    texts = {"question": found.question, "answer": found.answer}
     return {
         name: is_opened_by(commit[name], salt=bytes(found.salt)[piece], value=text)
-        for name, (text, piece) in kept.items()
-        if name in commit and text is not None and found.salt is not None
+        for name, piece in _TEXTS.items()
+        # The salt is empty once a takedown took the text.
+        if name in commit and (text := texts[name]) is not None and found.salt
     }
