@@ -88,3 +88,18 @@ def test_an_answer_given_again_says_that_the_model_was_not_asked(bank: Bank) -> 
         kept = text("UPDATE interaction SET detail = detail || jsonb_build_object('cached', true) WHERE id = :id")
         assert connection.execute(kept, {"id": made}).rowcount == 1
     assert said in browser.get(f"/interactions/{made}").words
+
+
+def test_a_text_that_is_gone_is_erased_and_one_that_differs_is_changed(bank: Bank) -> None:
+    made = bank.answered("omar.haddad", "Limit once more?", "It is 5. [1]")
+    browser = bank.browser("omar.haddad")
+    for values, said in (
+        ("question = '[removed]', answer = '[removed]', salt = '\\x'", "Its text was erased since"),
+        ("answer = 'It is 50. [1]', salt = decode(:salt, 'hex')", "does not match what was recorded"),
+    ):
+        assert said not in browser.get(f"/interactions/{made}").words
+        with bank.instance.engine.begin() as connection:
+            given = {"id": made, "salt": bytes(range(64)).hex()}
+            changed = text(f"UPDATE interaction_text SET {values} WHERE id = :id")
+            connection.execute(changed, {key: value for key, value in given.items() if f":{key}" in str(changed)})
+        assert said in browser.get(f"/interactions/{made}").words
