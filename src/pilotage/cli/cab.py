@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from pilotage.adapters.pack_pdf import layout_pdf
 from pilotage.cli.caller import caller_of
 from pilotage.cli.options import Options, command
 from pilotage.cli.report import print_layout
+from pilotage.cli.shown import Listing
 from pilotage.cli.written import write_file
 from pilotage.control.call_session import call_session, submit_release
 from pilotage.control.close_session import close_session
@@ -59,7 +59,7 @@ def sessions(
 
 
 def _render_list(out: Console, found: SessionList) -> None:
-    table = Table("session", "gate", "begins (UTC)", "state", "releases", "minutes", box=None)
+    table = Listing("session!", "gate", "begins (UTC)!", "state!", "releases", "minutes")
     for one in found.sessions:
         begins, state = f"{one.starts_at:%Y-%m-%d %H:%M}", one.state(found.at).value
         table.add_row(one.id, one.gate, begins, state, str(len(one.agenda)), (one.minutes or "-")[:19])

@@ -12,10 +12,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from pilotage.cli.options import FORBIDDEN, NO, Options, command
 from pilotage.cli.runtime import Runtime
+from pilotage.cli.shown import Listing
 from pilotage.control.corpus_reports import DiffReport, diff_versions, list_versions, version_as_json
 from pilotage.control.follow_takedown import (
     Follow,
@@ -120,7 +120,7 @@ def versions(options: Options, name: Name) -> None:
         found = list_versions(instance, corpus=CorpusName(name))
 
     def render(out: Console) -> None:
-        table = Table("version", "state", "created by", "decided by", "digest", box=None)
+        table = Listing("version", "state", "created by", "decided by", "digest!")
         for one in found:
             table.add_row(str(one.number), one.state, one.created_by, one.decided_by or "-", one.digest[:19])
         out.print(table)

@@ -258,7 +258,7 @@ class Demo:
     def _verify(self, instance: Instance) -> None:
         found = self._ok(verify_ledger(instance))
         self._expect(found.verdict is Verdict.VERIFIED, "the ledger does not verify")
-        self._say("The ledger verifies", f"{found.entries} entries; {json.dumps(found.as_json().get('root'))}")
+        self._say("The ledger verifies", f"{found.entries:,} entries; root {found.as_json().get('root')}")
 
     def _leave_running(self, home: Path, folder: Path, environ: dict[str, str], key: str) -> int:
         log = home / "up.log"

@@ -14,11 +14,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 from typer.core import TyperGroup
 
 from pilotage.cli.options import DOWN, NO, Options, command
 from pilotage.cli.runtime import Runtime
+from pilotage.cli.shown import Listing, minute, print_record
 from pilotage.control.evaluate_release import EvaluationRequest, start_evaluation
 from pilotage.control.evaluation_status import (
     cancel_run,
@@ -158,7 +158,7 @@ def render_run(out: Console, record: dict[str, Any]) -> None:
 def _render_metrics(out: Console, metrics: dict[str, Any]) -> None:
     if not metrics:
         return
-    table = Table("metric", "value", "95 %", "n", "unscored", box=None)
+    table = Listing("metric", "value!", "95 %!", "n", "unscored")
     for name, found in sorted(metrics.items()):
         bounds = found.get("ci")
         table.add_row(
@@ -183,7 +183,7 @@ def status(options: Options, run: Annotated[str | None, typer.Argument(metavar="
 
 
 def _render_list(out: Console, found: Sequence[dict[str, Any]]) -> None:
-    table = Table("run", "suite", "release", "state", "verdict", "done", "requested", box=None)
+    table = Listing("run!", "suite", "release!", "state", "verdict!", "done", "requested!")
     for one in found:
         table.add_row(
             one["run"],
@@ -191,8 +191,8 @@ def _render_list(out: Console, found: Sequence[dict[str, Any]]) -> None:
             str(one["digest"])[:19],
             one["state"],
             one["verdict"] or "",
-            f"{one['done']}/{one['total']}",
-            one["requested_at"],
+            f"{one['done']}/{one['total']}" if one["total"] else "-",
+            minute(one["requested_at"]),
         )
     out.print(table)
 
@@ -225,7 +225,7 @@ def report(options: Options, run: Run) -> None:
     """Print a finished run in full: criteria, slices, every loss and gain by case."""
     with options.open("pilotage evaluate report") as instance:
         found = report_of(instance, run)
-    options.show(found, lambda out: out.print_json(data=found))
+    options.show(found, lambda out: print_record(out, found))
 
 
 def compare(
@@ -236,4 +236,4 @@ def compare(
     """Show the latest finished comparison of B with A."""
     with options.open("pilotage compare") as instance:
         found = compare_releases(instance, before, after)
-    options.show(found, lambda out: out.print_json(data=found))
+    options.show(found, lambda out: print_record(out, found))

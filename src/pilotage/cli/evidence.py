@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from pilotage.cli.caller import caller_of
 from pilotage.cli.options import NO, Options, command
+from pilotage.cli.shown import Listing, print_record
 from pilotage.control.attach_evidence import Bringer, Upload, attach_evidence
 from pilotage.control.evidence_reports import list_evidence, show_evidence, withdraw_evidence
 from pilotage.control.evidence_text import text_of
@@ -143,7 +143,7 @@ def list_all(options: Options, digest: Digest) -> None:
         found = list_evidence(instance, digest)
 
     def render(out: Console) -> None:
-        table = Table("id", "kind", "space", "trust", "state", "age", "summary", box=None)
+        table = Listing("id!", "kind", "space", "trust!", "state!", "age", "summary")
         for one in found:
             keys = ("id", "kind", "space", "trust", "state", "age", "summary")
             table.add_row(*(escape(str(one[key] or "-")) for key in keys))
@@ -156,7 +156,7 @@ def show(options: Options, evidence: Annotated[str, typer.Argument(metavar="EVID
     """Show one item: claims, findings, references."""
     with options.open("pilotage evidence show") as instance:
         found = show_evidence(instance, evidence)
-    options.show(found, lambda out: out.print_json(data=found))
+    options.show(found, lambda out: print_record(out, found))
 
 
 def withdraw(

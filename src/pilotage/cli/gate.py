@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from pilotage.cli.caller import caller_of
 from pilotage.cli.gate_changes import add_changes
 from pilotage.cli.gate_standard import add_standard
 from pilotage.cli.options import NO, Options, command
+from pilotage.cli.shown import Listing, short
 from pilotage.cli.written import write_file
 from pilotage.control.accept_risk import RiskText, accept_risk
 from pilotage.control.change_state import change_of
@@ -86,7 +86,7 @@ def status(
 
 
 def _render_line(out: Console, found: tuple[GateReport, ...]) -> None:
-    table = Table("gate", "status", "criteria", "sign-offs", "first reason", box=None)
+    table = Listing("gate!", "status!", "criteria!", "sign-offs!", "first reason")
     for one in found:
         colour = _COLOURS.get(one.status.value, "yellow")
         met = sum(1 for criterion in one.criteria if criterion.holds)
@@ -97,7 +97,7 @@ def _render_line(out: Console, found: tuple[GateReport, ...]) -> None:
             f"[{colour}]{one.status.value}[/{colour}]",
             f"{met} of {len(one.criteria)}",
             f"{signed} of {len(one.signoffs)}",
-            escape(why[:90]),
+            escape(short(why)),
         )
     out.print(table)
 
@@ -106,7 +106,7 @@ def render_report(out: Console, report: GateReport) -> None:
     """Print a report for a person: status, criteria, sign-offs, what is missing."""
     colour = _COLOURS.get(report.status.value, "yellow")
     out.print(f"[bold]{report.gate}[/bold]  [{colour}]{report.status.value}[/{colour}]  attempt {report.attempt}")
-    table = Table("criterion", "state", "observed", "limit", "why", box=None)
+    table = Listing("criterion!", "state!", "observed!", "limit!", "why")
     for one in report.criteria:
         shown = one.as_json()
         reason = shown["reason"]

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from pilotage.cli.options import Options, command
+from pilotage.cli.shown import Listing
 from pilotage.control.confirm_go_live import GO_LIVE, confirm_go_live
 from pilotage.control.emergency_change import EmergencyRequest, declare_emergency, review_emergency
 from pilotage.control.emergency_reports import EmergencyReport, emergency_report
@@ -104,7 +104,7 @@ def emergencies(
 
 
 def _render(out: Console, found: EmergencyReport) -> None:
-    table = Table("emergency", "release", "state", "spaces", "until", "looked back", box=None)
+    table = Listing("emergency!", "release!", "state", "spaces", "until", "looked back")
     for one in found.emergencies:
         due = f"due {one.review_due_at:%Y-%m-%d}"
         looked = one.reviewed_by or (f"[red]over{due}[/red]" if one.is_overdue(found.at) else due)

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from pilotage.cli.options import Options, command
+from pilotage.cli.shown import Listing
 from pilotage.control.standard_change import (
     Proposed,
     TemplateBallot,
@@ -111,7 +111,7 @@ def templates(
 
 
 def _render(out: Console, found: tuple[Proposed, ...]) -> None:
-    table = Table("template", "workflow", "parts", "documents", "until", "missing", box=None)
+    table = Listing("template!", "workflow", "parts", "documents", "until!", "missing")
     for one in found:
         it = one.template
         until = "-" if one.approval.until is None else f"{one.approval.until:%Y-%m-%d}"

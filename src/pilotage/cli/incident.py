@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from pilotage.cli.options import Options, command
 from pilotage.cli.rollback import followed, render
+from pilotage.cli.shown import Listing, minute, print_record, short
 from pilotage.control.declare_hard_event import declare_hard_event
 from pilotage.control.follow_rollback import rollback_json
 from pilotage.control.incident_reports import incident_detail, incident_json, incident_list
@@ -51,7 +52,7 @@ def list_all(
 
 
 def _render_list(out: Console, found: dict[str, Any]) -> None:
-    table = Table("incident", "severity", "state", "workflow", "cause", "detected", box=None)
+    table = Listing("incident!", "severity!", "state!", "workflow", "cause", "detected!")
     for one in found["incidents"]:
         cause = f"[drill] {one['cause']}" if one["drill"] else one["cause"]
         table.add_row(
@@ -60,17 +61,48 @@ def _render_list(out: Console, found: dict[str, Any]) -> None:
             one["state"],
             escape(one["workflow"]),
             escape(cause),
-            one["detected_at"],
+            minute(one["detected_at"]),
         )
     out.print(table)
-    out.print(f"{found['open']} open; mean time to recover {found['mttr_minutes'] or 'unknown'} minutes.")
+    mean = found["mttr_minutes"]
+    out.print(f"{found['open']} open; mean time to recover {'not known yet' if mean is None else f'{mean} minutes'}.")
 
 
 def show(options: Options, identifier: Identifier) -> None:
     """Show an incident with its timeline."""
     with options.open("pilotage incident show") as instance:
         found = incident_detail(instance, identifier)
-    options.show(found, lambda out: out.print_json(data=found))
+    options.show(found, lambda out: render_incident(out, found))
+
+
+def render_incident(out: Console, found: Mapping[str, Any]) -> None:
+    """Print an incident as on-call reads it: what, where, who, since when, and what was done."""
+    kind = "drill, " if found["drill"] else ""
+    out.print(
+        f"[bold]{found['incident']}[/bold]  {kind}{found['severity']}, {found['state']}: {escape(found['cause'])}"
+    )
+    out.print(escape(short(found["summary"])))
+    rows = {
+        "where": f"{found['workflow']} in {', '.join(found['spaces']) or 'no space'}",
+        "release": short(found["release"] or "-"),
+        "rollout": found["rollout"] or "-",
+        "commander": found["commander"] or "nobody yet",
+        "responders": ", ".join(found["responders"]) or "nobody",
+        **{name: minute(found[f"{name}_at"]) for name in _MOMENTS if found[f"{name}_at"]},
+        "freezes": "promotions and rollouts wait for it" if found["freezes"] else "nothing",
+        "post-mortem": "written" if found["postmortem"] else f"due {minute(found['post_mortem_due'])}",
+    }
+    for name, value in rows.items():
+        out.print(f"  [dim]{name:12}[/dim] {escape(str(value))}")
+    out.print("[bold]Timeline[/bold] (UTC)")
+    for line in found["timeline"]:
+        out.print(f"  {minute(line['at'])}  {escape(line['actor'])}: {escape(short(line['text']))}")
+    if found["postmortem"]:
+        out.print("[bold]Post-mortem[/bold]")
+        print_record(out, found["postmortem"])
+
+
+_MOMENTS = ("started", "detected", "acknowledged", "mitigated", "resolved", "closed")
 
 
 def open_new(

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
 from pilotage.cli.options import Options, command
+from pilotage.cli.shown import Listing, minute
 from pilotage.control.create_key import KeyRequest, create_key
 from pilotage.control.revoke_key import revoke_key
 from pilotage.control.rotate_key import rotate_key
@@ -85,9 +86,9 @@ def list_all(options: Options) -> None:
     ]
 
     def render(out: Console) -> None:
-        table = Table("id", "kind", "name", "owner", "expires", "revoked", box=None)
+        table = Listing("id!", "kind", "name", "owner", "expires!", "revoked!")
         for row in rows:
-            table.add_row(*(str(value or "-") for value in row.values()))
+            table.add_row(*(escape(minute(str(value or "-"))) for value in row.values()))
         out.print(table)
 
     options.show({"keys": rows}, render)

@@ -34,7 +34,13 @@ from pilotage.workspace.people import IdentityMode
 from pilotage.workspace.principals import local_principal
 
 NO, USAGE, FORBIDDEN, DOWN = 1, 2, 3, 4
+_PIPED = 200
 _ABOUT_THE_PERSON = frozenset({"NOT_PERMITTED", "NOT_STEWARD", "SECOND_PERSON_NEEDED", "SOD_CONFLICT", "SOD_SERVICE"})
+
+
+def _width() -> int | None:
+    """Return the width of what is read by another program: wide enough that its lines stay whole."""
+    return None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPED
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,7 +50,7 @@ class Options:
     as_json: bool = False
     workspace: Path | None = None
     person: str | None = None
-    out: Console = field(default_factory=lambda: Console(highlight=False))
+    out: Console = field(default_factory=lambda: Console(highlight=False, width=_width()))
     err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
 
     @property

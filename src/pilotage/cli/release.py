@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from pilotage.cli.options import NO, Options, command
+from pilotage.cli.shown import Listing, minute, print_record, short
 from pilotage.control.change_release_state import (
     StateChange,
     deprecate_release,
@@ -85,11 +85,11 @@ def list_all(options: Options, workflow: Annotated[str | None, typer.Argument(me
         found = list_releases(instance, workflow=workflow)
 
     def render(out: Console) -> None:
-        table = Table("release", "workflow", "state", "sealed by", "at", "note", box=None)
+        table = Listing("release!", "workflow", "state", "sealed by", "at!", "note")
         for one in found:
             table.add_row(
                 str(one["digest"])[:19],
-                *(escape(str(one[key])) for key in ("workflow", "state", "sealed_by", "sealed_at", "note")),
+                *(escape(minute(str(one[key]))) for key in ("workflow", "state", "sealed_by", "sealed_at", "note")),
             )
         out.print(table)
 
@@ -100,7 +100,26 @@ def show(options: Options, digest: Digest) -> None:
     """Show a release: parts, authors, seal."""
     with options.open("pilotage release show") as instance:
         found = show_release(instance, digest)
-    options.show(found, lambda out: out.print_json(data=found))
+    options.show(found, lambda out: render_release(out, found))
+
+
+def render_release(out: Console, found: Mapping[str, Any]) -> None:
+    """Print a release for a person: where it stands, its parts and who made them."""
+    out.print(f"[bold]{found['digest']}[/bold]", soft_wrap=True)
+    out.print(f"  {escape(str(found['workflow']))}, {found['state']}: {escape(str(found['note'] or 'no note'))}")
+    out.print(f"  sealed by {escape(str(found['sealed_by']))} at {minute(found['sealed_at'])} UTC")
+    out.print(f"  parent {short(str(found['parent'] or 'none: a first release'))}")
+    table = Listing("part!", "digest!", "made by")
+    for kind, part in found["parts"].items():
+        authors = dict.fromkeys(f"{one['person']} ({one['how']})" for one in part["authors"])
+        table.add_row(kind, short(part["digest"]), escape(", ".join(authors) or "nobody known"))
+    out.print(table)
+    print_record(out, {key: value for key, value in found.items() if key not in _SHOWN})
+
+
+_SHOWN = frozenset(
+    {"digest", "workflow", "state", "note", "sealed_by", "sealed_at", "parent", "parts", "parts_digest", "seal"}
+)
 
 
 def diff(options: Options, before: Digest, after: Digest) -> None:

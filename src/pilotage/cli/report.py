@@ -13,6 +13,7 @@ from rich.table import Table
 from pilotage.adapters.pack_pdf import pack_pdf
 from pilotage.cli.caller import caller_of
 from pilotage.cli.options import Options, command
+from pilotage.cli.shown import Listing
 from pilotage.cli.written import write_file
 from pilotage.control.make_cab_pack import CabPack, make_cab_pack
 from pilotage.control.risk_reports import risks_of
@@ -91,7 +92,7 @@ def risks(options: Options, digest: Digest) -> None:
 
 
 def _render_risks(out: Console, register_: tuple[Risk, ...]) -> None:
-    table = Table("id", "score", "rating", "title", "owner", "treatment", "control", "status", box=None)
+    table = Listing("id", "score!", "rating", "title", "owner", "treatment", "control", "status")
     for one in register_:
         score = f"{one.likelihood} x {one.impact} = {one.score}"
         cells = (one.id, score, one.rating, one.title, one.owner, one.treatment, one.control, one.status)

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from pilotage.cli.options import NO, Options, command
+from pilotage.cli.shown import Listing
 from pilotage.control.abort_rollout import abort_rollout
 from pilotage.control.decide_rollout import extend_step, release_hold, sign_go
 from pilotage.control.overrule_rollout import overrule_rollout
@@ -108,7 +108,7 @@ def status(
 
 
 def _render_list(out: Console, found: list[Any]) -> None:
-    table = Table("rollout", "workflow", "space", "state", "step", "weight", "release", box=None)
+    table = Listing("rollout!", "workflow", "space", "state!", "step", "weight!", "release!")
     for one in found:
         colour = _COLOURS.get(one["state"], "yellow")
         table.add_row(

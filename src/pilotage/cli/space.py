@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from pilotage.cli.options import Options, command
+from pilotage.cli.shown import Listing, minute
 from pilotage.control.fail_back import fail_back
 from pilotage.control.space_status import health_json, space_status
 from pilotage.core.reason import Refusal
@@ -46,13 +46,13 @@ def bring_home(
 
 
 def _render(out: Console, found: list[Any]) -> None:
-    table = Table("space", "state", "since", "answered by", box=None)
+    table = Listing("space", "state!", "since!", "answered by")
     for one in found:
         colour = _COLOURS.get(one["state"], "yellow")
         table.add_row(
             escape(one["space"]),
             f"[{colour}]{one['state']}[/{colour}]",
-            one["since"],
+            minute(one["since"]),
             escape(one["failover"] or one["space"]),
         )
     out.print(table)

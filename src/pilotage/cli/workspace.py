@@ -10,13 +10,14 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.filesize import decimal
 from rich.markup import escape
-from rich.table import Table
 
 import pilotage
 from pilotage import __version__
 from pilotage.adapters.clock import SystemClock
 from pilotage.cli.options import NO, Options, command
+from pilotage.cli.shown import print_record
 from pilotage.control.load_workspace import find_workspace
 from pilotage.core.errors import UsageError
 from pilotage.core.reason import Outcome
@@ -120,13 +121,13 @@ def diagnose(options: Options) -> None:
 
 
 def _render_doctor(out: Console, report: DoctorReport) -> None:
-    table = Table(show_header=False, box=None)
-    for name, value in report.as_json().items():
-        if not isinstance(value, list | dict):
-            table.add_row(name, str(value))
-        elif isinstance(value, dict):
-            table.add_row(name, ", ".join(f"{key} {item}" for key, item in value.items()))
-    out.print(table)
+    record = {key: value for key, value in report.as_json().items() if key not in {"findings", "outcome"}}
+    record["sizes"] = {name: decimal(size) for name, size in record.pop("sizes_bytes").items()}
+    server = dict(record["server"])
+    if free := server.pop("free_bytes", None):
+        server["free"] = decimal(free)
+    record["server"] = server
+    print_record(out, record)
     for finding in report.findings:
         out.print(f"[red]{escape(finding.code)}[/red] {escape(finding.text)}")
     out.print(f"[bold]{report.outcome}[/bold]")
