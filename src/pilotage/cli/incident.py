@@ -97,9 +97,10 @@ def render_incident(out: Console, found: Mapping[str, Any]) -> None:
     out.print("[bold]Timeline[/bold] (UTC)")
     for line in found["timeline"]:
         out.print(f"  {minute(line['at'])}  {escape(line['actor'])}: {escape(short(line['text']))}")
-    if found["postmortem"]:
-        out.print("[bold]Post-mortem[/bold]")
-        print_record(out, found["postmortem"])
+    written = found["postmortem"] or found["draft"]
+    if written:
+        out.print("[bold]Post-mortem[/bold]" if found["postmortem"] else "[bold]Post-mortem, drafted[/bold]")
+        print_record(out, {key: short(value) if isinstance(value, str) else value for key, value in written.items()})
 
 
 _MOMENTS = ("started", "detected", "acknowledged", "mitigated", "resolved", "closed")
