@@ -65,7 +65,8 @@ class Board:
         if self.has_dissent:
             self._ask(session.id)
             self._accept_dissent()
-        path.sign("cab", Role.EXECUTIVE_SPONSOR, comment="I read the dissent; the floor walkers answer it.")
+        read = "I read the dissent; the floor walkers answer it." if self.has_dissent else "I read the pack."
+        path.sign("cab", Role.EXECUTIVE_SPONSOR, comment=read)
         closed = agreed(close_session(path.instance, actor=chair, session=session.id, note="Decided in one session."))
         path.say("The board's session is closed", f"Its minutes, {str(closed.minutes)[:19]}, stand in the ledger.")
 
@@ -95,7 +96,7 @@ class Board:
         for kind in ("alert_test", "test_page"):
             agreed(confirm_fact(path.instance, actor=on_call, workflow=WORKFLOW, kind=kind))
         path.say("Alert and page are tested", f"{on_call.label} is on duty and saw both arrive.")
-        path.say("A rollback is rehearsed in production", self.drill(EAST))
+        path.say("The way back in production", self.drill(EAST))
         path.enter(EAST, "into production")
         path.sign("go-live", Role.OPERATIONS_LEAD, space=EAST)
 

@@ -78,8 +78,8 @@ class Rollouts:
         if done.state != "passed":
             message = f"The drill in {space} failed: {done.report}"
             raise SceneError(message)
-        seconds = done.report.get("seconds_to_zero_traffic")
-        return f"In {space}: no traffic to the candidate after {seconds} s, in {len(_GATEWAYS)} processes."
+        seconds = float(str(done.report.get("seconds_to_zero_traffic")))
+        return f"In {space}: no traffic to the candidate after {seconds:.3f} s, in {len(_GATEWAYS)} processes."
 
     def start(self, space: str) -> StoredRollout:
         """Start the release's rollout; preflight says what the traffic can prove."""
