@@ -244,4 +244,4 @@ def test_no_page_promises_what_is_not_there(bank: Bank) -> None:
     assert (lost.status, "search" in lost.words) == (404, False)
     inbox = browser.get("/").words
     assert "Nothing waits for you." in inbox
-    assert "Incidents do not" in inbox
+    assert "incidents you are called for" in inbox

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from pilotage.core.ids import PersonId
-from pilotage.incident.duty import DEFAULT_LADDER, days_covered, levels_due, on_duty, rota_people
+from pilotage.incident.duty import DEFAULT_LADDER, days_covered, levels_due, next_duty, on_duty, rota_people
 from pilotage.workspace.operations import Handoff, Layer, Override, Rota
 
 ANN, BEN, CYD, DAN = (PersonId(name) for name in ("ann", "ben", "cyd", "dan"))
@@ -49,6 +49,23 @@ def test_people_take_turns_at_the_local_hour(now: datetime, wanted: tuple[Person
 @pytest.mark.parametrize(("now", "primary"), [(at(3, 14, 59), ANN), (at(3, 15), DAN), (at(3, 17), ANN)])
 def test_an_override_stands_in_for_the_primary_between_its_times(now: datetime, primary: PersonId) -> None:
     assert on_duty(replace(ROTA, overrides=(AWAY,)), now)[0] == primary
+
+
+@pytest.mark.parametrize(
+    ("person", "now", "wanted"),
+    [
+        (ANN, at(2, 13, 30), at(2, 14)),
+        (BEN, at(2, 14, 30), at(9, 13)),
+        (DAN, at(3, 15, 10), at(3, 15)),
+        (PersonId("eve"), at(2, 14), None),
+    ],
+    ids=["before the start", "a week later", "on duty now", "not in the rota"],
+)
+def test_the_next_duty_is_the_first_hour_that_finds_the_person_there(
+    person: PersonId, now: datetime, wanted: datetime | None
+) -> None:
+    assert next_duty(ROTA, person, now) == wanted
+    assert next_duty(ROTA, BEN, at(2, 14), most=3) is None
 
 
 def test_a_rota_without_anybody_has_nobody_on_duty_whatever_an_override_says() -> None:

@@ -27,7 +27,8 @@ _FORM_KEY_BYTES: Final = 16
 class Frame:
     """What the header and footer print.
 
-    `waiting` is None when it could not be read, and then `unread` is UNKNOWN; `signed` None: nothing is signed yet.
+    `waiting` is None when it could not be read, `unread` UNKNOWN when the ledger could not be either; `signed` None:
+    nothing is signed yet.
     """
 
     waiting: int | None
@@ -65,7 +66,10 @@ def _read(visit: Visit) -> Frame:
         with visit.reading.engine.connect() as connection:
             waiting = visit.services.waiting.get(visit.actor.id, visit.now)
             if waiting is None:
-                waiting = len(tasks_of(connection, visit.reading, visit.actor))
+                found = tasks_of(connection, visit.reading, visit.actor)
+                if found.unread:
+                    return Frame(waiting=None, signed=signed_size(connection))
+                waiting = len(found.tasks)
                 visit.services.waiting.put(visit.actor.id, waiting, visit.now)
             return Frame(waiting=waiting, signed=signed_size(connection))
     except SQLAlchemyError:

@@ -1,54 +1,173 @@
 """What waits for a person: one list for the inbox and for the count in every page's header.
 
-Rule: a task stands here exactly when its command would let this person act. Fail mode: a source that cannot be read
-raises; the frame then shows the count as unknown.
+Rule: a task stands here exactly when its command would let this person act. Fail mode: a source that cannot be read is
+named, the tasks of the others are shown, and the frame shows the count as unknown.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from pilotage.control.corpus_duties import may_accept
 from pilotage.control.gate_case import Chain, open_chains
 from pilotage.control.gate_chain import is_reached, report_of
 from pilotage.control.gate_status import ordered_gates, space_for
 from pilotage.control.instance import Instance
+from pilotage.control.rollout_people import deciding_role
+from pilotage.core.errors import PilotageError
 from pilotage.core.ids import PersonId, WorkflowName
+from pilotage.core.reason import Refusal
 from pilotage.gate.report import SignoffResult
 from pilotage.gate.vocabulary import GateStatus
 from pilotage.identity.principal import Principal
-from pilotage.identity.roles import Role
+from pilotage.identity.roles import Action, Role, grant_for
+from pilotage.incident.duty import next_duty
+from pilotage.incident.records import IncidentState, post_mortem_due
+from pilotage.store.done_deeds import Deed, deeds_of
+from pilotage.store.incidents import StoredIncident, incidents_of
 from pilotage.store.releases import heads_of
+from pilotage.store.rollout_verdicts import signatures_of
+from pilotage.store.rollouts import StoredRollout, deciding_rollouts
 from pilotage.store.waiting_versions import WaitingVersion, waiting_versions
 from pilotage.workspace.gate import Gate
 
 _OPEN = frozenset({GateStatus.READY, GateStatus.IN_REVIEW, GateStatus.STALE})
+_DONE_FOR = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One sentence, where it is done, since when it waits, and why it is this person's."""
+    """One sentence, where it is done, since when it waits, by when it is due (None: no time is set), and why mine."""
 
     sentence: str
     path: str
     since: datetime
     why: str
     minutes: int
+    due: datetime | None = None
 
 
-def tasks_of(connection: Connection, instance: Instance, actor: Principal) -> tuple[Task, ...]:
-    """Return the person's tasks, oldest first."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tasks:
+    """A person's tasks, what is due first, then the oldest; `unread` names sources that could not be read."""
+
+    tasks: tuple[Task, ...]
+    unread: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Reading:
+    """One reading of every source; what is read is only read, so one that fails ends its transaction and no other's."""
+
+    connection: Connection
+    instance: Instance
+    actor: Principal
+    tasks: list[Task] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+
+    def take(self, name: str, source: Callable[[Connection, Instance, Principal], Iterable[Task]]) -> None:
+        """Add the tasks of a source, or its name."""
+        try:
+            self.tasks += source(self.connection, self.instance, self.actor)
+        except (SQLAlchemyError, PilotageError):
+            self.connection.rollback()
+            self.unread.append(name)
+
+
+def tasks_of(connection: Connection, instance: Instance, actor: Principal) -> Tasks:
+    """Return what waits for the person."""
+    reading = _Reading(connection=connection, instance=instance, actor=actor)
+    reading.take("incidents", _incidents)
+    reading.take("rollouts", _decisions)
+    reading.take("versions of corpora", _reviews)
+    reading.take("gates", _gates)
+    ordered = sorted(reading.tasks, key=lambda task: (task.due is None, task.due or task.since, task.since))
+    return Tasks(tasks=tuple(ordered), unread=tuple(reading.unread))
+
+
+def done_by(connection: Connection, instance: Instance, actor: Principal) -> tuple[Deed, ...]:
+    """Return what the person decided in the last seven days, newest first."""
+    if actor.person is None:
+        return ()
+    return deeds_of(connection, actor.person, since=instance.clock.now() - _DONE_FOR)
+
+
+def next_shift(instance: Instance, actor: Principal) -> tuple[str, datetime] | None:
+    """Return the rota and the moment of the person's next hour on duty; now where it has begun."""
+    if actor.person is None:
+        return None
+    now = instance.clock.now()
+    found = [
+        (begins, name)
+        for name, rota in sorted(instance.workspace.operations.rotas.items())
+        if (begins := next_duty(rota, actor.person, now)) is not None
+    ]
+    return None if not found else (min(found)[1], min(found)[0])
+
+
+def _incidents(connection: Connection, _: Instance, actor: Principal) -> list[Task]:
+    person = actor.person
+    return [] if person is None else [_incident(one) for one in incidents_of(connection, person)]
+
+
+def _incident(one: StoredIncident) -> Task:
+    command = f"pilotage incident update {one.id} --state"
+    what, minutes = f"{one.severity.value} in {one.workflow}: {one.cause}", 5
+    if one.acknowledged_at is None:
+        sentence, why, due = f"Take on {what}", f"You are called for it. Acknowledge it: {command} acknowledged", None
+        due = one.detected_at
+    elif one.state is IncidentState.RESOLVED:
+        sentence, why, minutes = f"Write the post-mortem of {what}", f"You answer for it: {command} closed --file", 60
+        due = post_mortem_due(one.detected_at)
+    else:
+        sentence, why, due = f"Resolve {what}", f"You answer for it: {command} resolved", None
+    path = "/workflows" if one.rollout is None else f"/rollouts/{one.rollout}"
+    return Task(sentence=sentence, path=path, since=one.detected_at, why=f"{why}.", minutes=minutes, due=due)
+
+
+def _decisions(connection: Connection, instance: Instance, actor: Principal) -> list[Task]:
+    """Return the rollouts whose fixed verdict waits for this person's signature."""
+    if actor.person is None or not grant_for(actor.roles, Action.DECIDE_STEP):
+        return []
+    found = [_decision(connection, instance, actor, stored) for stored in deciding_rollouts(connection)]
+    return [task for task in found if task is not None]
+
+
+def _decision(connection: Connection, instance: Instance, actor: Principal, stored: StoredRollout) -> Task | None:
+    if stored.decision is None or stored.decision_outcome is None:
+        return None
+    signed = signatures_of(connection, stored.id, stored.decision, kind="go")
+    taken = frozenset(Role(one.role) for one in signed)
+    role = deciding_role(connection, instance.workspace, stored, actor, taken)
+    if isinstance(role, Refusal) or any(one.person == actor.person for one in signed):
+        return None
+    step = stored.place.of(stored.plan)
+    return Task(
+        sentence=f"Decide about step {step.name} of {stored.workflow} in {stored.space}",
+        path=f"/rollouts/{stored.id}",
+        since=stored.state_at,
+        why=f"The verdict is {stored.decision_outcome.value}, and the step waits for you as {role.value}.",
+        minutes=10,
+    )
+
+
+def _reviews(connection: Connection, instance: Instance, actor: Principal) -> list[Task]:
     found = [_review(instance, version, actor) for version in waiting_versions(connection)]
-    tasks = [task for task in found if task is not None]
+    return [task for task in found if task is not None]
+
+
+def _gates(connection: Connection, instance: Instance, actor: Principal) -> list[Task]:
     workflows = _signed_by(instance, actor)
-    if workflows and actor.person is not None:
-        heads = heads_of(connection, workflows)
-        for chain in open_chains(connection, instance, heads, instance.clock.now()):
-            tasks += _votes(chain, actor.person)
-    return tuple(sorted(tasks, key=lambda task: task.since))
+    if not workflows or actor.person is None:
+        return []
+    heads = heads_of(connection, workflows)
+    chains = open_chains(connection, instance, heads, instance.clock.now())
+    return [task for chain in chains for task in _votes(chain, actor.person)]
 
 
 def _signed_by(instance: Instance, actor: Principal) -> list[WorkflowName]:

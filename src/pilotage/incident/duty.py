@@ -55,6 +55,18 @@ def _of_layer(layer: Layer, local: datetime) -> PersonId | None:
     return layer.people[turns % len(layer.people)]
 
 
+def next_duty(rota: Rota, person: PersonId, now: datetime, *, most: int = 60) -> datetime | None:
+    """Return the first full hour, from now, that finds a person on duty in any layer; None: none in `most` days.
+
+    A change at half past is found by the next full hour.
+    """
+    if person not in rota_people(rota):
+        return None
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    moments = (hour + timedelta(hours=number) for number in range(24 * most))
+    return next((moment for moment in moments if person in on_duty(rota, moment)), None)
+
+
 @lru_cache(maxsize=64)  # a page asks for the same moment once for each gate of each release
 def days_covered(rota: Rota, now: datetime, *, most: int = 60) -> int:
     """Return for how many days from now at least `minimum` different people are on duty at every probed hour."""

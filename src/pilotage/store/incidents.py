@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pilotage.core.reason import Reason
 from pilotage.incident.records import UNRESOLVED, IncidentState, Severity
 from pilotage.store.tables.rollouts import incident, incident_line
 from pilotage.store.together import StoredRow
+
+_MOST_TASKS: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +111,34 @@ def list_incidents(
         query = query.where(incident.c.workflow == workflow)
     if only_open:
         query = query.where(incident.c.state.in_([state.value for state in UNRESOLVED]))
+    return tuple(incident_from(row) for row in connection.execute(query).mappings())
+
+
+def incidents_of(connection: Connection, person: str) -> tuple[StoredIncident, ...]:
+    """Return the incidents that wait for this person, drills apart, oldest first.
+
+    Of one that nobody took on everybody called for it is asked, then its commander, or all of them where it has none;
+    one that is resolved waits for its post-mortem while its severity asks for one.
+    """
+    called = incident.c.responders.contains([person])
+    query = (
+        select(incident)
+        .where(
+            ~incident.c.is_drill,
+            case(
+                (incident.c.acknowledged_at.is_(None), called | (incident.c.commander == person)),
+                else_=func.coalesce(incident.c.commander == person, called),
+            ),
+            incident.c.state.in_([state.value for state in UNRESOLVED])
+            | (
+                (incident.c.state == IncidentState.RESOLVED.value)
+                & incident.c.postmortem.is_(None)
+                & incident.c.severity.in_([Severity.SEV1.value, Severity.SEV2.value])
+            ),
+        )
+        .order_by(incident.c.detected_at, incident.c.id)
+        .limit(_MOST_TASKS)
+    )
     return tuple(incident_from(row) for row in connection.execute(query).mappings())
 
 

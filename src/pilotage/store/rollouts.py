@@ -143,6 +143,12 @@ def list_rollouts(connection: Connection, *, workflow: str | None = None, most: 
     return tuple(_stored(row) for row in connection.execute(query).mappings())
 
 
+def deciding_rollouts(connection: Connection) -> tuple[StoredRollout, ...]:
+    """Return the rollouts that wait for a decision under a fixed verdict, oldest first."""
+    query = select(rollout).where(rollout.c.state == State.DECIDING.value, rollout.c.decision.is_not(None))
+    return tuple(_stored(row) for row in connection.execute(query.order_by(rollout.c.state_at)).mappings())
+
+
 def active_ids(connection: Connection) -> tuple[str, ...]:
     """Return the ids of rollouts that are not over, oldest first."""
     query = select(rollout.c.id).where(rollout.c.state.in_([state.value for state in ACTIVE]))

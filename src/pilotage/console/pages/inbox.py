@@ -1,15 +1,50 @@
-"""Inbox: what waits for me."""
+"""Inbox: what waits for me, what is due first, and what I decided in the last seven days."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
+
 from pilotage.console.reply import Page
-from pilotage.console.tasks import tasks_of
+from pilotage.console.tasks import done_by, next_shift, tasks_of
 from pilotage.console.visit import Visit
+from pilotage.store.done_deeds import Deed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """One line below the tasks."""
+
+    at: datetime
+    sentence: str
+    path: str
 
 
 def show_inbox(visit: Visit) -> Page:
-    """Show the person's tasks, oldest first."""
+    """Show the person's tasks, what is due first, and below them what is done."""
     with visit.reading.engine.connect() as connection:
-        tasks = tasks_of(connection, visit.reading, visit.actor)
-    visit.services.waiting.put(visit.actor.id, len(tasks), visit.now)
-    return Page(template="inbox.html", title="Inbox", values={"tasks": tasks})
+        found = tasks_of(connection, visit.reading, visit.actor)
+        done = done_by(connection, visit.reading, visit.actor)
+    if not found.unread:
+        visit.services.waiting.put(visit.actor.id, len(found.tasks), visit.now)
+    values = {
+        "tasks": found.tasks,
+        "unread": found.unread,
+        "done": [_done(deed) for deed in done],
+        "shift": next_shift(visit.reading, visit.actor),
+    }
+    return Page(template="inbox.html", title="Inbox", values=values)
+
+
+def _done(deed: Deed) -> Done:
+    match deed.kind:
+        case "vote":
+            digest = deed.subject.removeprefix("sha256:")[:12]
+            sentence = f"You decided about release {digest} at gate {deed.place}: {deed.decision}"
+            path = f"/releases/{digest}/gates/{deed.place}"
+        case "signature":
+            sentence, path = f"You signed a step of a rollout: {deed.decision}", f"/rollouts/{deed.subject}"
+        case _:
+            sentence = f"You reviewed version {deed.place} of {deed.subject}: {deed.decision}"
+            path = f"/corpora/{deed.subject}/versions/{deed.place}"
+    return Done(at=deed.at, sentence=sentence, path=path)

@@ -1,0 +1,132 @@
+"""Inbox: what waits for exactly this person, what is due first, what could not be read, and what is done."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, text
+from tests.console.browser import Answer
+from tests.console.conftest import Bank
+
+from pilotage.console import tasks
+
+pytestmark = pytest.mark.store
+
+_INCIDENT = text("""
+INSERT INTO incident (id, workflow, space, spaces, cause, severity, state, summary, is_drill, detected_by, started_at,
+  detected_at, responders, rollout)
+VALUES (:id, 'policy-assistant', 'sandbox', ARRAY['sandbox'], :cause, 'SEV2', 'open', 'x', :drill, 'system:x', :at, :at,
+  ARRAY['hanna.virtanen', 'dina.kowalski'], :rollout)
+""")
+
+
+def inbox(bank: Bank, name: str) -> Answer:
+    bank.clock.advance(timedelta(seconds=20))
+    return bank.browser(name).get("/")
+
+
+def set_incident(bank: Bank, identifier: str, changes: str) -> None:
+    with bank.instance.engine.begin() as connection:
+        values: dict[str, Any] = {"id": identifier}
+        assert connection.execute(text(f"UPDATE incident SET {changes} WHERE id = :id"), values).rowcount == 1
+
+
+@pytest.fixture(scope="module")
+def rollout(bank: Bank) -> str:
+    return bank.roll_out()
+
+
+@pytest.fixture(scope="module")
+def incident(bank: Bank, rollout: str) -> str:
+    with bank.instance.engine.begin() as connection:
+        for number, (cause, drill) in enumerate((("wrong answers", False), ("a rehearsal", True))):
+            values = {"id": f"task-{number}", "cause": cause, "drill": drill, "at": bank.clock.now()}
+            connection.execute(_INCIDENT, values | {"rollout": rollout})
+    return "task-0"
+
+
+def test_an_incident_waits_for_those_it_calls_then_for_its_commander(bank: Bank, incident: str, rollout: str) -> None:
+    for name in ("hanna.virtanen", "dina.kowalski"):
+        page = inbox(bank, name)
+        assert "Take on SEV2 in policy-assistant: wrong answers" in page.words
+        assert f"pilotage incident update {incident} --state acknowledged" in page.words
+        assert f'href="/rollouts/{rollout}"' in page.text
+        assert "a rehearsal" not in page.words
+    assert "wrong answers" not in inbox(bank, "omar.haddad").words
+    set_incident(bank, incident, "acknowledged_at = detected_at, state = 'acknowledged', commander = 'hanna.virtanen'")
+    assert "Resolve SEV2 in policy-assistant: wrong answers" in inbox(bank, "hanna.virtanen").words
+    assert "wrong answers" not in inbox(bank, "dina.kowalski").words
+    set_incident(bank, incident, "state = 'resolved', commander = NULL")
+    for name in ("hanna.virtanen", "dina.kowalski"):
+        page = inbox(bank, name)
+        assert "Write the post-mortem of SEV2 in policy-assistant: wrong answers" in page.words
+        assert ", due " in page.words
+    set_incident(bank, incident, "state = 'closed'")
+    assert "wrong answers" not in inbox(bank, "hanna.virtanen").words
+
+
+def test_a_step_waits_for_those_who_may_sign_its_verdict_until_they_did(bank: Bank, rollout: str) -> None:
+    def waits(name: str) -> bool:
+        return f"Decide about step {step}" in inbox(bank, name).words
+
+    with bank.instance.engine.begin() as connection:
+        values = {"id": rollout, "digest": "sha256:" + "a" * 64}
+        plan: Any = connection.execute(text("SELECT plan FROM rollout WHERE id = :id"), values).scalar_one()
+        step = plan["waves"][0]["steps"][0]["name"]
+        assert not waits("elena.marchetti"), "the step is still observed"
+        deciding = "UPDATE rollout SET state = 'deciding', decision = :digest, decision_outcome = 'go' WHERE id = :id"
+        connection.execute(text(deciding), values)
+    assert waits("elena.marchetti")
+    assert not waits("omar.haddad")
+    with bank.instance.engine.begin() as connection:
+        signed = (
+            "INSERT INTO rollout_signature (rollout, verdict, kind, role, person, at)"
+            " VALUES (:id, :digest, 'go', 'operations-lead', 'elena.marchetti', :at)"
+        )
+        connection.execute(text(signed), values | {"at": bank.clock.now()})
+    page = inbox(bank, "elena.marchetti")
+    assert f"Decide about step {step}" not in page.words
+    assert "You signed a step of a rollout: go" in page.words
+
+
+def test_a_source_that_cannot_be_read_is_named_and_the_others_are_shown(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bank.refresh("policies-uat")
+    documents = bank.instance.root / "corpora" / "policies" / "documents"
+    source = next(documents.rglob("*.md"))
+    source.write_text(source.read_text() + "\n\nA line for the inbox.\n")
+    number = bank.refresh("policies").version
+
+    def broken(connection: Connection, _person: str) -> object:
+        return connection.execute(text("SELECT nothing FROM nowhere"))
+
+    shown = f"Review version {number} of policies"
+    assert shown in inbox(bank, "grace.okafor").words
+    monkeypatch.setattr(tasks, "incidents_of", broken)
+    page = inbox(bank, "grace.okafor")
+    assert "Could not be read: incidents." in page.words
+    assert shown in page.words
+    assert ">?<" in page.text
+    assert "Nothing waits for you." not in inbox(bank, "omar.haddad").words
+
+
+def test_what_was_decided_in_the_last_seven_days_stands_below(bank: Bank) -> None:
+    line = "You reviewed version 1 of policies: accepted"
+    with bank.instance.engine.begin() as connection:
+        at = bank.clock.now() - timedelta(days=6)
+        first = text("UPDATE corpus_version SET decided_at = :at WHERE corpus = 'policies' AND number = 1")
+        connection.execute(first, {"at": at})
+    assert line in inbox(bank, "grace.okafor").words
+    assert line not in inbox(bank, "omar.haddad").words
+    bank.clock.advance(timedelta(days=1, minutes=1))
+    assert line not in inbox(bank, "grace.okafor").words
+
+
+def test_an_empty_inbox_names_the_next_hours_on_duty(bank: Bank) -> None:
+    on_call, nobody = inbox(bank, "ravi.menon").words, inbox(bank, "omar.haddad").words
+    assert "Nothing waits for you." in on_call
+    assert "Your next hours on duty begin" in on_call
+    assert "hours on duty" not in nobody
