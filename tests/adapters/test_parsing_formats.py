@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -285,6 +286,19 @@ def test_too_large_and_unknown_files_never_reach_a_parser(pool: ParserPool) -> N
         pool.parse(".exe", b"")
     with pytest.raises(ItemUnreadable, match="is not UTF-8"):
         pool.parse(".txt", b"\xff")
+
+
+def test_plain_text_costs_its_reader_memory_and_not_the_refresh(pool: ParserPool) -> None:
+    data = b"a b\n\n" * (40 << 20 >> 2)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ItemUnreadable, match="more than 1"):
+            pool.parse(".txt", data)
+        assert tracemalloc.get_traced_memory()[1] < 2 * len(data)
+    finally:
+        tracemalloc.stop()
+    large = b"One line.\n\n" * (2 << 20 >> 3)
+    assert pool.parse(".txt", large) == parse_plain(large)
 
 
 def test_the_text_of_one_document_is_bounded(pool: ParserPool) -> None:

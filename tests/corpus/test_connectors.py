@@ -143,6 +143,28 @@ def test_an_unknown_name_in_one_of_two_acls_means_nobody(
         assert [tuple(row) for row in found] == [("c", [])]
 
 
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_row_without_acl_is_never_widened_by_another_of_its_id(
+    bank: Any, make_settings: Any, fresh_name: Any, tmp_path: Path, order: int, apart: bool
+) -> None:
+    dates = ({"expiry_date": "2026-01-01"}, {"effective_date": "2026-01-01"}) if apart else ({}, {})
+    rows = [
+        {"id": "c", "text": "ruled", **dates[0]},
+        {"id": "c", "text": "open", "acl": ["group:everyone", "group:hr"], **dates[1]},
+        {"id": "d", "text": "of the rules"},
+        {"id": "e", "text": "of nobody", "acl": None},
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows[::order]))
+    name = bank.declare(make_settings(fresh_name(), acl=("group:hr", "group:legal")))
+    result = bank.refresh(name, path)
+    assert [one.id for one in result.rejected] == ([] if apart else ["c"])
+    with bank.instance.engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT id, acl FROM document WHERE corpus = %s ORDER BY id", (name,))
+        assert [tuple(row) for row in found] == [("c", ["group:hr"]), ("d", ["group:hr", "group:legal"]), ("e", [])]
+
+
 def test_names_are_nfc_and_undecodable_ones_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "cafe\u0301.md").write_text("x")
     (tmp_path / "bad").mkdir()

@@ -18,7 +18,7 @@ from pilotage.corpus.cadence import CadenceProblem, longest_gap, next_due, parse
 from pilotage.corpus.dates import Dated, conflicts, end_at, in_force, keep_history, overlap
 from pilotage.corpus.diff import Held, acl_change, diff_revisions, word_diff
 from pilotage.corpus.exclusions import excluded_after_parsing, excluded_before_parsing, pattern_problem
-from pilotage.corpus.fields import FieldProblem, map_row, mapping_problems, parse_region, row_acl
+from pilotage.corpus.fields import FieldProblem, has_acl, map_row, mapping_problems, parse_region, row_acl
 from pilotage.corpus.globs import glob_problem, matches
 from pilotage.corpus.near_duplicates import _word_hashes, near_pairs, resemblance, signature_of
 from pilotage.corpus.removal_guard import removal_guard
@@ -135,6 +135,9 @@ def test_foreign_rows_are_read_by_the_mapping() -> None:
     assert (used_up.id, used_up.section) == ("1003-2", "")
     assert row_acl({"acl": []}, {}) == []
     assert row_acl({"acl": None}, {}) is None
+    assert has_acl({"acl": []}, {})
+    assert has_acl({"acl": None}, {})
+    assert not has_acl({}, {})
     assert row_acl({"readers": ["group:a"]}, {"acl": "readers"}) == ["group:a"]
 
 

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from pilotage.adapters.checkpoints import CheckpointFolder
+from pilotage.control.instance import Instance
 from pilotage.control.ledger_checkpoint import (
     RESTORE_DETECTED,
     CheckpointWritten,
@@ -20,24 +21,28 @@ from pilotage.control.ledger_checkpoint import (
     sign_tree,
     write_checkpoint,
 )
-from pilotage.control.ledger_epoch import declare_key_lost, open_new_epoch, rotate_ledger_key
+from pilotage.control.ledger_epoch import KEY_LOST, declare_key_lost, open_new_epoch, rotate_ledger_key
 from pilotage.control.ledger_export import Exported, export_ledger
 from pilotage.control.ledger_fsck import fsck_ledger
 from pilotage.control.ledger_instance import epoch_of, origin_of, publication_of
 from pilotage.control.ledger_verify import verify_ledger
 from pilotage.control.ledger_verify_export import verify_export
+from pilotage.control.load_workspace import load_workspace
 from pilotage.core.errors import Conflict, IntegrityError, Unavailable
 from pilotage.core.reason import Refusal
 from pilotage.identity.principal import Principal, PrincipalKind
+from pilotage.incident.records import Severity
 from pilotage.ledger.checkpoint import Checkpoint, VerifierKey, signed
 from pilotage.ledger.entry import EncodedEntry
 from pilotage.ledger.verify import Verdict, Verification
+from pilotage.store.incidents import list_incidents
 from pilotage.store.ledger_checkpoints import add_checkpoint
 from pilotage.store.ledger_entries import append_many
 from pilotage.testing.ledger import LedgerHome, NamedWorkspace
 
 pytestmark = pytest.mark.store
 EntryOf = Callable[..., EncodedEntry]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def add(ledger: LedgerHome, entry_of: EntryOf, *numbers: int) -> None:
@@ -158,20 +163,39 @@ def test_a_rotation_hands_trust_over_and_both_keys_sign_the_same_tree(
     assert fsck_ledger(ledger).is_clean
 
 
+def instance_of(ledger: LedgerHome) -> Instance:
+    """The same ledger under a declared workspace, whose people hear of incidents."""
+    root = ROOT / "src" / "pilotage" / "templates" / "minimal"
+    return Instance(
+        workspace=replace(load_workspace(root), id="sample-bank"),
+        root=root,
+        home=ledger.home,
+        engine=ledger.engine,
+        clock=ledger.clock,
+        keyring=ledger.keyring,
+        embedded=True,
+    )
+
+
 def test_a_lost_key_refuses_until_a_person_says_so_and_the_break_stays_visible(
     ledger: LedgerHome, entry_of: EntryOf, admin: Principal
 ) -> None:
     add(ledger, entry_of, 1)
-    assert isinstance(declare_key_lost(ledger, actor=admin, reason="none yet"), Refusal)
+    assert isinstance(declare_key_lost(instance_of(ledger), actor=admin, reason="none yet"), Refusal)
     write(ledger)
-    assert isinstance(declare_key_lost(ledger, actor=admin, reason="it is there"), Refusal)
+    assert isinstance(declare_key_lost(instance_of(ledger), actor=admin, reason="it is there"), Refusal)
     (ledger.home / "keys" / "ledger.json").unlink()
     with pytest.raises(Unavailable, match="Two ways out"):
         write_checkpoint(ledger)
     with pytest.raises(Unavailable, match="Two ways out"):
         prepare_ledger_key(ledger)
-    written = declare_key_lost(ledger, actor=admin, reason="the disk is gone")
+    written = declare_key_lost(instance_of(ledger), actor=admin, reason="the disk is gone")
     assert isinstance(written, CheckpointWritten)
+    with ledger.engine.connect() as connection:
+        (incident,) = list_incidents(connection)
+        pages = connection.exec_driver_sql("SELECT payload->>'kind' FROM outbox ORDER BY 1").scalars().all()
+    assert (incident.cause, incident.severity, incident.workflow) == (KEY_LOST, Severity.SEV2, "ledger.sample-bank")
+    assert pages == ["page", "report"]
     result = verify_ledger(ledger)
     assert isinstance(result, Verification)
     assert (result.verdict, [reason.code for reason in result.breaks]) == (Verdict.VERIFIED, ["LEDGER_BREAK"])
@@ -187,7 +211,7 @@ def test_another_key_under_the_same_name_is_never_used(ledger: LedgerHome, entry
     ledger.keyring.create("ledger")
     with pytest.raises(IntegrityError, match="is not the one that signs"):
         write_checkpoint(ledger)
-    assert isinstance(declare_key_lost(ledger, actor=admin, reason="replaced"), CheckpointWritten)
+    assert isinstance(declare_key_lost(instance_of(ledger), actor=admin, reason="replaced"), CheckpointWritten)
 
 
 def test_a_key_lost_with_the_database_restored_is_mended_in_two_acts(
@@ -200,7 +224,9 @@ def test_a_key_lost_with_the_database_restored_is_mended_in_two_acts(
     write(ledger)
     restore()
     (ledger.home / "keys" / "ledger.json").unlink()
-    assert isinstance(declare_key_lost(ledger, actor=admin, reason="lost"), Refusal)  # recorded; still stopped
+    assert isinstance(
+        declare_key_lost(instance_of(ledger), actor=admin, reason="lost"), Refusal
+    )  # recorded; still stopped
     assert isinstance(open_new_epoch(ledger, actor=admin, reason="restored"), CheckpointWritten)
     assert fsck_ledger(ledger).findings == ()
 

@@ -69,14 +69,7 @@ def _show(options: Options, done: StoredDrill | Refusal) -> None:
     """Print a drill; one that failed exits 1."""
     if isinstance(done, Refusal):
         options.refuse(done)
-    body = {
-        "drill": done.id,
-        "state": done.state,
-        "workflow": done.workflow,
-        "space": done.space,
-        "incident": done.incident,
-        **done.report,
-    }
+    body = done.as_json()
     options.show(body, lambda out: _render(out, done, body))
     if done.state != "passed":
         raise SystemExit(NO)

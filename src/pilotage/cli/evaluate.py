@@ -25,6 +25,7 @@ from pilotage.control.evaluation_status import (
     compare_releases,
     describe_run,
     list_runs,
+    may_resume,
     report_of,
     void_run,
 )
@@ -82,7 +83,9 @@ def _resume(runtime: Runtime) -> Callable[..., None]:
     def resume(options: Options, run: Run) -> None:
         """Go on with a run that was stopped or killed; what is answered is not asked again."""
         with options.open("pilotage evaluate resume") as instance:
-            options.actor(instance)
+            refusal = may_resume(options.actor(instance))
+            if refusal is not None:
+                options.refuse(refusal)
             _drive(options, runtime, instance, run)
 
     return resume

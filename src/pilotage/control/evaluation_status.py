@@ -1,4 +1,4 @@
-"""What people and scripts see of evaluation runs, and what they may do to one: cancel it, void it, compare two.
+"""What people and scripts see of evaluation runs, and what they may do to one: cancel it, resume it, void it.
 
 Rule: voiding takes two different people who may give evidence, and is a ledger entry; a voided run is no attempt and
 its evidence is withdrawn by whoever reads `voided_at`. Fail mode: NotFound, or a Refusal that changes nothing.
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pilotage.control.evaluate_release import DRIVE
 from pilotage.control.instance import Instance
 from pilotage.control.run_evaluation import run_named
 from pilotage.core.canonical import Json, parse_json
@@ -26,6 +27,7 @@ from pilotage.store.evaluation_tasks import progress_of
 from pilotage.store.ledger_entries import append
 from pilotage.store.pseudonyms import pseudonym_of
 from pilotage.store.releases import named_release
+from pilotage.store.runs import request_run
 
 _VOIDS_NEEDED: Final = 2
 _EMPTY: Final[Mapping[str, Any]] = {}
@@ -150,6 +152,29 @@ def cancel_run(instance: Instance, *, actor: Principal, identifier: str) -> Eval
         text = f"The run {identifier} is {run.state.value}; only one that is not over can be cancelled."
         return Refusal(reasons=(Reason(code="RUN_OVER", text=text, observed=run.state.value),))
     return run
+
+
+def may_resume(actor: Principal) -> Refusal | None:
+    """Return why a person may not go on with runs, or None."""
+    return may(actor.roles, Action.ATTACH_CLAIMED)
+
+
+def resume_run(instance: Instance, *, actor: Principal, identifier: str) -> EvaluationRun | Refusal:
+    """Let a worker go on with a cancelled run; one that is queued or running goes on anyway."""
+    refusal = may_resume(actor)
+    if refusal is not None:
+        return refusal
+    run = run_named(instance, identifier)
+    now = instance.clock.now()
+    with instance.engine.begin() as connection:
+        note = f"Resumed by {pseudonym_of(connection, actor.id)}."
+        if move_run(connection, identifier, RunState.QUEUED, expected=(RunState.CANCELLED,), at=now, note=note):
+            request_run(connection, kind=DRIVE, key=identifier, due_at=now)
+    after = run_named(instance, identifier)
+    if after.state not in {RunState.QUEUED, RunState.RUNNING}:
+        text = f"The run {identifier} is {run.state.value}; only one that is not over can be resumed."
+        return Refusal(reasons=(Reason(code="RUN_OVER", text=text, observed=run.state.value),))
+    return after
 
 
 def void_run(instance: Instance, *, actor: Principal, identifier: str, reason: str) -> Voided | Refusal:

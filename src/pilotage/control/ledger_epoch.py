@@ -1,8 +1,8 @@
 """The three acts that change who signs the ledger: rotate its key, declare it lost, open a new epoch after a restore.
 
 Rule: each is a person's act with role workspace-admin, a ledger entry, and a checkpoint right after. A rotation and a
-new epoch are signed by both keys, so that trust passes on; a lost key breaks the chain and verification says so for
-ever. Fail mode: Refusal without the role or the ground for the act; nothing is signed.
+new epoch are signed by both keys, so that trust passes on; a lost key breaks the chain, opens an incident, and
+verification says so for ever. Fail mode: Refusal without the role or the ground for the act; nothing is signed.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import base64
 import secrets
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import Connection
 
 from pilotage.adapters.keyring import LEDGER_KEY
+from pilotage.control.instance import Instance
 from pilotage.control.ledger_checkpoint import CheckpointWritten, sequence_now, sign_tree, write_checkpoint
 from pilotage.control.ledger_instance import (
     LedgerInstance,
@@ -24,11 +26,14 @@ from pilotage.control.ledger_instance import (
     origin_of,
     publication_of,
 )
+from pilotage.control.open_incident import Trouble, open_incident
+from pilotage.control.rollout_moves import person_deed
 from pilotage.core.canonical import Json
 from pilotage.core.ids import new_ulid
 from pilotage.core.reason import Reason, Refusal
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, may
+from pilotage.incident.records import Severity
 from pilotage.ledger import tiles
 from pilotage.ledger.checkpoint import Checkpoint, VerifierKey, signed
 from pilotage.ledger.commitment import commitments_of, disclosures_of
@@ -38,6 +43,8 @@ from pilotage.store.ledger_checkpoints import add_checkpoint, set_epoch, set_key
 from pilotage.store.ledger_entries import append
 from pilotage.store.ledger_sequencing import Head, read_head, tile_reader
 from pilotage.store.pseudonyms import pseudonym_of
+
+KEY_LOST: Final = "ledger key lost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +78,8 @@ def rotate_ledger_key(instance: LedgerInstance, *, actor: Principal, reason: str
     return write_checkpoint(instance)
 
 
-def declare_key_lost(instance: LedgerInstance, *, actor: Principal, reason: str) -> CheckpointWritten | Refusal:
-    """Go on with a new key after the old one was lost; refused while the old one still opens.
+def declare_key_lost(instance: Instance, *, actor: Principal, reason: str) -> CheckpointWritten | Refusal:
+    """Go on with a new key after the old one was lost, and open an incident; refused while the old one still opens.
 
     On a stopped ledger the loss is recorded all the same, and the Refusal returned says what is still to do.
     """
@@ -91,7 +98,25 @@ def declare_key_lost(instance: LedgerInstance, *, actor: Principal, reason: str)
         set_key(connection, name=new.name, public=new.verifier.public)
         data: dict[str, Json] = {"old": str(old), "new": str(new.verifier), "size": head.size}
         _record(connection, instance, actor, reason, _Act(kind=EntryKind.LEDGER_KEY_LOST, subject=origin, data=data))
+        deed = person_deed(connection, actor, at=instance.clock.now())
+        open_incident(connection, instance, _loss(origin, old, new.verifier, head.size), deed)
     return write_checkpoint(instance)
+
+
+def _loss(origin: str, old: VerifierKey, new: VerifierKey, size: int) -> Trouble:
+    """Return what people hear of: whoever has the lost key can sign trees that nobody can tell from ours."""
+    return Trouble(
+        workflow=origin,
+        space="",
+        spaces=(),
+        release=None,
+        cause=KEY_LOST,
+        severity=Severity.SEV2,
+        summary=(
+            f"The key {old} that signed {origin} up to entry {size:,} is lost; {new} signs from now on. Find out where"
+            " it went, give auditors the new key, and trust no checkpoint of the old one beyond that entry."
+        ),
+    )
 
 
 def open_new_epoch(instance: LedgerInstance, *, actor: Principal, reason: str) -> CheckpointWritten | Refusal:

@@ -24,6 +24,7 @@ from pilotage.corpus.fields import (
     FieldProblem,
     check_dates,
     check_id,
+    has_acl,
     map_row,
     parse_classification,
     parse_date,
@@ -78,8 +79,16 @@ class DraftMaker:
             yield one
 
     def _readers(self, item: SourceItem, acls: Mapping[str, object]) -> Readers:
-        if item.id in acls:
-            return readers_of(acls[item.id], source=self._connector.name)
+        if item.id not in acls:
+            return self._by_rules(item)
+        own = readers_of(acls[item.id], source=self._connector.name)
+        if item.row is None or has_acl(item.row, self._settings.fields):
+            return own
+        # The ACL is another row's of the same id: it may narrow this row's readers, never widen them.
+        ruled = self._by_rules(item).names
+        return replace(own, names=tuple(name for name in own.names if name in ruled))
+
+    def _by_rules(self, item: SourceItem) -> Readers:
         return readers_by_rules(item.path, rules=self._settings.acl_rules, default=self._settings.acl)
 
     def _draft(self, item: SourceItem, readers: Readers) -> Drafted | Rejected:

@@ -84,8 +84,13 @@ def row_id(row: Mapping[str, Json], fields: Mapping[str, str]) -> str:
     return _document_id(_value(row, fields, "id"))
 
 
+def has_acl(row: Mapping[str, Json], fields: Mapping[str, str]) -> bool:
+    """Tell whether the row has an ACL of its own; null is one, and means nobody."""
+    return _value(row, fields, "acl") is not _ABSENT
+
+
 def row_acl(row: Mapping[str, Json], fields: Mapping[str, str]) -> Json:
-    """Return the row's own ACL as given, or None when it has none."""
+    """Return the row's own ACL as given, or None when it has none or null."""
     acl = _value(row, fields, "acl")
     return None if acl is _ABSENT else acl  # type: ignore[return-value]
 

@@ -31,6 +31,11 @@ class StoredDrill:
     incident: str | None = None
     report: Mapping[str, Any] = field(default_factory=dict)
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the documented record, its report included."""
+        named = {"drill": self.id, "state": self.state, "workflow": self.workflow, "space": self.space}
+        return {**named, "incident": self.incident, **self.report}
+
 
 def add_drill(connection: Connection, stored: StoredDrill) -> None:
     """Insert a drill."""

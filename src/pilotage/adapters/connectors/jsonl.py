@@ -19,7 +19,7 @@ from pilotage.core.canonical import Json
 from pilotage.core.digest import digest_of
 from pilotage.corpus.acl import readers_of
 from pilotage.corpus.connector import Fetched, ItemUnreadable, ListingFailed
-from pilotage.corpus.fields import FieldProblem, row_acl, row_id
+from pilotage.corpus.fields import FieldProblem, has_acl, row_acl, row_id
 from pilotage.corpus.records import Rejected, SourceItem
 
 MAX_ROW_BYTES = 16 << 20
@@ -63,8 +63,8 @@ def row_acls(items: Sequence[SourceItem], fields: Mapping[str, str]) -> Mapping[
     """Return `{id: acl}` of the rows that carry one; several rows of one document leave the readers of all of them."""
     found: dict[str, object] = {}
     for item in items:
-        acl = None if item.row is None else row_acl(item.row, fields)
-        if acl is not None:
+        if item.row is not None and has_acl(item.row, fields):
+            acl = row_acl(item.row, fields)
             found[item.id] = _shared(found[item.id], acl) if item.id in found else acl
     return found
 

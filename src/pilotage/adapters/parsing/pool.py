@@ -27,6 +27,8 @@ from pilotage.corpus.records import ParsedDocument
 
 WALL_SECONDS = 120
 DOCUMENTS_PER_CHILD = 1_000
+PLAIN_HERE_BYTES = 1 << 20
+"""Plain text up to this size is read in this process: it can need some 60 times as much memory, and no library."""
 
 
 @dataclass(slots=True)
@@ -60,7 +62,7 @@ class ParserPool:
         if len(data) > MAX_INPUT_BYTES:
             message = f"is larger than {MAX_INPUT_BYTES >> 20} MiB: {len(data):,} bytes"
             raise ItemUnreadable(message)
-        if reader is Reader.PLAIN:  # nothing but a strict decode: a process of its own would guard nothing
+        if reader is Reader.PLAIN and len(data) <= PLAIN_HERE_BYTES:  # a strict decode and a split, bounded by its size
             try:
                 return parse_plain(data)
             except Unreadable as refusal:

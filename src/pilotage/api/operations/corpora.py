@@ -9,7 +9,6 @@ from pilotage.control.corpus_reports import diff_versions, list_versions, versio
 from pilotage.control.refresh_corpus import refresh_corpus
 from pilotage.control.review_version import accept_version, reject_version
 from pilotage.control.search_corpus import Search, search_corpus
-from pilotage.control.take_down import TakedownRequest, take_down
 from pilotage.core.errors import NotFound
 from pilotage.core.ids import CorpusName
 from pilotage.core.reason import Refusal
@@ -48,15 +47,6 @@ class Searching(Body):
     version: int | None = None
     as_of: date | None = None
     top: int = 10
-
-
-class TakingDown(Body):
-    """What to take down and why."""
-
-    document: str
-    reason: str
-    wait: bool = False
-    include_duplicates: bool = False
 
 
 def _versions(call: Call) -> Result:
@@ -119,19 +109,6 @@ def _number(call: Call) -> int:
     return int(text)
 
 
-def _take_down(call: Call) -> Result:
-    wanted: TakingDown = call.fields
-    request = TakedownRequest(
-        corpus=CorpusName(call.params["name"]),
-        document=wanted.document,
-        reason=wanted.reason,
-        wait=wanted.wait,
-        include_duplicates=wanted.include_duplicates,
-    )
-    done = take_down(call.instance, actor=call.actor, request=request)
-    return done if isinstance(done, Refusal) else done.as_json()
-
-
 OPERATIONS = (
     Operation(
         method="GET",
@@ -185,14 +162,5 @@ OPERATIONS = (
         gives="The version.",
         run=_reject,
         takes=Rejecting,
-    ),
-    Operation(
-        method="POST",
-        path="/corpora/{name}/takedowns",
-        command="corpus takedown",
-        summary="Hide a document from every version at once, then erase it",
-        gives="Where the takedown stands, with its proof when waited for.",
-        run=_take_down,
-        takes=TakingDown,
     ),
 )

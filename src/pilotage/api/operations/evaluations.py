@@ -6,8 +6,17 @@ import msgspec
 
 from pilotage.api.operation import Body, Call, Operation, Result
 from pilotage.control.evaluate_release import EvaluationRequest, start_evaluation
-from pilotage.control.evaluation_status import cancel_run, compare_releases, describe_run, list_runs, void_run
+from pilotage.control.evaluation_status import (
+    cancel_run,
+    compare_releases,
+    describe_run,
+    list_runs,
+    report_of,
+    resume_run,
+    void_run,
+)
 from pilotage.core.reason import Refusal
+from pilotage.evaluation.run import RunKind
 
 
 class Evaluating(Body):
@@ -18,6 +27,14 @@ class Evaluating(Body):
     baseline: str | None = None
     repeats: int | None = None
     space: str | None = None
+
+
+class SuiteRunning(Body):
+    """The release, the space it is asked in, and only these golden files; a run that names files gates nothing."""
+
+    release: str
+    space: str | None = None
+    golden: list[str] = msgspec.field(default_factory=list)
 
 
 class Voiding(Body):
@@ -42,6 +59,28 @@ def _start(call: Call) -> Result:
         repeats=asked.repeats,
         space=asked.space,
     )
+    return _started(call, request)
+
+
+def _permission(call: Call) -> Result:
+    return _suite(call, RunKind.PERMISSIONS)
+
+
+def _fairness(call: Call) -> Result:
+    return _suite(call, RunKind.FAIRNESS)
+
+
+def _redteam(call: Call) -> Result:
+    return _suite(call, RunKind.REDTEAM)
+
+
+def _suite(call: Call, kind: RunKind) -> Result:
+    asked: SuiteRunning = call.fields
+    request = EvaluationRequest(release=asked.release, kind=kind, space=asked.space, golden=tuple(asked.golden))
+    return _started(call, request)
+
+
+def _started(call: Call, request: EvaluationRequest) -> Result:
     done = start_evaluation(call.instance, actor=call.actor, request=request)
     return done if isinstance(done, Refusal) else describe_run(call.instance, done.id)
 
@@ -52,6 +91,15 @@ def _list(call: Call) -> Result:
 
 def _show(call: Call) -> Result:
     return describe_run(call.instance, call.params["run"])
+
+
+def _report(call: Call) -> Result:
+    return report_of(call.instance, call.params["run"])
+
+
+def _resume(call: Call) -> Result:
+    done = resume_run(call.instance, actor=call.actor, identifier=call.params["run"])
+    return done if isinstance(done, Refusal) else describe_run(call.instance, done.id)
 
 
 def _cancel(call: Call) -> Result:
@@ -97,6 +145,22 @@ OPERATIONS = (
         run=_show,
     ),
     Operation(
+        method="GET",
+        path="/evaluations/{run}/report",
+        command="evaluate report",
+        summary="Show everything a finished run found",
+        gives="Criteria, slices, every loss and gain by case; no question or answer.",
+        run=_report,
+    ),
+    Operation(
+        method="POST",
+        path="/evaluations/{run}/resumption",
+        command="evaluate resume",
+        summary="Go on with a cancelled run; the worker drives it",
+        gives="The run; what is answered is not asked again.",
+        run=_resume,
+    ),
+    Operation(
         method="POST",
         path="/evaluations/{run}/cancellation",
         command="evaluate cancel",
@@ -112,6 +176,22 @@ OPERATIONS = (
         gives="The run.",
         run=_void,
         takes=Voiding,
+    ),
+    *(
+        Operation(
+            method="POST",
+            path=f"/suites/{name}",
+            command=f"suite {name}",
+            summary=f"Start the {word} suite; the worker drives it",
+            gives="The run.",
+            run=run,
+            takes=SuiteRunning,
+        )
+        for name, word, run in (
+            ("permission", "permission", _permission),
+            ("fairness", "fairness", _fairness),
+            ("redteam", "red team", _redteam),
+        )
     ),
     Operation(
         method="GET",

@@ -1,4 +1,4 @@
-"""Emergency changes, the look back at them, and the confirmation after the first traffic."""
+"""Emergency changes, the look back at them, the confirmation after the first traffic, and decisions to take along."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from pilotage.api.operation import Body, Call, Operation, Result
 from pilotage.control.confirm_go_live import confirm_go_live
 from pilotage.control.emergency_change import EmergencyRequest, declare_emergency, review_emergency
 from pilotage.control.emergency_reports import emergency_report
+from pilotage.control.export_decision import export_decision
+from pilotage.core.canonical import parse_json
 from pilotage.core.reason import Refusal
+from pilotage.gate.vocabulary import Half
 
 
 class Declaring(Body):
@@ -27,6 +30,13 @@ class Listing(Body):
     """One workflow; all without."""
 
     workflow: str | None = None
+
+
+class Exporting(Body):
+    """`space` for a gate that runs once per space; `half` pre or post."""
+
+    space: str | None = None
+    half: Half = Half.PRE
 
 
 class Confirming(Body):
@@ -67,7 +77,28 @@ def _list(call: Call) -> Result:
     return emergency_report(call.instance, workflow=call.fields.workflow).as_json()
 
 
+def _export(call: Call) -> Result:
+    done = export_decision(
+        call.instance,
+        actor=call.actor,
+        release=call.params["digest"],
+        gate=call.params["gate"],
+        space=call.fields.space,
+        half=call.fields.half,
+    )
+    return done if isinstance(done, Refusal) else {**done.as_json(), "bundle": parse_json(done.document)}
+
+
 OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/releases/{digest}/gates/{gate}/export",
+        command="gate export",
+        summary="Take a decision along, signed, to check and replay offline",
+        gives="What it says and the bundle, which `pilotage release verify --bundle` reads from a file.",
+        run=_export,
+        takes=Exporting,
+    ),
     Operation(
         method="POST",
         path="/releases/{digest}/gates/{gate}/confirmation",

@@ -15,6 +15,7 @@ from pilotage.control.golden_import import (
     import_refused,
 )
 from pilotage.control.golden_review import Acceptance, Decided, accept_candidate, reject_candidate
+from pilotage.control.golden_sets import diff_golden, lint_golden, list_leaks
 from pilotage.control.sign_weakening import sign_weakening
 from pilotage.core.reason import Refusal
 
@@ -63,6 +64,18 @@ class CaseExport(Body):
     workflow: str
     form: ExportFormat
     golden: str | None = None
+
+
+def _lint(call: Call) -> Result:
+    return lint_golden(call.instance.workspace, call.params["workflow"]).as_json()
+
+
+def _diff(call: Call) -> Result:
+    return diff_golden(call.instance, call.params["digest"], call.params["other"])
+
+
+def _leaks(call: Call) -> Result:
+    return list_leaks(call.instance, call.params["digest"])
 
 
 def _import(call: Call) -> Result:
@@ -124,6 +137,30 @@ def _record(done: Decided | Refusal) -> Result:
 
 
 OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/workflows/{workflow}/golden/lint",
+        command="golden lint",
+        summary="Check the declared golden files",
+        gives="Cases by file, tags below their minimum, margins no set can show.",
+        run=_lint,
+    ),
+    Operation(
+        method="GET",
+        path="/releases/{digest}/golden/diff/{other}",
+        command="golden diff",
+        summary="Compare the golden sets of two releases",
+        gives="Cases added, removed and changed; what became easier to pass stands apart.",
+        run=_diff,
+    ),
+    Operation(
+        method="GET",
+        path="/releases/{digest}/golden/leaks",
+        command="golden leaks",
+        summary="Find golden cases that leaked into prompt, documents or another split",
+        gives="The cases, and whether there are too many to gate.",
+        run=_leaks,
+    ),
     Operation(
         method="GET",
         path="/golden/candidates",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pilotage.api.operation import Body, Call, Operation, Result
-from pilotage.control.ledger_checkpoint import write_checkpoint
+from pilotage.control.ledger_checkpoint import CheckpointWritten, write_checkpoint
+from pilotage.control.ledger_epoch import declare_key_lost, open_new_epoch, rotate_ledger_key
 from pilotage.control.ledger_fsck import fsck_ledger
 from pilotage.control.ledger_verify import NotProven, prove_entry, verify_ledger
 from pilotage.core.reason import Refusal
@@ -21,6 +22,12 @@ class Browsing(Body):
     subject: str = ""
     before: int | None = None
     most: int = 50
+
+
+class KeyChanging(Body):
+    """Why; recorded as a commitment."""
+
+    reason: str
 
 
 def _entries(call: Call) -> Result:
@@ -68,7 +75,22 @@ def _verify(call: Call) -> Result:
 
 def _checkpoint(call: Call) -> Result:
     refusal = may(call.actor.roles, Action.AUDIT)
-    done = refusal or write_checkpoint(call.instance)
+    return _written(refusal or write_checkpoint(call.instance))
+
+
+def _rotate(call: Call) -> Result:
+    return _written(rotate_ledger_key(call.instance, actor=call.actor, reason=call.fields.reason))
+
+
+def _key_lost(call: Call) -> Result:
+    return _written(declare_key_lost(call.instance, actor=call.actor, reason=call.fields.reason))
+
+
+def _new_epoch(call: Call) -> Result:
+    return _written(open_new_epoch(call.instance, actor=call.actor, reason=call.fields.reason))
+
+
+def _written(done: CheckpointWritten | Refusal) -> Result:
     return done if isinstance(done, Refusal) else done.as_json()
 
 
@@ -120,5 +142,32 @@ OPERATIONS = (
         summary="Compare everything stored with everything signed (auditor)",
         gives="The report.",
         run=_fsck,
+    ),
+    Operation(
+        method="POST",
+        path="/ledger/key/rotation",
+        command="ledger rotate-key",
+        summary="Let a new key sign the ledger from now on (administrator)",
+        gives="The checkpoint that both keys signed.",
+        run=_rotate,
+        takes=KeyChanging,
+    ),
+    Operation(
+        method="POST",
+        path="/ledger/key/loss",
+        command="ledger key-lost",
+        summary="Go on with a new key after the old one was lost (administrator)",
+        gives="The first checkpoint of the new key; verification reports the break.",
+        run=_key_lost,
+        takes=KeyChanging,
+    ),
+    Operation(
+        method="POST",
+        path="/ledger/epochs",
+        command="ledger new-epoch",
+        summary="Let the ledger go on after the database was restored (administrator)",
+        gives="The first checkpoint of the new epoch.",
+        run=_new_epoch,
+        takes=KeyChanging,
     ),
 )

@@ -11,8 +11,10 @@ from pilotage.control.evidence_reports import list_evidence, show_evidence, with
 from pilotage.control.evidence_text import text_of
 from pilotage.control.fetch_evidence import fetch_evidence
 from pilotage.control.lift_quarantine import LiftRequest, lift_quarantine
+from pilotage.control.own_evidence import attach_own
 from pilotage.control.promote_release import promote_release
 from pilotage.control.release_reports import diff_named, list_releases, show_release
+from pilotage.control.risk_reports import risks_of
 from pilotage.control.seal_release import seal_release
 from pilotage.control.verify_release import verify_release
 from pilotage.core.errors import UsageError
@@ -170,6 +172,15 @@ def _promote(call: Call) -> Result:
     return done if isinstance(done, Refusal) else done.as_json()
 
 
+def _own(call: Call) -> Result:
+    done = attach_own(call.instance, actor=call.actor, release=call.params["digest"])
+    return done if isinstance(done, Refusal) else {"evidence": [one.as_json() for one in done]}
+
+
+def _risks(call: Call) -> Result:
+    return {"risks": [one.as_json() for one in risks_of(call.instance, call.params["digest"])]}
+
+
 OPERATIONS = (
     Operation(
         method="GET",
@@ -240,6 +251,22 @@ OPERATIONS = (
         run=_fetch,
         takes=Fetching,
         is_outward=True,
+    ),
+    Operation(
+        method="POST",
+        path="/releases/{digest}/evidence/own",
+        command="evidence own",
+        summary="Compute lineage, classification and the secrets scan of a release again",
+        gives="The evidence.",
+        run=_own,
+    ),
+    Operation(
+        method="GET",
+        path="/releases/{digest}/risks",
+        command="report risks",
+        summary="Show the risk register of a release",
+        gives="Declared risks and those Pilotage generates, worst first.",
+        run=_risks,
     ),
     Operation(
         method="GET",

@@ -1,12 +1,14 @@
-"""`/api/v1/rollouts`, `/api/v1/rollbacks` and `/api/v1/incidents`."""
+"""`/api/v1/rollouts` and `/api/v1/rollbacks`."""
 
 from __future__ import annotations
+
+import msgspec
 
 from pilotage.api.operation import Body, Call, Operation, Result
 from pilotage.control.abort_rollout import abort_rollout
 from pilotage.control.decide_rollout import extend_step, release_hold, sign_go
 from pilotage.control.follow_rollback import rollback_json
-from pilotage.control.incident_reports import incident_detail, incident_list
+from pilotage.control.overrule_rollout import overrule_rollout
 from pilotage.control.pause_rollout import pause_rollout, resume_rollout
 from pilotage.control.read_pairs import read_pairs
 from pilotage.control.roll_back import RollbackRequest, roll_back
@@ -65,6 +67,20 @@ class Extending(Body):
     note: str
 
 
+class Overruling(Body):
+    """The risk acceptance, exactly these texts; the second person sends the same ones."""
+
+    verdict: str
+    release: str
+    space: str
+    step: str
+    bound: str
+    owner: str
+    severity: str
+    reason: str
+    expires_at: str
+
+
 class RollingBack(Body):
     """The workflow, one space or every one, and why. `to`: an earlier release of these spaces, instead of the last."""
 
@@ -72,13 +88,6 @@ class RollingBack(Body):
     reason: str
     space: str | None = None
     to: str | None = None
-
-
-class Finding(Body):
-    """Only this workflow's; only those that are not resolved."""
-
-    workflow: str | None = None
-    only_open: bool = False
 
 
 def _start(call: Call) -> Result:
@@ -147,19 +156,22 @@ def _release(call: Call) -> Result:
     )
 
 
+def _overrule(call: Call) -> Result:
+    acceptance = msgspec.to_builtins(call.fields)
+    done = overrule_rollout(
+        call.instance, call.services.ports, actor=call.actor, rollout=call.params["rollout"], acceptance=acceptance
+    )
+    if isinstance(done, Refusal):
+        return done
+    waits = {"waits_for": "a second person"} if done.waits else {}
+    return {**summary(done.rollout), **waits}
+
+
 def _roll_back(call: Call) -> Result:
     asked: RollingBack = call.fields
     request = RollbackRequest(workflow=asked.workflow, reason=asked.reason, space=asked.space, to=asked.to)
     done = roll_back(call.instance, actor=call.actor, request=request)
     return done if isinstance(done, Refusal) else {"rollbacks": [rollback_json(one) for one in done]}
-
-
-def _incidents(call: Call) -> Result:
-    return incident_list(call.instance, workflow=call.fields.workflow, only_open=call.fields.only_open)
-
-
-def _incident(call: Call) -> Result:
-    return incident_detail(call.instance, call.params["incident"])
 
 
 _ROLLOUT = "/rollouts/{rollout}"
@@ -247,6 +259,15 @@ OPERATIONS = (
     ),
     Operation(
         method="POST",
+        path=f"{_ROLLOUT}/overrules",
+        command="rollout overrule",
+        summary="Accept a risk that the statistic did not clear, as one of two persons",
+        gives="The rollout, and whether a second person has to sign the same acceptance.",
+        run=_overrule,
+        takes=Overruling,
+    ),
+    Operation(
+        method="POST",
         path=f"{_ROLLOUT}/release",
         command="rollout release",
         summary="Let a held rollout observe again",
@@ -262,22 +283,5 @@ OPERATIONS = (
         gives="One rollback per space, under way; follow them with their rollout.",
         run=_roll_back,
         takes=RollingBack,
-    ),
-    Operation(
-        method="GET",
-        path="/incidents",
-        command="incident list",
-        summary="List incidents",
-        gives="Incidents, newest first, with the time to recover.",
-        run=_incidents,
-        takes=Finding,
-    ),
-    Operation(
-        method="GET",
-        path="/incidents/{incident}",
-        command="incident show",
-        summary="Show one incident with its timeline",
-        gives="The incident.",
-        run=_incident,
     ),
 )

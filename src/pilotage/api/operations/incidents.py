@@ -1,0 +1,162 @@
+"""`/api/v1/incidents`: find, open, change and close them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pilotage.api.operation import Body, Call, Operation, Result
+from pilotage.control.declare_hard_event import declare_hard_event
+from pilotage.control.follow_rollback import rollback_json
+from pilotage.control.incident_reports import incident_detail, incident_json, incident_list
+from pilotage.control.manage_incident import Change, open_by_person, update_incident
+from pilotage.core.errors import UsageError
+from pilotage.core.reason import Refusal
+from pilotage.incident.records import HardKind, IncidentState, Severity
+
+
+class Finding(Body):
+    """Only this workflow's; only those that are not resolved."""
+
+    workflow: str | None = None
+    only_open: bool = False
+
+
+class Opening(Body):
+    """What is wrong and where. `kind`, a hard event, rolls the release back everywhere and needs `confirm`."""
+
+    workflow: str
+    space: str
+    summary: str
+    severity: Severity = Severity.SEV3
+    kind: HardKind | None = None
+    confirm: bool = False
+
+
+class Changing(Body):
+    """What to change; what is left out stays. `post_mortem` holds cause, informed and actions."""
+
+    state: IncidentState | None = None
+    severity: Severity | None = None
+    commander: str | None = None
+    lift_freeze: bool = False
+    post_mortem: dict[str, Any] | None = None
+    approve: bool = False
+    note: str = ""
+
+
+class Closing(Body):
+    """A line for the timeline."""
+
+    note: str = ""
+
+
+def _list(call: Call) -> Result:
+    return incident_list(call.instance, workflow=call.fields.workflow, only_open=call.fields.only_open)
+
+
+def _show(call: Call) -> Result:
+    return incident_detail(call.instance, call.params["incident"])
+
+
+def _open(call: Call) -> Result:
+    asked: Opening = call.fields
+    if asked.kind is not None:
+        return _declare(call, asked, asked.kind)
+    done = open_by_person(
+        call.instance,
+        actor=call.actor,
+        workflow=asked.workflow,
+        space=asked.space,
+        severity=asked.severity,
+        summary=asked.summary,
+    )
+    return done if isinstance(done, Refusal) else incident_json(done)
+
+
+def _declare(call: Call, asked: Opening, kind: HardKind) -> Result:
+    if not asked.confirm:
+        message = f"{kind.value} rolls {asked.workflow} back in every space at once."
+        raise UsageError("CONFIRM", message, hint='Send "confirm": true when that is meant.')
+    done = declare_hard_event(
+        call.instance,
+        actor=call.actor,
+        kind=kind,
+        workflow=asked.workflow,
+        reason=asked.summary,
+        space=asked.space,
+    )
+    return done if isinstance(done, Refusal) else {"rollbacks": [rollback_json(one) for one in done]}
+
+
+def _update(call: Call) -> Result:
+    asked: Changing = call.fields
+    return _changed(
+        call,
+        Change(
+            state=asked.state,
+            severity=asked.severity,
+            commander=asked.commander,
+            lift_freeze=asked.lift_freeze,
+            post_mortem=asked.post_mortem,
+            approve=asked.approve,
+            note=asked.note,
+        ),
+    )
+
+
+def _close(call: Call) -> Result:
+    return _changed(call, Change(state=IncidentState.CLOSED, note=call.fields.note))
+
+
+def _changed(call: Call, change: Change) -> Result:
+    done = update_incident(call.instance, actor=call.actor, incident=call.params["incident"], change=change)
+    return done if isinstance(done, Refusal) else incident_json(done)
+
+
+_INCIDENT = "/incidents/{incident}"
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/incidents",
+        command="incident list",
+        summary="List incidents",
+        gives="Incidents, newest first, with the time to recover.",
+        run=_list,
+        takes=Finding,
+    ),
+    Operation(
+        method="POST",
+        path="/incidents",
+        command="incident open",
+        summary="Open an incident, or declare a hard event",
+        gives="The incident; for a hard event one rollback per space, under way.",
+        run=_open,
+        takes=Opening,
+    ),
+    Operation(
+        method="GET",
+        path=_INCIDENT,
+        command="incident show",
+        summary="Show one incident with its timeline",
+        gives="The incident.",
+        run=_show,
+    ),
+    Operation(
+        method="POST",
+        path=f"{_INCIDENT}/changes",
+        command="incident update",
+        summary="Acknowledge an incident, change it, or add to its timeline",
+        gives="The incident.",
+        run=_update,
+        takes=Changing,
+    ),
+    Operation(
+        method="POST",
+        path=f"{_INCIDENT}/closure",
+        command="incident close",
+        summary="Close an incident; SEV1 and SEV2 need an approved post-mortem",
+        gives="The incident.",
+        run=_close,
+        takes=Closing,
+    ),
+)
