@@ -18,7 +18,7 @@ from pilotage.console.visit import Services
 from pilotage.core.ids import PersonId
 from pilotage.identity.roles import Role
 from pilotage.jobs.rollout_reconciler import rollout_ports
-from pilotage.workspace.gate import Binding
+from pilotage.workspace.gate import Binding, Gate
 
 CHAIR, LEADER, SPONSOR = SEATS[0], SEATS[1], "helena.stroud"
 
@@ -52,16 +52,23 @@ class Room:
 
 
 def make_room(
-    engine: Engine, folder: Path, *, also: Mapping[Role, str] | None = None, after: tuple[str, ...] = ()
+    engine: Engine,
+    folder: Path,
+    *,
+    also: Mapping[Role, str] | None = None,
+    after: tuple[str, ...] = (),
+    gates: Mapping[str, Gate] | None = None,
 ) -> Room:
     """Return a room whose database holds no session of before.
 
-    `also` gives roles, and their seats, to one person each; the board's gate comes `after` these.
+    `also` gives roles, and their seats, to one person each; the board's gate comes `after` these; `gates` are declared
+    instead of the world's.
     """
     with engine.begin() as connection:
         connection.execute(text("TRUNCATE board_session, console_session, service_key, console_form CASCADE"))
     world = gate_world(engine)
-    world.declare(gates={**world.workspace.gates, "cab": replace(CAB, after=after, binds=(Binding.CAB_PACK,))})
+    board = {**world.workspace.gates, "cab": replace(CAB, after=after, binds=(Binding.CAB_PACK,))}
+    world.declare(gates=board if gates is None else gates)
     for role, person in (also or {}).items():
         held = [replace(one, holder=PersonId(person)) if one.role is role else one for one in world.workspace.seats]
         world.declare(seats=tuple(held))

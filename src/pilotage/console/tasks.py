@@ -13,43 +13,24 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from pilotage.console.gate_tasks import gate_tasks
+from pilotage.console.task import Task
 from pilotage.control.corpus_duties import may_accept
-from pilotage.control.gate_case import Chain, open_chains
-from pilotage.control.gate_chain import is_reached, report_of
-from pilotage.control.gate_status import ordered_gates, space_for
 from pilotage.control.instance import Instance
 from pilotage.control.rollout_people import deciding_role
 from pilotage.core.errors import PilotageError
-from pilotage.core.ids import PersonId, WorkflowName
 from pilotage.core.reason import Refusal
-from pilotage.gate.report import SignoffResult
-from pilotage.gate.vocabulary import GateStatus
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, Role, grant_for
 from pilotage.incident.duty import next_duty
 from pilotage.incident.records import IncidentState, post_mortem_due
 from pilotage.store.done_deeds import Deed, deeds_of
 from pilotage.store.incidents import StoredIncident, incidents_of
-from pilotage.store.releases import heads_of
 from pilotage.store.rollout_verdicts import signatures_of
 from pilotage.store.rollouts import StoredRollout, deciding_rollouts
 from pilotage.store.waiting_versions import WaitingVersion, waiting_versions
-from pilotage.workspace.gate import Gate
 
-_OPEN = frozenset({GateStatus.READY, GateStatus.IN_REVIEW, GateStatus.STALE})
 _DONE_FOR = timedelta(days=7)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """One sentence, where it is done, since when it waits, by when it is due (None: no time is set), and why mine."""
-
-    sentence: str
-    path: str
-    since: datetime
-    why: str
-    minutes: int
-    due: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +66,7 @@ def tasks_of(connection: Connection, instance: Instance, actor: Principal) -> Ta
     reading.take("incidents", _incidents)
     reading.take("rollouts", _decisions)
     reading.take("versions of corpora", _reviews)
-    reading.take("gates", _gates)
+    reading.take("gates", gate_tasks)
     ordered = sorted(reading.tasks, key=lambda task: (task.due is None, task.due or task.since, task.since))
     return Tasks(tasks=tuple(ordered), unread=tuple(reading.unread))
 
@@ -159,56 +140,6 @@ def _decision(connection: Connection, instance: Instance, actor: Principal, stor
 def _reviews(connection: Connection, instance: Instance, actor: Principal) -> list[Task]:
     found = [_review(instance, version, actor) for version in waiting_versions(connection)]
     return [task for task in found if task is not None]
-
-
-def _gates(connection: Connection, instance: Instance, actor: Principal) -> list[Task]:
-    workflows = _signed_by(instance, actor)
-    if not workflows or actor.person is None:
-        return []
-    heads = heads_of(connection, workflows)
-    chains = open_chains(connection, instance, heads, instance.clock.now())
-    return [task for chain in chains for task in _votes(chain, actor.person)]
-
-
-def _signed_by(instance: Instance, actor: Principal) -> list[WorkflowName]:
-    """Return the workflows whose gates ask for a role this person holds; for everybody else nothing is read."""
-    asked = {role for gate in instance.workspace.gates.values() for role in _roles_of(gate)}
-    return sorted(instance.workspace.workflows) if asked & actor.roles else []
-
-
-def _roles_of(gate: Gate) -> set[Role]:
-    halves = [half for half in (gate.pre, gate.post) if half is not None]
-    seats = {role for half in halves if half.board is not None for role in half.board.seats}
-    return seats | {one.role for half in halves for one in half.signoffs}
-
-
-def _votes(chain: Chain, person: PersonId) -> list[Task]:
-    """Return the gates of the workflow's newest release that wait for this person's decision."""
-    found: list[Task] = []
-    for gate in ordered_gates(chain.instance):
-        space = space_for(chain.instance, gate, None)
-        if not is_reached(chain, gate, space=space):
-            continue  # `blocked`, which is not open: nothing of it needs to be read
-        report = report_of(chain, gate, space=space)
-        roles = [one.role for one in report.signoffs if _waits_for(one, person)]
-        if report.status not in _OPEN or not roles:
-            continue
-        digest = chain.stored.digest.removeprefix("sha256:")[:12]
-        found.append(
-            Task(
-                sentence=f"Decide about release {digest} at gate {gate}",
-                path=f"/releases/{digest}/gates/{gate}",
-                since=chain.stored.sealed_at,
-                why=f"Its criteria hold, and it waits for you as {roles[0].value}.",
-                minutes=15,
-            )
-        )
-    return found
-
-
-def _waits_for(one: SignoffResult, person: PersonId) -> bool:
-    voted = {*one.approved_by, *one.rejected_by, *one.abstained_by}
-    return not one.is_complete and person in one.eligible and person not in voted
 
 
 def _review(instance: Instance, version: WaitingVersion, actor: Principal) -> Task | None:

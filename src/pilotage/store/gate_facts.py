@@ -60,6 +60,21 @@ _HAD_TRAFFIC = text(
 )
 
 
+_UNDER_WAY = text(
+    "SELECT r.release, w.space, min(s.started_at) AS since FROM rollout_step s"
+    " JOIN rollout_wave w ON w.rollout = s.rollout AND w.number = s.wave JOIN rollout r ON r.id = s.rollout"
+    " WHERE s.ended_at IS NULL GROUP BY r.release, w.space"
+)
+
+
+def traffic_under_way(connection: Connection) -> dict[str, dict[str, datetime]]:
+    """Return since when each release of a rollout that is under way has had traffic, by release and space."""
+    found: dict[str, dict[str, datetime]] = {}
+    for row in connection.execute(_UNDER_WAY):
+        found.setdefault(row.release, {})[row.space] = row.since
+    return found
+
+
 def had_traffic(connection: Connection, space: str, workflow: str, release: str) -> bool:
     """Tell whether a release ever had traffic in a space, by a rollout that is over too."""
     return bool(connection.scalar(_HAD_TRAFFIC, {"space": space, "workflow": workflow, "release": release}))

@@ -179,6 +179,12 @@ def _newest(
     return tuple(_stored(row) for row in connection.execute(query).mappings())
 
 
+def releases_by_digest(connection: Connection, digests: Collection[str]) -> tuple[StoredRelease, ...]:
+    """Return these releases, by digest; one that is not there is left out."""
+    query = select(release).where(release.c.digest.in_(list(digests))).order_by(release.c.digest)
+    return tuple(_stored(row) for row in connection.execute(query).mappings()) if digests else ()
+
+
 def counts_of(connection: Connection) -> dict[WorkflowName, int]:
     """Return how many releases each workflow has."""
     query = select(release.c.workflow, func.count()).group_by(release.c.workflow)
