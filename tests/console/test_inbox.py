@@ -50,18 +50,18 @@ def incident(bank: Bank, rollout: str) -> str:
 def test_an_incident_waits_for_those_it_calls_then_for_its_commander(bank: Bank, incident: str, rollout: str) -> None:
     for name in ("hanna.virtanen", "dina.kowalski"):
         page = inbox(bank, name)
-        assert "Take on SEV2 in policy-assistant: wrong answers" in page.words
+        assert "Take on the SEV2 incident of policy-assistant: wrong answers" in page.words
         assert f"pilotage incident update {incident} --state acknowledged" in page.words
         assert f'href="/rollouts/{rollout}"' in page.text
         assert "a rehearsal" not in page.words
     assert "wrong answers" not in inbox(bank, "omar.haddad").words
     set_incident(bank, incident, "acknowledged_at = detected_at, state = 'acknowledged', commander = 'hanna.virtanen'")
-    assert "Resolve SEV2 in policy-assistant: wrong answers" in inbox(bank, "hanna.virtanen").words
+    assert "Resolve the SEV2 incident of policy-assistant: wrong answers" in inbox(bank, "hanna.virtanen").words
     assert "wrong answers" not in inbox(bank, "dina.kowalski").words
     set_incident(bank, incident, "state = 'resolved', commander = NULL")
     for name in ("hanna.virtanen", "dina.kowalski"):
         page = inbox(bank, name)
-        assert "Write the post-mortem of SEV2 in policy-assistant: wrong answers" in page.words
+        assert "Write the post-mortem of the SEV2 incident of policy-assistant: wrong answers" in page.words
         assert ", due " in page.words
     set_incident(bank, incident, "state = 'closed'")
     assert "wrong answers" not in inbox(bank, "hanna.virtanen").words

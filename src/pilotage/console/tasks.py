@@ -97,16 +97,16 @@ def _incidents(connection: Connection, _: Instance, actor: Principal) -> list[Ta
 
 
 def _incident(one: StoredIncident) -> Task:
-    command = f"pilotage incident update {one.id} --state"
-    what, minutes = f"{one.severity.value} in {one.workflow}: {one.cause}", 5
+    command = f"`pilotage incident update {one.id} --state"
+    what, minutes = f"the {one.severity.value} incident of {one.workflow}: {one.cause}", 5
     if one.acknowledged_at is None:
-        sentence, why, due = f"Take on {what}", f"You are called for it. Acknowledge it: {command} acknowledged", None
+        sentence, why, due = f"Take on {what}", f"You are called for it. Acknowledge it: {command} acknowledged`", None
         due = one.detected_at
     elif one.state is IncidentState.RESOLVED:
-        sentence, why, minutes = f"Write the post-mortem of {what}", f"You answer for it: {command} closed --file", 60
+        sentence, why, minutes = f"Write the post-mortem of {what}", f"You answer for it: {command} closed --file FILE`", 60
         due = post_mortem_due(one.detected_at)
     else:
-        sentence, why, due = f"Resolve {what}", f"You answer for it: {command} resolved", None
+        sentence, why, due = f"Resolve {what}", f"You answer for it: {command} resolved`", None
     path = "/workflows" if one.rollout is None else f"/rollouts/{one.rollout}"
     return Task(sentence=sentence, path=path, since=one.detected_at, why=f"{why}.", minutes=minutes, due=due)
 
