@@ -177,7 +177,7 @@ def test_a_rollout_that_was_taken_back_where_nothing_served_says_so(own_engine: 
             connection.execute(statement, {"id": rollout, "at": bank.clock.now()})
     page = bank.browser("omar.haddad").get(f"/rollouts/{rollout}").page
     steps = [one.text(deep=False) for one in page.css("ol.way li > span:last-child")]
-    assert (steps[0], set(steps[1:])) == ("taken back", {"later"})
+    assert (steps[0], set(steps[1:])) == ("taken back", {"not reached"})
     said = page.css_first(".notice.nogo")
     assert said is not None
     assert said.text().startswith("Taken back to no release, since none may serve there, ")

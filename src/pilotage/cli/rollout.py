@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from pilotage.cli.options import NO, Options, command
-from pilotage.cli.shown import Listing
+from pilotage.cli.shown import Listing, short
 from pilotage.control.abort_rollout import abort_rollout
 from pilotage.control.decide_rollout import extend_step, release_hold, sign_go
 from pilotage.control.overrule_rollout import overrule_rollout
@@ -104,7 +104,7 @@ def status(
             options.show({"rollouts": found}, lambda out: _render_list(out, found))
             return
         one = rollout_status(instance, identifier)
-    options.show(one, lambda out: _render_one(out, one))
+    options.show(one, lambda out: render_rollout(out, one))
 
 
 def _render_list(out: Console, found: list[Any]) -> None:
@@ -123,7 +123,8 @@ def _render_list(out: Console, found: list[Any]) -> None:
     out.print(table)
 
 
-def _render_one(out: Console, one: dict[str, Any]) -> None:
+def render_rollout(out: Console, one: dict[str, Any]) -> None:
+    """Print where a rollout stands: state, verdict with its reasons, spaces, and where it went back to."""
     colour = _COLOURS.get(one["state"], "yellow")
     out.print(f"[bold]{one['rollout']}[/bold] {escape(one['workflow'])} {one['release'][:19]}")
     out.print(
@@ -131,7 +132,7 @@ def _render_one(out: Console, one: dict[str, Any]) -> None:
         f"step {escape(one['step'])} at {one['weight']}"
     )
     verdict = one["verdict"]
-    out.print(f"  verdict {verdict['outcome'] or 'none yet'} {verdict['digest'] or ''}")
+    out.print(f"  verdict {verdict['outcome'] or 'none yet'} {short(verdict['digest'] or '')}")
     for reason in [*one["why"], *verdict["reasons"]]:
         out.print(f"    {escape(reason['code'])}: {escape(reason['text'])}")
     for phase in one["shadow"]:
@@ -142,12 +143,13 @@ def _render_one(out: Console, one: dict[str, Any]) -> None:
         for reason in phase["reasons"]:
             out.print(f"    {escape(reason['code'])}: {escape(reason['text'])}")
     for wave in one["waves"]:
-        out.print(
-            f"  {escape(wave['space'])}: {wave['state']}, {wave['fraction_ppm']:,} ppm, {wave['admitted']:,} admitted"
-        )
+        state = "not reached" if wave["state"] == "done" and not wave["steps"] else wave["state"].replace("_", " ")
+        share = f"{wave['fraction_ppm'] / 10_000:g} % of traffic now"
+        out.print(f"  {escape(wave['space'])}: {state}, {share}, {wave['admitted']:,} admitted")
     if one["rollback"] is not None:
         back = one["rollback"]
-        out.print(f"  back on {back['to'] or 'a closed door'}; zero traffic after {back['seconds_to_zero_traffic']} s")
+        target = short(back["to"] or "a closed door")
+        out.print(f"  back on {target}; zero traffic after {back['seconds_to_zero_traffic']} s")
 
 
 def pairs(

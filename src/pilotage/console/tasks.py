@@ -103,7 +103,11 @@ def _incident(one: StoredIncident) -> Task:
         sentence, why, due = f"Take on {what}", f"You are called for it. Acknowledge it: {command} acknowledged`", None
         due = one.detected_at
     elif one.state is IncidentState.RESOLVED:
-        sentence, why, minutes = f"Write the post-mortem of {what}", f"You answer for it: {command} closed --file FILE`", 60
+        sentence, why, minutes = (
+            f"Write the post-mortem of {what}",
+            f"You answer for it: {command} closed --file FILE`",
+            60,
+        )
         due = post_mortem_due(one.detected_at)
     else:
         sentence, why, due = f"Resolve {what}", f"You answer for it: {command} resolved`", None

@@ -129,15 +129,19 @@ def _stages(view: RolloutView) -> list[tuple[str, str, str, bool]]:
         for index, step in enumerate(wave.steps):
             is_last = (number, index) == (place.wave, place.step)
             is_here = is_last and not view.stored.state.is_over
-            words = _words(begun.get((number, index)), was_left=is_last and view.stored.flipped_at is not None)
+            words = _words(
+                begun.get((number, index)),
+                was_left=is_last and view.stored.flipped_at is not None,
+                is_over=view.stored.state.is_over,
+            )
             hours = f"{step.bake_s / 3600:g}\u00a0h" if step.bake_s >= 3600 else f"{step.bake_s // 60}\u00a0min"
             found.append((str(wave.space), f"{step.name} {100 * step.weight:g}\u00a0%, {hours}", words, is_here))
     return found
 
 
-def _words(step: StoredStep | None, *, was_left: bool) -> str:
+def _words(step: StoredStep | None, *, was_left: bool, is_over: bool) -> str:
     if step is None:
-        return "later"
+        return "not reached" if is_over else "later"
     if was_left:
         return "taken back"
     return "now" if step.ended_at is None else "done"
