@@ -14,7 +14,13 @@ from sqlalchemy import Connection
 from pilotage.control.instance import Instance
 from pilotage.control.rollout_moves import Deed, person_deed
 from pilotage.control.second_person import STANDS, waits_for_second
-from pilotage.control.withdraw_release import Withdrawing, record_release, record_state, withdraw_release
+from pilotage.control.withdraw_release import (
+    Withdrawing,
+    quarantine_content,
+    record_release,
+    record_state,
+    withdraw_release,
+)
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest
 from pilotage.core.ids import PersonId
@@ -80,13 +86,10 @@ def quarantine_release(instance: Instance, *, actor: Principal, release: str, re
         against = may(actor.roles, Action.QUARANTINE) or _no_reason(reason) or _final(stored)
         if against is not None:
             return against
-        deed = _deed(connection, instance, actor, reason)
-        open_ = {ReleaseState.SEALED, ReleaseState.DEPRECATED}
-        others = [one for one in same if one.state in open_]
         wanted = _wanted(ReleaseState.QUARANTINED, reason, cause="release quarantined")
-        left = [moved for one in others for moved in withdraw_release(connection, instance, one, wanted, deed)]
-    twins = tuple(one.digest for one in others if one.digest != stored.digest)
-    return StateChange(digest=stored.digest, state=ReleaseState.QUARANTINED, same_content=twins, left=tuple(left))
+        done = quarantine_content(connection, instance, same, wanted, _deed(connection, instance, actor, reason))
+    twins = tuple(one for one in done.releases if one != stored.digest)
+    return StateChange(digest=stored.digest, state=ReleaseState.QUARANTINED, same_content=twins, left=done.left)
 
 
 def revoke_release(instance: Instance, *, actor: Principal, release: str, reason: str) -> StateChange | Refusal:

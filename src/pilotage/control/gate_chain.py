@@ -151,6 +151,23 @@ def _with_earlier(chain: Chain, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def live_reports(chain: Chain, space: Space) -> tuple[tuple[GateReport, GateInput], ...]:
+    """Return the reports, with what they were decided from, of every gate behind a release that serves in a space.
+
+    Where it had traffic, what confirms go-live stands in the chain in the place of what authorised it (gates.md 4.9).
+    """
+    names = _with_earlier(chain, gates_into(chain, space))
+    found = [(report_of(chain, name, space=space.name), input_of(chain, name, space=space.name)) for name in names]
+    if space.tier is not Tier.PRODUCTION:
+        return tuple(found)
+    for gate in _production(chain):
+        if gate.post is not None and gate.name not in names:
+            half = Half.POST
+            report = report_of(chain, gate.name, half=half, space=space.name)
+            found.append((report, input_of(chain, gate.name, half=half, space=space.name)))
+    return tuple(found)
+
+
 def critical_incidents(chain: Chain, space: SpaceName) -> tuple[str, ...]:
     """Return the open critical incidents that keep the workflow out of a space; drills are none."""
     listed = list_incidents(chain.connection, only_open=True)

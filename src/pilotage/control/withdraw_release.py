@@ -8,7 +8,7 @@ release that is quarantined or revoked, whatever its row says.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
@@ -17,6 +17,7 @@ from pilotage.control.instance import Instance
 from pilotage.control.roll_back import RollbackRequest, take_out
 from pilotage.control.rollout_moves import Deed
 from pilotage.core.canonical import Json
+from pilotage.core.digest import Digest
 from pilotage.core.ids import new_ulid
 from pilotage.core.reason import Refusal
 from pilotage.ledger.commitment import commitments_of, disclosures_of
@@ -52,6 +53,23 @@ def withdraw_release(
     request = RollbackRequest(workflow=stored.workflow, reason=wanted.note, release=stored.digest, cause=wanted.cause)
     moved = take_out(connection, instance, request=request, deed=deed)
     return () if isinstance(moved, Refusal) else moved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawn:
+    """The releases that were withdrawn, and the rollbacks that take them out."""
+
+    releases: tuple[Digest, ...]
+    left: tuple[StoredRollout, ...]
+
+
+def quarantine_content(
+    connection: Connection, instance: Instance, same: Sequence[StoredRelease], wanted: Withdrawing, deed: Deed
+) -> Withdrawn:
+    """Quarantine every release of the same content, rows locked, that may still serve."""
+    others = [one for one in same if one.state in {ReleaseState.SEALED, ReleaseState.DEPRECATED}]
+    left = [moved for one in others for moved in withdraw_release(connection, instance, one, wanted, deed)]
+    return Withdrawn(releases=tuple(one.digest for one in others), left=tuple(left))
 
 
 def record_state(connection: Connection, stored: StoredRelease, wanted: Withdrawing, deed: Deed) -> None:

@@ -39,6 +39,8 @@ from pilotage.jobs.evaluations import (
     schedule_evaluations,
 )
 from pilotage.jobs.handlers import Registry, Step, Work
+from pilotage.jobs.lapses import KIND as LAPSES
+from pilotage.jobs.lapses import look_at_lapses, schedule_lapses
 from pilotage.jobs.lease import Lease
 from pilotage.jobs.ledger_checks import KIND as LEDGER
 from pilotage.jobs.ledger_checks import check_ledger, schedule_ledger_checks
@@ -87,6 +89,7 @@ def make_registry(tools_of: ToolsOf, drive: Drive | None = None, replay: Replay 
         **WATCHES,
         ROLLOUT: RolloutStep(rollout_ports()),
         EMERGENCY: end_due,
+        LAPSES: look_at_lapses,
         DRILLS: look,
         TEXTS: erase_old_texts,
     }
@@ -110,6 +113,7 @@ def schedule_all(instance: Instance) -> None:
     schedule_partitions(instance)
     schedule_rollouts(instance)
     schedule_emergencies(instance)
+    schedule_lapses(instance)
     schedule_drills(instance)
     schedule_evaluations(instance)
     schedule_watches(instance)

@@ -64,6 +64,8 @@ class EntryKind(StrEnum):
     GATE_DELEGATION_REVOKED = "gate.delegation_revoked"
     GATE_RECUSED = "gate.recused"
     GATE_DECIDED = "gate.decided"
+    GATE_LAPSED = "gate.lapsed"
+    GATE_LAPSE_ENDED = "gate.lapse_ended"
     GATE_EMERGENCY_OPENED = "gate.emergency_opened"
     GATE_EMERGENCY_CONFIRMED = "gate.emergency_confirmed"
     GATE_EMERGENCY_ENDED = "gate.emergency_ended"

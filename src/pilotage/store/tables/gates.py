@@ -1,7 +1,7 @@
 """Rosters, policies, attempts, votes, risk acceptances, delegations, packs, emergencies and sessions of a board.
 
 Mirror of the `gates` part of the schema; what each column means stands in `store/migrations/sql/` (0002_gates.sql,
-0008_emergencies.sql, 0017_standard_changes.sql, 0018_board_sessions.sql).
+0008_emergencies.sql, 0017_standard_changes.sql, 0018_board_sessions.sql, 0033_lapses_and_streams.sql).
 """
 
 from __future__ import annotations
@@ -266,4 +266,18 @@ standard_change = Table(
     Column("declared_by", Text, nullable=False),
     Column("declared_at", TIMESTAMP(timezone=True), nullable=False),
     UniqueConstraint("release", "template"),
+)
+
+gate_lapse = Table(
+    "gate_lapse",
+    metadata,
+    Column("space", Text, primary_key=True, nullable=False),
+    Column("workflow", Text, primary_key=True, nullable=False),
+    Column("release", Text, ForeignKey("release.digest"), primary_key=True, nullable=False),
+    Column("gate", Text, primary_key=True, nullable=False),
+    Column("about", Text, primary_key=True, nullable=False),
+    Column("since", TIMESTAMP(timezone=True), nullable=False),
+    Column("noticed_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("ended_at", TIMESTAMP(timezone=True)),
+    Column("acted_at", TIMESTAMP(timezone=True)),
 )

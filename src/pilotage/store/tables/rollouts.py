@@ -1,7 +1,8 @@
 """Rollouts, verdicts, acknowledgements of routing, incidents and drills.
 
 Mirror of the schema; what each column means stands in `store/migrations/sql/0004_rollouts.sql`
-for hard events in `0013_hard_events.sql`, for the course in `0031_rollout_course.sql`.
+for hard events in `0013_hard_events.sql`, for the course in `0031_rollout_course.sql`, for the last stream in
+`0033_lapses_and_streams.sql`. `route_admission.earlier` and `earlier_at` wait to be dropped.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ route_admission = Table(
     Column("admitted", BigInteger, nullable=False),
     Column("last_at", TIMESTAMP(timezone=True), nullable=False),
     Column("earlier", BigInteger, nullable=False, server_default=text("0")),
-    Column("earlier_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("earlier_at", TIMESTAMP(timezone=True), nullable=False, server_default=text("clock_timestamp()")),
+    Column("streams", Integer),
+    Column("streams_at", TIMESTAMP(timezone=True)),
 )
 
 route_probe = Table(
@@ -93,6 +96,8 @@ rollout = Table(
     Column("flipped_db", TIMESTAMP(timezone=True)),
     Column("zero_at", TIMESTAMP(timezone=True)),
     Column("zero_s", Double),
+    Column("zero_streams_s", Double),
+    Column("clock_offset_s", Double),
     Column("incident", Text),
     Column("reminded", Integer, nullable=False, server_default=text("0")),
     Column("fence", BigInteger, nullable=False, server_default=text("0")),

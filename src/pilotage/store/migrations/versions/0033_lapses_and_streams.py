@@ -1,0 +1,20 @@
+"""Lapses of gates of what serves, and the last stream of what was taken out."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from alembic import op
+
+from pilotage.store.script import run_script
+
+revision = "0033"
+down_revision = "0031"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the schema's SQL as written."""
+    sql = resources.files("pilotage.store.migrations") / "sql" / "0033_lapses_and_streams.sql"
+    run_script(op.get_bind(), sql.read_text(encoding="utf-8"))
