@@ -23,6 +23,7 @@ from pilotage.core.reason import Refusal
 from pilotage.incident.records import IncidentState, Severity
 from pilotage.rollout.states import State
 from pilotage.store.incidents import StoredIncident, incident_freezes
+from pilotage.store.pseudonyms import pseudonym_of
 from pilotage.store.rollouts import StoredRollout
 from pilotage.testing.rollout_drills import pass_drills
 from pilotage.testing.rollout_traffic import CountedTraffic
@@ -146,8 +147,11 @@ def test_an_incident_goes_from_page_to_post_mortem(engine: Engine) -> None:
     assert isinstance(closed, StoredIncident)
     back = change(world, identifier, SUPPORT, state=IncidentState.OPEN, note="again")
     assert isinstance(back, StoredIncident)
-    assert (back.resolved_at, back.closed_at) == (None, None)
-    change(world, identifier, SUPPORT, state=IncidentState.CLOSED)
+    assert (back.resolved_at, back.closed_at, back.mitigated_at) == (None, None, None)
+    with engine.connect() as connection:
+        assert [reason.where for reason in incident_freezes(connection, WORKFLOW)] == [identifier]
+    assert codes(change(world, identifier, SUPPORT, state=IncidentState.CLOSED)) == ["FREEZE"]
+    change(world, identifier, SUPPORT, lift_freeze=True, state=IncidentState.CLOSED)
     shown: Any = incident_detail(world.instance, identifier)
     assert (shown["state"], shown["freezes"]) == ("closed", False)
     assert shown["post_mortem_due"] > shown["detected_at"]
@@ -217,9 +221,21 @@ def test_an_incident_nobody_takes_on_pages_level_after_level_once(engine: Engine
     assert escalated(0) == channels
     assert escalated(10) == 2 * channels
     shown: Any = incident_detail(world.instance, critical.id)
-    assert "role:operations-manager (joseph.mbeki) is paged" in shown["timeline"][-1]["text"]
+    with engine.connect() as connection:
+        name = pseudonym_of(connection, "local|joseph.mbeki")
+        told = connection.scalars(text("SELECT payload->>'text' FROM outbox ORDER BY seq DESC LIMIT 1")).one()
+    assert shown["timeline"][-1]["text"].endswith(f"role:operations-manager ({name}) is paged.")
+    assert "role:operations-manager (joseph.mbeki) is paged" in told
+    change(world, critical.id, SUPPORT, commander="joseph.mbeki")
+    assert f"commander: {name}" in lines(world, critical.id)
+    assert "joseph" not in lines(world, critical.id)
     change(world, critical.id, SUPPORT, state=IncidentState.ACKNOWLEDGED)
     assert escalated(60) == 2 * channels
+
+
+def lines(world: RolloutWorld, incident: str) -> str:
+    shown: Any = incident_detail(world.instance, incident)
+    return "\n".join(line["text"] for line in shown["timeline"])
 
 
 def escalate(world: RolloutWorld, minutes: float) -> int:

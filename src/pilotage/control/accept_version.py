@@ -12,13 +12,16 @@ from datetime import date
 from sqlalchemy import Connection
 
 from pilotage.control.corpus_entries import Deed, record_corpus
+from pilotage.control.instance import Instance
 from pilotage.core.digest import digest_of
 from pilotage.core.errors import IntegrityError
+from pilotage.core.ids import CorpusName
 from pilotage.core.reason import Reason, Refusal
 from pilotage.corpus.version import VersionState
 from pilotage.ledger.entry import EntryKind
 from pilotage.store.corpora import StoredVersion, bump_generation, decide_version, supersede_earlier
 from pilotage.store.corpus_documents import open_documents, take_titles
+from pilotage.store.incidents import incident_freezes
 
 
 def accept_in(
@@ -51,6 +54,17 @@ def accept_in(
     )
     bump_generation(connection, version.corpus)
     return accepted
+
+
+def frozen_by(connection: Connection, instance: Instance, corpus: CorpusName) -> Refusal | None:
+    """Refuse while an incident freezes a workflow that reads this corpus (rollouts.md 8.2)."""
+    reasons = tuple(
+        reason
+        for workflow in instance.workspace.workflows.values()
+        if any(reference.name == corpus for reference in workflow.retrieval.corpora.values())
+        for reason in incident_freezes(connection, workflow.name)
+    )
+    return Refusal(reasons=reasons) if reasons else None
 
 
 def _exposed(connection: Connection, version: StoredVersion) -> Refusal | None:

@@ -1,8 +1,9 @@
 """Paging further people about a critical incident that nobody has acknowledged (rollouts.md 11, operations.md 3.3).
 
 Rule: each level of the workflow's rota is paged once, when its minutes are over; the opening itself pages the first,
-and one that is open again begins anew. That the machine mitigated an incident acknowledges nothing. Fail mode: a level
-without anybody is told to the next ones; a look that fails is repeated and pages nobody twice.
+and one that is open again begins anew. That the machine mitigated an incident acknowledges nothing. The page names
+people, the timeline their pseudonyms. Fail mode: a level without anybody is told to the next ones; a look that fails is
+repeated and pages nobody twice.
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ from pilotage.control.open_incident import record_incident
 from pilotage.control.rollout_moves import Deed
 from pilotage.control.send_messages import Notice, send
 from pilotage.core.ids import PersonId, WorkflowName
+from pilotage.identity.principal import local_principal_id
 from pilotage.incident.duty import DEFAULT_LADDER, levels_due, on_duty
 from pilotage.incident.records import OPEN_AGAIN
 from pilotage.ledger.entry import EntryKind
 from pilotage.rollout.transitions import Notify
 from pilotage.store.incidents import StoredIncident, add_line, lines_of, unacknowledged
+from pilotage.store.pseudonyms import pseudonym_of
 from pilotage.workspace.operations import Escalation, Rota
 
 MACHINE: Final = "system:escalation"
+NOBODY: Final = "nobody is declared there"
 
 
 def escalate_incidents(connection: Connection, instance: Instance) -> tuple[str, ...]:
@@ -42,13 +46,15 @@ def _escalated(connection: Connection, instance: Instance, found: StoredIncident
     due = levels_due(ladder, now - since)
     told = sum(line.actor == MACHINE and line.at >= since for line in lines)
     for level in due[told:]:
-        people = ", ".join(people_at(instance, rota, level, now)) or "nobody is declared there"
-        text = f"Not acknowledged for {level.after_minutes} min: {level.to} ({people}) is paged."
-        add_line(connection, found.id, at=now, actor=MACHINE, text=text)
+        there = people_at(instance, rota, level, now)
+        people = ", ".join(there) or NOBODY
+        why = f"Not acknowledged for {level.after_minutes} min: {level.to}"
+        names = ", ".join(pseudonym_of(connection, local_principal_id(who)) for who in there) or NOBODY
+        add_line(connection, found.id, at=now, actor=MACHINE, text=f"{why} ({names}) is paged.")
         record_incident(connection, found, EntryKind.INCIDENT_UPDATED, Deed(actor=MACHINE, at=now))
         notice = Notice(
             title=f"{found.severity} {found.workflow} in {found.space}: not acknowledged",
-            text=f"{text} {found.summary}",
+            text=f"{why} ({people}) is paged. {found.summary}",
             links={"incident": found.id},
             facts={"to": level.to, "people": people, "spaces": list(found.spaces)},
         )

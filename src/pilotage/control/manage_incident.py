@@ -17,8 +17,9 @@ from pilotage.control.instance import Instance
 from pilotage.control.open_incident import Trouble, open_incident, record_incident, tell
 from pilotage.control.rollout_moves import Deed, person_deed
 from pilotage.core.errors import NotFound, UsageError
+from pilotage.core.ids import PersonId
 from pilotage.core.reason import Reason, Refusal
-from pilotage.identity.principal import Principal
+from pilotage.identity.principal import Principal, local_principal_id
 from pilotage.identity.roles import Action, may
 from pilotage.incident.records import (
     UNRESOLVED,
@@ -34,6 +35,7 @@ from pilotage.incident.records import (
 from pilotage.ledger.entry import EntryKind
 from pilotage.rollout.states import BACKING_OUT
 from pilotage.store.incidents import StoredIncident, add_line, find_incident, open_like, save_incident
+from pilotage.store.pseudonyms import pseudonym_of
 from pilotage.store.rollouts import find_rollout
 
 _AT = {
@@ -93,7 +95,8 @@ def update_incident(instance: Instance, *, actor: Principal, incident: str, chan
         if isinstance(after, Refusal):
             return after
         save_incident(connection, after)
-        add_line(connection, after.id, at=deed.at, actor=deed.actor, text=_line(change))
+        commander = None if change.commander is None else _named(connection, change.commander)
+        add_line(connection, after.id, at=deed.at, actor=deed.actor, text=_line(change, commander))
         closed = after.state is IncidentState.CLOSED and found.state is not IncidentState.CLOSED
         kind = EntryKind.INCIDENT_CLOSED if closed else EntryKind.INCIDENT_UPDATED
         record_incident(connection, after, kind, deed)
@@ -167,7 +170,7 @@ def _moved(
 
 
 def _reopened(connection: Connection, after: StoredIncident, deed: Deed) -> StoredIncident | Refusal:
-    """Return an ended incident as it is when it is open again, unless another of the same kind was opened since."""
+    """Return an ended incident as it is when it is open again, its freeze with it, unless another was opened since."""
     refusal = reopen(facts_of(connection, after), ended_at=after.closed_at or after.resolved_at, now=deed.at)
     if refusal is not None:
         return refusal
@@ -175,7 +178,15 @@ def _reopened(connection: Connection, after: StoredIncident, deed: Deed) -> Stor
     if other is not None:
         text = f"Incident {other.id} is open about the same thing; go on there."
         return Refusal(reasons=(Reason(code="ALREADY_OPEN", text=text, where=other.id),))
-    return replace(after, state=IncidentState.OPEN, resolved_at=None, closed_at=None, acknowledged_at=None)
+    return replace(
+        after,
+        state=IncidentState.OPEN,
+        acknowledged_at=None,
+        mitigated_at=None,
+        resolved_at=None,
+        closed_at=None,
+        freeze_lifted_at=None,
+    )
 
 
 def facts_of(connection: Connection, stored: StoredIncident) -> Incident:
@@ -218,12 +229,17 @@ def read_post_mortem(value: Mapping[str, Any]) -> PostMortem:
         raise UsageError("POST_MORTEM", message) from error
 
 
-def _line(change: Change) -> str:
+def _named(connection: Connection, person: str) -> str:
+    """Return the name that a timeline holds of a person."""
+    return pseudonym_of(connection, local_principal_id(PersonId(person)))
+
+
+def _line(change: Change, commander: str | None) -> str:
     """Return what the timeline says: the fields that changed, never a person's free text but the note itself."""
     named = {
         "state": change.state,
         "severity": change.severity,
-        "commander": change.commander,
+        "commander": commander,
         "freeze": "lifted" if change.lift_freeze else None,
         "post-mortem": "written" if change.post_mortem is not None else None,
         "approval": "given" if change.approve else None,

@@ -18,7 +18,7 @@ from pyroaring import BitMap
 from sqlalchemy import Connection
 
 from pilotage.adapters.parsing.pool import ParserPool
-from pilotage.control.accept_version import accept_in
+from pilotage.control.accept_version import accept_in, frozen_by
 from pilotage.control.corpus_duties import NOT_PERMITTED, may_accept, may_refresh, settings_of
 from pilotage.control.corpus_entries import deed_of, person_of, record_corpus
 from pilotage.control.corpus_source import open_source
@@ -225,7 +225,7 @@ class _Run:
             require_lock(session, self._settings.name)
             version, refusal = published.version, None
             if accept and version is not None and version.state is VersionState.PROPOSED:
-                refusal = self._why_not(published)
+                refusal = self._why_not(published) or frozen_by(connection, self._instance, self._settings.name)
                 if refusal is None:
                     day = self._now.astimezone(self._zone).date()
                     person = person_of(self._actor)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from pilotage.control.accept_version import accept_in
+from pilotage.control.accept_version import accept_in, frozen_by
 from pilotage.control.corpus_duties import may_accept, may_decide, settings_of
 from pilotage.control.corpus_entries import deed_of, person_of, record_corpus
 from pilotage.control.instance import Instance
@@ -38,7 +38,7 @@ def accept_version(
         found = _proposed(connection, corpus, version)
         if isinstance(found, Refusal):
             return found
-        refusal = may_accept(settings, actor, triggered_by=found.created_by)
+        refusal = may_accept(settings, actor, triggered_by=found.created_by) or frozen_by(connection, instance, corpus)
         if refusal is not None:
             return refusal
         now = instance.clock.now()

@@ -2,7 +2,7 @@
 
 A message holds names, numbers and links, never the text of a question or an answer. Rule: every channel of the
 workspace that takes this kind of message gets it once; without such a channel it goes to the worker's log, so that it
-is never silent. Fail mode: a dead channel delays nothing but itself.
+is never silent. The messages of one page share its `page`. Fail mode: a dead channel delays nothing but itself.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from pilotage.control.instance import Instance
 from pilotage.core.canonical import Json
+from pilotage.core.clock import to_text
 from pilotage.core.ids import new_ulid
 from pilotage.rollout.transitions import Notify
 from pilotage.store.outbox import add_message
@@ -54,18 +55,20 @@ def send(connection: Connection, instance: Instance, to: Iterable[Notify], notic
         kind = _CHANNEL_OF.get(who)
         if kind is not None:
             audiences.setdefault(kind, []).append(who.value)
-    written = 0
+    page, written = new_ulid(at), 0
     for kind, audience in audiences.items():
         channels = [channel.name for channel in instance.workspace.channels.values() if kind in channel.kinds]
         for target in channels or [LOG]:
-            payload = {
+            payload: dict[str, Json] = {
                 "kind": kind.value,
-                "audience": audience,
+                "audience": list(audience),
                 "title": f"[drill] {notice.title}" if notice.is_drill else notice.title,
                 "text": notice.text,
                 "links": dict(notice.links),
                 "facts": dict(notice.facts),
             }
+            if kind is MessageKind.PAGE:
+                payload |= {"page": page, "sent_at": to_text(at)}
             add_message(connection, message_id=new_ulid(at), kind=KIND, target=target, payload=payload, now=at)
             written += 1
     return written

@@ -1,8 +1,8 @@
 """Incidents: severity, states, what each move needs, and the times that are reported (rollouts.md 11).
 
 Rule: only a person lowers a severity, with a reason; `resolved` needs the rollback verified and the freeze lifted,
-`closed` a reviewed post-mortem for SEV1, SEV2 and any rollback; within 7 days it may be opened again. Fail mode: a
-Refusal with everything that is missing.
+`closed` a reviewed post-mortem for SEV1, SEV2 and any rollback; within 7 days it may be opened again, and freezes
+again. Fail mode: a Refusal with everything that is missing.
 """
 
 from __future__ import annotations

@@ -131,3 +131,37 @@ def replay_dead(connection: Connection, message_id: str, now: datetime) -> bool:
 def backoff(attempt: int) -> timedelta:
     """Return the wait after the `attempt`-th failed try (from 1): 1 s, 2 s, 4 s ... one hour."""
     return min(timedelta(seconds=2 ** min(attempt - 1, 20)), LONGEST_BACKOFF)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentPage:
+    """A page some of whose messages did not arrive. `reached`: at least one did; `targets` are all its channels."""
+
+    page: str
+    payload: Mapping[str, Any]
+    targets: tuple[str, ...]
+    reached: bool
+
+
+_UNSETTLED = text(
+    "SELECT s.payload->>'page' AS page, (array_agg(s.payload ORDER BY s.seq))[1] AS payload,"
+    " array_agg(s.target ORDER BY s.seq) AS targets, bool_or(s.state = 'done') AS reached"
+    " FROM outbox s WHERE s.payload ? 'page' AND s.payload->>'page' IN ("
+    "  SELECT m.payload->>'page' FROM outbox m WHERE m.state IN ('waiting', 'dead') AND m.payload ? 'page'"
+    "  AND NOT m.payload ? 'settled' AND CAST(m.payload->>'sent_at' AS timestamptz) <= :before)"
+    " GROUP BY 1 ORDER BY 1"
+)
+_SETTLE = text(
+    "UPDATE outbox SET payload = payload || '{\"settled\": true}' WHERE payload ? 'page' AND payload->>'page' = :page"
+)
+
+
+def unsettled_pages(connection: Connection, before: datetime) -> tuple[SentPage, ...]:
+    """Return the pages written by then of which a message has not arrived, and that nobody looked into yet."""
+    rows = connection.execute(_UNSETTLED, {"before": before}).mappings()
+    return tuple(SentPage(**{**row, "targets": tuple(row["targets"])}) for row in rows)
+
+
+def settle_page(connection: Connection, page: str) -> None:
+    """Note that it was looked into whether a page reached anybody."""
+    connection.execute(_SETTLE, {"page": page})

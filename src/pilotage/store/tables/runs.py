@@ -45,6 +45,8 @@ outbox = Table(
 
 Index("outbox_next", outbox.c.next_at, postgresql_where=text("state = 'waiting'"))
 
+Index("outbox_page", text("(payload ->> 'page')"), _table=outbox, postgresql_where=text("payload ? 'page'"))
+Index("outbox_dead", outbox.c.seq, postgresql_where=text("state = 'dead'"))
 Index("outbox_order", outbox.c.kind, outbox.c.target, outbox.c.seq, postgresql_where=text("state = 'waiting'"))
 
 process = Table(

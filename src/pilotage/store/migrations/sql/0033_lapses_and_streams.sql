@@ -25,6 +25,10 @@ ALTER TABLE route_admission
     ADD COLUMN streams      integer,
     ADD COLUMN streams_at   timestamptz;
 
+-- A page is one message to each of its channels; whether it reached anybody is asked of all of them.
+CREATE INDEX outbox_page ON outbox ((payload ->> 'page')) WHERE payload ? 'page';
+CREATE INDEX outbox_dead ON outbox (seq) WHERE state = 'dead';
+
 -- `earlier` and `earlier_at` are read and written by no process from here on; a later version drops them.
 ALTER TABLE route_admission
     ALTER COLUMN earlier_at SET DEFAULT clock_timestamp();
