@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from alembic import command
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
@@ -114,3 +115,40 @@ def test_a_login_that_may_not_create_roles_migrates_and_is_told_what_an_administ
     report = migrate(empty).roles
     assert not report.ready
     assert "CREATE ROLE pilotage_app NOLOGIN;" in report.note
+
+
+def _at(engine: Engine, revision: str) -> None:
+    """Bring an empty database to a revision, as the version before left it."""
+    with engine.begin() as connection:
+        config = migrations._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+_ALIVE = {
+    "worker": "INSERT INTO process (id, kind, host, pid, started_at, seen_at) VALUES ('w', 'worker', 'h', 1, now(),"
+    " clock_timestamp() - CAST(:ago AS interval))",
+    "server": "INSERT INTO route_ack (process, space, workflow, generation, at)"
+    " VALUES ('s', 'space', 'workflow', 1, clock_timestamp() - CAST(:ago AS interval))",
+}
+
+
+@pytest.mark.parametrize("alive", sorted(_ALIVE))
+def test_a_revision_that_needs_downtime_waits_until_nobody_lives(empty: Engine, alive: str) -> None:
+    _at(empty, "0015")
+    with empty.begin() as connection:
+        connection.execute(text(_ALIVE[alive]), {"ago": "0 s"})
+    with pytest.raises(Conflict, match="0016, 0020") as refused:
+        migrate(empty)
+    assert refused.value.code == "DOWNTIME_NEEDED"
+    with empty.begin() as connection:
+        connection.execute(text("UPDATE process SET seen_at = seen_at - interval '31 s'"))
+        connection.execute(text("UPDATE route_ack SET at = at - interval '31 s'"))
+    assert migrate(empty).after == newest_revision()
+
+
+def test_the_others_run_beside_processes_of_the_version_before(empty: Engine) -> None:
+    _at(empty, "0020")
+    with empty.begin() as connection:
+        connection.execute(text(_ALIVE["worker"]), {"ago": "0 s"})
+    assert migrate(empty).before == "0020"

@@ -59,6 +59,8 @@ def render(out: Console, done: tuple[StoredRollout, ...]) -> None:
     for one in done:
         colour = "green" if one.state is State.ROLLED_BACK else "yellow"
         seconds = "not yet zero" if one.zero_s is None else f"zero traffic after {one.zero_s:.3f} s"
+        seconds += "" if one.zero_streams_s is None else f", zero streams after {one.zero_streams_s:.3f} s"
+        seconds += "" if one.clock_offset_s is None else f" (clocks are off by up to {one.clock_offset_s:.3f} s)"
         out.print(
             f"[{colour}]{one.state}[/{colour}] {one.release[:19]} left {', '.join(one.flipped)}; "
             f"back on {one.target or 'a closed door'}; {seconds}; incident {one.incident or 'none'}"

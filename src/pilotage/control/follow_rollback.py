@@ -50,13 +50,23 @@ def _judge_health(connection: Connection, instance: Instance, rollout: str) -> N
         watch_spaces(connection, instance)
 
 
+def zero_json(stored: StoredRollout) -> dict[str, Json]:
+    """Return the measured times of a rollback in seconds; `clock_uncertainty_s` where clocks are far apart."""
+    measured = {
+        "seconds_to_zero_traffic": stored.zero_s,
+        "seconds_to_zero_streams": stored.zero_streams_s,
+        "clock_uncertainty_s": stored.clock_offset_s,
+    }
+    return {name: None if seconds is None else f"{seconds:.3f}" for name, seconds in measured.items()}
+
+
 def rollback_json(stored: StoredRollout) -> dict[str, Json]:
     """Return the documented result of `pilotage rollback`."""
     return {
         "from": stored.release,
         "to": stored.target,
         "spaces": list(stored.flipped),
-        "seconds_to_zero_traffic": None if stored.zero_s is None else f"{stored.zero_s:.3f}",
+        **zero_json(stored),
         "incident": stored.incident,
         "verified": stored.state is State.ROLLED_BACK,
         "state": stored.state.value,

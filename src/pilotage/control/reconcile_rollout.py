@@ -41,10 +41,10 @@ from pilotage.store.rollouts import (
     StoredRollout,
     find_rollout,
     save_rollout,
-    seconds_to_zero,
     take_fence,
     waves_of,
 )
+from pilotage.store.zero_traffic import clock_offset, seconds_to_zero, seconds_to_zero_streams
 
 LOG: Final = logging.getLogger("pilotage.rollout")
 MOST_MOVES: Final = 4
@@ -77,6 +77,8 @@ def reconcile_rollout(
     left = frozenset() if stored.state is State.ROLLING_BACK else frozenset({State.ROLLING_BACK})
     if stored.state is State.SHADOWING:
         stored = advance_phases(connection, instance, stored, turn.deed)
+    if stored.state in {State.VALIDATING, State.ROLLBACK_FAILED}:
+        stored = _silent(turn, stored)
     for _ in range(MOST_MOVES):
         if stored.state.is_over or stored.state in left:
             break
@@ -93,6 +95,16 @@ def reconcile_rollout(
             return _told(turn, stored, moved)
         stored = moved
     return stored
+
+
+def _silent(turn: _Turn, stored: StoredRollout) -> StoredRollout:
+    """Keep when the last stream of what was taken out had ended, once that is known."""
+    seconds = None if stored.zero_streams_s is not None else seconds_to_zero_streams(turn.connection, stored.id)
+    if seconds is None:
+        return stored
+    after = replace(stored, zero_streams_s=seconds)
+    save_rollout(turn.connection, after)
+    return after
 
 
 def _look(turn: _Turn, stored: StoredRollout) -> Seen:
@@ -279,15 +291,23 @@ def _time_out(turn: _Turn, stored: StoredRollout, _seen: Seen, action: Action) -
 
 
 def _zero(turn: _Turn, stored: StoredRollout, _seen: Seen, action: Action) -> StoredRollout | Refusal:
-    seconds = seconds_to_zero(turn.connection, stored.id)
-    changes = {"zero_at": turn.deed.at, "zero_s": seconds}
-    data: dict[str, Json] = {"milliseconds_to_zero_traffic": round(1000 * seconds)}
+    seconds, offset = seconds_to_zero(turn.connection, stored.id), clock_offset(turn.connection, stored.id)
+    changes = {"zero_at": turn.deed.at, "zero_s": seconds, "clock_offset_s": offset}
+    data: dict[str, Json] = {
+        "milliseconds_to_zero_traffic": round(1000 * seconds),
+        "clock_offset_ms": None if offset is None else round(1000 * offset),
+    }
     return _move(turn, stored, action, changes=changes, data=data)
 
 
 def _verify(turn: _Turn, stored: StoredRollout, _seen: Seen, action: Action) -> StoredRollout | Refusal:
     _incident_line(turn, stored, "The rollback is verified.", IncidentState.MITIGATED)
-    data: dict[str, Json] = {"target": stored.target, "spaces": list(stored.flipped)}
+    streams = stored.zero_streams_s
+    data: dict[str, Json] = {
+        "target": stored.target,
+        "spaces": list(stored.flipped),
+        "milliseconds_to_zero_streams": None if streams is None else round(1000 * streams),
+    }
     return _move(turn, stored, action, changes={}, data=data)
 
 

@@ -28,9 +28,10 @@ from pilotage.rollout.target import TargetKind
 from pilotage.rollout.transitions import Event
 from pilotage.store.emergencies import basis_in
 from pilotage.store.ledger_entries import append
-from pilotage.store.rollouts import StoredRollout, end_steps, mark_flip, save_wave, waves_of
+from pilotage.store.rollouts import StoredRollout, end_steps, save_wave, waves_of
 from pilotage.store.routes import read_route
 from pilotage.store.tables.serving import deployment
+from pilotage.store.zero_traffic import mark_flip
 
 CLOSED: Final = "nothing left that may serve"
 """The cause of the incident where an abort or a time-out closed the door."""
@@ -82,6 +83,8 @@ def take_back(
         "incident": incident,
         "zero_at": None,
         "zero_s": None,
+        "zero_streams_s": None,
+        "clock_offset_s": None,
         "reminded": 0,
     }
     data: dict[str, Json] = {

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from pilotage.control.follow_rollback import zero_json
 from pilotage.control.instance import Instance
 from pilotage.control.rollout_arms import read_arms
 from pilotage.control.rollout_desk import find_named
@@ -78,7 +79,7 @@ def _detail(connection: Connection, stored: StoredRollout) -> dict[str, Json]:
             "spaces": list(stored.flipped),
             "to": stored.target,
             "at": to_text(stored.flipped_at),
-            "seconds_to_zero_traffic": None if stored.zero_s is None else f"{stored.zero_s:.3f}",
+            **zero_json(stored),
         },
     }
 

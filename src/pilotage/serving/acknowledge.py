@@ -105,9 +105,12 @@ class Acknowledger:
             for row in table.rows.values()
             if not any(map(self._kept, row.cut))
         ]
+        totals, streams = self._admissions.totals(), self._admissions.streams()
         admissions = [
-            AdmissionRow(space=space, workflow=workflow, release=release, admitted=admitted)
-            for (space, workflow, release), admitted in self._admissions.totals().items()
+            AdmissionRow(
+                space=key[0], workflow=key[1], release=key[2], admitted=totals.get(key, 0), streams=streams.get(key, 0)
+            )
+            for key in totals.keys() | streams.keys()
         ]
         await self._sink.write(acks, admissions)
 

@@ -140,7 +140,7 @@ class OpenServing:
     def _acknowledger(self, name: str) -> Acknowledger:
         """Return what says which rows this process serves by."""
         return Acknowledger(
-            AckWriter(self.pool, process=name),
+            AckWriter(self.pool, process=name, now=self._parts.clock.now),
             table=lambda: self.routing.current,
             admissions=self.admissions,
             monotonic=self._parts.monotonic,

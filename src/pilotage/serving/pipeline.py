@@ -83,6 +83,8 @@ class Pipeline:
         finally:
             if run.holds_slot and isinstance(run.context, Admitted):
                 self._serving.slots.give_back(run.context.asker.principal.id)
+            if run.streams_of is not None:
+                self._serving.admissions.close_stream(run.streams_of)
         if isinstance(result, Refusal):
             await free_key(run, self._serving)
         return self._finish(run, result)
@@ -109,6 +111,9 @@ class Pipeline:
         if isinstance(routed, Refusal):
             return routed
         run.context = routed
+        if routed.asked.stream:
+            run.streams_of = (routed.place.row.space, routed.place.row.workflow, routed.release.digest)
+            serving.admissions.open_stream(run.streams_of)
         guarded = await guard_in(routed, serving)
         if isinstance(guarded, Refusal):
             return guarded

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from pilotage.core.digest import Digest
+from pilotage.serving.admissions import Key
 from pilotage.serving.context import Answer, Received, Routed
 from pilotage.serving.outcome import RequestOutcome
 from pilotage.serving.record_rows import new_salts
@@ -47,7 +48,8 @@ class Run:
 
     `context` is the record of the last step that succeeded. `is_recorded`: an earlier record of this request exists or
     may exist, so the next one closes it. `has_started`: answer text has left. `holds_slot`: a stream slot must be given
-    back. `key`: an idempotency key is claimed. `withdrawn`: why the release may not speak any more.
+    back. `key`: an idempotency key is claimed. `withdrawn`: why the release may not speak any more. `streams_of`: whose
+    stream is counted as open.
     """
 
     context: Received
@@ -58,6 +60,7 @@ class Run:
     holds_slot: bool = False
     key: Owner | None = None
     withdrawn: Refusal | None = None
+    streams_of: Key | None = None
 
     @property
     def release(self) -> Digest | None:

@@ -1,7 +1,8 @@
 """Migrations: run by one process at a time, checked at every start.
 
 A schema that is behind or ahead of this installation is refused with the command to run; nothing ever works "anyway" on
-a schema it was not written for. Fail mode: a failed migration rolls back whole and leaves the revision it found.
+a schema it was not written for. Revisions in DOWNTIME break processes of the version before, so none may live then.
+Fail mode: a failed or refused migration rolls back whole and leaves the revision it found.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ from pilotage.store.roles import RoleReport, grant_roles
 
 _LOCK_KEY: Final = 0x50494C4F54  # "PILOT": one migration at a time in this database
 _WAIT_FOR_OTHERS_MS: Final = 120_000
+DOWNTIME: Final = {
+    "0016": "processes of the version before can no longer write rounds of critical questions",
+    "0020": "processes of the version before can no longer keep sign-ins under way",
+}
+"""Revisions that are not expand and contract, and what they break (CONTRIBUTING.md); a new one never joins them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +76,7 @@ def migrate(engine: Engine) -> Migration:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         before = current_revision(connection)
         _refuse_ahead(before)
+        _refuse_live(connection, before)
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
@@ -102,6 +109,28 @@ def _refuse_ahead(found: str | None) -> None:
             f"The database is at schema {found}, which this version of Pilotage ({newest_revision()}) does not know.",
             hint="Install the newer version that migrated it; `pilotage migrate` never goes back.",
         )
+
+
+def _refuse_live(connection: Connection, before: str | None) -> None:
+    """Refuse a revision that needs downtime while a serving or working process lives; an empty database has none."""
+    ahead = {script.revision for script in ScriptDirectory.from_config(_config()).iterate_revisions("head", before)}
+    needed = [revision for revision in DOWNTIME if before is not None and revision in ahead]
+    is_old = not needed or connection.scalar(text("SELECT to_regclass('route_ack') IS NULL"))  # nobody served then
+    live = [] if is_old else sorted(connection.scalars(_LIVE))
+    if not live:
+        return
+    why = "; ".join(DOWNTIME[revision] for revision in needed)
+    raise Conflict(
+        "DOWNTIME_NEEDED",
+        f"Schema {', '.join(needed)} needs downtime: {why}. Alive: {', '.join(live)}.",
+        hint="Stop every `serve`, `worker` and `up`, wait 30 seconds, then run `pilotage migrate` again.",
+    )
+
+
+_LIVE: Final = text(
+    "SELECT id FROM process WHERE seen_at > clock_timestamp() - interval '30 s'"
+    " UNION SELECT process FROM route_ack WHERE at > clock_timestamp() - interval '30 s'"
+)
 
 
 def check_schema(engine: Engine) -> str:

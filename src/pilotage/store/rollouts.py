@@ -59,6 +59,8 @@ class StoredRollout:
     target: Digest | None = None
     zero_at: datetime | None = None
     zero_s: float | None = None
+    zero_streams_s: float | None = None
+    clock_offset_s: float | None = None
     incident: str | None = None
     reminded: int = 0
     fence: int = 0
@@ -271,6 +273,8 @@ def _values(stored: StoredRollout) -> dict[str, Any]:
         "target": stored.target,
         "zero_at": stored.zero_at,
         "zero_s": stored.zero_s,
+        "zero_streams_s": stored.zero_streams_s,
+        "clock_offset_s": stored.clock_offset_s,
         "incident": stored.incident,
         "reminded": stored.reminded,
         "created_at": stored.created_at,
@@ -314,22 +318,3 @@ def _wave_values(wave: StoredWave) -> dict[str, Any]:
 def _wave(row: RowMapping) -> StoredWave:
     ratings = {release: (rated, down) for release, (rated, down) in row["ratings"].items()}
     return StoredWave(**{**row, "state": WaveState(row["state"]), "ratings": ratings})
-
-
-_FLIPPED = text("UPDATE rollout SET flipped_db = clock_timestamp() WHERE id = :id")
-_ZERO = text(
-    "SELECT greatest(0, extract(epoch FROM max(a.last_at) - r.flipped_db))::float8 FROM rollout r"
-    " LEFT JOIN route_admission a ON a.workflow = r.workflow AND a.release = r.release AND a.space = ANY(r.flipped)"
-    " WHERE r.id = :id GROUP BY r.flipped_db"
-)
-
-
-def mark_flip(connection: Connection, identifier: str) -> None:
-    """Note the database's time of a flip: what the time to zero traffic is measured from."""
-    connection.execute(_FLIPPED, {"id": identifier})
-
-
-def seconds_to_zero(connection: Connection, identifier: str) -> float:
-    """Return the seconds from the flip to the last admission to the candidate in any process, at least 0."""
-    found: float | None = connection.execute(_ZERO, {"id": identifier}).scalar_one_or_none()
-    return 0.0 if found is None else found

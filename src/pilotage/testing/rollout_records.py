@@ -125,9 +125,9 @@ class RecordedTraffic:
 
 
 _ADMIT = text(
-    "INSERT INTO route_admission (process, space, workflow, release, admitted, last_at, earlier, earlier_at)"
-    " VALUES ('gateway-1', :space, :workflow, :release, :count, clock_timestamp(), :count, clock_timestamp())"
-    " ON CONFLICT (process, space, workflow, release) DO UPDATE SET admitted = :count, earlier = :count,"
+    "INSERT INTO route_admission (process, space, workflow, release, admitted, last_at)"
+    " VALUES ('gateway-1', :space, :workflow, :release, :count, clock_timestamp())"
+    " ON CONFLICT (process, space, workflow, release) DO UPDATE SET admitted = :count,"
     " last_at = CASE WHEN :count > route_admission.admitted THEN clock_timestamp() ELSE route_admission.last_at END"
 )
 

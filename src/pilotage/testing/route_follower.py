@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import cast
 
+from pilotage.adapters.clock import SystemClock
 from pilotage.core.digest import Digest
 from pilotage.serving.acknowledge import Acknowledger
 from pilotage.serving.admissions import Admissions
@@ -62,7 +63,7 @@ async def route_follower(
         return release(digest)
 
     acknowledger = Acknowledger(
-        AckWriter(pool, process=name),
+        AckWriter(pool, process=name, now=SystemClock().now),
         table=lambda: watch.current,
         admissions=admissions,
         monotonic=time.monotonic,

@@ -82,7 +82,10 @@ class Overruling(Body):
 
 
 class RollingBack(Body):
-    """The workflow, one space or every one, and why. `to`: an earlier release of these spaces, instead of the last."""
+    """The workflow, one space or every one, and why.
+
+    `to`: an earlier release of these spaces, instead of the last; after a rollback that failed also `maintenance`.
+    """
 
     workflow: str
     reason: str

@@ -35,6 +35,7 @@ route_ack = Table(
     Column("generation", BigInteger, nullable=False),
     Column("loaded", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     Column("at", TIMESTAMP(timezone=True), nullable=False),
+    Column("clock_offset_ms", Integer),
 )
 
 route_admission = Table(

@@ -20,6 +20,10 @@ ALTER TABLE rollout
     ADD COLUMN zero_streams_s double precision,
     ADD COLUMN clock_offset_s double precision;
 
+-- How far the clock of a serving process is ahead of the database's; NULL: it never said.
+ALTER TABLE route_ack
+    ADD COLUMN clock_offset_ms integer;
+
 -- Open streams of the release in this process, and when one was seen last, on the database's clock; NULL: never said.
 ALTER TABLE route_admission
     ADD COLUMN streams      integer,
