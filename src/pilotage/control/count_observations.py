@@ -71,7 +71,7 @@ def count_observations(
         )
     except ValueError as error:
         reason = Reason(code="internal_error", text=f"The sums of {wave.space} do not read: {error}", where=wave.space)
-        return Observed(counters=Counters(), blockers=(reason,))
+        return Observed(counters=Counters(), blockers=(reason,), is_readable=False)
 
 
 def _opened(connection: Connection, rollout: StoredRollout, wave: StoredWave) -> StoredWave:

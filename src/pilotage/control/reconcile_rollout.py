@@ -43,6 +43,7 @@ from pilotage.store.rollouts import (
     save_rollout,
     take_fence,
     waves_of,
+    yield_fence,
 )
 from pilotage.store.zero_traffic import clock_offset, seconds_to_zero, seconds_to_zero_streams
 
@@ -128,8 +129,10 @@ def _remembered(turn: _Turn, stored: StoredRollout, seen: Seen) -> StoredRollout
 
 
 def _looked(turn: _Turn, stored: StoredRollout, seen: Seen) -> None:
-    """Keep how the verdict stands while nothing is to be done, for people to look at."""
+    """Keep how the verdict stands while nothing is to be done; sums of a newer version are left to its processes."""
     verdict = seen.facts.verdict
+    if seen.observed is not None and not seen.observed.is_readable:
+        yield_fence(turn.connection, stored.id, turn.ports.owner)
     if verdict is not None:
         slot = slot_start(turn.deed.at, slot_length(stored.plan.waves[stored.place.wave]))
         keep_look(turn.connection, stored.id, verdict, place=stored.place, at=turn.deed.at, slot=slot)

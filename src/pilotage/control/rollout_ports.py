@@ -33,13 +33,17 @@ class GateCheck(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """What was counted for one space: the counters, the ledger range they cover, and what stands against using them."""
+    """What was counted for one space: the counters, the ledger range they cover, and what stands against using them.
+
+    `is_readable` false: the sums are of a newer version, whose processes read them.
+    """
 
     counters: Counters
     ledger_from: int = 0
     ledger_to: int = 0
     blockers: tuple[Reason, ...] = ()
     cohort_share: float | None = None
+    is_readable: bool = True
 
 
 class Observations(Protocol):

@@ -167,6 +167,8 @@ _OVERTAKE = text(
     "UPDATE rollout SET lease_owner = NULL, lease_until = NULL, fence = fence + 1 WHERE id = :id RETURNING fence"
 )
 
+_YIELD = text("UPDATE rollout SET lease_owner = NULL, lease_until = NULL WHERE id = :id AND lease_owner = :owner")
+
 
 def take_fence(connection: Connection, identifier: str, owner: str) -> int | None:
     """Take or renew a reconciler's lease for 10 s and return its token; None while another holds it."""
@@ -179,6 +181,11 @@ def overtake(connection: Connection, identifier: str) -> int | None:
     """Take a newer token for a person's command: whoever reconciled before is refused at its next write."""
     token: int | None = connection.execute(_OVERTAKE, {"id": identifier}).scalar_one_or_none()
     return token
+
+
+def yield_fence(connection: Connection, identifier: str, owner: str) -> None:
+    """Give a lease back, so that whoever looks next may take it; what another holds stays."""
+    connection.execute(_YIELD, {"id": identifier, "owner": owner})
 
 
 def save_rollout(connection: Connection, stored: StoredRollout) -> None:
