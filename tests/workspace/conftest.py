@@ -266,7 +266,7 @@ retention: 2557d
 exclusions: {globs: ["drafts/**"], titles: ["(?i)draft"], classifications: [restricted], older_than: 1825d}
 acl: [group:staff, user:ada, service:crawler, group:everyone, "user:https://idp.example|42"]
 acl_rules: {"hr/**": [group:auditors]}
-recheck: cited
+recheck: off
 history: dated
 fields: {id: "{part}/{section}", title: heading}
 language: en

@@ -211,7 +211,7 @@ def test_warnings_name_what_will_hurt_later(bank: Files) -> None:
         ("corpora/policies-uat/corpus.yaml", "retention: 30d\n", "", "has no retention"),
         (
             "corpora/policies/corpus.yaml",
-            "recheck: cited",
+            "recheck: off",
             "acl_max_age: 72h",
             "ACLs of 'policies' go stale after P3D, and up to P3D lie between two confirmations",
         ),
@@ -233,7 +233,7 @@ def test_each_warning_appears_for_its_cause(bank: Files, path: str, old: str, ne
 
 def test_a_refresh_that_comes_before_acls_go_stale_is_not_warned_about(bank: Files) -> None:
     for path, old, new in (
-        ("corpora/policies/corpus.yaml", b"recheck: cited", b"acl_max_age: 73h"),
+        ("corpora/policies/corpus.yaml", b"recheck: off", b"acl_max_age: 73h"),
         ("corpora/policies-uat/corpus.yaml", b"acl_max_age: 1h", b"cadence: 59m\nacl_max_age: 73h"),
     ):
         bank[path] = bank[path].replace(old, new)
@@ -242,7 +242,7 @@ def test_a_refresh_that_comes_before_acls_go_stale_is_not_warned_about(bank: Fil
 
 def test_a_derived_corpus_keeps_the_limit_of_its_source(bank: Files) -> None:
     path = "corpora/policies/corpus.yaml"
-    bank[path] = bank[path].replace(b"recheck: cited", b"acl_max_age: 30m")
+    bank[path] = bank[path].replace(b"recheck: off", b"acl_max_age: 30m")
     corpora = parse_workspace(bank).corpora
     assert {name: one.acl_max_age_s for name, one in corpora.items()} == {"policies": 1800, "policies-uat": 1800}
 
@@ -401,3 +401,11 @@ def test_a_corpus_without_any_acl_is_warned_about_unless_it_inherits_one(bank: F
     del bank["corpora/policies-uat/acl.yaml"]
     warnings = " ".join(str(found) for found in parse_workspace(bank).warnings)
     assert "The corpus 'policies-uat' has no ACL" in warnings
+
+
+@pytest.mark.parametrize("recheck", ["cited", "all"])
+def test_a_source_without_a_say_of_its_own_cannot_be_asked_again(bank: Files, recheck: str) -> None:
+    path = "corpora/policies/corpus.yaml"
+    bank[path] = bank[path].replace(b"recheck: off", f"recheck: {recheck}".encode())
+    with pytest.raises(InvalidFiles, match=f"recheck: {recheck}, but a jsonl cannot be asked who may read"):
+        parse_workspace(bank)

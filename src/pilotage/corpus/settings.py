@@ -68,6 +68,15 @@ class SourceKind(StrEnum):
     JSONL = "jsonl"
 
     @property
+    def has_a_say(self) -> bool:
+        """Tell whether the source can be asked at query time who may read; `recheck` needs one that can."""
+        match self:
+            case SourceKind.FOLDER | SourceKind.JSONL:
+                return False
+            case _:
+                assert_never(self)
+
+    @property
     def has_acls_elsewhere(self) -> bool:
         """Tell whether the ACLs live in another system, where they change without this one (docs/decisions/0005)."""
         match self:

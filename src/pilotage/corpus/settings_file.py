@@ -131,6 +131,9 @@ def parse_corpus(fields: Fields, *, name: CorpusName, acl_file: tuple[AclRule, .
     if settings.owner and settings.owner == settings.steward:
         what = f"Owner and steward are the same person ({settings.owner})"
         fields.problem("steward", what, "Name two people: the steward accepts what the owner is accountable for.")
+    if settings.recheck is not Recheck.OFF and not source.kind.has_a_say:
+        what = f"recheck: {settings.recheck}, but a {source.kind} cannot be asked who may read, so nobody could"
+        fields.problem("recheck", what, "Write `recheck: off`; acl_max_age limits how old its permissions get.")
     if acl_max_age_s is not None and acl_max_age_s > _LONGEST_ACL_AGE_S:
         hint = "Write at most 3650d, or leave it out: then no ACL ages."
         fields.problem("acl_max_age", "acl_max_age is longer than ten years", hint)

@@ -1,8 +1,9 @@
 """The real retriever: one permission decision, ranking inside it, and text through the last wall.
 
 Rule: the allowed set is decided before ranking; text is read by the statement that joins the current ACL, which counts
-at the same moment. Limits of an ACL's age are the workspace's, as this process read it. Fail mode: a ranked chunk that
-the wall does not return is a refusal; when nothing had moved it is a defect, and an incident.
+at the same moment. Limits of an ACL's age are the workspace's, as this process read it. With `recheck` the source is
+asked too about every passage, before the prompt and before the answer. Fail mode: a ranked chunk that the wall does not
+return is a refusal; when nothing had moved it is a defect, and an incident.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pilotage.core.ids import CorpusName
 from pilotage.corpus.acl import ACL_STALE
 from pilotage.corpus.analyser import analyse
 from pilotage.corpus.settings import CorpusSettings
+from pilotage.corpus.settings import Recheck as AskedAgain
 from pilotage.guard.redact import without_tokens
 from pilotage.release.assemble import CorpusPin
 from pilotage.release.generation import Passage
@@ -29,6 +31,7 @@ from pilotage.serving.context import Asker, Found, Guarded, Retrieval
 from pilotage.serving.indexes import Indexes
 from pilotage.serving.ports import Breach, Recheck, Seen
 from pilotage.serving.refusal import Code, Refusal
+from pilotage.serving.source_access import SourceAccess
 from pilotage.store.passages import Place, Reader, StoredPassage, fetch_passages
 from pilotage.workspace.records import Workspace
 
@@ -41,12 +44,13 @@ _MOVED = Refusal(code=Code.PERMISSION_CHANGED, message="Permissions changed mean
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrieverParts:
-    """What a retriever is put together from."""
+    """What a retriever is put together from. `access` None: no source has a say of its own, so `recheck` denies all."""
 
     workspace: Workspace
     indexes: Indexes
     pool: AsyncConnectionPool
     clock: Clock
+    access: SourceAccess | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +70,7 @@ class StoreRetriever:
         self._indexes = parts.indexes
         self._pool = parts.pool
         self._clock = parts.clock
+        self._access = parts.access
         self._zone = ZoneInfo(parts.workspace.timezone)
 
     async def retrieve(self, context: Guarded) -> Retrieval | Refusal | Breach:
@@ -81,6 +86,8 @@ class StoreRetriever:
         found = await self._read(context, pin, ranked, now)
         if isinstance(found, Refusal | Breach):
             return found
+        denied = await self._denied(context.asker, pin.name, [item.passage.document for item in found])
+        found = tuple(item for item in found if item.passage.document not in denied)
         return Retrieval(
             corpus=pin.name,
             corpus_version=pin.version,
@@ -174,7 +181,22 @@ class StoreRetriever:
         if lost:
             self._indexes.wake()
         has_aged = retrieval.allowed_until is not None and now > retrieval.allowed_until
-        return Recheck(lost=lost, has_moved=has_aged or generation != retrieval.acl_generation)
+        denied = await self._denied(context.asker, corpus, [item.passage.document for item in retrieval.found])
+        lost += tuple(
+            item.passage.marker
+            for item in retrieval.found
+            if item.passage.document in denied and item.passage.marker not in lost
+        )
+        return Recheck(lost=lost, has_moved=has_aged or bool(denied) or generation != retrieval.acl_generation)
+
+    async def _denied(self, asker: Asker, corpus: CorpusName, documents: Sequence[str]) -> frozenset[str]:
+        """Return the documents that their source keeps from the asker; of a corpus that asks none, none."""
+        settings = self._workspace.corpora.get(corpus)
+        if settings is None or settings.recheck is AskedAgain.OFF:
+            return frozenset()
+        if self._access is None:
+            return frozenset(documents)
+        return await self._access.denied(asker.principal.id, asker.acl_names, corpus, documents)
 
     async def may_see(self, asker: Asker, refs: Sequence[tuple[str, int, int]]) -> bool:
         """Tell whether the asker may see every (corpus, rev, ordinal) now."""
@@ -184,6 +206,8 @@ class StoreRetriever:
                 reader = self._reader(asker, CorpusName(corpus), None, self._clock.now())
                 texts, _ = await fetch_passages(connection, CorpusName(corpus), places, reader)
                 if any(place not in texts for place in places):
+                    return False
+                if await self._denied(asker, CorpusName(corpus), [texts[place].document for place in places]):
                     return False
         return True
 

@@ -1,0 +1,155 @@
+"""With `recheck` the source has the last word at query time; whatever is not a yes is a no (serving.md 2.5)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+from tests.serving.shelf import Shelf, make_shelf
+
+from pilotage.core.digest import digest_of
+from pilotage.core.ids import CorpusName
+from pilotage.corpus.settings import DataStage, Recheck
+from pilotage.release.content import CorpusPin
+from pilotage.release.generation import GenerationRequest
+from pilotage.serving.pipeline import Pipeline
+from pilotage.serving.refusal import Code
+from pilotage.serving.retriever import RetrieverParts, StoreRetriever
+from pilotage.serving.source_access import SourceAccess
+from pilotage.store.engine import psycopg_url
+from pilotage.store.serving_pool import make_pool
+from pilotage.testing.desk import opened
+from pilotage.testing.models import FakeModel
+from pilotage.testing.serving_path import Plan, content
+
+pytestmark = pytest.mark.anyio
+CORPUS, NAMES = CorpusName("policies"), frozenset({"group:everyone"})
+
+
+@dataclass(slots=True)
+class Says:
+    """A source that allows these documents, after `wait_s`, or breaks."""
+
+    allowed: set[str] = field(default_factory=set)
+    wait_s: float = 0.0
+    breaks: bool = False
+    asked: list[tuple[frozenset[str], tuple[str, ...]]] = field(default_factory=list)
+
+    def check_access(self, names: frozenset[str], ids: Sequence[str]) -> Mapping[str, bool]:
+        self.asked.append((names, tuple(ids)))
+        if self.breaks:
+            message = "The source is away."
+            raise OSError(message)
+        time.sleep(self.wait_s)
+        return {one: one in self.allowed for one in ids if one != "unknown"}
+
+
+@dataclass(slots=True)
+class Now:
+    at: float = 100.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+async def test_every_document_is_asked_for_in_one_batch_and_what_is_no_yes_is_denied() -> None:
+    source = Says(allowed={"a", "b"})
+    access = SourceAccess({CORPUS: source}, monotonic=Now())
+    assert await access.denied("local|maria", NAMES, CORPUS, ["a", "c", "b", "unknown", "a"]) == {"c", "unknown"}
+    assert source.asked == [(NAMES, ("a", "c", "b", "unknown"))]
+
+
+async def test_a_yes_is_kept_for_a_minute_for_its_asker_alone_and_a_no_never() -> None:
+    source, now = Says(allowed={"a"}), Now()
+    access = SourceAccess({CORPUS: source}, monotonic=now)
+    for who in ("local|maria", "local|maria", "local|omar"):
+        assert await access.denied(who, NAMES, CORPUS, ["a", "b"]) == {"b"}
+    assert [ids for _, ids in source.asked] == [("a", "b"), ("b",), ("a", "b")]
+    now.at += 59.9
+    assert await access.denied("local|maria", NAMES, CORPUS, ["a"]) == frozenset()
+    now.at += 0.1
+    source.allowed.clear()
+    assert await access.denied("local|maria", NAMES, CORPUS, ["a"]) == {"a"}
+
+
+@pytest.mark.parametrize("source", [Says(breaks=True), Says(allowed={"a"}, wait_s=0.5), None])
+async def test_a_source_that_breaks_is_late_or_is_not_there_denies(source: Says | None) -> None:
+    sources = {} if source is None else {CORPUS: source}
+    access = SourceAccess(sources, monotonic=Now(), deadline_s=0.05)
+    assert await access.denied("local|maria", NAMES, CORPUS, ["a"]) == {"a"}
+
+
+OPEN, CLOSED = "Errors are resolved within ten business days.", "Errors of the merger stay with the board."
+
+
+@pytest.fixture
+def shelf(engine: Engine, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shelf]:
+    shelf = make_shelf(engine, tmp_path, request.node.name, {"open.txt": OPEN, "closed.txt": CLOSED})
+    yield shelf
+    shelf.close()
+
+
+def quote(request: GenerationRequest) -> str:
+    return " ".join(f"{passage.text} [{passage.marker}]" for passage in request.passages) or "Nothing."
+
+
+async def asked(shelf: Shelf, url: str, recheck: Recheck, source: Says | None, *, change: bool = False) -> object:
+    """Ask over the real retriever; with `change` the source denies everything once the prompt is made."""
+    pin = CorpusPin(name=shelf.name, version=1, digest=digest_of(b""), documents=2, chunks=2)
+    indexes, now = shelf.indexes(), Now()
+
+    def reply(request: GenerationRequest) -> str:
+        if change and source is not None:
+            source.allowed.clear()
+            now.at += 61.0
+        return quote(request)
+
+    async with make_pool(psycopg_url(url)) as pool:
+        await indexes.refresh(shelf.name)
+        async with opened(Plan(model=FakeModel(reply=reply), content=content(corpora={DataStage.UAT: pin}))) as desk:
+            corpora = {name: replace(one, recheck=recheck) for name, one in shelf.corpora.items()}
+            workspace = replace(desk.path.serving.workspace, corpora=corpora)
+            access = None if source is None else SourceAccess({shelf.name: source}, monotonic=now)
+            parts = RetrieverParts(
+                workspace=workspace, indexes=indexes, pool=pool, clock=shelf.bank.clock, access=access
+            )
+            desk.pipeline = Pipeline(replace(desk.path.serving, retriever=StoreRetriever(parts), workspace=workspace))
+            return (await desk.ask()).result
+
+
+@pytest.mark.store
+@pytest.mark.parametrize("recheck", [Recheck.CITED, Recheck.ALL])
+async def test_what_the_source_denies_never_reaches_prompt_or_answer(
+    shelf: Shelf, database_url: str, recheck: Recheck
+) -> None:
+    answer = await asked(shelf, database_url, recheck, Says(allowed={"open.txt"}))
+    assert "ten business days" in answer.text  # type: ignore[attr-defined]
+    assert "merger" not in answer.text  # type: ignore[attr-defined]
+
+
+@pytest.mark.store
+async def test_without_recheck_the_source_is_not_asked(shelf: Shelf, database_url: str) -> None:
+    source = Says()
+    answer = await asked(shelf, database_url, Recheck.OFF, source)
+    assert "ten business days" in answer.text  # type: ignore[attr-defined]
+    assert source.asked == []
+
+
+@pytest.mark.store
+async def test_where_no_source_has_a_say_nobody_reads(shelf: Shelf, database_url: str) -> None:
+    answer = await asked(shelf, database_url, Recheck.ALL, None)
+    assert "business days" not in getattr(answer, "text", "")
+
+
+@pytest.mark.store
+async def test_a_source_that_says_no_after_the_prompt_keeps_the_answer_back_and_is_no_defect(
+    shelf: Shelf, database_url: str
+) -> None:
+    refusal = await asked(shelf, database_url, Recheck.ALL, Says(allowed={"open.txt", "closed.txt"}), change=True)
+    text = getattr(refusal, "text", "")
+    assert "business days" not in text
+    assert getattr(refusal, "code", Code.PERMISSION_CHANGED) is Code.PERMISSION_CHANGED
