@@ -284,6 +284,7 @@ MATRIX = (
     line("/releases/{digest}/verification", EVERYBODY),
     line("/ask/{workflow}", EVERYBODY),
     line("/interactions/{interaction}/feedback", EVERYBODY),
+    line("/inbox/snooze", EVERYBODY),
     line("/logout", EVERYBODY),
 )
 """Every form for signed-in people. Owner and steward of a corpus decide about it, whatever else they are."""

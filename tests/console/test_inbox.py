@@ -10,7 +10,9 @@ from sqlalchemy import Connection, text
 from tests.console.browser import Answer
 from tests.console.conftest import Bank
 
-from pilotage.console import tasks
+from pilotage.control import inbox as tasks
+from pilotage.core.errors import NotFound
+from pilotage.core.reason import Refusal
 
 pytestmark = pytest.mark.store
 
@@ -130,3 +132,36 @@ def test_an_empty_inbox_names_the_next_hours_on_duty(bank: Bank) -> None:
     assert "Nothing waits for you." in on_call
     assert "Your next hours on duty begin" in on_call
     assert "hours on duty" not in nobody
+
+
+def test_a_task_is_put_off_for_a_day_for_oneself_and_an_urgent_one_is_not(bank: Bank) -> None:
+    bank.refresh("policies")
+    with bank.instance.engine.begin() as connection:
+        number = connection.exec_driver_sql(
+            "SELECT max(number) FROM corpus_version WHERE corpus = 'policies' AND state = 'proposed'"
+        ).scalar_one()
+    task, line = f"version/policies/{number}", f"Review version {number} of policies"
+    browser = bank.browser("grace.okafor")
+    page = browser.get("/")
+    form = next(form for form in page.page.css("form") if task in (form.html or ""))
+    fields = {node.attributes["name"] or "": node.attributes["value"] or "" for node in form.css("input")}
+    assert browser.post("/inbox/snooze", fields).status == 303
+    later = browser.get("/")
+    assert line not in later.words.partition("Put off until later")[0]
+    assert line in later.words.partition("Put off until later")[2]
+    bank.clock.advance(timedelta(days=1, minutes=1))
+    assert line in bank.browser("grace.okafor").get("/").words.partition("Put off until later")[0]
+    with bank.instance.engine.connect() as connection:
+        kept = connection.exec_driver_sql("SELECT subject FROM ledger_entry WHERE kind = 'task.put_off'").scalars()
+        assert list(kept) == [task]
+
+
+def test_what_nobody_took_on_is_not_put_off_nor_what_is_not_ones_own(bank: Bank, incident: str) -> None:
+    set_incident(bank, incident, "state = 'open', acknowledged_at = NULL, commander = NULL")
+    mine, other = bank.person("hanna.virtanen"), bank.person("omar.haddad")
+    refused = tasks.snooze_task(bank.instance, actor=mine, task=f"incident/{incident}")
+    assert isinstance(refused, Refusal)
+    assert refused.reasons[0].code == "TASK_URGENT"
+    with pytest.raises(NotFound):
+        tasks.snooze_task(bank.instance, actor=other, task=f"incident/{incident}")
+    assert "Put off for a day" not in inbox(bank, "hanna.virtanen").words

@@ -14,6 +14,7 @@ from pilotage.api.operations import (
     gate_changes,
     gates,
     golden,
+    inbox,
     incidents,
     keys,
     ledger,
@@ -26,6 +27,7 @@ from pilotage.api.operations import (
 )
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
+    *inbox.OPERATIONS,
     *corpora.OPERATIONS,
     *takedowns.OPERATIONS,
     *releases.OPERATIONS,

@@ -53,6 +53,7 @@ COMMANDS: Final = {
     "suite": ("suite", "Suites: permissions, fairness, red team."),
     "golden": ("golden", "Golden sets: what they hold, what changed, what leaked."),
     "rollout": ("rollout", "Traffic to a release, step by step, as far as it proves itself."),
+    "inbox": ("inbox", "What waits for you: reviews, gates, steps, incidents."),
     "incident": ("incident", "Incidents: found, acknowledged, mitigated, learned from."),
     "drill": ("drill", "Rehearsals on real processes, as evidence."),
     "space": ("space", "Spaces: their health, and where their askers are."),

@@ -15,9 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from pilotage import __version__
 from pilotage.console.guards import form_token
 from pilotage.console.reply import Page
-from pilotage.console.tasks import tasks_of
 from pilotage.console.visit import Visit
 from pilotage.console.words import Status
+from pilotage.control.inbox import tasks_of
 from pilotage.store.ledger_browse import signed_size
 
 _FORM_KEY_BYTES: Final = 16

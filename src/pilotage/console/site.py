@@ -29,6 +29,15 @@ from pilotage.identity.roles import Action
 
 ENTRIES: Final = (
     Entry(method="GET", path="/", name="Inbox", handle=inbox.show_inbox),
+    Entry(
+        method="POST",
+        path="/inbox/snooze",
+        name="Inbox",
+        handle=inbox.snooze,
+        command="inbox snooze",
+        back=inbox.show_inbox,
+        is_decision=True,
+    ),
     Entry(method="GET", path="/login", name="Login", handle=login.show_login, needs=None),
     Entry(
         method="POST", path="/login", name="Login", handle=login.sign_in, needs=None, command="-", back=login.login_page

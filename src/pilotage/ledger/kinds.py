@@ -148,6 +148,8 @@ class EntryKind(StrEnum):
     INCIDENT_CLOSED = "incident.closed"
     INCIDENT_DRILL_FINISHED = "incident.drill_finished"
 
+    TASK_PUT_OFF = "task.put_off"
+
     KEY_CREATED = "key.created"
     KEY_ROTATED = "key.rotated"
     KEY_REVOKED = "key.revoked"

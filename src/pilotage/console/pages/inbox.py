@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from pilotage.console.reply import Page
-from pilotage.console.tasks import done_by, next_shift, tasks_of
+from pilotage.console.reply import Page, Redirect, Reply
 from pilotage.console.visit import Visit
+from pilotage.control.inbox import done_by, next_shift, snooze_task, tasks_of
+from pilotage.core.reason import Refusal
 from pilotage.store.done_deeds import Deed
 
 
@@ -29,11 +30,18 @@ def show_inbox(visit: Visit) -> Page:
         visit.services.waiting.put(visit.actor.id, len(found.tasks), visit.now)
     values = {
         "tasks": found.tasks,
+        "put_off": found.put_off,
         "unread": found.unread,
         "done": [_done(deed) for deed in done],
         "shift": next_shift(visit.reading, visit.actor),
     }
     return Page(template="inbox.html", title="Inbox", values=values)
+
+
+def snooze(visit: Visit) -> Reply | Refusal:
+    """Put one of the person's tasks off for a day."""
+    done = snooze_task(visit.instance, actor=visit.actor, task=visit.typed("task"))
+    return done if isinstance(done, Refusal) else Redirect(to="/")
 
 
 def _done(deed: Deed) -> Done:

@@ -59,3 +59,11 @@ live_event = Table(
     Index("live_event_stream", "stream", "id"),
     Index("live_event_at", "at"),
 )
+
+inbox_snooze = Table(
+    "inbox_snooze",
+    metadata,
+    Column("person", Text, primary_key=True, nullable=False),
+    Column("task", Text, primary_key=True, nullable=False),
+    Column("until", TIMESTAMP(timezone=True), nullable=False),
+)

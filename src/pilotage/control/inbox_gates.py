@@ -13,11 +13,11 @@ from urllib.parse import urlencode
 
 from sqlalchemy import Connection
 
-from pilotage.console.task import Task
 from pilotage.control.gate_case import Chain, open_chains
 from pilotage.control.gate_chain import is_reached, report_of
 from pilotage.control.gate_inputs import is_per_space
 from pilotage.control.gate_status import ordered_gates, space_for
+from pilotage.control.inbox_task import Task
 from pilotage.control.instance import Instance
 from pilotage.core.ids import PersonId, SpaceName, WorkflowName
 from pilotage.gate.report import SignoffResult
@@ -88,6 +88,7 @@ def _turn(chain: Chain, name: str, person: PersonId, *, space: SpaceName | None,
     digest = chain.stored.digest.removeprefix("sha256:")[:12]
     named = {key: value for key, value in (("space", space), ("half", half if half is Half.POST else None)) if value}
     return Task(
+        key="/".join(("gate", digest, name, half.value, *((space,) if space else ()))),
         sentence=f"Decide about release {digest} at gate {name}{f' for {space}' if space else ''}",
         path=f"/releases/{digest}/gates/{name}{f'?{urlencode(named)}' if named else ''}",
         since=chain.stored.sealed_at,

@@ -13,32 +13,50 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from pilotage.console.gate_tasks import gate_tasks
-from pilotage.console.task import Task
 from pilotage.control.corpus_duties import may_accept
+from pilotage.control.inbox_gates import gate_tasks
+from pilotage.control.inbox_task import Task
 from pilotage.control.instance import Instance
+from pilotage.control.record_entry import record
 from pilotage.control.rollout_people import deciding_role
-from pilotage.core.errors import PilotageError
-from pilotage.core.reason import Refusal
+from pilotage.core.canonical import Json
+from pilotage.core.clock import to_text
+from pilotage.core.errors import NotFound, PilotageError
+from pilotage.core.reason import Reason, Refusal
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, Role, grant_for
 from pilotage.incident.duty import next_duty
 from pilotage.incident.records import IncidentState, post_mortem_due
+from pilotage.ledger.entry import EntryKind
 from pilotage.store.done_deeds import Deed, deeds_of
+from pilotage.store.inbox_snoozes import put_off, snoozed_tasks
 from pilotage.store.incidents import StoredIncident, incidents_of
 from pilotage.store.rollout_verdicts import signatures_of
 from pilotage.store.rollouts import StoredRollout, deciding_rollouts
 from pilotage.store.waiting_versions import WaitingVersion, waiting_versions
 
+SNOOZED_FOR = timedelta(days=1)
 _DONE_FOR = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tasks:
-    """A person's tasks, what is due first, then the oldest; `unread` names sources that could not be read."""
+    """A person's tasks, what is due first, then the oldest; `put_off` are those of another day.
+
+    `unread` names sources that could not be read.
+    """
 
     tasks: tuple[Task, ...]
+    put_off: tuple[Task, ...] = ()
     unread: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Json]:
+        """Return the documented record."""
+        return {
+            "tasks": [one.as_json() for one in self.tasks],
+            "put_off": [one.as_json() for one in self.put_off],
+            "unread": list(self.unread),
+        }
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,7 +86,33 @@ def tasks_of(connection: Connection, instance: Instance, actor: Principal) -> Ta
     reading.take("versions of corpora", _reviews)
     reading.take("gates", gate_tasks)
     ordered = sorted(reading.tasks, key=lambda task: (task.due is None, task.due or task.since, task.since))
-    return Tasks(tasks=tuple(ordered), unread=tuple(reading.unread))
+    later = {} if actor.person is None else snoozed_tasks(connection, actor.person, instance.clock.now())
+    waiting = tuple(task for task in ordered if task.is_urgent or task.key not in later)
+    put_off = tuple(task for task in ordered if task not in waiting)
+    return Tasks(tasks=waiting, put_off=put_off, unread=tuple(reading.unread))
+
+
+def list_tasks(instance: Instance, actor: Principal) -> Tasks:
+    """Return what waits for the person, read once."""
+    with instance.engine.connect() as connection:
+        return tasks_of(connection, instance, actor)
+
+
+def snooze_task(instance: Instance, *, actor: Principal, task: str) -> Task | Refusal:
+    """Put one of the person's tasks off for a day; raise NotFound for what does not wait for them."""
+    now = instance.clock.now()
+    with instance.engine.begin() as connection:
+        found = next((one for one in tasks_of(connection, instance, actor).tasks if one.key == task), None)
+        if found is None or actor.person is None:
+            message = f"Nothing named {task[:80]!r} waits for you."
+            raise NotFound("TASK_UNKNOWN", message, hint="See `pilotage inbox list`.")
+        if found.is_urgent:
+            text = "An incident that nobody took on is not put off; take it on, or hand it to somebody."
+            return Refusal(reasons=(Reason(code="TASK_URGENT", text=text, where=task),))
+        put_off(connection, actor.person, task, until=now + SNOOZED_FOR, now=now)
+        data: dict[str, Json] = {"until": to_text(now + SNOOZED_FOR)}
+        record(connection, EntryKind.TASK_PUT_OFF, actor=actor, at=now, subject=task, data=data)
+    return found
 
 
 def done_by(connection: Connection, instance: Instance, actor: Principal) -> tuple[Deed, ...]:
@@ -112,7 +156,16 @@ def _incident(one: StoredIncident) -> Task:
     else:
         sentence, why, due = f"Resolve {what}", f"You answer for it: {command} resolved`", None
     path = "/workflows" if one.rollout is None else f"/rollouts/{one.rollout}"
-    return Task(sentence=sentence, path=path, since=one.detected_at, why=f"{why}.", minutes=minutes, due=due)
+    return Task(
+        key=f"incident/{one.id}",
+        sentence=sentence,
+        path=path,
+        since=one.detected_at,
+        why=f"{why}.",
+        minutes=minutes,
+        due=due,
+        is_urgent=one.acknowledged_at is None,
+    )
 
 
 def _decisions(connection: Connection, instance: Instance, actor: Principal) -> list[Task]:
@@ -133,6 +186,7 @@ def _decision(connection: Connection, instance: Instance, actor: Principal, stor
         return None
     step = stored.place.of(stored.plan)
     return Task(
+        key=f"rollout/{stored.id}/{stored.decision}",
         sentence=f"Decide about step {step.name} of {stored.workflow} in {stored.space}",
         path=f"/rollouts/{stored.id}",
         since=stored.state_at,
@@ -152,6 +206,7 @@ def _review(instance: Instance, version: WaitingVersion, actor: Principal) -> Ta
         return None
     role = "steward" if actor.person == settings.steward else "owner"
     return Task(
+        key=f"version/{version.corpus}/{version.number}",
         sentence=f"Review version {version.number} of {version.corpus}",
         path=f"/corpora/{version.corpus}/versions/{version.number}",
         since=version.created_at,
