@@ -9,7 +9,7 @@ from alembic import op
 from pilotage.store.script import run_script
 
 revision = "0036"
-down_revision = "0031"
+down_revision = "0033"
 branch_labels = None
 depends_on = None
 
