@@ -205,7 +205,7 @@ async def serve(port: int, upstream: int, database: str, mode: str) -> None:
         authenticator=BearerAuthenticator(workspace, keys=OneKey()),
         guard=PolicyGuard(workspace, Keyring(folder=Path("/"), master=bytes(32), source="benchmark", created=False)),
     )
-    metrics = GatewayMetrics()
+    metrics = GatewayMetrics(serving)
     pipeline = Pipeline(serving, on_finished=metrics.finished)
     chat = Chat(serving=serving, pipeline=pipeline)
     gateway = Gateway(serving, chat=chat, feedback=None, health=Health(metrics=metrics))  # type: ignore[arg-type]

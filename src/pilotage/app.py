@@ -69,7 +69,7 @@ from pilotage.serving.retriever import RetrieverParts, StoreRetriever
 from pilotage.serving.run import Finished
 from pilotage.serving.uploads import Uploads
 from pilotage.store.engine import check_listening, make_engine, psycopg_url, url_of
-from pilotage.store.index_build import IndexFolder
+from pilotage.store.index_build import index_folder
 from pilotage.store.notify import Channel, Heard
 from pilotage.store.serving_pool import make_pool
 
@@ -84,7 +84,7 @@ async def joined_serving(
 ) -> AsyncIterator[tuple[OpenServing, Indexes]]:
     """Run the serving path of this process while the block lasts; `has_shadow` with its shadow arm."""
     url = url_of(instance.engine)
-    cache, folder = AnswerCache(), IndexFolder(root=instance.home / "indexes")
+    cache, folder = AnswerCache(), index_folder(instance.workspace, instance.home)
     indexes = Indexes(instance.engine, instance.workspace.corpora, folder, moved=cache.moved)
     pool = make_pool(psycopg_url(url))
 
@@ -355,7 +355,7 @@ def answer_record(answer: Answer) -> dict[str, Any]:
 
 async def _serve(instance: Instance, opening: Opening, sockets: list[socket.socket], said: str) -> None:
     async with joined_serving(instance, dict(opening.environ), has_shadow=True) as (running, _):
-        metrics = GatewayMetrics(cache=running.serving.cache)
+        metrics = GatewayMetrics(running.serving)
 
         def finished(request: Finished) -> None:
             metrics.finished(request)

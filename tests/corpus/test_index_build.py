@@ -16,9 +16,10 @@ from pilotage.core.ids import CorpusName
 from pilotage.core.reason import Refusal
 from pilotage.retrieval.allowed import Visibility
 from pilotage.retrieval.snapshot import Snapshot
-from pilotage.store.index_build import IndexFolder, open_index
+from pilotage.store.index_build import IndexFolder, index_folder, open_index
 from pilotage.store.index_follow import Follower
 from pilotage.testing.connectors import MemoryConnector, MemoryDocument
+from pilotage.workspace.index import IndexSettings
 
 PARTS = ("generation", "principals", "versions", "classifications", "regions", "live", "spans")
 
@@ -181,8 +182,21 @@ def test_an_altered_folder_is_built_again_and_never_served(bank: Any, corpus: Co
 def test_an_index_beyond_the_memory_limit_is_refused_with_the_figure(bank: Any, corpus: CorpusName) -> None:
     settings = bank.instance.workspace.corpora[corpus]
     folder = IndexFolder(root=_root(bank), memory_limit=1000)
-    with pytest.raises(Unavailable, match="needs about 72000 bytes for 60 chunks; the limit is 1000"):
+    with pytest.raises(Unavailable, match="needs about 72,000 bytes for 60 chunks; the limit is 1,000"):
         open_index(bank.instance.engine, settings, folder, earlier=None)
+
+
+def test_the_declared_memory_limit_is_the_one_that_counts(bank: Any, corpus: CorpusName, make_person: Any) -> None:
+    for limit in (71_999, 72_000):
+        workspace = replace(bank.instance.workspace, index=IndexSettings(memory_limit=limit))
+        assert index_folder(workspace, bank.instance.home) == IndexFolder(root=_root(bank), memory_limit=limit)
+        instance = replace(bank.instance, workspace=workspace)
+        asked = {"actor": make_person("ann"), "corpus": corpus, "wanted": Search(question="rules")}
+        if limit < 72_000:
+            with pytest.raises(Unavailable, match="`index: memory_limit`"):
+                search_corpus(instance, **asked)
+        else:
+            assert search_corpus(instance, **asked)
 
 
 def test_what_killed_builds_left_is_gone_with_the_next_one(bank: Any, corpus: CorpusName) -> None:

@@ -297,6 +297,24 @@ async def test_an_answer_given_again_says_so_whole_and_streamed_and_is_counted()
     assert f"pilotage_answer_cache_bytes {float(up.path.serving.cache.bytes)}" in counted
 
 
+async def test_open_streams_and_waiting_records_are_counted_as_they_are_now() -> None:
+    async def counted() -> dict[str, float]:
+        async with up.http.get(f"{up.url}/metrics") as response:
+            lines = (await response.text()).splitlines()
+        names = ("pilotage_streams", "pilotage_records_waiting")
+        return {name: float(line.split()[1]) for name in names for line in lines if line.startswith(f"{name} ")}
+
+    async with running(Plan(flush_s=1.0)) as up:
+        assert await counted() == {"pilotage_streams": 0, "pilotage_records_waiting": 0}
+        for _ in range(2):
+            assert up.path.serving.slots.take("maria") is None
+        await up.post(chat())
+        assert await counted() == {"pilotage_streams": 2, "pilotage_records_waiting": 1}
+        up.path.serving.slots.give_back("maria")
+        await up.path.serving.recorder.settle()
+        assert await counted() == {"pilotage_streams": 1, "pilotage_records_waiting": 0}
+
+
 async def test_health_and_metrics_answer_loopback_without_a_key() -> None:
     async with running() as up:
         await up.post(chat())

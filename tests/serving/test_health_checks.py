@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import psycopg
 import pytest
 
-from pilotage.core.digest import digest_of
+from pilotage.core.digest import Digest, digest_of
 from pilotage.core.errors import Unavailable
 from pilotage.core.ids import SpaceName, WorkflowName
 from pilotage.release.content import ReleaseContent
 from pilotage.serving import health_checks
-from pilotage.serving.health_checks import HealthChecks
+from pilotage.serving.health_checks import HealthChecks, routed_and_not_loaded
 from pilotage.serving.routing import Release, RoutingRow
 from pilotage.space.settings import Availability, Space
 from pilotage.store.serving_reports import ReportRow
@@ -50,11 +50,23 @@ def at_once(name: SpaceName = SPACE) -> Space:
     return space(name, availability=Availability(health_check_interval_s=0.0))
 
 
-def checks_of(desk: Desk, reports: Reports, *, indexed: bool = True) -> HealthChecks:
+def checks_of(
+    desk: Desk,
+    reports: Reports,
+    *,
+    indexed: bool = True,
+    not_loaded: Callable[[Digest], str] = routed_and_not_loaded,
+) -> HealthChecks:
     def is_indexed(_content: ReleaseContent, _space: Space) -> bool:
         return indexed
 
-    return HealthChecks(desk.path.serving, reports, table=lambda: desk.path.routing.current, indexed=is_indexed)
+    return HealthChecks(
+        desk.path.serving,
+        reports,
+        table=lambda: desk.path.routing.current,
+        not_loaded=not_loaded,
+        indexed=is_indexed,
+    )
 
 
 async def test_successive_failures_and_successes_are_counted() -> None:
@@ -92,8 +104,10 @@ async def test_a_release_that_is_routed_and_not_loaded_fails_the_check() -> None
     async with opened(Plan(spaces=(at_once(),))) as desk:
         reports = Reports()
         desk.path.routing.current = replace(desk.path.routing.current, releases={})
-        await checks_of(desk, reports).check_due()
+        await checks_of(desk, reports, not_loaded=lambda digest: f"{digest} needs more memory.").check_due()
     assert reports.codes() == ["RELEASE_NOT_LOADED"]
+    (reason,) = reports.rows[-1].reasons
+    assert str(reason["text"]).endswith(" needs more memory.")
 
 
 class Hanging(FakeModel):

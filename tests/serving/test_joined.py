@@ -17,6 +17,7 @@ from pilotage import app
 from pilotage.serving.indexes import Indexes
 from pilotage.serving.opened import ServingParts
 from pilotage.testing.serving_path import make_path
+from pilotage.workspace.index import IndexSettings
 
 pytestmark = pytest.mark.store
 
@@ -40,7 +41,9 @@ def test_the_guard_s_forms_are_compiled_before_anything_opens(
 
     monkeypatch.setattr(app, "FIRST_PASS", scan)
     monkeypatch.setattr(app, "open_verifier", opens)
-    instance: Any = SimpleNamespace(engine=engine, workspace=SimpleNamespace(corpora={}), clock=None, home=tmp_path)
+    instance: Any = SimpleNamespace(
+        engine=engine, workspace=SimpleNamespace(corpora={}, index=IndexSettings()), clock=None, home=tmp_path
+    )
 
     async def join() -> None:
         async with app.joined_serving(instance, {}):

@@ -97,6 +97,8 @@ async def test_an_unloadable_stable_answers_nobody_and_is_tried_again_after_five
         await watch.refresh()
     assert store.loads == [ONE, ONE]
     assert not watch.current.is_serving(ONE)
+    assert watch.not_loaded(ONE) == f"Release {ONE} is routed and not loaded. altered"
+    assert watch.not_loaded(TWO) == f"Release {TWO} is routed and not loaded."
 
 
 async def test_a_rollback_to_a_loaded_release_does_not_wait_for_anything_else() -> None:

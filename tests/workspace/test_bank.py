@@ -154,6 +154,12 @@ def test_how_long_backups_are_kept_may_be_declared(bank: Files) -> None:
     assert parse_workspace(bank).backup_retention_days == 35
 
 
+def test_what_one_index_may_need_is_declared_or_half_the_machine(bank: dict[str, bytes]) -> None:
+    assert parse_workspace(bank).index.memory_limit is None
+    bank["pilotage.yaml"] += b"index: {memory_limit: 2GiB}\n"
+    assert parse_workspace(bank).index.memory_limit == 2 << 30
+
+
 def test_warnings_name_what_will_hurt_later(bank: Files) -> None:
     warnings = [str(warning) for warning in parse_workspace(bank).warnings]
     assert warnings == [

@@ -29,6 +29,14 @@ CASES: list[tuple[str, str, str, list[str]]] = [
     (
         "pilotage.yaml",
         "id: test-bank",
+        "id: test-bank\nindex: {memory_limit: 0}",
+        [
+            "pilotage.yaml:2: memory_limit is nothing at all. Write a size such as 8GiB, or leave it out.",
+        ],
+    ),
+    (
+        "pilotage.yaml",
+        "id: test-bank",
         "id: Test Bank",
         [
             "pilotage.yaml:1: 'id' cannot be 'Test Bank'. Write a name of lower-case letters, digits and hyphens, at most 40 characters.",
@@ -266,7 +274,7 @@ CASES: list[tuple[str, str, str, list[str]]] = [
         "id: test-bank\n",
         "id: test-bank\nsecurty: 1\n",
         [
-            "pilotage.yaml:2: The key 'securty' is unknown. Known keys: backup_retention, board, evidence, exporters, freezes, gateway, gpu_selectors, groups, id, identity, ledger, licences.",
+            "pilotage.yaml:2: The key 'securty' is unknown. Known keys: backup_retention, board, evidence, exporters, freezes, gateway, gpu_selectors, groups, id, identity, index, ledger.",
         ],
     ),
     (

@@ -31,7 +31,7 @@ from pilotage.incident.records import Severity
 from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.store.corpus_documents import documents_of
 from pilotage.store.embedded_backup import forget_backups
-from pilotage.store.index_build import IndexFolder, open_index
+from pilotage.store.index_build import index_folder, open_index
 from pilotage.store.ledger_entries import append
 from pilotage.store.purge import Scan, rewrite_tables, scan_folder
 from pilotage.store.takedown_quotes import quoting_interactions, staying_texts
@@ -140,7 +140,7 @@ def _shingles(connection: Connection, texts: Mapping[str, Iterable[str]]) -> dic
 
 def _rewrite_index(instance: Instance, corpus: CorpusName) -> None:
     settings = instance.workspace.corpora.get(corpus)
-    folder = IndexFolder(root=instance.home / "indexes")
+    folder = index_folder(instance.workspace, instance.home)
     if settings is not None:
         open_index(instance.engine, settings, folder, earlier=None)
     else:  # declared no more: nobody reads its index, and nobody rewrites it

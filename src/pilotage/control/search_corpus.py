@@ -21,7 +21,7 @@ from pilotage.corpus.analyser import analyse
 from pilotage.identity.principal import Principal, acl_names
 from pilotage.retrieval.allowed import Asking
 from pilotage.retrieval.search import MAX_HITS, Query, search
-from pilotage.store.index_build import IndexFolder, open_index
+from pilotage.store.index_build import index_folder, open_index
 from pilotage.store.passages import Reader, read_passages
 
 
@@ -63,7 +63,7 @@ def search_corpus(
     settings = settings_of(instance, CorpusName(corpus))
     if not 1 <= wanted.top <= MAX_HITS:
         raise UsageError("TOP", f"--top is {wanted.top}.", hint=f"Write a number from 1 to {MAX_HITS}.")
-    folder = IndexFolder(root=indexes or instance.home / "indexes")
+    folder = index_folder(instance.workspace, instance.home, root=indexes)
     snapshot = open_index(instance.engine, settings, folder, earlier=None)
     versions = snapshot.visibility.versions
     version = max(versions, default=0) if wanted.version is None else wanted.version

@@ -17,6 +17,7 @@ from pilotage.serving.context import Answer, Located, Routed
 from pilotage.serving.outcome import TrafficKind
 from pilotage.serving.refusal import Refusal
 from pilotage.serving.run import Finished
+from pilotage.serving.service import Serving
 
 MAX_SERIES = 2_000
 _BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 1.5, 2, 3, 5, 10, 30)
@@ -39,12 +40,11 @@ class CacheCollector(Collector):
 
 
 class GatewayMetrics:
-    """The gateway's metrics in a registry of their own."""
+    """The gateway's metrics in a registry of their own; what `serving` holds is read when it is asked for."""
 
-    def __init__(self, *, cache: AnswerCache | None = None) -> None:
+    def __init__(self, serving: Serving) -> None:
         self.registry = CollectorRegistry()
-        if cache is not None:
-            self.registry.register(CacheCollector(cache))
+        self.registry.register(CacheCollector(serving.cache))
         self._requests = Counter(
             "pilotage_requests",
             "Requests by how they ended.",
@@ -69,10 +69,10 @@ class GatewayMetrics:
             "pilotage_feedback", "Ratings.", ["workflow", "space", "rating"], registry=self.registry
         )
         self._dropped = Counter("pilotage_label_sets_dropped", "Label sets counted as other.", registry=self.registry)
-        self.streams = Gauge("pilotage_streams", "Streams that are open.", registry=self.registry)
-        self.waiting_records = Gauge(
-            "pilotage_records_waiting", "Records accepted and not yet durable.", registry=self.registry
-        )
+        streams = Gauge("pilotage_streams", "Streams that are open.", registry=self.registry)
+        streams.set_function(lambda: serving.slots.open)
+        waiting = Gauge("pilotage_records_waiting", "Records accepted and not yet durable.", registry=self.registry)
+        waiting.set_function(lambda: serving.recorder.waiting)
         self._seen: set[tuple[str, ...]] = set()
         self._children: dict[tuple[str, ...], tuple[Counter, Histogram]] = {}
 

@@ -17,6 +17,7 @@ from typing import Protocol
 import psycopg
 
 from pilotage.core.canonical import Json
+from pilotage.core.digest import Digest
 from pilotage.core.errors import PilotageError
 from pilotage.core.ids import SpaceName
 from pilotage.core.reason import Reason
@@ -98,10 +99,16 @@ def always_indexed(_content: ReleaseContent, _space: Space) -> bool:
     return True
 
 
+def routed_and_not_loaded(digest: Digest) -> str:
+    """Say no more than that, where nobody knows why."""
+    return f"Release {digest} is routed and not loaded."
+
+
 class HealthChecks:
     """Runs beside the routing watch.
 
-    `indexed` tells whether a release's documents can be searched for a space, `corpus_held` what is held of them.
+    `not_loaded` says why a release is not, `indexed` tells whether its documents can be searched for a space,
+    `corpus_held` what is held of them.
     """
 
     def __init__(
@@ -110,12 +117,14 @@ class HealthChecks:
         sink: ReportSink,
         *,
         table: Callable[[], RoutingTable],
+        not_loaded: Callable[[Digest], str] = routed_and_not_loaded,
         indexed: Callable[[ReleaseContent, Space], bool] = always_indexed,
         corpus_held: CorpusHeld = nothing_held,
     ) -> None:
         self._serving = serving
         self._sink = sink
         self._table = table
+        self._not_loaded = not_loaded
         self._indexed = indexed
         self._corpus_held = corpus_held
         self._counts: dict[SpaceName, _Count] = {}
@@ -225,8 +234,7 @@ class HealthChecks:
         if digest is None:
             return []
         if not table.is_serving(digest):
-            text = f"Release {digest[:19]} of {row.workflow} is routed and not loaded."
-            return [Reason(code="RELEASE_NOT_LOADED", text=text, where=row.workflow)]
+            return [Reason(code="RELEASE_NOT_LOADED", text=self._not_loaded(digest), where=row.workflow)]
         release = table.releases[digest]
         model = await self._model(release, row)
         found = [] if model is None else [model]

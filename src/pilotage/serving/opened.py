@@ -158,6 +158,7 @@ class OpenServing:
             self.serving,
             ReportWriter(self.pool, process=name),
             table=lambda: self.routing.current,
+            not_loaded=self.routing.not_loaded,
             indexed=self._parts.indexed,
             corpus_held=self._parts.corpus_held,
         )
@@ -186,7 +187,7 @@ class OpenServing:
             found.append(Reason(code="ROUTING_STALE", text="The routing table was not confirmed in time."))
         missing = {row.stable for row in table.rows.values() if row.stable and not table.is_serving(row.stable)}
         found += [
-            Reason(code="RELEASE_NOT_LOADED", text=f"Release {digest} is routed and not loaded.", where=digest)
+            Reason(code="RELEASE_NOT_LOADED", text=self.routing.not_loaded(digest), where=digest)
             for digest in sorted(missing)
         ]
         if self.recorder.failing_since is not None:

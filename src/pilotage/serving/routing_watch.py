@@ -55,7 +55,7 @@ class RoutingWatch:
         self._monotonic = monotonic
         self._swapped = swapped
         self._table = RoutingTable()
-        self._failed: dict[Digest, float] = {}
+        self._failed: dict[Digest, tuple[float, str]] = {}
         self._retired: list[tuple[float, Release]] = []
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -64,6 +64,11 @@ class RoutingWatch:
     def current(self) -> RoutingTable:
         """The newest table."""
         return self._table
+
+    def not_loaded(self, digest: Digest) -> str:
+        """Return that a release is not loaded here, and why where that is known."""
+        _, why = self._failed.get(digest, (0.0, ""))
+        return f"Release {digest} is routed and not loaded. {why}".rstrip()
 
     async def start(self) -> None:
         """Read the table once, then keep it fresh. A store that is down at start is tried again."""
@@ -167,12 +172,12 @@ class RoutingWatch:
 
     async def _loaded(self, digest: Digest) -> Release | None:
         now = self._monotonic()
-        if now < self._failed.get(digest, float("-inf")) + _AGAIN_S:
+        if digest in self._failed and now < self._failed[digest][0] + _AGAIN_S:
             return None
         try:
             release = await self._load(digest)
         except PilotageError as error:
-            self._failed[digest] = now
+            self._failed[digest] = (now, error.message)
             logger.error("Release %s is routed but cannot be loaded: %s", digest, error)  # noqa: TRY400
             return None
         self._failed.pop(digest, None)

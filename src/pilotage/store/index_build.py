@@ -35,6 +35,7 @@ from pilotage.store.index_rows import (
     read_chunks,
     read_visibility,
 )
+from pilotage.workspace.records import Workspace
 
 _DELTA_SHARE: Final = 0.05
 _DELTA_CHUNKS: Final = 20_000
@@ -58,8 +59,10 @@ class IndexFolder:
         limit = self.memory_limit or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
         needed = chunks * _BYTES_PER_CHUNK
         if needed > limit:
-            message = f"The index of {corpus} needs about {needed} bytes for {chunks} chunks; the limit is {limit}."
-            raise Unavailable("INDEX_MEMORY", message, hint="Raise the limit, add memory, or split the corpus.")
+            figures = f"about {needed:,} bytes for {chunks:,} chunks; the limit is {limit:,}"
+            message = f"The index of {corpus} needs {figures}."
+            hint = "Raise `index: memory_limit` in pilotage.yaml, add memory, or split the corpus."
+            raise Unavailable("INDEX_MEMORY", message, hint=hint)
 
 
 def open_index(engine: Engine, settings: CorpusSettings, folder: IndexFolder, *, earlier: Snapshot | None) -> Snapshot:
@@ -148,3 +151,8 @@ def _building(folder: Path) -> Iterator[None]:
         for left in folder.glob(".base-*"):  # half written by a process that was killed: it may hold purged words
             shutil.rmtree(left, ignore_errors=True)
         yield
+
+
+def index_folder(workspace: Workspace, home: Path, *, root: Path | None = None) -> IndexFolder:
+    """Return where the segments of an instance lie (`root` for a copy elsewhere), and what one may need."""
+    return IndexFolder(root=root or home / "indexes", memory_limit=workspace.index.memory_limit)

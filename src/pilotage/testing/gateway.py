@@ -70,7 +70,7 @@ async def running(
     """Run a gateway on a free loopback port while the block lasts; `path` when the plan's own is not wanted."""
     plan = plan or Plan()
     path = path or make_path(plan)
-    metrics = GatewayMetrics(cache=path.serving.cache)
+    metrics = GatewayMetrics(path.serving)
     pipeline = Pipeline(path.serving, on_finished=metrics.finished)
     chat_endpoint = Chat(serving=path.serving, pipeline=pipeline, keep_alive_s=keep_alive_s)
     gateway = Gateway(path.serving, chat=chat_endpoint, feedback=None, health=Health(metrics=metrics))  # type: ignore[arg-type]

@@ -30,6 +30,7 @@ from pilotage.workspace.evidence_sources import EvidenceSettings, parse_evidence
 from pilotage.workspace.gate_file import ROLE
 from pilotage.workspace.gateway import GatewaySettings
 from pilotage.workspace.gateway_file import parse_gateway
+from pilotage.workspace.index import IndexSettings, parse_index
 from pilotage.workspace.people import IdentityMode, IdentitySettings, Person, Seat
 from pilotage.workspace.people_file import parse_identity, parse_person, read_identity_word
 from pilotage.workspace.plan import Freeze
@@ -67,6 +68,7 @@ class Organisation:
     gpu_selectors: Mapping[str, str] = field(default_factory=dict)
     denied_licences: frozenset[str] = frozenset()
     backup_retention_days: int | None = None
+    index: IndexSettings = field(default_factory=IndexSettings)
 
 
 def parse_organisation(fields: Fields) -> Organisation:
@@ -97,6 +99,7 @@ def parse_organisation(fields: Fields) -> Organisation:
         gpu_selectors=fields.get("gpu_selectors", map_of(TEXT), {}),
         denied_licences=fields.get("licences", record(_denied_licences), frozenset()),
         backup_retention_days=fields.get("backup_retention", DAYS, None),
+        index=fields.get("index", record(parse_index), IndexSettings()),
     )
 
 

@@ -20,6 +20,7 @@ from pilotage.space.settings import Space, Tier
 from pilotage.workspace.evidence_sources import EvidenceSource
 from pilotage.workspace.gate import Gate
 from pilotage.workspace.gateway import GatewaySettings
+from pilotage.workspace.index import IndexSettings
 from pilotage.workspace.operations import Operations
 from pilotage.workspace.people import IdentitySettings, Person, Seat
 from pilotage.workspace.plan import Freeze
@@ -92,6 +93,7 @@ class Workspace:
     gpu_selectors: Mapping[str, str] = field(default_factory=dict)
     denied_licences: frozenset[str] = frozenset()
     backup_retention_days: int | None = None
+    index: IndexSettings = field(default_factory=IndexSettings)
     warnings: tuple[Problem, ...] = ()
     digest: Digest
 
