@@ -16,9 +16,8 @@ from tests.evaluation.world import Bent, World, make_world
 from pilotage.core.digest import Digest
 from pilotage.evaluation.overlay import Overlay
 from pilotage.evaluation.run import RunKind
-from pilotage.release.assemble import CorpusPin
-from pilotage.serving.context import Guarded, Retrieval
-from pilotage.serving.evaluation_target import LaidOver
+from pilotage.serving.context import Embedded, Retrieval
+from pilotage.serving.evaluation_target import Ground, LaidOver
 from pilotage.serving.overlay_retriever import OverlayRetriever
 from pilotage.serving.ports import Breach, Retriever
 from pilotage.serving.refusal import Refusal
@@ -54,8 +53,8 @@ def planted(plant: Plant) -> Callable[[LaidOver], LaidOver]:
     """Return retrievers with a defect, for what is laid over the corpus; the visible part alone stays honest."""
 
     def over(honest: LaidOver) -> LaidOver:
-        async def make(overlay: Overlay, only: frozenset[int] | None, pin: CorpusPin) -> Retriever:
-            retriever = await honest(overlay, only, pin)
+        async def make(overlay: Overlay, only: frozenset[int] | None, ground: Ground) -> Retriever:
+            retriever = await honest(overlay, only, ground)
             assert isinstance(retriever, OverlayRetriever)
             if only is None:
                 plant(retriever)
@@ -101,7 +100,7 @@ def ranks_before_it_filters(retriever: OverlayRetriever) -> None:
     """The classic: rank everything, then drop what the asker may not see."""
     honest = retriever._rank
 
-    def rank(context: Guarded, *given: Any) -> Any:
+    def rank(context: Embedded, *given: Any) -> Any:
         ranked = honest(context, *given)
         assert not isinstance(ranked, Refusal)
         everybody = frozenset(ranked.snapshot.visibility.principals)
@@ -115,7 +114,7 @@ def ranks_before_it_filters(retriever: OverlayRetriever) -> None:
     retriever._rank = rank  # type: ignore[assignment, method-assign]
 
 
-def _with_asker(context: Guarded, asker: Any) -> Guarded:
+def _with_asker(context: Embedded, asker: Any) -> Embedded:
     return replace(context, asker=asker)
 
 
@@ -123,7 +122,7 @@ def counts_hidden_documents(retriever: OverlayRetriever) -> None:
     """Scores with the number of all documents, the hidden ones too."""
     honest = retriever.retrieve
 
-    async def retrieve(context: Guarded) -> Retrieval | Refusal | Breach:
+    async def retrieve(context: Embedded) -> Retrieval | Refusal | Breach:
         found = await honest(context)
         if not isinstance(found, Retrieval):
             return found
@@ -140,7 +139,7 @@ def shares_a_cache(retriever: OverlayRetriever) -> None:
     """Remembers what a question found, and forgets who had asked."""
     honest = retriever.retrieve
 
-    async def retrieve(context: Guarded) -> Retrieval | Refusal | Breach:
+    async def retrieve(context: Embedded) -> Retrieval | Refusal | Breach:
         key = context.question.text
         if key not in _SHARED:
             _SHARED[key] = await honest(context)
@@ -156,7 +155,7 @@ def logs_what_it_laid(retriever: OverlayRetriever) -> None:
     """Writes hidden text into an attribute of a log line."""
     honest = retriever.retrieve
 
-    async def retrieve(context: Guarded) -> Retrieval | Refusal | Breach:
+    async def retrieve(context: Embedded) -> Retrieval | Refusal | Breach:
         text_ = " ".join(document.text for document in retriever._laid.values())
         logging.getLogger("pilotage.test").warning("retrieving", extra={"laid": text_})
         return await honest(context)
@@ -168,7 +167,7 @@ def withholds(retriever: OverlayRetriever) -> None:
     """Denies everybody one document that they may read."""
     honest = retriever._rank
 
-    def rank(context: Guarded, *given: Any) -> Any:
+    def rank(context: Embedded, *given: Any) -> Any:
         asker = replace(context.asker, acl_names=context.asker.acl_names - {"group:staff"})
         return honest(_with_asker(context, asker), *given)
 

@@ -13,8 +13,9 @@ from pilotage.core.ids import CorpusName, SpaceName
 from pilotage.corpus.settings import DataStage
 from pilotage.release.assemble import CorpusPin
 from pilotage.release.model import ModelSettings, PinKind, Provider
-from pilotage.release.residency import misplaced, unlisted
+from pilotage.release.residency import fits_embedding, misplaced, unlisted, unlisted_embedding
 from pilotage.release.subprocessors import as_lines, from_lines, listed_subprocessors
+from pilotage.retrieval.settings import Embedding
 from pilotage.testing.serving_path import space
 
 NAME = CorpusName("policies")
@@ -110,3 +111,24 @@ def test_subprocessors_read_back_from_the_lines_that_evidence_keeps() -> None:
     assert listed == {"a.eu": ("eu-west-1", "us"), "b.eu": ("eu-west-1", "us")}
     assert as_lines(listed) == ("a.eu eu-west-1 us", "b.eu eu-west-1 us")
     assert from_lines(as_lines(listed)) == listed
+
+
+def embedding(host: str, region: str | None) -> Embedding:
+    return Embedding(model="m", dimension=3, endpoint=f"https://{host}/v1/embeddings", region=region)
+
+
+def test_an_embedding_model_sees_the_data_of_spaces_that_its_region_fits() -> None:
+    for one, fitting in (
+        (embedding("models.example", "eu-west-1"), True),
+        (embedding("models.example", "us-east-1"), False),
+        (embedding("127.0.0.1", None), False),
+        (None, True),
+    ):
+        assert (fits_embedding(one, EU), fits_embedding(one, ANYWHERE)) == (fitting, True)
+
+
+def test_the_provider_of_an_embedding_model_is_a_subprocessor_too() -> None:
+    assert unlisted_embedding(embedding("models.example", "eu-west-1"), LISTED) is None
+    assert "listed for us-east-1" in (unlisted_embedding(embedding("other.example", "eu-west-1"), LISTED) or "")
+    assert "is not listed as a subprocessor" in (unlisted_embedding(embedding("new.example", "us"), LISTED) or "")
+    assert [unlisted_embedding(one, {}) for one in (embedding("127.0.0.1", None), None)] == [None] * 2

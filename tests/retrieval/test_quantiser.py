@@ -11,16 +11,17 @@ from tests.retrieval.small_index import Doc, asking, plain, reference_near, segm
 from pilotage.core.canonical import Json
 from pilotage.core.digest import digest_of
 from pilotage.core.located import Problems, from_plain
+from pilotage.corpus.settings import DataStage
 from pilotage.retrieval import vectors
 from pilotage.retrieval.arrays import F32
-from pilotage.retrieval.quantiser import Quantiser, make_quantiser
+from pilotage.retrieval.quantiser import Quantiser, cells_for, make_quantiser, sample_of, trained_on
 from pilotage.retrieval.search import Query, search
 from pilotage.retrieval.settings import RetrievalSettings
 from pilotage.retrieval.settings_file import parse_retrieval
 
 NONE = np.zeros((0, 384), dtype=np.float32)
 DIGEST = digest_of(b"cells")
-EMBEDDING: Json = {"model": "mini", "dimension": 384, "endpoint": "https://models.example/v1"}
+EMBEDDING: Json = {"model": "mini", "dimension": 384, "endpoint": "https://models.example/v1/embeddings"}
 
 
 def _unit(rows: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> F32:
@@ -156,17 +157,33 @@ def _read(**keys: Json) -> tuple[RetrievalSettings, list[str]]:
 
 
 def test_approximate_vectors_are_sealed_with_their_cells() -> None:
+    both: Json = {"production": "policies", "uat": "policies-uat"}
     settings, found = _read(vectors="approximate", embedding=EMBEDDING, cells=DIGEST)
-    assert (settings.cells, found) == (DIGEST, [])
-    assert _read(embedding=EMBEDDING)[0].cells is None
+    assert (settings.cells, found) == ({DataStage.PRODUCTION: DIGEST}, [])
+    vectors = settings.vectors_of(DataStage.PRODUCTION)
+    assert vectors is not None
+    assert settings.embedding is not None
+    assert (vectors.dimension, vectors.cells) == (384, DIGEST)
+    assert vectors.name == f"{settings.embedding.key} {DIGEST}"
+    settings, found = _read(vectors="approximate", embedding=EMBEDDING, corpus=both, cells={"uat": DIGEST})
+    assert (settings.cells, found) == ({DataStage.UAT: DIGEST}, [])
+    other = settings.vectors_of(DataStage.PRODUCTION)
+    assert other is not None
+    assert (other.cells, other.name) == (None, other.key)
+    assert _read(vectors="approximate", embedding=EMBEDDING) == (
+        replace(settings, corpora=_read()[0].corpora, cells={}),
+        [],
+    )
+    assert _read()[0].vectors_of(DataStage.PRODUCTION) is None
 
 
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"vectors": "approximate", "embedding": EMBEDDING}, "'cells' is missing"),
-        ({"vectors": "approximate", "embedding": EMBEDDING, "cells": "mine"}, "the digest of the index's cells"),
-        ({"vectors": "approximate", "cells": DIGEST}, "Write embedding, or vectors: exact."),
+        ({"vectors": "approximate", "embedding": EMBEDDING, "cells": "mine"}, "the digest of sealed cells"),
+        ({"vectors": "approximate", "embedding": EMBEDDING, "cells": {"production": "mine"}}, "the digest of sealed"),
+        ({"vectors": "approximate", "embedding": EMBEDDING, "cells": {"uat": DIGEST}}, "Remove uat."),
+        ({"vectors": "approximate"}, "Write embedding, or vectors: exact."),
         ({"embedding": EMBEDDING, "cells": DIGEST}, "Remove the key."),
     ],
 )
@@ -174,3 +191,52 @@ def test_cells_are_declared_where_they_are_used(keys: dict[str, Json], said: str
     _, found = _read(**keys)
     assert len(found) == 1
     assert said in found[0]
+
+
+def test_an_embedding_model_is_named_by_all_that_decides_a_passages_vector() -> None:
+    """Another question, key or batch finds the same vectors; another model, place, prefix or parameter does not."""
+    whole: dict[str, Json] = {"model": "mini", "dimension": 384, "endpoint": "https://models.example/v1/embeddings"}
+    same: list[dict[str, Json]] = [
+        {"auth": "env:KEY", "auth_header": "api-key", "region": "us", "timeout": "3s", "batch": 9},
+        {"prefix": {"question": "query: "}},
+    ]
+    others: list[dict[str, Json]] = [
+        {"model": "maxi"},
+        {"dimension": 385},
+        {"endpoint": "https://other.example/v1/embeddings"},
+        {"parameters": {"dimensions": 384}},
+        {"prefix": {"passage": "passage: "}},
+    ]
+    read = [_read(embedding={**whole, **more}) for more in ({}, *same, *others)]
+    assert [found for _, found in read] == [[]] * len(read)
+    keys = [settings.embedding.key for settings, _ in read if settings.embedding is not None]
+    assert set(keys[:3]) == {keys[0]}
+    assert len(set(keys)) == 1 + len(others)
+    full = read[1][0].embedding
+    assert full is not None
+    assert (full.auth_ref, full.auth_header, full.region, full.timeout_s, full.batch) == (
+        "env:KEY",
+        "api-key",
+        "us",
+        3.0,
+        9,
+    )
+
+
+@pytest.mark.parametrize("public", [0, 4_000])
+def test_stored_cells_are_read_back_under_their_digest(public: int) -> None:
+    made = make_quantiser(_around(60, public) if public else NONE)
+    again = Quantiser.from_bytes(made.to_bytes())
+    assert digest_of(made.to_bytes()) == made.digest == again.digest
+    assert again.probes == made.probes
+    assert again.centroids.dtype == np.float32
+    assert np.array_equal(again.centroids, made.centroids)
+    sample = _around(60, public)[sample_of(public)] if public else NONE
+    assert trained_on(sample, cells=cells_for(public)).digest == made.digest
+
+
+def test_other_bytes_are_no_cells() -> None:
+    written = make_quantiser(NONE).to_bytes()
+    for data in (b"", b"cells", written[:-2], written.replace(b"(256, 384)", b"(256, 383)")):
+        with pytest.raises(ValueError, match=r"cells|reshape|buffer"):
+            Quantiser.from_bytes(data)

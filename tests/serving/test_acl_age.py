@@ -30,7 +30,7 @@ from pilotage.retrieval.allowed import allow
 from pilotage.retrieval.snapshot import View
 from pilotage.retrieval.standing import Standing
 from pilotage.serving.context import Asker, Bearer
-from pilotage.serving.indexes import Indexes
+from pilotage.serving.indexes import Indexes, IndexName
 from pilotage.serving.overlay_retriever import FIRST_REV, laid_over
 from pilotage.serving.refusal import Code
 from pilotage.serving.retriever import RetrieverParts, StoreRetriever
@@ -155,7 +155,7 @@ async def test_the_wall_fires_where_the_index_holds_a_stale_document(shelf: Shel
             moments=(shelf.bank.clock.now() + AGE,),
             revisions=(BitMap(snapshot.visibility.live),),
         )
-        indexes._snapshots[shelf.name] = snapshot.under(replace(snapshot.visibility, standing=wrong))
+        indexes._snapshots[IndexName(shelf.name)] = snapshot.under(replace(snapshot.visibility, standing=wrong))
         refusal = await desk.refusal()
         await desk.path.serving.recorder.stop()
         entries = [decode_entry(rows.entry.bytes) for rows in desk.path.sink.rows]

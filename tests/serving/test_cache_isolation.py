@@ -25,7 +25,7 @@ from pilotage.release.content import CorpusPin
 from pilotage.release.generation import GenerationRequest
 from pilotage.serving.answer_cache import AnswerCache
 from pilotage.serving.context import Answer
-from pilotage.serving.indexes import Indexes
+from pilotage.serving.indexes import Indexes, IndexName
 from pilotage.serving.pipeline import Pipeline
 from pilotage.serving.refusal import Code
 from pilotage.serving.retriever import RetrieverParts, StoreRetriever
@@ -273,7 +273,7 @@ async def test_a_hit_that_the_wall_stops_although_nothing_moved_is_an_incident(s
         rev = next(rev for rev, name in held.visibility.documents.items() if name == b"secret.txt")
         everyone = held.visibility.principals["group:everyone"] | BitMap([rev])
         wrong = replace(held.visibility, principals={**held.visibility.principals, "group:everyone": everyone})
-        counter.indexes._snapshots[shelf.name] = held.under(wrong)
+        counter.indexes._snapshots[IndexName(shelf.name)] = held.under(wrong)
         refusal = await counter.desk.refusal(token="maria")
         assert refusal.code is Code.INTERNAL
         assert "merger" not in refusal.message

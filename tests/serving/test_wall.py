@@ -23,7 +23,7 @@ from pilotage.release.content import CorpusPin
 from pilotage.release.generation import GenerationRequest
 from pilotage.retrieval.allowed import Visibility
 from pilotage.serving.context import Asker, Bearer
-from pilotage.serving.indexes import Indexes
+from pilotage.serving.indexes import Indexes, IndexName
 from pilotage.serving.pipeline import Pipeline
 from pilotage.serving.recorder import Recorder
 from pilotage.serving.refusal import Code
@@ -81,7 +81,7 @@ async def serving(
 def _replace(indexes: Indexes, shelf: Shelf, visibility: Visibility) -> None:
     held = indexes.snapshot(shelf.name)
     assert held is not None
-    indexes._snapshots[shelf.name] = held.under(visibility)
+    indexes._snapshots[IndexName(shelf.name)] = held.under(visibility)
 
 
 def _visibility(indexes: Indexes, shelf: Shelf) -> Visibility:

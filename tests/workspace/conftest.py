@@ -196,7 +196,7 @@ prices: {currency: USD, input: 0.15, output: 0.60}
 corpus: {production: policies, uat: policies-uat@3}
 top_k: 7
 minimum_coverage: {best: 40%, union: 0.7}
-embedding: {model: mini, dimension: 384, path: models/mini.onnx, sha256: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}
+embedding: {model: mini, dimension: 384, endpoint: https://models.example/v1/embeddings, region: us-east-1}
 """,
     "workflows/desk/guard.yaml": """\
 version: 1

@@ -179,6 +179,10 @@ def test_warnings_name_what_will_hurt_later(bank: Files) -> None:
             "workflows/desk/model.yaml: The model stands in 'us-east-1', which is not a region of 'eu-space'. "
             "Promotion there will be refused: RESIDENCY."
         ),
+        (
+            "workflows/desk/retrieval.yaml: The embedding model stands in 'us-east-1', which is not a region of"
+            " 'eu-space'. Promotion there will be refused: RESIDENCY."
+        ),
     ]
 
 
@@ -277,6 +281,7 @@ def test_egress_lists_a_host_by_its_address(bank: Files) -> None:
     for path, old, new in (
         ("workflows/desk/guard.yaml", "{host: models.example,", '{host: "fd00::1",'),
         ("workflows/desk/model.yaml", "https://models.example/v1", "https://[FD00::1]/v1"),
+        ("workflows/desk/retrieval.yaml", "https://models.example/v1/embeddings", '"https://[FD00::1]/v1/embeddings"'),
     ):
         assert old in bank[path].decode()
         bank[path] = bank[path].decode().replace(old, new, 1).encode()

@@ -322,12 +322,12 @@ CASES: list[tuple[str, str, str, list[str]]] = [
     ),
     (
         "workflows/desk/retrieval.yaml",
-        "path: models/mini.onnx, sha256",
-        "endpoint: https://e.example, path: models/mini.onnx, sha256x",
+        "endpoint: https://models.example/v1/embeddings, region",
+        "endpoint: https://e.example/v1, path: models/mini.onnx, batchx: 3, region",
         [
-            "workflows/desk/retrieval.yaml:4: A local embedding model is not pinned. Write the sha256 of its file.",
-            "workflows/desk/retrieval.yaml:4: An embedding model has exactly one of endpoint and path. Write one of them.",
-            "workflows/desk/retrieval.yaml:4: The key 'embedding.sha256x' is unknown. Did you mean 'sha256'?",
+            "workflows/desk/retrieval.yaml:4: 'embedding.endpoint': 'https://e.example/v1' is not the whole address of an endpoint. Write https://HOST/v1/embeddings.",
+            "workflows/desk/retrieval.yaml:4: A local embedding model cannot be run by this version. Serve it behind an OpenAI-compatible address and write endpoint.",
+            "workflows/desk/retrieval.yaml:4: The key 'embedding.batchx' is unknown. Did you mean 'batch'?",
         ],
     ),
     (

@@ -288,7 +288,7 @@ def search(
     as_of: Annotated[str | None, typer.Option("--as-of", metavar="DATE")] = None,
     top: Annotated[int, typer.Option()] = 10,
 ) -> None:
-    """Find passages, as the person named by --as may see them."""
+    """Find passages by their words alone, as the person named by --as may see them."""
     with options.open("pilotage corpus search") as instance:
         found = search_corpus(
             instance,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from pilotage.cli.options import NO, Options, command
 from pilotage.cli.shown import Listing, minute, print_record, short
@@ -20,6 +22,7 @@ from pilotage.control.change_release_state import (
     quarantine_release,
     revoke_release,
 )
+from pilotage.control.embed_passages import EmbedTools
 from pilotage.control.lift_quarantine import Lifted, LiftRequest, lift_quarantine
 from pilotage.control.price_release import price_release
 from pilotage.control.release_reports import diff_named, list_releases, show_release
@@ -60,11 +63,33 @@ def seal(
     expects: Annotated[str | None, typer.Option(metavar="DIGEST", help="Seal only what gets this digest.")] = None,
 ) -> None:
     """Seal the workflow as declared now into a release."""
-    with options.open("pilotage release seal") as instance:
-        done = seal_release(instance, actor=options.actor(instance), workflow=workflow, note=note, expects=expects)
+    with options.open("pilotage release seal") as instance, _embedding(options) as progress:
+        done = seal_release(
+            instance,
+            actor=options.actor(instance),
+            workflow=workflow,
+            note=note,
+            expects=expects,
+            tools=EmbedTools(progress=progress),
+        )
     if isinstance(done, Refusal):
         options.refuse(done)
     options.show(done.as_json(), lambda out: _render_sealed(out, done))
+
+
+@contextmanager
+def _embedding(options: Options) -> Iterator[Callable[[str, int, int], None]]:
+    """Show how many passages are embedded, once there are any to embed."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=options.err, transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def told(corpus: str, done: int, total: int) -> None:
+            if corpus not in tasks:
+                tasks[corpus] = bar.add_task(f"Embedding {corpus}", total=total)
+            bar.update(tasks[corpus], completed=done)
+
+        yield told
 
 
 def _render_sealed(out: Console, done: Sealed) -> None:

@@ -31,7 +31,7 @@ from pilotage.core.ids import PersonId, PrincipalId, SpaceName
 from pilotage.core.reason import Refusal
 from pilotage.identity.principal import Principal, PrincipalKind, acl_names, local_principal_id
 from pilotage.incident.records import HardKind
-from pilotage.release.residency import fits_model
+from pilotage.release.residency import fits_embedding, fits_model
 from pilotage.space.digest import space_digest
 from pilotage.space.failover import partner_reason
 from pilotage.space.residency import fits
@@ -269,6 +269,9 @@ def _outside(connection: Connection, instance: Instance, place: Place) -> str | 
         return None  # `detect_in_releases` speaks of it
     if not fits_model(content.model, space):
         return f"with a model in {content.model.region or 'an unknown region'}"
+    embedding = content.retrieval.embedding
+    if embedding is not None and not fits_embedding(embedding, space):
+        return f"with an embedding model in {embedding.region or 'an unknown region'}"
     pin = content.corpora.get(space.data_stage)
     corpus = None if pin is None else instance.workspace.corpora.get(pin.name)
     if pin is not None and corpus is None:

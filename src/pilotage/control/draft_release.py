@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pyroaring import BitMap
 from sqlalchemy import Connection
 
+from pilotage.control.draft_vectors import cells_of, unknown_cells
 from pilotage.control.instance import Instance
-from pilotage.core.digest import digest_of
+from pilotage.core.digest import Digest, digest_of
 from pilotage.core.errors import NotFound
 from pilotage.core.ids import WorkflowName
 from pilotage.core.reason import Reason, Refusal
@@ -35,7 +36,10 @@ from pilotage.workspace.workflow import Workflow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A workflow as a release that is not sealed yet. `head` is its newest release, `reasons` stand against sealing."""
+    """A workflow as a release that is not sealed yet. `head` is its newest release, `reasons` stand against sealing.
+
+    `cells` are those its vectors are cut into; a stage is missing while sealing has still to train them.
+    """
 
     workflow: Workflow
     assembly: Assembly
@@ -43,6 +47,7 @@ class Draft:
     head: StoredRelease | None
     versions: Mapping[DataStage, StoredVersion]
     reasons: tuple[Reason, ...]
+    cells: Mapping[DataStage, Digest]
 
     @property
     def is_unchanged(self) -> bool:
@@ -59,7 +64,9 @@ def draft_release(connection: Connection, instance: Instance, workflow: str) -> 
     pins = _pin_corpora(connection, declared)
     if isinstance(pins, Refusal):
         return pins
-    assembly = _assemble(declared, {stage: pin for stage, (pin, _) in pins.items()})
+    versions = {stage: version for stage, (_, version) in pins.items()}
+    cells = cells_of(connection, declared, versions)
+    assembly = _assemble(declared, {stage: pin for stage, (pin, _) in pins.items()}, cells)
     head = head_of(connection, declared.name)
     manifest = Manifest(
         workflow=declared.name,
@@ -71,8 +78,9 @@ def draft_release(connection: Connection, instance: Instance, workflow: str) -> 
         assembly=assembly,
         manifest=manifest,
         head=head,
-        versions={stage: version for stage, (_, version) in pins.items()},
-        reasons=tuple(_reasons(connection, declared, assembly, manifest)),
+        versions=versions,
+        reasons=(*_reasons(connection, declared, assembly, manifest), *unknown_cells(connection, declared)),
+        cells=cells,
     )
 
 
@@ -132,13 +140,15 @@ def _pin(connection: Connection, version: StoredVersion) -> CorpusPin:
     )
 
 
-def _assemble(declared: Workflow, pins: Mapping[DataStage, CorpusPin]) -> Assembly:
+def _assemble(declared: Workflow, pins: Mapping[DataStage, CorpusPin], cells: Mapping[DataStage, Digest]) -> Assembly:
     sources = declared.sources
     return assemble(
         Sources(
             prompt=sources.prompt,
             model=sources.model,
-            retrieval=sources.retrieval,
+            retrieval=sources.retrieval
+            if not cells
+            else {**sources.retrieval, "cells": {str(stage): one for stage, one in cells.items()}},
             guard=sources.guard,
             golden=sources.golden,
             corpora=pins,

@@ -157,10 +157,19 @@ def _explained(connection: Connection, found: StoredInteraction, *, is_auditor: 
             "as_of": found.as_of.isoformat() if found.as_of else None,
             **_some(detail, "model_used", "cached", "usage", "cost_nano", "t_retrieve", "t_first", "t_total"),
             **release_note(connection, found.release),
+            **_ranked_by(found, detail),
         },
         feedback=[{"rating": item.rating, "comment": item.comment} for item in feedback_of(connection, found.id)],
         proof=_proofs(connection, found),
     )
+
+
+def _ranked_by(found: StoredInteraction, detail: Mapping[str, Json]) -> dict[str, Json]:
+    """Return what found the passages: words alone, or words and the vectors of a model."""
+    if "passages" not in detail or found.corpus is None:
+        return {}
+    used = detail.get("vectors")
+    return {"found_by": "words alone"} if used is None else {"found_by": "words and vectors", "vectors": used}
 
 
 def _as_another_may_see(

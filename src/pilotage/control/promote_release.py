@@ -34,7 +34,7 @@ from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.identity.roles import Action, may
 from pilotage.ledger.entry import EntryKind
 from pilotage.release.content import ReleaseContent
-from pilotage.release.residency import misplaced, unlisted
+from pilotage.release.residency import fits_embedding, misplaced, unlisted, unlisted_embedding
 from pilotage.release.stages import stage_problem
 from pilotage.rollout.freezes import frozen
 from pilotage.rollout.plan_form import plan_digest
@@ -150,9 +150,12 @@ def _input(chain: Chain, target: Space, actor: Principal) -> PromotionInput:
 def _residency(chain: Chain, content: ReleaseContent, target: Space) -> tuple[str, ...]:
     """Return what of a release would stand outside a space's regions, or with a provider that nobody listed."""
     corpora = chain.instance.workspace.corpora
-    problem = unlisted(content.model, listed_by(chain.evidence, chain.now))
+    listed, embedding = listed_by(chain.evidence, chain.now), content.retrieval.embedding
     found = misplaced(content.model, content.corpora, spaces=[target], corpora=corpora)
-    return (*found, *(() if problem is None else (problem,)))
+    if embedding is not None and not fits_embedding(embedding, target):
+        found.append(f"{target.name}: embedding model in {embedding.region or 'an unknown region'}")
+    problems = dict.fromkeys([unlisted(content.model, listed), unlisted_embedding(embedding, listed)])
+    return (*found, *(problem for problem in problems if problem is not None))
 
 
 def _unfit(chain: Chain, space: SpaceName) -> tuple[Reason, ...]:

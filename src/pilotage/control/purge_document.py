@@ -31,7 +31,7 @@ from pilotage.incident.records import Severity
 from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.store.corpus_documents import documents_of
 from pilotage.store.embedded_backup import forget_backups
-from pilotage.store.index_build import index_folder, open_index
+from pilotage.store.index_build import index_folder, open_every
 from pilotage.store.ledger_entries import append
 from pilotage.store.purge import Scan, rewrite_tables, scan_folder
 from pilotage.store.takedown_quotes import quoting_interactions, staying_texts
@@ -142,7 +142,7 @@ def _rewrite_index(instance: Instance, corpus: CorpusName) -> None:
     settings = instance.workspace.corpora.get(corpus)
     folder = index_folder(instance.workspace, instance.home)
     if settings is not None:
-        open_index(instance.engine, settings, folder, earlier=None)
+        open_every(instance.engine, settings, folder)
     else:  # declared no more: nobody reads its index, and nobody rewrites it
         shutil.rmtree(folder.of(corpus), ignore_errors=True)
 

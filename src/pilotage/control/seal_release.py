@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -18,6 +18,8 @@ from pilotage import __version__
 from pilotage.adapters.git import read_history, read_source
 from pilotage.control.attach_evidence import attach_documents
 from pilotage.control.draft_release import declared_workflow, draft_release
+from pilotage.control.draft_vectors import lacking
+from pilotage.control.embed_passages import EmbedTools, embed_passages
 from pilotage.control.instance import Instance
 from pilotage.control.own_evidence import attach_reports
 from pilotage.control.sandbox_routes import Newcomer, serve_in_sandboxes
@@ -85,16 +87,25 @@ class Sealed:
 
 
 def seal_release(
-    instance: Instance, *, actor: Principal, workflow: str, note: str = "", expects: str | None = None
+    instance: Instance,
+    *,
+    actor: Principal,
+    workflow: str,
+    note: str = "",
+    expects: str | None = None,
+    tools: EmbedTools = EmbedTools(),  # noqa: B008 - frozen
 ) -> Sealed | Refusal:
     """Seal the workflow as it is declared now; `note` is for people and stands outside the digest.
 
-    `expects`: the digest that the caller was shown; anything else is refused.
+    `expects`: the digest that the caller was shown; anything else is refused. `tools` compute vectors that are missing.
     """
     refusal = may(actor.roles, Action.SEAL)
     if refusal is not None:
         return refusal
     declared = declared_workflow(instance, workflow)
+    embedded = _with_vectors(instance, declared, tools)
+    if isinstance(embedded, Refusal):
+        return embedded
     instance.keyring.ensure(INSTANCE_KEY)
     authors = _git_authors(instance, declared, actor)
     source = read_source(instance.root)
@@ -106,14 +117,29 @@ def seal_release(
         head, manifest = draft.head, draft.manifest
         if draft.is_unchanged and head is not None:
             keep_prices(connection, head.digest, declared.model.prices)
-            return _unchanged(head, manifest)
+            return replace(_unchanged(head, manifest), notes=embedded)
         if expects is not None and expects != manifest.digest:
             return _moved(expects, manifest.digest)
-        if draft.reasons:
-            return Refusal(reasons=draft.reasons)
+        against = (*draft.reasons, *lacking(connection, declared, draft.versions, draft.cells))
+        if against:
+            return Refusal(reasons=against)
         sealing = _Sealing(instance=instance, actor=actor, note=note, source=source, at=instance.clock.now())
         acceptors = {PartKind.CORPUS: _acceptors(draft.versions)}
-        return sealing.write(connection, draft.assembly, manifest, {**authors, **acceptors})
+        sealed = sealing.write(connection, draft.assembly, manifest, {**authors, **acceptors})
+        return replace(sealed, notes=(*sealed.notes, *embedded))
+
+
+def _with_vectors(instance: Instance, declared: Workflow, tools: EmbedTools) -> tuple[Reason, ...] | Refusal:
+    """Compute what the release lacks, before its transaction; nobody pays for vectors of what is refused anyway."""
+    if declared.retrieval.embedding is None:
+        return ()
+    with instance.engine.connect() as connection:
+        draft = draft_release(connection, instance, declared.name)
+    if isinstance(draft, Refusal):
+        return draft
+    if draft.reasons and not draft.is_unchanged:
+        return Refusal(reasons=draft.reasons)
+    return embed_passages(instance, declared, draft.versions, tools)
 
 
 def _moved(shown: str, now: Digest) -> Refusal:

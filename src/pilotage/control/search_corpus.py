@@ -1,5 +1,6 @@
-"""`pilotage corpus search`: what a person may find in a corpus, ranked as serving ranks it.
+"""`pilotage corpus search`: what a person may find in a corpus by its words, ranked as serving ranks them.
 
+Vectors belong to a release, and here is none: a release with an embedding model ranks by both.
 Fail mode: a person nobody granted anything finds nothing, one whose documents all have an ACL past its age is refused
 (`acl_stale`); an unknown version is a usage error.
 """

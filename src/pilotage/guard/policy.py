@@ -108,12 +108,14 @@ class EgressRule:
     allow_private: tuple[str, ...] = ()
 
 
-def unlisted_model(egress: Iterable[EgressRule], host: str, port: int) -> tuple[str, str] | None:
+def unlisted_model(
+    egress: Iterable[EgressRule], host: str, port: int, *, what: str = "model"
+) -> tuple[str, str] | None:
     """Return in words why a model may not be called at this place, and what to write; None where it may."""
     if host in LOCAL_NAMES or _model_rule(egress, host, port) is not None:
         return None
-    what = f"The model stands at {host}:{port}, which egress does not list, so it is not called"
-    return what, f"Write - {{host: {host}, port: {port}, purpose: models}} under egress in guard.yaml."
+    why = f"The {what} stands at {host}:{port}, which egress does not list, so it is not called"
+    return why, f"Write - {{host: {host}, port: {port}, purpose: models}} under egress in guard.yaml."
 
 
 def model_networks(egress: Iterable[EgressRule], host: str, port: int) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from pilotage.corpus.settings import CorpusSettings, DataStage
 from pilotage.release.assemble import CorpusPin
 from pilotage.release.model import ModelSettings, Provider
 from pilotage.release.subprocessors import Listed
+from pilotage.retrieval.settings import Embedding
 from pilotage.space.residency import fits
 from pilotage.space.settings import Space
 
@@ -23,6 +24,11 @@ from pilotage.space.settings import Space
 def fits_model(model: ModelSettings, space: Space) -> bool:
     """Tell whether the release's model may see this space's data; the built-in one runs where we run."""
     return model.provider is Provider.EXTRACTIVE or fits(model.region, space)
+
+
+def fits_embedding(embedding: Embedding | None, space: Space) -> bool:
+    """Tell whether the release's embedding model may see this space's data; without one nobody does."""
+    return embedding is None or fits(embedding.region, space)
 
 
 def fits_documents(pin: CorpusPin, space: Space, corpora: Mapping[CorpusName, CorpusSettings]) -> bool:
@@ -45,13 +51,24 @@ def unlisted(model: ModelSettings, listed: Listed) -> str | None:
 
     A model of unknown region is in no listed one.
     """
-    host = outside_host(model)
+    return _unlisted(outside_host(model), model.region, listed)
+
+
+def unlisted_embedding(embedding: Embedding | None, listed: Listed) -> str | None:
+    """Return why the provider of a sealed embedding model is no listed subprocessor, as `unlisted` does."""
+    if embedding is None:
+        return None
+    host = place_of(embedding.endpoint)[0]
+    return _unlisted(None if host in LOCAL_NAMES else host, embedding.region, listed)
+
+
+def _unlisted(host: str | None, region: str | None, listed: Listed) -> str | None:
     if host is None:
         return None
     if host not in listed:
         return f"{host or 'the model provider'} is not listed as a subprocessor"
-    if model.region not in listed[host]:
-        return f"{host} is listed for {', '.join(listed[host])}, the model is in {model.region or 'an unknown region'}"
+    if region not in listed[host]:
+        return f"{host} is listed for {', '.join(listed[host])}, the model is in {region or 'an unknown region'}"
     return None
 
 

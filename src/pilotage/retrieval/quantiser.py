@@ -9,6 +9,7 @@ computed beside it. Lists of cells as in Sivic and Zisserman, Video Google (2003
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,6 +23,7 @@ LEAST_CELLS: Final = 64
 PER_CELL: Final = 39
 """Public chunks that a cell is trained on, at least."""
 
+_WRITTEN: Final = re.compile(rb"pilotage/cells/1\0([1-9][0-9]*)\0\(([1-9][0-9]*), ([1-9][0-9]*)\)\0")
 _SCALE = np.float32(2**11)
 _SAMPLE_PER_CELL = 256
 _ROUNDS = 12
@@ -43,8 +45,22 @@ class Quantiser:
     digest: Digest = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "digest", digest_of(self.to_bytes()))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Quantiser:
+        """Read what `to_bytes` wrote; raise ValueError for anything else."""
+        found = _WRITTEN.match(data)
+        if found is None:
+            raise ValueError("These bytes are no cells.")
+        probes, cells, dimension = (int(number) for number in found.groups())
+        centroids = np.frombuffer(data, "<i2", offset=found.end()).reshape(cells, dimension)
+        return cls(centroids=centroids.astype(np.float32), probes=probes)
+
+    def to_bytes(self) -> bytes:
+        """Return the cells as they are stored; their digest is the quantiser's."""
         head = f"pilotage/cells/1\0{self.probes}\0{self.centroids.shape}\0".encode()
-        object.__setattr__(self, "digest", digest_of(head + self.centroids.astype("<i2").tobytes()))
+        return head + self.centroids.astype("<i2").tobytes()
 
     def cells(self, vectors: F32) -> U16:
         """Return the cell of each unit vector (n, d)."""
@@ -65,13 +81,26 @@ class Quantiser:
         return found
 
 
+def cells_for(public: int) -> int:
+    """Return how many cells are trained on that many public chunks; 0: the directions are seeded."""
+    cells = min(MOST_CELLS, public // PER_CELL)
+    return cells if cells >= LEAST_CELLS else 0
+
+
+def sample_of(public: int, *, seed: int = 0) -> Ids:
+    """Return which of the public chunks cells are trained on, in the order they are needed in."""
+    return np.random.default_rng(seed).permutation(public)[: cells_for(public) * _SAMPLE_PER_CELL]
+
+
 def make_quantiser(public: F32, *, seed: int = 0) -> Quantiser:
     """Return cells for an index from the unit vectors (n, d) of its chunks that everybody may read."""
-    cells = min(MOST_CELLS, len(public) // PER_CELL)
-    if cells < LEAST_CELLS:
-        return _seeded(public.shape[1])
-    rng = np.random.default_rng(seed)
-    sample = public[rng.permutation(len(public))[: cells * _SAMPLE_PER_CELL]]
+    return trained_on(public[sample_of(len(public), seed=seed)], cells=cells_for(len(public)))
+
+
+def trained_on(sample: F32, *, cells: int) -> Quantiser:
+    """Return cells from the unit vectors (n, d) of a sample of public chunks; 0 cells: seeded ones."""
+    if not cells:
+        return _seeded(sample.shape[1])
     made = Quantiser(centroids=_whole(sample[:cells]), probes=cells)
     for _ in range(_ROUNDS):
         made = Quantiser(centroids=_moved(made, sample), probes=cells)

@@ -6,10 +6,11 @@ Part `retrieval` of a release; the corpus versions themselves are pinned in part
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from pilotage.core.digest import Digest
+from pilotage.core.canonical import Json
+from pilotage.core.digest import Digest, digest_of_json
 from pilotage.core.ids import CorpusName
 from pilotage.corpus.settings import DataStage
 
@@ -39,20 +40,59 @@ class MinimumCoverage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embedding:
-    """A local or OpenAI-compatible embedding model, pinned by hash; never downloaded."""
+    """An embedding model; never downloaded. `endpoint` is the whole address, its query included.
+
+    `auth_ref` is `env:NAME` or `file:PATH`; `parameters` go into every request. The prefixes stand before what is
+    embedded, as models of the kind of E5 need them. `timeout_s` is for one question, `batch` passages at a time.
+    """
 
     model: str
     dimension: int
-    endpoint: str | None = None
-    path: str | None = None
-    sha256: str | None = None
+    endpoint: str
+    region: str | None = None
+    auth_ref: str | None = None
+    auth_header: str = "Authorization"
+    parameters: Mapping[str, Json] = field(default_factory=dict)
+    question_prefix: str = ""
+    passage_prefix: str = ""
+    timeout_s: float = 10.0
+    batch: int = 64
+
+    @property
+    def key(self) -> Digest:
+        """The name of the vectors it gives passages: the digest of all that decides them."""
+        return digest_of_json(
+            {
+                "v": 1,
+                "model": self.model,
+                "dimension": self.dimension,
+                "endpoint": self.endpoint,
+                "parameters": dict(self.parameters),
+                "prefix": self.passage_prefix,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vectors:
+    """Which vectors an index holds: those of the model that `key` names, in `cells` where they are approximate."""
+
+    key: Digest
+    dimension: int
+    cells: Digest | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of such an index."""
+        return self.key if self.cells is None else f"{self.key} {self.cells}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrievalSettings:
     """Retrieval behaviour of a release. `top_k` passages (1..50) go into the prompt; `rrf_k` is the fusion constant.
 
-    `cells` names the quantiser of the approximate mode (quantiser.py), None when vectors are exact.
+    `cells` name the quantisers of the approximate mode (quantiser.py) by stage: empty when vectors are exact, or before
+    sealing has trained them.
     """
 
     corpora: Mapping[DataStage, CorpusRef]
@@ -61,6 +101,12 @@ class RetrievalSettings:
     candidates: int = 50
     minimum_coverage: MinimumCoverage = MinimumCoverage()
     vectors: VectorMode = VectorMode.EXACT
-    cells: Digest | None = None
+    cells: Mapping[DataStage, Digest] = field(default_factory=dict)
     embedding: Embedding | None = None
     analyser: str = "pilotage-analyser/1"
+
+    def vectors_of(self, stage: DataStage) -> Vectors | None:
+        """Return which vectors the index of a stage holds, None where words stand alone."""
+        if self.embedding is None:
+            return None
+        return Vectors(key=self.embedding.key, dimension=self.embedding.dimension, cells=self.cells.get(stage))

@@ -9,21 +9,44 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from pilotage.core.digest import Digest
-from pilotage.core.fields import TEXT, Fields, Reader, choice, integer, matching, read_record, record
+from pilotage.core.fields import (
+    ANY,
+    TEXT,
+    Fields,
+    Reader,
+    choice,
+    converted,
+    integer,
+    map_of,
+    matching,
+    read_record,
+    record,
+)
 from pilotage.core.ids import SLUG, CorpusName
 from pilotage.core.located import Located, Problems, did_you_mean
-from pilotage.core.readers import SHARE
-from pilotage.core.urls import URL
+from pilotage.core.readers import FRACTIONAL_SECONDS, SECRET_REF, SHARE
+from pilotage.core.urls import check_url
 from pilotage.corpus.analyser import ANALYSER_ID
 from pilotage.corpus.settings import DataStage
 from pilotage.retrieval.settings import CorpusRef, Embedding, MinimumCoverage, RetrievalSettings, VectorMode
 
 _REF = re.compile(rf"({SLUG.pattern})(?:@([1-9][0-9]{{0,8}}))?")
-_HASH = matching(re.compile(r"(?:sha256:)?[0-9a-f]{64}"), "64 lowercase hex digits")
-_CELLS = matching(re.compile(r"sha256:[0-9a-f]{64}"), "the digest of the index's cells, sha256: and 64 hex digits")
+_CELLS = matching(re.compile(r"sha256:[0-9a-f]{64}"), "the digest of sealed cells, sha256: and 64 hex digits")
+_HEADER = matching(re.compile(r"[A-Za-z0-9-]{1,64}"), "the name of a header, such as Authorization or api-key")
 _STAGES = [stage.value for stage in DataStage]
+
+
+def _whole_address(text: str) -> str:
+    if not urlsplit(check_url(text)).path.endswith("/embeddings"):
+        message = f"{text[:80]!r} is not the whole address of an endpoint. Write https://HOST/v1/embeddings."
+        raise ValueError(message)
+    return text
+
+
+_ENDPOINT = converted(_whole_address, "")
 
 
 def parse_retrieval(at: Located, problems: Problems) -> RetrievalSettings:
@@ -34,17 +57,20 @@ def parse_retrieval(at: Located, problems: Problems) -> RetrievalSettings:
 def _retrieval(fields: Fields) -> RetrievalSettings:
     vectors = fields.get("vectors", choice(VectorMode), VectorMode.EXACT)
     embedding = fields.get("embedding", record(_embedding), None)
+    corpora = fields.need("corpus", _CORPORA)
     settings = RetrievalSettings(
-        corpora=fields.need("corpus", _CORPORA),
+        corpora=corpora,
         top_k=fields.get("top_k", integer(1, 50), 5),
         rrf_k=fields.get("rrf_k", integer(1, 1000), 60),
         candidates=fields.get("candidates", integer(1, 1000), 50),
         minimum_coverage=fields.get("minimum_coverage", record(_coverage), MinimumCoverage()),
         vectors=vectors,
-        cells=_cells(fields, vectors, embedding),
+        cells=_cells(fields, vectors, corpora),
         embedding=embedding,
         analyser=fields.get("analyser", TEXT, ANALYSER_ID),
     )
+    if vectors is VectorMode.APPROXIMATE and embedding is None:
+        fields.problem("vectors", "Approximate vectors need an embedding model", "Write embedding, or vectors: exact.")
     if settings.analyser != ANALYSER_ID:
         what = f"The analyser {settings.analyser!r} is not the one of this version"
         fields.problem("analyser", what, f"Write {ANALYSER_ID}, or remove the key.")
@@ -54,14 +80,20 @@ def _retrieval(fields: Fields) -> RetrievalSettings:
     return settings
 
 
-def _cells(fields: Fields, vectors: VectorMode, embedding: Embedding | None) -> Digest | None:
+def _cells(fields: Fields, vectors: VectorMode, corpora: Mapping[DataStage, CorpusRef]) -> Mapping[DataStage, Digest]:
+    """Read the cells of each stage, or one digest for all of them."""
+    if not fields.has("cells"):
+        return {}
     if vectors is VectorMode.EXACT:
-        if fields.get("cells", _CELLS, None) is not None:
-            fields.problem("cells", "Exact vectors are not searched by cells", "Remove the key.")
-        return None
-    if embedding is None:
-        fields.problem("vectors", "Approximate vectors need an embedding model", "Write embedding, or vectors: exact.")
-    return Digest(fields.need("cells", _CELLS))
+        fields.problem("cells", "Exact vectors are not searched by cells", "Remove the key.")
+        return {}
+    at = fields.place("cells")
+    if not isinstance(at.node, Mapping):
+        return dict.fromkeys(corpora, Digest(_CELLS.read(at, fields.problems)))
+    for key in at.node.keys() - corpora.keys():
+        fields.problem("cells", f"No corpus of stage {key!r} is named", f"Remove {key}.")
+    named = map_of(_CELLS).read(at, fields.problems)
+    return {stage: Digest(named[stage]) for stage in corpora if stage in named}
 
 
 def _read_ref(at: Located, problems: Problems, stage: DataStage) -> CorpusRef:
@@ -98,15 +130,24 @@ def _coverage(fields: Fields) -> MinimumCoverage:
 
 
 def _embedding(fields: Fields) -> Embedding:
-    embedding = Embedding(
+    prefixes = fields.get("prefix", record(_prefixes), {})
+    is_local, is_pinned = fields.has("path"), fields.has("sha256")
+    if is_local or is_pinned:
+        what = "A local embedding model cannot be run by this version"
+        fields.problem("path", what, "Serve it behind an OpenAI-compatible address and write endpoint.")
+    return Embedding(
         model=fields.need("model", TEXT),
         dimension=fields.need("dimension", integer(1, 8192)),
-        endpoint=fields.get("endpoint", URL, None),
-        path=fields.get("path", TEXT, None),
-        sha256=fields.get("sha256", _HASH, None),
+        endpoint=fields.need("endpoint", _ENDPOINT),
+        region=fields.get("region", TEXT, None),
+        auth_ref=fields.get("auth", SECRET_REF, None),
+        auth_header=fields.get("auth_header", _HEADER, "Authorization"),
+        parameters={key: value.plain() for key, value in fields.get("parameters", map_of(ANY), {}).items()},
+        timeout_s=fields.get("timeout", FRACTIONAL_SECONDS, 10.0),
+        batch=fields.get("batch", integer(1, 2048), 64),
+        **prefixes,
     )
-    if (embedding.endpoint is None) == (embedding.path is None):
-        fields.problem("endpoint", "An embedding model has exactly one of endpoint and path", "Write one of them.")
-    if embedding.path is not None and embedding.sha256 is None:
-        fields.problem("sha256", "A local embedding model is not pinned", "Write the sha256 of its file.")
-    return embedding
+
+
+def _prefixes(fields: Fields) -> dict[str, str]:
+    return {f"{name}_prefix": fields.get(name, TEXT, "") for name in ("question", "passage")}

@@ -1,8 +1,9 @@
 """What a request is at each step: a frozen record that gains one typed part per step.
 
 `Received -> Authenticated -> Located -> Admitted -> Routed -> Guarded -> Retrieved -> Composed -> Generated -> Checked
--> Answer`. A step takes the record before it and returns the next or a Refusal, so an answer without a principal, a
-permission decision or a recorded check does not type-check. Times in `*_us` are microseconds since arrival.
+-> Answer`; on the way to its passages a question is `Embedded`. A step takes the record before it and returns the next
+or a Refusal, so an answer without a principal, a permission decision or a recorded check does not type-check. Times in
+`*_us` are microseconds since arrival.
 These records have no slots: from one step to the next all parts are taken over at once (`steps/extend.py`).
 """
 
@@ -19,6 +20,7 @@ from pilotage.core.ids import InteractionId, SpaceName, WorkflowName
 from pilotage.guard.finding import Finding
 from pilotage.identity.principal import Principal
 from pilotage.release.generation import FinishReason, GenerationRequest, Passage, Usage
+from pilotage.retrieval.arrays import F32
 from pilotage.serving.outcome import TrafficKind
 from pilotage.serving.routing import Arm, Place, Release
 
@@ -203,6 +205,24 @@ class Guarded(Routed):
     question: Question
 
 
+@dataclass(frozen=True, kw_only=True)
+class Embedded(Guarded):
+    """Step 5a: the question as the release's embedding model sees it; None where it finds by words alone."""
+
+    vector: F32 | None
+    embedded_us: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByVectors:
+    """How vectors took part in a ranking: of which model, in which cells (None: every chunk), `embedded_us` after."""
+
+    model: str
+    key: Digest
+    cells: Digest | None
+    embedded_us: int | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """One retrieved chunk: its passage as the prompt shows it, and its place in the ranking."""
@@ -217,8 +237,8 @@ class Found:
 class Retrieval:
     """What the asker may see of what was asked. Counts and fingerprint are for auditors, never for the asker.
 
-    `allowed_until` is the last moment that the permission decision holds at; None: for good. `is_blocked`: a check of
-    the passages stopped the question, so `found` is empty.
+    `vectors` is None where words alone ranked. `allowed_until` is the last moment that the permission decision holds
+    at; None: for good. `is_blocked`: a check of the passages stopped the question, so `found` is empty.
     """
 
     corpus: str | None
@@ -232,6 +252,7 @@ class Retrieval:
     allowed_until: datetime | None = None
     findings: tuple[Finding, ...] = ()
     is_blocked: bool = False
+    vectors: ByVectors | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

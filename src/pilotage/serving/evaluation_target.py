@@ -28,6 +28,8 @@ from pilotage.release.assemble import CorpusPin
 from pilotage.release.generation import Usage
 from pilotage.release.model import Provider
 from pilotage.release.stages import stage_problem
+from pilotage.retrieval.embedder import Embedder
+from pilotage.retrieval.settings import Vectors
 from pilotage.serving.context import Asked, Checked, Composed, Found, Generated, Retrieval, Retrieved, Turn
 from pilotage.serving.headless import HeadlessPath, Walked, headless_space
 from pilotage.serving.ports import Retriever
@@ -43,7 +45,17 @@ _NOT_PERMITTED: Final = frozenset({401, 403})
 _FRAME: Final = 64
 """Tokens a provider may put around one message of a prompt, generously."""
 
-LaidOver = Callable[[Overlay, frozenset[int] | None, CorpusPin], Awaitable[Retriever]]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What an overlay is laid on: a corpus version, and the vectors and the model by which a release searches it."""
+
+    pin: CorpusPin
+    vectors: Vectors | None
+    embedder: Embedder | None
+
+
+LaidOver = Callable[[Overlay, frozenset[int] | None, Ground], Awaitable[Retriever]]
 """Returns a retriever that also sees the overlay's documents, in an index of these revisions only (None: of all)."""
 
 
@@ -82,13 +94,15 @@ class ServingTargets:
             raise Unavailable("NO_DOCUMENTS", message, hint="Name another space, or none.")
         serving = self._serving
         if (overlay.documents or only is not None) and pin is not None:
-            serving = replace(serving, retriever=await self._overlaid(overlay, only, pin))
+            vectors = found.content.retrieval.vectors_of(place.data_stage)
+            ground = Ground(pin=pin, vectors=vectors, embedder=found.embedder)
+            serving = replace(serving, retriever=await self._overlaid(overlay, only, ground))
         return ServingTarget(HeadlessPath(serving, found, place), self._engine, pin=pin, overlay=overlay)
 
     async def close(self) -> None:
         """Release the models."""
         for release in self._loaded.values():
-            await release.model.close()
+            await release.close()
 
 
 class ServingTarget:

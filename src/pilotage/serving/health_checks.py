@@ -236,21 +236,23 @@ class HealthChecks:
         if not table.is_serving(digest):
             return [Reason(code="RELEASE_NOT_LOADED", text=self._not_loaded(digest), where=row.workflow)]
         release = table.releases[digest]
-        model = await self._model(release, row)
-        found = [] if model is None else [model]
+        found = await self._models(release, row)
         if not self._indexed(release.content, space):
             text = f"The documents of {row.workflow} cannot be searched here yet."
             found.append(Reason(code="INDEX_NOT_LOADED", text=text, where=row.workflow))
         return found
 
     @staticmethod
-    async def _model(release: Release, row: RoutingRow) -> Reason | None:
-        try:
-            await release.model.probe()
-        except PilotageError as error:
-            text = f"The model of {row.workflow} does not answer ({error.code})."
-            return Reason(code="MODEL_UNREACHABLE", text=text, where=row.workflow)
-        return None
+    async def _models(release: Release, row: RoutingRow) -> list[Reason]:
+        found: list[Reason] = []
+        for name, model in (("model", release.model), ("embedding model", release.embedder)):
+            try:
+                if model is not None:
+                    await model.probe()
+            except PilotageError as error:
+                text = f"The {name} of {row.workflow} does not answer ({error.code})."
+                found.append(Reason(code="MODEL_UNREACHABLE", text=text, where=row.workflow))
+        return found
 
     async def _run(self) -> None:
         while True:

@@ -14,6 +14,7 @@ from pilotage.core.ids import CorpusName
 from pilotage.release.content import ReleaseContent
 from pilotage.release.fingerprint import fingerprints
 from pilotage.retrieval.root import root_of
+from pilotage.retrieval.settings import Vectors
 from pilotage.retrieval.snapshot import Snapshot
 from pilotage.retrieval.visible import visible_chunks
 from pilotage.serving.routing import RoutingRow, RoutingTable
@@ -61,12 +62,13 @@ def corpus_state(snapshot: Snapshot | None, version: int) -> Json:
     }
 
 
-def held_by(snapshot_of: Callable[[CorpusName], Snapshot | None]) -> CorpusHeld:
+def held_by(snapshot_of: Callable[[CorpusName, Vectors | None], Snapshot | None]) -> CorpusHeld:
     """Return the reader over the indexes of this process."""
 
     def held(content: ReleaseContent, space: Space) -> Json:
         pin = content.corpora[space.data_stage]
-        return corpus_state(snapshot_of(pin.name), pin.version)
+        vectors = content.retrieval.vectors_of(space.data_stage)
+        return corpus_state(snapshot_of(pin.name, vectors), pin.version)
 
     return held
 

@@ -11,16 +11,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
+from pyroaring import BitMap
 from sqlalchemy import Engine, text
 
-from pilotage.core.errors import PilotageError
+from pilotage.core.errors import PilotageError, Unavailable
 from pilotage.core.ids import CorpusName
 from pilotage.corpus.settings import CorpusSettings
+from pilotage.release.assemble import CorpusPin
 from pilotage.release.content import ReleaseContent
+from pilotage.retrieval.settings import Vectors
 from pilotage.retrieval.snapshot import Snapshot
 from pilotage.space.settings import Space
+from pilotage.store.embeddings import count_missing
 from pilotage.store.index_build import IndexFolder, open_index
 from pilotage.store.index_follow import Follower
 
@@ -30,9 +36,17 @@ POLL_S = 1.0
 _COUNTS = text("SELECT name, generation, confirmations FROM corpus")
 
 
-class Indexes:
-    """Snapshots by corpus. All methods belong to one event loop; the store is read in threads.
+class IndexName(NamedTuple):
+    """One index of a corpus: of its words alone, or with vectors beside them."""
 
+    corpus: CorpusName
+    vectors: Vectors | None = None
+
+
+class Indexes:
+    """Snapshots by corpus and vectors. All methods belong to one event loop; the store is read in threads.
+
+    Every declared corpus has its index of words; one with vectors is opened for the first release that needs it.
     `moved` is told the generation of every snapshot that comes into use.
     """
 
@@ -49,34 +63,49 @@ class Indexes:
         self._corpora = corpora
         self._folder = folder
         self._follower = Follower(engine, corpora)
-        self._snapshots = dict(opened or {})
-        self._incomplete: set[CorpusName] = set()
-        self._builds: dict[CorpusName, asyncio.Task[None]] = {}
-        self._building = {name: asyncio.Lock() for name in corpora}
-        self._following = {name: asyncio.Lock() for name in corpora}
+        self._snapshots = {IndexName(corpus): snapshot for corpus, snapshot in (opened or {}).items()}
+        self._incomplete: set[IndexName] = set()
+        self._builds: dict[IndexName, asyncio.Task[None]] = {}
+        self._building: defaultdict[IndexName, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._following: defaultdict[IndexName, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._woken = asyncio.Event()
         self._heard: set[CorpusName] = set()
         self._tell = moved
 
-    def snapshot(self, corpus: CorpusName) -> Snapshot | None:
+    def snapshot(self, corpus: CorpusName, vectors: Vectors | None = None) -> Snapshot | None:
         """Return the current snapshot, None while there is none."""
-        return self._snapshots.get(corpus)
+        return self._snapshots.get(IndexName(corpus, vectors))
 
-    def is_ready(self, corpus: CorpusName, version: int) -> bool:
+    def is_ready(self, corpus: CorpusName, version: int, vectors: Vectors | None = None) -> bool:
         """Tell whether a version of a corpus can be searched here."""
-        found = self._snapshots.get(corpus)
+        found = self.snapshot(corpus, vectors)
         return found is not None and version in found.visibility.versions
 
     def can_search(self, content: ReleaseContent, space: Space) -> bool:
         """Tell whether a release's documents can be searched here for a space, or that it has none."""
         pin = content.corpora.get(space.data_stage)
-        return pin is None or self.is_ready(pin.name, pin.version)
+        return pin is None or self.is_ready(pin.name, pin.version, content.retrieval.vectors_of(space.data_stage))
 
     async def prepare(self, content: ReleaseContent) -> None:
         """Make the documents of a release searchable, of every stage; raise Unavailable when they cannot be opened."""
-        for pin in content.corpora.values():
-            if not self.is_ready(pin.name, pin.version):
+        for stage, pin in content.corpora.items():
+            vectors = content.retrieval.vectors_of(stage)
+            if vectors is not None:
+                # Also where there is an index: sealing may have added vectors of revisions it holds without.
+                await self.refresh(pin.name, vectors)
+                await asyncio.to_thread(self._check_vectors, pin, vectors)
+            elif not self.is_ready(pin.name, pin.version):
                 await self.refresh(pin.name)
+
+    def _check_vectors(self, pin: CorpusPin, vectors: Vectors) -> None:
+        snapshot = self.snapshot(pin.name, vectors)
+        seen = BitMap() if snapshot is None else snapshot.visibility.versions.get(pin.version, BitMap())
+        live = BitMap() if snapshot is None else seen & snapshot.visibility.live
+        with self._engine.connect() as connection:
+            bare = count_missing(connection, pin.name, vectors.key, live)
+        if bare:
+            message = f"{bare} passages of {pin.name}@{pin.version} have no vector of this release's model."
+            raise Unavailable("VECTORS_MISSING", message, hint="Run `pilotage release seal`: it computes them.")
 
     def wake(self) -> None:
         """Look for moved corpora now: the listener reconnected, or a request met a permission that had moved."""
@@ -87,40 +116,46 @@ class Indexes:
         self._heard.add(CorpusName(payload.partition(":")[0]))
         self._woken.set()
 
-    async def refresh(self, corpus: CorpusName) -> None:
-        """Open the index of a corpus as it is committed now; raise Unavailable when it cannot be opened."""
-        async with self._building[corpus]:
-            earlier = self._snapshots.get(corpus)
-            settings = self._corpora[corpus]
-            opened = await asyncio.to_thread(open_index, self._engine, settings, self._folder, earlier=earlier)
+    async def refresh(self, corpus: CorpusName, vectors: Vectors | None = None) -> None:
+        """Open an index of a corpus as it is committed now; raise Unavailable when it cannot be opened."""
+        name = IndexName(corpus, vectors)
+        async with self._building[name]:
+            opened = await asyncio.to_thread(self._open, name, self._snapshots.get(name))
             # Permissions that moved while segments were built are applied before anybody sees them.
-            await self._swap(corpus, opened)
+            await self._swap(name, opened)
+
+    def _open(self, name: IndexName, earlier: Snapshot | None) -> Snapshot:
+        settings = self._corpora[name.corpus]
+        return open_index(self._engine, settings, self._folder, earlier=earlier, vectors=name.vectors)
 
     async def follow(self, corpus: CorpusName) -> None:
         """Apply changed or confirmed permissions and takedowns of a loaded corpus."""
-        await self._swap(corpus, None)
+        for name in self._of(corpus):
+            await self._swap(name, None)
 
-    async def _swap(self, corpus: CorpusName, opened: Snapshot | None) -> None:
-        async with self._following[corpus]:
-            current = opened or self._snapshots[corpus]
-            followed = await asyncio.to_thread(self._follower.follow, corpus, current)
-            self._snapshots[corpus] = followed.snapshot
-            self._tell(corpus, followed.snapshot.visibility.generation)
+    def _of(self, corpus: CorpusName) -> list[IndexName]:
+        return [name for name in self._snapshots if name.corpus == corpus]
+
+    async def _swap(self, name: IndexName, opened: Snapshot | None) -> None:
+        async with self._following[name]:
+            current = opened or self._snapshots[name]
+            followed = await asyncio.to_thread(self._follower.follow, name.corpus, current)
+            self._snapshots[name] = followed.snapshot
+            self._tell(name.corpus, followed.snapshot.visibility.generation)
             if not followed.is_complete:
-                self._incomplete.add(corpus)
+                self._incomplete.add(name)
             elif opened is not None:
-                self._incomplete.discard(corpus)
+                self._incomplete.discard(name)
 
     async def catch_up(self) -> None:
         """Follow every declared corpus that moved, and start the builds that are due."""
-        moved, self._heard = self._heard & self._snapshots.keys() & self._corpora.keys(), set()
+        moved, self._heard = self._heard & {name.corpus for name in self._snapshots} & self._corpora.keys(), set()
         for corpus in moved or await self._moved():
-            if corpus in self._snapshots:
-                await self.follow(corpus)
-            else:
-                self._incomplete.add(corpus)
-        for corpus in self._incomplete - self._builds.keys():
-            self._builds[corpus] = asyncio.create_task(self._build(corpus), name=f"index of {corpus}")
+            await self.follow(corpus)
+            if IndexName(corpus) not in self._snapshots:
+                self._incomplete.add(IndexName(corpus))
+        for name in self._incomplete - self._builds.keys():
+            self._builds[name] = asyncio.create_task(self._build(name), name=f"index of {name.corpus}")
 
     async def settle(self) -> None:
         """Wait for the builds under way."""
@@ -155,27 +190,32 @@ class Indexes:
         finally:
             self._woken.clear()
 
-    async def _build(self, corpus: CorpusName) -> None:
+    async def _build(self, name: IndexName) -> None:
         try:
-            await self.refresh(corpus)
+            await self.refresh(*name)
         except PilotageError as error:
-            logger.error("index of %s: %s", corpus, error)  # noqa: TRY400 - the message says all there is
+            logger.error("index of %s: %s", name.corpus, error)  # noqa: TRY400 - the message says all there is
         except Exception as error:  # noqa: BLE001 - a worker loop: the store is away, the next round tries again
-            logger.warning("index of %s: %s", corpus, error)
+            logger.warning("index of %s: %s", name.corpus, error)
         finally:
-            del self._builds[corpus]
+            del self._builds[name]
 
     async def _moved(self) -> list[CorpusName]:
         counts = await asyncio.to_thread(self._counts)
         return [corpus for corpus in self._corpora if corpus in counts and self._is_behind(corpus, *counts[corpus])]
 
     def _is_behind(self, corpus: CorpusName, generation: int, confirmations: int) -> bool:
-        snapshot = self._snapshots.get(corpus)
-        if snapshot is None or snapshot.visibility.generation != generation:
+        if IndexName(corpus) not in self._snapshots:
             return True
-        standing = snapshot.visibility.standing
-        return standing is not None and standing.confirmations != confirmations
+        return any(_differs(self._snapshots[name], generation, confirmations) for name in self._of(corpus))
 
     def _counts(self) -> dict[str, tuple[int, int]]:
         with self._engine.connect() as connection:
             return {row.name: (row.generation, row.confirmations) for row in connection.execute(_COUNTS)}
+
+
+def _differs(snapshot: Snapshot, generation: int, confirmations: int) -> bool:
+    standing = snapshot.visibility.standing
+    if snapshot.visibility.generation != generation:
+        return True
+    return standing is not None and standing.confirmations != confirmations

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import psycopg
 from sqlalchemy import Engine
 
+from pilotage.adapters.embeddings.registry import build_embedder
 from pilotage.adapters.keyring import Keyring
 from pilotage.adapters.models.registry import ModelParts, build_model
 from pilotage.core.clock import Clock
@@ -25,6 +26,7 @@ from pilotage.core.digest import Digest
 from pilotage.core.reason import Reason
 from pilotage.evaluation.pair_scorer import SupportScorer
 from pilotage.release.content import ReleaseContent
+from pilotage.retrieval.embedder import Embedder
 from pilotage.serving.acknowledge import Acknowledger, process_name
 from pilotage.serving.admissions import Admissions
 from pilotage.serving.answer_cache import AnswerCache
@@ -213,7 +215,13 @@ class OpenServing:
             language=languages.pop() if len(languages) == 1 else "en",
             egress=content.guard.egress,
         )
-        return Release(content=content, model=model)
+        return Release(content=content, model=model, embedder=self._embedder(content))
+
+    def _embedder(self, content: ReleaseContent) -> Embedder | None:
+        if content.retrieval.embedding is None:
+            return None
+        root, egress = self._parts.models.root, content.guard.egress
+        return build_embedder(content.retrieval.embedding, root=root, egress=egress)
 
     def _read(self, digest: Digest) -> ReleaseContent:
         with self._parts.engine.connect() as connection:

@@ -19,8 +19,10 @@ from pilotage.corpus.analyser import analyse
 from pilotage.evaluation.overlay import Overlay, OverlayDocument
 from pilotage.release.assemble import CorpusPin
 from pilotage.retrieval.allowed import Visibility
-from pilotage.retrieval.build import IndexChunk, build_segment
+from pilotage.retrieval.arrays import F32
+from pilotage.retrieval.build import IndexChunk
 from pilotage.retrieval.segment import Segment
+from pilotage.retrieval.settings import Vectors
 from pilotage.retrieval.snapshot import Snapshot
 from pilotage.serving.retriever import RetrieverParts, StoreRetriever
 from pilotage.store.passages import Place, Reader, StoredPassage
@@ -32,19 +34,22 @@ _FOREVER: Final = date.max.toordinal()
 
 
 class OverlayRetriever(StoreRetriever):
-    """`serving.ports.Retriever` for one overlay. `restricted`: as if the corpus held nothing but this segment."""
+    """`serving.ports.Retriever` for one overlay. `restricted`: as if the corpus held nothing but this segment.
+
+    `laid` is the overlay's own segment, with vectors where the release's index has them; None: it is empty.
+    """
 
     def __init__(
-        self, parts: RetrieverParts, overlay: Overlay, *, language: str, restricted: Segment | None = None
+        self, parts: RetrieverParts, overlay: Overlay, *, laid: Segment | None, restricted: Segment | None = None
     ) -> None:
         super().__init__(parts)
         self._laid = dict(enumerate(overlay.documents, FIRST_REV))
-        self._segments = (_segment(self._laid, language),) if self._laid else ()
+        self._segments = () if laid is None else (laid,)
         self._restricted = restricted
         self._made: tuple[Snapshot, int, Snapshot] | None = None
 
-    def _snapshot(self, pin: CorpusPin) -> Snapshot | None:
-        base = super()._snapshot(pin)
+    def _snapshot(self, pin: CorpusPin, vectors: Vectors | None) -> Snapshot | None:
+        base = super()._snapshot(pin, vectors)
         if base is None:
             return None
         if self._made is None or self._made[0] is not base or self._made[1] != pin.version:
@@ -102,17 +107,26 @@ def only_these(visibility: Visibility, segment: Segment) -> Visibility:
     )
 
 
-def _segment(documents: dict[int, OverlayDocument], language: str) -> Segment:
-    return build_segment(
+def overlay_chunks(
+    documents: Sequence[OverlayDocument], language: str, vectors: Sequence[F32] | None
+) -> list[IndexChunk]:
+    """Return the chunks of an overlay, in order, with what a model made of their `overlay_text`."""
+    return [
         IndexChunk(
-            rev=rev,
+            rev=FIRST_REV + place,
             ordinal=0,
             document=one.id,
             effective_from="",
-            tokens=analyse(f"{one.title}\n{one.text}", language=language),
+            tokens=analyse(overlay_text(one), language=language),
+            vector=None if vectors is None else vectors[place],
         )
-        for rev, one in documents.items()
-    )
+        for place, one in enumerate(documents)
+    ]
+
+
+def overlay_text(document: OverlayDocument) -> str:
+    """Return what is searched of an overlay's document."""
+    return f"{document.title}\n{document.text}"
 
 
 def _passage(rev: int, document: OverlayDocument) -> StoredPassage:

@@ -11,6 +11,7 @@ from pilotage.serving.context import (
     Asker,
     Bearer,
     Composed,
+    Embedded,
     Generated,
     Guarded,
     Question,
@@ -64,7 +65,7 @@ class RoutingSource(Protocol):
 class Retriever(Protocol):
     """Permission first, then ranking, then text."""
 
-    async def retrieve(self, context: Guarded) -> Retrieval | Refusal | Breach:
+    async def retrieve(self, context: Embedded) -> Retrieval | Refusal | Breach:
         """Return the passages the asker may see now; any error on the way is a refusal."""
         ...
 

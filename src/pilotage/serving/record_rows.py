@@ -27,6 +27,7 @@ from pilotage.serving.context import (
     Guarded,
     Located,
     Received,
+    Retrieval,
     Retrieved,
     Routed,
 )
@@ -168,7 +169,7 @@ def _asker(context: Authenticated) -> dict[str, Json]:
 
 def _retrieval(context: Retrieved) -> dict[str, Json]:
     retrieval = context.retrieval
-    return {
+    return _by_vectors(retrieval) | {
         "corpus": retrieval.corpus,
         "corpus_version": retrieval.corpus_version,
         "as_of": retrieval.as_of.isoformat(),
@@ -181,6 +182,14 @@ def _retrieval(context: Retrieved) -> dict[str, Json]:
             for item in retrieval.found
         ],
     }
+
+
+def _by_vectors(retrieval: Retrieval) -> dict[str, Json]:
+    """Return how vectors took part; nothing where words alone ranked."""
+    used = retrieval.vectors
+    if used is None:
+        return {}
+    return {"vectors": {"model": used.model, "key": used.key, "cells": used.cells, "t_embed": used.embedded_us}}
 
 
 def _generation(context: Generated) -> dict[str, Json]:

@@ -26,8 +26,10 @@ from pilotage.release.assemble import CorpusPin
 from pilotage.release.generation import Passage
 from pilotage.retrieval.allowed import Asking
 from pilotage.retrieval.search import Query, Ranking, rank
+from pilotage.retrieval.settings import Vectors
 from pilotage.retrieval.snapshot import Snapshot, View
-from pilotage.serving.context import Asker, Found, Guarded, Retrieval
+from pilotage.retrieval.vectors import EXACT_CHUNKS
+from pilotage.serving.context import Asker, ByVectors, Embedded, Found, Guarded, Retrieval
 from pilotage.serving.indexes import Indexes
 from pilotage.serving.ports import Breach, Recheck, Seen
 from pilotage.serving.refusal import Code, Refusal
@@ -73,11 +75,11 @@ class StoreRetriever:
         self._access = parts.access
         self._zone = ZoneInfo(parts.workspace.timezone)
 
-    async def retrieve(self, context: Guarded) -> Retrieval | Refusal | Breach:
+    async def retrieve(self, context: Embedded) -> Retrieval | Refusal | Breach:
         """Return the passages the asker may see now."""
         pin = context.release.content.corpora.get(context.place.space.data_stage)
         settings = None if pin is None else self._workspace.corpora.get(pin.name)
-        if pin is None or settings is None or not self._indexes.is_ready(pin.name, pin.version):
+        if pin is None or settings is None or not self._indexes.is_ready(pin.name, pin.version, _vectors(context)):
             return _NOT_READY
         now = self._clock.now()
         ranked = self._rank(context, pin, settings, now)
@@ -98,12 +100,13 @@ class StoreRetriever:
             allowed_count=ranked.view.chunks,
             allowed_fingerprint=ranked.view.allowed.fingerprint,
             allowed_until=ranked.view.allowed.until,
+            vectors=_by_vectors(context, ranked),
         )
 
     def seen(self, context: Guarded) -> Seen | None:
         """Return what the asker may see by the index as it is; None while it is not loaded, or where all is stale."""
         pin = context.release.content.corpora.get(context.place.space.data_stage)
-        snapshot = None if pin is None else self._snapshot(pin)
+        snapshot = None if pin is None else self._snapshot(pin, _vectors(context))
         if pin is None or snapshot is None:
             return None
         allowed = snapshot.view(self._asking(context, pin, self._clock.now())).allowed
@@ -115,8 +118,9 @@ class StoreRetriever:
             allowed_fingerprint=allowed.fingerprint,
         )
 
-    def _rank(self, context: Guarded, pin: CorpusPin, settings: CorpusSettings, now: datetime) -> _Ranked | Refusal:
-        snapshot = self._snapshot(pin)
+    def _rank(self, context: Embedded, pin: CorpusPin, settings: CorpusSettings, now: datetime) -> _Ranked | Refusal:
+        vectors = _vectors(context)
+        snapshot = self._snapshot(pin, vectors)
         if snapshot is None:
             return _NOT_READY
         rules = context.release.content.retrieval
@@ -124,7 +128,13 @@ class StoreRetriever:
         if view.allowed.is_stale:
             return _STALE
         terms = tuple(analyse(without_tokens(context.question.text), language=settings.language))
-        query = Query(terms=terms, rrf_k=rules.rrf_k, candidates=rules.candidates, cells=rules.cells)
+        query = Query(
+            terms=terms,
+            vector=context.vector,
+            rrf_k=rules.rrf_k,
+            candidates=rules.candidates,
+            cells=None if vectors is None else vectors.cells,
+        )
         return _Ranked(snapshot=snapshot, view=view, ranking=rank(snapshot, view, query, rules.top_k))
 
     def _asking(self, context: Guarded, pin: CorpusPin, now: datetime) -> Asking:
@@ -135,8 +145,8 @@ class StoreRetriever:
     def _day(self, context: Guarded) -> date:
         return context.asked.as_of or context.at.astimezone(self._zone).date()
 
-    def _snapshot(self, pin: CorpusPin) -> Snapshot | None:
-        return self._indexes.snapshot(pin.name)
+    def _snapshot(self, pin: CorpusPin, vectors: Vectors | None) -> Snapshot | None:
+        return self._indexes.snapshot(pin.name, vectors)
 
     async def _fetch(
         self, corpus: CorpusName, places: Sequence[Place], reader: Reader
@@ -218,6 +228,25 @@ class StoreRetriever:
             also=asker.also_visible_to,
             version=version,
         )
+
+
+def _vectors(context: Guarded) -> Vectors | None:
+    """Return which vectors the index that the release searches holds."""
+    return context.release.content.retrieval.vectors_of(context.place.space.data_stage)
+
+
+def _by_vectors(context: Embedded, ranked: _Ranked) -> ByVectors | None:
+    """Return how vectors took part; where nobody sees a chunk that has one, they still were asked."""
+    settings, vectors = context.release.content.retrieval.embedding, _vectors(context)
+    if settings is None or vectors is None or context.vector is None:
+        return None
+    is_cut = vectors.cells is not None and ranked.view.chunks > EXACT_CHUNKS
+    return ByVectors(
+        model=settings.model,
+        key=vectors.key,
+        cells=vectors.cells if is_cut else None,
+        embedded_us=context.embedded_us,
+    )
 
 
 def _passage(stored: StoredPassage, marker: int) -> Passage:

@@ -13,6 +13,7 @@ from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName, WorkflowName
 from pilotage.release.content import ReleaseContent
 from pilotage.release.generation import Model
+from pilotage.retrieval.embedder import Embedder
 from pilotage.rollout.assignment import Arm, Cohort, Split
 from pilotage.rollout.pairing import sample_bucket
 from pilotage.space.settings import Space
@@ -24,15 +25,25 @@ SELF_FENCED_S = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """A release that was verified against its digest in this process, with the model that speaks for it."""
+    """A release that was verified against its digest in this process, with the models that find and speak for it.
+
+    `embedder` is None where the release finds by words alone.
+    """
 
     content: ReleaseContent
     model: Model
+    embedder: Embedder | None = None
 
     @property
     def digest(self) -> Digest:
         """The release's name."""
         return self.content.digest
+
+    async def close(self) -> None:
+        """Close the models."""
+        await self.model.close()
+        if self.embedder is not None:
+            await self.embedder.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,7 +82,7 @@ class RoutingWatch:
         releases, self._table = self._table.releases, RoutingTable()
         await self._close_retired(float("inf"))
         for release in releases.values():
-            await release.model.close()
+            await release.close()
 
     def wake(self) -> None:
         """Look again now."""
@@ -137,7 +137,7 @@ class RoutingWatch:
         """Close models that left the table so long ago that no request can still hold them."""
         while self._retired and self._retired[0][0] <= until:
             _, release = self._retired.pop(0)
-            await release.model.close()
+            await release.close()
 
     def _row(self, stored: StoredRoute) -> RoutingRow | None:
         """Decode a row; one that does not decode keeps the stable release of the row before, and no candidate."""

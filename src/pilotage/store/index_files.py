@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import threading
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -26,6 +27,8 @@ _MANIFEST = "manifest.json"
 _SEAL = "manifest.sha256"
 _CENTROIDS = "quantiser"
 _BLOCK = 1 << 20
+# numpy reads a header as Python's syntax, and CPython 3.11 counts how deep it is in that for all threads together.
+_ONE_HEADER = threading.Lock()
 
 
 class Manifest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -97,6 +100,14 @@ def read_segment(folder: Path, *, corpus: str, analyser: str, model: str | None 
     return segment
 
 
+def model_of(folder: Path) -> str | None:
+    """Return the model whose vectors a folder says it holds, None when it says nothing that can be read."""
+    try:
+        return msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=Manifest).model
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
 def _altered(folder: Path, what: str) -> IntegrityError:
     return IntegrityError("INDEX_ALTERED", f"The index in {folder} is not as written: {what}.", hint="It is rebuilt.")
 
@@ -117,7 +128,8 @@ def _write_array(path: Path, array: np.ndarray[Any, Any]) -> str:
 
 def _open_array(path: Path) -> np.ndarray[Any, Any]:
     # A plain view of the mapping: the subclass numpy returns makes every slice of it an expensive object.
-    return np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)  # type: ignore[no-any-return]
+    with _ONE_HEADER:
+        return np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)  # type: ignore[no-any-return]
 
 
 def _hash(path: Path) -> str:

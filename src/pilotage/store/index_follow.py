@@ -88,6 +88,7 @@ class Follower:
         self._corpora = corpora
         self._opened: tuple[Connection, psycopg.Connection[TupleRow]] | None = None
         self._alone = Lock()
+        self._is_closed = False
 
     def follow(self, corpus: CorpusName, earlier: Snapshot) -> Followed:
         """Apply what changed since `earlier`, without touching a segment; what was decided is kept where nothing did.
@@ -103,8 +104,9 @@ class Follower:
         return Followed(snapshot=earlier.under(visibility), is_complete=is_complete)
 
     def close(self) -> None:
-        """Close the connection; the next call opens one again."""
+        """Close the connection for good: a thread that nobody waits for any more finds it closed."""
         with self._alone:
+            self._is_closed = True
             self._drop()
 
     def _read(self, corpus: CorpusName, before: Visibility) -> tuple[Changes, Standing | None]:
@@ -121,6 +123,8 @@ class Follower:
 
     def _driver(self) -> psycopg.Connection[TupleRow]:
         """Return the driver's own connection: the statement takes a quarter of its time through SQLAlchemy."""
+        if self._is_closed:
+            raise psycopg.OperationalError("This process does not follow its corpora any more.")
         if self._opened is None:
             connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             driver = connection.connection.driver_connection

@@ -10,9 +10,11 @@ from datetime import date, datetime, timedelta
 from sys import intern
 from typing import Any, Final
 
+import numpy as np
 from pyroaring import BitMap
 from sqlalchemy import Connection, text
 
+from pilotage.core.digest import Digest
 from pilotage.core.ids import CorpusName
 from pilotage.corpus.analyser import analyse
 from pilotage.corpus.settings import Classification
@@ -32,6 +34,13 @@ _REVISIONS: Final = text(
 _CHUNKS: Final = text(
     "SELECT c.rev, c.ordinal, r.document, coalesce(r.effective_from::text, '') AS effective_from, t.heading, t.body"
     " FROM chunk c JOIN revision r USING (corpus, rev) JOIN chunk_text t USING (corpus, content_hash)"
+    " WHERE c.corpus = :corpus AND c.rev = ANY(:revs) ORDER BY c.rev, c.ordinal"
+)
+_CHUNKS_WITH_VECTORS: Final = text(
+    "SELECT c.rev, c.ordinal, r.document, coalesce(r.effective_from::text, '') AS effective_from, t.heading, t.body,"
+    " nullif(e.vector, '') AS vector"
+    " FROM chunk c JOIN revision r USING (corpus, rev) JOIN chunk_text t USING (corpus, content_hash)"
+    " LEFT JOIN embedding e ON e.corpus = c.corpus AND e.model = :model AND e.content_hash = c.content_hash"
     " WHERE c.corpus = :corpus AND c.rev = ANY(:revs) ORDER BY c.rev, c.ordinal"
 )
 CONFIRMED: Final = """
@@ -124,16 +133,22 @@ def _day(value: date | None) -> int | None:
 
 
 def read_chunks(
-    connection: Connection, corpus: CorpusName, revs: Sequence[int], *, language: str
+    connection: Connection, corpus: CorpusName, revs: Sequence[int], *, language: str, model: Digest | None = None
 ) -> Iterator[IndexChunk]:
-    """Yield the analysed chunks of these revisions, in order; memory is bounded by one batch of revisions."""
+    """Yield the analysed chunks of these revisions, in order, with a model's vectors where it is named.
+
+    Memory is bounded by one batch of revisions.
+    """
+    values = {"corpus": corpus} | ({} if model is None else {"model": model})
     for start in range(0, len(revs), _BATCH):
         batch = list(revs[start : start + _BATCH])
-        for row in connection.execute(_CHUNKS, {"corpus": corpus, "revs": batch}):
+        for row in connection.execute(_CHUNKS if model is None else _CHUNKS_WITH_VECTORS, {**values, "revs": batch}):
+            vector = None if model is None or row.vector is None else np.frombuffer(row.vector, "<f4")
             yield IndexChunk(
                 rev=row.rev,
                 ordinal=row.ordinal,
                 document=row.document,
                 effective_from=row.effective_from,
                 tokens=analyse(f"{row.heading}\n{row.body}", language=language),
+                vector=vector,
             )

@@ -21,6 +21,7 @@ from pilotage.serving.context import (
     Bearer,
     Cited,
     Composed,
+    Embedded,
     Found,
     Generated,
     Guarded,
@@ -121,7 +122,7 @@ class FakeRetriever:
     top: int = 5
     leak: frozenset[str] = frozenset()
 
-    async def retrieve(self, context: Guarded) -> Retrieval | Refusal:
+    async def retrieve(self, context: Embedded) -> Retrieval | Refusal:
         """Rank what the asker may see."""
         if self.failure is not None:
             raise self.failure

@@ -14,7 +14,7 @@ from pilotage.corpus.cadence import longest_gap, parse_cadence
 from pilotage.corpus.settings import CorpusSettings, ancestry
 from pilotage.guard.policy import Action, unlisted_model
 from pilotage.release.model import Provider
-from pilotage.release.residency import fits_model, unlisted
+from pilotage.release.residency import fits_embedding, fits_model, unlisted
 from pilotage.release.subprocessors import DOCUMENT, listed_subprocessors
 from pilotage.space.settings import Tier
 from pilotage.workspace.gate import Gate
@@ -76,6 +76,7 @@ def _warn_workflow(workflow: Workflow, workspace: Workspace, problems: Problems)
         if space.tier is Tier.PRODUCTION and aim is not None and aim >= workflow.sla_p95_ms:
             what = f"target_latency_ms {aim:,} of {space.name!r} is not below sla.p95_ms {workflow.sla_p95_ms:,}"
             problems.warn(_at(f"spaces/{space.name}.yaml"), what, "The space would scale only after the SLA is missed.")
+    _warn_embedding(workflow, workspace, problems)
     _warn_egress(workflow, problems)
     _warn_subprocessor(workflow, problems)
     if workflow.model.provider is not Provider.EXTRACTIVE and workflow.model.region is None:
@@ -83,12 +84,26 @@ def _warn_workflow(workflow: Workflow, workspace: Workspace, problems: Problems)
         problems.warn(_at(f"{folder}model.yaml"), what, "Write region.")
 
 
-def _warn_egress(workflow: Workflow, problems: Problems) -> None:
-    if workflow.model.base_url is None:
+def _warn_embedding(workflow: Workflow, workspace: Workspace, problems: Problems) -> None:
+    embedding, place = workflow.retrieval.embedding, _at(f"workflows/{workflow.name}/retrieval.yaml")
+    if embedding is None:
         return
-    unlisted = unlisted_model(workflow.guard.egress, *place_of(workflow.model.base_url))
-    if unlisted is not None:
-        problems.warn(_at(f"workflows/{workflow.name}/guard.yaml"), *unlisted)
+    where = "an unknown region" if embedding.region is None else repr(embedding.region)
+    for space in workspace.spaces.values():
+        if space.tier is Tier.PRODUCTION and not fits_embedding(embedding, space):
+            what = f"The embedding model stands in {where}, which is not a region of {space.name!r}"
+            problems.warn(place, what, "Promotion there will be refused: RESIDENCY.")
+
+
+def _warn_egress(workflow: Workflow, problems: Problems) -> None:
+    embedding = workflow.retrieval.embedding
+    places = {"model": workflow.model.base_url, "embedding model": None if embedding is None else embedding.endpoint}
+    for what, address in places.items():
+        if address is None:
+            continue
+        unlisted = unlisted_model(workflow.guard.egress, *place_of(address), what=what)
+        if unlisted is not None:
+            problems.warn(_at(f"workflows/{workflow.name}/guard.yaml"), *unlisted)
 
 
 def _warn_subprocessor(workflow: Workflow, problems: Problems) -> None:

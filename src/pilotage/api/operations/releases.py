@@ -199,6 +199,7 @@ OPERATIONS = (
         gives="The digest, its parts and where it is served.",
         run=_seal,
         takes=Sealing,
+        is_outward=True,
     ),
     Operation(
         method="GET",

@@ -1,4 +1,4 @@
-"""Step 5, retrieve: the permission decision, then the passages (serving.md 4, corpus-and-ledger.md 3).
+"""Step 5, retrieve: a vector, the permission decision, then the passages (serving.md 4, corpus-and-ledger.md 3).
 
 The retriever sees one allowed set and searches inside it only; its statistics are those of what the asker may see.
 Fail mode: every doubt on the way is a refusal, never a wider set; the refusal is the same whatever is hidden.
@@ -13,6 +13,7 @@ from pilotage.serving.context import Guarded, Retrieval, Retrieved
 from pilotage.serving.ports import Breach
 from pilotage.serving.refusal import Code, Refusal
 from pilotage.serving.service import Serving
+from pilotage.serving.steps.embed import embed
 from pilotage.serving.steps.extend import extend
 from pilotage.serving.steps.wall import open_wall_incident
 
@@ -24,8 +25,11 @@ async def retrieve(context: Guarded, serving: Serving) -> Retrieved | Refusal:
         return extend(
             context, Retrieved, retrieval=nothing(context, serving), retrieved_us=serving.elapsed_us(context.started)
         )
+    embedded = await embed(context, serving)
+    if isinstance(embedded, Refusal):
+        return embedded
     try:
-        retrieval = await serving.retriever.retrieve(context)
+        retrieval = await serving.retriever.retrieve(embedded)
     except (psycopg.Error, OSError, TimeoutError):
         return Refusal(code=Code.STORE_UNAVAILABLE, message="The store does not answer. Try again.", retry_after_s=2)
     except PilotageError:

@@ -7,7 +7,7 @@ stable not loaded answers nobody (`no_release_loaded`), withdrawn answers nobody
 
 from __future__ import annotations
 
-from pilotage.release.residency import fits_documents, fits_model
+from pilotage.release.residency import fits_documents, fits_embedding, fits_model
 from pilotage.release.stages import stage_problem
 from pilotage.rollout.assignment import assign
 from pilotage.serving.context import Admitted, Routed
@@ -68,7 +68,7 @@ def _closed(row: RoutingRow, serving: Serving) -> Refusal:
 
 def _residency(context: Admitted, release: Release, serving: Serving) -> Refusal | None:
     space, content = context.place.space, release.content
-    if not fits_model(content.model, space):
+    if not fits_model(content.model, space) or not fits_embedding(content.retrieval.embedding, space):
         return Refusal(
             code=Code.RESIDENCY_MISMATCH, message="The model of this release may not be used in this space's region."
         )

@@ -106,6 +106,16 @@ embedding = Table(
     Column("vector", LargeBinary, nullable=False),
 )
 
+vector_cells = Table(
+    "vector_cells",
+    metadata,
+    Column("corpus", Text, primary_key=True, nullable=False),
+    Column("model", Text, primary_key=True, nullable=False),
+    Column("digest", Text, primary_key=True, nullable=False),
+    Column("public", BigInteger, nullable=False),
+    Column("at", TIMESTAMP(timezone=True), nullable=False),
+)
+
 corpus_version = Table(
     "corpus_version",
     metadata,

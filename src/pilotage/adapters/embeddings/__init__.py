@@ -1,0 +1,1 @@
+"""Embedding models: the `retrieval.embedder.Embedder` port over real providers."""

@@ -1,0 +1,20 @@
+"""The cells that sealing trained for approximate vectors."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from alembic import op
+
+from pilotage.store.script import run_script
+
+revision = "0032"
+down_revision = "0036"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the schema's SQL as written."""
+    sql = resources.files("pilotage.store.migrations") / "sql" / "0032_vector_cells.sql"
+    run_script(op.get_bind(), sql.read_text(encoding="utf-8"))
