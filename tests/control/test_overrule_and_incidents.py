@@ -333,3 +333,38 @@ def test_a_person_opens_an_incident_and_the_same_one_again_joins_it(engine: Engi
         change(world, "nothing", SUPPORT, note="x")
     with pytest.raises(NotFound):
         incident_detail(world.instance, "nothing")
+
+
+def test_each_line_of_a_timeline_stands_in_the_ledger_as_a_commitment(engine: Engine) -> None:
+    world, stored = deciding(engine, 400_000.0)
+    request = RollbackRequest(workflow=WORKFLOW, reason="wrong rates")
+    assert not isinstance(roll_back(world.instance, actor=world.person(DECIDER), request=request), Refusal)
+    world.step(stored.id)
+    world.step(stored.id, timedelta(seconds=61))
+    with engine.connect() as connection:
+        (identifier,) = connection.scalars(text("SELECT id FROM incident WHERE freezes")).all()
+    change(world, identifier, SUPPORT, note="on it")
+    with engine.connect() as connection:
+        told = connection.execute(
+            text(
+                "SELECT CAST(convert_from(e.bytes, 'UTF8') AS jsonb)->'data'->>'line', d.value, d.field"
+                " FROM ledger_entry e LEFT JOIN ledger_disclosure d ON d.entry = e.id"
+                " WHERE e.subject = :id ORDER BY e.id"
+            ),
+            {"id": identifier},
+        ).all()
+    shown: Any = incident_detail(world.instance, identifier)
+    assert [(str(line["number"]), line["text"], "line") for line in shown["timeline"]] == [tuple(one) for one in told]
+    assert len(told) >= 3
+
+
+def test_a_post_mortem_keeps_what_went_well_and_badly_and_names_what_it_does_not_know(engine: Engine) -> None:
+    world = make_world(engine)
+    opened = reported(world, Severity.SEV2)
+    account = {"cause": "x", "informed": "y", "actions": [], "went_badly": "Slow.", "golden_cases": ["rates-7"]}
+    kept = change(world, opened.id, SUPPORT, post_mortem={**account, "lucky": ""})
+    assert isinstance(kept, StoredIncident)
+    assert kept.postmortem == {**account, "author": SUPPORT, "approved_by": None}
+    with pytest.raises(UsageError, match="no went_wel") as refused:
+        change(world, opened.id, SUPPORT, post_mortem={**account, "went_wel": "Fast."})
+    assert "went_well" in str(refused.value.hint)

@@ -18,7 +18,7 @@ from pilotage.control.attach_evidence import OwnRun, attach_own_run
 from pilotage.control.drill_measures import LONGEST
 from pilotage.control.drill_routes import hand_back
 from pilotage.control.instance import Instance
-from pilotage.control.open_incident import record_incident
+from pilotage.control.open_incident import write_line
 from pilotage.control.record_entry import record
 from pilotage.control.rollout_moves import Deed
 from pilotage.core.canonical import Json, canonical_bytes
@@ -28,7 +28,7 @@ from pilotage.ledger.entry import EntryKind
 from pilotage.space.digest import space_digest
 from pilotage.space.settings import Tier
 from pilotage.store.drills import StoredDrill, find_drill, find_drill_incident, running_drills, save_drill
-from pilotage.store.incidents import add_line, find_incident, list_incidents, save_incident
+from pilotage.store.incidents import find_incident, list_incidents, save_incident
 
 MACHINE = "system:drills"
 OVERDUE = "rollback drill overdue"
@@ -120,8 +120,7 @@ def _resolve_overdue(connection: Connection, done: StoredDrill, deed: Deed) -> N
         mitigated_at = found.mitigated_at or deed.at
         after = replace(found, state=IncidentState.RESOLVED, mitigated_at=mitigated_at, resolved_at=deed.at)
         save_incident(connection, after)
-        add_line(connection, after.id, at=deed.at, actor=deed.actor, text=f"Drill {done.id} passed.")
-        record_incident(connection, after, EntryKind.INCIDENT_UPDATED, deed)
+        write_line(connection, after, deed, f"Drill {done.id} passed.")
 
 
 def _facts(done: StoredDrill) -> dict[str, Json]:

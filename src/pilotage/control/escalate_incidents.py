@@ -14,16 +14,15 @@ from typing import Final
 from sqlalchemy import Connection
 
 from pilotage.control.instance import Instance
-from pilotage.control.open_incident import record_incident
+from pilotage.control.open_incident import write_line
 from pilotage.control.rollout_moves import Deed
 from pilotage.control.send_messages import Notice, send
 from pilotage.core.ids import PersonId, WorkflowName
 from pilotage.identity.principal import local_principal_id
 from pilotage.incident.duty import DEFAULT_LADDER, levels_due, on_duty
 from pilotage.incident.records import OPEN_AGAIN
-from pilotage.ledger.entry import EntryKind
 from pilotage.rollout.transitions import Notify
-from pilotage.store.incidents import StoredIncident, add_line, lines_of, unacknowledged
+from pilotage.store.incidents import StoredIncident, lines_of, unacknowledged
 from pilotage.store.pseudonyms import pseudonym_of
 from pilotage.workspace.operations import Escalation, Rota
 
@@ -50,8 +49,7 @@ def _escalated(connection: Connection, instance: Instance, found: StoredIncident
         people = ", ".join(there) or NOBODY
         why = f"Not acknowledged for {level.after_minutes} min: {level.to}"
         names = ", ".join(pseudonym_of(connection, local_principal_id(who)) for who in there) or NOBODY
-        add_line(connection, found.id, at=now, actor=MACHINE, text=f"{why} ({names}) is paged.")
-        record_incident(connection, found, EntryKind.INCIDENT_UPDATED, Deed(actor=MACHINE, at=now))
+        write_line(connection, found, Deed(actor=MACHINE, at=now), f"{why} ({names}) is paged.")
         notice = Notice(
             title=f"{found.severity} {found.workflow} in {found.space}: not acknowledged",
             text=f"{why} ({people}) is paged. {found.summary}",

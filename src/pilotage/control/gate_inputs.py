@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
 
 from pilotage.control.gate_case import Chain
 from pilotage.control.gate_facts import Claims, FactContext, facts_of
@@ -24,8 +26,11 @@ from pilotage.rollout.plan_form import plan_digest
 from pilotage.space.digest import space_digest
 from pilotage.space.settings import Space, Tier
 from pilotage.store.gate_votes import Attempt
-from pilotage.workspace.gate import Gate
+from pilotage.workspace.gate import Gate, GateHalf
 from pilotage.workspace.workflow import Workflow
+
+RUN_MARGIN: Final = 1.5
+LONGEST_RUN: Final = timedelta(days=30)
 
 
 def gate_input(
@@ -37,7 +42,7 @@ def gate_input(
     about = _space_of(chain, gate, space)
     rules = gate.post if half is Half.POST and gate.post is not None else gate.pre
     kinds = frozenset(kind for criterion in rules.criteria for kind in criterion.of if kind.startswith("fact."))
-    pack = _pack(chain, gate, attempt)
+    pack, runs = _pack(chain, gate, attempt), _runs(chain, rules)
     return GateInput(
         gate=gate,
         half=half,
@@ -69,8 +74,19 @@ def gate_input(
             unrecorded=chain.unrecorded,
             standard_change=half is Half.PRE and _is_standard(chain, gate),
             promoters=chain.reading.snapshot.promoters.get(chain.stored.digest, frozenset()),
+            runs_since=runs[0],
+            runs_until=runs[1],
         ),
     )
+
+
+def _runs(chain: Chain, rules: GateHalf) -> tuple[datetime | None, datetime | None]:
+    """Return from when until when a board's approval lasts by the rollout under way: its plan's length by half more."""
+    found = chain.reading.snapshot.runs.get(chain.stored.digest)
+    if found is None or rules.board is None:
+        return None, None
+    lasts = min(found.plan.stated * RUN_MARGIN, LONGEST_RUN)
+    return found.since, found.since + lasts
 
 
 def _roster_at(chain: Chain, gate: Gate, attempt: Attempt | None, number: int) -> Roster:

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from pilotage.control.instance import Instance
-from pilotage.control.open_incident import Trouble, open_incident, record_incident, tell
+from pilotage.control.open_incident import Trouble, open_incident, tell, write_line
 from pilotage.control.rollout_moves import Deed, person_deed
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import PersonId
@@ -34,7 +34,7 @@ from pilotage.incident.records import (
 )
 from pilotage.ledger.entry import EntryKind
 from pilotage.rollout.states import BACKING_OUT
-from pilotage.store.incidents import StoredIncident, add_line, find_incident, open_like, save_incident
+from pilotage.store.incidents import StoredIncident, find_incident, open_like, save_incident
 from pilotage.store.pseudonyms import pseudonym_of
 from pilotage.store.rollouts import find_rollout
 
@@ -44,6 +44,10 @@ _AT = {
     IncidentState.RESOLVED: "resolved_at",
     IncidentState.CLOSED: "closed_at",
 }
+
+_NEEDED = ("cause", "informed", "actions")
+_TOLD = ("summary", "impact", "detection", "went_well", "went_badly", "lucky", "golden_cases")
+"""What a post-mortem may tell besides (rollouts.md 11): texts, and the golden cases that were added."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +100,9 @@ def update_incident(instance: Instance, *, actor: Principal, incident: str, chan
             return after
         save_incident(connection, after)
         commander = None if change.commander is None else _named(connection, change.commander)
-        add_line(connection, after.id, at=deed.at, actor=deed.actor, text=_line(change, commander))
         closed = after.state is IncidentState.CLOSED and found.state is not IncidentState.CLOSED
         kind = EntryKind.INCIDENT_CLOSED if closed else EntryKind.INCIDENT_UPDATED
-        record_incident(connection, after, kind, deed)
+        write_line(connection, after, deed, _line(change, commander), kind=kind)
         is_back = found.state not in UNRESOLVED and after.state in UNRESOLVED
         if after.severity.pages and (is_back or not found.severity.pages):
             tell(connection, instance, after, deed.at)
@@ -208,8 +211,13 @@ def facts_of(connection: Connection, stored: StoredIncident) -> Incident:
 
 def _written(value: Mapping[str, Any], author: str) -> dict[str, Any]:
     """Return a post-mortem as it is kept: what its file says, by its author, not approved."""
-    plain = {"author": author, "approved_by": None, **{name: value.get(name) for name in ("cause", "informed")}}
-    written = {**plain, "actions": list(value.get("actions") or [])}
+    unknown = sorted(value.keys() - {*_NEEDED, *_TOLD, "author", "approved_by"})
+    if unknown:
+        message = f"A post-mortem has no {', '.join(unknown)}."
+        raise UsageError("POST_MORTEM", message, hint=f"It holds {', '.join((*_NEEDED, *_TOLD))}.")
+    needed = {"cause": value.get("cause"), "informed": value.get("informed"), "actions": value.get("actions") or []}
+    told = {name: value[name] for name in _TOLD if value.get(name)}
+    written = {"author": author, "approved_by": None, **needed, **told}
     read_post_mortem(written)
     return written
 

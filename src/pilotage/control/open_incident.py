@@ -7,6 +7,7 @@ Fail mode: none of its own: it writes in the caller's transaction or not at all.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -16,8 +17,10 @@ from pilotage.control.instance import Instance
 from pilotage.control.rollout_moves import Deed
 from pilotage.control.send_messages import Notice, send
 from pilotage.core.ids import new_ulid
+from pilotage.corpus.text import normalise_line
 from pilotage.identity.roles import Role
 from pilotage.incident.records import OPEN_AGAIN, IncidentState, Severity
+from pilotage.ledger.commitment import commitments_of, disclosures_of
 from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.rollout.transitions import Notify
 from pilotage.store.incidents import StoredIncident, add_line, open_or_join, save_incident
@@ -70,8 +73,7 @@ def open_incident(connection: Connection, instance: Instance, trouble: Trouble, 
         save_incident(connection, found)
     is_back = found.state is not before.state
     line = f"{OPEN_AGAIN}; {trouble.summary}" if is_back else trouble.summary
-    add_line(connection, found.id, at=deed.at, actor=deed.actor, text=line)
-    record_incident(connection, found, EntryKind.INCIDENT_OPENED if is_new else EntryKind.INCIDENT_UPDATED, deed)
+    write_line(connection, found, deed, line, kind=EntryKind.INCIDENT_OPENED if is_new else EntryKind.INCIDENT_UPDATED)
     if is_new or ((is_back or found.severity < before.severity) and found.severity.pages):
         tell(connection, instance, replace(found, summary=trouble.summary), deed.at)
     return found
@@ -108,8 +110,17 @@ def tell(connection: Connection, instance: Instance, found: StoredIncident, at: 
     send(connection, instance, to, notice, at=at)
 
 
-def record_incident(connection: Connection, found: StoredIncident, kind: EntryKind, deed: Deed) -> None:
-    """Append one entry about an incident, without anybody's words."""
+def write_line(
+    connection: Connection,
+    found: StoredIncident,
+    deed: Deed,
+    text: str,
+    *,
+    kind: EntryKind = EntryKind.INCIDENT_UPDATED,
+) -> None:
+    """Append a line to the timeline and its entry, which holds the text as a commitment."""
+    number = add_line(connection, found.id, at=deed.at, actor=deed.actor, text=text)
+    opened = disclosures_of({"line": normalise_line(text)}, entropy=secrets.token_bytes)
     entry = encode_entry(
         id=new_ulid(deed.at),
         kind=kind,
@@ -126,9 +137,11 @@ def record_incident(connection: Connection, found: StoredIncident, kind: EntryKi
             "rollout": found.rollout,
             "verdict": found.verdict,
             "drill": found.is_drill,
+            "line": number,
         },
+        commit=commitments_of(opened),
     )
-    append(connection, entry)
+    append(connection, entry, opened)
 
 
 def _roster(instance: Instance) -> tuple[str, ...]:

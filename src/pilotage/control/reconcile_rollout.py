@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from pilotage.analysis.verdict import Effect, Judgement
 from pilotage.control.instance import Instance
-from pilotage.control.open_incident import Trouble, open_incident
+from pilotage.control.open_incident import Trouble, open_incident, write_line
 from pilotage.control.roll_back import RollbackRequest, take_out_by_holder
 from pilotage.control.rollout_end import Ending, complete, release_waiting, take_back
 from pilotage.control.rollout_facts import CRITICAL, Seen, behind_of, count_waves, read_facts, read_trip
@@ -35,7 +35,7 @@ from pilotage.rollout.machine import Action, Place, next_action, standing_agains
 from pilotage.rollout.pairing import phases_of
 from pilotage.rollout.states import BACKING_OUT, State, WaveState
 from pilotage.rollout.transitions import Event, Notify
-from pilotage.store.incidents import add_line, find_incident, save_incident
+from pilotage.store.incidents import find_incident, save_incident
 from pilotage.store.rollout_verdicts import add_verdict, keep_look
 from pilotage.store.rollouts import (
     StoredRollout,
@@ -339,9 +339,11 @@ def _incident_line(turn: _Turn, stored: StoredRollout, text: str, state: Inciden
     found = find_incident(turn.connection, stored.incident, lock=True)
     if found is None:
         return
-    add_line(turn.connection, found.id, at=turn.deed.at, actor=turn.deed.actor, text=text)
+    after = found
     if state is not None and found.state in {IncidentState.OPEN, IncidentState.ACKNOWLEDGED}:
-        save_incident(turn.connection, replace(found, state=state, mitigated_at=turn.deed.at))
+        after = replace(found, state=state, mitigated_at=turn.deed.at)
+        save_incident(turn.connection, after)
+    write_line(turn.connection, after, turn.deed, text)
 
 
 def _complete(turn: _Turn, stored: StoredRollout, _seen: Seen, _action: Action) -> StoredRollout | Refusal:

@@ -15,7 +15,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from pilotage.control.instance import Instance
-from pilotage.control.open_incident import Trouble, open_incident
+from pilotage.control.open_incident import Trouble, open_incident, write_line
 from pilotage.control.record_entry import record
 from pilotage.control.rollout_moves import Deed, reasons_json
 from pilotage.core.canonical import Json
@@ -27,7 +27,7 @@ from pilotage.ledger.entry import EntryKind
 from pilotage.space.failover import FAIL_BACK_AFTER, failover_target
 from pilotage.space.health import FORGET_AFTER, HealthState, blind_until, failing_rows, judge_health, resumed
 from pilotage.space.settings import Space, Tier
-from pilotage.store.incidents import add_line, list_incidents, save_incident
+from pilotage.store.incidents import list_incidents, save_incident
 from pilotage.store.routes import Route, read_route, write_route
 from pilotage.store.space_health import (
     StoredHealth,
@@ -215,9 +215,11 @@ def _mitigate(connection: Connection, space: SpaceName, deed: Deed) -> None:
     for found in list_incidents(connection, only_open=True):
         if found.space != space or found.cause != CAUSE:
             continue
-        add_line(connection, found.id, at=deed.at, actor=deed.actor, text=f"{space} answers for itself again.")
+        after = found
         if found.state in {IncidentState.OPEN, IncidentState.ACKNOWLEDGED}:
-            save_incident(connection, replace(found, state=IncidentState.MITIGATED, mitigated_at=deed.at))
+            after = replace(found, state=IncidentState.MITIGATED, mitigated_at=deed.at)
+            save_incident(connection, after)
+        write_line(connection, after, deed, f"{space} answers for itself again.")
 
 
 def record_space(

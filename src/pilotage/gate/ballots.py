@@ -173,8 +173,15 @@ def _by_age(votes: Sequence[Vote], given: GateInput, now: datetime) -> tuple[lis
     ttl = given.rules.ttl_s
     if ttl is None:
         return list(votes), []
-    limit = timedelta(seconds=ttl)
-    young = [vote for vote in votes if now - vote.at <= limit or vote.decision is VoteDecision.REJECT]
+    limit, facts = timedelta(seconds=ttl), given.facts
+    since = None if facts.runs_until is None or now > facts.runs_until else facts.runs_since
+    young = [
+        vote
+        for vote in votes
+        if now - vote.at <= limit
+        or vote.decision is VoteDecision.REJECT
+        or (since is not None and timedelta() <= since - vote.at <= limit)
+    ]
     return young, [vote for vote in votes if vote not in young]
 
 

@@ -206,7 +206,8 @@ class Facts:
     changed policy or roster lately; `guards_production` asks for a fresh login with a second factor;
     `rejected_elsewhere` are unresolved rejections of the same parts under another digest or name; `unrecorded` are rows
     that the ledger does not hold as they are now; `standard_change`: a template the board approved stands in for the
-    sign-offs; `promoters` brought the release into a production space.
+    sign-offs; `promoters` brought the release into a production space; `runs_since` and `runs_until`: the rollout under
+    way, for whose length a board's approval lasts that was in time when it started.
     """
 
     instance: str
@@ -232,6 +233,8 @@ class Facts:
     standard_change: bool = False
     people_logins: Mapping[str, PersonId] = field(default_factory=dict)
     promoters: frozenset[PersonId] = frozenset()
+    runs_since: datetime | None = None
+    runs_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from pilotage.control.escalate_incidents import escalate_incidents
 from pilotage.control.instance import Instance
 from pilotage.control.unreached_pages import watch_pages
 from pilotage.control.watch_drift import watch_drift
+from pilotage.control.watch_rosters import watch_rosters
 from pilotage.control.watch_spaces import watch_spaces
 from pilotage.store.runs import Again, Outcome, Run, request_run
 
@@ -41,6 +42,7 @@ WATCHES: Final[Mapping[str, Watch]] = {
     "drift_watch": Watch(look=watch_drift, every=timedelta(seconds=15)),
     "hard_events_in_records": Watch(look=detect_in_records, every=timedelta(seconds=5)),
     "incident_watch": Watch(look=escalate_incidents, every=timedelta(seconds=15)),
+    "roster_watch": Watch(look=watch_rosters, every=timedelta(hours=1)),
     "page_watch": Watch(look=watch_pages, every=timedelta(seconds=15)),
     "hard_events_in_releases": Watch(look=detect_in_releases, every=timedelta(seconds=60)),
 }

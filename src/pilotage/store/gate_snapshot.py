@@ -23,6 +23,7 @@ from pilotage.identity.roles import Role
 from pilotage.incident.records import UNRESOLVED, Severity
 from pilotage.release.authorship import Author, How
 from pilotage.release.seal import ReleaseState
+from pilotage.rollout.plan_form import read_plan
 from pilotage.rollout.target import Served
 from pilotage.store.drift import UNKNOWN_AFTER, StoredDrift, drift_from
 from pilotage.store.emergencies import emergency_from
@@ -49,6 +50,7 @@ from pilotage.store.tables.gates import (
 from pilotage.store.tables.rollouts import incident
 from pilotage.store.tables.spaces import drift
 from pilotage.store.together import Rows, StoredRow, Together
+from pilotage.workspace.plan import Plan
 
 T = TypeVar("T")
 _OVERDUE: Final = timedelta(days=1)
@@ -83,6 +85,9 @@ SELECT CAST(json_build_object(
   'promoters', (SELECT json_agg(p) FROM (SELECT DISTINCT d.release, d.promoted_by FROM deployment d
     WHERE d.release = ANY(:releases) AND d.space = ANY(:spaces) AND d.basis <> 'rollback') p),
   'routes', (SELECT json_agg(r) FROM routing r WHERE r.workflow = ANY(:workflows)),
+  'runs', (SELECT json_agg(json_build_object('release', r.release, 'since', r.created_at, 'plan', r.plan)
+    ORDER BY r.created_at) FROM rollout r WHERE r.release = ANY(:releases) AND r.ended_at IS NULL
+    AND r.state NOT IN ('rolling_back', 'validating', 'rollback_failed')),
   'acks', (SELECT json_agg(a ORDER BY a.process) FROM (
     SELECT process, space, workflow, generation, loaded,
       CAST(extract(epoch FROM clock_timestamp() - at) AS float8) AS age_s
@@ -138,6 +143,14 @@ class FrozenPack:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnderWay:
+    """A rollout that takes a release up: since when, by which plan."""
+
+    since: datetime
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GateSnapshot:
     """All rows of these releases, typed. Lists are oldest first; `served`, `standards` and `incidents` newest first.
 
@@ -175,6 +188,7 @@ class GateSnapshot:
     promoters: Mapping[Digest, frozenset[PersonId]]
     placed: Mapping[Digest, bytes]
     earlier: Earlier | None
+    runs: Mapping[Digest, UnderWay]
 
 
 def read_snapshot(  # noqa: PLR0913 - what is read, about what, and as of when
@@ -231,6 +245,10 @@ def read_snapshot(  # noqa: PLR0913 - what is read, about what, and as of when
         promoters=_promoters(read.rows("promoters")),
         placed={Digest(row["digest"]): bytes.fromhex(row["body"]) for row in read.rows("placed")},
         earlier=earlier_from(read.rows("earlier")) if compared else None,
+        runs={
+            Digest(row["release"]): UnderWay(since=row["since"], plan=read_plan(row["plan"]))
+            for row in read.rows("runs", "since")
+        },
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 
 from pilotage.core.canonical import Json
@@ -106,6 +107,12 @@ class Plan:
     pause_limit_s: int = 72 * 3600
     watch_s: int = 14 * 86_400
     plain: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def stated(self) -> timedelta:
+        """How long it takes where nothing has to wait: its shadow and every bake."""
+        shadow_s = self.shadow.duration_s if self.shadow.enabled else 0
+        return timedelta(seconds=shadow_s + sum(step.bake_s for wave in self.waves for step in wave.steps))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

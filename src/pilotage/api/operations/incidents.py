@@ -33,7 +33,11 @@ class Opening(Body):
 
 
 class Changing(Body):
-    """What to change; what is left out stays. `post_mortem` holds cause, informed and actions."""
+    """What to change; what is left out stays.
+
+    `post_mortem` holds cause, informed and actions, and may tell summary, impact, detection, went_well, went_badly,
+    lucky and golden_cases.
+    """
 
     state: IncidentState | None = None
     severity: Severity | None = None
