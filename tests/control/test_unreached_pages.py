@@ -21,12 +21,13 @@ from pilotage.workspace.records import Channel, MessageKind
 
 pytestmark = pytest.mark.store
 MINUTE = timedelta(minutes=1)
-PAGER, SECOND, FALLBACK = (
+PAGER, SECOND, FALLBACK, TICKETS = (
     Channel(name=name, url_ref=f"env:{name.upper()}", kinds=kinds)
     for name, kinds in (
         ("pager", frozenset({MessageKind.PAGE})),
         ("second", frozenset({MessageKind.PAGE})),
         ("fallback", frozenset({MessageKind.REPORT})),
+        ("tickets", frozenset({MessageKind.TICKET})),
     )
 )
 
@@ -78,13 +79,16 @@ FIRST = "reported by a person"
 def test_a_page_that_nobody_got_in_five_minutes_goes_to_the_fallback_and_is_an_incident_once(
     engine: Engine, state: str
 ) -> None:
-    world = world_of(engine, PAGER, SECOND, FALLBACK)
+    world = world_of(engine, PAGER, SECOND, FALLBACK, TICKETS)
     mark(world, "pager", state)
     assert watch(world, 5 * MINUTE - timedelta(seconds=1)) == 0
     assert watch(world, timedelta(seconds=1)) == 1
-    assert messages(world, FIRST) == {"pager": 1, "second": 1, "fallback": 2}, "the report and the page"
+    assert messages(world, FIRST) == {
+        **{"pager": 1, "second": 1, "tickets": 1},
+        "fallback": 2,
+    }, "the report and the page"
     assert rows(world, OPENED) == [(WORKFLOW, EAST, "SEV2")]
-    assert messages(world, CAUSE) == {"pager": 1, "second": 1, "fallback": 1}
+    assert messages(world, CAUSE) == {"pager": 1, "second": 1, "tickets": 1, "fallback": 1}
     assert watch(world, MINUTE) == 0
     assert messages(world, FIRST)["fallback"] == 2
 
@@ -99,7 +103,7 @@ def test_one_channel_that_has_it_is_enough_also_when_it_is_looked_into_later(eng
 
 
 def test_without_a_fallback_the_workers_log_has_it(engine: Engine) -> None:
-    world = world_of(engine, PAGER)
+    world = world_of(engine, PAGER, TICKETS)
     mark(world, "pager", "dead")
     assert watch(world, 5 * MINUTE) == 1
     assert messages(world, FIRST)["log"] == 2, "the report and the page"

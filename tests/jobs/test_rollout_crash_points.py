@@ -87,11 +87,7 @@ def test_killed_after_every_statement_a_rollback_ends_once(engine: Engine, strid
         kinds = connection.scalars(text("SELECT kind FROM ledger_entry WHERE subject = :id"), {"id": rollout})
         entries = Counter(kinds)
         incidents = connection.scalar(text("SELECT count(*) FROM incident"))
-        pages = Counter(
-            connection.scalars(
-                text("SELECT target FROM outbox WHERE payload->>'kind' = 'page' AND payload->>'title' LIKE 'SEV2%'")
-            )
-        )
+        pages = Counter(connection.scalars(text("SELECT target FROM outbox WHERE payload->>'kind' = 'page'")))
     assert entries == Counter(
         ("rollout.planned", "rollout.started", "rollback.started", "rollback.traffic_zero", "rollback.verified")
     )

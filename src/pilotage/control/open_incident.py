@@ -45,8 +45,21 @@ class Trouble:
     is_drill: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """The incident, and whether people were told of it now: what led to it then tells nobody again."""
+
+    incident: StoredIncident
+    is_told: bool
+
+
 def open_incident(connection: Connection, instance: Instance, trouble: Trouble, deed: Deed) -> StoredIncident:
     """Open or join, write the timeline and the ledger entry, and page for SEV1 and SEV2."""
+    return open_and_tell(connection, instance, trouble, deed).incident
+
+
+def open_and_tell(connection: Connection, instance: Instance, trouble: Trouble, deed: Deed) -> Opened:
+    """Open or join as `open_incident` does, and say whether that told people."""
     wanted = StoredIncident(
         id=new_ulid(deed.at),
         workflow=trouble.workflow,
@@ -74,9 +87,10 @@ def open_incident(connection: Connection, instance: Instance, trouble: Trouble, 
     is_back = found.state is not before.state
     line = f"{OPEN_AGAIN}; {trouble.summary}" if is_back else trouble.summary
     write_line(connection, found, deed, line, kind=EntryKind.INCIDENT_OPENED if is_new else EntryKind.INCIDENT_UPDATED)
-    if is_new or ((is_back or found.severity < before.severity) and found.severity.pages):
+    is_told = is_new or ((is_back or found.severity < before.severity) and found.severity.pages)
+    if is_told:
         tell(connection, instance, replace(found, summary=trouble.summary), deed.at)
-    return found
+    return Opened(incident=found, is_told=is_told)
 
 
 def _joined(found: StoredIncident, wanted: StoredIncident) -> StoredIncident:
@@ -99,7 +113,7 @@ def _joined(found: StoredIncident, wanted: StoredIncident) -> StoredIncident:
 
 def tell(connection: Connection, instance: Instance, found: StoredIncident, at: datetime) -> None:
     """Page for SEV1 and SEV2, and tell the owner of the others."""
-    to = (Notify.PAGE, Notify.STAKEHOLDERS) if found.severity.pages else (Notify.OWNER,)
+    to = (Notify.PAGE, Notify.WAR_ROOM, Notify.STAKEHOLDERS) if found.severity.pages else (Notify.OWNER,)
     notice = Notice(
         title=f"{found.severity} {found.workflow} in {found.space}: {found.cause}",
         text=found.summary,

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from pilotage.analysis.verdict import Effect, Judgement
 from pilotage.control.instance import Instance
-from pilotage.control.open_incident import Trouble, open_incident, write_line
+from pilotage.control.open_incident import Trouble, open_and_tell, open_incident, write_line
 from pilotage.control.roll_back import RollbackRequest, take_out_by_holder
 from pilotage.control.rollout_end import Ending, complete, release_waiting, take_back
 from pilotage.control.rollout_facts import CRITICAL, Seen, behind_of, count_waves, read_facts, read_trip
@@ -328,8 +328,9 @@ def _fail(turn: _Turn, stored: StoredRollout, _seen: Seen, action: Action) -> St
         rollout=stored.id,
         freezes=True,
     )
-    open_incident(turn.connection, turn.instance, trouble, turn.deed)
-    return _move(turn, stored, action, changes={}, data={})
+    opened = open_and_tell(turn.connection, turn.instance, trouble, turn.deed)
+    move = Move(event=action.event, reasons=action.reasons, is_told=opened.is_told)
+    return move_rollout(turn.connection, turn.instance, stored, move, turn.deed)
 
 
 def _incident_line(turn: _Turn, stored: StoredRollout, text: str, state: IncidentState | None) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, update
 from pilotage import __version__
 from pilotage.control.flip_traffic import Flipped, Withdrawal, flip
 from pilotage.control.instance import Instance
-from pilotage.control.open_incident import Trouble, open_incident
+from pilotage.control.open_incident import Opened, Trouble, open_and_tell
 from pilotage.control.rollout_moves import Deed, Move, move_rollout
 from pilotage.control.rollout_traffic import written
 from pilotage.core.canonical import Json
@@ -75,7 +75,8 @@ def take_back(
         state = WaveState.ROLLED_BACK if wave in chosen else WaveState.LEFT
         save_wave(connection, replace(wave, state=state, ended_at=deed.at if wave in chosen else None))
     release_waiting(connection, stored, deed)
-    incident = _incident(connection, instance, stored, ending, flipped, deed)
+    opened = _incident(connection, instance, stored, ending, flipped, deed)
+    incident = None if opened is None else opened.incident.id
     changes: dict[str, Any] = {
         "flipped_at": deed.at,
         "flipped": tuple(one.after.space for one in flipped),
@@ -93,7 +94,8 @@ def take_back(
         "generations": [one.after.generation for one in flipped],
         "incident": incident,
     }
-    move = Move(event=ending.event, reasons=ending.reasons, changes=changes, data=data)
+    is_told = opened is not None and opened.is_told
+    move = Move(event=ending.event, reasons=ending.reasons, changes=changes, data=data, is_told=is_told)
     mark_flip(connection, stored.id)
     return move_rollout(connection, instance, stored, move, deed)
 
@@ -121,7 +123,7 @@ def _incident(
     ending: Ending,
     flipped: list[Flipped],
     deed: Deed,
-) -> str | None:
+) -> Opened | None:
     is_closed = any(one.target.kind is TargetKind.MAINTENANCE for one in flipped)
     if not flipped or (ending.cause is None and not is_closed):
         return None
@@ -140,7 +142,7 @@ def _incident(
         freezes=True,
         is_drill=ending.is_drill,
     )
-    return open_incident(connection, instance, trouble, deed).id
+    return open_and_tell(connection, instance, trouble, deed)
 
 
 def complete(connection: Connection, instance: Instance, stored: StoredRollout, deed: Deed) -> StoredRollout | Refusal:

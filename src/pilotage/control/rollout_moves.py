@@ -63,12 +63,16 @@ def person_deed(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """What happens and why. `changes` are further fields of the row, `data` further fields of the entry."""
+    """What happens and why. `changes` are further fields of the row, `data` further fields of the entry.
+
+    `is_told`: an incident of the same transaction has told people of it already.
+    """
 
     event: Event
     reasons: tuple[Reason, ...] = ()
     changes: Mapping[str, Any] | None = None
     data: Mapping[str, Json] | None = None
+    is_told: bool = False
 
 
 def move_rollout(
@@ -92,6 +96,8 @@ def move_rollout(
     )
     save_rollout(connection, after)
     record_entry(connection, after, EntryKind(row.entry), deed, data=_data(stored.state, after, move))
+    if move.is_told:
+        return after
     notice = Notice(
         title=f"{after.workflow}: rollout {move.event.value.replace('_', ' ')}",
         text=_sentence(after, move.reasons),

@@ -27,8 +27,8 @@ LOG: Final = "log"
 
 _CHANNEL_OF: Mapping[Notify, MessageKind] = {
     Notify.PAGE: MessageKind.PAGE,
-    Notify.ON_CALL: MessageKind.PAGE,
-    Notify.WAR_ROOM: MessageKind.PAGE,
+    Notify.ON_CALL: MessageKind.TICKET,
+    Notify.WAR_ROOM: MessageKind.TICKET,
     Notify.DECIDERS: MessageKind.APPROVAL,
     Notify.BOARD: MessageKind.APPROVAL,
     Notify.STARTER: MessageKind.TICKET,
