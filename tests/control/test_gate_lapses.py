@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
-from tests.control.gate_world import RISK_OFFICER, GateWorld, gate_world, junit, with_gates
+from tests.control.gate_world import QA, RISK_OFFICER, GateWorld, gate_world, junit, with_gates
 from tests.control.test_gate_loopholes import risk_file
 
 from pilotage.control.accept_risk import Accepted, RiskText, accept_risk
@@ -18,6 +18,7 @@ from pilotage.control.gate_withdrawals import revoke_named
 from pilotage.control.manage_incident import open_by_person
 from pilotage.control.watch_lapses import NEVER_CAUSE, RISK_CAUSE, watch_lapses
 from pilotage.core.digest import Digest
+from pilotage.core.ids import SpaceName
 from pilotage.gate.emergency import Emergency
 from pilotage.incident.records import Severity
 from pilotage.jobs.handlers import Registry
@@ -258,6 +259,16 @@ def test_a_gate_that_lapses_tells_the_owner_once_and_moves_nothing_until_it_laps
     live.look(15 * DAY)
     assert (len(live.told(GONE)), live.rollbacks()) == (2, [])
     assert entries(live) == {"gate.lapsed": 2, "gate.lapse_ended": 1}
+
+
+def test_where_nobody_is_served_yet_an_old_gate_tells_nothing(live: Live) -> None:
+    live.gates.inner.workspace = with_gates(live.gates.workspace, ENTRY, replace(ENTRY, name="trial", guards=QA))
+    live.gates.inner.serve(live.release, [SpaceName(QA)])
+    live.accept(days=80)
+    live.look(15 * DAY)
+    (ticket,) = live.told(GONE)
+    assert ticket["facts"] == {"gates": ["entry"], "spaces": [EAST]}
+    assert live.rows("SELECT DISTINCT gate FROM gate_lapse WHERE release = :release") == [("entry",)]
 
 
 def test_what_an_emergency_let_in_is_settled_by_its_own_end(live: Live) -> None:

@@ -84,7 +84,9 @@ def test_a_page_that_nobody_got_in_five_minutes_goes_to_the_fallback_and_is_an_i
     assert watch(world, 5 * MINUTE - timedelta(seconds=1)) == 0
     assert watch(world, timedelta(seconds=1)) == 1
     assert messages(world, FIRST) == {
-        **{"pager": 1, "second": 1, "tickets": 1},
+        "pager": 1,
+        "second": 1,
+        "tickets": 1,
         "fallback": 2,
     }, "the report and the page"
     assert rows(world, OPENED) == [(WORKFLOW, EAST, "SEV2")]

@@ -1,9 +1,9 @@
 """The gates of releases that serve, decided again (gates.md 4.5, 4.9): what lapsed is told once and acted upon once.
 
-A gate that is no longer approved at a steady 100 % tells the owner. A risk nobody covers any more pages its owner, and
-three days later the release leaves that production space. A failure nobody may accept, read by two looks, quarantines
-the release everywhere. Rule: rows, entries, messages and rollback commit together. Fail mode: a release whose gates
-cannot be read keeps its rows as they are; a rollback that cannot begin is tried again in a minute.
+A gate that is no longer approved at a steady 100 % of production tells the owner. A risk nobody covers any more pages
+its owner, and three days later the release leaves that production space. A failure nobody may accept, read by two
+looks, quarantines the release everywhere. Rule: rows, entries, messages and rollback commit together. Fail mode: a
+release whose gates cannot be read keeps its rows as they are; a rollback that cannot begin is tried again in a minute.
 """
 
 from __future__ import annotations
@@ -125,8 +125,9 @@ class _Look:
             return  # `end_emergency` settles what an emergency let in
         for report, given in live_reports(chain, space):
             for lapse in lapses_at(report, given, self.deed.at):
-                if not (place.is_steady or lapse.risk or lapse.is_never):
-                    continue  # its rollout is held by the same gate, and says so
+                is_live = place.is_steady and space.tier is Tier.PRODUCTION
+                if not (is_live or lapse.risk or lapse.is_never):
+                    continue  # nobody is served yet, or its rollout is held by the same gate and says so
                 row = StoredLapse(
                     space=place.space,
                     workflow=place.workflow,
