@@ -349,7 +349,7 @@ def test_each_line_of_a_timeline_stands_in_the_ledger_as_a_commitment(engine: En
             text(
                 "SELECT CAST(convert_from(e.bytes, 'UTF8') AS jsonb)->'data'->>'line', d.value, d.field"
                 " FROM ledger_entry e LEFT JOIN ledger_disclosure d ON d.entry = e.id"
-                " WHERE e.subject = :id ORDER BY e.id"
+                " WHERE e.subject = :id ORDER BY 1"
             ),
             {"id": identifier},
         ).all()

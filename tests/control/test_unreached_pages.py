@@ -14,7 +14,8 @@ from tests.control.rollout_world import bank, make_world
 from pilotage.control.escalate_incidents import escalate_incidents
 from pilotage.control.open_incident import Trouble, open_incident
 from pilotage.control.rollout_moves import machine_deed
-from pilotage.control.unreached_pages import CAUSE, watch_pages
+from pilotage.control.unreached_pages import watch_pages
+from pilotage.incident.records import PAGE_UNREACHED as CAUSE
 from pilotage.incident.records import Severity
 from pilotage.testing.rollouts import EAST, WORKFLOW, RolloutWorld
 from pilotage.workspace.records import Channel, MessageKind
@@ -89,8 +90,8 @@ def test_a_page_that_nobody_got_in_five_minutes_goes_to_the_fallback_and_is_an_i
         "tickets": 1,
         "fallback": 2,
     }, "the report and the page"
-    assert rows(world, OPENED) == [(WORKFLOW, EAST, "SEV2")]
-    assert messages(world, CAUSE) == {"pager": 1, "second": 1, "tickets": 1, "fallback": 1}
+    assert rows(world, OPENED) == [(WORKFLOW, EAST, "SEV3")]
+    assert messages(world, CAUSE) == {"pager": 1, "second": 1, "tickets": 1}
     assert watch(world, MINUTE) == 0
     assert messages(world, FIRST)["fallback"] == 2
 
@@ -129,4 +130,4 @@ def test_a_page_about_no_workflow_is_an_incident_of_none(engine: Engine) -> None
     with world.engine.begin() as connection:
         connection.execute(text("""UPDATE outbox SET payload = payload || '{"links": {}, "facts": {}}'"""))
     assert watch(world, 5 * MINUTE) == 1
-    assert rows(world, OPENED) == [("", "", "SEV2")]
+    assert rows(world, OPENED) == [("", "", "SEV3")]

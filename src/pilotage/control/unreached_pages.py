@@ -1,6 +1,6 @@
 """A page that reached nobody in 5 minutes: it goes to the channel `fallback`, and is an incident (operations.md 3.2).
 
-Rule: each page is looked into once; the incident pages the next ones by its own ladder until a person takes it on.
+Rule: each page is looked into once; the incident pages, and goes on by the rota's ladder until a person takes it on.
 Without a channel of that name the worker's log has it. Fail mode: a look that fails is repeated, and tells nothing
 twice.
 """
@@ -14,16 +14,16 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from pilotage.control.instance import Instance
-from pilotage.control.open_incident import Trouble, open_incident
+from pilotage.control.open_incident import Trouble, open_and_tell
 from pilotage.control.rollout_moves import Deed
-from pilotage.control.send_messages import KIND, LOG
+from pilotage.control.send_messages import KIND, LOG, Notice, send
 from pilotage.core.ids import new_ulid
-from pilotage.incident.records import Severity
+from pilotage.incident.records import PAGE_UNREACHED, Severity
+from pilotage.rollout.transitions import Notify
 from pilotage.store.incidents import find_incident
 from pilotage.store.outbox import SentPage, add_message, settle_page, unsettled_pages
 
 MACHINE: Final = "system:pages"
-CAUSE: Final = "page unreached"
 FALLBACK: Final = "fallback"
 WITHIN: Final = timedelta(minutes=5)
 
@@ -53,11 +53,15 @@ def _tell(connection: Connection, instance: Instance, one: SentPage, now: dateti
         space=space,
         spaces=(space,) if space else (),
         release=None,
-        cause=CAUSE,
-        severity=Severity.SEV2,
+        cause=PAGE_UNREACHED,
+        severity=Severity.SEV3,
         summary=f"A page reached nobody in 5 minutes by {', '.join(one.targets)}: {one.payload['title']}",
     )
-    open_incident(connection, instance, trouble, Deed(actor=MACHINE, at=now))
+    opened = open_and_tell(connection, instance, trouble, Deed(actor=MACHINE, at=now))
+    if opened.is_told:
+        title = f"{workflow or instance.workspace.organisation}: {PAGE_UNREACHED}"
+        notice = Notice(title=title, text=trouble.summary, links={"incident": opened.incident.id})
+        send(connection, instance, (Notify.PAGE,), notice, at=now)
 
 
 def _place(connection: Connection, payload: Mapping[str, Any]) -> tuple[str, str]:

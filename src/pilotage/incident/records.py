@@ -44,6 +44,8 @@ _ORDER = tuple(IncidentState)
 UNRESOLVED = frozenset({IncidentState.OPEN, IncidentState.ACKNOWLEDGED, IncidentState.MITIGATED})
 REOPEN = timedelta(days=7)
 POST_MORTEM_DAYS, _SATURDAY = 5, 5
+PAGE_UNREACHED = "page unreached"
+"""The cause of an incident that pages on whatever its severity: nobody was told."""
 OPEN_AGAIN = f"state: {IncidentState.OPEN}"
 """How the line of a timeline begins that tells that an incident is open again."""
 

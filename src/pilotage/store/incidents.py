@@ -15,7 +15,7 @@ from sqlalchemy import Connection, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pilotage.core.reason import Reason
-from pilotage.incident.records import UNRESOLVED, IncidentState, Severity
+from pilotage.incident.records import PAGE_UNREACHED, UNRESOLVED, IncidentState, Severity
 from pilotage.store.tables.rollouts import incident, incident_line
 from pilotage.store.together import StoredRow
 
@@ -143,7 +143,9 @@ def incidents_of(connection: Connection, person: str) -> tuple[StoredIncident, .
 
 
 def unacknowledged(connection: Connection) -> tuple[StoredIncident, ...]:
-    """Return the SEV1 and SEV2 incidents that nobody took on, drills apart, oldest first; each row is locked.
+    """Return incidents that page and that nobody took on, drills apart, oldest first; each row is locked.
+
+    These are SEV1, SEV2, and pages that reached nobody.
 
     One that the machine mitigated is among them until a person has seen it.
     """
@@ -152,7 +154,7 @@ def unacknowledged(connection: Connection) -> tuple[StoredIncident, ...]:
         .where(
             incident.c.state.in_([state.value for state in UNRESOLVED]),
             incident.c.acknowledged_at.is_(None),
-            incident.c.severity.in_([Severity.SEV1.value, Severity.SEV2.value]),
+            incident.c.severity.in_([Severity.SEV1.value, Severity.SEV2.value]) | (incident.c.cause == PAGE_UNREACHED),
             ~incident.c.is_drill,
         )
         .order_by(incident.c.detected_at, incident.c.id)
