@@ -41,7 +41,6 @@ def gate_input(
     number = 1 if attempt is None else attempt.number
     about = _space_of(chain, gate, space)
     rules = gate.post if half is Half.POST and gate.post is not None else gate.pre
-    kinds = frozenset(kind for criterion in rules.criteria for kind in criterion.of if kind.startswith("fact."))
     pack, runs = _pack(chain, gate, attempt), _runs(chain, rules)
     return GateInput(
         gate=gate,
@@ -64,7 +63,7 @@ def gate_input(
             gates=before,
             paths=_paths(chain.workflow, about),
             switches=frozenset({"workflow.code"}) if chain.workflow.code else frozenset(),
-            claims=_claims(chain, about, kinds, pack),
+            claims=_claims(chain, about, _fact_kinds(rules), pack),
             reasons=dict(chain.notes),
             editors=chain.editors,
             guards_production=_guards_production(chain, gate),
@@ -78,6 +77,10 @@ def gate_input(
             runs_until=runs[1],
         ),
     )
+
+
+def _fact_kinds(rules: GateHalf) -> frozenset[str]:
+    return frozenset(kind for criterion in rules.criteria for kind in criterion.of if kind.startswith("fact."))
 
 
 def _runs(chain: Chain, rules: GateHalf) -> tuple[datetime | None, datetime | None]:

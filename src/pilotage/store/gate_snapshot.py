@@ -245,10 +245,7 @@ def read_snapshot(  # noqa: PLR0913 - what is read, about what, and as of when
         promoters=_promoters(read.rows("promoters")),
         placed={Digest(row["digest"]): bytes.fromhex(row["body"]) for row in read.rows("placed")},
         earlier=earlier_from(read.rows("earlier")) if compared else None,
-        runs={
-            Digest(row["release"]): UnderWay(since=row["since"], plan=read_plan(row["plan"]))
-            for row in read.rows("runs", "since")
-        },
+        runs=_runs(read.rows("runs", "since")),
     )
 
 
@@ -295,6 +292,10 @@ def _recused(rows: Rows) -> dict[tuple[str, str, int], dict[Role, PersonId]]:
         seats = found.setdefault((row["release"], row["gate"], row["attempt"]), {})
         seats[Role(row["role"])] = PersonId(row["alternate"])
     return found
+
+
+def _runs(rows: Rows) -> dict[Digest, UnderWay]:
+    return {Digest(row["release"]): UnderWay(since=row["since"], plan=read_plan(row["plan"])) for row in rows}
 
 
 def _promoters(rows: Rows) -> dict[Digest, frozenset[PersonId]]:
