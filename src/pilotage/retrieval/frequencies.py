@@ -92,9 +92,9 @@ def _meet(wanted: U32, chunks: U32, tf: U16) -> Found:
     """Return what the postings of a term say of wanted chunks; both ascend."""
     places = chunks.searchsorted(wanted)
     hits = chunks.take(places, mode="clip") == wanted
-    at = hits.nonzero()[0]
-    if not len(at):
+    holding = int(np.count_nonzero(hits))
+    if not holding:
         return _NOTHING
-    found = np.zeros(len(wanted), dtype=np.float64)
-    found[at] = tf.take(places.take(at))
-    return len(at), found
+    found = tf.take(places, mode="clip").astype(np.float64)
+    found *= hits
+    return holding, found
