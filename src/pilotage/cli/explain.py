@@ -104,6 +104,9 @@ def _release(release: Mapping[str, Any]) -> Iterator[Row]:
     if release.get("sealed_by"):
         yield "sealed", f"by {release['sealed_by']} at {release['sealed_at']}, now {release['state']}"
     yield "corpus", f"{release['corpus']} version {release['corpus_version']}, as of {release['as_of']}"
+    if release.get("found_by"):
+        model = (release.get("vectors") or {}).get("model")
+        yield "found by", f"{release['found_by']}{f' of {model}' if model else ''}"
     usage = release.get("usage") or {}
     tokens = ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in usage.items())
     model = str(release.get("model_used") or "none")
