@@ -171,7 +171,8 @@ def test_a_rollout_that_was_taken_back_where_nothing_served_says_so(own_engine: 
     bank = make_bank(own_engine, tmp_path)
     rollout = bank.roll_out()
     step = text("INSERT INTO rollout_step VALUES (:id, 0, 0, 1, 50000, 1, :at, :at)")
-    over = text("UPDATE rollout SET state = 'rolled_back', flipped_at = :at WHERE id = :id")
+    measured = "zero_s = 0.5, zero_streams_s = 7.25, clock_offset_s = 0.75"
+    over = text(f"UPDATE rollout SET state = 'rolled_back', flipped_at = :at, {measured} WHERE id = :id")
     with bank.instance.engine.begin() as connection:
         for statement in (step, over):
             connection.execute(statement, {"id": rollout, "at": bank.clock.now()})
@@ -181,6 +182,7 @@ def test_a_rollout_that_was_taken_back_where_nothing_served_says_so(own_engine: 
     said = page.css_first(".notice.nogo")
     assert said is not None
     assert said.text().startswith("Taken back to no release, since none may serve there, ")
+    assert "0.50 s later; its last stream ended 7.25 s later (clocks are off by up to 0.75 s)." in said.text()
 
 
 def test_a_space_whose_row_names_no_release_serves_nobody() -> None:
