@@ -134,8 +134,8 @@ class _Build:
             if base is not None:
                 held = BitMap(base.revs.tolist())
                 fresh = wanted - held
-                is_small = _is_small(count_chunks_of(self.connection, corpus, fresh), base.chunks)
-                if not held - wanted and is_small and self.has_all((base,), held):
+                is_kept = not held - wanted and _is_small(count_chunks_of(self.connection, corpus, fresh), base.chunks)
+                if is_kept and self.has_all((base,), held):
                     return (base, self._made(fresh)) if fresh else (base,)
             return (self._rebuilt(place, wanted),)
 
