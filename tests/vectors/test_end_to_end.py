@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from io import StringIO
+from typing import Any
+
 import pytest
+from rich.console import Console
 from tests.vectors.bank import QUESTION, VectorBank
 
+from pilotage.cli.explain import render_explanation
 from pilotage.core.errors import Unavailable
 from pilotage.testing.embeddings import EmbeddingServer
 
 pytestmark = pytest.mark.store
+
+
+def shown(explained: dict[str, Any]) -> str:
+    """What `pilotage explain` prints."""
+    out = Console(file=StringIO(), width=120)
+    render_explanation(out, explained)
+    assert isinstance(out.file, StringIO)
+    return " ".join(out.file.getvalue().split())
 
 
 def test_a_question_finds_by_vector_what_it_shares_no_word_with(bank: VectorBank, server: EmbeddingServer) -> None:
@@ -22,6 +35,7 @@ def test_a_question_finds_by_vector_what_it_shares_no_word_with(bank: VectorBank
     assert (used["model"], used["cells"]) == ("bag-1", None)
     assert 0 < used["t_embed"] <= explained["release"]["t_retrieve"]
     assert server.texts[-1] == QUESTION
+    assert "words and vectors of bag-1" in shown(explained)
     recorded = bank.rows("SELECT detail FROM interaction WHERE id = :id", id=answer["interaction"])[0].detail
     assert recorded["vectors"] == used
 
@@ -35,6 +49,7 @@ def test_a_release_without_a_model_finds_by_words_alone_and_says_so(bank: Vector
     assert answer["refusal"] == "not_found"
     assert explained["passages"] == []
     assert explained["release"]["found_by"] == "words alone"
+    assert "words alone" in shown(explained)
     assert "vectors" not in explained["release"]
     assert server.seen == []
 

@@ -92,9 +92,8 @@ def test_an_index_that_was_deleted_or_altered_is_built_again_with_its_vectors(ba
     bank.seal()
     before = bank.found()
     [file] = folder_of(bank).root.rglob("vectors.npy")
-    data = bytearray(file.read_bytes())
-    data[-3] ^= 1
-    file.write_bytes(data)
+    data = file.read_bytes()
+    file.write_bytes(data[:128] + bytes(len(data) - 128))
     assert bank.found() == before
     shutil.rmtree(folder_of(bank).root)
     assert bank.found() == before

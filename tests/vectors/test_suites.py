@@ -19,7 +19,7 @@ from pilotage.serving.evaluation_target import ServingTargets
 from pilotage.testing.embeddings import EmbeddingServer
 
 pytestmark = pytest.mark.store
-CARRIER = OverlayDocument(id="overlay/1", title="Motor", text="Automobile, automobile.", acl=frozenset({"group:staff"}))
+CARRIER = OverlayDocument(id="overlay/1", title="Motor", text="A car beside a car.", acl=frozenset({"group:staff"}))
 
 
 @asynccontextmanager
