@@ -350,6 +350,8 @@ def answer_record(answer: Answer) -> dict[str, Any]:
         "space": answer.space,
         "findings": [finding.as_json() for finding in answer.findings],
         "warnings": list(answer.warnings),
+        "draft": bool(answer.reviews),
+        "reviews": [{"id": one.id, "when": one.when, "role": one.role} for one in answer.reviews],
     }
 
 

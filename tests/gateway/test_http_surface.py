@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from pilotage.control.load_workspace import load_workspace
 from pilotage.core.errors import Unavailable
 from pilotage.core.ids import is_ulid
 from pilotage.gateway.strict_json import InvalidJsonError, decode
@@ -17,9 +20,10 @@ from pilotage.serving.refusal import STATUS, Code, Refusal
 from pilotage.testing.gateway import chat, running
 from pilotage.testing.models import FakeModel
 from pilotage.testing.serving import Document, FakeGuard
-from pilotage.testing.serving_path import Plan, content, person
+from pilotage.testing.serving_path import Plan, content, make_path, person
 
 pytestmark = pytest.mark.anyio
+BANK = Path(__file__).resolve().parents[2] / "examples" / "northlake-bank"
 
 
 def frames(text: str) -> list[Any]:
@@ -39,12 +43,30 @@ async def test_an_answer_has_every_declared_field_and_header() -> None:
     assert response.headers["cache-control"] == "no-store"
     assert set(own) == {
         "interaction", "release", "corpus_version", "space", "arm", "refused", "refusal", "citations", "findings",
-        "warnings", "usage_source", "cost_nano", "cached",
+        "warnings", "usage_source", "cost_nano", "cached", "draft", "reviews",
     }  # fmt: skip
     message = body["choices"][0]["message"]
     [note] = message["annotations"]
     assert message["content"][note["start"] : note["end"]] == "Ten business days [1]"
     assert note["type"] == "file_citation"
+    assert (own["draft"], own["reviews"]) == (False, [])
+
+
+async def test_an_answer_that_people_must_review_is_a_draft_for_whoever_reads_it_by_program() -> None:
+    declared = load_workspace(BANK).workflows
+    path = make_path(Plan(content=content(stream=StreamMode.TOKEN)))
+    workspace = replace(path.serving.workspace, workflows=declared)
+    async with running(path=replace(path, serving=replace(path.serving, workspace=workspace))) as up:
+        _, body = await up.post(chat())
+        _, text = await up.post(chat(stream=True))
+    end = frames(text)[-2]
+    assert (body["pilotage"]["draft"], end["pilotage"]["draft"]) == (True, True)
+    assert body["pilotage"]["reviews"] == end["pilotage"]["reviews"]
+    assert body["pilotage"]["reviews"][1] == {
+        "id": "credit-decision",
+        "when": "An answer is used to decide on an application for credit",
+        "role": "reviewer",
+    }
 
 
 async def test_frames_come_in_their_order() -> None:

@@ -77,6 +77,8 @@ def own_value(answer: Answer) -> dict[str, Json]:
         "usage_source": "estimated" if answer.usage.estimated else "provider",
         "cost_nano": answer.cost_nano,
         "cached": answer.cached,
+        "draft": bool(answer.reviews),
+        "reviews": [{"id": one.id, "when": one.when, "role": one.role} for one in answer.reviews],
     }
 
 

@@ -23,6 +23,7 @@ from pilotage.release.generation import FinishReason, GenerationRequest, Passage
 from pilotage.retrieval.arrays import F32
 from pilotage.serving.outcome import TrafficKind
 from pilotage.serving.routing import Arm, Place, Release
+from pilotage.workspace.workflow import HumanReview
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -338,7 +339,10 @@ class Checked(Generated):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What leaves, after the permission re-check and the record. `cost_nano` counts nano-units of the currency."""
+    """What leaves, after the permission re-check and the record. `cost_nano` counts nano-units of the currency.
+
+    `reviews`: the uses for which it is a draft until a person in the role has reviewed it.
+    """
 
     interaction: InteractionId
     at: datetime
@@ -356,3 +360,4 @@ class Answer:
     usage: Usage
     cost_nano: int | None
     cached: bool = False
+    reviews: tuple[HumanReview, ...] = ()

@@ -14,6 +14,7 @@ from pilotage.serving.refusal import Code, Refusal
 from pilotage.serving.run import Run
 from pilotage.serving.service import Serving
 from pilotage.space.settings import RecordMode
+from pilotage.workspace.workflow import HumanReview
 
 
 async def open_record(context: Composed, run: Run, serving: Serving) -> Refusal | None:
@@ -60,7 +61,14 @@ async def record(context: Checked, run: Run, serving: Serving) -> Answer | Refus
         usage=context.generation.usage,
         cost_nano=context.generation.cost_nano,
         cached=context.generation.cached,
+        reviews=_reviews(context, serving) if verdict.cited else (),
     )
+
+
+def _reviews(context: Checked, serving: Serving) -> tuple[HumanReview, ...]:
+    """Return what an answer with a source is a draft for; one without a source is no draft of anything."""
+    declared = serving.workspace.workflows.get(context.asked.workflow)
+    return () if declared is None else declared.human_review
 
 
 def record_end(context: Received, run: Run, serving: Serving, *, outcome: RequestOutcome, code: Code | None) -> None:
