@@ -207,6 +207,6 @@ def test_nothing_of_a_board_runs_what_people_wrote(room: Room, hall: Served, bro
     page.fill("#question", '<script>document.title=2</script><a href="javascript:alert(3)">x</a>')
     page.click("#questions button:has-text('Ask')")
     expect(page.locator("#questions")).to_contain_text("<script>document.title=2</script>")
-    assert page.title() == "Session of the cab board - Pilotage"
+    assert page.title() == "Session of the cab board - CAB - Pilotage"
     assert page.locator("#questions script, #questions a").count() == 0
     assert complaints == []

@@ -48,7 +48,7 @@ def test_an_answer_is_rated_and_explained_link_by_link(site: Site, javascript: b
     page.click("#feedback button.main")
     expect(page.locator("#feedback [role=status]")).to_contain_text("recorded")
     expect(page.locator("#feedback li").first).to_contain_text("Too short")
-    assert page.title() == "Why this answer? - Pilotage"
+    assert page.title() == "Why this answer? - Explain - Pilotage"
 
 
 def test_somebody_without_access_gets_no_passage_and_no_answer(site: Site) -> None:
@@ -73,7 +73,7 @@ def test_text_that_would_run_is_only_shown(site: Site) -> None:
     page.click("button[data-send]")
     expect(page.locator(".asked").last).to_contain_text("<img src=x")
     page.wait_for_timeout(500)
-    assert page.title() == "Policy assistant - Pilotage"
+    assert page.title() == "Policy assistant - Assistant - Pilotage"
     assert page.locator("main img, main script").count() == 0
 
 

@@ -12,6 +12,7 @@ from selectolax.lexbor import LexborHTMLParser
 from pilotage.console.prose import render_answer, render_document, show_invisible
 
 ALLOWED = {
+    "caption",
     "p",
     "br",
     "ul",
@@ -71,7 +72,7 @@ def test_an_answer_becomes_allowed_tags_and_its_own_words_only(text: str) -> Non
             if node.tag == "main":
                 continue
             assert node.tag in ALLOWED, node.tag
-            assert set(node.attributes) <= {"href", "class", "tabindex", "role", "aria-label"}
+            assert set(node.attributes) <= {"href", "class", "tabindex", "role", "aria-label", "scope"}
             if node.tag == "a":
                 assert node.attributes["href"] == "#c1"
         assert "<script" not in rendered
@@ -89,5 +90,6 @@ def test_lists_tables_and_citations_are_rendered() -> None:
     found = str(render_answer("The limit is **$5** [1].\n\n- one\n- two\n\n|a|b|\n|--|--|\n|1|2|", {1: "#c1"}))
     assert '<strong>$5</strong> <a class="cite" href="#c1">[1]</a>.' in found
     assert "<li>one</li><li>two</li>" in found
-    assert "<th>a</th><th>b</th>" in found
+    assert '<caption class="unseen">Table</caption>' in found
+    assert '<th scope="col">a</th><th scope="col">b</th>' in found
     assert html.escape("'") not in found

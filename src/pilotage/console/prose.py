@@ -67,15 +67,15 @@ def _list(lines: Sequence[str], citations: Mapping[int, str]) -> Markup:
 
 
 def _table(lines: Sequence[str], citations: Mapping[int, str]) -> Markup:
-    def cells(line: str, tag: Markup) -> Markup:
-        texts = [cell.strip() for cell in line.strip().strip("|").split("|")]
-        return Markup("").join(Markup("<{0}>{1}</{0}>").format(tag, _inline(cell, citations)) for cell in texts)
+    def cells(line: str, cell: Markup) -> Markup:
+        texts = [text.strip() for text in line.strip().strip("|").split("|")]
+        return Markup("").join(cell.format(_inline(text, citations)) for text in texts)
 
-    head = Markup("<thead><tr>{}</tr></thead>").format(cells(lines[0], Markup("th")))
-    rows = Markup("").join(Markup("<tr>{}</tr>").format(cells(line, Markup("td"))) for line in lines[2:])
-    return Markup('<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>{}{}</table></div>').format(
-        head, rows
-    )
+    caption = Markup('<caption class="unseen">Table</caption>')
+    head = Markup("<thead><tr>{}</tr></thead>").format(cells(lines[0], Markup('<th scope="col">{}</th>')))
+    rows = Markup("").join(Markup("<tr>{}</tr>").format(cells(line, Markup("<td>{}</td>"))) for line in lines[2:])
+    around = Markup('<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>{}{}{}</table></div>')
+    return around.format(caption, head, rows)
 
 
 def _inline(text: str, citations: Mapping[int, str]) -> Markup:
