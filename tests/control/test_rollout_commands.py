@@ -213,6 +213,16 @@ def test_every_named_role_signs_the_verdict_before_traffic_goes_up(engine: Engin
     assert (after.state, after.place.step, fraction(world)) == (State.OBSERVING, 1, 1_000_000)
 
 
+def test_a_fixed_verdict_that_is_not_go_is_signed_by_nobody_whatever_the_counts_say_now(engine: Engine) -> None:
+    world, _old, new = world_with(engine)
+    stored = world.step(begun(world, new).id, HOUR)
+    for outcome, code in (("inconclusive", "NOT_GO"), (None, "NO_VERDICT")):
+        with engine.begin() as connection:
+            change = "UPDATE rollout SET decision_outcome = %s WHERE id = %s"
+            connection.exec_driver_sql(change, (outcome, stored.id))
+        assert codes(sign_go(world.instance, world.ports, actor=world.person(DECIDER), rollout=stored.id)) == [code]
+
+
 def test_a_go_that_no_longer_holds_when_its_wait_is_over_takes_nothing_up(engine: Engine) -> None:
     world, _old, new = world_with(engine, bad=Behaviour(error=0.005))
     traffic = world.ports.observe

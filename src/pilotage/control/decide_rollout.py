@@ -75,14 +75,16 @@ def _stale(desk: Desk, ports: RolloutPorts, read: str | None) -> Refusal | None:
     if read is not None and read != stored.decision:
         text = f"You signed {read}; the verdict to decide about is {stored.decision}. Read it and sign again."
         return Refusal(reasons=(Reason(code="STALE_VERDICT", text=text, observed=read, limit=stored.decision),))
+    if stored.decision_outcome is None:
+        return nothing_fixed(stored)
+    fixed = stored.decision_outcome.value
+    if stored.decision_outcome is not Judgement.GO:  # whatever the counts say now: this verdict is signed by nobody
+        return not_go(fixed)
     now = read_facts(desk.connection, desk.instance, ports, stored, desk.deed.at).facts.verdict
     outcome = None if now is None else now.outcome
-    if outcome is Judgement.GO and stored.decision_outcome is Judgement.GO:
+    if outcome is Judgement.GO:
         return None
     found = "unknown" if outcome is None else outcome.value
-    if stored.decision_outcome is not None and outcome is stored.decision_outcome:
-        return not_go(found)
-    fixed = "unknown" if stored.decision_outcome is None else stored.decision_outcome.value
     text = f"The verdict was {fixed} when deciding began and is {found} on the counts as of now."
     return Refusal(reasons=(Reason(code="STALE_VERDICT", text=text, observed=found, limit=fixed),))
 
