@@ -7,11 +7,12 @@ is printed with the reason. Fail mode: the form again, with every reason; nothin
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from pilotage.console.reply import Page, Redirect, Reply
 from pilotage.console.visit import Visit
 from pilotage.control.corpus_duties import may_accept, may_decide, settings_of
-from pilotage.control.corpus_reports import diff_versions, list_versions
+from pilotage.control.corpus_reports import DiffReport, diff_versions, list_versions
 from pilotage.control.review_version import accept_version, reject_version
 from pilotage.core.canonical import Json
 from pilotage.core.errors import NotFound, UsageError
@@ -19,6 +20,9 @@ from pilotage.core.ids import CorpusName
 from pilotage.core.reason import Reason, Refusal
 from pilotage.corpus.version import VersionState
 from pilotage.store.corpora import StoredVersion, last_confirmed, version_of
+
+MUCH: Final = 0.2
+"""The share of a corpus above which whoever accepts types how many documents come and go."""
 
 
 def show_version(visit: Visit) -> Page:
@@ -33,6 +37,7 @@ def show_version(visit: Visit) -> Page:
     accept = may_accept(settings, visit.actor, triggered_by=version.created_by)
     reject = may_decide(settings, visit.actor)
     is_open = version.state is VersionState.PROPOSED
+    widened = {document: change for document, change in report.diff.acl.items() if change.added}
     return Page(
         template="version.html",
         title=f"{corpus} version {number}",
@@ -41,6 +46,9 @@ def show_version(visit: Visit) -> Page:
             "version": version,
             "diff": report.diff,
             "before": report.a,
+            "widened": widened,
+            "narrowed": {document: change for document, change in report.diff.acl.items() if document not in widened},
+            "to_type": _to_type(visit, report),
             "summary": version.summary,
             "rejected": _rows(version.summary.get("rejected")),
             "may_not_accept": _why_not(accept, is_open=is_open, version=version),
@@ -75,6 +83,7 @@ def decide(visit: Visit) -> Reply | Refusal:
     note = visit.typed("note").strip()
     match visit.typed("decision"):
         case "accept":
+            _check_typed(visit, corpus, number)
             done = accept_version(visit.instance, actor=visit.actor, corpus=corpus, version=number, note=note)
         case "reject":
             if not note:
@@ -83,6 +92,30 @@ def decide(visit: Visit) -> Reply | Refusal:
         case _:
             raise UsageError("DECISION_MISSING", "Choose whether to accept or to reject this version.")
     return done if isinstance(done, Refusal) else Redirect(to=f"/corpora/{corpus}/versions/{number}")
+
+
+def _to_type(visit: Visit, report: DiffReport) -> int | None:
+    """Return the number that whoever accepts must type: added plus removed, where much of a corpus changes."""
+    with visit.reading.engine.connect() as connection:
+        before = version_of(connection, report.corpus, report.a)
+    found = report.diff
+    moved = len(found.added) + len(found.removed)
+    is_much = before is not None and moved + len(found.changed) > MUCH * len(before.revisions)
+    return moved if is_much else None
+
+
+def _check_typed(visit: Visit, corpus: CorpusName, number: int) -> None:
+    """Raise UsageError unless the number stands there that the form asks for; who may not accept is told that first."""
+    with visit.reading.engine.connect() as connection:
+        version = version_of(connection, corpus, number)
+    if version is None or version.state is not VersionState.PROPOSED:
+        return
+    if may_accept(settings_of(visit.instance, corpus), visit.actor, triggered_by=version.created_by) is not None:
+        return
+    wanted = _to_type(visit, diff_versions(visit.reading, actor=visit.actor, corpus=corpus, b=number))
+    if wanted is not None and visit.typed("confirmed").strip() != str(wanted):
+        message = f"Type {wanted}, the number of documents that are added or removed, to accept so large a change."
+        raise UsageError("CONFIRMATION", message)
 
 
 def _place(visit: Visit) -> tuple[CorpusName, int]:
