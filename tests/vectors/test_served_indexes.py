@@ -54,9 +54,13 @@ def test_hidden_documents_change_neither_passages_nor_scores(
     """Near the question, far from it, before and after in the order of ids: an asker without them sees the same."""
     monkeypatch.setattr("pilotage.retrieval.vectors.EXACT_CHUNKS", 0)
     monkeypatch.setattr("pilotage.serving.retriever.EXACT_CHUNKS", 0)
-    bank.declare(f"vectors: {mode}")
+    bank.declare(f"vectors: {mode}", "candidates: 5")
+    for number in range(25):  # with fewer in its cells a question is searched exactly
+        bank.write(f"day-{number}.md", f"# Day {number}\n\nOn day {number} all is well.\n", readers=["group:everyone"])
     bank.publish()
     bank.seal()
+    used = bank.explain(bank.ask(who="ben")["interaction"], who="ben")["release"]["vectors"]
+    assert (used["cells"] is not None) == (mode == "approximate")
     questions = (QUESTION, "automobile in the garage", "When do branches open?", "refund of a duplicate card payment")
     before = {question: bank.found(question, who="ben") for question in questions}
     assert before[QUESTION]

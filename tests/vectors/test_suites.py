@@ -62,7 +62,9 @@ def test_a_corpus_cut_to_what_an_asker_may_see_gives_the_same_passages_and_score
     bank: VectorBank, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     monkeypatch.setattr("pilotage.retrieval.vectors.EXACT_CHUNKS", 0)
-    bank.declare(f"vectors: {mode}")
+    bank.declare(f"vectors: {mode}", "candidates: 5")
+    for number in range(25):
+        bank.write(f"day-{number}.md", f"# Day {number}\n\nOn day {number} all is well.\n", readers=["group:everyone"])
     for number in range(6):
         bank.write(f"a-{number}.md", f"# Hidden {number}\n\nThe automobile, {number}.\n", readers=["group:lending"])
     bank.publish()
