@@ -190,6 +190,10 @@ def test_a_real_loss_is_no_go_and_inside_the_margin_it_is_noted() -> None:
     small = verdict([0.0] * 8 + [1.0] * 992, "non_inferior answer_accuracy 0.03", old=old)
     assert small.verdict is Verdict.GO
     assert {note.code for note in small.notes} == {"DETECTABLE_WITHIN_MARGIN"}
+    assert small.regressions == ()
+    stricter = "non_inferior answer_accuracy 0.03 and superior answer_accuracy"
+    asked_to_gain = verdict([0.0] * 8 + [1.0] * 992, stricter, old=old)
+    assert {reason.code for reason in asked_to_gain.regressions} == {"METRIC_WORSE"}
     better = verdict([1.0] * 200, "superior answer_accuracy", old=[0.0] * 20 + [1.0] * 180)
     assert better.verdict is Verdict.GO
 
@@ -279,6 +283,7 @@ def test_latency_is_compared_as_a_ratio() -> None:
         new = arm("new", {"latency_ms": [value * factor for value in old]})
         found = judge(new, arm("old", {"latency_ms": old}), rules, ask("non_inferior latency_ms 0.1"))
         assert found.verdict is expected
+        assert bool(found.regressions) is (expected is Verdict.NO_GO)
     gone = arm("new", {"latency_ms": [None, *old[1:]]})
     blocked = judge(gone, arm("old", {"latency_ms": old}), rules, ask("non_inferior latency_ms 0.1"))
     assert blocked.verdict is Verdict.INCONCLUSIVE

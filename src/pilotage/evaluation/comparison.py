@@ -311,8 +311,10 @@ def _lost_must_pass(candidate: Arm, baseline: Arm, settings: Settings) -> list[R
     return lost
 
 
-def worse_metrics(found: Mapping[str, Difference], gating: Sequence[str], alpha: float) -> list[Reason]:
-    """Return a reason for each of these metrics that is worse, by its adjusted p."""
+def worse_metrics(
+    found: Mapping[str, Difference], gating: Sequence[str], alpha: float, margins: Mapping[str, float]
+) -> list[Reason]:
+    """Return a reason for each of these metrics that is worse, by its adjusted p; a loss inside its margin is none."""
     return [
         Reason(
             code="METRIC_WORSE",
@@ -323,8 +325,13 @@ def worse_metrics(found: Mapping[str, Difference], gating: Sequence[str], alpha:
         )
         for name in gating
         for one in (found[name],)
-        if one.p_holm < alpha
+        if one.p_holm < alpha and not _is_within(one, margins.get(name))
     ]
+
+
+def _is_within(found: Difference, margin: float | None) -> bool:
+    """Tell whether the scored pairs show the loss to lie inside the margin (evaluation.md 7.3)."""
+    return margin is not None and found.lower > -(math.log1p(margin) if found.is_relative else margin)
 
 
 def _slices(candidate: Arm, baseline: Arm, settings: Settings) -> tuple[SliceDifference, ...]:

@@ -19,7 +19,7 @@ from pilotage.evaluation.comparison import Arm, Comparison, Settings, compare
 from pilotage.evaluation.criteria import Criterion, CriterionResult, Kind, Verdict, parse_criteria, worst_verdict
 from pilotage.evaluation.decide import Findings, decide
 from pilotage.evaluation.family import in_one_family
-from pilotage.evaluation.ratchet import Ratchet, hold_ratchet, widened
+from pilotage.evaluation.ratchet import MARGINS, Ratchet, hold_ratchet, widened
 from pilotage.workspace.golden import EvaluationSettings
 
 WARN_ATTEMPTS = 5
@@ -141,8 +141,8 @@ def _compared(
     candidate: Arm, baseline: Arm | None, oldest: Arm | None, settings: Settings, criteria: Sequence[Criterion]
 ) -> tuple[Comparison | None, Comparison | None]:
     """Return the comparisons with the baseline and with the oldest release, corrected as one family."""
-    asked = {one.metric for one in criteria if one.is_comparison} | settings.margins.keys()
-    held = {one.metric for one in criteria if one.kind is Kind.NON_INFERIOR}
+    asked = _margins(criteria, settings)
+    held = {one.metric: MARGINS * one.limit for one in criteria if one.kind is Kind.NON_INFERIOR}
     wanted = [(baseline, settings, asked), (oldest, widened(settings), held)]
     found = [(compare(candidate, arm, by), metrics) for arm, by, metrics in wanted if arm is not None]
     adjusted = list(in_one_family(found, alpha=settings.alpha))
@@ -150,6 +150,18 @@ def _compared(
         None if baseline is None else adjusted[0],
         None if oldest is None else adjusted[-1],
     )
+
+
+def _margins(criteria: Sequence[Criterion], settings: Settings) -> dict[str, float | None]:
+    """Return the compared metrics with what each may lose: the least that is written of it; None where it must gain."""
+    found: dict[str, float | None] = dict(settings.margins)
+    for one in criteria:
+        if not one.is_comparison:
+            continue
+        limit = one.limit if one.kind is Kind.NON_INFERIOR else None
+        known = found.get(one.metric, limit)
+        found[one.metric] = None if limit is None or known is None else min(known, limit)
+    return found
 
 
 def _gaps(settings: Settings, question: Question, results: Sequence[CriterionResult]) -> list[Reason]:
