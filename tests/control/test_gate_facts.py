@@ -8,12 +8,18 @@ import pytest
 from sqlalchemy import Engine, text
 from tests.control.gate_world import PROMOTER, GateWorld, codes, gate_world
 
+from pilotage.control.evidence_context import OPERATORS
 from pilotage.control.gate_status import gate_status
 from pilotage.control.open_incident import Trouble, open_incident
 from pilotage.control.promote_release import promote_release
 from pilotage.control.rollout_moves import Deed
+from pilotage.core.reason import Outcome
 from pilotage.gate.report import CriterionResult
+from pilotage.identity.roles import Role
+from pilotage.incident.duty import rota_people
 from pilotage.incident.records import Severity
+from pilotage.release.manifest import PartKind, read_manifest
+from pilotage.store.releases import named_release
 from pilotage.testing.rollouts import EAST, EU, WORKFLOW
 from pilotage.workspace.gate import Condition, Criterion, Gate, GateHalf, Operator, Trust
 
@@ -35,6 +41,12 @@ GO_LIVE = Gate(
             asks("fact.drift", "open", 0),
             asks("fact.monitoring", "exporters_ok", 1),
             asks("fact.corpus", "without_retention", 0),
+            Criterion(
+                id="training",
+                of=("training",),
+                all=(Condition(claim="share", operator=Operator.EQ, limit=1),),
+                trust=Trust.CLAIMED,
+            ),
         )
     ),
 )
@@ -124,3 +136,35 @@ def test_a_corpus_that_is_no_longer_declared_keeps_nothing_for_any_time(world: G
     assert found(world, "fact.corpus").holds
     world.declare(corpora={})
     assert not found(world, "fact.corpus").holds
+
+
+def test_a_corpus_that_only_the_sealed_release_names_still_needs_a_time_to_be_kept(world: GateWorld) -> None:
+    policies = next(name for name in world.workspace.corpora if name == "policies")
+    kept = world.workspace.corpora[policies]
+    flow = world.workspace.workflows[WORKFLOW]
+    bare = replace(flow, retrieval=replace(flow.retrieval, corpora={}))
+    world.declare(workflows={**world.workspace.workflows, WORKFLOW: bare})
+    assert found(world, "fact.corpus").holds
+    world.declare(corpora={**world.workspace.corpora, policies: replace(kept, retention_days=None)})
+    assert not found(world, "fact.corpus").holds
+    world.declare(corpora={})
+    assert not found(world, "fact.corpus").holds
+
+
+def test_a_sealed_corpus_that_cannot_be_read_leaves_its_retention_unknown(world: GateWorld, engine: Engine) -> None:
+    with engine.begin() as connection:
+        stored = named_release(connection, world.release)
+        part = read_manifest(stored.manifest, digest=stored.digest).parts[PartKind.CORPUS]
+        connection.execute(text("UPDATE part SET body = '{}' WHERE digest = :part"), {"part": part})
+    result = found(world, "fact.corpus")
+    assert result.outcome is Outcome.INCONCLUSIVE
+
+
+def test_whoever_comes_to_a_role_that_runs_the_service_must_be_trained_too(world: GateWorld) -> None:
+    rota = world.workspace.operations.rotas[world.workspace.workflows[WORKFLOW].on_call]
+    people = sorted({*rota_people(rota), *(who for role in OPERATORS for who in world.workspace.roster.get(role, ()))})
+    rows = "".join(f"{who},operations,2026-01-01\n" for who in people)
+    world.attach(("training", f"person,course,completed_at\n{rows}".encode()))
+    assert found(world, "training").holds
+    world.appoint(Role.SUPPORT_ENGINEER, "noor.rahman")
+    assert not found(world, "training").holds

@@ -178,13 +178,15 @@ def test_a_fact_is_computed_and_never_brought(world: GateWorld) -> None:
         "UPDATE evidence SET trust = 'attested'",
         "UPDATE evidence SET produced_at = produced_at + interval '30 days'",
         "UPDATE risk_acceptance SET expires = expires + interval '9 days'",
+        "UPDATE risk_acceptance SET body = body || '{\"open_then\": null}'",
+        'UPDATE risk_acceptance SET body = body || \'{"findings": ["MODEL_NOT_PINNED"]}\'',
         "UPDATE evidence SET id = 'made by hand' WHERE kind = 'tests.unit'",
     ],
 )
 def test_a_row_edited_in_the_database_passes_no_gate(world: GateWorld, engine: Engine, edit: str) -> None:
     sign(world)
     sign(world, KEIKO, decision="reject")
-    assert isinstance(accept(world, gate="code-review", criteria="[unit]", spaces=f"[{DEV}]"), Accepted)
+    assert isinstance(accept(world), Accepted)
     with engine.begin() as connection:
         assert connection.execute(text(edit)).rowcount
     assert "LEDGER_MISMATCH" in told(world.status("code-review"))
@@ -460,6 +462,7 @@ def accept(world: GateWorld, who: str = RISK_OFFICER, *, gate: str = "qa", **cha
         ({"criteria": "['*']"}, "RISK_BLANKET"),
         ({"spaces": "[all]"}, "RISK_BLANKET"),
         ({"criteria": "[nothing-like-it]"}, "RISK_BLANKET"),
+        ({"criteria": "[unit]", "gate": "code-review", "spaces": f"[{DEV}]"}, "RISK_BLANKET"),
         ({"expires": "2027-03-01"}, "RISK_EXPIRY"),
         ({"expires": "2020-01-01"}, "RISK_EXPIRY"),
         ({"rationale": "Fine."}, "RISK_RATIONALE"),

@@ -10,7 +10,7 @@ from tests.gate.builders import NOW, Accepting
 from pilotage.core.canonical import Json
 from pilotage.core.reason import Outcome
 from pilotage.gate.report import CriterionResult
-from pilotage.gate.risks import Risk, declared_risks, generated_risks, untreated, without_owner
+from pilotage.gate.risks import Exposed, Risk, declared_risks, generated_risks, untreated, without_owner
 
 ROW: dict[str, Json] = {
     "id": "R1",
@@ -147,6 +147,19 @@ def test_a_declared_row_of_its_name_treats_a_generated_risk_and_never_removes_it
     assert untreated([found]) == ()
 
 
+def test_a_floating_model_an_undecidable_metric_and_an_ending_acceptance_are_risks() -> None:
+    accepted = Accepting(criteria=("latency",)).made()
+    exposed = Exposed(is_floating=True, undecidable=2, ending=(accepted,))
+    found = {one.id: one for one in generated_risks([], [], [], owner="ada", treated={}, exposed=exposed)}
+    assert list(found) == ["model:floating", "rollout:undecidable", "acceptance:risk-1"]
+    assert {one.id for one in untreated(found.values())} == {"model:floating", "rollout:undecidable"}
+    assert "2 metrics" in found["rollout:undecidable"].title
+    covered = replace(exposed, pinned_by=accepted)
+    (model, *_) = generated_risks([], [], [], owner="ada", treated={}, exposed=covered)
+    assert (model.id, model.treatment, model.owner) == ("model:floating", "accept", accepted.owner)
+    assert generated_risks([], [], [], owner="ada", treated={}) == ()
+
+
 def test_criteria_that_do_not_hold_are_risks_and_an_acceptance_in_force_treats_one() -> None:
     results = [
         ("cab", result("tests", Outcome.OK)),
@@ -154,6 +167,9 @@ def test_criteria_that_do_not_hold_are_risks_and_an_acceptance_in_force_treats_o
         ("qa", result("scan", Outcome.INCONCLUSIVE)),
     ]
     accepted = Accepting(criteria=("latency",)).made()
+    found = generated_risks([], results, [accepted], owner="ada", treated={})
+    assert untreated(found) == found, "an acceptance that covers nothing treats nothing"
+    results[1] = ("cab", replace(results[1][1], accepted_by=accepted.id))
     found = generated_risks([], results, [accepted], owner="ada", treated={})
     assert [one.id for one in found] == ["criterion:cab/latency", "criterion:qa/scan"]
     covered, open_ = found

@@ -22,9 +22,10 @@ from pilotage.control.record_entry import record
 from pilotage.core.canonical import Json
 from pilotage.core.digest import digest_of
 from pilotage.core.ids import PersonId, new_ulid
-from pilotage.core.reason import Reason, Refusal
+from pilotage.core.reason import Outcome, Reason, Refusal
 from pilotage.evidence.records import Evidence
 from pilotage.gate.acceptance import acceptance_problems, approver_problem, file_problems, needed_level
+from pilotage.gate.covering import open_now
 from pilotage.gate.eligibility import old_login
 from pilotage.gate.records import Approver, GateInput, Login, RiskAcceptance
 from pilotage.gate.report import GateReport
@@ -86,7 +87,7 @@ def accept_risk(instance: Instance, *, actor: Principal, release: str, gate: str
         space = space_for(instance, gate, None)
         report = report_of(chain, gate, space=space)
         given = input_of(chain, gate, space=space)
-        risk = known or _risk(connection, stored, gate, written, now)
+        risk = known or _risk(connection, stored, report, written, now)
         approver = Approver(
             person=PersonId(str(actor.person or actor.id)),
             role=role,
@@ -121,13 +122,15 @@ def _authority(actor: Principal, written: RiskFile) -> Role | Refusal:
     return Refusal(reasons=(Reason(code="NOT_PERMITTED", text=text, where=written.risk),))
 
 
-def _risk(connection: Connection, stored: StoredRelease, gate: str, written: RiskFile, now: datetime) -> RiskAcceptance:
+def _risk(
+    connection: Connection, stored: StoredRelease, report: GateReport, written: RiskFile, now: datetime
+) -> RiskAcceptance:
     before = [one for one in acceptances_of_risk(connection, written.risk) if one.approvers]
     return RiskAcceptance(
         id=new_ulid(now),
         risk=written.risk,
         severity=written.severity,
-        gate=gate,
+        gate=report.gate,
         criteria=written.criteria,
         seats=written.seats,
         findings=written.findings,
@@ -146,6 +149,7 @@ def _risk(connection: Connection, stored: StoredRelease, gate: str, written: Ris
         renewals=len(before),
         first_created=before[0].created if before else None,
         same_rationale=any(one.rationale == written.rationale for one in before),
+        open_then=tuple(open_now(one, written.findings) for one in report.criteria if one.id in written.criteria),
     )
 
 
@@ -169,7 +173,10 @@ def _reasons(
             found.append(Reason(code="RISK_BLANKET", text=text, where=name))
             continue
         needed = needed_level(result)
-        if needed is None:
+        if result.outcome is Outcome.OK:
+            text = f"{name} is met. An acceptance covers what is open when it is given, and nothing that comes later."
+            found.append(Reason(code="RISK_BLANKET", text=text, where=name))
+        elif needed is None:
             text = f"{name} can never be accepted: it is marked never, or a critical finding is open."
             found.append(Reason(code="RISK_NOT_ACCEPTABLE", text=text, where=name))
         elif risk.severity.rank < needed.rank:

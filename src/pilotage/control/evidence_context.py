@@ -71,7 +71,7 @@ def read_context(workspace: Workspace, workflow: Workflow, about: About) -> Read
         people=people,
         profile_requests=_profile(fresh, about.space),
         required_sections=_sections(about.kind),
-        required_people=_operators(workspace, workflow),
+        required_people=operators(workspace, workflow),
         passed_tests=tuple(
             _named("passed", (item for item in fresh if item.trust.rank >= about.trust.rank), about.tags)
         ),
@@ -96,7 +96,8 @@ def _profile(items: Iterable[Evidence], space: SpaceName | None) -> int | None:
     return int(max(found)) if found else None
 
 
-def _operators(workspace: Workspace, workflow: Workflow) -> frozenset[str]:
+def operators(workspace: Workspace, workflow: Workflow) -> frozenset[str]:
+    """Return who must be trained: the workflow's on-call rota, and whoever holds a role that runs the service."""
     rota = workspace.operations.rotas.get(workflow.on_call)
     on_call = () if rota is None else rota_people(rota)
     return frozenset(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC
 
-from pilotage.core.canonical import Json
+from pilotage.core.canonical import Form, Json
 from pilotage.core.clock import to_text
+from pilotage.core.digest import digest_of_json
 from pilotage.core.ids import WorkflowName
 from pilotage.evidence.records import Evidence
 from pilotage.gate.records import RiskAcceptance, Vote
@@ -51,10 +52,23 @@ def risk_data(risk: RiskAcceptance) -> dict[str, Json]:
         "criteria": list(risk.criteria),
         "seats": [seat.value for seat in risk.seats],
         "findings": len(risk.findings),
+        "open": None if risk.open_then is None else _open_digest(risk),
         "spaces": list(risk.spaces),
         "expires": risk.expires.astimezone(UTC).isoformat(),
         "approvers": len(risk.approvers),
     }
+
+
+def _open_digest(risk: RiskAcceptance) -> str:
+    found: list[Json] = [
+        {
+            "criterion": one.criterion,
+            "checks": [[check.kind, check.condition, check.observed] for check in one.checks],
+            "findings": list(one.findings),
+        }
+        for one in risk.open_then or ()
+    ]
+    return digest_of_json({"findings": list(risk.findings), "open": found}, form=Form.PLAIN)
 
 
 def template_data(one: StandardTemplate) -> dict[str, Json]:

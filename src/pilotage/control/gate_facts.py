@@ -79,19 +79,24 @@ def _release(context: FactContext) -> Claims:
     return {"parts_present": float(len(set(context.manifest.parts) & set(PartKind)))}
 
 
-def _corpora(context: FactContext) -> tuple[str, ...]:
-    return tuple(str(one.name) for one in context.workflow.retrieval.corpora.values())
-
-
 def _corpus(context: FactContext) -> Claims:
+    """Count over the corpora that are sealed and those that are declared for the workflow now."""
     declared = context.workspace.corpora
-    names = _corpora(context)
+    pins = context.reading.pins.get(context.manifest.parts[PartKind.CORPUS])
+    if pins is None:
+        context.notes["fact.corpus"] = "The sealed corpus cannot be read, so nobody can tell what is kept of it."
+        return {}
+    used_now = context.workflow.retrieval.corpora.values()
+    names = {str(pin.name) for pin in pins.values()} | {str(one.name) for one in used_now}
     settings = [one for name, one in declared.items() if name in names]
     # A derived corpus keeps what its source keeps; its text passed the redaction or was rejected, document by document.
-    without = sum(1 for one in settings if one.retention_days is None and one.derived_from is None)
+    without = {str(one.name) for one in settings if one.retention_days is None and one.derived_from is None}
+    without |= names - {str(name) for name in declared}
+    if without:
+        context.notes["fact.corpus"] = f"Nothing declares how long these are kept: {', '.join(sorted(without)[:8])}."
     claims = {
-        "without_retention": float(without + len(set(names) - {str(name) for name in declared})),
-        "overdue_takedowns": float(sum(context.snapshot.overdue.get(name, 0) for name in set(names))),
+        "without_retention": float(len(without)),
+        "overdue_takedowns": float(sum(context.snapshot.overdue.get(name, 0) for name in names)),
     }
     stage = None if context.space is None else context.space.data_stage
     reference = None if stage is None else context.workflow.retrieval.corpora.get(stage)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from pilotage.control.evidence_context import operators
 from pilotage.control.gate_case import Chain
 from pilotage.control.gate_facts import Claims, FactContext, facts_of
 from pilotage.control.gate_pack import PackState, pack_state
@@ -18,10 +19,13 @@ from pilotage.control.gate_roster import policy_of
 from pilotage.control.standard_scope import standing_of
 from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName
-from pilotage.gate.records import Facts, GateInput, Roster
-from pilotage.gate.risks import Risk, declared_risks, generated_risks
+from pilotage.gate.acceptance import accepting
+from pilotage.gate.records import Facts, GateInput, RiskAcceptance, Roster
+from pilotage.gate.risks import Exposed, Risk, declared_risks, generated_risks
 from pilotage.gate.standard import replaced_gates
-from pilotage.gate.vocabulary import GateStatus, Half, VoteDecision
+from pilotage.gate.vocabulary import GateStatus, Half, RiskLevel, VoteDecision
+from pilotage.release.manifest import PartKind
+from pilotage.release.model import PinKind
 from pilotage.rollout.plan_form import plan_digest
 from pilotage.space.digest import space_digest
 from pilotage.space.settings import Space, Tier
@@ -31,6 +35,8 @@ from pilotage.workspace.workflow import Workflow
 
 RUN_MARGIN: Final = 1.5
 LONGEST_RUN: Final = timedelta(days=30)
+FLOATING: Final = "MODEL_NOT_PINNED"
+EXPIRES_SOON: Final = timedelta(days=30)
 
 
 def gate_input(
@@ -75,6 +81,7 @@ def gate_input(
             promoters=chain.reading.snapshot.promoters.get(chain.stored.digest, frozenset()),
             runs_since=runs[0],
             runs_until=runs[1],
+            operators=operators(chain.instance.workspace, chain.workflow),
         ),
     )
 
@@ -207,8 +214,37 @@ def risk_register(chain: Chain) -> tuple[Risk, ...]:
         for criterion in report.criteria
     ]
     known = {risk.id: risk for risk in declared}
-    generated = generated_risks(chain.flags, results, chain.acceptances, owner=str(chain.workflow.owner), treated=known)
+    generated = generated_risks(
+        chain.flags,
+        results,
+        chain.acceptances,
+        owner=str(chain.workflow.owner),
+        treated=known,
+        exposed=_exposed(chain),
+    )
     return tuple({risk.id: risk for risk in (*generated, *declared)}.values())
+
+
+def _exposed(chain: Chain) -> Exposed:
+    model = chain.reading.models.get(chain.manifest.parts[PartKind.MODEL])
+    used = {name for report in chain.reports.values() for name in report.acceptances}
+    soon = chain.now + EXPIRES_SOON
+    return Exposed(
+        is_floating=model is None or model.pin_kind is PinKind.FLOATING,
+        pinned_by=next(filter(None, (accepted_floating(chain, given) for given in chain.inputs.values())), None),
+        undecidable=undecidable_metrics(chain.workflow, chain.reading.history) or 0,
+        ending=tuple(risk for risk in chain.acceptances if risk.id in used and risk.expires <= soon),
+    )
+
+
+def accepted_floating(chain: Chain, given: GateInput) -> RiskAcceptance | None:
+    """Return the acceptance, at a gate that was decided, of a model without a fixed version."""
+    found = [risk for risk in given.acceptances if FLOATING in risk.findings]
+    if not found:
+        return None
+    counted = {name for report in chain.reports.values() if report.gate == given.gate.name for name in report.evidence}
+    current = [one for one in given.evidence if one.id in counted]
+    return accepting(FLOATING, given, chain.now, current, level=RiskLevel.MEDIUM)
 
 
 def _pack(chain: Chain, gate: Gate, attempt: Attempt | None) -> PackState | None:

@@ -16,6 +16,7 @@ from pilotage.control.emergency_reports import alert_above_limit
 from pilotage.control.gate_case import Chain, open_chain
 from pilotage.control.gate_chain import chain_problems, critical_incidents, gates_into, input_of, report_of
 from pilotage.control.gate_facts import listed_by
+from pilotage.control.gate_inputs import FLOATING, accepted_floating
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
@@ -143,8 +144,19 @@ def _input(chain: Chain, target: Space, actor: Principal) -> PromotionInput:
         live_config=space_digest(target),
         unfit=_unfit(chain, target.name),
         rollout=_active_rollout(chain, target),
+        accepted=_accepted(chain, target),
         emergency=None if emergency is None else emergency.incident,
     )
+
+
+def _accepted(chain: Chain, target: Space) -> frozenset[str]:
+    """Return what of a promotion's own findings an acceptance at a gate into the space names."""
+    for name in gates_into(chain, target):
+        report_of(chain, name, space=target.name)
+        risk = accepted_floating(chain, input_of(chain, name, space=target.name))
+        if risk is not None and target.name in risk.spaces:
+            return frozenset({FLOATING})
+    return frozenset()
 
 
 def _residency(chain: Chain, content: ReleaseContent, target: Space) -> tuple[str, ...]:

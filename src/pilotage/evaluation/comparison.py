@@ -312,7 +312,7 @@ def _lost_must_pass(candidate: Arm, baseline: Arm, settings: Settings) -> list[R
 
 
 def worse_metrics(
-    found: Mapping[str, Difference], gating: Sequence[str], alpha: float, margins: Mapping[str, float]
+    found: Mapping[str, Difference], gating: Sequence[str], alpha: float, margins: Mapping[str, float | None]
 ) -> list[Reason]:
     """Return a reason for each of these metrics that is worse, by its adjusted p; a loss inside its margin is none."""
     return [

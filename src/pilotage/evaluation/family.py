@@ -13,7 +13,6 @@ from dataclasses import replace
 from pilotage.core.multiple import holm
 from pilotage.evaluation.comparison import Comparison, worse_metrics
 
-
 Margins = Mapping[str, float | None]
 
 

@@ -18,7 +18,7 @@ from pilotage.evaluation.assessment import Direction, Measure, MetricResult
 from pilotage.evaluation.comparison import Arm, Comparison, Settings, compare
 from pilotage.evaluation.criteria import Criterion, CriterionResult, Kind, Verdict, parse_criteria, worst_verdict
 from pilotage.evaluation.decide import Findings, decide
-from pilotage.evaluation.family import in_one_family
+from pilotage.evaluation.family import Margins, in_one_family
 from pilotage.evaluation.ratchet import MARGINS, Ratchet, hold_ratchet, widened
 from pilotage.workspace.golden import EvaluationSettings
 
@@ -142,8 +142,11 @@ def _compared(
 ) -> tuple[Comparison | None, Comparison | None]:
     """Return the comparisons with the baseline and with the oldest release, corrected as one family."""
     asked = _margins(criteria, settings)
-    held = {one.metric: MARGINS * one.limit for one in criteria if one.kind is Kind.NON_INFERIOR}
-    wanted = [(baseline, settings, asked), (oldest, widened(settings), held)]
+    held: Margins = {one.metric: MARGINS * one.limit for one in criteria if one.kind is Kind.NON_INFERIOR}
+    wanted: list[tuple[Arm | None, Settings, Margins]] = [
+        (baseline, settings, asked),
+        (oldest, widened(settings), held),
+    ]
     found = [(compare(candidate, arm, by), metrics) for arm, by, metrics in wanted if arm is not None]
     adjusted = list(in_one_family(found, alpha=settings.alpha))
     return (

@@ -1,10 +1,14 @@
 """Training records: rows of CSV, YAML (`training:`) or JSON with `person, course, completed_at`.
 
 Rule: a person is trained when one row has a date that is not in the future of the file's receipt; who must be comes
-from the rota and the operator roles. Fail mode: nobody required leaves `share` absent; no row is EV_EMPTY.
+from the rota and the operator roles, and a gate asks again when it decides. Fail mode: nobody required leaves `share`
+without a number; no row is EV_EMPTY.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
+from collections.abc import Set as AbstractSet
 
 from pilotage.evidence.csv_rows import has_columns
 from pilotage.evidence.own_document import has_key, rows_of
@@ -34,14 +38,18 @@ def read_training(source: Source, context: ReadContext) -> Reading:
         if at is not None and (context.received_at is None or at <= context.received_at):
             trained.add(context.people.get(person.lower(), person))
     required = context.required_people
-    done = required & trained
-    claims: dict[str, float] = {"required": len(required), "completed": len(done)}
-    if required:
-        claims["share"] = len(done) / len(required)
+    claims = training_claims(required, trained)
     return Reading(
         kind=source.kind,
         reader="training",
         claims=claims,
-        summary=f"{len(done)} of {len(required)} required people trained",
+        summary=f"{claims['completed']:.0f} of {len(required)} required people trained",
         names={"trained": tuple(sorted(trained)), "missing": tuple(sorted(required - trained))},
     )
+
+
+def training_claims(required: AbstractSet[str], trained: Collection[str]) -> dict[str, float]:
+    """Return how many of the required people are trained; without anybody required there is no share."""
+    done = len(required & set(trained))
+    claims = {"required": float(len(required)), "completed": float(done)}
+    return {**claims, "share": done / len(required)} if required else claims

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from pilotage.core.ids import PersonId
 from pilotage.core.reason import Reason
 from pilotage.evidence.records import Evidence, Severity
+from pilotage.gate.covering import covering
 from pilotage.gate.eligibility import author_problem, holders
 from pilotage.gate.records import Approver, GateInput, RiskAcceptance, Vote
 from pilotage.gate.report import CriterionResult
@@ -174,6 +176,14 @@ def acceptance_problems(
     return tuple(found)
 
 
+def accepting(
+    finding: str, given: GateInput, now: datetime, current: Sequence[Evidence], *, level: RiskLevel
+) -> RiskAcceptance | None:
+    """Return the acceptance in force, of this level or higher, that names a finding; None: nobody accepted it."""
+    fitting = (risk for risk in given.acceptances if finding in risk.findings and risk.severity.rank >= level.rank)
+    return next((risk for risk in fitting if not acceptance_problems(risk, given, now, current)), None)
+
+
 def _authority(risk: RiskAcceptance, approved: Sequence[Approver]) -> list[Reason]:
     roles = {one.role for one in approved}
     people = {one.person for one in approved}
@@ -215,35 +225,18 @@ def cover_criteria(
     used: set[str] = set()
     out: list[CriterionResult] = []
     for result in results:
-        cover = None if result.holds else _cover(result, risks)
-        if cover is not None:
-            used.add(cover.id)
-        out.append(_with_cover(result, cover))
+        covers = () if result.holds else _covers(result, risks)
+        used |= {risk.id for risk in covers}
+        out.append(replace(result, accepted_by=covers[0].id) if covers else result)
     return tuple(out), frozenset(used)
 
 
-def _with_cover(result: CriterionResult, cover: RiskAcceptance | None) -> CriterionResult:
-    if cover is None:
-        return result
-    return CriterionResult(
-        id=result.id,
-        state=result.state,
-        outcome=result.outcome,
-        checks=result.checks,
-        accept=result.accept,
-        accepted_by=cover.id,
-        missing=result.missing,
-        severity=result.severity,
-        is_fact=result.is_fact,
-    )
-
-
-def _cover(result: CriterionResult, risks: Sequence[RiskAcceptance]) -> RiskAcceptance | None:
+def _covers(result: CriterionResult, risks: Sequence[RiskAcceptance]) -> tuple[RiskAcceptance, ...]:
     needed = needed_level(result)
     if needed is None:
-        return None
+        return ()
     fitting = [risk for risk in risks if result.id in risk.criteria and risk.severity.rank >= needed.rank]
-    return min(fitting, key=lambda risk: (risk.severity.rank, risk.id), default=None)
+    return covering(result, sorted(fitting, key=lambda risk: (risk.severity.rank, risk.id)))
 
 
 def needed_level(result: CriterionResult) -> RiskLevel | None:

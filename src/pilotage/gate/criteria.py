@@ -17,7 +17,9 @@ from pilotage.evidence.fresh import age_of, window_of
 from pilotage.evidence.records import Evidence, Severity
 from pilotage.evidence.scan_result import UNPROVEN
 from pilotage.evidence.superseding import BASELINE, OWN_RUNS, VERDICT, is_lower_better, pooled
+from pilotage.evidence.training import training_claims
 from pilotage.evidence.vex import open_claims, open_findings
+from pilotage.gate.covering import open_findings_of
 from pilotage.gate.records import GateInput
 from pilotage.gate.report import Check, CriterionResult
 from pilotage.gate.view import is_space_bound
@@ -61,7 +63,7 @@ def check_criterion(
         if kind.startswith("fact."):
             checks += _fact_checks(kind, criterion, given)
             continue
-        items = [_cleared(item, current, now) for item in current if item.kind == kind]
+        items = [_as_of_now(_cleared(item, current, now), given) for item in current if item.kind == kind]
         if not items:
             missing.append(kind)
             checks.append(_none(kind, criterion))
@@ -79,6 +81,7 @@ def check_criterion(
         missing=tuple(missing),
         severity=None if outcome is Outcome.OK else worst_finding(used),
         is_fact=all(kind.startswith("fact.") for kind in criterion.of),
+        findings=open_findings_of(used, checks),
     )
 
 
@@ -95,6 +98,14 @@ def _cleared(item: Evidence, current: Sequence[Evidence], now: datetime) -> Evid
     if not any(one.kind == "vex" for one in fresh):
         return item
     return replace(item, claims=open_claims(item, fresh, fresh), findings=open_findings(item, fresh, fresh))
+
+
+def _as_of_now(item: Evidence, given: GateInput) -> Evidence:
+    """Return training records held against the people who must be trained now; anything else as it is."""
+    wanted = given.facts.operators
+    if item.kind != "training" or wanted is None:
+        return item
+    return replace(item, claims=training_claims(wanted, item.names.get("trained", ())))
 
 
 def worst_finding(items: Iterable[Evidence]) -> Severity | None:

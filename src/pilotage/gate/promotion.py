@@ -30,7 +30,7 @@ class Stay:
 class PromotionInput:
     """Everything a promotion depends on. `emergency`: the incident an emergency change into the space names.
 
-    `stage`: why the release has no documents of the stage the space reads.
+    `stage`: why the release has no documents of the stage the space reads; `accepted`: codes that an acceptance covers.
     """
 
     release: Digest
@@ -140,7 +140,10 @@ def _model(given: PromotionInput) -> list[Reason]:
     late = given.space.tier in {Tier.STAGING, Tier.PRODUCTION}
     if not late or given.model_pin != "floating" or "MODEL_NOT_PINNED" in given.accepted:
         return []
-    text = "The model is named by a floating alias; from staging on, pin a version the provider says is fixed."
+    text = (
+        "The model is named by a floating alias; from staging on, pin a version the provider says is fixed, or let a "
+        "medium risk acceptance name MODEL_NOT_PINNED under findings."
+    )
     return [_reason("MODEL_NOT_PINNED", text, given.release)]
 
 

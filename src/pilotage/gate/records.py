@@ -113,11 +113,29 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenCheck:
+    """A condition that did not hold: what was observed, or which evidence could not count."""
+
+    kind: str
+    condition: str
+    observed: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenThen:
+    """What of a criterion was open when a risk was accepted."""
+
+    criterion: str
+    checks: tuple[OpenCheck, ...] = ()
+    findings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RiskAcceptance:
     """A time-limited, scoped, owned acceptance of a documented risk (gates.md 4.5).
 
-    `criteria`, `seats` and `findings` are what it covers; `renewals` counts earlier acceptances of the same risk and
-    `first_created` is when the first of them began.
+    `criteria`, `seats` and `findings` are what it covers, `open_then` how far (None: not written down); `renewals`
+    counts earlier acceptances of the same risk and `first_created` is when the first of them began.
     """
 
     id: str
@@ -144,6 +162,7 @@ class RiskAcceptance:
     first_created: datetime | None = None
     same_rationale: bool = False
     withdrawn_at: datetime | None = None
+    open_then: tuple[OpenThen, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +226,8 @@ class Facts:
     `rejected_elsewhere` are unresolved rejections of the same parts under another digest or name; `unrecorded` are rows
     that the ledger does not hold as they are now; `standard_change`: a template the board approved stands in for the
     sign-offs; `promoters` brought the release into a production space; `runs_since` and `runs_until`: the rollout under
-    way, for whose length a board's approval lasts that was in time when it started.
+    way, for whose length a board's approval lasts that was in time when it started; `operators` must be trained (None:
+    not known).
     """
 
     instance: str
@@ -235,6 +255,7 @@ class Facts:
     promoters: frozenset[PersonId] = frozenset()
     runs_since: datetime | None = None
     runs_until: datetime | None = None
+    operators: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

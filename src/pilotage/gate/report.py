@@ -34,7 +34,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CriterionResult:
-    """One criterion. `state` is ok, not_ok, inconclusive, missing or n/a; `accepted_by` names an acceptance."""
+    """One criterion. `state` is ok, not_ok, inconclusive, missing or n/a; `accepted_by` names an acceptance.
+
+    `findings` are those that the conditions which do not hold are about.
+    """
 
     id: str
     state: str
@@ -45,6 +48,7 @@ class CriterionResult:
     missing: tuple[str, ...] = ()
     severity: Severity | None = None
     is_fact: bool = False
+    findings: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:

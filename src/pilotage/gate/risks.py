@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from pilotage.core.canonical import Json
 from pilotage.gate.records import RiskAcceptance
@@ -129,6 +130,23 @@ def _level(value: Json) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 5 else 5
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposed:
+    """What of a release is a risk beside its flags and criteria.
+
+    `pinned_by`: the acceptance of a floating model; `undecidable`: metrics that no traffic can decide; `ending`:
+    acceptances in force that end within 30 days.
+    """
+
+    is_floating: bool = False
+    pinned_by: RiskAcceptance | None = None
+    undecidable: int = 0
+    ending: tuple[RiskAcceptance, ...] = ()
+
+
+_NOTHING: Final = Exposed()
+
+
 def generated_risks(
     flags: Iterable[str],
     criteria: Iterable[tuple[str, CriterionResult]],
@@ -136,35 +154,50 @@ def generated_risks(
     *,
     owner: str,
     treated: Mapping[str, Risk],
+    exposed: Exposed = _NOTHING,
 ) -> tuple[Risk, ...]:
-    """Return rows for flags of the release diff, failed criteria and acceptances in force; `treated` by id."""
+    """Return rows for flags of the release diff, failed criteria and what else is exposed; `treated` by id.
+
+    A failed criterion is treated by the acceptance that covers it, and by no other that names it.
+    """
     rows: list[Risk] = []
     for flag in sorted(set(flags)):
         title, likelihood, impact = _FLAGS.get(flag, (flag, 3, 3))
         rows.append(_generated(f"flag:{flag}", title, likelihood, impact, owner, treated))
-    accepted = {name: risk for risk in acceptances for name in (*risk.criteria, *risk.findings)}
+    if exposed.is_floating:
+        title = "The model is named by a floating alias, which its provider may move"
+        rows.append(_covered(_generated("model:floating", title, 3, 3, owner, treated), exposed.pinned_by))
+    if exposed.undecidable:
+        title = f"{exposed.undecidable} metrics of the rollout cannot be decided with the traffic there is"
+        rows.append(_generated("rollout:undecidable", title, 3, 3, owner, treated))
+    for risk in exposed.ending:
+        title = f"The acceptance of {risk.risk!r} ends on {risk.expires:%Y-%m-%d}"
+        rows.append(_covered(_generated(f"acceptance:{risk.id}", title, 3, 3, owner, treated), risk))
+    accepted = {risk.id: risk for risk in acceptances}
     for gate, result in criteria:
         if result.outcome == "ok":
             continue
-        cover = accepted.get(result.id)
+        cover = None if result.accepted_by is None else accepted.get(result.accepted_by)
         row = _generated(
             f"criterion:{gate}/{result.id}", f"{gate}: {result.id} is {result.state}", 3, 3, owner, treated
         )
-        if cover is not None:
-            row = Risk(
-                id=row.id,
-                title=row.title,
-                source=row.source,
-                likelihood=cover.likelihood,
-                impact=cover.impact,
-                owner=cover.owner,
-                treatment="accept",
-                control="; ".join(cover.controls),
-                status=f"accepted until {cover.expires:%Y-%m-%d}",
-                generated=True,
-            )
-        rows.append(row)
+        rows.append(_covered(row, cover))
     return tuple(rows)
+
+
+def _covered(row: Risk, cover: RiskAcceptance | None) -> Risk:
+    """Return the row as an acceptance treats it."""
+    if cover is None:
+        return row
+    return replace(
+        row,
+        likelihood=cover.likelihood,
+        impact=cover.impact,
+        owner=cover.owner,
+        treatment="accept",
+        control="; ".join(cover.controls),
+        status=f"accepted until {cover.expires:%Y-%m-%d}",
+    )
 
 
 def _generated(name: str, title: str, likelihood: int, impact: int, owner: str, treated: Mapping[str, Risk]) -> Risk:

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from pilotage.core.clock import from_text, to_text
 from pilotage.core.digest import Digest
 from pilotage.core.ids import PersonId
-from pilotage.gate.records import Approver, Claim, Delegation, RiskAcceptance, Tenure
+from pilotage.gate.records import Approver, Claim, Delegation, OpenCheck, OpenThen, RiskAcceptance, Tenure
 from pilotage.gate.vocabulary import RiskLevel
 from pilotage.identity.roles import Role
 from pilotage.store.tables.gates import gate_delegation, policy_version, risk_acceptance, roster_version
@@ -205,7 +205,32 @@ def _risk_json(risk: RiskAcceptance) -> dict[str, Any]:
         "renewals": risk.renewals,
         "first_created": None if risk.first_created is None else to_text(risk.first_created),
         "same_rationale": risk.same_rationale,
+        "open_then": None if risk.open_then is None else [_open_json(one) for one in risk.open_then],
     }
+
+
+def _open_json(one: OpenThen) -> dict[str, Any]:
+    return {
+        "criterion": one.criterion,
+        "checks": [[check.kind, check.condition, check.observed] for check in one.checks],
+        "findings": list(one.findings),
+    }
+
+
+def _open_from(body: Sequence[Mapping[str, Any]] | None) -> tuple[OpenThen, ...] | None:
+    if body is None:
+        return None
+    return tuple(
+        OpenThen(
+            criterion=one["criterion"],
+            checks=tuple(
+                OpenCheck(kind=kind, condition=condition, observed=observed)
+                for kind, condition, observed in one["checks"]
+            ),
+            findings=tuple(one["findings"]),
+        )
+        for one in body
+    )
 
 
 def acceptance_from(row: StoredRow) -> RiskAcceptance:
@@ -244,4 +269,5 @@ def acceptance_from(row: StoredRow) -> RiskAcceptance:
         first_created=None if body["first_created"] is None else from_text(body["first_created"]),
         same_rationale=body["same_rationale"],
         withdrawn_at=row["withdrawn_at"],
+        open_then=_open_from(body.get("open_then")),
     )
