@@ -1,0 +1,88 @@
+"""A run that is no GO keeps its release out of the space behind the gate, whatever it counted; one that is lets it in."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+from tests.evaluation.world import World, facts, make_world
+
+from pilotage.control.gate_status import gate_status
+from pilotage.control.promote_release import promote_release
+from pilotage.core.digest import Digest
+from pilotage.core.reason import Refusal
+from pilotage.gate.report import CriterionResult
+
+pytestmark = [pytest.mark.anyio, pytest.mark.store]
+
+CASES = 25
+GATE = """gate: quality-run
+guards: dev
+trust: attested
+criteria:
+  - {id: accuracy, of: evaluation, all: ["must_pass_failed = 0", "unscored = 0"]}
+"""
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def world(engine: Engine, tmp_path: Path) -> World:
+    made = make_world(engine, tmp_path, cases=CASES)
+    (made.root / "gates").mkdir()
+    (made.root / "gates/quality-run.yaml").write_text(GATE)
+    sandbox = (made.root / "spaces/sandbox.yaml").read_text()
+    (made.root / "spaces/dev.yaml").write_text(sandbox.replace("auto_promote: sealed\n", "").replace("sandbox", "dev"))
+    settings = (made.root / "pilotage.yaml").read_text()
+    settings = settings.replace("tier: sandbox}\n", "tier: sandbox}\n  - {name: dev, tier: dev}\n")
+    made.write(
+        "pilotage.yaml", settings.replace("roles: [data-governance", "roles: [platform-engineer, data-governance")
+    )
+    made.restore()
+    return made
+
+
+def accuracy(world: World, release: Digest) -> CriterionResult:
+    (report,) = gate_status(world.instance, release, gate="quality-run")
+    (found,) = report.criteria
+    return found
+
+
+def refused(world: World, release: Digest) -> set[str]:
+    done = promote_release(world.instance, actor=world.person("ben"), release=release, space="dev")
+    return {one.code for one in done.reasons} if isinstance(done, Refusal) else set()
+
+
+async def test_a_no_go_run_keeps_its_release_out_though_every_claim_of_the_gate_holds(world: World) -> None:
+    for document in list(facts())[:12]:
+        name, amount = facts()[document]
+        world.write_fact(document, name, amount + 7)
+    world.publish()
+    world.write("workflows/assistant/retrieval.yaml", "corpus: {uat: handbook}\ntop_k: 5\n")
+    release = world.seal()
+    assert refused(world, release) == {"GATE_NOT_MET"}, "no run, no pass"
+    run = (await world.evaluate(release)).run
+    assert run.verdict == "no_go"
+    found = accuracy(world, release)
+    assert [(one.condition, one.observed) for one in found.checks if one.outcome == "ok"] == [
+        ("must_pass_failed = 0", "0"),
+        ("unscored = 0", "0"),
+    ]
+    (against,) = [one for one in found.checks if one.outcome != "ok"]
+    assert (against.condition, against.observed, against.outcome) == ("verdict = go", "no_go", "not_ok")
+    assert refused(world, release) == {"GATE_NOT_MET"}
+    world.clock.advance(timedelta(hours=1))
+    assert (await world.evaluate(release)).run.verdict == "no_go"
+    assert refused(world, release) == {"GATE_NOT_MET"}
+
+
+async def test_a_go_run_opens_the_gate(world: World) -> None:
+    release = world.seal()
+    assert (await world.evaluate(release)).run.verdict == "go"
+    assert accuracy(world, release).holds
+    assert refused(world, release) == set()
