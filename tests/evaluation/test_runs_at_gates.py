@@ -1,4 +1,4 @@
-"""A run that is no GO keeps its release out of the space behind the gate, whatever it counted; one that is lets it in."""
+"""A run that is no GO keeps its release out of the space behind the gate, whatever it counted; a GO lets it in."""
 
 from __future__ import annotations
 
