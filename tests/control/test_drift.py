@@ -14,6 +14,7 @@ from tests.control.rollout_world import DECIDER, bank, make_world, small_plan, w
 from tests.control.test_regions import observing
 
 from pilotage.control import watch_drift as module
+from pilotage.control.attach_evidence import OwnRun, attach_own_run
 from pilotage.control.pause_rollout import pause_rollout, resume_rollout
 from pilotage.control.space_fitness import Candidate, space_fitness
 from pilotage.control.watch_drift import watch_drift
@@ -220,6 +221,26 @@ def test_drift_holds_a_rollout_and_an_older_engine_only_its_own_release(world: R
     held = world.step(rollout)
     assert held.state is State.HELD
     assert {reason.code for reason in held.why} == {"DRIFT_PROMPT"}
+
+
+def test_a_good_run_of_the_newer_engine_ends_its_drift(world: RolloutWorld) -> None:
+    with world.engine.begin() as connection:
+        connection.execute(text("UPDATE deployment SET engine = 'older'"))
+    report(world)
+    assert {row.part for row in look(world)} == {Part.ENGINE}
+    for verdict, parts in (("no_go", {Part.ENGINE}), ("go", set())):
+        run = OwnRun(
+            kind="evaluation",
+            claims={"unscored": 0.0},
+            body=verdict.encode(),
+            produced_at=world.clock.now(),
+            summary=verdict,
+            refs={"verdict": verdict},
+        )
+        with world.engine.begin() as connection:
+            attach_own_run(connection, world.instance, release=Digest(str(stable(world))), run=run)
+        report(world)
+        assert {row.part for row in look(world)} == parts, verdict
 
 
 def test_other_settings_stand_only_against_the_release_that_was_approved_under_the_older_ones(

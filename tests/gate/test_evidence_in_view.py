@@ -208,6 +208,20 @@ def test_a_run_that_is_not_go_passes_no_criterion_on_what_it_found(
     assert checked(ASKED, run(verdict)).outcome is Outcome.OK
 
 
+@pytest.mark.parametrize(
+    ("verdict", "outcome"),
+    [("go", Outcome.OK), ("no_go", Outcome.NOT_OK), ("inconclusive", Outcome.INCONCLUSIVE)],
+)
+def test_no_leak_is_no_pass_where_the_permission_run_says_that_nothing_was_shown(
+    verdict: str, outcome: Outcome
+) -> None:
+    asked = criterion(
+        "permissions", "permissions", equal("leaks", 0), Condition(claim="scored", operator=Operator.GE, limit=20)
+    )
+    ran = evidence("permissions", {"leaks": 0.0, "scored": 3000.0}, trust=Trust.ATTESTED, refs={"verdict": verdict})
+    assert checked(asked, ran).outcome is outcome
+
+
 def test_a_first_release_that_was_compared_is_held_to_it() -> None:
     first = replace(empty(HERE), release=replace(empty(HERE).release, is_first=True))
     worse = replace(run("go", baseline="sha256:old"), claims={"regressions": 2.0})

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from pilotage.control.board_snapshot import notice_complete
 from pilotage.control.gate_case import open_chain
 from pilotage.control.gate_chain import input_of, report_of
 from pilotage.control.gate_entries import risk_data
@@ -103,11 +104,9 @@ def accept_risk(instance: Instance, *, actor: Principal, release: str, gate: str
         add_acceptance(connection, risk, digest)
         _record(connection, risk, actor, now)
         after = open_chain(connection, instance, stored, now)
-        return Accepted(
-            risk=risk,
-            open=acceptance_problems(risk, given, now, current),
-            report=report_of(after, gate, space=space),
-        )
+        stands = report_of(after, gate, space=space)
+        notice_complete(after, [stands], by=approver.person)
+        return Accepted(risk=risk, open=acceptance_problems(risk, given, now, current), report=stands)
 
 
 def _authority(actor: Principal, written: RiskFile) -> Role | Refusal:

@@ -16,6 +16,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from pilotage import __version__
 from pilotage.adapters.parsing.evidence_process import EVIDENCE
 from pilotage.control.evidence_context import About, read_context
 from pilotage.control.gate_entries import evidence_data
@@ -32,7 +33,7 @@ from pilotage.evidence.bound import bound_problem, is_of_source
 from pilotage.evidence.fresh import time_problem
 from pilotage.evidence.records import Evidence, EvidenceState, Reading, ReadRefusal, SubjectKind, ToolFinding
 from pilotage.evidence.source import TextOf, no_text
-from pilotage.evidence.superseding import INSTANCE
+from pilotage.evidence.superseding import ENGINE, INSTANCE
 from pilotage.evidence.target import target_problem
 from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.identity.roles import Action, may
@@ -378,7 +379,7 @@ def attach_own_run(connection: Connection, instance: Instance, *, release: Diges
         summary=run.summary,
         findings=run.findings,
         names=run.names or {},
-        refs=run.refs or {},
+        refs={**(run.refs or {}), ENGINE: __version__},
         media="application/json",
         size=len(run.body),
     )

@@ -10,6 +10,7 @@ from pilotage.core.clock import to_text
 from pilotage.core.digest import digest_of_json
 from pilotage.core.ids import WorkflowName
 from pilotage.evidence.records import Evidence
+from pilotage.evidence.superseding import ENGINE, VERDICT
 from pilotage.gate.records import RiskAcceptance, Vote
 from pilotage.gate.standard import StandardChange, StandardTemplate, TemplateVote
 
@@ -40,6 +41,8 @@ def evidence_data(item: Evidence) -> dict[str, Json]:
         "suite": item.suite,
         "claims": fixed(item.claims),
         "produced_at": to_text(item.produced_at),
+        "verdict": item.refs.get(VERDICT, ""),
+        "engine": item.refs.get(ENGINE, ""),
     }
 
 

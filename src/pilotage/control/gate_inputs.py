@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypedDict
 
+from pilotage import __version__
 from pilotage.control.evidence_context import operators
 from pilotage.control.gate_case import Chain
 from pilotage.control.gate_facts import Claims, FactContext, facts_of
@@ -81,7 +82,7 @@ def gate_input(
             promoters=chain.reading.snapshot.promoters.get(chain.stored.digest, frozenset()),
             runs_since=runs[0],
             runs_until=runs[1],
-            operators=operators(chain.instance.workspace, chain.workflow),
+            **_who_and_what(chain),
         ),
     )
 
@@ -97,6 +98,22 @@ def _runs(chain: Chain, rules: GateHalf) -> tuple[datetime | None, datetime | No
         return None, None
     lasts = min(found.plan.stated * RUN_MARGIN, LONGEST_RUN)
     return found.since, found.since + lasts
+
+
+class _Running(TypedDict):
+    operators: frozenset[str]
+    engine: str
+    engine_since: datetime
+
+
+def _who_and_what(chain: Chain) -> _Running:
+    """Return who runs the service, and which version of Pilotage since when; one nobody noted yet has just come."""
+    seen = chain.reading.snapshot.engine
+    return _Running(
+        operators=operators(chain.instance.workspace, chain.workflow),
+        engine=__version__,
+        engine_since=seen.since if seen is not None and seen.version == __version__ else chain.now,
+    )
 
 
 def _roster_at(chain: Chain, gate: Gate, attempt: Attempt | None, number: int) -> Roster:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from pilotage import __version__
 from pilotage.adapters.git import read_history
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
@@ -20,6 +21,7 @@ from pilotage.core.remembered import remembered
 from pilotage.gate.binding import policy_digest
 from pilotage.gate.records import Delegation, Roster, SeatAt, Tenure
 from pilotage.ledger.entry import EntryKind
+from pilotage.store.gate_facts import see_engine
 from pilotage.store.gate_people import knows, see_policy, see_roster
 from pilotage.workspace.gate import Gate
 from pilotage.workspace.records import Workspace
@@ -100,8 +102,10 @@ def seen_policy(workspace: Workspace) -> SeenPolicy:
 def notice_changes(connection: Connection, instance: Instance, now: datetime) -> bool:
     """Note roster and policy versions not seen before, in the caller's transaction, with their ledger entries.
 
-    Tell whether there were any. Git is asked who made a change only when there is one.
+    Tell whether there were any. Git is asked who made a change only when there is one. A version of Pilotage that took
+    the place of another is noted with them.
     """
+    notice_engine(connection, now)
     roster, policy = seen_roster(instance.workspace), seen_policy(instance.workspace)
     if knows(connection, roster.digest, policy.digest):
         return False
@@ -112,6 +116,12 @@ def notice_changes(connection: Connection, instance: Instance, now: datetime) ->
     if new_policy:
         _record(connection, "gates", policy.digest, now)
     return new_roster or new_policy
+
+
+def notice_engine(connection: Connection, now: datetime) -> None:
+    """Note when this version of Pilotage took the place of another: what it answers must be evaluated anew."""
+    if see_engine(connection, __version__, at=now):
+        _record(connection, "engine", digest_of_json({"version": __version__}), now)
 
 
 def _record(connection: Connection, what: str, digest: Digest, now: datetime) -> None:

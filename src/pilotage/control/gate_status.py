@@ -5,6 +5,9 @@ Rule: computed from inputs and the time at every call, never stored. Fail mode: 
 
 from __future__ import annotations
 
+from typing import Final
+
+from pilotage.control.board_snapshot import notice_complete
 from pilotage.control.gate_case import Chain, open_to_look
 from pilotage.control.gate_chain import report_of
 from pilotage.control.instance import Instance
@@ -15,6 +18,8 @@ from pilotage.gate.vocabulary import Half
 from pilotage.store.releases import named_release
 from pilotage.workspace.gate import Gate
 
+MACHINE: Final = "system:gates"
+
 
 def gate_status(
     instance: Instance, release: str, *, gate: str | None = None, space: str | None = None, half: Half = Half.PRE
@@ -23,7 +28,9 @@ def gate_status(
     with instance.engine.begin() as connection:
         chain = open_to_look(connection, instance, named_release(connection, release), instance.clock.now())
         names = ordered_gates(instance) if gate is None else (gate,)
-        return tuple(_report(chain, name, space=space, half=half) for name in names)
+        reports = tuple(_report(chain, name, space=space, half=half) for name in names)
+        notice_complete(chain, reports, by=MACHINE)
+        return reports
 
 
 def all_reports(chain: Chain) -> tuple[GateReport, ...]:

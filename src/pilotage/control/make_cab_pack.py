@@ -14,6 +14,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from pilotage.control import pack_operation, pack_release
+from pilotage.control.board_snapshot import notice_complete
 from pilotage.control.gate_case import Chain, open_chain
 from pilotage.control.gate_chain import report_of
 from pilotage.control.gate_inputs import guarded_spaces, risk_register
@@ -27,7 +28,6 @@ from pilotage.core.digest import Digest, digest_of_json
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import SpaceName
 from pilotage.core.reason import Refusal
-from pilotage.gate.counting import own_seats
 from pilotage.gate.pack import Section, assemble, missing_sections
 from pilotage.gate.risks import Risk
 from pilotage.gate.vocabulary import Half
@@ -36,7 +36,7 @@ from pilotage.identity.roles import Action, may
 from pilotage.ledger.entry import EntryKind
 from pilotage.rollout.plan_form import plan_digest
 from pilotage.store.cab_packs import StoredPack, add_pack, find_pack
-from pilotage.store.gate_votes import Attempt, lock_attempt, set_pack, take_snapshot
+from pilotage.store.gate_votes import Attempt, lock_attempt, set_pack
 from pilotage.store.releases import StoredRelease, named_release
 from pilotage.workspace.gate import Binding, Gate
 
@@ -99,9 +99,8 @@ def make_cab_pack(instance: Instance, *, actor: Principal, release: str, gate: s
         )
         add_pack(connection, pack)
         set_pack(connection, attempt, pack.digest)
-        if attempt.snapshot is None and rules.pre.board is not None:
-            # The pack is the last piece of the board's evidence: who sits now is who decides.
-            take_snapshot(connection, attempt, own_seats(chain.roster.seats, rules.pre.board), now)
+        with_pack = open_chain(connection, instance, stored, now)
+        notice_complete(with_pack, [report_of(with_pack, gate)], by=attempt.opened_by)
         _record(connection, pack, actor, now)
         return _made(pack, created=True)
 

@@ -16,6 +16,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from pilotage import __version__
+from pilotage.control.gate_roster import notice_engine
 from pilotage.control.instance import Instance
 from pilotage.control.open_incident import Trouble, open_incident
 from pilotage.control.record_entry import record
@@ -46,6 +47,7 @@ from pilotage.store.drift import (
     open_drift,
     put_drift,
 )
+from pilotage.store.evidence import good_under
 from pilotage.store.index_rows import accepted_versions, count_chunks_of, generation_of, live_revisions
 from pilotage.store.releases import load_release
 from pilotage.store.routes import Route, read_route
@@ -60,6 +62,7 @@ LOOKS: Final = 3
 def watch_drift(connection: Connection, instance: Instance) -> tuple[StoredDrift, ...]:
     """Look at every routed space once; return the rows that are open now."""
     deed = Deed(actor=MACHINE, at=instance.clock.now())
+    notice_engine(connection, deed.at)
     for name in served_spaces(connection):
         space = instance.workspace.spaces.get(name)
         if space is None:
@@ -162,12 +165,17 @@ class _Look:
             is_authorised=is_free or route.stable in {one.release for one in records if one.state != "waiting"},
             engine=__version__,
             parts={digest: fingerprints(content) for digest, content in contents.items()},
-            engines={} if is_free else _engines(newest),
+            engines={} if is_free else self._engines(newest),
             corpora={
                 digest: state for digest, content in contents.items() if (state := self._corpus(content)) is not None
             },
             settings=None if is_free else self._settings(route, records),
         )
+
+    def _engines(self, newest: dict[Digest, Deployment]) -> dict[Digest, str]:
+        """Return the engine each release was approved with: the recorded one, or this one once a run of it was GO."""
+        good = good_under(self.connection, list(newest), __version__)
+        return {digest: __version__ if digest in good else one.engine for digest, one in newest.items()}
 
     def _settings(self, route: Route, records: list[Deployment]) -> Settings | None:
         """Return the settings of the newest record that bound some; the declared ones where none did."""
@@ -257,7 +265,3 @@ class _Look:
 
 def _key(row: StoredDrift) -> tuple[str, ...]:
     return (row.process, row.workflow, row.release, row.part.value)
-
-
-def _engines(newest: dict[Digest, Deployment]) -> dict[Digest, str]:
-    return {digest: one.engine for digest, one in newest.items()}

@@ -22,6 +22,8 @@ VERDICT: Final = "verdict"
 """Reference of an own run: go, no_go or inconclusive."""
 BASELINE: Final = "baseline"
 """Reference of an own run: the release it was compared with."""
+ENGINE: Final = "engine"
+"""Reference of an own run: the version of Pilotage that made it."""
 _SIZES = frozenset(
     {"scored", "bias_scored", "groups", "min_group_n", "executed", "requests", "lines_valid", "components"}
 )

@@ -51,7 +51,7 @@ def _as_open(check: Check) -> OpenCheck:
 
 def _observed(check: Check) -> str:
     """Return the value, or which evidence could not count and why: the age of an expired item grows every day."""
-    if check.reason is not None and check.reason.code.startswith("EV_"):
+    if check.reason is not None and (check.is_expiry or check.reason.code.startswith("EV_")):
         return " ".join((check.reason.code, *check.evidence))
     return check.observed or ""
 

@@ -10,13 +10,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import Final, assert_never
 
 from pilotage.core.reason import Outcome, Reason, worst
 from pilotage.evidence.fresh import age_of, window_of
 from pilotage.evidence.records import Evidence, Severity
 from pilotage.evidence.scan_result import UNPROVEN
-from pilotage.evidence.superseding import BASELINE, OWN_RUNS, VERDICT, is_lower_better, pooled
+from pilotage.evidence.superseding import BASELINE, ENGINE, OWN_RUNS, VERDICT, is_lower_better, pooled
 from pilotage.evidence.training import training_claims
 from pilotage.evidence.vex import open_claims, open_findings
 from pilotage.gate.covering import open_findings_of
@@ -32,7 +32,6 @@ _COUNTED = frozenset(
     {
         "scored",
         "unscored",
-        "leaks",
         "pii_leaks",
         "regressions",
         "ratchet_regressions",
@@ -42,6 +41,8 @@ _COUNTED = frozenset(
     }
 )
 _GO = "go"
+ENGINE_PERIOD: Final = timedelta(hours=24)
+"""How long after an upgrade of Pilotage an evaluation run of the version before still counts (gates.md 1.2)."""
 NOT_APPLICABLE = "n/a"
 MISSING = "missing"
 
@@ -145,6 +146,7 @@ def _kind_checks(
         return problems
     checks = [check for check in problems if check.reason is None or check.reason.code == "EV_EXPIRED"]
     checks += _verdict_checks(criterion, usable)
+    checks += _engine_checks(kind, criterion, given, usable, now)
     for claims, names in _views(kind, usable):
         seen = _Seen(kind=kind, criterion=criterion.id, claims=claims, evidence=names)
         checks += [_compare(condition, seen, given) for condition in criterion.all]
@@ -161,7 +163,8 @@ def _kind_checks(
 def _verdict_checks(criterion: Criterion, runs: Sequence[Evidence]) -> list[Check]:
     """Return a check for each own run whose verdict is not GO, where the criterion asks what the run found.
 
-    How much was asked, how long it took, and the zeros that stand alone (leaks) are judged by their number.
+    How much was asked, how long it took, and what was lost or printed are judged by their number. No leak is found
+    where nothing was hidden or a probe failed, so leaks go by the verdict as well.
     """
     if all(_is_counted(condition.claim) for condition in criterion.all):
         return []
@@ -185,6 +188,32 @@ def _verdict_checks(criterion: Criterion, runs: Sequence[Evidence]) -> list[Chec
             )
         )
     return found
+
+
+def _engine_checks(
+    kind: str, criterion: Criterion, given: GateInput, runs: Sequence[Evidence], now: datetime
+) -> list[Check]:
+    """Return ENGINE_CHANGED where no run was made since another version of Pilotage answers (gates.md 1.2)."""
+    engine, since = given.facts.engine, given.facts.engine_since
+    if kind != "evaluation" or engine is None or since is None or now - since <= ENGINE_PERIOD:
+        return []
+    if any(run.refs.get(ENGINE) == engine for run in runs):
+        return []
+    hours = _days(now - since)
+    text = f"Pilotage {engine} answers since {hours}, and no evaluation run was made with it. Run `pilotage evaluate`."
+    reason = Reason(code="ENGINE_CHANGED", text=text, where=criterion.id, observed=hours, limit=_days(ENGINE_PERIOD))
+    return [
+        Check(
+            kind=kind,
+            condition=f"{ENGINE} = {engine}",
+            outcome=Outcome.INCONCLUSIVE,
+            observed=reason.observed,
+            limit=reason.limit,
+            reason=reason,
+            evidence=tuple(run.id for run in runs),
+            is_expiry=True,
+        )
+    ]
 
 
 def _is_counted(claim: str) -> bool:

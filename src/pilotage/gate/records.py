@@ -227,7 +227,7 @@ class Facts:
     that the ledger does not hold as they are now; `standard_change`: a template the board approved stands in for the
     sign-offs; `promoters` brought the release into a production space; `runs_since` and `runs_until`: the rollout under
     way, for whose length a board's approval lasts that was in time when it started; `operators` must be trained (None:
-    not known).
+    not known); `engine` is the version of Pilotage since `engine_since`, where that is known.
     """
 
     instance: str
@@ -256,6 +256,8 @@ class Facts:
     runs_since: datetime | None = None
     runs_until: datetime | None = None
     operators: frozenset[str] | None = None
+    engine: str | None = None
+    engine_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, or_, select, tuple_, update
+from sqlalchemy import Connection, or_, select, text, tuple_, update
 
 from pilotage.core.digest import Digest
 from pilotage.core.errors import NotFound
@@ -156,3 +156,16 @@ def _made(row: bytes) -> Evidence:
 
 
 _kept = lru_cache(maxsize=8_192)(_made)
+
+
+_GOOD_UNDER = text(
+    "SELECT DISTINCT subject FROM evidence WHERE subject = ANY(:releases) AND subject_kind = 'release'"
+    " AND kind = 'evaluation' AND state = 'accepted' AND reading -> 'refs' ->> 'engine' = :engine"
+    " AND reading -> 'refs' ->> 'verdict' = 'go'"
+)
+
+
+def good_under(connection: Connection, releases: Collection[Digest], engine: str) -> frozenset[Digest]:
+    """Return those of these releases that an evaluation run of this version of Pilotage found good."""
+    rows = connection.execute(_GOOD_UNDER, {"releases": list(releases), "engine": engine}).scalars()
+    return frozenset(Digest(row) for row in rows)

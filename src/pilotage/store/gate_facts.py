@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from pilotage.core.ids import new_ulid
 from pilotage.store.tables.gates import stated_fact
+from pilotage.store.together import Rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,35 @@ def state_fact(connection: Connection, kind: str, *, workflow: str, by_person: s
         stated_fact.insert().values(id=name, kind=kind, workflow=workflow, by_person=by_person, at=at, detail={})
     )
     return name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """A version of Pilotage, and when it was first seen after another one."""
+
+    version: str
+    since: datetime
+
+
+_ENGINE = text(
+    "SELECT detail ->> 'version' AS version, at FROM stated_fact WHERE kind = 'engine'"
+    " ORDER BY at DESC, id DESC LIMIT 1"
+)
+
+
+def engine_from(rows: Rows) -> Engine | None:
+    """Return the version seen last, from its rows; None: none was."""
+    return next((Engine(version=row["version"], since=row["at"]) for row in rows), None)
+
+
+def see_engine(connection: Connection, version: str, *, at: datetime) -> bool:
+    """Note a version of Pilotage that takes the place of another; True when it does."""
+    seen = engine_from(connection.execute(_ENGINE).mappings().all())
+    if seen is not None and seen.version == version:
+        return False
+    values = {"id": new_ulid(at), "kind": "engine", "by_person": "system:engine", "at": at}
+    connection.execute(stated_fact.insert().values(**values, detail={"version": version}))
+    return True
 
 
 _FIRST_TRAFFIC = text(

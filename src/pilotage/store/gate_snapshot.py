@@ -28,6 +28,7 @@ from pilotage.rollout.target import Served
 from pilotage.store.drift import UNKNOWN_AFTER, StoredDrift, drift_from
 from pilotage.store.emergencies import emergency_from
 from pilotage.store.evidence import evidence_of_bytes
+from pilotage.store.gate_facts import Engine, engine_from
 from pilotage.store.gate_people import acceptance_from, delegation_from, editors_from, tenures_from
 from pilotage.store.gate_votes import Attempt, attempt_from, vote_from
 from pilotage.store.incidents import StoredIncident, incident_from
@@ -123,6 +124,8 @@ SELECT CAST(json_build_object(
   'stated', (SELECT json_agg(f) FROM (
     SELECT DISTINCT ON (kind, workflow) kind, workflow, at FROM stated_fact WHERE workflow = ANY(:workflows)
     ORDER BY kind, workflow, at DESC) f),
+  'engine', (SELECT json_agg(e) FROM (SELECT detail ->> 'version' AS version, at FROM stated_fact
+    WHERE kind = 'engine' ORDER BY at DESC, id DESC LIMIT 1) e),
   'overdue', (SELECT json_agg(t) FROM (
     SELECT corpus, count(*) AS number FROM takedown
     WHERE requested_at < :overdue AND state IN ('hidden', 'erasing', 'purge_failed') GROUP BY corpus) t),
@@ -156,9 +159,9 @@ class GateSnapshot:
 
     `served`, `routes` and `acks` are by (space, workflow), `recused` by (release, gate, attempt), `stated` by (kind,
     workflow), `overdue` by corpus, `templates` by id; `promoters` brought a release into production. `known` are the
-    roster and policy versions that were seen; `placed` are the bodies of the releases' parts model and corpus.
-    `incidents` are the workflows' unresolved ones and whatever pages elsewhere; `looked` are the spaces whose drift was
-    looked for in the last 180 s.
+    roster and policy versions that were seen, `engine` the version of Pilotage seen last; `placed` are the bodies of
+    the releases' parts model and corpus. `incidents` are the workflows' unresolved ones and whatever pages elsewhere;
+    `looked` are the spaces whose drift was looked for in the last 180 s.
     """
 
     authors: Mapping[Digest, tuple[Author, ...]]
@@ -184,6 +187,7 @@ class GateSnapshot:
     drift: tuple[StoredDrift, ...]
     looked: frozenset[str]
     stated: Mapping[tuple[str, str], datetime]
+    engine: Engine | None
     overdue: Mapping[str, int]
     promoters: Mapping[Digest, frozenset[PersonId]]
     placed: Mapping[Digest, bytes]
@@ -241,6 +245,7 @@ def read_snapshot(  # noqa: PLR0913 - what is read, about what, and as of when
         drift=tuple(drift_from(row) for row in read.rows("drift", of=drift)),
         looked=frozenset(row["space"] for row in read.rows("looked")),
         stated={(row["kind"], row["workflow"]): row["at"] for row in read.rows("stated", "at")},
+        engine=engine_from(read.rows("engine", "at")),
         overdue={row["corpus"]: row["number"] for row in read.rows("overdue")},
         promoters=_promoters(read.rows("promoters")),
         placed={Digest(row["digest"]): bytes.fromhex(row["body"]) for row in read.rows("placed")},
