@@ -80,9 +80,7 @@ def gate_input(
             unrecorded=chain.unrecorded,
             standard_change=half is Half.PRE and _is_standard(chain, gate),
             promoters=chain.reading.snapshot.promoters.get(chain.stored.digest, frozenset()),
-            runs_since=runs[0],
-            runs_until=runs[1],
-            **_who_and_what(chain),
+            **_who_and_what(chain, rules),
         ),
     )
 
@@ -101,15 +99,20 @@ def _runs(chain: Chain, rules: GateHalf) -> tuple[datetime | None, datetime | No
 
 
 class _Running(TypedDict):
+    runs_since: datetime | None
+    runs_until: datetime | None
     operators: frozenset[str]
     engine: str
     engine_since: datetime
 
 
-def _who_and_what(chain: Chain) -> _Running:
-    """Return who runs the service, and which version of Pilotage since when; one nobody noted yet has just come."""
+def _who_and_what(chain: Chain, rules: GateHalf) -> _Running:
+    """Return the rollout under way, who runs the service, and which version of Pilotage: one not noted has just come."""
+    since, until = _runs(chain, rules)
     seen = chain.reading.snapshot.engine
     return _Running(
+        runs_since=since,
+        runs_until=until,
         operators=operators(chain.instance.workspace, chain.workflow),
         engine=__version__,
         engine_since=seen.since if seen is not None and seen.version == __version__ else chain.now,

@@ -217,9 +217,8 @@ def read_snapshot(  # noqa: PLR0913 - what is read, about what, and as of when
         "spaces": list(spaces),
         "overdue": now - _OVERDUE,
         "unknown_after": UNKNOWN_AFTER,
-        "compared": compared,
     }
-    read = Together(connection, _SNAPSHOT, values)
+    read = Together(connection, _SNAPSHOT, {**values, "compared": compared})
     rosters, policies = read.rows("rosters", of=roster_version), read.rows("policies", "seen_at")
     return GateSnapshot(
         authors=_authors(read.rows("authors", "at"), parts),
