@@ -48,7 +48,7 @@ def gate_input(
     number = 1 if attempt is None else attempt.number
     about = _space_of(chain, gate, space)
     rules = gate.post if half is Half.POST and gate.post is not None else gate.pre
-    pack, runs = _pack(chain, gate, attempt), _runs(chain, rules)
+    pack = _pack(chain, gate, attempt)
     return GateInput(
         gate=gate,
         half=half,
@@ -107,7 +107,7 @@ class _Running(TypedDict):
 
 
 def _who_and_what(chain: Chain, rules: GateHalf) -> _Running:
-    """Return the rollout under way, who runs the service, and which version of Pilotage: one not noted has just come."""
+    """Return the rollout under way, who runs the service, and this version of Pilotage; one not noted has just come."""
     since, until = _runs(chain, rules)
     seen = chain.reading.snapshot.engine
     return _Running(
