@@ -57,7 +57,8 @@ def make_world(
             text(
                 "TRUNCATE rollout, rollout_wave, rollout_step, rollout_principal, rollout_verdict, rollout_signature,"
                 " space_quarantine, incident, incident_line, drill, route_ack, route_admission, route_probe, routing,"
-                " space_health, space_report, drift, deployment, release, authorship, part, blob, run, outbox,"
+                " space_health, space_report, report_lag, drift, gate_lapse, stated_fact, evidence, deployment,"
+                " release, authorship, part, blob, run, outbox,"
                 " interaction, interaction_closing, interaction_text CASCADE"
             )
         )
