@@ -35,6 +35,15 @@ def set_incident(bank: Bank, identifier: str, changes: str) -> None:
         assert connection.execute(text(f"UPDATE incident SET {changes} WHERE id = :id"), values).rowcount == 1
 
 
+def proposed(bank: Bank) -> int:
+    """Change a document; return the version that waits for its review."""
+    source = next((bank.instance.root / "corpora" / "policies" / "documents").rglob("*.md"))
+    source.write_text(f"{source.read_text()}\n\nA line for the inbox at {bank.clock.now()}.\n")
+    number = bank.refresh("policies").version
+    assert number is not None
+    return number
+
+
 @pytest.fixture(scope="module")
 def rollout(bank: Bank) -> str:
     return bank.roll_out()
@@ -96,11 +105,7 @@ def test_a_step_waits_for_those_who_may_sign_its_verdict_until_they_did(bank: Ba
 def test_a_source_that_cannot_be_read_is_named_and_the_others_are_shown(
     bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bank.refresh("policies-uat")
-    documents = bank.instance.root / "corpora" / "policies" / "documents"
-    source = next(documents.rglob("*.md"))
-    source.write_text(source.read_text() + "\n\nA line for the inbox.\n")
-    number = bank.refresh("policies").version
+    number = proposed(bank)
 
     def broken(connection: Connection, _person: str) -> object:
         return connection.execute(text("SELECT nothing FROM nowhere"))
@@ -135,11 +140,7 @@ def test_an_empty_inbox_names_the_next_hours_on_duty(bank: Bank) -> None:
 
 
 def test_a_task_is_put_off_for_a_day_for_oneself_and_an_urgent_one_is_not(bank: Bank) -> None:
-    bank.refresh("policies")
-    with bank.instance.engine.begin() as connection:
-        number = connection.exec_driver_sql(
-            "SELECT max(number) FROM corpus_version WHERE corpus = 'policies' AND state = 'proposed'"
-        ).scalar_one()
+    number = proposed(bank)
     task, line = f"version/policies/{number}", f"Review version {number} of policies"
     browser = bank.browser("grace.okafor")
     page = browser.get("/")

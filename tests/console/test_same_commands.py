@@ -16,7 +16,21 @@ from pilotage.cli.main import make_app
 from pilotage.console.route import Entry
 from pilotage.console.site import ENTRIES
 
-LOOKS = ("view_", "list_", "find_", "may_", "named_", "show_", "kept_", "gate_status", "all_", "explain_", "compare_")
+LOOKS = (
+    "view_",
+    "list_",
+    "find_",
+    "may_",
+    "named_",
+    "show_",
+    "kept_",
+    "gate_status",
+    "all_",
+    "explain_",
+    "compare_",
+    "diff_",
+    "settings_of",
+)
 """Functions of control that only look; what stands under every other name may change something."""
 BY_THE_GATEWAY = {"ask"}
 """Asking is the serving path's, not a command of control."""

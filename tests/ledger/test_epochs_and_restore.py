@@ -195,7 +195,7 @@ def test_a_lost_key_refuses_until_a_person_says_so_and_the_break_stays_visible(
         (incident,) = list_incidents(connection)
         pages = connection.exec_driver_sql("SELECT payload->>'kind' FROM outbox ORDER BY 1").scalars().all()
     assert (incident.cause, incident.severity, incident.workflow) == (KEY_LOST, Severity.SEV2, "ledger.sample-bank")
-    assert pages == ["page", "report"]
+    assert pages == ["page", "report", "ticket"]
     result = verify_ledger(ledger)
     assert isinstance(result, Verification)
     assert (result.verdict, [reason.code for reason in result.breaks]) == (Verdict.VERIFIED, ["LEDGER_BREAK"])
