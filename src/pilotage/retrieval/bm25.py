@@ -125,8 +125,9 @@ class _Masked:
             for place, idf in sorted(weights, key=lambda weight: len(self._postings[weight[0]][0])):
                 chunks, tf = self._visible.cut(*self._postings[place])
                 seen.append(chunks)
-                sums = partial[chunks]
-                sums += gain(idf, tf, norms(self._segment.length[chunks].astype(np.float32), average))
+                sums = partial.take(chunks, mode="clip")
+                lengths = self._segment.length.take(chunks, mode="clip").astype(np.float32)
+                sums += gain(idf, tf, norms(lengths, average))
                 partial[chunks] = sums
                 rest -= idf * MOST
                 threshold = max(threshold, reached(sums, k))
@@ -144,13 +145,13 @@ def _reaching(partial: F32, seen: list[U32], bound: np.float32) -> Ids:
         return found
     some = [_NOWHERE[0]]
     for chunks in seen:
-        some.append(chunks[partial[chunks] >= max(bound, _TINY)])
+        some.append(chunks[partial.take(chunks, mode="clip") >= max(bound, _TINY)])
         partial[some[-1]] = 0  # a chunk that holds several terms comes once
     for chunks in seen:
         partial[chunks] = 0
-    ids = np.concatenate(some).astype(np.int64)
-    ids.sort()
-    return ids
+    ids = np.concatenate(some)
+    ids.sort()  # in four bytes each, which takes half as long
+    return ids.astype(np.int64)
 
 
 def _sum(terms: Iterable[tuple[float, Found]], norm: F64) -> F64:

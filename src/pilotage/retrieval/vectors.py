@@ -13,6 +13,7 @@ question, the release's quantiser and visible chunks only.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -107,6 +108,12 @@ def _product(matrix: F32, places: Ids | U32, query: F32) -> F32:
         products: F32 = rows.dot(query)
         return products
     rough = np.empty(len(places), dtype=np.float32)
+    ends = (places[1:] != places[:-1] + 1).nonzero()[0] + 1
+    if len(ends) * _ROWS <= len(places):  # the rows of whole cells stand together: they are multiplied where they are
+        for start, end in pairwise((0, *ends.tolist(), len(places))):
+            first = int(places[start])
+            np.dot(matrix[first : first + end - start], query, out=rough[start:end])
+        return rough
     rows = np.empty((_ROWS, matrix.shape[1]), dtype=np.float32)
     for start in range(0, len(places), _ROWS):
         some = places[start : start + _ROWS]
