@@ -31,7 +31,7 @@ def tell_rollout(path: ReleasePath, *, is_last: bool) -> None:
     if not is_last:
         done = rollouts.finish(rollouts.run(started.id))
         _need(done, State.COMPLETED)
-        path.say("Everybody is served", "The release serves 100 % in three regions; triggers stay armed.")
+        path.say("Everybody is served", "The release serves 100 % in three regions.")
         return
     done = rollouts.run(started.id, bad_in=EU)
     _tell_rollback(path, done, rollouts)
