@@ -17,6 +17,7 @@ from pilotage.control.decide_rollout import sign_go
 from pilotage.control.drill_rollback import DrillRequest, drill_rollback
 from pilotage.control.gate_chain import chain_holds
 from pilotage.control.gate_duties import confirm_fact
+from pilotage.control.manage_incident import Change, update_incident
 from pilotage.control.rollout_ports import RolloutPorts
 from pilotage.control.rollout_status import rollout_status
 from pilotage.control.start_rollout import StartRequest, start_rollout
@@ -137,6 +138,8 @@ class Rollouts:
         """Say who is on duty for the incident; it stays open for the console's reader."""
         who = self.path.person(Role.ON_CALL)
         self.path.say("An incident is open", f"{incident}: {who.label} is paged; the war room shows its timeline.")
+        change = Change(commander=who.person, lift_freeze=True, note="The release is out; documents may move again.")
+        agreed(update_incident(self.path.instance, actor=who, incident=incident, change=change))
 
     def _ask(self, space: str, *, bad: bool) -> None:
         faults = {Arm.CANDIDATE: _BAD} if bad else {}
