@@ -118,6 +118,9 @@ def test_a_source_that_cannot_be_read_is_named_and_the_others_are_shown(
     assert shown in page.words
     assert ">?<" in page.text
     assert "Nothing waits for you." not in inbox(bank, "omar.haddad").words
+    put_off = tasks.snooze_task(bank.instance, actor=bank.person("grace.okafor"), task=f"version/policies/{number}")
+    assert not isinstance(put_off, Refusal)
+    assert shown not in inbox(bank, "grace.okafor").words.partition("Put off until later")[0]
 
 
 def test_what_was_decided_in_the_last_seven_days_stands_below(bank: Bank) -> None:
@@ -154,7 +157,7 @@ def test_a_task_is_put_off_for_a_day_for_oneself_and_an_urgent_one_is_not(bank: 
     assert line in bank.browser("grace.okafor").get("/").words.partition("Put off until later")[0]
     with bank.instance.engine.connect() as connection:
         kept = connection.exec_driver_sql("SELECT subject FROM ledger_entry WHERE kind = 'task.put_off'").scalars()
-        assert list(kept) == [task]
+        assert list(kept).count(task) == 1
 
 
 def test_what_nobody_took_on_is_not_put_off_nor_what_is_not_ones_own(bank: Bank, incident: str) -> None:

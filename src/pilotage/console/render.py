@@ -18,10 +18,10 @@ from markupsafe import Markup, escape
 from pilotage.console.assets import Assets
 from pilotage.console.prose import show_invisible
 from pilotage.console.words import gate_status
+from pilotage.core.digest import short as digest_name
 from pilotage.core.ids import PersonId
 from pilotage.workspace.records import Workspace
 
-_SHORT = 12
 _ORDINALS = {"1": "first", "2": "second", "3": "third"}
 _DIGEST = re.compile(r"(sha256:[0-9a-f]{64})(?![0-9a-f])")
 
@@ -118,7 +118,7 @@ def called(to: str) -> str:
 
 def short(digest: str | None) -> str:
     """Return the first 12 hex digits of a digest."""
-    return "-" if digest is None else digest.removeprefix("sha256:")[:_SHORT]
+    return "-" if digest is None else digest_name(digest)
 
 
 def count(number: int, one: str, many: str | None = None) -> str:

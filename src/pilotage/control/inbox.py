@@ -6,9 +6,10 @@ named, the tasks of the others are shown, and the frame shows the count as unkno
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -29,7 +30,7 @@ from pilotage.incident.duty import next_duty
 from pilotage.incident.records import IncidentState, post_mortem_due
 from pilotage.ledger.entry import EntryKind
 from pilotage.store.done_deeds import Deed, deeds_of
-from pilotage.store.inbox_snoozes import put_off, snoozed_tasks
+from pilotage.store.inbox_snoozes import put_off_until, snoozed_tasks
 from pilotage.store.incidents import StoredIncident, incidents_of
 from pilotage.store.rollout_verdicts import signatures_of
 from pilotage.store.rollouts import StoredRollout, deciding_rollouts
@@ -59,37 +60,24 @@ class Tasks:
         }
 
 
-@dataclass(slots=True, kw_only=True)
-class _Reading:
-    """One reading of every source; what is read is only read, so one that fails ends its transaction and no other's."""
-
-    connection: Connection
-    instance: Instance
-    actor: Principal
-    tasks: list[Task] = field(default_factory=list)
-    unread: list[str] = field(default_factory=list)
-
-    def take(self, name: str, source: Callable[[Connection, Instance, Principal], Iterable[Task]]) -> None:
-        """Add the tasks of a source, or its name."""
-        try:
-            self.tasks += source(self.connection, self.instance, self.actor)
-        except (SQLAlchemyError, PilotageError):
-            self.connection.rollback()
-            self.unread.append(name)
-
-
 def tasks_of(connection: Connection, instance: Instance, actor: Principal) -> Tasks:
-    """Return what waits for the person."""
-    reading = _Reading(connection=connection, instance=instance, actor=actor)
-    reading.take("incidents", _incidents)
-    reading.take("rollouts", _decisions)
-    reading.take("versions of corpora", _reviews)
-    reading.take("gates", gate_tasks)
-    ordered = sorted(reading.tasks, key=lambda task: (task.due is None, task.due or task.since, task.since))
-    later = {} if actor.person is None else snoozed_tasks(connection, actor.person, instance.clock.now())
-    waiting = tuple(task for task in ordered if task.is_urgent or task.key not in later)
-    put_off = tuple(task for task in ordered if task not in waiting)
-    return Tasks(tasks=waiting, put_off=put_off, unread=tuple(reading.unread))
+    """Return what waits for the person; the connection only reads, so a source that fails ends its transaction."""
+    found: list[Task] = []
+    unread: list[str] = []
+    for name, source in _SOURCES.items():
+        try:
+            found += source(connection, instance, actor)
+        except (SQLAlchemyError, PilotageError):
+            connection.rollback()
+            unread.append(name)
+    found.sort(key=lambda task: (task.due is None, task.due or task.since, task.since))
+    put_off = frozenset() if actor.person is None else snoozed_tasks(connection, actor.person, instance.clock.now())
+    later = {task.key for task in found if task.key in put_off and not task.is_urgent}
+    return Tasks(
+        tasks=tuple(task for task in found if task.key not in later),
+        put_off=tuple(task for task in found if task.key in later),
+        unread=tuple(unread),
+    )
 
 
 def list_tasks(instance: Instance, actor: Principal) -> Tasks:
@@ -100,17 +88,18 @@ def list_tasks(instance: Instance, actor: Principal) -> Tasks:
 
 def snooze_task(instance: Instance, *, actor: Principal, task: str) -> Task | Refusal:
     """Put one of the person's tasks off for a day; raise NotFound for what does not wait for them."""
+    found = next((one for one in list_tasks(instance, actor).tasks if one.key == task), None)
+    if found is None or actor.person is None:
+        message = f"Nothing named {task[:80]!r} waits for you."
+        raise NotFound("TASK_UNKNOWN", message, hint="See `pilotage inbox list`.")
+    if found.is_urgent:
+        text = "An incident that nobody took on is not put off; take it on, or hand it to somebody."
+        return Refusal(reasons=(Reason(code="TASK_URGENT", text=text, where=task),))
     now = instance.clock.now()
+    until = now + SNOOZED_FOR
     with instance.engine.begin() as connection:
-        found = next((one for one in tasks_of(connection, instance, actor).tasks if one.key == task), None)
-        if found is None or actor.person is None:
-            message = f"Nothing named {task[:80]!r} waits for you."
-            raise NotFound("TASK_UNKNOWN", message, hint="See `pilotage inbox list`.")
-        if found.is_urgent:
-            text = "An incident that nobody took on is not put off; take it on, or hand it to somebody."
-            return Refusal(reasons=(Reason(code="TASK_URGENT", text=text, where=task),))
-        put_off(connection, actor.person, task, until=now + SNOOZED_FOR, now=now)
-        data: dict[str, Json] = {"until": to_text(now + SNOOZED_FOR)}
+        put_off_until(connection, actor.person, task, until=until, now=now)
+        data: dict[str, Json] = {"until": to_text(until)}
         record(connection, EntryKind.TASK_PUT_OFF, actor=actor, at=now, subject=task, data=data)
     return found
 
@@ -132,7 +121,10 @@ def next_shift(instance: Instance, actor: Principal) -> tuple[str, datetime] | N
         for name, rota in sorted(instance.workspace.operations.rotas.items())
         if (begins := next_duty(rota, actor.person, now)) is not None
     ]
-    return None if not found else (min(found)[1], min(found)[0])
+    if not found:
+        return None
+    begins, name = min(found)
+    return name, begins
 
 
 def _incidents(connection: Connection, _: Instance, actor: Principal) -> list[Task]:
@@ -142,19 +134,16 @@ def _incidents(connection: Connection, _: Instance, actor: Principal) -> list[Ta
 
 def _incident(one: StoredIncident) -> Task:
     command = f"`pilotage incident update {one.id} --state"
-    what, minutes = f"the {one.severity.value} incident of {one.workflow}: {one.cause}", 5
+    what = f"the {one.severity.value} incident of {one.workflow}: {one.cause}"
+    minutes, due = 5, None
     if one.acknowledged_at is None:
-        sentence, why, due = f"Take on {what}", f"You are called for it. Acknowledge it: {command} acknowledged`", None
+        sentence, why = f"Take on {what}", f"You are called for it. Acknowledge it: {command} acknowledged`"
         due = one.detected_at
     elif one.state is IncidentState.RESOLVED:
-        sentence, why, minutes = (
-            f"Write the post-mortem of {what}",
-            f"You answer for it: {command} closed --file FILE`",
-            60,
-        )
-        due = post_mortem_due(one.detected_at)
+        sentence, why = f"Write the post-mortem of {what}", f"You answer for it: {command} closed --file FILE`"
+        minutes, due = 60, post_mortem_due(one.detected_at)
     else:
-        sentence, why, due = f"Resolve {what}", f"You answer for it: {command} resolved`", None
+        sentence, why = f"Resolve {what}", f"You answer for it: {command} resolved`"
     path = "/workflows" if one.rollout is None else f"/rollouts/{one.rollout}"
     return Task(
         key=f"incident/{one.id}",
@@ -213,3 +202,11 @@ def _review(instance: Instance, version: WaitingVersion, actor: Principal) -> Ta
         why=f"You are the {role} of this corpus, and somebody else refreshed it.",
         minutes=10,
     )
+
+
+_SOURCES: Final[Mapping[str, Callable[[Connection, Instance, Principal], list[Task]]]] = {
+    "incidents": _incidents,
+    "rollouts": _decisions,
+    "versions of corpora": _reviews,
+    "gates": gate_tasks,
+}

@@ -19,6 +19,7 @@ from pilotage.control.gate_inputs import is_per_space
 from pilotage.control.gate_status import ordered_gates, space_for
 from pilotage.control.inbox_task import Task
 from pilotage.control.instance import Instance
+from pilotage.core.digest import short
 from pilotage.core.ids import PersonId, SpaceName, WorkflowName
 from pilotage.gate.report import SignoffResult
 from pilotage.gate.vocabulary import GateStatus, Half
@@ -85,7 +86,7 @@ def _turn(chain: Chain, name: str, person: PersonId, *, space: SpaceName | None,
     roles = [one.role for one in report.signoffs if _waits_for(one, person)]
     if report.status not in _OPEN or not roles:
         return None
-    digest = chain.stored.digest.removeprefix("sha256:")[:12]
+    digest = short(chain.stored.digest)
     named = {key: value for key, value in (("space", space), ("half", half if half is Half.POST else None)) if value}
     return Task(
         key="/".join(("gate", digest, name, half.value, *((space,) if space else ()))),
@@ -105,7 +106,7 @@ def _confirmation(
     rules = chain.instance.workspace.gates[name].post
     if task is None or rules is None:
         return None
-    digest = chain.stored.digest.removeprefix("sha256:")[:12]
+    digest = short(chain.stored.digest)
     due = None if rules.confirm_within_s is None else since + timedelta(seconds=rules.confirm_within_s)
     return replace(task, sentence=f"Confirm {name} of release {digest} in {space}", since=since, due=due)
 

@@ -33,6 +33,11 @@ def parse_digest(text: str) -> Digest:
     return Digest(text)
 
 
+def short(digest: str) -> str:
+    """Return the first twelve hex digits of a digest, by which people and addresses name it."""
+    return digest.removeprefix("sha256:")[:12]
+
+
 def raw(digest: Digest) -> bytes:
     """Return the 32 bytes of a digest."""
     return bytes.fromhex(digest.removeprefix("sha256:"))

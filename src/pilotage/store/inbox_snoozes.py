@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-_PUT_OFF = text("SELECT task, until FROM inbox_snooze WHERE person = :person AND until > :now")
+_PUT_OFF = text("SELECT task FROM inbox_snooze WHERE person = :person AND until > :now")
 _SWEEP = text("DELETE FROM inbox_snooze WHERE person = :person AND until <= :now")
 _PUT = text(
     "INSERT INTO inbox_snooze (person, task, until) VALUES (:person, :task, :until)"
@@ -17,12 +17,12 @@ _PUT = text(
 )
 
 
-def snoozed_tasks(connection: Connection, person: str, now: datetime) -> dict[str, datetime]:
-    """Return the keys of tasks that the person put off, with the end of each."""
-    return {row.task: row.until for row in connection.execute(_PUT_OFF, {"person": person, "now": now})}
+def snoozed_tasks(connection: Connection, person: str, now: datetime) -> frozenset[str]:
+    """Return the keys of the tasks that the person put off."""
+    return frozenset(connection.execute(_PUT_OFF, {"person": person, "now": now}).scalars())
 
 
-def put_off(connection: Connection, person: str, task: str, *, until: datetime, now: datetime) -> None:
+def put_off_until(connection: Connection, person: str, task: str, *, until: datetime, now: datetime) -> None:
     """Put a task off until then."""
     connection.execute(_SWEEP, {"person": person, "now": now})
     connection.execute(_PUT, {"person": person, "task": task, "until": until})

@@ -28,6 +28,7 @@ from pilotage.control.view_session import (
     view_session,
 )
 from pilotage.core.clock import read_moment
+from pilotage.core.digest import short
 from pilotage.core.errors import UsageError
 from pilotage.core.reason import Refusal
 from pilotage.gate.minutes import lay_out_minutes
@@ -120,7 +121,7 @@ def _chosen(view: SessionView) -> dict[str, object]:
         ],
         "questions": view.session.about(one.release.digest),
         "risk_template": risk_template(gate),
-        "kept": {"item": one.item.position, "release": one.release.digest.removeprefix("sha256:")[:12]},
+        "kept": {"item": one.item.position, "release": short(one.release.digest)},
         "address": f"/cab/{view.session.id}",
     }
 
@@ -206,7 +207,7 @@ def show_pack(visit: Visit) -> Page:
     """Show a frozen pack."""
     pack = kept_pack(visit.reading, visit.params["pack"])
     layout = lay_out(pack.facts)
-    up = f"/releases/{pack.release.removeprefix('sha256:')[:12]}/gates/{pack.gate}"
+    up = f"/releases/{short(pack.release)}/gates/{pack.gate}"
     values = {"layout": layout, "up": up, "up_words": "The gate", "pdf": f"/packs/{pack.digest}/pdf"}
     return Page(template="paper.html", title=layout.title, values=values)
 
@@ -214,5 +215,5 @@ def show_pack(visit: Visit) -> Page:
 def download_pack(visit: Visit) -> Download:
     """Return a frozen pack as PDF."""
     pack = kept_pack(visit.reading, visit.params["pack"])
-    name = pack.digest.removeprefix("sha256:")[:12]
+    name = short(pack.digest)
     return Download(body=pack_pdf(pack.facts), media="application/pdf", filename=f"cab-pack-{name}.pdf")

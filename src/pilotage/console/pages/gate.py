@@ -16,6 +16,7 @@ from pilotage.console.words import Status, criterion_status, gate_status
 from pilotage.control.accept_risk import Accepted, RiskText, accept_risk
 from pilotage.control.preview_vote import GateView, view_gate
 from pilotage.control.sign_gate import Ballot, Signed, sign_gate
+from pilotage.core.digest import short
 from pilotage.core.errors import UsageError
 from pilotage.core.reason import Outcome, Reason, Refusal
 from pilotage.gate.report import CriterionResult, GateReport
@@ -44,7 +45,7 @@ def show_gate(visit: Visit) -> Page:
         "kept": _kept(visit),
         "has_post": visit.instance.workspace.gates[report.gate].post is not None,
     }
-    title = f"Gate {report.gate} for {view.release.digest.removeprefix('sha256:')[:12]}"
+    title = f"Gate {report.gate} for {short(view.release.digest)}"
     return Page(template="gate.html", title=title, values=values)
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from pilotage.console.reply import Page, Redirect, Reply
 from pilotage.console.visit import Visit
 from pilotage.control.inbox import done_by, next_shift, snooze_task, tasks_of
+from pilotage.core.digest import short
 from pilotage.core.reason import Refusal
 from pilotage.store.done_deeds import Deed
 
@@ -47,7 +48,7 @@ def snooze(visit: Visit) -> Reply | Refusal:
 def _done(deed: Deed) -> Done:
     match deed.kind:
         case "vote":
-            digest = deed.subject.removeprefix("sha256:")[:12]
+            digest = short(deed.subject)
             sentence = f"You decided about release {digest} at gate {deed.place}: {deed.decision}"
             path = f"/releases/{digest}/gates/{deed.place}"
         case "signature":

@@ -14,7 +14,7 @@ from pilotage.control.promote_release import promote_release
 from pilotage.control.release_reports import diff_named
 from pilotage.control.verify_release import verify_release
 from pilotage.control.view_release import view_release
-from pilotage.core.digest import Digest
+from pilotage.core.digest import Digest, short
 from pilotage.core.errors import NotFound
 from pilotage.core.reason import Reason, Refusal
 from pilotage.identity.roles import Action, may
@@ -64,7 +64,7 @@ def show_release(visit: Visit) -> Page:
     refusal = bringing_refused(visit.actor)
     return Page(
         template="release.html",
-        title=f"{stored.workflow} {stored.digest.removeprefix('sha256:')[:12]}",
+        title=f"{stored.workflow} {short(stored.digest)}",
         values={
             "release": stored,
             "workflow": workspace.workflows.get(stored.workflow),
@@ -139,7 +139,7 @@ def show_changes(visit: Visit) -> Page:
     diff = diff_named(visit.reading, since, stored.digest)
     return Page(
         template="changes.html",
-        title=f"Changes in {stored.digest.removeprefix('sha256:')[:12]}",
+        title=f"Changes in {short(stored.digest)}",
         values={"release": stored, "diff": diff, "words": {str(kind): word for kind, word in PART_WORDS.items()}},
     )
 

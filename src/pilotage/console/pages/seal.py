@@ -13,7 +13,7 @@ from pilotage.console.reply import Page, Redirect, Reply
 from pilotage.console.visit import Visit
 from pilotage.control.draft_release import Draft, view_draft
 from pilotage.control.seal_release import seal_release
-from pilotage.core.digest import Digest
+from pilotage.core.digest import Digest, short
 from pilotage.core.errors import UsageError
 from pilotage.core.ids import WorkflowName
 from pilotage.core.reason import Reason, Refusal
@@ -71,4 +71,4 @@ def seal(visit: Visit) -> Reply | Refusal:
         note=visit.typed("note").strip(),
         expects=visit.typed("expects"),
     )
-    return done if isinstance(done, Refusal) else Redirect(to=f"/releases/{done.digest.removeprefix('sha256:')[:12]}")
+    return done if isinstance(done, Refusal) else Redirect(to=f"/releases/{short(done.digest)}")
