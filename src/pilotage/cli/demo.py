@@ -275,7 +275,6 @@ class Demo:
                 message = f"The server did not become ready; see {log}."
                 raise SceneError(message)
             time.sleep(0.2)
-        json.dumps({"model": WORKFLOW, "messages": [{"role": "user", "content": WIRE}]})
         if not self.options.as_json:
             self._invite(address, process.pid, home, folder, key)
         return process.pid
@@ -293,7 +292,7 @@ class Demo:
                 f"-H 'Content-Type: application/json' -d '{body}'"
             ),
             f"export PILOTAGE_HOME={home}",
-            f'pilotage ask {WORKFLOW} "{RETAINER}" --as helena.stroud --workspace {folder}',
+            f'{_command()} ask {WORKFLOW} "{RETAINER}" --as helena.stroud --workspace {folder}',
         ):
             self.options.out.print(escape(line), soft_wrap=True)
 
@@ -357,3 +356,8 @@ def _is_ready(address: str) -> bool:
         return False
     finally:
         connection.close()
+
+
+def _command() -> str:
+    """Return what to type for this command: its name, or its path where the shell does not find it."""
+    return "pilotage" if shutil.which("pilotage") else str(Path(sys.executable).with_name("pilotage"))
