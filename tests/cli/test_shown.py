@@ -74,6 +74,13 @@ def test_a_record_shows_what_is_known_level_by_level() -> None:
     ]
 
 
+def test_a_record_in_which_nothing_is_known_leaves_no_line() -> None:
+    out = io.StringIO()
+    record = {"loss": {"why": None}, "rows": [{}, {"why": None}], "some": [{}, {"case": "a"}, {"refs": [{}]}]}
+    print_record(Console(file=out), record)
+    assert out.getvalue().splitlines() == ["some", "- case: a"]
+
+
 def test_times_and_digests_are_as_short_as_commands_take_them() -> None:
     assert minute("2026-11-23T06:33:57.735490+00:00") == "2026-11-23 06:33"
     assert (minute(None), minute("-")) == ("-", "-")

@@ -7,7 +7,7 @@ None or empty is left out, and `--json` has every field.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from rich.cells import cell_len
@@ -92,8 +92,7 @@ def _lines(record: Mapping[str, Any], depth: int) -> Iterator[str]:
         if value is None or (isinstance(value, str | list | tuple | dict) and not value):
             continue
         if isinstance(value, Mapping):
-            yield name
-            yield from _lines(value, depth + 1)
+            yield from _under(name, list(_lines(value, depth + 1)))
         elif isinstance(value, list | tuple):
             yield from _items(name, value, depth)
         else:
@@ -104,11 +103,18 @@ def _items(name: str, values: Collection[Any], depth: int) -> Iterator[str]:
     if not any(isinstance(one, Mapping | list | tuple) for one in values):
         yield f"{name}: {escape(', '.join(map(_plain, values)))}"
         return
-    yield name
+    lines: list[str] = []
     for one in values:
-        first, *rest = list(_lines(one, 0)) if isinstance(one, Mapping) else [escape(_plain(one))]
-        yield f"{'  ' * depth}- {first}"
-        yield from (f"{'  ' * depth}  {line}" for line in rest)
+        shown = list(_lines(one, 0)) if isinstance(one, Mapping) else [escape(_plain(one))]
+        lines += [f"{'  ' * depth}{'  ' if number else '- '}{line}" for number, line in enumerate(shown)]
+    yield from _under(name, lines)
+
+
+def _under(name: str, lines: Sequence[str]) -> Iterator[str]:
+    """Yield a name with what stands under it; nothing where nothing does."""
+    if lines:
+        yield name
+        yield from lines
 
 
 def _plain(value: object) -> str:
