@@ -368,3 +368,21 @@ def test_a_post_mortem_keeps_what_went_well_and_badly_and_names_what_it_does_not
     with pytest.raises(UsageError, match="no went_wel") as refused:
         change(world, opened.id, SUPPORT, post_mortem={**account, "went_wel": "Fast."})
     assert "went_well" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"cause": 7},
+        {"informed": ["all"]},
+        {"actions": 7},
+        {"actions": [{"text": "x"}]},
+        {"actions": [{"text": "x", "owner": "ben", "due": 20261201, "aim": "detect"}]},
+    ],
+)
+def test_a_post_mortem_that_is_not_made_of_texts_is_refused_when_it_is_written(engine: Engine, wrong: Any) -> None:
+    world = make_world(engine)
+    opened = reported(world, Severity.SEV2)
+    account = {"cause": "x", "informed": "y", "actions": [], **wrong}
+    with pytest.raises(UsageError, match="holds cause, informed and actions"):
+        change(world, opened.id, SUPPORT, post_mortem=account)

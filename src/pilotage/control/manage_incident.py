@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection
@@ -48,6 +49,7 @@ _AT = {
 _NEEDED = ("cause", "informed", "actions")
 _TOLD = ("summary", "impact", "detection", "went_well", "went_badly", "lucky", "golden_cases")
 """What a post-mortem may tell besides (rollouts.md 11): texts, and the golden cases that were added."""
+_HOLDS = "A post-mortem holds cause, informed and actions: [{text, owner, due, aim}]."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,16 +227,19 @@ def _written(value: Mapping[str, Any], author: str) -> dict[str, Any]:
 def read_post_mortem(value: Mapping[str, Any]) -> PostMortem:
     """Return a post-mortem; raise UsageError that says what its file has to hold."""
     try:
-        return PostMortem(
-            author=value["author"],
-            cause=value.get("cause") or "",
-            informed=value.get("informed") or "",
-            approved_by=value.get("approved_by"),
-            actions=tuple(ActionItem(**action) for action in value.get("actions", ())),
-        )
+        actions = tuple(ActionItem(**action) for action in value.get("actions", ()))
     except TypeError as error:
-        message = "A post-mortem holds cause, informed and actions: [{text, owner, due, aim}]."
-        raise UsageError("POST_MORTEM", message) from error
+        raise UsageError("POST_MORTEM", _HOLDS) from error
+    cause, informed = value.get("cause") or "", value.get("informed") or ""
+    if not all(isinstance(one, str) for one in (cause, informed, *chain(*map(astuple, actions)))):
+        raise UsageError("POST_MORTEM", _HOLDS, hint="Each of these is a text; put quotes around a number.")
+    return PostMortem(
+        author=value["author"],
+        cause=cause,
+        informed=informed,
+        approved_by=value.get("approved_by"),
+        actions=actions,
+    )
 
 
 def _named(connection: Connection, person: str) -> str:
