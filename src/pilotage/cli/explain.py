@@ -5,7 +5,7 @@ Rule: `--json` shows every field; the text shows what a person reads, in units t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeAlias
 
 import typer
@@ -19,7 +19,6 @@ from pilotage.control.explain_interaction import explain_interaction
 Row: TypeAlias = tuple[str, str]
 
 _US_PER_MS = 1_000
-_SHORT = 19  # "sha256:" and twelve digits
 
 
 def explain(options: Options, interaction: Annotated[str, typer.Argument(metavar="INTERACTION")]) -> None:
@@ -33,25 +32,23 @@ def explain(options: Options, interaction: Annotated[str, typer.Argument(metavar
 def render_explanation(out: Console, record: Mapping[str, Any]) -> None:
     """Print the chain link by link."""
     out.print(f"[bold]{escape(record['interaction'])}[/bold]  {escape(record['outcome'])}, {escape(record['state'])}")
-    for name, rows in (
-        ("", [("at", record["at"]), ("question", _text(record["question"])), ("answer", _text(record["answer"]))]),
-        ("Asked by", list(_asker(record))),
-        ("Allowed set", [(key.replace("_", " "), str(value)) for key, value in record["allowed"].items()]),
-        ("Passages", []),
-        ("Checks", list(_checks(record["guards"]))),
-        ("Release", list(_release(record["release"]))),
-        ("Feedback", [(one["rating"], one["comment"] or "") for one in record["feedback"]]),
-        ("Proof", list(_proof(record["proof"]))),
+    out.print()
+    out.print(_grid([("at", record["at"]), *_texts(record)]))
+    for name, shown in (
+        ("Asked by", _grid(_asker(record))),
+        ("Allowed set", _grid((key.replace("_", " "), str(value)) for key, value in record["allowed"].items())),
+        ("Passages", _passages(record["passages"])),
+        ("Checks", _grid(_checks(record["guards"]))),
+        ("Release", _grid(_release(record["release"]))),
+        ("Feedback", _grid((one["rating"], one["comment"] or "") for one in record["feedback"])),
+        ("Proof", _grid(_proof(record["proof"]))),
     ):
-        if name == "Passages":
-            out.print("\n[bold]Passages[/bold]")
-            out.print(_passages(record["passages"]))
-        elif rows:
-            out.print(f"\n[bold]{name}[/bold]" if name else "", end="\n" if name else "")
-            out.print(_grid(rows))
+        if shown.row_count:
+            out.print(f"\n[bold]{name}[/bold]")
+            out.print(shown)
 
 
-def _grid(rows: Sequence[Row]) -> Table:
+def _grid(rows: Iterable[Row]) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim", min_width=14)
     table.add_column(overflow="fold")
@@ -60,8 +57,12 @@ def _grid(rows: Sequence[Row]) -> Table:
     return table
 
 
-def _text(text: str | None) -> str:
-    return "erased" if text is None else text
+def _texts(record: Mapping[str, Any]) -> Iterator[Row]:
+    """Yield question and answer; one that was never there is told from one that was erased."""
+    erased = {name for one in record["proof"] for name in one["erased"]}
+    for name in ("question", "answer"):
+        text = record[name]
+        yield name, text if text is not None else "erased" if name in erased else "none"
 
 
 def _asker(record: Mapping[str, Any]) -> Iterator[Row]:
@@ -73,14 +74,15 @@ def _asker(record: Mapping[str, Any]) -> Iterator[Row]:
     if asker.get("authenticated_at"):
         yield "logged in", str(asker["authenticated_at"])
     yield "in", f"{admitted['space']}, workflow {routed['workflow']}"
-    yield "served by", f"the {routed['arm']} release, as {routed['kind']} traffic"
+    if routed["arm"]:
+        yield "served by", f"the {routed['arm']} release, as {routed['kind']} traffic"
     if admitted.get("code"):
         yield "code", str(admitted["code"])
 
 
-def _passages(passages: Sequence[Mapping[str, Any]]) -> Table | str:
+def _passages(passages: Sequence[Mapping[str, Any]]) -> Table:
     if not passages:
-        return "  none"
+        return _grid([("none", "")])
     table = Table("", "document", "section", "score", "cited", box=None, header_style="dim", pad_edge=False)
     for one in passages:
         marker = "-" if one["marker"] is None else f"[{one['marker']}]"
@@ -100,10 +102,11 @@ def _checks(guards: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def _release(release: Mapping[str, Any]) -> Iterator[Row]:
-    yield "digest", str(release["digest"])
+    yield "digest", str(release["digest"] or "none was reached")
     if release.get("sealed_by"):
         yield "sealed", f"by {release['sealed_by']} at {release['sealed_at']}, now {release['state']}"
-    yield "corpus", f"{release['corpus']} version {release['corpus_version']}, as of {release['as_of']}"
+    if release["corpus"]:
+        yield "corpus", f"{release['corpus']} version {release['corpus_version']}, as of {release['as_of']}"
     if release.get("found_by"):
         model = (release.get("vectors") or {}).get("model")
         yield "found by", f"{release['found_by']}{f' of {model}' if model else ''}"
@@ -121,10 +124,10 @@ def _release(release: Mapping[str, Any]) -> Iterator[Row]:
 
 def _proof(proof: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
     for one in proof:
-        if one["seq"] is None:
+        if one["root"] is None:
             place = "waits for its number"
         else:
-            place = f"entry {one['seq']} of {one['size']}, root {one['root'][:_SHORT]}"
+            place = f"entry {one['seq']} of {one['size']}, root {one['root'][:12]}"
         texts = [f"{name} {'as recorded' if holds else 'CHANGED'}" for name, holds in one["opens"].items()]
         texts += [f"{name} erased" for name in one["erased"]]
         yield one["kind"], "; ".join(part for part in (place, ", ".join(texts)) if part)
