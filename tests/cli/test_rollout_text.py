@@ -1,23 +1,52 @@
-"""`pilotage rollout status` as a person reads it: what a rollout never reached is not done."""
+"""`pilotage rollout status` as a person reads it: what a rollout never reached is not done, nor measured."""
 
 from __future__ import annotations
 
 import io
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from pilotage.cli.rollout import render_rollout
 
+NOT_YET: dict[str, Any] = {
+    "seconds_to_zero_traffic": None,
+    "seconds_to_zero_streams": None,
+    "clock_uncertainty_s": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("measured", "words"),
+    [
+        ({}, "not yet zero"),
+        ({"seconds_to_zero_traffic": "0.790"}, "zero traffic after 0.790 s"),
+        (
+            {"seconds_to_zero_traffic": "0.790", "seconds_to_zero_streams": "7.250", "clock_uncertainty_s": "0.750"},
+            "zero traffic after 0.790 s, zero streams after 7.250 s (clocks are off by up to 0.750 s)",
+        ),
+    ],
+)
+def test_a_rollback_tells_what_is_measured_by_now(measured: dict[str, str], words: str) -> None:
+    assert f"  back on sha256:888888888888; {words}" in told([], {**NOT_YET, **measured})
+
 
 def test_a_space_that_a_rollout_never_reached_is_not_called_done() -> None:
-    digest = "sha256:" + "8" * 64
     step = {"step": "canary", "fraction_ppm": 50_000, "started_at": "", "ended_at": ""}
     waves = [
         {"space": "east", "state": "rolled_back", "fraction_ppm": 0, "admitted": 45, "steps": [step]},
         {"space": "west", "state": "done", "fraction_ppm": 0, "admitted": 0, "steps": []},
         {"space": "eu", "state": "done", "fraction_ppm": 12_500, "admitted": 1200, "steps": [step]},
     ]
+    lines = told(waves, NOT_YET)
+    assert "  east: rolled back, 0 % of traffic now, 45 admitted" in lines
+    assert "  west: not reached, 0 % of traffic now, 0 admitted" in lines
+    assert "  eu: done, 1.25 % of traffic now, 1,200 admitted" in lines
+
+
+def told(waves: list[dict[str, Any]], measured: dict[str, Any]) -> list[str]:
+    digest = "sha256:" + "8" * 64
     one: dict[str, Any] = {
         "rollout": "01M83",
         "workflow": "policy-assistant",
@@ -30,12 +59,8 @@ def test_a_space_that_a_rollout_never_reached_is_not_called_done() -> None:
         "verdict": {"outcome": "no_go", "digest": digest, "reasons": []},
         "shadow": [],
         "waves": waves,
-        "rollback": {"to": digest, "seconds_to_zero_traffic": "0.790"},
+        "rollback": {"to": digest, **measured},
     }
     out = io.StringIO()
     render_rollout(Console(file=out, width=200), one)
-    lines = out.getvalue().splitlines()
-    assert "  east: rolled back, 0 % of traffic now, 45 admitted" in lines
-    assert "  west: not reached, 0 % of traffic now, 0 admitted" in lines
-    assert "  eu: done, 1.25 % of traffic now, 1,200 admitted" in lines
-    assert f"  back on {digest[:19]}; zero traffic after 0.790 s" in lines
+    return out.getvalue().splitlines()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from pilotage.cli.options import NO, Options, command
-from pilotage.control.follow_rollback import follow_rollback, rollback_json
+from pilotage.control.follow_rollback import follow_rollback, rollback_json, zero_json
 from pilotage.control.instance import Instance
 from pilotage.control.roll_back import RollbackRequest, roll_back
 from pilotage.core.reason import Refusal
@@ -58,12 +59,18 @@ def render(out: Console, done: tuple[StoredRollout, ...]) -> None:
     """Print rollbacks for people."""
     for one in done:
         colour = "green" if one.state is State.ROLLED_BACK else "yellow"
-        seconds = "not yet zero" if one.zero_s is None else f"zero traffic after {one.zero_s:.3f} s"
-        seconds += "" if one.zero_streams_s is None else f", zero streams after {one.zero_streams_s:.3f} s"
-        seconds += "" if one.clock_offset_s is None else f" (clocks are off by up to {one.clock_offset_s:.3f} s)"
         out.print(
             f"[{colour}]{one.state}[/{colour}] {one.release[:19]} left {', '.join(one.flipped)}; "
-            f"back on {one.target or 'a closed door'}; {seconds}; incident {one.incident or 'none'}"
+            f"back on {one.target or 'a closed door'}; {zero_words(zero_json(one))}; incident {one.incident or 'none'}"
         )
         for why in one.why:
             out.print(f"    {escape(why.code)}: {escape(why.text)}")
+
+
+def zero_words(measured: Mapping[str, Any]) -> str:
+    """Return the times that `zero_json` tells, in words."""
+    traffic, streams = measured["seconds_to_zero_traffic"], measured["seconds_to_zero_streams"]
+    words = "not yet zero" if traffic is None else f"zero traffic after {traffic} s"
+    words += "" if streams is None else f", zero streams after {streams} s"
+    offset = measured["clock_uncertainty_s"]
+    return words if offset is None else f"{words} (clocks are off by up to {offset} s)"

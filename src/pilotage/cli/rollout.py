@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from pilotage.cli.options import NO, Options, command
+from pilotage.cli.rollback import zero_words
 from pilotage.cli.shown import Listing, short
 from pilotage.control.abort_rollout import abort_rollout
 from pilotage.control.decide_rollout import extend_step, release_hold, sign_go
@@ -149,7 +150,7 @@ def render_rollout(out: Console, one: dict[str, Any]) -> None:
     if one["rollback"] is not None:
         back = one["rollback"]
         target = short(back["to"] or "a closed door")
-        out.print(f"  back on {target}; zero traffic after {back['seconds_to_zero_traffic']} s")
+        out.print(f"  back on {target}; {zero_words(back)}")
 
 
 def pairs(
