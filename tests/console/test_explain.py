@@ -9,6 +9,8 @@ import pytest
 from sqlalchemy import text
 from tests.console.conftest import Bank
 
+from pilotage.control.ledger_checkpoint import sequence_now
+
 pytestmark = pytest.mark.store
 
 _INCIDENT = text("""
@@ -93,6 +95,7 @@ def test_an_answer_given_again_says_that_the_model_was_not_asked(bank: Bank) -> 
 def test_a_text_that_is_gone_is_erased_and_one_that_differs_is_changed(bank: Bank) -> None:
     made = bank.answered("omar.haddad", "Limit once more?", "It is 5. [1]")
     browser = bank.browser("omar.haddad")
+    assert isinstance(sequence_now(bank.instance), int)
     for values, said in (
         ("question = '[removed]', answer = '[removed]', salt = '\\x'", "Its text was erased since"),
         ("answer = 'It is 50. [1]', salt = decode(:salt, 'hex')", "does not match what was recorded"),
@@ -103,3 +106,15 @@ def test_a_text_that_is_gone_is_erased_and_one_that_differs_is_changed(bank: Ban
             changed = text(f"UPDATE interaction_text SET {values} WHERE id = :id")
             connection.execute(changed, {key: value for key, value in given.items() if f":{key}" in str(changed)})
         assert said in browser.get(f"/interactions/{made}").words
+
+
+def test_that_an_erased_text_has_its_records_in_the_ledger_is_said_once_they_are(bank: Bank) -> None:
+    made = bank.answered("omar.haddad", "Limit a last time?", "It is 5. [1]")
+    browser = bank.browser("omar.haddad")
+    with bank.instance.engine.begin() as connection:
+        connection.execute(text("DELETE FROM interaction_text WHERE id = :id"), {"id": made})
+    waiting = browser.get(f"/interactions/{made}").words
+    assert "Its number in the ledger follows" in waiting
+    assert "stands in the ledger" not in waiting
+    assert isinstance(sequence_now(bank.instance), int)
+    assert "stands in the ledger. Its text was erased since" in browser.get(f"/interactions/{made}").words

@@ -91,13 +91,14 @@ def _readable(visit: Visit, found: Explanation) -> Mapping[tuple[int, int], Any]
 def proof_line(proof: Sequence[EntryProof]) -> str:
     """Return "proven", "erased", "waiting" or "broken".
 
-    Broken when a kept text no longer opens its commitment, erased when there is no text left to compare.
+    Broken when a kept text no longer opens its commitment, waiting until every entry is numbered, erased when there is
+    no text left to compare.
     """
     if any(not opened for one in proof for opened in one.opens.values()):
         return "broken"
-    if any(one.erased for one in proof):
-        return "erased"
-    return "proven" if proof and all(one.root is not None for one in proof) else "waiting"
+    if not proof or any(one.root is None for one in proof):
+        return "waiting"
+    return "erased" if any(one.erased for one in proof) else "proven"
 
 
 def download_proof(visit: Visit) -> Reply:
