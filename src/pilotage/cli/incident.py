@@ -89,8 +89,8 @@ def render_incident(out: Console, found: Mapping[str, Any]) -> None:
         "commander": found["commander"] or "nobody yet",
         "responders": ", ".join(found["responders"]) or "nobody",
         **{name: minute(found[f"{name}_at"]) for name in _MOMENTS if found[f"{name}_at"]},
-        "freezes": "promotions and rollouts wait for it" if found["freezes"] else "nothing",
-        "post-mortem": "written" if found["postmortem"] else f"due {minute(found['post_mortem_due'])}",
+        "freezes": "rollouts, promotions and `corpus accept` wait for it" if found["freezes"] else "nothing",
+        "post-mortem": _state_of_post_mortem(found),
     }
     for name, value in rows.items():
         out.print(f"  [dim]{name:12}[/dim] {escape(str(value))}")
@@ -101,6 +101,14 @@ def render_incident(out: Console, found: Mapping[str, Any]) -> None:
     if written:
         out.print("[bold]Post-mortem[/bold]" if found["postmortem"] else "[bold]Post-mortem, drafted[/bold]")
         print_record(out, {key: short(value) if isinstance(value, str) else value for key, value in written.items()})
+
+
+def _state_of_post_mortem(found: Mapping[str, Any]) -> str:
+    written, due = found["postmortem"], found["post_mortem_due"]
+    if written:
+        by = written["approved_by"]
+        return f"approved by {by}" if by else "written; somebody else has to approve it"
+    return f"due {minute(due)}" if due else "not needed"
 
 
 _MOMENTS = ("started", "detected", "acknowledged", "mitigated", "resolved", "closed")
