@@ -82,7 +82,6 @@ class Lance:
 
     def _create(self, database: Any, index: ModuleType) -> Any:  # noqa: ANN401 - the library has no types
         arrow = importlib.import_module("pyarrow")
-        index = importlib.import_module("lancedb.index")
         first = _batch(arrow, self._corpus, 0)
         batches = (_batch(arrow, self._corpus, start) for start in range(0, self._corpus.chunks, _BATCH))
         table = database.create_table("chunks", data=batches, schema=first.schema, mode="overwrite")
