@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from pilotage.api.operation import Body, Call, Operation, Result
@@ -62,22 +64,13 @@ def _start(call: Call) -> Result:
     return _started(call, request)
 
 
-def _permission(call: Call) -> Result:
-    return _suite(call, RunKind.PERMISSIONS)
+def _suite(kind: RunKind) -> Callable[[Call], Result]:
+    def start(call: Call) -> Result:
+        asked: SuiteRunning = call.fields
+        request = EvaluationRequest(release=asked.release, kind=kind, space=asked.space, golden=tuple(asked.golden))
+        return _started(call, request)
 
-
-def _fairness(call: Call) -> Result:
-    return _suite(call, RunKind.FAIRNESS)
-
-
-def _redteam(call: Call) -> Result:
-    return _suite(call, RunKind.REDTEAM)
-
-
-def _suite(call: Call, kind: RunKind) -> Result:
-    asked: SuiteRunning = call.fields
-    request = EvaluationRequest(release=asked.release, kind=kind, space=asked.space, golden=tuple(asked.golden))
-    return _started(call, request)
+    return start
 
 
 def _started(call: Call, request: EvaluationRequest) -> Result:
@@ -184,13 +177,13 @@ OPERATIONS = (
             command=f"suite {name}",
             summary=f"Start the {word} suite; the worker drives it",
             gives="The run.",
-            run=run,
+            run=_suite(kind),
             takes=SuiteRunning,
         )
-        for name, word, run in (
-            ("permission", "permission", _permission),
-            ("fairness", "fairness", _fairness),
-            ("redteam", "red team", _redteam),
+        for name, word, kind in (
+            ("permission", "permission", RunKind.PERMISSIONS),
+            ("fairness", "fairness", RunKind.FAIRNESS),
+            ("redteam", "red team", RunKind.REDTEAM),
         )
     ),
     Operation(

@@ -50,27 +50,14 @@ def _take_down(call: Call) -> Result:
     return done if isinstance(done, Refusal) else done.as_json()
 
 
-def _hold(call: Call) -> Result:
-    return _followed(hold_takedown, call)
+def _following(act: Callable[..., StoredTakedown | Refusal]) -> Callable[[Call], Result]:
+    def run(call: Call) -> Result:
+        wanted: Following = call.fields
+        follow = Follow(corpus=CorpusName(call.params["name"]), document=wanted.document, reason=wanted.reason)
+        done = act(call.instance, actor=call.actor, follow=follow)
+        return done if isinstance(done, Refusal) else takedown_as_json(done)
 
-
-def _end_hold(call: Call) -> Result:
-    return _followed(end_hold, call)
-
-
-def _confirm(call: Call) -> Result:
-    return _followed(confirm_purge, call)
-
-
-def _lift(call: Call) -> Result:
-    return _followed(lift_block, call)
-
-
-def _followed(act: Callable[..., StoredTakedown | Refusal], call: Call) -> Result:
-    wanted: Following = call.fields
-    follow = Follow(corpus=CorpusName(call.params["name"]), document=wanted.document, reason=wanted.reason)
-    done = act(call.instance, actor=call.actor, follow=follow)
-    return done if isinstance(done, Refusal) else takedown_as_json(done)
+    return run
 
 
 _TAKEDOWNS = "/corpora/{name}/takedowns"
@@ -90,7 +77,7 @@ OPERATIONS = (
         command="corpus hold",
         summary="Keep the bytes of a hidden document: legal hold",
         gives="Where the takedown stands.",
-        run=_hold,
+        run=_following(hold_takedown),
         takes=Following,
     ),
     Operation(
@@ -99,7 +86,7 @@ OPERATIONS = (
         command="corpus unhold",
         summary="End a legal hold; the purge goes on",
         gives="Where the takedown stands.",
-        run=_end_hold,
+        run=_following(end_hold),
         takes=Following,
     ),
     Operation(
@@ -108,7 +95,7 @@ OPERATIONS = (
         command="corpus confirm",
         summary="Confirm that no backup or replica holds a purged document",
         gives="Where the takedown stands, with its proof.",
-        run=_confirm,
+        run=_following(confirm_purge),
         takes=Following,
     ),
     Operation(
@@ -117,7 +104,7 @@ OPERATIONS = (
         command="corpus lift",
         summary="Let the next refresh bring a document back (its steward)",
         gives="Where the takedown stands.",
-        run=_lift,
+        run=_following(lift_block),
         takes=Following,
     ),
 )
