@@ -11,6 +11,8 @@ from pilotage.cli.demo_board import Board
 from pilotage.cli.demo_gates import EAST, ReleasePath
 from pilotage.cli.demo_rollout import EU, Rollouts
 from pilotage.cli.demo_scene import SceneError
+from pilotage.cli.rollback import zero_words
+from pilotage.control.follow_rollback import zero_json
 from pilotage.control.rollout_status import rollout_status
 from pilotage.rollout.states import State
 from pilotage.store.rollouts import StoredRollout
@@ -60,7 +62,7 @@ def _tell_rollback(path: ReleasePath, done: StoredRollout, rollouts: Rollouts) -
     first = next((str(one.get("text")) for one in reasons or () if isinstance(one, dict)), "")
     path.say(
         "Ungrounded answers are met and taken back by themselves",
-        f"{first} Zero traffic after {done.zero_s} s; incident {done.incident} is open.",
+        f"{first} Taken back, {zero_words(zero_json(done))}; incident {done.incident} is open.",
     )
     rollouts.tell_incident(str(done.incident))
 
