@@ -182,7 +182,8 @@ def test_a_rollout_that_was_taken_back_where_nothing_served_says_so(own_engine: 
     said = page.css_first(".notice.nogo")
     assert said is not None
     assert said.text().startswith("Taken back to no release, since none may serve there, ")
-    assert "0.50 s later; its last stream ended 7.25 s later (clocks are off by up to 0.75 s)." in said.text()
+    measured = "; after 0.50 s no request met the candidate any more; after 7.25 s its last stream had ended"
+    assert f"{measured} (clocks are off by up to 0.75 s)." in said.text()
 
 
 def test_a_space_whose_row_names_no_release_serves_nobody() -> None:
