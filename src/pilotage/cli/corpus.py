@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pilotage.cli.options import FORBIDDEN, NO, Options, command
 from pilotage.cli.runtime import Runtime
-from pilotage.cli.shown import Listing
+from pilotage.cli.shown import Listing, short
 from pilotage.control.corpus_reports import DiffReport, diff_versions, list_versions, version_as_json
 from pilotage.control.follow_takedown import (
     Follow,
@@ -215,13 +215,20 @@ def takedown(
         )
     if isinstance(done, Refusal):
         options.refuse(done)
-    options.show(done.as_json(), lambda out: _render_takedown(out, done))
+    options.show(done.as_json(), lambda out: render_takedown(out, done))
 
 
-def _render_takedown(out: Console, done: TakedownResult) -> None:
+def render_takedown(out: Console, done: TakedownResult) -> None:
+    """Print where a takedown stands, what it touched besides, and how far it is proven."""
     out.print(f"{escape(done.document)} is [bold]{done.state}[/bold] in {_versions(done)}.")
-    if done.also_in:
-        out.print(f"[yellow]The same content also stands under[/yellow] {escape(', '.join(done.also_in))}")
+    for said, names in (
+        ("The same content also stands under", done.also_in),
+        ("Taken down with it, in derived corpora:", done.derived),
+        ("Golden cases to review:", done.golden_to_review),
+        ("Quarantined, as their prompts quoted it:", [short(one) for one in done.quarantined]),
+    ):
+        if names:
+            out.print(f"[yellow]{said}[/yellow] {escape(', '.join(names))}")
     if done.proof is not None:
         out.print(escape(_proven(done.proof)))
 
@@ -235,12 +242,18 @@ def _proven(proof: Mapping[str, Any]) -> str:
     """Say how the bytes were looked for, and how long copies that were not looked at may last."""
     megabytes = proof["bytes_scanned"] / 1e6
     searched = f"{proof['shingles']} pieces of its text were searched in {proof['files_scanned']:,} files"
-    parts = [f"{proof['rows']} rows erased. {searched} ({megabytes:,.0f} MB): {proof['hits']} hits."]
+    found = f"{searched} ({megabytes:,.0f} MB): {proof['hits']} hits."
+    parts = [f"{proof['rows']} rows erased.", found if proof["shingles"] else _NOTHING_SEARCHED]
     if proof["files_with_hits"]:
         parts.append(f"Found in {', '.join(proof['files_with_hits'])}.")
-    if proof.get("copies_until"):
-        parts.append(f"Backups and logs of the server may hold it until {proof['copies_until']}.")
+    if "copies_until" in proof:
+        until = proof["copies_until"]
+        parts.append(f"Backups and logs of the server may hold it until {until}." if until else _UNKNOWN_COPIES)
     return " ".join(parts)
+
+
+_NOTHING_SEARCHED = "No piece of its text was left to search for: that it is gone from every file is not proven."
+_UNKNOWN_COPIES = "Backups and logs of the server may hold it; until when is not known: declare backup_retention."
 
 
 Document = Annotated[str, typer.Argument(metavar="DOC_ID")]
