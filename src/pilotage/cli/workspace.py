@@ -115,18 +115,17 @@ def diagnose(options: Options) -> None:
             embedded_home=instance.home if instance.embedded else None,
             declared=instance.workspace.corpora,
         )
-    options.show({"pilotage": __version__, **report.as_json()}, lambda out: _render_doctor(out, report))
+    options.show({"pilotage": __version__, **report.as_json()}, lambda out: render_doctor(out, report))
     if report.outcome is not Outcome.OK:
         raise SystemExit(NO)
 
 
-def _render_doctor(out: Console, report: DoctorReport) -> None:
+def render_doctor(out: Console, report: DoctorReport) -> None:
+    """Print a report: sizes in units that people read, then findings and the outcome."""
     record = {key: value for key, value in report.as_json().items() if key not in {"findings", "outcome"}}
     record["sizes"] = {name: decimal(size) for name, size in record.pop("sizes_bytes").items()}
-    server = dict(record["server"])
-    if free := server.pop("free_bytes", None):
-        server["free"] = decimal(free)
-    record["server"] = server
+    free = record["server"].pop("free_bytes")
+    record["server"]["free"] = None if free is None else decimal(free)
     print_record(out, record)
     for finding in report.findings:
         out.print(f"[red]{escape(finding.code)}[/red] {escape(finding.text)}")
