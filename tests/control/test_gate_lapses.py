@@ -188,6 +188,21 @@ def test_one_withdrawn_early_counts_from_then(live: Live) -> None:
     assert live.stable() == live.old
 
 
+def test_of_an_acceptance_that_ended_with_nothing_open_the_three_days_begin_when_something_is(live: Live) -> None:
+    done = live.accept()
+    live.gates.attach(("tests.smoke", junit(passed=4)))
+    first = until_end(live, done)
+    live.look(first)
+    live.look(14 * DAY - first)  # tests count for 14 days
+    assert live.told(LAPSED) == []
+    live.look(HOUR)
+    assert (live.stable(), len(live.told(LAPSED)), live.rollbacks()) == (live.release, 2, [])
+    live.look(3 * DAY - HOUR - timedelta(seconds=1))
+    assert live.stable() == live.release
+    live.look(timedelta(seconds=1))
+    assert live.stable() == live.old
+
+
 def test_what_a_rollback_brought_back_has_three_days_of_its_own(live: Live) -> None:
     done = live.accept()
     live.look(until_end(live, done) + 2 * DAY)
@@ -301,7 +316,8 @@ def test_killed_at_any_statement_the_look_is_done_by_the_next_one_once(live: Liv
 
     def look(engine: Engine) -> None:
         with engine.begin() as connection:
-            watch_lapses(connection, replace(live.gates.instance, engine=engine))
+            now = live.gates.inner.clock.now()
+            watch_lapses(connection, replace(live.gates.instance, engine=engine), due_at=now)
 
     while not lives_past(1 + 7 * deaths, live.gates.inner.engine, look):
         deaths += 1

@@ -61,20 +61,29 @@ class _Place:
     is_steady: bool
 
 
-def watch_lapses(connection: Connection, instance: Instance) -> datetime:
-    """Decide every gate of what serves, once; return when to look again."""
+def watch_lapses(connection: Connection, instance: Instance, *, due_at: datetime) -> datetime:
+    """Decide every gate of what serves, once; return when to look again. `due_at`: when this look was to be."""
     now = instance.clock.now()
     notice_changes(connection, instance, now)
-    look = _Look(connection=connection, instance=instance, deed=Deed(actor=MACHINE, at=now), due=[now + EVERY])
+    look = _Look(
+        connection=connection,
+        instance=instance,
+        deed=Deed(actor=MACHINE, at=now),
+        looked_at=due_at - EVERY,
+        due=[now + EVERY],
+    )
     look.run()
     return min(look.due)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Look:
+    """One look. `looked_at`: when the one before was, at the earliest; what it did not find lapsed after it."""
+
     connection: Connection
     instance: Instance
     deed: Deed
+    looked_at: datetime
     due: list[datetime]
     unread: set[str] = field(default_factory=set)
 
@@ -134,7 +143,7 @@ class _Look:
                     release=place.release,
                     gate=lapse.gate,
                     about=lapse.about,
-                    since=lapse.since or self.deed.at,
+                    since=max(lapse.since or self.deed.at, self.looked_at),
                     noticed_at=self.deed.at,
                 )
                 yield known.get(row.key, row), lapse

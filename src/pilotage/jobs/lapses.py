@@ -17,9 +17,9 @@ from pilotage.store.runs import Again, Outcome, Run, request_run
 KIND: Final = "gate_lapses"
 
 
-def look_at_lapses(instance: Instance, connection: Connection, _run: Run) -> Outcome:
+def look_at_lapses(instance: Instance, connection: Connection, run: Run) -> Outcome:
     """Look once (`jobs.handlers.Step`)."""
-    return Again(at=watch_lapses(connection, instance))
+    return Again(at=watch_lapses(connection, instance, due_at=run.due_at))
 
 
 def schedule_lapses(instance: Instance) -> None:
