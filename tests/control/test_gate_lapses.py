@@ -14,17 +14,23 @@ from tests.control.test_gate_loopholes import risk_file
 
 from pilotage.control.accept_risk import Accepted, RiskText, accept_risk
 from pilotage.control.emergency_change import EmergencyRequest, declare_emergency
+from pilotage.control.gate_case import Chain
+from pilotage.control.gate_chain import live_reports
 from pilotage.control.gate_withdrawals import revoke_named
 from pilotage.control.manage_incident import open_by_person
 from pilotage.control.watch_lapses import NEVER_CAUSE, RISK_CAUSE, watch_lapses
 from pilotage.core.digest import Digest
+from pilotage.core.errors import IntegrityError
 from pilotage.core.ids import SpaceName
 from pilotage.gate.emergency import Emergency
+from pilotage.gate.records import GateInput
+from pilotage.gate.report import GateReport
 from pilotage.incident.records import Severity
 from pilotage.jobs.handlers import Registry
 from pilotage.jobs.lapses import KIND, look_at_lapses, schedule_lapses
 from pilotage.jobs.reconciler import Reconciler
 from pilotage.release.seal import ReleaseState
+from pilotage.space.settings import Space
 from pilotage.store.incidents import StoredIncident
 from pilotage.store.releases import find_release
 from pilotage.store.routes import read_route
@@ -250,6 +256,21 @@ def test_one_reading_that_is_gone_again_takes_nothing_out(live: Live) -> None:
     live.look(timedelta(minutes=1))
     live.look(timedelta(minutes=1))
     assert (live.state(), live.stable()) == (ReleaseState.SEALED, live.release)
+
+
+def test_a_release_whose_gates_cannot_be_read_hides_nothing_of_another(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(chain: Chain, space: Space) -> tuple[tuple[GateReport, GateInput], ...]:
+        if chain.stored.digest == live.old:
+            raise IntegrityError("PART_UNREADABLE", "The golden set of it does not read.")
+        return live_reports(chain, space)
+
+    monkeypatch.setattr("pilotage.control.watch_lapses.live_reports", read)
+    live.gates.inner.serve(live.old, [WEST])
+    done = live.accept()
+    live.look(until_end(live, done))
+    assert len(live.told(LAPSED)) == 2
 
 
 GONE = "no longer hold"

@@ -108,25 +108,27 @@ class _Look:
         self, places: tuple[_Place, ...], known: Mapping[Key, StoredLapse]
     ) -> Iterator[tuple[StoredLapse, Lapse]]:
         for release in dict.fromkeys(one.release for one in places):
-            chain = self._chain(release)
-            if chain is None:
+            found = self._of(release, [one for one in places if one.release == release], known)
+            if found is None:
                 self.unread.add(release)
-                continue
-            self.due.extend(risk.expires for risk in chain.acceptances if risk.expires > self.deed.at)
-            for place in places:
-                if place.release == release:
-                    yield from self._at(chain, place, known)
+            yield from found or ()
 
-    def _chain(self, release: Digest) -> Chain | None:
+    def _of(
+        self, release: Digest, places: list[_Place], known: Mapping[Key, StoredLapse]
+    ) -> list[tuple[StoredLapse, Lapse]] | None:
+        """Return what lapsed of a release; None where its gates cannot be read."""
         stored = find_release(self.connection, release)
         if stored is None:
             return None
         try:
             with self.connection.begin_nested():
-                return open_chain(self.connection, self.instance, stored, self.deed.at)
+                chain = open_chain(self.connection, self.instance, stored, self.deed.at)
+                found = [one for place in places for one in self._at(chain, place, known)]
         except PilotageError as error:
             LOG.warning("The gates of %s, which serves, cannot be read: %s", release[:19], error.code)
             return None
+        self.due.extend(risk.expires for risk in chain.acceptances if risk.expires > self.deed.at)
+        return found
 
     def _at(self, chain: Chain, place: _Place, known: Mapping[Key, StoredLapse]) -> Iterator[tuple[StoredLapse, Lapse]]:
         space = self.instance.workspace.spaces.get(place.space)
