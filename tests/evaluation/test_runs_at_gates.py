@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine
 from tests.evaluation.world import World, facts, make_world
 
+from pilotage.control.evaluation_status import Voided, void_run
 from pilotage.control.gate_status import gate_status
 from pilotage.control.promote_release import promote_release
 from pilotage.core.digest import Digest
@@ -86,3 +87,14 @@ async def test_a_go_run_opens_the_gate(world: World) -> None:
     assert (await world.evaluate(release)).run.verdict == "go"
     assert accuracy(world, release).holds
     assert refused(world, release) == set()
+
+
+async def test_a_voided_run_opens_nothing(world: World) -> None:
+    release = world.seal()
+    run = (await world.evaluate(release)).run
+    assert run.verdict == "go"
+    for name in ("ada", "ben"):
+        done = void_run(world.instance, actor=world.person(name), identifier=run.id, reason="Another golden set.")
+        assert isinstance(done, Voided), done
+        assert accuracy(world, release).holds is not done.is_voided
+    assert refused(world, release) == {"GATE_NOT_MET"}

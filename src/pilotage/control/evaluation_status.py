@@ -1,7 +1,7 @@
 """What people and scripts see of evaluation runs, and what they may do to one: cancel it, resume it, void it.
 
-Rule: voiding takes two different people who may give evidence, and is a ledger entry; a voided run is no attempt and
-its evidence is withdrawn by whoever reads `voided_at`. Fail mode: NotFound, or a Refusal that changes nothing.
+Rule: voiding takes two different people who may give evidence, and is a ledger entry; a voided run is no attempt, and
+its evidence is withdrawn with it. Fail mode: NotFound, or a Refusal that changes nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pilotage.control.evaluate_release import DRIVE
+from pilotage.control.evidence_reports import withdraw_item
 from pilotage.control.instance import Instance
 from pilotage.control.run_evaluation import run_named
 from pilotage.core.canonical import Json, parse_json
@@ -24,6 +25,7 @@ from pilotage.identity.roles import Action, may
 from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.store.evaluation_runs import add_void, find_run, mark_voided, move_run, result_of, runs_of
 from pilotage.store.evaluation_tasks import progress_of
+from pilotage.store.evidence import evidence_by_id
 from pilotage.store.ledger_entries import append
 from pilotage.store.pseudonyms import pseudonym_of
 from pilotage.store.releases import named_release
@@ -203,4 +205,6 @@ def void_run(instance: Instance, *, actor: Principal, identifier: str, reason: s
             data={"release": run.release, "suite": run.kind.value, "verdict": run.verdict, "people": people},
         )
         append(connection, entry)
+        if run.evidence is not None:
+            withdraw_item(connection, evidence_by_id(connection, run.evidence), actor=actor, reason=reason, at=now)
     return Voided(people=people, is_voided=True)

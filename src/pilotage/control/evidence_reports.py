@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from sqlalchemy import Connection
+
 from pilotage.control.attach_evidence import subjects_of
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
@@ -72,15 +76,19 @@ def withdraw_evidence(instance: Instance, *, actor: Principal, evidence: str, re
         if item.producer != str(actor.person or actor.id):
             text = f"{evidence} was brought by {item.producer}; only its producer withdraws it."
             return Refusal(reasons=(Reason(code="NOT_PERMITTED", text=text, where=evidence),))
-        now = instance.clock.now()
-        withdraw(connection, evidence, Reason(code="WITHDRAWN", text=reason))
-        record(
-            connection,
-            EntryKind.EVIDENCE_WITHDRAWN,
-            actor=actor,
-            at=now,
-            subject=evidence,
-            data={"kind": item.kind, "sha256": item.sha256},
-            opened={"reason": reason},
-        )
+        withdraw_item(connection, item, actor=actor, reason=reason, at=instance.clock.now())
     return None
+
+
+def withdraw_item(connection: Connection, item: Evidence, *, actor: Principal, reason: str, at: datetime) -> None:
+    """Withdraw an item with its entry, in the caller's transaction; may it be withdrawn is the caller's question."""
+    withdraw(connection, item.id, Reason(code="WITHDRAWN", text=reason))
+    record(
+        connection,
+        EntryKind.EVIDENCE_WITHDRAWN,
+        actor=actor,
+        at=at,
+        subject=item.id,
+        data={"kind": item.kind, "sha256": item.sha256},
+        opened={"reason": reason},
+    )
