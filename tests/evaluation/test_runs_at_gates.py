@@ -90,6 +90,7 @@ async def test_a_go_run_opens_the_gate(world: World) -> None:
 
 
 async def test_a_voided_run_opens_nothing(world: World) -> None:
+    world.restore(max_tokens=1_000)  # a release of its own: another run of the same would still hold
     release = world.seal()
     run = (await world.evaluate(release)).run
     assert run.verdict == "go"

@@ -12,6 +12,7 @@ from tests.gate.builders import (
     LATENCY,
     NOW,
     Accepting,
+    adding,
     board_gate,
     empty,
     equal,
@@ -96,6 +97,15 @@ def test_what_was_accepted_as_missing_is_not_accepted_as_failed() -> None:
     risk = accepted(nothing, "latency")
     assert result(nothing, "latency", risk).accepted_by == risk.id
     assert result(given(slow(2_050.0)), "latency", risk).accepted_by is None
+
+
+def test_what_was_accepted_of_one_suite_is_not_accepted_of_another() -> None:
+    first = given(slow(2_100.0))
+    risk = accepted(first, "latency")
+    for p95, is_covered in ((2_050.0, False), (900.0, True)):
+        other = evidence("load.peak", {**GOOD_LOAD, "p95": p95}, suite="search")
+        about = adding(first, [other])
+        assert (result(about, "latency", risk).accepted_by is not None) is is_covered
 
 
 def judged(operator: Operator, then: float, now: float, *, limit: float | None = 10.0) -> bool:

@@ -63,14 +63,7 @@ def risk_data(risk: RiskAcceptance) -> dict[str, Json]:
 
 
 def _open_digest(risk: RiskAcceptance) -> str:
-    found: list[Json] = [
-        {
-            "criterion": one.criterion,
-            "checks": [[check.kind, check.condition, check.observed] for check in one.checks],
-            "findings": list(one.findings),
-        }
-        for one in risk.open_then or ()
-    ]
+    found: list[Json] = [one.as_json() for one in risk.open_then or ()]
     return digest_of_json({"findings": list(risk.findings), "open": found}, form=Form.PLAIN)
 
 

@@ -46,7 +46,7 @@ def open_now(result: CriterionResult, named: Collection[str]) -> OpenThen:
 
 
 def _as_open(check: Check) -> OpenCheck:
-    return OpenCheck(kind=check.kind, condition=check.condition, observed=_observed(check))
+    return OpenCheck(kind=check.kind, condition=check.condition, observed=_observed(check), series=check.series)
 
 
 def _observed(check: Check) -> str:
@@ -92,7 +92,7 @@ def _is_no_worse(result: CriterionResult, risk: RiskAcceptance) -> bool:
 
 def _holds_still(check: Check, then: OpenCheck) -> bool:
     """Tell whether a condition that does not hold is the accepted one, and no worse than it was."""
-    if (check.kind, check.condition) != (then.kind, then.condition):
+    if (check.kind, check.condition, check.series) != (then.kind, then.condition, then.series):
         return False
     observed = _observed(check)
     if observed == then.observed:

@@ -147,11 +147,10 @@ def _kind_checks(
     checks = [check for check in problems if check.reason is None or check.reason.code == "EV_EXPIRED"]
     checks += _verdict_checks(criterion, usable)
     checks += _engine_checks(kind, criterion, given, usable, now)
-    for claims, names in _views(kind, usable):
-        seen = _Seen(kind=kind, criterion=criterion.id, claims=claims, evidence=names)
+    for seen in _views(kind, criterion.id, usable):
         checks += [_compare(condition, seen, given) for condition in criterion.all]
     for item in weak:
-        seen = _Seen(kind=kind, criterion=criterion.id, claims=item.claims, evidence=(item.id,))
+        seen = _of_item(item, criterion.id)
         checks += [
             _compare(condition, seen, given)
             for condition in criterion.all
@@ -220,14 +219,20 @@ def _is_counted(claim: str) -> bool:
     return claim in _COUNTED or claim.endswith("_ms")
 
 
-def _views(kind: str, items: Sequence[Evidence]) -> list[tuple[Mapping[str, float], tuple[str, ...]]]:
+def _views(kind: str, criterion: str, items: Sequence[Evidence]) -> list[_Seen]:
     """Return the claims to judge: pooled own runs, summed suites, or each item by itself."""
     names = tuple(item.id for item in items)
     if kind in OWN_RUNS:
-        return [(pooled(items), names)]
-    if kind.partition(".")[0] in _SUMMED and len(items) > 1:
-        return [(_summed(items), names)]
-    return [(item.claims, (item.id,)) for item in items]
+        return [_Seen(kind=kind, criterion=criterion, claims=pooled(items), evidence=names)]
+    if kind.partition(".")[0] in _SUMMED:
+        claims = _summed(items) if len(items) > 1 else items[0].claims
+        return [_Seen(kind=kind, criterion=criterion, claims=claims, evidence=names)]
+    return [_of_item(item, criterion) for item in items]
+
+
+def _of_item(item: Evidence, criterion: str) -> _Seen:
+    series = " ".join(filter(None, (item.space, item.suite)))
+    return _Seen(kind=item.kind, criterion=criterion, claims=item.claims, evidence=(item.id,), series=series)
 
 
 def _summed(items: Sequence[Evidence]) -> dict[str, float]:
@@ -316,6 +321,7 @@ class _Seen:
     claims: Mapping[str, float]
     evidence: tuple[str, ...] = ()
     note: str = ""
+    series: str = ""
 
 
 def _compare(condition: Condition, seen: _Seen, given: GateInput) -> Check:
@@ -344,6 +350,7 @@ def _compare(condition: Condition, seen: _Seen, given: GateInput) -> Check:
         limit=shown_limit,
         reason=reason,
         evidence=seen.evidence,
+        series=seen.series,
     )
 
 

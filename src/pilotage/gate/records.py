@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest
 from pilotage.core.ids import PersonId, SpaceName, WorkflowName
 from pilotage.core.reason import Reason
@@ -114,11 +115,15 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenCheck:
-    """A condition that did not hold: what was observed, or which evidence could not count."""
+    """A condition that did not hold: what was observed, or which evidence could not count.
+
+    `series`: of which space and suite; empty: of all of the kind together.
+    """
 
     kind: str
     condition: str
     observed: str
+    series: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +133,14 @@ class OpenThen:
     criterion: str
     checks: tuple[OpenCheck, ...] = ()
     findings: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Json]:
+        """Return everything, as it is stored and as the ledger's entry commits to it."""
+        return {
+            "criterion": self.criterion,
+            "checks": [[one.kind, one.condition, one.observed, *filter(None, [one.series])] for one in self.checks],
+            "findings": list(self.findings),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

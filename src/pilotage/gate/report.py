@@ -20,7 +20,10 @@ from pilotage.identity.roles import Role
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One condition of a criterion on what was observed. `kind` is the evidence kind looked at."""
+    """One condition of a criterion on what was observed. `kind` is the evidence kind looked at.
+
+    `series`: the space and suite of the one item looked at; empty: all items of the kind together.
+    """
 
     kind: str
     condition: str
@@ -30,6 +33,7 @@ class Check:
     reason: Reason | None = None
     evidence: tuple[str, ...] = ()
     is_expiry: bool = False
+    series: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -205,15 +205,7 @@ def _risk_json(risk: RiskAcceptance) -> dict[str, Any]:
         "renewals": risk.renewals,
         "first_created": None if risk.first_created is None else to_text(risk.first_created),
         "same_rationale": risk.same_rationale,
-        "open_then": None if risk.open_then is None else [_open_json(one) for one in risk.open_then],
-    }
-
-
-def _open_json(one: OpenThen) -> dict[str, Any]:
-    return {
-        "criterion": one.criterion,
-        "checks": [[check.kind, check.condition, check.observed] for check in one.checks],
-        "findings": list(one.findings),
+        "open_then": None if risk.open_then is None else [one.as_json() for one in risk.open_then],
     }
 
 
@@ -224,8 +216,8 @@ def _open_from(body: Sequence[Mapping[str, Any]] | None) -> tuple[OpenThen, ...]
         OpenThen(
             criterion=one["criterion"],
             checks=tuple(
-                OpenCheck(kind=kind, condition=condition, observed=observed)
-                for kind, condition, observed in one["checks"]
+                OpenCheck(kind=kind, condition=condition, observed=observed, series=" ".join(series))
+                for kind, condition, observed, *series in one["checks"]
             ),
             findings=tuple(one["findings"]),
         )
