@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,15 +15,16 @@ from tests.serving.shelf import Shelf, make_shelf
 from pilotage.core.digest import digest_of
 from pilotage.core.ids import CorpusName
 from pilotage.corpus.settings import DataStage, Recheck
+from pilotage.ledger.entry import decode_entry
 from pilotage.release.content import CorpusPin
 from pilotage.release.generation import GenerationRequest
+from pilotage.serving.context import Asker, Bearer
 from pilotage.serving.pipeline import Pipeline
-from pilotage.serving.refusal import Code
 from pilotage.serving.retriever import RetrieverParts, StoreRetriever
 from pilotage.serving.source_access import SourceAccess
 from pilotage.store.engine import psycopg_url
-from pilotage.store.serving_pool import make_pool
-from pilotage.testing.desk import opened
+from pilotage.store.serving_pool import Pool, make_pool
+from pilotage.testing.desk import Desk, opened
 from pilotage.testing.models import FakeModel
 from pilotage.testing.serving_path import Plan, content
 
@@ -97,28 +99,32 @@ def quote(request: GenerationRequest) -> str:
     return " ".join(f"{passage.text} [{passage.marker}]" for passage in request.passages) or "Nothing."
 
 
-async def asked(shelf: Shelf, url: str, recheck: Recheck, source: Says | None, *, change: bool = False) -> object:
-    """Ask over the real retriever; with `change` the source denies everything once the prompt is made."""
+@asynccontextmanager
+async def at_desk(
+    shelf: Shelf,
+    pool: Pool,
+    recheck: Recheck,
+    access: SourceAccess | None,
+    reply: Callable[[GenerationRequest], str] = quote,
+) -> AsyncIterator[Desk]:
+    """Open a desk over the real retriever."""
     pin = CorpusPin(name=shelf.name, version=1, digest=digest_of(b""), documents=2, chunks=2)
-    indexes, now = shelf.indexes(), Now()
+    indexes = shelf.indexes()
+    await indexes.refresh(shelf.name)
+    async with opened(Plan(model=FakeModel(reply=reply), content=content(corpora={DataStage.UAT: pin}))) as desk:
+        corpora = {name: replace(one, recheck=recheck) for name, one in shelf.corpora.items()}
+        workspace = replace(desk.path.serving.workspace, corpora=corpora)
+        parts = RetrieverParts(workspace=workspace, indexes=indexes, pool=pool, clock=shelf.bank.clock, access=access)
+        desk.path.serving = replace(desk.path.serving, retriever=StoreRetriever(parts), workspace=workspace)
+        desk.pipeline = Pipeline(desk.path.serving)
+        yield desk
 
-    def reply(request: GenerationRequest) -> str:
-        if change and source is not None:
-            source.allowed.clear()
-            now.at += 61.0
-        return quote(request)
 
-    async with make_pool(psycopg_url(url)) as pool:
-        await indexes.refresh(shelf.name)
-        async with opened(Plan(model=FakeModel(reply=reply), content=content(corpora={DataStage.UAT: pin}))) as desk:
-            corpora = {name: replace(one, recheck=recheck) for name, one in shelf.corpora.items()}
-            workspace = replace(desk.path.serving.workspace, corpora=corpora)
-            access = None if source is None else SourceAccess({shelf.name: source}, monotonic=now)
-            parts = RetrieverParts(
-                workspace=workspace, indexes=indexes, pool=pool, clock=shelf.bank.clock, access=access
-            )
-            desk.pipeline = Pipeline(replace(desk.path.serving, retriever=StoreRetriever(parts), workspace=workspace))
-            return (await desk.ask()).result
+async def asked(shelf: Shelf, url: str, recheck: Recheck, source: Says | None) -> object:
+    """Ask over the real retriever."""
+    access = None if source is None else SourceAccess({shelf.name: source}, monotonic=Now())
+    async with make_pool(psycopg_url(url)) as pool, at_desk(shelf, pool, recheck, access) as desk:
+        return (await desk.ask()).result
 
 
 @pytest.mark.store
@@ -149,7 +155,56 @@ async def test_where_no_source_has_a_say_nobody_reads(shelf: Shelf, database_url
 async def test_a_source_that_says_no_after_the_prompt_keeps_the_answer_back_and_is_no_defect(
     shelf: Shelf, database_url: str
 ) -> None:
-    refusal = await asked(shelf, database_url, Recheck.ALL, Says(allowed={"open.txt", "closed.txt"}), change=True)
-    text = getattr(refusal, "text", "")
-    assert "business days" not in text
-    assert getattr(refusal, "code", Code.PERMISSION_CHANGED) is Code.PERMISSION_CHANGED
+    source, now, prompts = Says(allowed={"open.txt", "closed.txt"}), Now(), list[int]()
+
+    def reply(request: GenerationRequest) -> str:
+        prompts.append(len(request.passages))
+        source.allowed.clear()
+        now.at += 61.0
+        return quote(request)
+
+    access = SourceAccess({shelf.name: source}, monotonic=now)
+    async with (
+        make_pool(psycopg_url(database_url)) as pool,
+        at_desk(shelf, pool, Recheck.ALL, access, reply) as desk,
+    ):
+        answer = await desk.answer()
+        await desk.path.serving.recorder.stop()
+        kinds = {decode_entry(rows.entry.bytes).kind for rows in desk.path.sink.rows}
+    assert prompts == [2, 0]  # asked again, and nothing is left to show
+    assert (answer.text, answer.cited) == ("Nothing.", ())
+    assert "incident.opened" not in kinds
+
+
+@dataclass(slots=True)
+class Watching(Says):
+    """Notes how many connections nobody holds while it is asked."""
+
+    pool: Pool | None = None
+    free: list[int] = field(default_factory=list)
+
+    def check_access(self, names: frozenset[str], ids: Sequence[str]) -> Mapping[str, bool]:
+        assert self.pool is not None
+        self.free.append(self.pool.get_stats()["pool_available"])
+        return Says.check_access(self, names, ids)
+
+
+@pytest.mark.store
+async def test_no_connection_is_held_while_the_source_is_asked(shelf: Shelf, database_url: str) -> None:
+    source, now = Watching(allowed={"open.txt"}), Now()
+    access = SourceAccess({shelf.name: source}, monotonic=now)
+    async with (
+        make_pool(psycopg_url(database_url), size=1) as source.pool,
+        at_desk(shelf, source.pool, Recheck.ALL, access) as desk,
+    ):
+        [cited] = (await desk.answer()).cited
+        serving = desk.path.serving
+        asker = await serving.authenticator.authenticate(Bearer(token="maria"), at=serving.clock.now())
+        assert isinstance(asker, Asker)
+        now.at += 61.0
+        assert await serving.retriever.may_see(asker, [(shelf.name, cited.rev, cited.ordinal)])
+        now.at += 61.0
+        source.allowed.clear()
+        assert not await serving.retriever.may_see(asker, [(shelf.name, cited.rev, cited.ordinal)])
+    assert len(source.free) >= 3
+    assert set(source.free) == {1}

@@ -210,15 +210,13 @@ class StoreRetriever:
 
     async def may_see(self, asker: Asker, refs: Sequence[tuple[str, int, int]]) -> bool:
         """Tell whether the asker may see every (corpus, rev, ordinal) now."""
-        async with self._pool.connection() as connection:
-            for corpus in sorted({corpus for corpus, _, _ in refs}):
-                places = [(rev, ordinal) for name, rev, ordinal in refs if name == corpus]
-                reader = self._reader(asker, CorpusName(corpus), None, self._clock.now())
-                texts, _ = await fetch_passages(connection, CorpusName(corpus), places, reader)
-                if any(place not in texts for place in places):
-                    return False
-                if await self._denied(asker, CorpusName(corpus), [texts[place].document for place in places]):
-                    return False
+        for corpus in sorted({CorpusName(corpus) for corpus, _, _ in refs}):
+            places = [(rev, ordinal) for name, rev, ordinal in refs if name == corpus]
+            texts, _ = await self._fetch(corpus, places, self._reader(asker, corpus, None, self._clock.now()))
+            if any(place not in texts for place in places):
+                return False
+            if await self._denied(asker, corpus, [texts[place].document for place in places]):
+                return False
         return True
 
     def _reader(self, asker: Asker, corpus: CorpusName, version: int | None, now: datetime) -> Reader:
