@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from pilotage.adapters.embeddings.openai_compatible import OpenAICompatibleEmbedder
 from pilotage.core.errors import Unavailable
 from pilotage.corpus.settings import DataStage
 from pilotage.retrieval.arrays import F32
@@ -18,7 +21,7 @@ from pilotage.serving.health_checks import HealthChecks
 from pilotage.serving.refusal import Code
 from pilotage.store.serving_reports import ReportRow
 from pilotage.testing.desk import QUESTION, Desk, opened
-from pilotage.testing.embeddings import DIMENSION, FakeEmbedder
+from pilotage.testing.embeddings import DIMENSION, EmbeddingServer, FakeEmbedder
 from pilotage.testing.serving_path import CORPUS, Plan, content
 
 pytestmark = pytest.mark.anyio
@@ -40,8 +43,8 @@ class Hanging(FakeEmbedder):
 
 
 @asynccontextmanager
-async def desk_with(embedder: Embedder | None) -> AsyncIterator[Desk]:
-    async with opened(Plan(content=content(retrieval=RETRIEVAL))) as desk:
+async def desk_with(embedder: Embedder | None, retrieval: RetrievalSettings = RETRIEVAL) -> AsyncIterator[Desk]:
+    async with opened(Plan(content=content(retrieval=retrieval))) as desk:
         table = desk.path.routing.current
         releases = {digest: replace(one, embedder=embedder) for digest, one in table.releases.items()}
         desk.path.routing.current = replace(table, releases=releases)
@@ -77,6 +80,21 @@ async def test_without_a_vector_there_is_no_answer_by_words_alone(embedder: Embe
     assert rows.interaction is not None
     assert rows.interaction["code"] == code.value
     assert "secret" not in refusal.message
+
+
+async def test_a_model_that_is_always_late_is_left_alone_for_a_while() -> None:
+    """Its own deadline is the one that counts: a call cut off from outside would tell it nothing."""
+    with EmbeddingServer() as server:
+        server.wait = lambda: time.sleep(0.2)
+        settings = replace(SETTINGS, endpoint=server.url, timeout_s=0.05)
+        retrieval = replace(RETRIEVAL, embedding=settings)
+        embedder = OpenAICompatibleEmbedder(settings, root=Path("/nonexistent"))
+        async with desk_with(embedder, retrieval) as desk:
+            late = {(await desk.refusal(QUESTION)).code for _ in range(20)}
+            refused = await desk.refusal(QUESTION)
+            await embedder.close()
+    assert late == {Code.UPSTREAM_TIMEOUT}
+    assert refused.code is Code.UPSTREAM_FAILED  # at once: nobody is asked
 
 
 class Reports:

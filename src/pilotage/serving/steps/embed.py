@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Final
 
 from pilotage.core.errors import Unavailable
 from pilotage.guard.redact import without_tokens
@@ -20,6 +21,8 @@ from pilotage.serving.steps.extend import extend
 
 logger = logging.getLogger(__name__)
 
+_GRACE_S: Final = 0.5
+"""The model ends a late call itself, and so learns of it; this is for one that does not."""
 _LATE = Refusal(code=Code.UPSTREAM_TIMEOUT, message="The search for passages did not answer in time. Try again.")
 _FAILED = Refusal(code=Code.UPSTREAM_FAILED, message="The search for passages failed. Try again.")
 
@@ -35,7 +38,7 @@ async def embed(context: Guarded, serving: Serving) -> Embedded | Refusal:
         logger.error("Interaction %s: its release has no embedding model here.", context.interaction)
         return _FAILED
     try:
-        async with asyncio.timeout(settings.timeout_s):
+        async with asyncio.timeout(settings.timeout_s + _GRACE_S):
             raw = await embedder.question(text)
     except TimeoutError:
         logger.warning("Interaction %s: the embedding model is late.", context.interaction)
