@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
@@ -55,6 +56,19 @@ def test_an_overlay_is_found_by_its_vector(bank: VectorBank, monkeypatch: pytest
     assert bank.rows("SELECT count(*) AS n FROM embedding WHERE vector <> ''")[0].n == len(
         bank.rows("SELECT DISTINCT content_hash FROM chunk")
     )
+
+
+def test_an_overlay_is_embedded_in_batches_that_the_release_was_sealed_with(
+    bank: VectorBank, server: EmbeddingServer
+) -> None:
+    bank.declare(batch=2)
+    bank.publish()
+    release = bank.seal().digest
+    server.seen.clear()
+    documents = tuple(replace(CARRIER, id=f"overlay/{number}") for number in range(5))
+    laid = looked(bank, release, Overlay(documents=documents))
+    assert {one.id for one in documents} & {one.document for one in laid.passages}
+    assert sorted(len(body["input"]) for _, body in server.seen) == [1, 1, 2, 2]  # and the question
 
 
 @pytest.mark.parametrize("mode", ["exact", "approximate"])

@@ -17,7 +17,6 @@ from pilotage.evaluation.overlay import Overlay
 from pilotage.release.assemble import CorpusPin
 from pilotage.retrieval.arrays import F32
 from pilotage.retrieval.build import IndexChunk, build_segment, with_cells
-from pilotage.retrieval.embedder import Embedder
 from pilotage.retrieval.segment import Segment
 from pilotage.retrieval.settings import Vectors
 from pilotage.serving.evaluation_target import Ground
@@ -28,7 +27,6 @@ from pilotage.store.embeddings import load_cells
 from pilotage.store.index_rows import read_chunks
 
 _VERSION = text("SELECT bitmap FROM corpus_version WHERE corpus = :corpus AND number = :version AND state = 'accepted'")
-_AT_ONCE = 64
 
 
 class SuiteRetrievers:
@@ -46,7 +44,7 @@ class SuiteRetrievers:
         laid = None
         if overlay.documents:
             texts = [overlay_text(one) for one in overlay.documents]
-            chunks = overlay_chunks(overlay.documents, language, await _embedded(ground.embedder, texts))
+            chunks = overlay_chunks(overlay.documents, language, await _embedded(ground, texts))
             laid = await asyncio.to_thread(self._segment, chunks, ground.vectors)
         restricted = None if only is None else await self._cut(ground, only, language)
         return OverlayRetriever(self._parts, overlay, laid=laid, restricted=restricted)
@@ -74,10 +72,10 @@ class SuiteRetrievers:
             return tuple(read_chunks(connection, pin.name, revs, language=language, model=model))
 
 
-async def _embedded(embedder: Embedder | None, texts: list[str]) -> list[F32] | None:
-    if embedder is None:
+async def _embedded(ground: Ground, texts: list[str]) -> list[F32] | None:
+    if ground.embedder is None:
         return None
     found: list[F32] = []
-    for start in range(0, len(texts), _AT_ONCE):
-        found += await embedder.passages(texts[start : start + _AT_ONCE])
+    for start in range(0, len(texts), ground.batch):
+        found += await ground.embedder.passages(texts[start : start + ground.batch])
     return found

@@ -48,11 +48,15 @@ _FRAME: Final = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """What an overlay is laid on: a corpus version, and the vectors and the model by which a release searches it."""
+    """What an overlay is laid on: a corpus version, and the vectors and the model by which a release searches it.
+
+    `batch`: so many texts at a time go to the model.
+    """
 
     pin: CorpusPin
     vectors: Vectors | None
     embedder: Embedder | None
+    batch: int
 
 
 LaidOver = Callable[[Overlay, frozenset[int] | None, Ground], Awaitable[Retriever]]
@@ -94,8 +98,13 @@ class ServingTargets:
             raise Unavailable("NO_DOCUMENTS", message, hint="Name another space, or none.")
         serving = self._serving
         if (overlay.documents or only is not None) and pin is not None:
-            vectors = found.content.retrieval.vectors_of(place.data_stage)
-            ground = Ground(pin=pin, vectors=vectors, embedder=found.embedder)
+            rules = found.content.retrieval
+            ground = Ground(
+                pin=pin,
+                vectors=rules.vectors_of(place.data_stage),
+                embedder=found.embedder,
+                batch=1 if rules.embedding is None else rules.embedding.batch,
+            )
             serving = replace(serving, retriever=await self._overlaid(overlay, only, ground))
         return ServingTarget(HeadlessPath(serving, found, place), self._engine, pin=pin, overlay=overlay)
 
