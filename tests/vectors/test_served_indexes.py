@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import multiprocessing
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,7 @@ from pilotage.corpus.settings import DataStage
 from pilotage.retrieval.settings import Vectors
 from pilotage.retrieval.snapshot import Snapshot
 from pilotage.serving.indexes import Indexes
-from pilotage.store.index_build import IndexFolder, open_index
+from pilotage.store.index_build import IndexFolder, open_every, open_index
 from pilotage.store.releases import load_release
 from pilotage.testing.embeddings import EmbeddingServer, bag_of_words
 
@@ -174,10 +177,8 @@ def test_a_revocation_is_followed_in_the_index_with_vectors(bank: VectorBank) ->
     assert bank.found(who="ada")[0][0] == "fleet.md"
 
 
-def _open_in_a_process(folder: Path, url: str, port: int, barrier: Barrier, answers: Any) -> None:
-    server = EmbeddingServer(port=0)
-    with VectorBank(folder, url, server) as bank:
-        del port
+def _open_in_a_process(folder: Path, url: str, barrier: Barrier, answers: Any) -> None:
+    with EmbeddingServer() as server, VectorBank(folder, url, server) as bank:
         [release] = bank.rows("SELECT digest FROM release")
         vectors = vectors_of(bank, Digest(release.digest))
         barrier.wait(30)
@@ -192,7 +193,7 @@ def test_two_processes_build_one_index(bank: VectorBank) -> None:
     context = multiprocessing.get_context("spawn")
     barrier, answers = context.Barrier(2), context.Queue()
     url = bank.instance.engine.url.render_as_string(hide_password=False)
-    given = (bank.folder, url, bank.server.port, barrier, answers)
+    given = (bank.folder, url, barrier, answers)
     processes = [context.Process(target=_open_in_a_process, args=given) for _ in range(2)]
     for process in processes:
         process.start()
@@ -237,3 +238,43 @@ def test_an_index_folder_that_does_not_say_whose_vectors_it_holds_goes_with_a_pu
     request = TakedownRequest(corpus=HANDBOOK, document="fleet.md", reason="A test says so.", wait=True)
     assert isinstance(take_down(bank.instance, actor=bank.person("ben"), request=request), TakedownResult)
     assert not manifest.parent.parent.exists()
+
+
+@contextmanager
+def held(bank: VectorBank, run: Callable[[], object]) -> Iterator[Path]:
+    """Hold the lock of the index with vectors as its writer does, while `run` waits for it in a thread."""
+    [base] = folder_of(bank).root.glob("*/vectors-*/base-*")
+    with ThreadPoolExecutor() as threads, (base.parent / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        waiting = threads.submit(run)
+        time.sleep(0.3)
+        yield base
+        file.close()
+        waiting.result(60)
+
+
+def test_an_index_that_another_process_is_writing_outlives_a_purge(bank: VectorBank) -> None:
+    bank.publish()
+    bank.seal()
+    bank.found()
+    [base] = folder_of(bank).root.glob("*/vectors-*/base-*")
+    written = base.rename(base.with_name(f".{base.name}.1"))
+    base.mkdir()
+
+    def purge() -> None:
+        open_every(bank.instance.engine, bank.instance.workspace.corpora[HANDBOOK], folder_of(bank))
+
+    with held(bank, purge):
+        base.rmdir()
+        written.rename(base)
+    assert sorted(path.name for path in base.parent.iterdir()) == [base.name, "lock"]
+    assert (base / "vectors.npy").exists()
+
+
+def test_a_lock_that_went_with_its_folder_lets_nobody_write(bank: VectorBank) -> None:
+    bank.publish()
+    vectors = vectors_of(bank, bank.seal().digest)
+    bank.found()
+    with held(bank, lambda: opened(bank, vectors)) as base:
+        shutil.rmtree(base.parent)
+    assert sorted(path.name for path in base.parent.iterdir()) == ["base-00000001", "lock"]

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import numpy as np
 from pyroaring import BitMap
@@ -98,10 +98,11 @@ def open_every(engine: Engine, settings: CorpusSettings, folder: IndexFolder) ->
     """Bring every index of a corpus on disk to what is committed now; one nobody can name is removed."""
     open_index(engine, settings, folder, earlier=None)
     for path in sorted(folder.of(settings.name).glob(f"{_VECTORS}*")):
-        vectors = _vectors_in(path)
-        if vectors is None:
-            shutil.rmtree(path, ignore_errors=True)
-        else:
+        with _building(path):  # one that another process is writing has no name before it is written
+            vectors = _vectors_in(path)
+            if vectors is None:
+                shutil.rmtree(path, ignore_errors=True)
+        if vectors is not None:
             open_index(engine, settings, folder, earlier=None, vectors=vectors)
 
 
@@ -205,12 +206,21 @@ def _vectors_in(folder: Path) -> Vectors | None:
 @contextmanager
 def _building(folder: Path) -> Iterator[None]:
     """Let one process at a time write the folder; the others wait and then read what it wrote."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with _locked(folder):
         for left in folder.glob(".base-*"):  # half written by a process that was killed: it may hold purged words
             shutil.rmtree(left, ignore_errors=True)
         yield
+
+
+def _locked(folder: Path) -> IO[str]:
+    """Return the folder's lock, held until it is closed; one that was removed with its folder meanwhile is none."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("w")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()
 
 
 def index_folder(workspace: Workspace, home: Path, *, root: Path | None = None) -> IndexFolder:
