@@ -16,8 +16,8 @@ from sqlalchemy import Engine, text
 from tests.retrieval.small_index import NOW, Doc, asking, snapshot_of
 from tests.serving.shelf import Shelf, make_shelf
 from tests.serving.test_indexes import running as keeping_up
-from tests.serving.test_indexes import until
 from tests.serving.test_wall import quote
+from tests.serving.waiting import until
 
 from pilotage.core.digest import digest_of
 from pilotage.corpus.settings import DataStage

@@ -7,7 +7,7 @@ import fcntl
 import logging
 import multiprocessing
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import Engine, text
 from tests.retrieval.small_index import asking
 from tests.serving.shelf import Shelf, make_shelf
+from tests.serving.waiting import until
 
 from pilotage.corpus.analyser import analyse
 from pilotage.retrieval.search import Query, search
@@ -43,12 +44,6 @@ def found(snapshot: Snapshot | None, question: str, version: int = 1) -> list[by
     view = snapshot.view(asking("group:everyone", version=version))
     hits = search(snapshot, view, Query(terms=analyse(question, language="en")), 10)
     return [snapshot.visibility.documents[hit.rev] for hit in hits]
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not is_so():  # noqa: ASYNC110 - the keeper offers its state, not an event
-            await asyncio.sleep(0.005)
 
 
 @asynccontextmanager

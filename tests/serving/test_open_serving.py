@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
+from tests.serving.waiting import until
 
 from pilotage.adapters.keyring import Keyring
 from pilotage.adapters.models.registry import ModelParts
@@ -135,14 +136,6 @@ async def ask(running: OpenServing) -> object:
         asked=Asked(workflow=WORKFLOW, messages=(Turn(role="user", text="Errors?"),)),
     )
     return (await Pipeline(running.serving).answer(received)).result
-
-
-async def until(condition: Any) -> None:
-    for _ in range(250):
-        if condition():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError
 
 
 async def test_a_sealed_release_is_loaded_routed_swapped_withdrawn_and_keys_are_revoked(

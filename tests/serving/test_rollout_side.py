@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 from tests.serving.test_open_serving import NOW, ask, keyed, opened, routed, sealed
+from tests.serving.waiting import until
 
 from pilotage.core.digest import Digest
 from pilotage.rollout.validation import ProbeResult
@@ -40,14 +41,6 @@ def change(engine: Engine, **values: Any) -> Route:
         return written
 
 
-async def eventually(condition: Any, *, seconds: float = 10.0) -> None:
-    for _ in range(int(seconds / 0.02)):
-        if condition():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError
-
-
 def acknowledged(engine: Engine, generation: int, *loaded: Digest) -> bool:
     with engine.connect() as connection:
         acks = acks_of(connection, SPACE, WORKFLOW)
@@ -67,16 +60,16 @@ async def test_a_candidate_is_loaded_acknowledged_counted_and_gone_at_the_flip(
     keyed(engine)
     async with opened(engine, database_url, tmp_path) as running:
         named = change(engine, candidate=two, salt="5f1c0e9ab2d34476")
-        await eventually(lambda: acknowledged(engine, named.generation, one, two))
+        await until(lambda: acknowledged(engine, named.generation, one, two))
         assert isinstance(answer := await ask(running), Answer)
         assert (answer.release, admitted(engine, two)) == (one, 0)
         full = change(engine, fraction_ppm=1_000_000, cohort={"all": True})
-        await eventually(lambda: acknowledged(engine, full.generation, one, two))
+        await until(lambda: acknowledged(engine, full.generation, one, two))
         assert isinstance(answer := await ask(running), Answer)
         assert (answer.release, answer.arm) == (two, "candidate")
-        await eventually(lambda: admitted(engine, two) == 1)
+        await until(lambda: admitted(engine, two) == 1)
         flipped = change(engine, candidate=None, fraction_ppm=0, cohort={})
-        await eventually(lambda: acknowledged(engine, flipped.generation, one))
+        await until(lambda: acknowledged(engine, flipped.generation, one))
         assert isinstance(answer := await ask(running), Answer)
         assert answer.release == one
         await asyncio.sleep(1.2)
@@ -97,7 +90,7 @@ async def test_a_pinned_tester_is_not_counted_as_an_admission(
     keyed(engine)
     async with opened(engine, database_url, tmp_path) as running:
         named = change(engine, candidate=two, pins={"local|maria": "candidate"})
-        await eventually(lambda: acknowledged(engine, named.generation, two))
+        await until(lambda: acknowledged(engine, named.generation, two))
         assert isinstance(answer := await ask(running), Answer)
         assert answer.release == two
     assert admitted(engine, two) == 0
@@ -112,7 +105,7 @@ async def test_a_closed_door_says_so_and_names_whom_to_ask(
     keyed(engine)
     async with opened(engine, database_url, tmp_path) as running:
         shut = change(engine, stable=None, closed=closed)
-        await eventually(lambda: acknowledged(engine, shut.generation))
+        await until(lambda: acknowledged(engine, shut.generation))
         refused = await ask(running)
     assert isinstance(refused, Refusal)
     assert (refused.code, STATUS[refused.code]) == (Code.NO_AUTHORISED_RELEASE, 503)
@@ -141,7 +134,7 @@ async def test_a_process_asks_its_questions_while_a_rollback_is_validated(
 
     async with opened(engine, database_url, tmp_path) as running:
         assert isinstance(running, OpenServing)
-        await eventually(lambda: answers() is not None)
+        await until(lambda: answers() is not None)
         (found,) = answers() or ()
     assert (found.asked, found.passed, found.right_release) == (0, 0, True)
     assert answers("sha256:another") is None  # what one release answered proves nothing about another

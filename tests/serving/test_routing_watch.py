@@ -10,9 +10,11 @@ from functools import partial
 
 import psycopg
 import pytest
+from tests.serving.waiting import until
 
 from pilotage.core.digest import Digest, digest_of
 from pilotage.core.errors import IntegrityError
+from pilotage.core.ids import SpaceName
 from pilotage.rollout.assignment import Cohort, Split
 from pilotage.serving.ending import end
 from pilotage.serving.routing import Release, RoutingRow, effective_split, read_split
@@ -109,6 +111,92 @@ async def test_a_rollback_to_a_loaded_release_does_not_wait_for_anything_else() 
     await watch.refresh()
     assert watch.current.rows[PLACE].candidate is None
     assert TWO in watch.current.withdrawn
+
+
+class Slow(Store):
+    """One whose loads of `held` end when the test says so."""
+
+    def __init__(self, held: Digest, *routes: StoredRoute) -> None:
+        super().__init__(*routes)
+        self.held = held
+        self.may_end, self.has_begun = asyncio.Event(), asyncio.Event()
+
+    async def load(self, digest: Digest) -> Release:
+        if digest == self.held:
+            self.has_begun.set()
+            await self.may_end.wait()
+        return await super().load(digest)
+
+
+async def test_a_rollback_does_not_wait_for_a_release_that_is_being_loaded() -> None:
+    other = SpaceName("production-eu")
+    store = Slow(TARGET, route(ONE, candidate=TWO), route(ONE, space=other))
+    watch = store.watch()
+    await watch.start()
+    store.routes = [route(ONE, candidate=TWO), route(TARGET, 2, space=other)]
+    watch.wake()
+    await store.has_begun.wait()
+    store.routes = [route(ONE, 2, withdrawn=frozenset({TWO})), route(TARGET, 2, space=other)]
+    watch.wake()
+    await until(lambda: watch.current.rows[PLACE].candidate is None)
+    assert watch.current.rows[other, WORKFLOW].stable == ONE  # until the new one is loaded
+    assert not watch.current.is_serving(TARGET)
+    store.may_end.set()
+    await until(lambda: watch.current.is_serving(TARGET))
+    assert watch.current.rows[other, WORKFLOW].stable == TARGET
+    await watch.stop()
+    assert sorted(store.loads) == sorted([ONE, TWO, TARGET])
+    assert all(model.closed for model in store.models.values())
+
+
+async def test_what_nobody_wants_any_more_when_it_is_loaded_serves_nobody_and_is_closed() -> None:
+    store = Slow(TWO, route(ONE))
+    watch = store.watch()
+    await watch.start()
+    store.routes = [route(ONE, candidate=TWO)]
+    watch.wake()
+    await store.has_begun.wait()
+    store.routes = [route(ONE, 2)]
+    store.may_end.set()
+    await until(lambda: TWO in store.models and watch.current.rows[PLACE].generation == 2)
+    await watch.refresh()
+    assert not watch.current.is_serving(TWO)
+    store.now += 661
+    await until(lambda: store.models[TWO].closed)
+    assert not store.models[ONE].closed
+    await watch.stop()
+
+
+async def test_stopping_ends_a_load() -> None:
+    store = Slow(TWO, route(ONE))
+    watch = store.watch()
+    await watch.start()
+    store.routes = [route(ONE, candidate=TWO)]
+    watch.wake()
+    await store.has_begun.wait()
+    await watch.stop()
+    assert store.models[ONE].closed
+    assert TWO not in store.models
+
+
+async def test_a_load_that_fails_in_a_way_nobody_foresaw_is_tried_again_after_five_seconds() -> None:
+    store = Store(route(ONE))
+    failing = True
+
+    async def load(digest: Digest) -> Release:
+        if failing:
+            store.loads.append(digest)
+            raise RuntimeError("no disk")
+        return await store.load(digest)
+
+    watch = RoutingWatch(store, load=load, monotonic=lambda: store.now)
+    for now in (100.0, 104.0):
+        store.now = now
+        await watch.refresh()
+    failing, store.now = False, 105.0
+    await watch.refresh()
+    assert store.loads == [ONE, ONE]
+    assert watch.current.is_serving(ONE)
 
 
 @pytest.mark.parametrize(

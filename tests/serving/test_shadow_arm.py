@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from tests.serving.waiting import until
 
 from pilotage.core.errors import Unavailable
 from pilotage.core.ids import InteractionId, new_ulid
@@ -64,14 +65,6 @@ class Shadowed:
     async def settled(self, count: int = 1) -> list[PairRow]:
         await until(lambda: len(self.pairs.rows) >= count)
         return self.pairs.rows
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(2_000):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError
 
 
 @asynccontextmanager

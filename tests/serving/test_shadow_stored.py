@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 from tests.serving.test_open_serving import KEY, NOW, keyed, opened, routed, sealed
+from tests.serving.waiting import until
 
 from pilotage.core.digest import Digest
 from pilotage.core.ids import InteractionId, new_ulid
@@ -52,14 +51,6 @@ def shadowed(engine: Engine, stable: Digest, candidate: Digest) -> None:
         notify(connection, Channel.ROUTING, f"{SPACE}:{WORKFLOW}:2")
 
 
-async def eventually(condition: Any) -> None:
-    for _ in range(1_500):
-        if condition():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError
-
-
 def count(engine: Engine, table: str) -> int:
     with engine.connect() as connection:
         found: int = connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
@@ -86,11 +77,11 @@ async def test_a_sampled_request_leaves_one_interaction_and_one_pair(
     keyed(engine)
     shadowed(engine, one, two)
     async with opened(engine, database_url, tmp_path, has_shadow=True) as running:
-        await eventually(lambda: two in running.routing.current.releases)
+        await until(lambda: two in running.routing.current.releases)
         await ask(running)
-        await eventually(lambda: count(engine, "rollout_pair") == 1)
-        await eventually(lambda: count(engine, "interaction") == 1)
-        await eventually(lambda: count(engine, "route_probe") >= 1)
+        await until(lambda: count(engine, "rollout_pair") == 1)
+        await until(lambda: count(engine, "interaction") == 1)
+        await until(lambda: count(engine, "route_probe") >= 1)
         pairs = PairWriter(running.pool)
         allowance = await pairs.allowance("r", Label.SHADOW, NOW.date())
         assert allowance is not None

@@ -1,7 +1,8 @@
 """Keeps the routing table of this process fresh: swapped whole on a notification, polled every second (serving.md 4).
 
-A release enters the table only after it was loaded and verified here. One that does not load is tried again every 5 s;
-meanwhile its askers stay with stable, or get `no_release_loaded`. Fail mode: the table grows old and says so.
+A release enters the table only after it was loaded and verified here, one at a time and beside the watch: an index may
+take long, and a rollback waits for none. One that does not load is tried again every 5 s; meanwhile its askers stay
+with stable, or get `no_release_loaded`. Fail mode: the table grows old and says so.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ class RoutingWatch:
         self._swapped = swapped
         self._table = RoutingTable()
         self._failed: dict[Digest, tuple[float, str]] = {}
+        self._loads: dict[Digest, asyncio.Task[Release | None]] = {}
+        self._one_load = asyncio.Lock()
         self._retired: list[tuple[float, Release]] = []
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -72,13 +75,18 @@ class RoutingWatch:
 
     async def start(self) -> None:
         """Read the table once, then keep it fresh. A store that is down at start is tried again."""
-        await self._try_refresh()
+        await self._try_refresh(wait=True)
         self._task = asyncio.create_task(self._run(), name="routing")
 
     async def stop(self) -> None:
         """Stop watching and close every loaded model."""
         if self._task is not None:
             await end(self._task)
+        await end(*self._loads.values())
+        for task in self._loads.values():
+            if not task.cancelled():
+                self._retire(task.result())
+        self._loads.clear()
         releases, self._table = self._table.releases, RoutingTable()
         await self._close_retired(float("inf"))
         for release in releases.values():
@@ -88,8 +96,8 @@ class RoutingWatch:
         """Look again now."""
         self._woken.set()
 
-    async def refresh(self) -> None:
-        """Read the rows, load what is new, swap the table."""
+    async def refresh(self, *, wait: bool = True) -> None:
+        """Read the rows, load what is new, swap the table; without `wait` the load's end wakes the watch."""
         # The moment of asking: an answer may have been under way for long, and says nothing of what came after it.
         confirmed = self._monotonic()
         stored = await self._source.read()
@@ -106,12 +114,17 @@ class RoutingWatch:
             rows=at_once, releases=before.releases, withdrawn=withdrawn, left=left, confirmed_at=confirmed
         )
         self._tell(before)
-        missing = sorted(wanted - before.releases.keys() - withdrawn)
-        loaded = [release for release in [await self._loaded(digest) for digest in missing] if release is not None]
+        missing = wanted - before.releases.keys() - withdrawn
+        self._begin_loads(missing)
+        if wait and self._loads:
+            await asyncio.wait(self._loads.values())
+        loaded = self._ended_loads(missing)
+        rows = {place: at_once[place] if row.stable in self._loads else row for place, row in rows.items()}
+        wanted |= {digest for row in rows.values() for digest in row.named}
         kept = {digest: release for digest, release in before.releases.items() if digest in wanted}
         for digest, release in before.releases.items():
             if digest not in kept:
-                self._retired.append((now, release))
+                self._retire(release)
         releases = kept | {release.digest: release for release in loaded}
         self._table = RoutingTable(rows=rows, releases=releases, withdrawn=withdrawn, left=left, confirmed_at=confirmed)
         self._tell(before)
@@ -170,22 +183,48 @@ class RoutingWatch:
             logger.error("The routing row of %s in %s does not decode: %s", place[1], place[0], error)  # noqa: TRY400
             return None if known is None else known.stable_only
 
-    async def _loaded(self, digest: Digest) -> Release | None:
+    def _begin_loads(self, missing: set[Digest]) -> None:
         now = self._monotonic()
-        if digest in self._failed and now < self._failed[digest][0] + _AGAIN_S:
-            return None
+        for digest in sorted(missing - self._loads.keys()):
+            failed_at, _ = self._failed.get(digest, (-_AGAIN_S, ""))
+            if now >= failed_at + _AGAIN_S:
+                self._loads[digest] = asyncio.create_task(self._loaded(digest), name=f"load {digest}")
+                self._loads[digest].add_done_callback(lambda _: self.wake())
+
+    def _ended_loads(self, missing: set[Digest]) -> list[Release]:
+        """Return the missing releases that are loaded now; what nobody wants any more is closed."""
+        found: list[Release] = []
+        for digest in [digest for digest, task in self._loads.items() if task.done()]:
+            release = self._loads.pop(digest).result()
+            if release is not None and digest in missing:
+                found.append(release)
+            else:
+                self._retire(release)
+        return found
+
+    def _retire(self, release: Release | None) -> None:
+        if release is not None:
+            self._retired.append((self._monotonic(), release))
+
+    async def _loaded(self, digest: Digest) -> Release | None:
         try:
-            release = await self._load(digest)
+            async with self._one_load:
+                release = await self._load(digest)
         except PilotageError as error:
-            self._failed[digest] = (now, error.message)
+            self._failed[digest] = (self._monotonic(), error.message)
             logger.error("Release %s is routed but cannot be loaded: %s", digest, error)  # noqa: TRY400
+            return None
+        except Exception:
+            # The watch must outlive any single failure; this one's askers stay where they are until it is tried again.
+            self._failed[digest] = (self._monotonic(), "")
+            logger.exception("Release %s is routed but could not be loaded.", digest)
             return None
         self._failed.pop(digest, None)
         return release
 
-    async def _try_refresh(self) -> None:
+    async def _try_refresh(self, *, wait: bool) -> None:
         try:
-            await self.refresh()
+            await self.refresh(wait=wait)
         except (psycopg.Error, OSError, TimeoutError) as error:
             logger.warning("The routing table cannot be read (%s); the last one serves.", type(error).__name__)
 
@@ -198,7 +237,7 @@ class RoutingWatch:
                 pass
             self._woken.clear()
             try:
-                await self._try_refresh()
+                await self._try_refresh(wait=False)
             except Exception:
                 # The watch must outlive any single failure; the table grows stale and refuses if it lasts.
                 logger.exception("The routing table could not be refreshed.")
