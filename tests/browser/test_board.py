@@ -104,14 +104,14 @@ def test_a_double_click_records_one_vote_and_the_way_back_shows_it(room: Room, h
     chair.dblclick("#decide button.main")
     expect(chair.locator("#votes")).to_contain_text("Votes, newest first")
     chair.go_back()
-    expect(chair.locator("#decide")).to_contain_text("You decided approve")
+    expect(chair.locator("#decide")).to_contain_text("You approved")
     chair.reload()
     assert votes(room) == 1
     chair.check("input[name=decision][value=approve]")
     chair.fill("#confirmed", room.short[:8])
     chair.click("#decide button.main")
     chair.wait_for_url("**#votes")
-    expect(chair.locator("#decide")).to_contain_text("You decided approve")
+    expect(chair.locator("#decide")).to_contain_text("You approved")
     assert votes(room) == 1
 
 

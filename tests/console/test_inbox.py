@@ -99,7 +99,7 @@ def test_a_step_waits_for_those_who_may_sign_its_verdict_until_they_did(bank: Ba
         connection.execute(text(signed), values | {"at": bank.clock.now()})
     page = inbox(bank, "elena.marchetti")
     assert f"Decide about step {step}" not in page.words
-    assert "You signed a step of a rollout: go" in page.words
+    assert "Step of a rollout: you signed its verdict" in page.words
 
 
 def test_a_source_that_cannot_be_read_is_named_and_the_others_are_shown(
@@ -124,7 +124,7 @@ def test_a_source_that_cannot_be_read_is_named_and_the_others_are_shown(
 
 
 def test_what_was_decided_in_the_last_seven_days_stands_below(bank: Bank) -> None:
-    line = "You reviewed version 1 of policies: accepted"
+    line = "Version 1 of policies: you reviewed it, and it is accepted"
     with bank.instance.engine.begin() as connection:
         at = bank.clock.now() - timedelta(days=6)
         first = text("UPDATE corpus_version SET decided_at = :at WHERE corpus = 'policies' AND number = 1")

@@ -25,6 +25,7 @@ from pilotage.core.reason import Refusal
 from pilotage.gate.minutes import lay_out_minutes
 from pilotage.gate.pack_html import layout_html
 from pilotage.gate.session import Session, seated
+from pilotage.gate.vocabulary import said
 
 Identifier = Annotated[str, typer.Argument(metavar="SESSION")]
 Digest = Annotated[str, typer.Argument(metavar="DIGEST", help="Release, by digest or at least 8 of its hex digits.")]
@@ -112,7 +113,7 @@ def _render(out: Console, found: SessionView) -> None:
     for one in found.items:
         out.print(f"\n{one.item.position}. {one.release.workflow} {one.release.digest[:19]}: {one.report.status.value}")
         for seat in one.report.signoffs:
-            out.print(f"   {seat.role.value}: {seated(seat).value}")
+            out.print(f"   {seat.role.value}: {said(seated(seat))}")
         for reason in one.problems:
             out.print(f"   [red]{reason.code}[/red] {escape(reason.text)}")
         for question in found.session.about(one.release.digest):

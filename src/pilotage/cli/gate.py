@@ -29,7 +29,7 @@ from pilotage.core.errors import UsageError
 from pilotage.core.reason import Refusal
 from pilotage.core.yaml_source import load_plain_yaml
 from pilotage.gate.report import GateReport
-from pilotage.gate.vocabulary import Half
+from pilotage.gate.vocabulary import Half, said
 from pilotage.identity.roles import parse_role
 from pilotage.workspace.gate import Gate
 
@@ -169,7 +169,7 @@ def sign(
     options.show(
         done.as_json(),
         lambda out: out.print(
-            f"{vote.person} {vote.decision.value}s as {vote.role.value}: {vote.gate} is {done.report.status.value}."
+            f"{vote.person} {said(vote.decision)} as {vote.role.value}: {vote.gate} is {done.report.status.value}."
         ),
     )
 

@@ -20,6 +20,7 @@ from pilotage.console.prose import show_invisible
 from pilotage.console.words import gate_status
 from pilotage.core.digest import short as digest_name
 from pilotage.core.ids import PersonId
+from pilotage.gate.vocabulary import said
 from pilotage.workspace.records import Workspace
 
 _ORDINALS = {"1": "first", "2": "second", "3": "third"}
@@ -53,6 +54,7 @@ class Renderer:
                 "person": self.person,
                 "count": count,
                 "coded": coded,
+                "said": said,
             }
         )
         self._environment.globals.update({"asset": assets.path, "organisation": workspace.organisation})

@@ -14,6 +14,7 @@ from typing import TypeAlias, assert_never
 from pilotage.core.canonical import Json
 from pilotage.core.digest import digest_of_json
 from pilotage.gate.pack import Section, missing_sections
+from pilotage.gate.vocabulary import said
 
 TITLES: Mapping[Section, str] = MappingProxyType(
     {
@@ -153,7 +154,7 @@ def _blocks(value: Json, *, level: int) -> Iterator[Block]:
 
 def _of_mapping(value: Mapping[str, Json], *, level: int) -> Iterator[Block]:
     keys = _in_order(value)
-    plain = tuple((label_of(key), text_of(value[key])) for key in keys if _is_plain(value[key]))
+    plain = tuple((label_of(key), _cell(key, value[key])) for key in keys if _is_plain(value[key]))
     if plain:
         yield Pairs(rows=plain)
     for key in keys:
@@ -166,7 +167,7 @@ def _of_rows(rows: Sequence[Json], *, level: int) -> Iterator[Block]:
     found = [row for row in rows if isinstance(row, Mapping)]
     if all(_is_plain(cell) for row in found for cell in row.values()):
         keys = _in_order({key for row in found for key in row})
-        cells = tuple(tuple(text_of(row.get(key)) for key in keys) for row in found)
+        cells = tuple(tuple(_cell(key, row.get(key)) for key in keys) for row in found)
         yield Grid(columns=tuple(label_of(key) for key in keys), rows=cells)
         return
     for row in found:
@@ -182,6 +183,10 @@ def _in_order(keys: Iterable[str]) -> tuple[str, ...]:
 def _name(row: Mapping[str, Json]) -> str:
     found = [str(row[key]) for key in ("space", *_NAMES) if key in row]
     return ", ".join(found[:2]) or "row"
+
+
+def _cell(key: str, value: Json) -> str:
+    return said(value) if key == "decision" and isinstance(value, str) else text_of(value)
 
 
 def _is_plain(value: Json) -> bool:

@@ -5,7 +5,9 @@ Fail mode: a word outside the list does not construct.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 
 
@@ -34,6 +36,16 @@ class VoteDecision(StrEnum):
     APPROVE = "approve"
     REJECT = "reject"
     ABSTAIN = "abstain"
+
+
+def said(decision: str) -> str:
+    """Return a decision as a sentence says it of somebody: `approve` is "approved"; another word stays as it is."""
+    return _SAID.get(decision, decision)
+
+
+_SAID: Final[Mapping[str, str]] = MappingProxyType(
+    {VoteDecision.APPROVE: "approved", VoteDecision.REJECT: "rejected", VoteDecision.ABSTAIN: "abstained"}
+)
 
 
 class Half(StrEnum):

@@ -35,7 +35,7 @@ from pilotage.gate.minutes import lay_out_minutes
 from pilotage.gate.pack import Section
 from pilotage.gate.pack_layout import TITLES, Block, lay_out, section_of
 from pilotage.gate.session import SessionState, seated
-from pilotage.gate.vocabulary import VoteDecision
+from pilotage.gate.vocabulary import VoteDecision, said
 
 _SHOWN: Final = (Section.CHANGES, Section.RISKS, Section.ROLLOUT, Section.ROLLBACK, Section.RESOURCES)
 """Sections of the pack that the session shows beside the release; the whole pack is one link away."""
@@ -94,9 +94,9 @@ def _item(visit: Visit) -> int | None:
 
 
 def _counts(one: ItemView) -> str:
-    """Return how the seats stand, in words: `4 approve, 1 reject, 1 absent`."""
-    said = [seated(seat).value for seat in one.report.signoffs if seat.is_seat]
-    return ", ".join(f"{said.count(word)} {word}" for word in dict.fromkeys(said))
+    """Return how the seats stand, in words: `4 approved, 1 rejected, 1 absent`."""
+    words = [said(seated(seat)) for seat in one.report.signoffs if seat.is_seat]
+    return ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
 
 
 def _chosen(view: SessionView) -> dict[str, object]:

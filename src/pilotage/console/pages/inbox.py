@@ -10,6 +10,7 @@ from pilotage.console.visit import Visit
 from pilotage.control.inbox import done_by, next_shift, snooze_task, tasks_of
 from pilotage.core.digest import short
 from pilotage.core.reason import Refusal
+from pilotage.gate.vocabulary import said
 from pilotage.store.done_deeds import Deed
 
 
@@ -49,11 +50,12 @@ def _done(deed: Deed) -> Done:
     match deed.kind:
         case "vote":
             digest = short(deed.subject)
-            sentence = f"You decided about release {digest} at gate {deed.place}: {deed.decision}"
+            sentence = f"Gate {deed.place} of release {digest}: you {said(deed.decision)}"
             path = f"/releases/{digest}/gates/{deed.place}"
         case "signature":
-            sentence, path = f"You signed a step of a rollout: {deed.decision}", f"/rollouts/{deed.subject}"
+            did = "overruled its verdict" if deed.decision == "overrule" else "signed its verdict"
+            sentence, path = f"Step of a rollout: you {did}", f"/rollouts/{deed.subject}"
         case _:
-            sentence = f"You reviewed version {deed.place} of {deed.subject}: {deed.decision}"
+            sentence = f"Version {deed.place} of {deed.subject}: you reviewed it, and it is {deed.decision}"
             path = f"/corpora/{deed.subject}/versions/{deed.place}"
     return Done(at=deed.at, sentence=sentence, path=path)
