@@ -285,6 +285,7 @@ MATRIX = (
     line("/ask/{workflow}", EVERYBODY),
     line("/interactions/{interaction}/feedback", EVERYBODY),
     line("/inbox/snooze", EVERYBODY),
+    line("/inbox/hand-over", EVERYBODY),
     line("/logout", EVERYBODY),
 )
 """Every form for signed-in people. Owner and steward of a corpus decide about it, whatever else they are."""

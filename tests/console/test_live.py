@@ -16,6 +16,7 @@ from pilotage.console import live
 from pilotage.console.events import event_bytes
 from pilotage.console.live import PER_PERSON, LiveBoard, Source
 from pilotage.serving.ending import end
+from pilotage.store.last_deed import last_deed
 from pilotage.store.live_events import FRESH, LiveEvent, events_after, publish_event
 from pilotage.store.rollout_history import rollout_version
 
@@ -314,6 +315,37 @@ def test_what_is_streamed_is_byte_for_byte_the_region_of_the_page(bank: Bank, ro
     assert lines[0] == "event: region"
     assert lines[1].removeprefix("id: ").isdigit()
     assert "\n".join(line.removeprefix("data: ") for line in lines[2:]).rstrip("\n") in page
+
+
+@pytest.mark.store
+def test_the_inbox_is_streamed_as_its_page_shows_it_and_holds_no_token(bank: Bank) -> None:
+    bank.refresh("policies")
+    browser = bank.browser("grace.okafor")
+    page = browser.get("/").page.css_first("#region")
+    (event,) = browser.stream("/live/inbox", most=1)
+    streamed = "\n".join(line.removeprefix("data: ") for line in event.split("\n")[2:]).rstrip("\n")
+    assert page is not None
+    assert (page.html or "").removeprefix('<div id="region" data-live="/live/inbox">').removesuffix("</div>") in {
+        streamed,
+        streamed + "\n",
+    }
+    assert "token" not in streamed
+    assert 'key"' not in streamed
+
+
+@pytest.mark.store
+def test_what_is_recorded_changes_the_inbox_version_and_an_answer_does_not(bank: Bank) -> None:
+    def version() -> str:
+        with bank.instance.engine.connect() as connection:
+            return last_deed(connection)
+
+    before = version()
+    bank.answered("omar.haddad", "How much?", "It is 5. [1]")
+    assert version() == before
+    source = next((bank.instance.root / "corpora" / "policies" / "documents").rglob("*.md"))
+    source.write_text(f"{source.read_text()}\n\nA line for the stream.\n")
+    bank.refresh("policies")
+    assert version() != before
 
 
 @pytest.mark.store

@@ -1,4 +1,4 @@
-"""`pilotage inbox list | snooze`: what waits for the person who asks."""
+"""`pilotage inbox list | snooze | hand-over`: what waits for the person who asks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from pilotage.cli.options import Options, command
 from pilotage.cli.shown import minute
+from pilotage.control.hand_over_task import hand_over_task
 from pilotage.control.inbox import Tasks, list_tasks, snooze_task
 from pilotage.core.clock import to_text
 from pilotage.core.reason import Refusal
@@ -20,6 +21,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="What waits for you: reviews, gates, steps, incidents.")
     group.command("list")(command(list_all))
     group.command("snooze")(command(snooze))
+    group.command("hand-over")(command(hand_over))
     app.add_typer(group, name="inbox")
 
 
@@ -38,18 +40,34 @@ def _render(out: Console, found: Tasks) -> None:
         out.print(f"    [dim]{escape(one.key)}[/dim]", soft_wrap=True)
     for one in found.put_off:
         out.print(f"[dim]put off: {escape(one.sentence)}[/dim]")
+    for one, taker in found.handed:
+        out.print(f"[dim]handed to {escape(taker)}: {escape(one.sentence)}[/dim]")
     for name in found.unread:
         out.print(f"[red]could not be read: {escape(name)}[/red]")
     if not found.tasks and not found.unread:
         out.print("Nothing waits for you.")
 
 
-def snooze(
-    options: Options, task: Annotated[str, typer.Argument(metavar="TASK", help="As `pilotage inbox list` names it.")]
-) -> None:
+_Task = Annotated[str, typer.Argument(metavar="TASK", help="As `pilotage inbox list` names it.")]
+
+
+def snooze(options: Options, task: _Task) -> None:
     """Put a task off for a day; it stays yours, and others see it as before."""
     with options.open("pilotage inbox snooze") as instance:
         done = snooze_task(instance, actor=options.actor(instance), task=task)
     if isinstance(done, Refusal):
         options.refuse(done)
     options.show(done.as_json(), lambda out: out.print(f"Put off for a day: {escape(done.sentence)}."))
+
+
+def hand_over(
+    options: Options,
+    task: _Task,
+    to: Annotated[str, typer.Option("--to", metavar="PERSON", help="Who is to do it: it must wait for them too.")],
+) -> None:
+    """Hand a task to somebody for whom it waits as well; it is back with you when it is due, or after 7 days."""
+    with options.open("pilotage inbox hand-over") as instance:
+        done = hand_over_task(instance, actor=options.actor(instance), task=task, to=to)
+    if isinstance(done, Refusal):
+        options.refuse(done)
+    options.show(done.as_json(), lambda out: out.print(f"Handed to {escape(to)}: {escape(done.sentence)}."))

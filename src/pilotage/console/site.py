@@ -38,6 +38,16 @@ ENTRIES: Final = (
         back=inbox.show_inbox,
         is_decision=True,
     ),
+    Entry(
+        method="POST",
+        path="/inbox/hand-over",
+        name="Inbox",
+        handle=inbox.hand_over,
+        command="inbox hand-over",
+        back=inbox.show_inbox,
+        is_decision=True,
+    ),
+    Entry(method="GET", path="/live/inbox", name="Inbox", handle=live.follow_inbox),
     Entry(method="GET", path="/login", name="Login", handle=login.show_login, needs=None),
     Entry(
         method="POST", path="/login", name="Login", handle=login.sign_in, needs=None, command="-", back=login.login_page

@@ -7,7 +7,7 @@ named, the tasks of the others are shown, and the frame shows the count as unkno
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -23,6 +23,7 @@ from pilotage.control.rollout_people import deciding_role
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.core.errors import NotFound, PilotageError
+from pilotage.core.ids import PersonId
 from pilotage.core.reason import Reason, Refusal
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, Role, grant_for
@@ -30,7 +31,7 @@ from pilotage.incident.duty import next_duty
 from pilotage.incident.records import IncidentState, post_mortem_due
 from pilotage.ledger.entry import EntryKind
 from pilotage.store.done_deeds import Deed, deeds_of
-from pilotage.store.inbox_snoozes import put_off_until, snoozed_tasks
+from pilotage.store.inbox_marks import Marks, marks_of, put_off_until
 from pilotage.store.incidents import StoredIncident, incidents_of
 from pilotage.store.rollout_verdicts import signatures_of
 from pilotage.store.rollouts import StoredRollout, deciding_rollouts
@@ -44,18 +45,26 @@ _DONE_FOR = timedelta(days=7)
 class Tasks:
     """A person's tasks, what is due first, then the oldest; `put_off` are those of another day.
 
-    `unread` names sources that could not be read.
+    `handed` are those that stand with somebody else now, named beside each; `unread` names sources that could not be
+    read.
     """
 
     tasks: tuple[Task, ...]
     put_off: tuple[Task, ...] = ()
+    handed: tuple[tuple[Task, str], ...] = ()
     unread: tuple[str, ...] = ()
+
+    @property
+    def everything(self) -> tuple[Task, ...]:
+        """Whatever the person may do now, also what they put off or handed over."""
+        return (*self.tasks, *self.put_off, *(task for task, _ in self.handed))
 
     def as_json(self) -> dict[str, Json]:
         """Return the documented record."""
         return {
             "tasks": [one.as_json() for one in self.tasks],
             "put_off": [one.as_json() for one in self.put_off],
+            "handed": [one.as_json() | {"to": taker} for one, taker in self.handed],
             "unread": list(self.unread),
         }
 
@@ -71,13 +80,29 @@ def tasks_of(connection: Connection, instance: Instance, actor: Principal) -> Ta
             connection.rollback()
             unread.append(name)
     found.sort(key=lambda task: (task.due is None, task.due or task.since, task.since))
-    put_off = frozenset() if actor.person is None else snoozed_tasks(connection, actor.person, instance.clock.now())
-    later = {task.key for task in found if task.key in put_off and not task.is_urgent}
+    now = instance.clock.now()
+    marks = Marks() if actor.person is None else marks_of(connection, actor.person, now)
+    given = {task.key for task in found if task.key in marks.given and not _is_due(task, now)}
+    later = {task.key for task in found if task.key in marks.put_off and not task.is_urgent} - given
     return Tasks(
-        tasks=tuple(task for task in found if task.key not in later),
+        tasks=tuple(_taken(instance, task, marks) for task in found if task.key not in later | given),
         put_off=tuple(task for task in found if task.key in later),
+        handed=tuple((task, marks.given[task.key]) for task in found if task.key in given),
         unread=tuple(unread),
     )
+
+
+def _is_due(task: Task, now: datetime) -> bool:
+    return task.is_urgent or (task.due is not None and task.due <= now)
+
+
+def _taken(instance: Instance, task: Task, marks: Marks) -> Task:
+    """Return the task, saying who handed it to this person."""
+    giver = marks.taken.get(task.key)
+    if giver is None:
+        return task
+    known = instance.workspace.people.get(PersonId(giver))
+    return replace(task, why=f"{giver if known is None else known.name} handed it to you. {task.why}")
 
 
 def list_tasks(instance: Instance, actor: Principal) -> Tasks:
@@ -88,10 +113,9 @@ def list_tasks(instance: Instance, actor: Principal) -> Tasks:
 
 def snooze_task(instance: Instance, *, actor: Principal, task: str) -> Task | Refusal:
     """Put one of the person's tasks off for a day; raise NotFound for what does not wait for them."""
-    found = next((one for one in list_tasks(instance, actor).tasks if one.key == task), None)
-    if found is None or actor.person is None:
-        message = f"Nothing named {task[:80]!r} waits for you."
-        raise NotFound("TASK_UNKNOWN", message, hint="See `pilotage inbox list`.")
+    found = own_task(instance, actor, task)
+    if actor.person is None:
+        return Refusal(reasons=(Reason(code="SOD_SERVICE", text="A service has no inbox.", where=task),))
     if found.is_urgent:
         text = "An incident that nobody took on is not put off; take it on, or hand it to somebody."
         return Refusal(reasons=(Reason(code="TASK_URGENT", text=text, where=task),))
@@ -101,6 +125,15 @@ def snooze_task(instance: Instance, *, actor: Principal, task: str) -> Task | Re
         put_off_until(connection, actor.person, task, until=until, now=now)
         data: dict[str, Json] = {"until": to_text(until)}
         record(connection, EntryKind.TASK_PUT_OFF, actor=actor, at=now, subject=task, data=data)
+    return found
+
+
+def own_task(instance: Instance, actor: Principal, task: str) -> Task:
+    """Return the task of this key that waits for the actor; raise NotFound."""
+    found = next((one for one in list_tasks(instance, actor).tasks if one.key == task), None)
+    if found is None:
+        message = f"Nothing named {task[:80]!r} waits for you."
+        raise NotFound("TASK_UNKNOWN", message, hint="See `pilotage inbox list`.")
     return found
 
 
@@ -129,10 +162,10 @@ def next_shift(instance: Instance, actor: Principal) -> tuple[str, datetime] | N
 
 def _incidents(connection: Connection, _: Instance, actor: Principal) -> list[Task]:
     person = actor.person
-    return [] if person is None else [_incident(one) for one in incidents_of(connection, person)]
+    return [] if person is None else [_incident(one, person) for one in incidents_of(connection, person)]
 
 
-def _incident(one: StoredIncident) -> Task:
+def _incident(one: StoredIncident, person: PersonId) -> Task:
     command = f"`pilotage incident update {one.id} --state"
     what = f"the {one.severity.value} incident of {one.workflow}: {one.cause}"
     minutes, due = 5, None
@@ -154,7 +187,14 @@ def _incident(one: StoredIncident) -> Task:
         minutes=minutes,
         due=due,
         is_urgent=one.acknowledged_at is None,
+        others=_called_too(one, person),
     )
+
+
+def _called_too(one: StoredIncident, person: PersonId) -> tuple[str, ...]:
+    """Return for whom it waits as well: nobody once somebody leads it."""
+    is_led = one.commander is not None and one.acknowledged_at is not None
+    return () if is_led else tuple(who for who in one.responders if who != person)
 
 
 def _decisions(connection: Connection, instance: Instance, actor: Principal) -> list[Task]:
@@ -181,6 +221,7 @@ def _decision(connection: Connection, instance: Instance, actor: Principal, stor
         since=stored.state_at,
         why=f"The verdict is {stored.decision_outcome.value}, and the step waits for you as {role.value}.",
         minutes=10,
+        others=tuple(sorted({*instance.workspace.roster.get(role, ())} - {actor.person, stored.started_by})),
     )
 
 
@@ -201,6 +242,7 @@ def _review(instance: Instance, version: WaitingVersion, actor: Principal) -> Ta
         since=version.created_at,
         why=f"You are the {role} of this corpus, and somebody else refreshed it.",
         minutes=10,
+        others=tuple(sorted({settings.steward, settings.owner} - {actor.person, version.created_by})),
     )
 
 

@@ -83,8 +83,8 @@ def _spaces(chain: Chain, gate: Gate) -> Sequence[SpaceName | None]:
 
 def _turn(chain: Chain, name: str, person: PersonId, *, space: SpaceName | None, half: Half = Half.PRE) -> Task | None:
     report = report_of(chain, name, half=half, space=space)
-    roles = [one.role for one in report.signoffs if _waits_for(one, person)]
-    if report.status not in _OPEN or not roles:
+    asked = [one for one in report.signoffs if _waits_for(one, person)]
+    if report.status not in _OPEN or not asked:
         return None
     digest = short(chain.stored.digest)
     named = {key: value for key, value in (("space", space), ("half", half if half is Half.POST else None)) if value}
@@ -93,8 +93,9 @@ def _turn(chain: Chain, name: str, person: PersonId, *, space: SpaceName | None,
         sentence=f"Decide about release {digest} at gate {name}{f' for {space}' if space else ''}",
         path=f"/releases/{digest}/gates/{name}{f'?{urlencode(named)}' if named else ''}",
         since=chain.stored.sealed_at,
-        why=f"Its criteria hold, and it waits for you as {roles[0].value}.",
+        why=f"Its criteria hold, and it waits for you as {asked[0].role.value}.",
         minutes=15,
+        others=tuple(sorted(one for one in asked[0].eligible if one != person and _waits_for(asked[0], one))),
     )
 
 

@@ -14,6 +14,7 @@ class Task:
     """One sentence, where it is done, since when it waits, by when it is due (None: no time is set), and why mine.
 
     `key` names the task for whoever puts it off, which an urgent one does not allow; `path` is its page in the console.
+    `others` may be asked to do it instead, in the same role.
     """
 
     key: str
@@ -24,6 +25,7 @@ class Task:
     minutes: int
     due: datetime | None = None
     is_urgent: bool = False
+    others: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Json]:
         """Return the documented record."""
@@ -36,4 +38,5 @@ class Task:
             "due": None if self.due is None else to_text(self.due),
             "minutes": self.minutes,
             "urgent": self.is_urgent,
+            "others": list(self.others),
         }

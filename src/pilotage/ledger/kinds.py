@@ -149,6 +149,7 @@ class EntryKind(StrEnum):
     INCIDENT_DRILL_FINISHED = "incident.drill_finished"
 
     TASK_PUT_OFF = "task.put_off"
+    TASK_HANDED_OVER = "task.handed_over"
 
     KEY_CREATED = "key.created"
     KEY_ROTATED = "key.rotated"

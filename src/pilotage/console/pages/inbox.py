@@ -7,7 +7,8 @@ from datetime import datetime
 
 from pilotage.console.reply import Page, Redirect, Reply
 from pilotage.console.visit import Visit
-from pilotage.control.inbox import done_by, next_shift, snooze_task, tasks_of
+from pilotage.control.hand_over_task import hand_over_task
+from pilotage.control.inbox import Tasks, done_by, next_shift, snooze_task, tasks_of
 from pilotage.core.digest import short
 from pilotage.core.reason import Refusal
 from pilotage.gate.vocabulary import said
@@ -23,26 +24,47 @@ class Done:
     path: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxView:
+    """What the page and its stream show. `shift`: rota and begin of the next hours on duty."""
+
+    found: Tasks
+    done: tuple[Done, ...]
+    shift: tuple[str, datetime] | None
+    now: datetime
+
+
 def show_inbox(visit: Visit) -> Page:
     """Show the person's tasks, what is due first, and below them what is done."""
+    view = view_inbox(visit)
+    if not view.found.unread:
+        visit.services.waiting.put(visit.actor.id, len(view.found.tasks), visit.now)
+    return Page(template="inbox.html", title="Inbox", values={"view": view})
+
+
+def view_inbox(visit: Visit) -> InboxView:
+    """Return what waits for the person and what they did."""
     with visit.reading.engine.connect() as connection:
         found = tasks_of(connection, visit.reading, visit.actor)
         done = done_by(connection, visit.reading, visit.actor)
-    if not found.unread:
-        visit.services.waiting.put(visit.actor.id, len(found.tasks), visit.now)
-    values = {
-        "tasks": found.tasks,
-        "put_off": found.put_off,
-        "unread": found.unread,
-        "done": [_done(deed) for deed in done],
-        "shift": next_shift(visit.reading, visit.actor),
-    }
-    return Page(template="inbox.html", title="Inbox", values=values)
+    return InboxView(
+        found=found,
+        done=tuple(_done(deed) for deed in done),
+        shift=next_shift(visit.reading, visit.actor),
+        now=visit.now,
+    )
 
 
 def snooze(visit: Visit) -> Reply | Refusal:
     """Put one of the person's tasks off for a day."""
     done = snooze_task(visit.instance, actor=visit.actor, task=visit.typed("task"))
+    return done if isinstance(done, Refusal) else Redirect(to="/")
+
+
+def hand_over(visit: Visit) -> Reply | Refusal:
+    """Hand one of the person's tasks to somebody else; the button says to whom and which."""
+    to, _, task = visit.typed("to").partition(" ")
+    done = hand_over_task(visit.instance, actor=visit.actor, task=task, to=to)
     return done if isinstance(done, Refusal) else Redirect(to="/")
 
 

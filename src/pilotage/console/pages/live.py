@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from sqlalchemy import Connection
+
 from pilotage.console.live import Source
+from pilotage.console.pages.inbox import view_inbox
 from pilotage.console.pages.problem import problem_page
 from pilotage.console.pages.rollout import live_of
 from pilotage.console.reply import Reply, Send, Stream
@@ -13,6 +17,7 @@ from pilotage.console.visit import Visit
 from pilotage.control.console_session import find_session
 from pilotage.control.rollout_desk import find_named
 from pilotage.core.reason import Reason
+from pilotage.store.last_deed import last_deed
 from pilotage.store.live_events import LiveEvent, events_after, publish_event
 from pilotage.store.rollout_history import rollout_version
 
@@ -21,13 +26,22 @@ _DIGITS: Final = 19
 
 def follow_rollout(visit: Visit) -> Reply:
     """Stream a rollout's live region, from the event after the one the browser saw last."""
-    name, board = visit.params["rollout"], visit.services.live
+    name = visit.params["rollout"]
     with visit.reading.engine.connect() as connection:
         find_named(connection, name)
+    return _follow(visit, rollout_source(visit, name))
+
+
+def follow_inbox(visit: Visit) -> Reply:
+    """Stream the person's own inbox; no session's token stands in it."""
+    return _follow(visit, inbox_source(visit))
+
+
+def _follow(visit: Visit, source: Source) -> Reply:
+    board = visit.services.live
     if not board.has_room(visit.actor.id):
         text = "Too many live pages are open; this one is looked up again by itself."
         return problem_page(503, (Reason(code="TOO_MANY_STREAMS", text=text),))
-    source = rollout_source(visit, name)
 
     async def run(send: Send) -> None:
         await board.follow(send, source, person=visit.actor.id, last=_last_seen(visit))
@@ -37,16 +51,27 @@ def follow_rollout(visit: Visit) -> Reply:
 
 def rollout_source(visit: Visit, name: str) -> Source:
     """Return a rollout as a stream: one fragment for everybody who may look, because it names no viewer."""
-    key = f"rollout/{name}"
 
+    def version(connection: Connection) -> str | None:
+        return rollout_version(connection, name)
+
+    return _source(visit, f"rollout/{name}", version, lambda: rollout_region(visit))
+
+
+def inbox_source(visit: Visit) -> Source:
+    """Return a person's inbox as a stream of their own: looked at again whenever anything but an answer is recorded."""
+    return _source(visit, f"inbox/{visit.actor.id}", last_deed, lambda: inbox_region(visit))
+
+
+def _source(visit: Visit, key: str, read: Callable[[Connection], str | None], region: Callable[[], str]) -> Source:
     def version() -> str | None:
         with visit.reading.engine.connect() as connection:
-            return rollout_version(connection, name)
+            return read(connection)
 
     def newest() -> LiveEvent:
         with visit.instance.engine.begin() as connection:
             state, now = lambda: version() or "", visit.instance.clock.now()
-            return publish_event(connection, key, version=state, body=lambda: rollout_region(visit), now=now)
+            return publish_event(connection, key, version=state, body=region, now=now)
 
     def after(last: int) -> tuple[LiveEvent, ...] | None:
         with visit.reading.engine.connect() as connection:
@@ -61,11 +86,23 @@ def rollout_source(visit: Visit, name: str) -> Source:
 
 def rollout_region(visit: Visit) -> str:
     """Return the region as the whole page shows it now."""
-    renderer = visit.renderer
-    if renderer is None:
+    return _rendered(visit, "_rollout.html", live_of(_now(visit)))
+
+
+def inbox_region(visit: Visit) -> str:
+    """Return the inbox as the whole page shows it now."""
+    return _rendered(visit, "_inbox.html", view_inbox(_now(visit)))
+
+
+def _now(visit: Visit) -> Visit:
+    return replace(visit, now=visit.instance.clock.now())
+
+
+def _rendered(visit: Visit, template: str, view: object) -> str:
+    if visit.renderer is None:
         message = "A stream was opened without a renderer."
         raise RuntimeError(message)
-    return renderer.part("_rollout.html", "region", live_of(replace(visit, now=visit.instance.clock.now())))
+    return visit.renderer.part(template, "region", view)
 
 
 def _last_seen(visit: Visit) -> int | None:

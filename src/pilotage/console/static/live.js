@@ -9,7 +9,6 @@
   const HIDDEN_MS = 60000, LOST_MS = 10000, POLL_MS = 15000, CHARTS_MS = 60000;
   let source = null, lost = null, hidden = null, poll = null, seen = "";
 
-  const clock = () => new Date().toLocaleTimeString();
   const tell = (text) => { stale.textContent = text; stale.hidden = !text; };
 
   const stateOf = () => region.querySelector("[data-state]")?.dataset.state;
@@ -26,12 +25,18 @@
     if (target) target.focus();
   };
   const swap = (html) => {
-    inPlace(region, () => { region.innerHTML = pilotage.html(html); });
+    const open = [...region.querySelectorAll("details[open][id]")].map((one) => one.id);
+    inPlace(region, () => {
+      region.innerHTML = pilotage.html(html);
+      for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+    });
+    const waiting = region.querySelector("[data-waiting]")?.dataset.waiting;
+    if (waiting) document.querySelector(".top .count").firstChild.data = waiting;
     if (said !== sayOf()) told.textContent = said = sayOf();  // counters change often and are not announced
     if (state === stateOf() && Date.now() - drawn < CHARTS_MS) return;
     state = stateOf();
     drawn = Date.now();
-    page().then(renew);
+    if (beside || charts) page().then(renew);
   };
 
   // What one person may do stands beside the region that all share: it is read again when the state is another.
@@ -54,11 +59,7 @@
     inPlace(beside, () => beside.replaceChildren(...fresh.childNodes));
   };
 
-  const settled = () => {
-    clearTimeout(lost);
-    lost = null;
-    tell("");
-  };
+  const settled = () => { clearTimeout(lost); lost = null; tell(""); };
 
   async function look() {
     const fresh = (await page())?.querySelector("[data-live]");
@@ -72,7 +73,7 @@
     source.addEventListener("gone", () => { close(); tell("You were signed out. Reload to sign in again."); });
     source.addEventListener("open", settled);
     source.addEventListener("error", () => {
-      const since = clock();
+      const since = new Date().toLocaleTimeString();
       lost ??= setTimeout(() => tell(`Not live since ${since}.`), LOST_MS);
       // Closed for good: the server had no room. The page looks by itself instead.
       if (source.readyState === EventSource.CLOSED) poll ??= setInterval(look, POLL_MS);

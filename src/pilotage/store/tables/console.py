@@ -67,3 +67,14 @@ inbox_snooze = Table(
     Column("task", Text, primary_key=True, nullable=False),
     Column("until", TIMESTAMP(timezone=True), nullable=False),
 )
+
+inbox_handover = Table(
+    "inbox_handover",
+    metadata,
+    Column("task", Text, primary_key=True, nullable=False),
+    Column("giver", Text, primary_key=True, nullable=False),
+    Column("taker", Text, nullable=False),
+    Column("at", TIMESTAMP(timezone=True), nullable=False),
+    Index("inbox_handover_giver", "giver"),
+    Index("inbox_handover_taker", "taker"),
+)

@@ -1,0 +1,20 @@
+"""A person hands a task of the inbox over to another who may do it."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from alembic import op
+
+from pilotage.store.script import run_script
+
+revision = "0038"
+down_revision = "0032"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the schema's SQL as written."""
+    sql = resources.files("pilotage.store.migrations") / "sql" / "0038_inbox_handover.sql"
+    run_script(op.get_bind(), sql.read_text(encoding="utf-8"))
