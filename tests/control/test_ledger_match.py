@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from tests.gate.builders import HOUR, NOW, RELEASE, approved_board, evidence
 
-from pilotage.control.gate_entries import evidence_data, template_data, template_vote_data, vote_data
+from pilotage.control.gate_entries import evidence_data, reading_digest, template_data, template_vote_data, vote_data
 from pilotage.control.ledger_match import ledger_mismatches, standard_mismatches
 from pilotage.core.digest import digest_of
-from pilotage.core.ids import PersonId, WorkflowName
+from pilotage.core.ids import PersonId, SpaceName, WorkflowName
 from pilotage.core.reason import Reason
-from pilotage.evidence.records import Evidence, EvidenceState
+from pilotage.evidence.records import Evidence, EvidenceState, Severity, ToolFinding
 from pilotage.gate.records import Vote
 from pilotage.gate.standard import StandardTemplate, TemplateVote
 from pilotage.gate.vocabulary import VoteDecision
@@ -112,7 +112,67 @@ def test_a_row_without_its_entry_is_one_that_no_command_wrote(kind: EntryKind | 
 def test_evidence_that_was_withdrawn_and_counts_again_is_named() -> None:
     withdrawn = entry(EntryKind.EVIDENCE_WITHDRAWN, {})
     assert numbers(of_item(ITEM, ATTACHED, withdrawn)) == [(ITEM.id, "accepted", "withdrawn")]
-    assert of_item(replace(ITEM, state=EvidenceState.WITHDRAWN)) == ()
+    assert of_item(replace(ITEM, state=EvidenceState.WITHDRAWN), ATTACHED, withdrawn) == ()
+    assert of_item(replace(ITEM, state=EvidenceState.SUPERSEDED), ATTACHED) == ()
+
+
+@pytest.mark.parametrize("state", [EvidenceState.REJECTED, EvidenceState.WITHDRAWN])
+def test_evidence_that_counted_and_was_put_aside_without_a_command_is_named(state: EvidenceState) -> None:
+    assert numbers(of_item(replace(ITEM, state=state), ATTACHED))[0] == (ITEM.id, state.value, "accepted")
+
+
+def test_rejected_evidence_that_counts_is_named() -> None:
+    refused = entry(EntryKind.EVIDENCE_REJECTED, evidence_data(ITEM))
+    assert numbers(of_item(ITEM, refused))[0] == (ITEM.id, "accepted", "rejected")
+    assert of_item(replace(ITEM, state=EvidenceState.REJECTED), refused) == ()
+    (reason,) = of_item(replace(ITEM, state=EvidenceState.REJECTED))
+    assert "has no ledger entry" in reason.text
+
+
+READ = replace(
+    ITEM,
+    names={"approvers": ("anna",)},
+    refs={"commit": "c1"},
+    findings=(ToolFinding(rule="R1", severity=Severity.LOW),),
+)
+BENT = (
+    replace(READ, names={"approvers": ("anna", "bela")}),
+    replace(READ, refs={"commit": "c2"}),
+    replace(READ, findings=()),
+    replace(READ, findings=(replace(READ.findings[0], suppressed=True),)),
+    replace(READ, reader="other@1"),
+    replace(READ, summary="All is well."),
+    replace(READ, space=SpaceName("dev")),
+    replace(READ, space_config=digest_of(b"x")),
+    replace(READ, claims={"failed": 1e-9}),
+)
+
+
+@pytest.mark.parametrize("bent", BENT, ids=range(len(BENT)))
+def test_what_a_reader_found_is_compared_whole(bent: Evidence) -> None:
+    whole = evidence_data(READ)
+    assert of_item(READ, entry(EntryKind.EVIDENCE_ATTACHED, whole)) == ()
+    found = of_item(bent, entry(EntryKind.EVIDENCE_ATTACHED, whole))
+    assert " says reading sha256:" in found[-1].text
+
+
+def test_who_brought_it_is_compared() -> None:
+    attached = entry(EntryKind.EVIDENCE_ATTACHED, evidence_data(ITEM), person=ITEM.producer)
+    assert of_item(ITEM, attached) == ()
+    assert numbers(of_item(replace(ITEM, producer="other"), attached)) == [(ITEM.id, "other", ITEM.producer)]
+
+
+def test_a_reading_recorded_later_counts_where_the_first_entry_holds_none() -> None:
+    first = {name: value for name, value in evidence_data(READ).items() if name != "reading"}
+    old = entry(EntryKind.EVIDENCE_ATTACHED, first)
+    later = entry(EntryKind.EVIDENCE_READING_RECORDED, {"reading": reading_digest(READ)}, person=READ.producer)
+    bent = replace(BENT[0], producer="other")
+    assert of_item(bent, old) == ()
+    assert of_item(READ, old, later) == ()
+    assert [one.text.partition(" says ")[2].split()[0] for one in of_item(bent, old, later)] == ["reading", "person"]
+    forged = entry(EntryKind.EVIDENCE_READING_RECORDED, {"reading": reading_digest(bent)}, person="other")
+    attached = entry(EntryKind.EVIDENCE_ATTACHED, evidence_data(READ), person=READ.producer)
+    assert len(of_item(bent, attached, forged)) == 2
 
 
 def test_a_vote_about_a_template_is_compared_before_the_template() -> None:

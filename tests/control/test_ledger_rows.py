@@ -6,11 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import Engine, text
-from tests.control.gate_world import GateWorld, gate_world
+from tests.control.gate_world import GateWorld, gate_world, junit
 
+from pilotage.control import attach_evidence
+from pilotage.control.gate_entries import evidence_data
 from pilotage.control.ledger_fsck import fsck_ledger
 from pilotage.control.ledger_rows import row_mismatches
+from pilotage.control.record_readings import record_readings
+from pilotage.core.canonical import Json
 from pilotage.core.reason import Reason
+from pilotage.evidence.records import Evidence, EvidenceState
+from pilotage.store.ledger_state_rows import unmatched
 
 pytestmark = pytest.mark.store
 
@@ -42,8 +48,11 @@ def changed(world: GateWorld, statement: str, **values: object) -> list[Reason]:
         ("UPDATE gate_vote SET person = 'somebody.else' WHERE release = :release", "person"),
         ("UPDATE evidence SET trust = 'attested' WHERE subject = :release", "trust"),
         ("UPDATE evidence SET kind = 'tests.e2e' WHERE subject = :release", "kind"),
+        ("UPDATE evidence SET producer = 'somebody.else' WHERE subject = :release", "person"),
+        ("UPDATE evidence SET reading = jsonb_set(reading, '{names}', '{}') WHERE subject = :release", "reading"),
+        ("UPDATE evidence SET space_config = NULL, space = 'qa' WHERE subject = :release", "reading"),
     ],
-    ids=["decision", "attempt", "person", "trust", "kind"],
+    ids=["decision", "attempt", "person", "trust", "kind", "producer", "names", "space"],
 )
 def test_a_field_that_was_changed_is_named(world: GateWorld, statement: str, field: str) -> None:
     found = changed(world, statement, release=world.release)
@@ -61,6 +70,33 @@ def test_what_commands_wrote_is_not_told_of(world: GateWorld) -> None:
     assert len(written) >= 3
     found = row_mismatches(world.instance.engine, world.instance.clock.now())
     assert written.isdisjoint({one.where for one in found})
+
+
+def test_a_rejected_file_is_no_difference(world: GateWorld) -> None:
+    with world.instance.engine.connect() as connection:
+        before = {one.subject for one in unmatched(connection)}
+    (item,) = world.attach(("tests.unit", b"<not-junit/>"))
+    assert item.state is EvidenceState.REJECTED
+    with world.instance.engine.connect() as connection:
+        assert item.id not in {one.subject for one in unmatched(connection)} - before
+
+
+def test_a_reading_attached_before_entries_held_it_is_recorded_once_and_compared_from_then_on(
+    world: GateWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of_the_version_before(item: Evidence) -> dict[str, Json]:
+        return {name: value for name, value in evidence_data(item).items() if name != "reading"}
+
+    monkeypatch.setattr(attach_evidence, "evidence_data", of_the_version_before)
+    (item,) = world.attach(("tests.unit", junit(passed=7)))
+    bend = "UPDATE evidence SET reading = jsonb_set(reading, '{names,passed_tests}', '[\"x\"]') WHERE id = :id"
+    with world.instance.engine.begin() as connection:
+        assert record_readings(connection, world.instance) == 1
+        assert record_readings(connection, world.instance) == 0
+    assert item.id not in {one.where for one in row_mismatches(world.instance.engine, world.instance.clock.now())}
+    assert [one.where for one in changed(world, bend, id=item.id)] == [item.id]
+    with world.instance.engine.begin() as connection:
+        assert record_readings(connection, world.instance) == 0  # what was bent afterwards is not recorded anew
 
 
 def test_evidence_of_a_workflow_is_told_of_once(world: GateWorld) -> None:

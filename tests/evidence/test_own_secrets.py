@@ -9,7 +9,7 @@ import pytest
 
 from pilotage.core.canonical import Json
 from pilotage.core.digest import digest_of
-from pilotage.evidence.own_secrets import search_parts
+from pilotage.evidence.own_secrets import MOST_LISTED, search_parts, secrets_reading
 from pilotage.evidence.read import read_evidence
 from pilotage.evidence.records import ReadContext, Reading, ReadRefusal
 
@@ -71,3 +71,11 @@ def test_a_report_of_another_form_is_refused(report: Json, code: str) -> None:
     refused = outcome(report)
     assert isinstance(refused, ReadRefusal)
     assert refused.reason.code == code
+
+
+def test_our_own_reading_is_what_the_readers_make_of_the_file_however_much_was_found() -> None:
+    lines = "".join(f"key{n} = {KEY}\n" for n in range(MOST_LISTED + 1))
+    report = search_parts({"prompt": {"p": lines.encode()}}, release=RELEASE, at=NOW)
+    reading = secrets_reading(report)
+    assert reading == outcome(report)
+    assert len(reading.findings) == reading.claims["unverified"] == MOST_LISTED

@@ -336,6 +336,7 @@ def _record(connection: Connection, item: Evidence, *, actor: Principal | None, 
             "state": item.state.value,
             "reason": "" if item.reason is None else item.reason.code,
         },
+        opened={"person": item.producer},
     )
 
 

@@ -8,6 +8,7 @@ of its release until it is as recorded. Fail mode: a field the entry does not na
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from pilotage.control.gate_entries import (
     change_data,
@@ -30,6 +31,12 @@ from pilotage.store.releases import StoredRelease
 
 _Entries = Mapping[str, tuple[Said, ...]]
 _KEPT = frozenset({EvidenceState.ACCEPTED, EvidenceState.SUPERSEDED})
+_ITEM_STATES: Mapping[EntryKind, EvidenceState] = {
+    EntryKind.EVIDENCE_WITHDRAWN: EvidenceState.WITHDRAWN,
+    EntryKind.EVIDENCE_ATTACHED: EvidenceState.ACCEPTED,
+    EntryKind.EVIDENCE_REJECTED: EvidenceState.REJECTED,
+}
+"""The state an item has by its entries: the first kind there is."""
 _STATE_OF: Mapping[str, ReleaseState] = {
     EntryKind.RELEASE_DEPRECATED: ReleaseState.DEPRECATED,
     EntryKind.RELEASE_QUARANTINED: ReleaseState.QUARANTINED,
@@ -83,12 +90,18 @@ def _vote(vote: Vote, said: _Entries) -> Iterator[Reason]:
 
 
 def _item(item: Evidence, said: _Entries) -> Iterator[Reason]:
-    if item.state not in _KEPT:
+    expected = next((state for kind, state in _ITEM_STATES.items() if _newest(said, item.id, kind) is not None), None)
+    if expected is not None and item.state is not expected and not {item.state, expected} <= _KEPT:
+        yield _differs("evidence", item.id, "state", item.state.value, expected.value)
+    elif expected is not None and item.state not in _KEPT:
         return  # what is rejected or withdrawn counts for nothing
-    if _newest(said, item.id, EntryKind.EVIDENCE_WITHDRAWN) is not None:
-        yield _differs("evidence", item.id, "state", item.state.value, EvidenceState.WITHDRAWN.value)
-    now = evidence_data(item) | {"time": to_text(item.received_at)}
-    yield from _compared("evidence", item.id, now, _newest(said, item.id, EntryKind.EVIDENCE_ATTACHED))
+    now = evidence_data(item) | {"time": to_text(item.received_at), "person": item.producer}
+    entry = _newest(said, item.id, EntryKind.EVIDENCE_ATTACHED)
+    later = _newest(said, item.id, EntryKind.EVIDENCE_READING_RECORDED)
+    if entry is not None and later is not None:
+        # What was attached before entries held a reading; one that holds it is never overruled.
+        entry = replace(entry, data={**later.data, **entry.data}, opened={**later.opened, **entry.opened})
+    yield from _compared("evidence", item.id, now, entry)
 
 
 def _risk(risk: RiskAcceptance, said: _Entries) -> Iterator[Reason]:

@@ -16,11 +16,9 @@ from pilotage.control.instance import Instance
 from pilotage.core.canonical import Json, canonical_bytes
 from pilotage.core.clock import to_text
 from pilotage.core.digest import digest_of
-from pilotage.core.errors import IntegrityError
 from pilotage.core.reason import Refusal
-from pilotage.evidence.own_secrets import search_parts
-from pilotage.evidence.read import read_evidence
-from pilotage.evidence.records import Evidence, ReadContext, ReadRefusal
+from pilotage.evidence.own_secrets import search_parts, secrets_reading
+from pilotage.evidence.records import Evidence
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, may
 from pilotage.release.content import CorpusPin, ReleaseContent, files_of, part_value
@@ -106,14 +104,12 @@ def _secrets(connection: Connection, instance: Instance, stored: StoredRelease) 
     manifest = read_manifest(stored.manifest, digest=stored.digest)
     now = instance.clock.now()
     parts = {str(kind): _files(connection, kind, body) for kind, body in part_bodies(connection, manifest).items()}
-    body = canonical_bytes(search_parts(parts, release=stored.digest, at=now))
-    read = read_evidence(body, kind="scan.secrets", name="sealed parts", context=ReadContext())
-    if isinstance(read, ReadRefusal):
-        raise IntegrityError(read.reason.code, f"The search for secrets in {stored.digest} found nothing to search.")
+    report = search_parts(parts, release=stored.digest, at=now)
+    read = secrets_reading(report)
     return OwnRun(
         kind=read.kind,
         claims=dict(read.claims),
-        body=body,
+        body=canonical_bytes(report),
         produced_at=now,
         summary=read.summary,
         findings=read.findings,

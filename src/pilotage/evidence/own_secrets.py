@@ -1,21 +1,23 @@
 """Our own search for secrets over all parts of a release, and the reader of what it wrote (gates.md 2.3).
 
 The file is JSON: `{"pilotage": "secrets/1", "release", "at", "files_scanned", "findings": [{"part", "path", "line",
-"type", "verified"}]}`. It never holds a value that was found. Rule: every text part is searched, by the recognisers the
-guards use. Fail mode: parts that are no text are not counted as scanned; a file without a scanned part is EV_EMPTY.
+"type", "verified"}]}`. It never holds a value that was found. Rule: every text part is searched, by the
+recognisers the guards use; the first 1,000 findings are listed. Fail mode: parts that are no text are not counted as
+scanned; a file without a scanned part is EV_EMPTY.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.core.digest import Digest
 from pilotage.evidence.json_values import as_map, as_text
 from pilotage.evidence.records import ReadContext, Reading, Severity, ToolFinding
-from pilotage.evidence.scan_result import ScanResult, nothing_scanned, scan_reading
+from pilotage.evidence.scan_result import SECRETS, ScanResult, nothing_scanned, scan_reading
 from pilotage.evidence.shapes import count_of, objects
 from pilotage.evidence.source import Content, JsonContent, Source, Unreadable
 from pilotage.evidence.times import file_time
@@ -23,6 +25,7 @@ from pilotage.guard.secrets import has_secret
 
 READER = "Pilotage secrets"
 FORMAT = "secrets/1"
+MOST_LISTED: Final = 1_000
 
 
 def search_parts(parts: Mapping[str, Mapping[str, bytes]], *, release: Digest, at: datetime) -> dict[str, Json]:
@@ -44,8 +47,14 @@ def search_parts(parts: Mapping[str, Mapping[str, bytes]], *, release: Digest, a
         "release": release,
         "at": to_text(at),
         "files_scanned": scanned,
-        "findings": findings,
+        "findings": findings[:MOST_LISTED],
     }
+
+
+def secrets_reading(report: Mapping[str, Json]) -> Reading:
+    """Return what the readers make of a report of `search_parts` over at least one text file."""
+    source = Source(data=b"", name="sealed parts", kind=SECRETS, content=JsonContent(value=report))
+    return read_own_secrets(source, ReadContext())
 
 
 def is_own_secrets(content: Content) -> bool:

@@ -53,6 +53,7 @@ class EntryKind(StrEnum):
     RELEASE_REVOCATION_ASKED = "release.revocation_asked"
 
     EVIDENCE_ATTACHED = "evidence.attached"
+    EVIDENCE_READING_RECORDED = "evidence.reading_recorded"
     EVIDENCE_REJECTED = "evidence.rejected"
     EVIDENCE_WITHDRAWN = "evidence.withdrawn"
 

@@ -92,6 +92,22 @@ def same_evidence(connection: Connection, item: Evidence) -> Evidence | None:
     return None if row is None else evidence_from(row)
 
 
+_WITHOUT_READING = text(
+    "SELECT v.* FROM evidence v WHERE v.state IN ('accepted', 'superseded')"
+    " AND EXISTS (SELECT FROM ledger_entry e WHERE e.subject = v.id AND e.kind = 'evidence.attached')"
+    " AND NOT EXISTS (SELECT FROM ledger_entry e WHERE e.subject = v.id"
+    " AND (e.kind = 'evidence.reading_recorded' OR e.kind = 'evidence.attached'"
+    " AND CAST(convert_from(e.bytes, 'UTF8') AS jsonb) -> 'data' ->> 'reading' IS NOT NULL))"
+    " ORDER BY v.id LIMIT :limit"
+)
+
+
+def without_reading(connection: Connection, *, limit: int) -> tuple[Evidence, ...]:
+    """Return items that count and whose ledger entries do not say what their readers made of them."""
+    rows = connection.execute(_WITHOUT_READING, {"limit": limit}).mappings()
+    return tuple(evidence_from(row) for row in rows)
+
+
 def withdraw(connection: Connection, name: str, reason: Reason) -> None:
     """Mark an item withdrawn. Nothing is deleted."""
     values = {"state": EvidenceState.WITHDRAWN.value, "reason": reason.as_json()}

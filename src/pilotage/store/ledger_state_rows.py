@@ -42,7 +42,7 @@ STATE_TABLES: Final = (
     ),
     StateTable(table="takedown", subject="r.id", kinds="takedown.requested"),
     StateTable(table="release", subject="r.digest", kinds="release.sealed"),
-    StateTable(table="evidence", subject="r.id", kinds="evidence.attached"),
+    StateTable(table="evidence", subject="r.id", kinds="evidence.%"),
     StateTable(table="gate_vote", subject="r.id", kinds="gate.signed_off"),
     StateTable(table="risk_acceptance", subject="r.id", kinds="gate.risk_accepted"),
     StateTable(table="standard_template", subject="r.id", kinds="gate.standard_proposed"),
