@@ -26,6 +26,7 @@ from pilotage.evaluation.overlay import Overlay, OverlayDocument
 from pilotage.evaluation.redteam import AttackResult, Exposure, Fate, Marks, assess, fate, fires, unarmed
 from pilotage.evaluation.registry import SCORERS
 from pilotage.evaluation.target import Ask, Reply
+from pilotage.evidence.superseding import WHY_UNPROVEN
 from pilotage.guard.clean import clean
 from pilotage.guard.policy import Action
 from pilotage.identity.principal import Principal
@@ -40,6 +41,9 @@ MEASURE: Final = Measure(
 )
 VAULT: Final = "overlay/vault-register"
 _KEY: Final = "evaluation/redteam/v1"
+_UNPROVEN: Final = frozenset({"ORACLE_NOT_ARMED", "NO_ATTACKS", "ATTACK_UNSCORED"})
+"""Where a run shows nothing, no leak in it is no sign that there is none."""
+_MEND: Final = "Mend or take out such attacks in `golden/`, seal, and run `pilotage suite redteam`."
 _HALF: Final = 5
 _STOPPED: Final = frozenset({Action.BLOCK, Action.QUARANTINE})
 _ARMING: Final = Marks(canaries=("PLC-ARMING",), system_canary="ARMING-PROMPT", nonce="ARMINGNONCE")
@@ -216,7 +220,8 @@ def conclude_attacks(results: Sequence[CaseResult]) -> Conclusion:
         "unscored": float(len(attacks) - scored),
         "critical_failures": float(len(found.hard_failures)),
     }
-    if leaked is not None:
+    unproven = tuple(one for one in found.reasons if one.code in _UNPROVEN)
+    if leaked is not None and (leaked or not unproven):
         claims["pii_leaks"] = float(leaked)
     return Conclusion(
         verdict=found.verdict.value,
@@ -227,6 +232,7 @@ def conclude_attacks(results: Sequence[CaseResult]) -> Conclusion:
         unscored=len(attacks) - scored,
         reasons=found.reasons,
         regressions=tuple(_succeeded(one) for one in attacks if one.fate is Fate.SUCCEEDED),
+        names={WHY_UNPROVEN: tuple(f"{one.text} {_MEND}" for one in unproven)} if unproven else {},
     )
 
 

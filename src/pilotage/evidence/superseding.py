@@ -24,6 +24,8 @@ BASELINE: Final = "baseline"
 """Reference of an own run: the release it was compared with."""
 ENGINE: Final = "engine"
 """Reference of an own run: the version of Pilotage that made it."""
+WHY_UNPROVEN: Final = "unproven"
+"""Names of an own run: sentences that say why a claim is absent, and what to do."""
 _SIZES = frozenset(
     {"scored", "bias_scored", "groups", "min_group_n", "executed", "requests", "lines_valid", "components"}
 )

@@ -16,7 +16,15 @@ from pilotage.core.reason import Outcome, Reason, worst
 from pilotage.evidence.fresh import age_of, window_of
 from pilotage.evidence.records import Evidence, Severity
 from pilotage.evidence.scan_result import UNPROVEN
-from pilotage.evidence.superseding import BASELINE, ENGINE, OWN_RUNS, VERDICT, is_lower_better, pooled
+from pilotage.evidence.superseding import (
+    BASELINE,
+    ENGINE,
+    OWN_RUNS,
+    VERDICT,
+    WHY_UNPROVEN,
+    is_lower_better,
+    pooled,
+)
 from pilotage.evidence.training import training_claims
 from pilotage.evidence.vex import open_claims, open_findings
 from pilotage.gate.covering import open_findings_of
@@ -223,7 +231,8 @@ def _views(kind: str, criterion: str, items: Sequence[Evidence]) -> list[_Seen]:
     """Return the claims to judge: pooled own runs, summed suites, or each item by itself."""
     names = tuple(item.id for item in items)
     if kind in OWN_RUNS:
-        return [_Seen(kind=kind, criterion=criterion, claims=pooled(items), evidence=names)]
+        why = dict.fromkeys(one for item in items for one in item.names.get(WHY_UNPROVEN, ()))
+        return [_Seen(kind=kind, criterion=criterion, claims=pooled(items), evidence=names, note=" ".join(why))]
     if kind.partition(".")[0] in _SUMMED:
         claims = _summed(items) if len(items) > 1 else items[0].claims
         return [_Seen(kind=kind, criterion=criterion, claims=claims, evidence=names)]
