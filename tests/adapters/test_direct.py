@@ -21,10 +21,11 @@ from pilotage.adapters.models.openai_compatible import OpenAICompatibleModel
 from pilotage.adapters.outward import outward_session
 from pilotage.adapters.webhook import send_webhook
 from pilotage.core.errors import Unavailable
+from pilotage.core.pins import PinKind
 from pilotage.core.urls import place_of
 from pilotage.guard.policy import EgressRule
 from pilotage.release.generation import GenerationRequest, Message
-from pilotage.release.model import ModelSettings, PinKind, Provider
+from pilotage.release.model import ModelSettings, Provider
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "pilotage"
 MAKERS = {"urlopen", "build_opener", "ClientSession", "HTTPConnection", "HTTPSConnection", "create_connection"}

@@ -12,8 +12,9 @@ from pilotage.adapters.models.extractive import ExtractiveModel
 from pilotage.adapters.models.openai_compatible import OpenAICompatibleModel
 from pilotage.adapters.models.registry import ModelParts, build_model
 from pilotage.core.errors import Unavailable
+from pilotage.core.pins import PinKind
 from pilotage.release.generation import Delta, Done, FinishReason, GenerationRequest, Message, Model, Passage, Usage
-from pilotage.release.model import ModelSettings, PinKind, Provider
+from pilotage.release.model import ModelSettings, Provider
 from pilotage.retrieval.settings import MinimumCoverage
 from pilotage.testing.models import FakeModel
 from pilotage.testing.upstream import FakeUpstream, streamed

@@ -17,8 +17,9 @@ from pilotage.adapters.models.resilience import Breaker, BreakerState, RetryBudg
 from pilotage.adapters.models.upstream import Connect
 from pilotage.core.canonical import Json
 from pilotage.core.errors import Unavailable
+from pilotage.core.pins import PinKind
 from pilotage.release.generation import Delta, Done, Event, FinishReason, GenerationRequest, Message, Usage
-from pilotage.release.model import ModelSettings, PinKind, Provider
+from pilotage.release.model import ModelSettings, Provider
 from pilotage.testing.upstream import FakeUpstream, Reply, frame, streamed
 from pilotage.testing.upstream_aiohttp import AiohttpUpstream
 

@@ -25,10 +25,11 @@ from pilotage.adapters.webhook import send_webhook
 from pilotage.cli.workspace import write_template
 from pilotage.control.open_instance import Opening, open_instance
 from pilotage.core.errors import Unavailable, UsageError
+from pilotage.core.pins import PinKind
 from pilotage.core.proxy import declared_proxy
 from pilotage.guard.policy import EgressRule
 from pilotage.release.generation import GenerationRequest, Message
-from pilotage.release.model import ModelSettings, PinKind, Provider
+from pilotage.release.model import ModelSettings, Provider
 
 HOST = "tools.bank.example"
 GIVEN = b"HTTP/1.1 200 Connection established\r\nVia: 1.1 proxy\r\n\r\n"

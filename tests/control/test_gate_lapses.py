@@ -167,6 +167,29 @@ def test_an_accepted_risk_that_ends_pages_its_owner_once_and_three_days_later_th
     assert (len(live.rollbacks()), live.rows(incidents), len(live.told(LAPSED))) == (1, [(RISK_CAUSE, "SEV2")], 2)
 
 
+def test_a_floating_model_leaves_production_three_days_after_its_acceptance_ended(live: Live) -> None:
+    floating = {"provider": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1"}
+    floating |= {"pin": {"kind": "floating", "id": "latest"}}  # type: ignore[dict-item]
+    before = live.release
+    live.gates.release = live.gates.inner.seal("By an alias, live.", model=floating)
+    live.gates.attach(("tests.smoke", junit()), ("tests.security", junit()))
+    live.gates.inner.serve(live.release, [EAST])
+    live.look()
+    (warned,) = live.told(GONE)
+    assert "named by a floating alias" in warned["text"]
+    done = live.accept(criteria="[]", findings="[MODEL_NOT_PINNED]")
+    live.look(HOUR)
+    assert (len(live.told(GONE)), live.told(LAPSED)) == (1, [])
+    assert live.due_at() <= done.risk.expires
+    live.look(until_end(live, done))
+    (page, _) = live.told(LAPSED)
+    assert page["facts"]["owner"] == "nadia.brooks"
+    live.look(3 * DAY - timedelta(seconds=1))
+    assert (live.stable(), live.rollbacks()) == (live.release, [])
+    live.look(timedelta(seconds=1))
+    assert (live.stable(), live.rollbacks()) == (before, [("rolling_back", [EAST], before)])
+
+
 def test_a_renewal_within_three_days_keeps_the_release_and_its_own_end_begins_three_days_anew(live: Live) -> None:
     first = live.accept()
     live.look(until_end(live, first))

@@ -12,9 +12,10 @@ from tests.control.gate_world import PROMOTER, GateWorld, codes, gate_world
 
 from pilotage.control.open_incident import Trouble, open_incident
 from pilotage.control.promote_release import promote_release
+from pilotage.control.risk_reports import risks_of
 from pilotage.control.rollout_moves import Deed
 from pilotage.core.digest import Digest
-from pilotage.core.reason import Refusal
+from pilotage.core.reason import Outcome, Refusal
 from pilotage.evidence.records import Evidence, EvidenceState
 from pilotage.gate.report import CriterionResult
 from pilotage.incident.records import Severity
@@ -93,6 +94,42 @@ def test_a_model_outside_a_space_fails_the_gate_and_the_promotion_there(world: G
     assert (found.state, found.checks[0].observed) == ("not_ok", "1")
     assert "RESIDENCY" in refusals(world, EU)
     assert "RESIDENCY" not in refusals(world, EAST)
+
+
+def embedding(region: str, **changed: Any) -> dict[str, Any]:
+    endpoint = "https://vectors.example/v1/embeddings"
+    return {"model": "e", "dimension": 3, "endpoint": endpoint, "region": region, **changed}
+
+
+def test_an_embedding_model_is_asked_what_the_model_is_at_gates_and_promotion(world: GateWorld) -> None:
+    pin = {"kind": "dated", "id": "2026-01-01"}
+    world.release = world.inner.seal("By vectors.", embedding=embedding("us-east-1", pin=pin))
+    reason = criterion(world).checks[0].reason
+    assert reason is not None
+    assert f"{EU}: embedding model in us-east-1" in reason.text
+    assert "vectors.example is not listed as a subprocessor" in reason.text
+    assert {"RESIDENCY", "MODEL_NOT_PINNED"} & refusals(world, EAST) == {"RESIDENCY"}
+    world.release = world.inner.seal("By vectors anywhere.", embedding=embedding("global", pin=pin))
+    listing(world, "global", host="vectors.example")
+    assert criterion(world).state == "ok"
+    assert "RESIDENCY" not in refusals(world, EU)
+    world.release = world.inner.seal("By an alias.", embedding=embedding("global"))
+    assert "MODEL_NOT_PINNED" in refusals(world, EU)
+    assert "model:floating" in {one.id for one in risks_of(world.instance, world.release)}
+
+
+def test_a_sealed_retrieval_that_cannot_be_read_leaves_residency_unknown(world: GateWorld) -> None:
+    world.release = world.inner.seal("By damaged settings.", embedding=embedding("global"))
+    with world.instance.engine.begin() as connection:
+        manifest = read_manifest(named_release(connection, world.release).manifest, digest=world.release)
+        part = manifest.parts[PartKind.RETRIEVAL]
+        kept = connection.execute(text("SELECT body FROM part WHERE digest = :part"), {"part": part}).scalar_one()
+        connection.execute(_ALTER, {"body": b"{}", "part": part})
+    try:
+        assert criterion(world).outcome is Outcome.INCONCLUSIVE
+    finally:
+        with world.instance.engine.begin() as connection:
+            connection.execute(_ALTER, {"body": kept, "part": part})
 
 
 def test_no_release_is_promoted_while_an_incident_freezes_or_after_it_was_rolled_back(

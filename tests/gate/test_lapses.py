@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.gate.builders import (
     DAY,
+    EAST,
     GOOD_LOAD,
     GOOD_SCAN,
     HOUR,
@@ -30,11 +31,12 @@ from tests.gate.builders import (
     with_seats,
 )
 
+from pilotage.core.ids import SpaceName
 from pilotage.evidence.records import Severity
 from pilotage.gate.decide import decide
-from pilotage.gate.lapse import Lapse, lapses_at
+from pilotage.gate.lapse import FLOATING, Lapse, lapses_at, unpinned
 from pilotage.gate.records import Claim, GateInput
-from pilotage.gate.vocabulary import GateStatus, VoteDecision
+from pilotage.gate.vocabulary import GateStatus, RiskLevel, VoteDecision
 from pilotage.identity.roles import Role
 from pilotage.workspace.gate import Accept, Gate
 
@@ -138,6 +140,45 @@ def test_of_an_acceptance_and_its_renewal_the_last_end_counts() -> None:
 
 def test_an_acceptance_that_covered_nothing_that_is_missing_is_no_lapse() -> None:
     assert about(accepted(replace(ENDED, criteria=("no-high",)))) == [""]
+
+
+ALIAS = Accepting(severity=RiskLevel.HIGH, created=NOW - 10 * DAY, expires=NOW + DAY, change={"findings": (FLOATING,)})
+
+
+def alias(*risks: Accepting, space: str = EAST) -> Lapse | None:
+    given = replace(approved_board(), acceptances=tuple(one.made() for one in risks))
+    return unpinned([(decide(given, NOW), given)], SpaceName(space), NOW)
+
+
+def test_an_alias_is_covered_while_an_acceptance_names_it_in_this_space() -> None:
+    assert alias(ALIAS) is None
+    assert unpinned([], SpaceName(EAST), NOW) is None
+
+
+def test_an_alias_whose_acceptance_ended_is_a_lapse_of_that_risk_by_the_last_end() -> None:
+    first = replace(ALIAS, expires=NOW - DAY)
+    found = alias(first, replace(first, name="risk-2", expires=NOW - HOUR))
+    assert found is not None
+    assert (found.about, found.since, found.owner, found.gate) == ("risk:risk-2", NOW - HOUR, OWNER, "cab")
+    assert (found.reason.code, found.reason.observed) == ("MODEL_NOT_PINNED", "risk-2")
+    assert alias(first, replace(ALIAS, name="risk-3")) is None
+
+
+@pytest.mark.parametrize(
+    "risk",
+    [
+        None,
+        replace(ALIAS, change={"findings": ("FREEZE",)}),
+        replace(ALIAS, spaces=("other-space",)),
+        replace(ALIAS, severity=RiskLevel.LOW),
+        replace(ALIAS, approvers=()),
+    ],
+    ids=["none", "of another finding", "of another space", "too low", "by nobody"],
+)
+def test_an_alias_nobody_accepted_is_told_and_drives_nothing_out(risk: Accepting | None) -> None:
+    found = alias(*([] if risk is None else [risk]))
+    assert found is not None
+    assert (found.about, found.risk, found.since, found.is_never) == ("floating", None, None, False)
 
 
 def test_a_dissenting_seat_whose_acceptance_ended_is_bare_again() -> None:

@@ -41,7 +41,7 @@ GOOD = PromotionInput(
     sealer=SEALER,
     promoter=PROMOTER,
     is_person=True,
-    model_pin="dated",
+    floating=(),
     space=EAST,
     previous=STAGING,
     stays=(Stay(space=STAGING.name, healthy_since=NOW - 2 * HOUR, at=NOW - 2 * HOUR),),
@@ -66,7 +66,7 @@ FAULTS: tuple[tuple[dict[str, Any], str], ...] = (
     ({"stage": "This release holds no production documents."}, "DATA_STAGE"),
     ({"live_config": digest_of(b"other settings")}, "SPACE_DRIFT"),
     ({"rollout": "R1"}, "ROLLOUT_ACTIVE"),
-    ({"model_pin": "floating"}, "MODEL_NOT_PINNED"),
+    ({"floating": ("model",)}, "MODEL_NOT_PINNED"),
     ({"promoter": AUTHOR}, "SOD_CONFLICT"),
     ({"promoter": PersonId("voter")}, "SOD_CONFLICT"),
     ({"accepters": frozenset({PROMOTER})}, "SOD_CONFLICT"),
@@ -87,7 +87,7 @@ def test_one_fault_keeps_it_out_by_its_code(fault: dict[str, Any], code: str) ->
 
 
 def test_all_reasons_come_at_once() -> None:
-    given = replace(GOOD, stays=(), freezes=(FREEZE,), model_pin="floating", rollout="R1", promoter=AUTHOR)
+    given = replace(GOOD, stays=(), freezes=(FREEZE,), floating=("model",), rollout="R1", promoter=AUTHOR)
     assert codes(given) == ["PROMOTION_ORDER", "FREEZE", "ROLLOUT_ACTIVE", "MODEL_NOT_PINNED", "SOD_CONFLICT"]
 
 
@@ -118,7 +118,7 @@ def test_an_emergency_skips_nothing_else(fault: dict[str, Any], code: str) -> No
 
 def test_a_sandbox_asks_for_a_seal_that_holds_and_documents_of_its_stage_alone() -> None:
     sandbox = replace(GOOD, space=space("sandbox", Tier.SANDBOX), previous=None)
-    busy = replace(sandbox, freezes=(FREEZE,), rollout="R1", model_pin="floating", promoter=AUTHOR, incidents=("I",))
+    busy = replace(sandbox, freezes=(FREEZE,), rollout="R1", floating=("model",), promoter=AUTHOR, incidents=("I",))
     assert codes(busy) == []
     assert codes(replace(busy, is_verified=False)) == ["VERIFY_BYTES"]
     assert codes(replace(busy, state="revoked", stage="No such documents.")) == ["RELEASE_REVOKED", "DATA_STAGE"]
@@ -131,12 +131,12 @@ def test_the_first_space_of_the_order_waits_for_no_other() -> None:
 @pytest.mark.parametrize(
     ("changed", "wanted"),
     [
-        ({"space": space("qa", Tier.QA), "promoter": AUTHOR, "model_pin": "floating"}, []),
+        ({"space": space("qa", Tier.QA), "promoter": AUTHOR, "floating": ("model",)}, []),
         ({"space": STAGING, "promoter": AUTHOR}, ["SOD_CONFLICT"]),
         ({"space": STAGING, "promoter": PersonId("voter")}, []),
         ({"promoter": AUTHOR, "is_person": False}, []),
-        ({"model_pin": "floating", "accepted": frozenset({"MODEL_NOT_PINNED"})}, []),
-        ({"model_pin": "floating", "accepted": frozenset({"FREEZE"})}, ["MODEL_NOT_PINNED"]),
+        ({"floating": ("model",), "accepted": frozenset({"MODEL_NOT_PINNED"})}, []),
+        ({"floating": ("model",), "accepted": frozenset({"FREEZE"})}, ["MODEL_NOT_PINNED"]),
     ],
     ids=["before staging", "author", "voter", "a service", "accepted", "another thing accepted"],
 )

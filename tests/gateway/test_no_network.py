@@ -16,7 +16,8 @@ import pilotage.gateway.server, pilotage.gateway.app, pilotage.gateway.chat, pil
 import pilotage.adapters.models.registry
 from pathlib import Path
 from pilotage.adapters.models.openai_compatible import OpenAICompatibleModel
-from pilotage.release.model import ModelSettings, PinKind, Provider
+from pilotage.core.pins import PinKind
+from pilotage.release.model import ModelSettings, Provider
 from pilotage.store.serving_pool import make_pool
 make_pool("postgresql://nowhere.invalid/x")
 settings = ModelSettings(provider=Provider.OPENAI, model="m", pin_kind=PinKind.DATED, pin="1", base_url="https://x.invalid")

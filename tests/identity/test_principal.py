@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pilotage.core.ids import PersonId, PrincipalId
 from pilotage.identity.principal import (
     EVERYONE,
@@ -9,6 +11,7 @@ from pilotage.identity.principal import (
     PrincipalKind,
     acl_names,
     local_principal_id,
+    outside_key,
     service_principal_id,
 )
 
@@ -44,3 +47,19 @@ def test_a_persona_is_treated_as_a_person_without_being_one() -> None:
 def test_a_person_of_an_outside_provider_without_a_linked_account_has_no_name_of_ours() -> None:
     stranger = Principal(id=PrincipalId("https://idp.example|7"), kind=PrincipalKind.PERSON, label="7", via="oidc")
     assert acl_names(stranger) == {"user:https://idp.example|7", EVERYONE}
+
+
+def test_a_service_reaches_what_its_key_names_and_a_key_that_names_nothing_everything() -> None:
+    free = Principal(id=service_principal_id("build"), kind=PrincipalKind.SERVICE, label="build", via="k")
+    assert outside_key(free, workflow="loans") is None
+    key = replace(free, spaces=frozenset({"dev", "qa"}), workflows=frozenset({"loans"}))
+    assert outside_key(key, workflow="loans", space="dev") is None
+    told = {
+        ("cards", "dev"): "The key of build is for loans, not for cards.",
+        ("loans", "production"): "The key of build is for dev, qa, not for production.",
+        ("loans", None): "The key of build is for dev, qa, not for every space at once.",
+    }
+    for (workflow, space), text in told.items():
+        refusal = outside_key(key, workflow=workflow, space=space)
+        assert refusal is not None
+        assert [(one.code, one.text) for one in refusal.reasons] == [("NOT_PERMITTED", text)]

@@ -7,7 +7,8 @@ import pytest
 from pilotage.core.canonical import Json
 from pilotage.core.errors import InvalidFiles
 from pilotage.core.located import Problems, from_plain
-from pilotage.release.model import ModelSettings, PinKind, Prices, Provider
+from pilotage.core.pins import PinKind
+from pilotage.release.model import ModelSettings, Prices, Provider
 from pilotage.release.model_file import EXTRACTIVE_MODEL, parse_model, parse_prices
 
 OPENAI: dict[str, Json] = {

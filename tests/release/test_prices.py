@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from pilotage.release.model import ModelSettings, PinKind, Prices, Provider
+from pilotage.core.pins import PinKind
+from pilotage.release.model import ModelSettings, Prices, Provider
 from pilotage.testing.serving_path import content
 
 OLD, NEW = Prices(input_nano=10, output_nano=20), Prices(input_nano=1, output_nano=2)

@@ -10,10 +10,20 @@ from tests.corpus.conftest import settings
 
 from pilotage.core.digest import digest_of
 from pilotage.core.ids import CorpusName, SpaceName
+from pilotage.core.pins import PinKind
 from pilotage.corpus.settings import DataStage
 from pilotage.release.assemble import CorpusPin
-from pilotage.release.model import ModelSettings, PinKind, Provider
-from pilotage.release.residency import fits_embedding, misplaced, unlisted, unlisted_embedding
+from pilotage.release.model import ModelSettings, Provider
+from pilotage.release.residency import (
+    embedding_host,
+    fits_embedding,
+    floating_models,
+    misplaced,
+    outside_host,
+    unlisted,
+    unlisted_embedding,
+    unlisted_providers,
+)
 from pilotage.release.subprocessors import as_lines, from_lines, listed_subprocessors
 from pilotage.retrieval.settings import Embedding
 from pilotage.testing.serving_path import space
@@ -43,13 +53,13 @@ def model(region: str | None, provider: Provider = Provider.OPENAI) -> ModelSett
 )
 def test_what_stands_outside_a_space_is_told(one: ModelSettings, corpus: str | None, told: list[str]) -> None:
     corpora = {} if corpus is None else {NAME: settings(NAME, region=corpus)}
-    assert misplaced(one, PINS, spaces=[EU], corpora=corpora) == told
-    assert misplaced(one, PINS, spaces=[ANYWHERE], corpora=corpora) == []
+    assert misplaced(one, PINS, embedding=None, spaces=[EU], corpora=corpora) == told
+    assert misplaced(one, PINS, embedding=None, spaces=[ANYWHERE], corpora=corpora) == []
 
 
 def test_a_space_that_reads_no_corpus_of_the_release_is_told_of_the_model_alone() -> None:
     other = replace(EU, data_stage=DataStage.PRODUCTION)
-    assert misplaced(model("us"), PINS, spaces=[other], corpora={}) == ["eu-space: model in us"]
+    assert misplaced(model("us"), PINS, embedding=None, spaces=[other], corpora={}) == ["eu-space: model in us"]
 
 
 def outside(host: str | None, region: str | None = "eu-west-1") -> ModelSettings:
@@ -125,6 +135,38 @@ def test_an_embedding_model_sees_the_data_of_spaces_that_its_region_fits() -> No
         (None, True),
     ):
         assert (fits_embedding(one, EU), fits_embedding(one, ANYWHERE)) == (fitting, True)
+
+
+def test_a_misplaced_embedding_model_is_told_as_the_model_is() -> None:
+    other = embedding("models.example", "us-east-1")
+    assert misplaced(model("eu-west-1"), {}, embedding=other, spaces=[EU, ANYWHERE], corpora={}) == [
+        f"{EU.name}: embedding model in us-east-1"
+    ]
+    assert misplaced(model("eu-west-1"), {}, embedding=embedding("models.example", None), spaces=[EU], corpora={}) == [
+        f"{EU.name}: embedding model in an unknown region"
+    ]
+
+
+def test_both_providers_are_asked_for_and_the_same_reason_is_given_once() -> None:
+    one = replace(model("eu-west-1"), base_url="https://a.example/v1")
+    other = embedding("models.example", "eu-west-1")
+    host = outside_host(one)
+    assert host is not None
+    assert unlisted_providers(one, embedding(host, "eu-west-1"), {}) == [f"{host} is not listed as a subprocessor"]
+    assert unlisted_providers(one, embedding("new.example", None), {host: ("eu-west-1",)}) == [
+        "new.example is not listed as a subprocessor"
+    ]
+    assert unlisted_providers(one, None, {host: ("eu-west-1",)}) == []
+    assert embedding_host(other) == "models.example"
+
+
+def test_a_model_without_a_pin_is_a_floating_one_whichever_of_the_two_it_is() -> None:
+    pinned = replace(embedding("h.example", "eu"), pin_kind=PinKind.DATED, pin="2026-01-01")
+    floating = replace(model("eu"), pin_kind=PinKind.FLOATING)
+    assert floating_models(model("eu"), None) == ()
+    assert floating_models(model("eu"), pinned) == ()
+    assert floating_models(floating, pinned) == ("model",)
+    assert floating_models(floating, embedding("h.example", "eu")) == ("model", "embedding model")
 
 
 def test_the_provider_of_an_embedding_model_is_a_subprocessor_too() -> None:

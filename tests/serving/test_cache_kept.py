@@ -12,10 +12,11 @@ import pytest
 from tests.serving.policies import Guarding, Reader, guarded, line, policy
 
 from pilotage.core.errors import Unavailable
+from pilotage.core.pins import PinKind
 from pilotage.guard.policy import Action, CacheMode, Effect, FailMode, GuardPolicy, Stage, StreamMode, ToolRule
 from pilotage.ledger.entry import decode_entry
 from pilotage.release.generation import FinishReason, Usage
-from pilotage.release.model import ModelSettings, PinKind, Prices, Provider
+from pilotage.release.model import ModelSettings, Prices, Provider
 from pilotage.serving.answer_cache import AnswerCache
 from pilotage.serving.context import Answer, KeyLimits, Peer, Turn
 from pilotage.serving.pipeline import Pipeline

@@ -11,10 +11,11 @@ from tests.guard.test_pii_vectors import VALID
 from tests.serving.policies import PUBLIC, Guarding, Reader, found, guarded, line, policy, real_guard
 
 from pilotage.adapters.models.openai_compatible import OpenAICompatibleModel
+from pilotage.core.pins import PinKind
 from pilotage.gateway.answers import complete_body
 from pilotage.guard.pii_recognise import recognise, select
 from pilotage.guard.policy import Action, FailMode, Restore, Stage
-from pilotage.release.model import ModelSettings, PinKind, Provider
+from pilotage.release.model import ModelSettings, Provider
 from pilotage.serving import guarding, passage_checks
 from pilotage.serving.answer_checks import TEXTS
 from pilotage.serving.context import Answer

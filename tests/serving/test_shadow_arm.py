@@ -15,9 +15,10 @@ from tests.serving.waiting import until
 
 from pilotage.core.errors import Unavailable
 from pilotage.core.ids import InteractionId, new_ulid
+from pilotage.core.pins import PinKind
 from pilotage.evaluation.pair_scorer import Choice, PairScorer, Shown, SupportScorer
 from pilotage.identity.principal import Principal
-from pilotage.release.model import ModelSettings, PinKind, Prices, Provider
+from pilotage.release.model import ModelSettings, Prices, Provider
 from pilotage.rollout.assignment import Arm, Split
 from pilotage.rollout.pairing import Result
 from pilotage.serving.context import Answer, Asked, Bearer, Known, Peer, Received, Turn

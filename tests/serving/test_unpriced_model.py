@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from tests.control.rollout_world import bank
 
-from pilotage.release.model import ModelSettings, PinKind, Prices, Provider
+from pilotage.core.pins import PinKind
+from pilotage.release.model import ModelSettings, Prices, Provider
 from pilotage.serving.context import Answer
 from pilotage.serving.outcome import RequestOutcome
 from pilotage.serving.refusal import Code, Refusal

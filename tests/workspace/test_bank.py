@@ -15,11 +15,12 @@ from pilotage.core.canonical import Json
 from pilotage.core.errors import InvalidFiles
 from pilotage.core.ids import CorpusName, PersonId, SpaceName, WorkflowName
 from pilotage.core.located import Problems, from_plain
+from pilotage.core.pins import PinKind
 from pilotage.core.units import Rate
 from pilotage.corpus.settings import Classification, DataStage, History, SourceKind
 from pilotage.guard.policy_file import parse_guard
 from pilotage.identity.roles import Role
-from pilotage.release.model import PinKind, Prices
+from pilotage.release.model import Prices
 from pilotage.release.model_file import parse_model
 from pilotage.release.prompt import parse_prompt
 from pilotage.retrieval.settings import CorpusRef
@@ -178,6 +179,10 @@ def test_warnings_name_what_will_hurt_later(bank: Files) -> None:
         (
             "workflows/desk/model.yaml: The model stands in 'us-east-1', which is not a region of 'eu-space'. "
             "Promotion there will be refused: RESIDENCY."
+        ),
+        (
+            "workflows/desk/retrieval.yaml: The embedding model 'mini' is a floating alias that can change under you."
+            " It will be refused from staging on; write pin: {kind: dated, id: VERSION}, a revision or weights."
         ),
         (
             "workflows/desk/retrieval.yaml: The embedding model stands in 'us-east-1', which is not a region of"

@@ -12,8 +12,8 @@ from pilotage.core.errors import InvalidFiles
 from pilotage.core.fields import read_record
 from pilotage.core.ids import WorkflowName
 from pilotage.core.located import Problems, from_plain
+from pilotage.core.pins import PinKind
 from pilotage.identity.principal import Principal, PrincipalKind, acl_names, service_principal_id
-from pilotage.release.model import PinKind
 from pilotage.release.model_file import EXTRACTIVE_MODEL, parse_model
 from pilotage.release.prompt import MAX_PROMPT_BYTES, parse_prompt
 from pilotage.space.settings import Tier

@@ -331,6 +331,22 @@ CASES: list[tuple[str, str, str, list[str]]] = [
         ],
     ),
     (
+        "workflows/desk/retrieval.yaml",
+        "dimension: 384,",
+        "dimension: 384, pin: {kind: weights, id: sha256:00},",
+        [
+            "workflows/desk/retrieval.yaml:4: A pin of kind weights cannot be 'sha256:00'. Write sha256: and 64 lowercase hex digits.",
+        ],
+    ),
+    (
+        "workflows/desk/retrieval.yaml",
+        "dimension: 384,",
+        "dimension: 384, pin: {kind: builtin, id: x},",
+        [
+            "workflows/desk/retrieval.yaml:4: No embedding model is built in. Write kind: dated, revision, weights or floating.",
+        ],
+    ),
+    (
         "workflows/desk/guard.yaml",
         "version: 1",
         "version: 2",

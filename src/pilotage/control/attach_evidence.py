@@ -35,7 +35,7 @@ from pilotage.evidence.records import Evidence, EvidenceState, Reading, ReadRefu
 from pilotage.evidence.source import TextOf, no_text
 from pilotage.evidence.superseding import ENGINE, INSTANCE
 from pilotage.evidence.target import target_problem
-from pilotage.identity.principal import Principal, PrincipalKind
+from pilotage.identity.principal import Principal, PrincipalKind, outside_key
 from pilotage.identity.roles import Action, may
 from pilotage.ledger.entry import EntryKind
 from pilotage.release.manifest import read_manifest
@@ -99,6 +99,9 @@ def attach_evidence(
     with instance.engine.begin() as connection:
         stored = named_release(connection, release)
         workflow = workflow_of(instance, stored.workflow)
+        outside = _outside_key(bringer, stored)
+        if outside is not None:
+            return outside
         now = instance.clock.now()
         judging = _Judging(
             instance=instance,
@@ -118,6 +121,13 @@ def attach_evidence(
                 add_evidence(connection, item, upload.data)
                 _record(connection, item, actor=bringer.actor, at=now)
     return kept
+
+
+def _outside_key(bringer: Bringer, stored: StoredRelease) -> Refusal | None:
+    """Return why this key brings nothing about this release; evidence of no space is of any that the key names."""
+    actor = bringer.actor
+    space = bringer.space or next(iter(sorted(actor.spaces)), None)
+    return outside_key(actor, workflow=stored.workflow, space=space)
 
 
 def _written(upload: Upload) -> Upload:

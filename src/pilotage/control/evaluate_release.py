@@ -69,22 +69,29 @@ def start_evaluation(
     if refusal is not None:
         return refusal
     with instance.engine.begin() as connection:
-        stored = named_release(connection, request.release)
-        if stored.state in _WITHDRAWN:
-            text = f"Release {stored.digest[:19]} is {stored.state}; nothing it answers can count."
-            return Refusal(reasons=(Reason(code="RELEASE_WITHDRAWN", text=text, observed=str(stored.state)),))
-        lock_golden(connection, stored.workflow)
-        golden = sealed_golden(connection, stored.digest)
-        plan = _plan(instance, connection, request, stored, golden, actor)
-        _check_askers(instance, plan)
-        without_price = unpriced(instance, connection, plan)
-        if without_price is not None:
-            return Refusal(reasons=(without_price,))
-        add_run(connection, plan.run)
-        add_tasks(connection, _tasks(plan), due_at=plan.run.requested_at)
-        due_at = plan.run.requested_at + (_WATCHED if request.cause is Cause.COMMAND else timedelta())
-        request_run(connection, kind=DRIVE, key=plan.run.id, due_at=due_at)
-        _record(connection, plan, actor)
+        return start_on(connection, instance, actor=actor, request=request)
+
+
+def start_on(
+    connection: Connection, instance: Instance, *, actor: Principal | None, request: EvaluationRequest
+) -> EvaluationRun | Refusal:
+    """Write a run with its tasks in the caller's transaction, which asked whether `actor` may."""
+    stored = named_release(connection, request.release)
+    if stored.state in _WITHDRAWN:
+        text = f"Release {stored.digest[:19]} is {stored.state}; nothing it answers can count."
+        return Refusal(reasons=(Reason(code="RELEASE_WITHDRAWN", text=text, observed=str(stored.state)),))
+    lock_golden(connection, stored.workflow)
+    golden = sealed_golden(connection, stored.digest)
+    plan = _plan(instance, connection, request, stored, golden, actor)
+    _check_askers(instance, plan)
+    without_price = unpriced(instance, connection, plan)
+    if without_price is not None:
+        return Refusal(reasons=(without_price,))
+    add_run(connection, plan.run)
+    add_tasks(connection, _tasks(plan), due_at=plan.run.requested_at)
+    due_at = plan.run.requested_at + (_WATCHED if request.cause is Cause.COMMAND else timedelta())
+    request_run(connection, kind=DRIVE, key=plan.run.id, due_at=due_at)
+    _record(connection, plan, actor)
     return plan.run
 
 

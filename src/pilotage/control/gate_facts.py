@@ -18,7 +18,7 @@ from pilotage.evidence.superseding import current_items
 from pilotage.gate.risks import Risk, untreated, without_owner
 from pilotage.incident.duty import days_covered, on_duty
 from pilotage.release.manifest import Manifest, PartKind
-from pilotage.release.residency import misplaced, unlisted
+from pilotage.release.residency import misplaced, unlisted_providers
 from pilotage.release.subprocessors import DOCUMENT, Listed, from_lines
 from pilotage.rollout.freezes import frozen
 from pilotage.rollout.target import TargetKind, rollback_target
@@ -108,16 +108,16 @@ def _corpus(context: FactContext) -> Claims:
 
 def _residency(context: FactContext) -> Claims:
     spaces = [space for space in context.workspace.spaces.values() if space.tier is not Tier.SANDBOX]
-    model = context.reading.models.get(context.manifest.parts[PartKind.MODEL])
+    models = context.reading.models_of(context.manifest)
     pins = context.reading.pins.get(context.manifest.parts[PartKind.CORPUS])
-    if model is None or pins is None:
+    if models is None or pins is None:
         context.notes["fact.residency"] = (
-            "The sealed model or corpus cannot be read, so nobody can tell where it stands."
+            "The sealed models or corpus cannot be read, so nobody can tell where they stand."
         )
         return {}
-    found = misplaced(model, pins, spaces=spaces, corpora=context.workspace.corpora)
-    problem = unlisted(model, listed_by(context.evidence, context.now))
-    found += [] if problem is None else [problem]
+    model, embedding = models
+    found = misplaced(model, pins, embedding=embedding, spaces=spaces, corpora=context.workspace.corpora)
+    found += unlisted_providers(model, embedding, listed_by(context.evidence, context.now))
     context.notes["fact.residency"] = "; ".join(found)
     return {"violations": float(len(found))}
 

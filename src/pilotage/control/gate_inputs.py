@@ -21,12 +21,12 @@ from pilotage.control.standard_scope import standing_of
 from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName
 from pilotage.gate.acceptance import accepting
+from pilotage.gate.lapse import FLOATING
 from pilotage.gate.records import Facts, GateInput, RiskAcceptance, Roster
 from pilotage.gate.risks import Exposed, Risk, declared_risks, generated_risks
 from pilotage.gate.standard import replaced_gates
 from pilotage.gate.vocabulary import GateStatus, Half, RiskLevel, VoteDecision
-from pilotage.release.manifest import PartKind
-from pilotage.release.model import PinKind
+from pilotage.release.residency import floating_models
 from pilotage.rollout.plan_form import plan_digest
 from pilotage.space.digest import space_digest
 from pilotage.space.settings import Space, Tier
@@ -36,7 +36,6 @@ from pilotage.workspace.workflow import Workflow
 
 RUN_MARGIN: Final = 1.5
 LONGEST_RUN: Final = timedelta(days=30)
-FLOATING: Final = "MODEL_NOT_PINNED"
 EXPIRES_SOON: Final = timedelta(days=30)
 
 
@@ -246,15 +245,20 @@ def risk_register(chain: Chain) -> tuple[Risk, ...]:
 
 
 def _exposed(chain: Chain) -> Exposed:
-    model = chain.reading.models.get(chain.manifest.parts[PartKind.MODEL])
     used = {name for report in chain.reports.values() for name in report.acceptances}
     soon = chain.now + EXPIRES_SOON
     return Exposed(
-        is_floating=model is None or model.pin_kind is PinKind.FLOATING,
+        is_floating=is_floating(chain),
         pinned_by=next(filter(None, (accepted_floating(chain, given) for given in chain.inputs.values())), None),
         undecidable=undecidable_metrics(chain.workflow, chain.reading.history) or 0,
         ending=tuple(risk for risk in chain.acceptances if risk.id in used and risk.expires <= soon),
     )
+
+
+def is_floating(chain: Chain) -> bool:
+    """Tell whether a model of the release is named by an alias, or cannot be read."""
+    models = chain.reading.models_of(chain.manifest)
+    return models is None or bool(floating_models(*models))
 
 
 def accepted_floating(chain: Chain, given: GateInput) -> RiskAcceptance | None:

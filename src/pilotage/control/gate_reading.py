@@ -24,10 +24,11 @@ from pilotage.core.digest import Digest
 from pilotage.core.errors import IntegrityError, InvalidFiles
 from pilotage.corpus.settings import DataStage
 from pilotage.evidence.records import Evidence, SubjectKind
-from pilotage.release.content import CorpusPin, sealed_model, sealed_pins
+from pilotage.release.content import CorpusPin, sealed_model, sealed_pins, sealed_retrieval
 from pilotage.release.diff import Flag
 from pilotage.release.manifest import Manifest, PartKind, read_manifest
 from pilotage.release.model import ModelSettings
+from pilotage.retrieval.settings import Embedding, RetrievalSettings
 from pilotage.store.cohorts import History, read_history
 from pilotage.store.gate_snapshot import read_snapshot
 from pilotage.store.gate_traffic import Traffic, read_traffic
@@ -84,6 +85,17 @@ class Reading:
     def models(self) -> Mapping[Digest, ModelSettings]:
         """The sealed models of the releases, by part; what is gone or altered is left out."""
         return self._sealed(PartKind.MODEL, sealed_model)
+
+    @cached_property
+    def retrievals(self) -> Mapping[Digest, RetrievalSettings]:
+        """The sealed retrieval settings of the releases, by part; what is gone or altered is left out."""
+        return self._sealed(PartKind.RETRIEVAL, sealed_retrieval)
+
+    def models_of(self, manifest: Manifest) -> tuple[ModelSettings, Embedding | None] | None:
+        """Return the sealed models of a release, of answers and of vectors; None where either cannot be read."""
+        model = self.models.get(manifest.parts[PartKind.MODEL])
+        retrieval = self.retrievals.get(manifest.parts[PartKind.RETRIEVAL])
+        return None if model is None or retrieval is None else (model, retrieval.embedding)
 
     @cached_property
     def pins(self) -> Mapping[Digest, Mapping[DataStage, CorpusPin]]:

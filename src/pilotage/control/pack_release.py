@@ -17,7 +17,8 @@ from pilotage.gate.pack import MISSING, or_missing
 from pilotage.gate.report import CriterionResult, GateReport, SignoffResult
 from pilotage.gate.vocabulary import Half
 from pilotage.release.manifest import PartKind
-from pilotage.release.residency import outside_host
+from pilotage.release.residency import embedding_host, outside_host
+from pilotage.retrieval.settings import Embedding
 from pilotage.store.releases import find_release
 from pilotage.workspace.workflow import Kpi, WorkflowDocument
 
@@ -105,9 +106,10 @@ def _model(chain: Chain) -> Json:
 
     A model on this machine or in the process has no subprocessor.
     """
-    sealed = chain.reading.models.get(chain.manifest.parts[PartKind.MODEL])
-    if sealed is None:
+    models = chain.reading.models_of(chain.manifest)
+    if models is None:
         return MISSING
+    sealed, embedding = models
     host = outside_host(sealed)
     regions = None if host is None else listed_by(chain.evidence, chain.now).get(host)
     return {
@@ -115,6 +117,19 @@ def _model(chain: Chain) -> Json:
         "model": sealed.model,
         "pin": f"{sealed.pin_kind} {sealed.pin}",
         "region": or_missing(sealed.region) if host is not None else sealed.region or "inside the process",
+        "subprocessor": "none" if host is None else or_missing(regions and f"{host} ({', '.join(regions)})"),
+        **({} if embedding is None else {"embedding": _embedding(chain, embedding)}),
+    }
+
+
+def _embedding(chain: Chain, sealed: Embedding) -> Json:
+    """Return the sealed embedding model as the model that answers; it sees every question and every passage."""
+    host = embedding_host(sealed)
+    regions = None if host is None else listed_by(chain.evidence, chain.now).get(host)
+    return {
+        "model": sealed.model,
+        "pin": f"{sealed.pin_kind} {sealed.pin}".strip(),
+        "region": or_missing(sealed.region) if host is not None else sealed.region or "on this machine",
         "subprocessor": "none" if host is None else or_missing(regions and f"{host} ({', '.join(regions)})"),
     }
 

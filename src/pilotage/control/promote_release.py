@@ -16,7 +16,7 @@ from pilotage.control.emergency_reports import alert_above_limit
 from pilotage.control.gate_case import Chain, open_chain
 from pilotage.control.gate_chain import chain_problems, critical_incidents, gates_into, input_of, report_of
 from pilotage.control.gate_facts import listed_by
-from pilotage.control.gate_inputs import FLOATING, accepted_floating
+from pilotage.control.gate_inputs import accepted_floating
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
@@ -29,13 +29,14 @@ from pilotage.core.errors import NotFound
 from pilotage.core.ids import PersonId, SpaceName, new_ulid
 from pilotage.core.reason import Reason, Refusal
 from pilotage.gate.emergency import standing
+from pilotage.gate.lapse import FLOATING
 from pilotage.gate.promotion import PromotionInput, Stay, previous_space, promotion_problems
 from pilotage.gate.report import GateReport
-from pilotage.identity.principal import Principal, PrincipalKind
+from pilotage.identity.principal import Principal, PrincipalKind, outside_key
 from pilotage.identity.roles import Action, may
 from pilotage.ledger.entry import EntryKind
 from pilotage.release.content import ReleaseContent
-from pilotage.release.residency import fits_embedding, misplaced, unlisted, unlisted_embedding
+from pilotage.release.residency import floating_models, misplaced, unlisted_providers
 from pilotage.release.stages import stage_problem
 from pilotage.rollout.freezes import frozen
 from pilotage.rollout.plan_form import plan_digest
@@ -83,6 +84,9 @@ def promote_release(instance: Instance, *, actor: Principal, release: str, space
         now = instance.clock.now()
         notice_changes(connection, instance, now)
         stored = named_release(connection, release)
+        outside = outside_key(actor, workflow=stored.workflow, space=target.name)
+        if outside is not None:
+            return outside
         route = read_route(connection, target.name, stored.workflow, lock=True)
         chain = open_chain(connection, instance, stored, now)
         held = _standing(chain, target)
@@ -131,7 +135,7 @@ def _input(chain: Chain, target: Space, actor: Principal) -> PromotionInput:
         sealer=chain.release.sealer,
         promoter=PersonId(str(actor.person or actor.id)),
         is_person=actor.kind is PrincipalKind.PERSON,
-        model_pin=content.model.pin_kind.value,
+        floating=floating_models(content.model, content.retrieval.embedding),
         space=target,
         previous=previous,
         stays=stays(chain),
@@ -163,11 +167,8 @@ def _residency(chain: Chain, content: ReleaseContent, target: Space) -> tuple[st
     """Return what of a release would stand outside a space's regions, or with a provider that nobody listed."""
     corpora = chain.instance.workspace.corpora
     listed, embedding = listed_by(chain.evidence, chain.now), content.retrieval.embedding
-    found = misplaced(content.model, content.corpora, spaces=[target], corpora=corpora)
-    if embedding is not None and not fits_embedding(embedding, target):
-        found.append(f"{target.name}: embedding model in {embedding.region or 'an unknown region'}")
-    problems = dict.fromkeys([unlisted(content.model, listed), unlisted_embedding(embedding, listed)])
-    return (*found, *(problem for problem in problems if problem is not None))
+    found = misplaced(content.model, content.corpora, embedding=embedding, spaces=[target], corpora=corpora)
+    return (*found, *unlisted_providers(content.model, embedding, listed))
 
 
 def _unfit(chain: Chain, space: SpaceName) -> tuple[Reason, ...]:

@@ -26,7 +26,7 @@ from pilotage.core.digest import Digest
 from pilotage.core.errors import Conflict, NotFound
 from pilotage.core.ids import SpaceName, WorkflowName
 from pilotage.core.reason import Reason, Refusal
-from pilotage.identity.principal import Principal
+from pilotage.identity.principal import Principal, outside_key
 from pilotage.identity.roles import Action, may
 from pilotage.incident.records import HardKind, Severity
 from pilotage.rollout.states import BACKING_OUT, State
@@ -73,6 +73,9 @@ def roll_back(instance: Instance, *, actor: Principal, request: RollbackRequest)
     if not request.reason.strip():
         return Refusal(reasons=(Reason(code="REASON_NEEDED", text="A rollback needs a reason; it is kept."),))
     _check_names(instance, request)
+    outside = outside_key(actor, workflow=request.workflow, space=request.space)
+    if outside is not None:
+        return outside
     with instance.engine.begin() as connection:
         deed = person_deed(connection, actor, at=instance.clock.now(), kind=Actor.ON_CALL, note=request.reason)
         return take_out(connection, instance, request=request, deed=deed)

@@ -17,7 +17,8 @@ from typing import Final
 from sqlalchemy import Connection
 
 from pilotage.control.gate_case import Chain, open_chain
-from pilotage.control.gate_chain import live_reports
+from pilotage.control.gate_chain import gates_into, input_of, live_reports, report_of
+from pilotage.control.gate_inputs import is_floating
 from pilotage.control.gate_roster import notice_changes
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
@@ -32,11 +33,12 @@ from pilotage.core.errors import PilotageError
 from pilotage.core.ids import SpaceName, WorkflowName
 from pilotage.core.reason import Refusal
 from pilotage.gate.emergency import standing
-from pilotage.gate.lapse import GRACE, Lapse, lapses_at
+from pilotage.gate.lapse import GRACE, Lapse, lapses_at, unpinned
+from pilotage.gate.promotion import PINNED_IN
 from pilotage.ledger.entry import EntryKind
 from pilotage.release.seal import ReleaseState
 from pilotage.rollout.transitions import Notify
-from pilotage.space.settings import Tier
+from pilotage.space.settings import Space, Tier
 from pilotage.store.lapses import Key, StoredLapse, came_back_at, close_lapse, open_lapses, put_lapse
 from pilotage.store.releases import find_release, named_with_same_content
 from pilotage.store.routes import read_route
@@ -134,21 +136,30 @@ class _Look:
         space = self.instance.workspace.spaces.get(place.space)
         if space is None or standing(chain.emergencies, place.space, self.deed.at) is not None:
             return  # `end_emergency` settles what an emergency let in
+        for lapse in self._lapses(chain, space):
+            is_live = place.is_steady and space.tier is Tier.PRODUCTION
+            if not (is_live or lapse.risk or lapse.is_never):
+                continue  # nobody is served yet, or its rollout is held by the same gate and says so
+            row = StoredLapse(
+                space=place.space,
+                workflow=place.workflow,
+                release=place.release,
+                gate=lapse.gate,
+                about=lapse.about,
+                since=max(lapse.since or self.deed.at, self.looked_at),
+                noticed_at=self.deed.at,
+            )
+            yield known.get(row.key, row), lapse
+
+    def _lapses(self, chain: Chain, space: Space) -> Iterator[Lapse]:
+        """Yield what lapsed behind a release in a space, an alias that nobody accepts any more with it."""
         for report, given in live_reports(chain, space):
-            for lapse in lapses_at(report, given, self.deed.at):
-                is_live = place.is_steady and space.tier is Tier.PRODUCTION
-                if not (is_live or lapse.risk or lapse.is_never):
-                    continue  # nobody is served yet, or its rollout is held by the same gate and says so
-                row = StoredLapse(
-                    space=place.space,
-                    workflow=place.workflow,
-                    release=place.release,
-                    gate=lapse.gate,
-                    about=lapse.about,
-                    since=max(lapse.since or self.deed.at, self.looked_at),
-                    noticed_at=self.deed.at,
-                )
-                yield known.get(row.key, row), lapse
+            yield from lapses_at(report, given, self.deed.at)
+        if space.tier in PINNED_IN and is_floating(chain):
+            names = gates_into(chain, space)
+            gates = [(report_of(chain, one, space=space.name), input_of(chain, one, space=space.name)) for one in names]
+            found = unpinned(gates, space.name, self.deed.at)
+            yield from () if found is None else (found,)
 
     def _tell(self, fresh: list[tuple[StoredLapse, Lapse]]) -> None:
         """Tell what is new: once a release, whatever the number of its spaces."""

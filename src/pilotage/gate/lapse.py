@@ -7,18 +7,20 @@ end leaves something uncovered is one of its own, and so is a failure that nobod
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from pilotage.core.ids import PersonId
+from pilotage.core.ids import PersonId, SpaceName
 from pilotage.core.reason import Outcome, Reason
 from pilotage.gate.acceptance import acceptance_problems, needed_level
 from pilotage.gate.records import GateInput, RiskAcceptance
 from pilotage.gate.report import CriterionResult, GateReport
-from pilotage.gate.vocabulary import GateStatus
+from pilotage.gate.vocabulary import GateStatus, RiskLevel
 
+FLOATING: Final = "MODEL_NOT_PINNED"
+"""The finding by which an acceptance names a model without a fixed version."""
 GRACE: Final = timedelta(days=3)
 """How long a production space keeps a release whose accepted risk nobody renews."""
 OF_THE_MOMENT: Final = frozenset(
@@ -51,6 +53,32 @@ def lapses_at(report: GateReport, given: GateInput, now: datetime) -> tuple[Laps
     if report.status.is_approved:
         return ()
     return (*_never(report), *_uncovered(report, given, now), *_gate(report))
+
+
+def unpinned(gates: Sequence[tuple[GateReport, GateInput]], space: SpaceName, now: datetime) -> Lapse | None:
+    """Return that nobody accepts a floating model any more at the gates into a space it serves in (gates.md 1.4)."""
+    ended: list[tuple[GateReport, RiskAcceptance, datetime | None]] = []
+    for report, given in gates:
+        current = [item for item in given.evidence if item.id in report.evidence]
+        for risk in given.acceptances:
+            if FLOATING not in risk.findings or space not in risk.spaces or risk.severity.rank < RiskLevel.MEDIUM.rank:
+                continue
+            problems = {one.code for one in acceptance_problems(risk, given, now, current)}
+            if not problems:
+                return None
+            if problems == {"RISK_EXPIRY"}:
+                ended.append((report, risk, _end(risk, now)))
+    if not gates:
+        return None
+    told = "A model of the release is named by a floating alias, and no acceptance covers that. Pin it, or accept it."
+    if not ended:
+        report = gates[-1][0]
+        reason = Reason(code=FLOATING, text=told, where=report.gate)
+        return Lapse(gate=report.gate, about="floating", reason=reason)
+    report, risk, at = max(ended, key=lambda one: (one[2] or now, one[1].id))
+    text = f"The acceptance of {risk.risk!r} at gate {report.gate} has ended. {told}"
+    reason = Reason(code=FLOATING, text=text, where=report.gate, observed=risk.id)
+    return Lapse(gate=report.gate, about=f"risk:{risk.id}", reason=reason, since=at, risk=risk)
 
 
 def _never(report: GateReport) -> Iterator[Lapse]:

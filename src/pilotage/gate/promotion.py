@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 
 from pilotage.core.digest import Digest
 from pilotage.core.ids import PersonId, SpaceName
@@ -15,6 +16,10 @@ from pilotage.core.reason import Reason
 from pilotage.space.settings import Space, Tier
 
 _STATE_CODES = {"revoked": "RELEASE_REVOKED", "quarantined": "RELEASE_QUARANTINED", "deprecated": "RELEASE_DEPRECATED"}
+
+
+PINNED_IN: Final = frozenset({Tier.STAGING, Tier.PRODUCTION})
+"""Where a floating model needs an acceptance (gates.md 1.4)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +35,8 @@ class Stay:
 class PromotionInput:
     """Everything a promotion depends on. `emergency`: the incident an emergency change into the space names.
 
-    `stage`: why the release has no documents of the stage the space reads; `accepted`: codes that an acceptance covers.
+    `floating`: the models named by an alias; `stage`: why the release has no documents of the stage the space reads;
+    `accepted`: codes that an acceptance covers.
     """
 
     release: Digest
@@ -41,7 +47,7 @@ class PromotionInput:
     sealer: PersonId
     promoter: PersonId
     is_person: bool
-    model_pin: str
+    floating: tuple[str, ...]
     space: Space
     previous: Space | None
     stays: tuple[Stay, ...]
@@ -137,12 +143,11 @@ def _hours(span: timedelta) -> str:
 
 
 def _model(given: PromotionInput) -> list[Reason]:
-    late = given.space.tier in {Tier.STAGING, Tier.PRODUCTION}
-    if not late or given.model_pin != "floating" or "MODEL_NOT_PINNED" in given.accepted:
+    if given.space.tier not in PINNED_IN or not given.floating or "MODEL_NOT_PINNED" in given.accepted:
         return []
     text = (
-        "The model is named by a floating alias; from staging on, pin a version the provider says is fixed, or let a "
-        "medium risk acceptance name MODEL_NOT_PINNED under findings."
+        f"The {' and the '.join(given.floating)} is named by a floating alias; from staging on, pin a version the "
+        "provider says is fixed, or let a medium risk acceptance name MODEL_NOT_PINNED under findings."
     )
     return [_reason("MODEL_NOT_PINNED", text, given.release)]
 

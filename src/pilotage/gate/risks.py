@@ -165,7 +165,7 @@ def generated_risks(
         title, likelihood, impact = _FLAGS.get(flag, (flag, 3, 3))
         rows.append(_generated(f"flag:{flag}", title, likelihood, impact, owner, treated))
     if exposed.is_floating:
-        title = "The model is named by a floating alias, which its provider may move"
+        title = "A model is named by a floating alias, which its provider may move"
         rows.append(_covered(_generated("model:floating", title, 3, 3, owner, treated), exposed.pinned_by))
     if exposed.undecidable:
         title = f"{exposed.undecidable} metrics of the rollout cannot be decided with the traffic there is"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pilotage.core.ids import PersonId, PrincipalId
+from pilotage.core.reason import Reason, Refusal
 from pilotage.identity.roles import Role
 
 
@@ -28,7 +29,7 @@ class Principal:
 
     `id` is stable: `iss|sub` (OIDC), `local|<person>`, `key|<service>`, `persona|<name>`. `person` is the declared
     person behind it, when there is one. `label` is for people to read; `via` says how the principal was authenticated
-    (`oidc`, `local`, or the id of a key).
+    (`oidc`, `local`, or the id of a key). `spaces`, `workflows`: what a service's key names; empty is no limit.
     """
 
     id: PrincipalId
@@ -39,6 +40,23 @@ class Principal:
     region: str | None = None
     label: str
     via: str
+    spaces: frozenset[str] = frozenset()
+    workflows: frozenset[str] = frozenset()
+
+
+def outside_key(principal: Principal, *, workflow: str, space: str | None = None) -> Refusal | None:
+    """Return why a service does nothing to this workflow, or in this space, by the key it came with.
+
+    `space` None is every space at once, which a key that names spaces does not reach.
+    """
+    if principal.workflows and workflow not in principal.workflows:
+        what, named = workflow, principal.workflows
+    elif principal.spaces and space not in principal.spaces:
+        what, named = space or "every space at once", principal.spaces
+    else:
+        return None
+    text = f"The key of {principal.label} is for {', '.join(sorted(named))}, not for {what}."
+    return Refusal(reasons=(Reason(code="NOT_PERMITTED", text=text, where=space or workflow),))
 
 
 EVERYONE = "group:everyone"

@@ -1,4 +1,4 @@
-"""The looks that never end: health and failover, drift, incidents, pages, readings, hard events.
+"""The looks that never end: health and failover, drift, incidents, pages, readings, upgrades, hard events.
 
 A kind of run, what it looks at, and how soon again. Fail mode: a look that fails is tried again for ever, from where
 the last whole one ended; what nobody renewed (health for 65 s, drift and hard events for 180 s) is unknown, which lets
@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from pilotage.control.detect_hard_events import detect_in_records, detect_in_releases
 from pilotage.control.escalate_incidents import escalate_incidents
+from pilotage.control.evaluate_upgrade import evaluate_upgrade
 from pilotage.control.instance import Instance
 from pilotage.control.record_readings import record_readings
 from pilotage.control.unreached_pages import watch_pages
@@ -45,6 +46,7 @@ WATCHES: Final[Mapping[str, Watch]] = {
     "incident_watch": Watch(look=escalate_incidents, every=timedelta(seconds=15)),
     "roster_watch": Watch(look=watch_rosters, every=timedelta(hours=1)),
     "reading_watch": Watch(look=record_readings, every=timedelta(hours=1)),
+    "engine_watch": Watch(look=evaluate_upgrade, every=timedelta(minutes=10)),
     "page_watch": Watch(look=watch_pages, every=timedelta(seconds=15)),
     "hard_events_in_releases": Watch(look=detect_in_releases, every=timedelta(seconds=60)),
 }

@@ -25,7 +25,16 @@ from pilotage.release.prompt import Prompt, parse_prompt
 from pilotage.retrieval.settings import RetrievalSettings
 from pilotage.retrieval.settings_file import parse_retrieval
 
-__all__ = ["CorpusPin", "ReleaseContent", "files_of", "part_value", "read_content", "sealed_model", "sealed_pins"]
+__all__ = [
+    "CorpusPin",
+    "ReleaseContent",
+    "files_of",
+    "part_value",
+    "read_content",
+    "sealed_model",
+    "sealed_pins",
+    "sealed_retrieval",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +126,15 @@ def sealed_model(body: bytes, digest: Digest) -> ModelSettings:
     model = _model(part_value(body, digest=digest, kind=PartKind.MODEL), str(digest)[:19], problems)
     problems.raise_if_any()
     return model
+
+
+def sealed_retrieval(body: bytes, digest: Digest) -> RetrievalSettings:
+    """Return the retrieval settings that a stored part holds; raise IntegrityError or InvalidFiles."""
+    problems = Problems()
+    value = part_value(body, digest=digest, kind=PartKind.RETRIEVAL)
+    found = parse_retrieval(from_plain(value, file=f"{str(digest)[:19]}/retrieval"), problems)
+    problems.raise_if_any()
+    return found
 
 
 def sealed_pins(body: bytes, digest: Digest) -> dict[DataStage, CorpusPin]:

@@ -122,8 +122,14 @@ def _compare(
         case PartKind.MODEL:
             return key_changes(before.values[kind], after.values[kind]), {Flag.MODEL_CHANGED}
         case PartKind.RETRIEVAL:
-            return key_changes(before.values[kind], after.values[kind]), set()
+            return _retrieval(before.values[kind], after.values[kind])
     assert_never(kind)
+
+
+def _retrieval(before: Json, after: Json) -> tuple[list[str], set[Flag]]:
+    """Return what of retrieval changed; another embedding model is another model."""
+    lines = key_changes(before, after)
+    return lines, {Flag.MODEL_CHANGED} if any(line.startswith("embedding") for line in lines) else set()
 
 
 def _text(before: str, after: str) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pilotage.core.canonical import Json
+from pilotage.core.pins import PinKind
 
 
 class Provider(StrEnum):
@@ -19,16 +20,6 @@ class Provider(StrEnum):
     EXTRACTIVE = "extractive"
     OPENAI = "openai"
     WATSONX = "watsonx"
-
-
-class PinKind(StrEnum):
-    """How firmly the model is identified (gates.md 1.4). FLOATING is refused from staging on."""
-
-    WEIGHTS = "weights"
-    DATED = "dated"
-    REVISION = "revision"
-    FLOATING = "floating"
-    BUILTIN = "builtin"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

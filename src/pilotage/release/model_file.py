@@ -11,17 +11,14 @@ from decimal import Decimal
 
 from pilotage.core.fields import ANY, TEXT, Fields, choice, integer, map_of, matching, read_record, record
 from pilotage.core.located import Located, Problems
+from pilotage.core.pins import PinKind, read_pin
 from pilotage.core.readers import DECIMAL, FRACTIONAL_SECONDS, SECRET_REF
 from pilotage.core.urls import URL
-from pilotage.release.model import ModelSettings, PinKind, Prices, Provider
+from pilotage.release.model import ModelSettings, Prices, Provider
 
 _CURRENCY = matching(re.compile(r"[A-Z]{3}"), "a currency code such as USD")
 _PATH = matching(re.compile(r"/\S*"), "a path that starts with /")
 _HEADER = matching(re.compile(r"[A-Za-z0-9-]{1,64}"), "the name of a header, such as Authorization or api-key")
-_PIN_FORMS = {
-    PinKind.WEIGHTS: (re.compile(r"sha256:[0-9a-f]{64}"), "sha256: and 64 lowercase hex digits"),
-    PinKind.REVISION: (re.compile(r"[0-9a-f]{40}"), "a repository commit of 40 hex digits"),
-}
 EXTRACTIVE_MODEL = "pilotage-extractive/1"
 _NANO_PER_MILLIONTH = 1000
 
@@ -80,16 +77,7 @@ def _check_remote(settings: ModelSettings, fields: Fields) -> None:
 def _pin(fields: Fields, provider: Provider) -> tuple[PinKind, str]:
     if provider is Provider.EXTRACTIVE and not fields.has("pin"):
         return PinKind.BUILTIN, EXTRACTIVE_MODEL
-    return fields.need("pin", record(_pin_object))
-
-
-def _pin_object(fields: Fields) -> tuple[PinKind, str]:
-    kind = fields.need("kind", choice(PinKind))
-    pin = fields.need("id", TEXT)
-    pattern, form = _PIN_FORMS.get(kind, (None, ""))
-    if pattern is not None and pin and pattern.fullmatch(pin) is None:
-        fields.problem("id", f"A pin of kind {kind} cannot be {pin[:80]!r}", f"Write {form}.")
-    return kind, pin
+    return fields.need("pin", record(read_pin))
 
 
 def _timeouts(fields: Fields) -> dict[str, float]:

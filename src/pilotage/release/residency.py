@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from pilotage.core.ids import CorpusName
 from pilotage.core.outward import LOCAL_NAMES
+from pilotage.core.pins import PinKind
 from pilotage.core.urls import place_of
 from pilotage.corpus.settings import CorpusSettings, DataStage
 from pilotage.release.assemble import CorpusPin
@@ -54,12 +55,27 @@ def unlisted(model: ModelSettings, listed: Listed) -> str | None:
     return _unlisted(outside_host(model), model.region, listed)
 
 
+def embedding_host(embedding: Embedding) -> str | None:
+    """Return the host outside that sees questions and passages; None where the model stands on this machine."""
+    host = place_of(embedding.endpoint)[0]
+    return None if host in LOCAL_NAMES else host
+
+
 def unlisted_embedding(embedding: Embedding | None, listed: Listed) -> str | None:
     """Return why the provider of a sealed embedding model is no listed subprocessor, as `unlisted` does."""
-    if embedding is None:
-        return None
-    host = place_of(embedding.endpoint)[0]
-    return _unlisted(None if host in LOCAL_NAMES else host, embedding.region, listed)
+    return None if embedding is None else _unlisted(embedding_host(embedding), embedding.region, listed)
+
+
+def unlisted_providers(model: ModelSettings, embedding: Embedding | None, listed: Listed) -> list[str]:
+    """Return why providers of a release are no listed subprocessors, each reason once."""
+    found = dict.fromkeys([unlisted(model, listed), unlisted_embedding(embedding, listed)])
+    return [one for one in found if one is not None]
+
+
+def floating_models(model: ModelSettings, embedding: Embedding | None) -> tuple[str, ...]:
+    """Return which models of a release are named by an alias that their provider may move (gates.md 1.4)."""
+    kinds = {"model": model.pin_kind, "embedding model": PinKind.BUILTIN if embedding is None else embedding.pin_kind}
+    return tuple(name for name, kind in kinds.items() if kind is PinKind.FLOATING)
 
 
 def _unlisted(host: str | None, region: str | None, listed: Listed) -> str | None:
@@ -76,14 +92,17 @@ def misplaced(
     model: ModelSettings,
     pins: Mapping[DataStage, CorpusPin],
     *,
+    embedding: Embedding | None,
     spaces: Iterable[Space],
     corpora: Mapping[CorpusName, CorpusSettings],
 ) -> list[str]:
-    """Return, for each space that a sealed model or corpus does not fit, what would stand where."""
+    """Return, for each space that a sealed model, embedding model or corpus does not fit, what would stand where."""
     found: list[str] = []
     for space in spaces:
         if not fits_model(model, space):
             found.append(f"{space.name}: model in {model.region or 'an unknown region'}")
+        if embedding is not None and not fits_embedding(embedding, space):
+            found.append(f"{space.name}: embedding model in {embedding.region or 'an unknown region'}")
         pin = pins.get(space.data_stage)
         if pin is not None and not fits_documents(pin, space, corpora):
             where = corpora[pin.name].region if pin.name in corpora else "an unknown region"

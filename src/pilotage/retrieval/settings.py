@@ -12,6 +12,7 @@ from enum import StrEnum
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest, digest_of_json
 from pilotage.core.ids import CorpusName
+from pilotage.core.pins import PinKind
 from pilotage.corpus.settings import DataStage
 
 
@@ -44,6 +45,7 @@ class Embedding:
 
     `auth_ref` is `env:NAME` or `file:PATH`; `parameters` go into every request. The prefixes stand before what is
     embedded, as models of the kind of E5 need them. `timeout_s` is for one question, `batch` passages at a time.
+    Without a pin the model is named by an alias.
     """
 
     model: str
@@ -57,6 +59,8 @@ class Embedding:
     passage_prefix: str = ""
     timeout_s: float = 10.0
     batch: int = 64
+    pin_kind: PinKind = PinKind.FLOATING
+    pin: str = ""
 
     @property
     def key(self) -> Digest:
@@ -69,6 +73,7 @@ class Embedding:
                 "endpoint": self.endpoint,
                 "parameters": dict(self.parameters),
                 "prefix": self.passage_prefix,
+                **({} if self.pin_kind is PinKind.FLOATING else {"pin": f"{self.pin_kind} {self.pin}"}),
             }
         )
 

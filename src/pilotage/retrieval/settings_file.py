@@ -27,6 +27,7 @@ from pilotage.core.fields import (
 )
 from pilotage.core.ids import SLUG, CorpusName
 from pilotage.core.located import Located, Problems, did_you_mean
+from pilotage.core.pins import PinKind, read_pin
 from pilotage.core.readers import FRACTIONAL_SECONDS, SECRET_REF, SHARE
 from pilotage.core.urls import check_url
 from pilotage.corpus.analyser import ANALYSER_ID
@@ -131,6 +132,9 @@ def _coverage(fields: Fields) -> MinimumCoverage:
 
 def _embedding(fields: Fields) -> Embedding:
     prefixes = fields.get("prefix", record(_prefixes), {})
+    pin_kind, pin = fields.get("pin", record(read_pin), (PinKind.FLOATING, ""))
+    if pin_kind is PinKind.BUILTIN:
+        fields.problem("pin", "No embedding model is built in", "Write kind: dated, revision, weights or floating.")
     is_local, is_pinned = fields.has("path"), fields.has("sha256")
     if is_local or is_pinned:
         what = "A local embedding model cannot be run by this version"
@@ -145,6 +149,8 @@ def _embedding(fields: Fields) -> Embedding:
         parameters={key: value.plain() for key, value in fields.get("parameters", map_of(ANY), {}).items()},
         timeout_s=fields.get("timeout", FRACTIONAL_SECONDS, 10.0),
         batch=fields.get("batch", integer(1, 2048), 64),
+        pin_kind=pin_kind,
+        pin=pin,
         **prefixes,
     )
 

@@ -92,6 +92,19 @@ def same_evidence(connection: Connection, item: Evidence) -> Evidence | None:
     return None if row is None else evidence_from(row)
 
 
+_EVALUATED_BY = text(
+    "SELECT subject, array_agg(DISTINCT coalesce(reading -> 'refs' ->> 'engine', '')) AS engines FROM evidence"
+    " WHERE subject = ANY(:releases) AND subject_kind = 'release' AND kind = 'evaluation' AND state = 'accepted'"
+    " GROUP BY subject"
+)
+
+
+def evaluated_by(connection: Connection, releases: Collection[Digest]) -> dict[Digest, frozenset[str]]:
+    """Return the versions of Pilotage that made the evaluation runs of each release; "" for one that is not known."""
+    rows = connection.execute(_EVALUATED_BY, {"releases": list(releases)})
+    return {Digest(row.subject): frozenset(row.engines) for row in rows}
+
+
 _WITHOUT_READING = text(
     "SELECT v.* FROM evidence v WHERE v.state IN ('accepted', 'superseded')"
     " AND EXISTS (SELECT FROM ledger_entry e WHERE e.subject = v.id AND e.kind = 'evidence.attached')"

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from pilotage.core.digest import Digest
 from pilotage.core.ids import new_ulid
 from pilotage.store.tables.gates import stated_fact
 from pilotage.store.together import Rows
@@ -73,6 +74,24 @@ def see_engine(connection: Connection, version: str, *, at: datetime) -> bool:
     values = {"id": new_ulid(at), "kind": "engine", "by_person": "system:engine", "at": at}
     connection.execute(stated_fact.insert().values(**values, detail={"version": version}))
     return True
+
+
+_ENGINE_RUNS = text(
+    "SELECT detail ->> 'release' FROM stated_fact WHERE kind = 'engine_run' AND detail ->> 'version' = :version"
+)
+
+
+def engine_runs(connection: Connection, version: str) -> frozenset[Digest]:
+    """Return the releases for which a run of this version was asked for, or could not be."""
+    return frozenset(Digest(one) for one in connection.execute(_ENGINE_RUNS, {"version": version}).scalars())
+
+
+def state_engine_run(
+    connection: Connection, version: str, release: Digest, *, workflow: str, by_person: str, at: datetime
+) -> None:
+    """Note that a run of this version was asked for."""
+    values = {"id": new_ulid(at), "kind": "engine_run", "workflow": workflow, "by_person": by_person, "at": at}
+    connection.execute(stated_fact.insert().values(**values, detail={"version": version, "release": release}))
 
 
 _FIRST_TRAFFIC = text(

@@ -130,7 +130,7 @@ SELECT CAST(json_build_object(
     SELECT corpus, count(*) AS number FROM takedown
     WHERE requested_at < :overdue AND state IN ('hidden', 'erasing', 'purge_failed') GROUP BY corpus) t),
   'placed', (SELECT json_agg(json_build_object('digest', p.digest, 'body', encode(p.body, 'hex')))
-    FROM part p WHERE p.digest = ANY(:parts) AND p.kind IN ('model', 'corpus')),
+    FROM part p WHERE p.digest = ANY(:parts) AND p.kind IN ('model', 'corpus', 'retrieval')),
   'earlier', CASE WHEN :compared THEN (SELECT json_agg(b) FROM (@before@) b) END
 ) AS text)
 """.replace("@before@", BEFORE)
@@ -160,8 +160,8 @@ class GateSnapshot:
     `served`, `routes` and `acks` are by (space, workflow), `recused` by (release, gate, attempt), `stated` by (kind,
     workflow), `overdue` by corpus, `templates` by id; `promoters` brought a release into production. `known` are the
     roster and policy versions that were seen, `engine` the version of Pilotage seen last; `placed` are the bodies of
-    the releases' parts model and corpus. `incidents` are the workflows' unresolved ones and whatever pages elsewhere;
-    `looked` are the spaces whose drift was looked for in the last 180 s.
+    the releases' parts model, corpus and retrieval. `incidents` are the workflows' unresolved ones and whatever pages
+    elsewhere; `looked` are the spaces whose drift was looked for in the last 180 s.
     """
 
     authors: Mapping[Digest, tuple[Author, ...]]

@@ -149,7 +149,7 @@ class RolloutWorld:
         """Return a declared person."""
         return local_principal(self.workspace, PersonId(name))
 
-    def seal(
+    def seal(  # noqa: PLR0913 - the parts of a release
         self,
         prompt: str,
         *,
@@ -158,12 +158,13 @@ class RolloutWorld:
         parent: Digest | None = None,
         model: Mapping[str, Json] = _BUILTIN,
         golden: Mapping[str, bytes] = _NO_CASES,
+        embedding: Mapping[str, Json] | None = None,
     ) -> Digest:
         """Store a release as sealing does; return its digest."""
         with self.engine.begin() as connection:
             return store_release(
                 connection,
-                _sources(prompt, model, self.stages, golden),
+                _sources(prompt, model, self.stages, golden, embedding),
                 workflow=WORKFLOW,
                 at=self.clock.now(),
                 author=author,
@@ -213,7 +214,11 @@ _DEPLOY = text(
 
 
 def _sources(
-    prompt: str, model: Mapping[str, Json], stages: Iterable[DataStage], golden: Mapping[str, bytes]
+    prompt: str,
+    model: Mapping[str, Json],
+    stages: Iterable[DataStage],
+    golden: Mapping[str, bytes],
+    embedding: Mapping[str, Json] | None,
 ) -> Sources:
     checks: list[Mapping[str, Any]] = [
         {"id": name, "stage": stage, "action": action, "fail": "closed"}
@@ -228,7 +233,10 @@ def _sources(
     return Sources(
         prompt=f"{prompt}\n{{passages}}\n{{question}}\n".encode(),
         model=model,
-        retrieval={"corpus": {"production": "policies"}},
+        retrieval={
+            "corpus": {"production": "policies"},
+            **({} if embedding is None else {"embedding": cast(Any, embedding)}),
+        },
         guard={"version": 1, "checks": cast(Any, checks)},
         golden=golden,
         corpora={

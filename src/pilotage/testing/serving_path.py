@@ -10,13 +10,14 @@ from typing import Any
 
 from pilotage.core.digest import Digest, digest_of
 from pilotage.core.ids import CorpusName, PersonId, SpaceName, WorkflowName
+from pilotage.core.pins import PinKind
 from pilotage.corpus.settings import Classification, CorpusSettings, DataStage, Source, SourceKind
 from pilotage.gateway.answers import complete_body
 from pilotage.guard.policy import GuardPolicy, StreamMode
 from pilotage.identity.principal import Principal, PrincipalKind, local_principal_id
 from pilotage.release.content import CorpusPin, ReleaseContent
 from pilotage.release.generation import Model
-from pilotage.release.model import ModelSettings, PinKind, Provider
+from pilotage.release.model import ModelSettings, Provider
 from pilotage.release.prompt import Prompt
 from pilotage.retrieval.settings import CorpusRef, RetrievalSettings
 from pilotage.serving.ports import Guard

@@ -72,6 +72,8 @@ def key_principal(workspace: Workspace, key: ServiceKey) -> Principal | Credenti
                 roles=frozenset({Role.SERVICE}),
                 label=key.name,
                 via=key.id,
+                spaces=frozenset(key.spaces),
+                workflows=frozenset(key.workflows),
             )
         case KeyKind.LOCAL:
             is_local = workspace.identity.mode is IdentityMode.LOCAL

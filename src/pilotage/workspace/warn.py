@@ -9,12 +9,13 @@ from datetime import timedelta
 
 from pilotage.core.durations import format_duration
 from pilotage.core.located import Located, Problems
+from pilotage.core.pins import PinKind
 from pilotage.core.urls import place_of
 from pilotage.corpus.cadence import longest_gap, parse_cadence
 from pilotage.corpus.settings import CorpusSettings, ancestry
 from pilotage.guard.policy import Action, unlisted_model
 from pilotage.release.model import Provider
-from pilotage.release.residency import fits_embedding, fits_model, unlisted
+from pilotage.release.residency import fits_embedding, fits_model, unlisted_providers
 from pilotage.release.subprocessors import DOCUMENT, listed_subprocessors
 from pilotage.space.settings import Tier
 from pilotage.workspace.gate import Gate
@@ -88,6 +89,10 @@ def _warn_embedding(workflow: Workflow, workspace: Workspace, problems: Problems
     embedding, place = workflow.retrieval.embedding, _at(f"workflows/{workflow.name}/retrieval.yaml")
     if embedding is None:
         return
+    if embedding.pin_kind is PinKind.FLOATING:
+        what = f"The embedding model {embedding.model!r} is a floating alias that can change under you"
+        hint = "It will be refused from staging on; write pin: {kind: dated, id: VERSION}, a revision or weights."
+        problems.warn(place, what, hint)
     where = "an unknown region" if embedding.region is None else repr(embedding.region)
     for space in workspace.spaces.values():
         if space.tier is Tier.PRODUCTION and not fits_embedding(embedding, space):
@@ -112,12 +117,12 @@ def _warn_subprocessor(workflow: Workflow, problems: Problems) -> None:
         return
     place = _at(f"workflows/{workflow.name}/{document.file}")
     try:
-        problem = unlisted(workflow.model, listed_subprocessors(document.notes))
+        listed = listed_subprocessors(document.notes)
     except ValueError as error:
         problems.warn(place, "The list of subprocessors cannot be read", str(error))
         return
-    if problem is not None:
-        what = f"Of the model of this workflow: {problem}"
+    for problem in unlisted_providers(workflow.model, workflow.retrieval.embedding, listed):
+        what = f"Of the models of this workflow: {problem}"
         problems.warn(place, what, "List it under subprocessors; until then promotion is refused: RESIDENCY.")
 
 

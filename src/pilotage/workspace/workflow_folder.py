@@ -13,9 +13,10 @@ from pilotage.core.canonical import Json
 from pilotage.core.fields import read_record
 from pilotage.core.ids import WorkflowName
 from pilotage.core.located import Located, Problems
+from pilotage.core.pins import PinKind
 from pilotage.core.yaml_source import load_yaml
 from pilotage.guard.policy_file import parse_guard
-from pilotage.release.model import ModelSettings, PinKind, Provider
+from pilotage.release.model import ModelSettings, Provider
 from pilotage.release.model_file import parse_model
 from pilotage.release.prompt import parse_prompt
 from pilotage.retrieval.settings_file import parse_retrieval
