@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tracemalloc
 from datetime import date
 from itertools import pairwise
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from pilotage.core.digest import digest_of_json
 from pilotage.corpus.analyser import analyse, count_each, count_terms
 from pilotage.corpus.chunker import MAX_OVERLAP_TOKENS, MAX_TOKENS, MIN_TOKENS, chunk_document
+from pilotage.corpus.near_duplicates import signature_of
 from pilotage.corpus.records import Block, Chunk, Paragraph, ParsedDocument, Section, Table
 from pilotage.corpus.sentences import sentence_spans
 from pilotage.corpus.text import content_hash, meta_hash, normalise, normalise_line, revision_hash
@@ -47,8 +49,37 @@ def test_only_english_drops_the_final_s() -> None:
 
 @given(st.lists(WORDS.map(normalise), min_size=1, max_size=6))
 def test_counting_together_is_counting_apart(texts: list[str]) -> None:
-    assert count_each(texts) == [len(analyse(text, language="en")) for text in texts]
+    assert list(count_each(texts)) == [len(analyse(text, language="en")) for text in texts]
     assert count_terms(texts[0]) == len(analyse(texts[0], language="de"))
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "fee ",
+        "1,000, ",
+        "O'Brien's ",
+        "\u4fe1\u7528\u5361\u3002",
+        "\uff76\uff70\uff84\uff9e\u3001",
+        "\u00e9te\u0301\u3000",
+    ],
+)
+def test_a_long_text_is_counted_as_if_at_once(word: str) -> None:
+    texts = [word * 9_000, "", word, word * 4_000, word * 8_000]
+    assert list(count_each(texts)) == [len(analyse(text, language="en")) for text in texts]
+    assert list(count_each([])) == []
+
+
+@pytest.mark.parametrize("word", ["a ", "\u4fe1\u7528\u3002"])
+def test_a_text_in_one_line_is_cut_in_memory_of_its_own_size(word: str) -> None:
+    parsed = document(("", [Paragraph(text=word * (100_000 // len(word)))]))
+    tracemalloc.start()
+    chunks = chunk_document(parsed)
+    signature_of(parsed.text)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert sum(len(chunk.text) for chunk in chunks) > 90_000
+    assert peak < 4 << 20
 
 
 def test_text_loses_what_cannot_be_seen() -> None:

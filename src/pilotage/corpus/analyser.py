@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 ANALYSER_ID = "pilotage-analyser/1"
@@ -26,6 +26,11 @@ _THOUSANDS = re.compile(r",(?<=[0-9],)(?=[0-9]{3}(?![0-9]))")
 _POSSESSIVE = re.compile(r"'s(?<=[^\W_]'s)(?![^\W_])")
 _FOREIGN_RUN = re.compile(r"[^\x00-\x7f]+")
 _NO_WORD = re.compile(r"[^\w']")
+
+# A long text is counted in stretches, as a list of all its words would take a hundred times its size.
+_AT_ONCE = 1 << 14  # characters
+_BREAK = re.compile(r"[\s\u3001\u3002]")  # no term reaches over one of these
+_SHORT_RUN = 256  # characters; longer runs outside ASCII do not come back, so they are not kept
 
 # ASCII is folded and cut as bytes: one table, no loop in Python. Bytes of other letters pass through.
 _MARK = "\x01"  # stands between texts that are counted together; never in normal text, no letter, no white space
@@ -52,11 +57,25 @@ def analyse(text: str, *, language: str) -> list[str]:
 
 def count_terms(text: str) -> int:
     """Return `len(analyse(text, ...))`, which no language rule changes."""
-    return count_each((text,))[0]
+    return sum(len(_split(part)) for part in _stretches(text)) if len(text) > _AT_ONCE else len(_split(text))
 
 
-def count_each(texts: Sequence[str]) -> list[int]:
-    """Return `count_terms` of several texts at the price of one pass. The texts are in normal form."""
+def count_each(texts: Iterable[str]) -> Iterator[int]:
+    """Yield `count_terms` of several texts at the price of a pass over many. The texts are in normal form."""
+    batch: list[str] = []
+    size = 0
+    for text in texts:
+        size += len(text)
+        if batch and size > _AT_ONCE:
+            yield from _count(batch)
+            batch, size = [], len(text)
+        batch.append(text)
+    yield from _count(batch)
+
+
+def _count(texts: Sequence[str]) -> list[int]:
+    if len(texts) < 2:
+        return [count_terms(text) for text in texts]
     words = _split(f" {_MARK} ".join(texts))
     counts: list[int] = []
     start = 0
@@ -66,6 +85,15 @@ def count_each(texts: Sequence[str]) -> list[int]:
         start = mark + 1
     counts.append(len(words) - start)
     return counts
+
+
+def _stretches(text: str) -> Iterator[str]:
+    start = 0
+    while start < len(text):
+        found = _BREAK.search(text, start + _AT_ONCE)
+        end = found.end() if found else len(text)
+        yield text[start:end]
+        start = end
 
 
 def _split(text: str) -> list[str]:
@@ -79,10 +107,15 @@ def _split(text: str) -> list[str]:
 
 
 def _foreign(match: re.Match[str]) -> str:
-    return _fold_run(match[0])
+    run = match[0]
+    return _fold_short(run) if len(run) <= _SHORT_RUN else _fold_run(run)
 
 
 @lru_cache(maxsize=16_384)
+def _fold_short(run: str) -> str:
+    return _fold_run(run)
+
+
 def _fold_run(run: str) -> str:
     """Fold a run outside ASCII: letters folded, punctuation to spaces, bigram scripts cut into overlapping pairs."""
     folded = _NO_WORD.sub(" ", run.casefold().replace("\u2019", "'"))

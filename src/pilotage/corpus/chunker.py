@@ -9,8 +9,9 @@ allows. Fail mode: text without any letter or digit gives no passage and so answ
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import tee
 
 from pilotage.corpus.analyser import count_each, count_terms
 from pilotage.corpus.records import Chunk, Paragraph, ParsedDocument, Section, Table
@@ -65,7 +66,7 @@ def chunk_document(document: ParsedDocument) -> tuple[Chunk, ...]:
     for section in document.sections:
         text = section.text
         heading = section.heading
-        for draft in _pack(text, list(_units(section))):
+        for draft in _pack(text, _units(section)):
             body = draft.prefix + text[draft.start : draft.end]
             chunks.append(
                 Chunk(
@@ -96,8 +97,8 @@ def _units(section: Section) -> Iterator[_Unit]:
 
 
 def _sentences(text: str, offset: int) -> Iterator[_Unit]:
-    spans = sentence_spans(text)
-    counts = count_each([text[start:end] for start, end in spans])
+    spans, again = tee(sentence_spans(text))
+    counts = count_each(text[start:end] for start, end in again)
     for (start, end), tokens in zip(spans, counts, strict=True):
         if tokens <= MAX_TOKENS:
             yield _Unit(offset + start, offset + end, tokens)
@@ -108,8 +109,8 @@ def _sentences(text: str, offset: int) -> Iterator[_Unit]:
 def _cut(text: str, offset: int, room: int) -> Iterator[_Unit]:
     """Cut what has no sentence ends: at white space, and inside a word only when it alone is too long."""
     start = end = tokens = 0
-    pieces = list(_pieces(text))
-    counts = count_each([text[begin:stop] for begin, stop in pieces])
+    pieces, again = tee(_pieces(text))
+    counts = count_each(text[begin:stop] for begin, stop in again)
     for (begin, stop), more in zip(pieces, counts, strict=True):
         if tokens and tokens + more > room:
             yield _Unit(offset + start, offset + end, tokens, is_cut=True)
@@ -157,7 +158,7 @@ def _table_parts(table: Table, offset: int) -> Iterator[_Unit]:
         yield _Unit(start, end, tokens, prose=False, alone=True, prefix=prefix)
 
 
-def _pack(text: str, units: list[_Unit]) -> list[_Draft]:
+def _pack(text: str, units: Iterable[_Unit]) -> list[_Draft]:
     drafts: list[_Draft] = []
     for unit in units:
         last = drafts[-1] if drafts else None
@@ -198,7 +199,7 @@ def _last_sentence(text: str, start: int, end: int) -> int | None:
     """Return where the last sentence of a passage starts; None when it is the whole passage or longer than we look."""
     for reach in _OVERLAP_REACHES:
         begin = max(start, end - reach)
-        spans = sentence_spans(text[begin:end])
+        spans = list(sentence_spans(text[begin:end]))
         if len(spans) > 1:
             return begin + spans[-1][0]
     return None

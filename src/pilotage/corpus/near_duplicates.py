@@ -7,6 +7,7 @@ pair of similarity 0.9 once in 8,000. Fail mode: a text of fewer than 5 tokens h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
@@ -26,8 +27,9 @@ _random = np.random.Generator(np.random.PCG64(20_240_607))  # fixed: signatures 
 _FACTORS = (_random.integers(0, 2**32, PERMUTATIONS, dtype=np.uint32) | np.uint32(1))[:, None]
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
-_SPACES = np.zeros(256, dtype=np.bool_)
-_SPACES[list(b" \t\n\r\x0b\x0c")] = True
+_SPACE = re.compile(rb"\s")
+_TOO_LONG = re.compile(rb"(?<!\S)(\S{32768})\S+")  # counts as the half of a table that it begins with
+_SPACES = np.array([_SPACE.match(bytes([byte])) is not None for byte in range(256)])
 
 
 def _powers(base: np.uint64, count: int) -> npt.NDArray[np.uint64]:
@@ -36,7 +38,7 @@ def _powers(base: np.uint64, count: int) -> npt.NDArray[np.uint64]:
     return np.multiply.accumulate(found)
 
 
-# Of the odd base and of its inverse modulo 2^64, for all but very long texts.
+# Of the odd base and of its inverse modulo 2^64.
 _BYTES = 1 << 16
 _INVERSE = np.uint64(pow(int(_BASE), -1, 2**64))
 _POWERS = _powers(_BASE, _BYTES)
@@ -51,16 +53,10 @@ def signature_of(text: str) -> Signature | None:
     words = _word_hashes(text)
     if len(words) < SHINGLE_TOKENS:
         return None
-    count = len(words) - SHINGLE_TOKENS + 1
-    shingles = words[:count].copy()
-    for step in range(1, SHINGLE_TOKENS):
-        shingles = shingles * _BASE + words[step : step + count]
-    shingles ^= shingles >> np.uint64(29)
-    shingles *= _MIX
-    mixed = (shingles >> np.uint64(32)).astype(np.uint32)
     lowest = np.full(PERMUTATIONS, 0xFFFFFFFF, dtype=np.uint32)
-    for start in range(0, count, _BLOCK):
-        np.minimum(lowest, (_FACTORS * mixed[start : start + _BLOCK]).min(axis=1), out=lowest)
+    for start in range(0, len(words) - SHINGLE_TOKENS + 1, _BLOCK):
+        mixed = _shingle_hashes(words[start : start + _BLOCK + SHINGLE_TOKENS - 1])
+        np.minimum(lowest, (_FACTORS * mixed).min(axis=1), out=lowest)
     return lowest
 
 
@@ -90,15 +86,41 @@ def near_pairs(names: Sequence[str], signatures: Sequence[Signature]) -> Iterato
             yield names[first], names[index], score
 
 
+def _shingle_hashes(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint32]:
+    count = len(words) - SHINGLE_TOKENS + 1
+    shingles = words[:count].copy()
+    for step in range(1, SHINGLE_TOKENS):
+        shingles = shingles * _BASE + words[step : step + count]
+    shingles ^= shingles >> np.uint64(29)
+    shingles *= _MIX
+    return (shingles >> np.uint64(32)).astype(np.uint32)
+
+
 def _word_hashes(text: str) -> npt.NDArray[np.uint64]:
-    """Return a hash of each run between spaces: the polynomial of its bytes modulo 2^64, by sums over all before it.
+    """Return a hash of each run between spaces, which does not depend on where it stands.
 
     Not Python's own hash: the report must not differ from one process to the next.
     """
-    data = np.frombuffer(b" " + text.casefold().encode("utf-8", "replace") + b" ", dtype=np.uint8)
+    folded = text.casefold().encode("utf-8", "replace")
+    if len(folded) + 2 <= _BYTES:
+        return _hashes(folded)
+    return np.concatenate([_hashes(part) for part in _stretches(_TOO_LONG.sub(rb"\1", folded))])
+
+
+def _stretches(text: bytes) -> Iterator[bytes]:
+    """Cut behind white space: the sums take 40 times the bytes of a text, and their tables have an end."""
+    start = 0
+    while start < len(text):
+        found = _SPACE.search(text, start + _BYTES // 2 - 3)
+        end = found.end() if found else len(text)
+        yield text[start:end]
+        start = end
+
+
+def _hashes(text: bytes) -> npt.NDArray[np.uint64]:
+    """Return the polynomial of each word's bytes modulo 2^64, by sums over all before it."""
+    data = np.frombuffer(b" " + text + b" ", dtype=np.uint8)
     edges = np.diff(_SPACES.take(data)).nonzero()[0]  # in turn the space before a word, and its last byte
     before, last = edges[::2], edges[1::2]
-    is_long = len(data) > _BYTES
-    powers, inverses = (_powers(_BASE, len(data)), _powers(_INVERSE, len(data))) if is_long else (_POWERS, _INVERSES)
-    sums = np.cumsum(data * powers[: len(data)])
-    return (sums.take(last) - sums.take(before)) * inverses.take(before)
+    sums = np.cumsum(data * _POWERS[: len(data)])
+    return (sums.take(last) - sums.take(before)) * _INVERSES.take(before)

@@ -8,6 +8,7 @@ punctuation or a list mark follows. Fail mode: no end found is one sentence.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 # The first class lets the engine jump; what follows decides by what it landed on.
 _END = re.compile(
@@ -27,18 +28,16 @@ _ABBREVIATIONS = frozenset(
 _LONGEST_ABBREVIATION = 8
 
 
-def sentence_spans(text: str) -> list[tuple[int, int]]:
-    """Return `(start, end)` of each sentence, without the white space between them, in order and covering all words."""
-    spans: list[tuple[int, int]] = []
+def sentence_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Yield `(start, end)` of each sentence, without the white space between them, in order and covering all words."""
     start = 0
     for match in _END.finditer(text):
         stop = match.start()
         if text[stop] == "." and "\n" not in match[0] and _is_abbreviation(text, start, stop):
             continue
-        _append(spans, text, start, match.end())
+        yield from _trimmed(text, start, match.end())
         start = match.end()
-    _append(spans, text, start, len(text))
-    return spans
+    yield from _trimmed(text, start, len(text))
 
 
 def _is_abbreviation(text: str, start: int, stop: int) -> bool:
@@ -48,8 +47,7 @@ def _is_abbreviation(text: str, start: int, stop: int) -> bool:
     return word in _ABBREVIATIONS or (word[-1:].isupper() and (len(word) == 1 or word[-2] == "."))
 
 
-def _append(spans: list[tuple[int, int]], text: str, start: int, end: int) -> None:
+def _trimmed(text: str, start: int, end: int) -> tuple[tuple[int, int], ...]:
     piece = text[start:end].rstrip()
     inner = piece.lstrip()
-    if inner:
-        spans.append((start + len(piece) - len(inner), start + len(piece)))
+    return ((start + len(piece) - len(inner), start + len(piece)),) if inner else ()
