@@ -64,7 +64,7 @@ from pilotage.serving.holdings import held_by
 from pilotage.serving.indexes import Indexes
 from pilotage.serving.opened import OpenServing, ServingParts, open_serving
 from pilotage.serving.pipeline import Pipeline
-from pilotage.serving.refusal import Refusal
+from pilotage.serving.refusal import Code, Refusal
 from pilotage.serving.retriever import RetrieverParts, StoreRetriever
 from pilotage.serving.run import Finished
 from pilotage.serving.uploads import Uploads
@@ -193,7 +193,9 @@ class Joined:
         """Answer in this process, through the same pipeline as HTTP."""
         result = asyncio.run(_ask(instance, actor, question))
         if isinstance(result, Refusal):
-            raise error_of(result)
+            raise error_of(
+                result, hint=unserved(instance, question.workflow) if result.code is Code.MODEL_NOT_FOUND else ""
+            )
         return answer_record(result)
 
     def drive(self, instance: Instance, run: str, progress: Callable[[Progress], None]) -> Driven:
@@ -321,20 +323,28 @@ async def _replay_job(instance: Instance, rollout: str, stop: threading.Event) -
         return await replay_questions(instance, rollout, tools)
 
 
-def error_of(refusal: Refusal) -> PilotageError:
+def error_of(refusal: Refusal, *, hint: str = "") -> PilotageError:
     """Return a refusal by authority or capacity as the error that leaves with its exit code."""
     code, message = refusal.code.value, refusal.message
     match refusal.status:
         case 401 | 403:
-            return NotPermitted(code, message)
+            return NotPermitted(code, message, hint=hint)
         case 404:
-            return NotFound(code, message)
+            return NotFound(code, message, hint=hint)
         case 409 | 429:
-            return Conflict(code, message)
+            return Conflict(code, message, hint=hint)
         case status if status >= 500:
-            return Unavailable(code, message)
+            return Unavailable(code, message, hint=hint)
         case _:
-            return UsageError(code, message)
+            return UsageError(code, message, hint=hint)
+
+
+def unserved(instance: Instance, workflow: str) -> str:
+    """Return what to do about a workflow that nothing serves: whoever asks here has its folder at hand."""
+    declared = instance.workspace.workflows
+    if workflow not in declared:
+        return f"Declared here: {', '.join(declared) or 'none'}."
+    return f"If nothing serves it yet, seal it: pilotage release seal {workflow}"
 
 
 def answer_record(answer: Answer) -> dict[str, Any]:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from pilotage.cli.options import NO, Options, command
+from pilotage.cli.shown import print_record
 from pilotage.control.ledger_checkpoint import CheckpointWritten, write_checkpoint
 from pilotage.control.ledger_epoch import declare_key_lost, open_new_epoch, rotate_ledger_key
 from pilotage.control.ledger_export import Selection, export_ledger
-from pilotage.control.ledger_fsck import fsck_ledger
+from pilotage.control.ledger_fsck import FsckReport, fsck_ledger
 from pilotage.control.ledger_verify import verify_ledger
 from pilotage.control.ledger_verify_export import verify_export
 from pilotage.core.errors import UsageError
-from pilotage.core.reason import Refusal
+from pilotage.core.reason import Reason, Refusal
 from pilotage.ledger.checkpoint import parse_verifier_key
-from pilotage.ledger.verify import Verification
+from pilotage.ledger.verify import Verdict, Verification
 
 
 def register(app: typer.Typer) -> None:
@@ -62,21 +62,25 @@ def verify(
 
 
 def _show_verification(options: Options, found: Verification) -> None:
-    record = found.as_json()
-    options.show(record, lambda out: render_record(out, record))
+    options.show(found.as_json(), lambda out: render_verification(out, found))
     if found.verdict.exit_code:
         raise SystemExit(found.verdict.exit_code)
 
 
-def render_record(out: Console, record: Mapping[str, Any]) -> None:
-    """Print a result as name and value, a line each."""
-    for name, value in record.items():
-        if isinstance(value, list):
-            for item in value:
-                shown = item.get("text", item) if isinstance(item, Mapping) else item
-                out.print(f"{name:12} {escape(str(shown))}")
-        else:
-            out.print(f"{name:12} {escape(str(value))}")
+def render_verification(out: Console, found: Verification) -> None:
+    """Print the verdict, what did not hold, and what it stands on."""
+    colour = "green" if found.verdict is Verdict.VERIFIED else "red"
+    out.print(f"[bold {colour}]{found.verdict}[/bold {colour}]: {found.entries:,} entries.")
+    _print_reasons(out, "red", *filter(None, [found.failure]), *found.breaks)
+    kept = {"root", "checkpoints", "disclosed", "keys"}
+    print_record(out, {name: value for name, value in found.as_json().items() if name in kept})
+    _print_reasons(out, "yellow", *found.notices)
+
+
+def _print_reasons(out: Console, colour: str, *reasons: Reason) -> None:
+    for one in reasons:
+        where = f" ({one.where})" if one.where else ""
+        out.print(f"[{colour}]{one.code}[/{colour}] {escape(one.text + where)}", soft_wrap=True)
 
 
 def export(
@@ -95,7 +99,7 @@ def export(
     if isinstance(done, Refusal):
         options.refuse(done)
     record = done.as_json()
-    options.show(record, lambda out: render_record(out, record))
+    options.show(record, lambda out: print_record(out, record))
 
 
 def checkpoint(options: Options) -> None:
@@ -109,17 +113,26 @@ def _show_checkpoint(options: Options, done: CheckpointWritten | Refusal) -> Non
     if isinstance(done, Refusal):
         options.refuse(done)
     record = done.as_json()
-    options.show(record, lambda out: render_record(out, record))
+    options.show(record, lambda out: print_record(out, record))
 
 
 def fsck(options: Options) -> None:
     """Compare everything stored with everything signed."""
     with options.open("pilotage ledger fsck") as instance:
         report = fsck_ledger(instance)
-    record = report.as_json()
-    options.show(record, lambda out: render_record(out, record))
+    options.show(report.as_json(), lambda out: render_fsck(out, report))
     if not report.is_clean:
         raise SystemExit(NO)
+
+
+def render_fsck(out: Console, report: FsckReport) -> None:
+    """Print whether all that is stored agrees with what was signed, and what does not."""
+    word = "[bold green]clean[/bold green]" if report.is_clean else "[bold red]not clean[/bold red]"
+    out.print(f"{word}: {report.entries:,} entries, {report.checkpoints:,} checkpoints.")
+    _print_reasons(out, "red", *report.findings)
+    if report.suppressed:
+        out.print(f"[red]and {report.suppressed:,} more[/red]")
+    _print_reasons(out, "yellow", *report.notices)
 
 
 Why = Annotated[str, typer.Option(help="Why; recorded.")]

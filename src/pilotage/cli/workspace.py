@@ -72,7 +72,8 @@ def init(
     options.show(
         result,
         lambda out: out.print(
-            f"Wrote [bold]{workspace.organisation}[/bold] to {folder}. Next: cd {folder} && pilotage up"
+            f"Wrote [bold]{workspace.organisation}[/bold] to {folder}; its README.md has the first commands.\n"
+            f"Next: cd {folder} && pilotage up"
         ),
     )
 
@@ -97,8 +98,8 @@ def validate(options: Options) -> None:
         for warning in warnings:
             out.print(f"[yellow]warning[/yellow] {escape(warning)}")
         out.print(
-            f"[green]valid[/green] {workspace.organisation}: {len(workspace.people)} people, "
-            f"{len(workspace.spaces)} spaces, {len(workspace.workflows)} workflows, {len(workspace.corpora)} corpora."
+            f"[green]valid[/green] {workspace.organisation}: people {len(workspace.people)}, "
+            f"spaces {len(workspace.spaces)}, workflows {len(workspace.workflows)}, corpora {len(workspace.corpora)}."
         )
 
     options.show(result, render)
