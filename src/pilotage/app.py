@@ -54,6 +54,7 @@ from pilotage.jobs.rollout_reconciler import rollout_ports
 from pilotage.jobs.schedules import make_registry
 from pilotage.jobs.worker import run_worker
 from pilotage.jobs.worker_process import WorkerProcess
+from pilotage.release.content import ReleaseContent
 from pilotage.serving.answer_cache import AnswerCache
 from pilotage.serving.context import Answer, Asked, Known, Peer, Received, Turn
 from pilotage.serving.ending import end
@@ -76,6 +77,10 @@ from pilotage.store.serving_pool import make_pool
 logger = logging.getLogger("pilotage")
 
 _PAGE_TIMEOUT_MS = 2_000
+
+
+def _loaded(running: OpenServing) -> list[ReleaseContent]:
+    return [one.content for one in running.routing.current.releases.values()]
 
 
 @asynccontextmanager
@@ -111,14 +116,14 @@ async def joined_serving(
             listen_url=environ.get("DATABASE_LISTEN_URL"),
             prepare=indexes.prepare,
             indexed=indexes.can_search,
-            corpus_held=held_by(indexes.snapshot),
+            corpus_held=held_by(indexes.snapshot, indexes.refusal),
             heard=heard,
             resync=lambda: heard(None),
             has_shadow=has_shadow,
             cache=cache,
         )
         async with open_serving(parts) as running:
-            watching = asyncio.create_task(indexes.run(), name="indexes")
+            watching = asyncio.create_task(indexes.run(lambda: _loaded(running)), name="indexes")
             try:
                 yield running, indexes
             finally:

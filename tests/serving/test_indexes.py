@@ -6,11 +6,14 @@ import asyncio
 import fcntl
 import logging
 import multiprocessing
+import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psycopg
 import pytest
@@ -19,9 +22,14 @@ from tests.retrieval.small_index import asking
 from tests.serving.shelf import Shelf, make_shelf
 from tests.serving.waiting import until
 
+from pilotage.core.digest import digest_of
 from pilotage.corpus.analyser import analyse
+from pilotage.corpus.settings import DataStage
+from pilotage.release.assemble import CorpusPin
 from pilotage.retrieval.search import Query, search
+from pilotage.retrieval.settings import Vectors
 from pilotage.retrieval.snapshot import Snapshot
+from pilotage.serving.holdings import held_by
 from pilotage.serving.indexes import Indexes
 from pilotage.store.engine import make_engine
 from pilotage.store.index_build import IndexFolder
@@ -233,3 +241,57 @@ async def _said(pipe: Connection) -> str:
     assert await asyncio.to_thread(pipe.poll, 60), "a serving process says nothing"
     said: str = await asyncio.to_thread(pipe.recv)
     return said
+
+
+VECTORS = Vectors(key=digest_of(b"a model that was retired"), dimension=3)
+
+
+def names_vectors(shelf: Shelf) -> Any:
+    """What of a release its index goes by."""
+    stage = DataStage.UAT
+    pin = CorpusPin(name=shelf.name, version=1, digest=digest_of(b"1"), documents=1, chunks=1)
+    return SimpleNamespace(corpora={stage: pin}, retrieval=SimpleNamespace(vectors_of=lambda _stage: VECTORS))
+
+
+async def test_an_index_nobody_names_or_asks_for_is_freed_then_its_folder_and_both_come_back(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    indexes, path = shelf.indexes(), shelf.folder.of(shelf.name, VECTORS)
+    await indexes.refresh(shelf.name)
+    await indexes.refresh(shelf.name, VECTORS)
+    await indexes.free([])
+    assert indexes.snapshot(shelf.name, VECTORS) is not None, "somebody asked a moment ago"
+    monkeypatch.setattr("pilotage.serving.indexes.IDLE_S", -1.0)
+    await indexes.free([names_vectors(shelf)])
+    assert indexes.is_ready(shelf.name, 1, VECTORS)
+    await indexes.free([])
+    assert not indexes.is_ready(shelf.name, 1, VECTORS)
+    assert indexes.is_ready(shelf.name, 1), "the index of words stays"
+    await indexes.follow(shelf.name)
+    assert path.exists(), "a folder of today may be somebody else's work"
+    os.utime(path, (0, 0))
+    await indexes.free([])
+    assert not path.exists()
+    await indexes.refresh(shelf.name, VECTORS)
+    assert indexes.is_ready(shelf.name, 1, VECTORS)
+
+
+async def test_what_could_not_be_renewed_is_said_while_the_older_index_serves(shelf: Shelf) -> None:
+    indexes = shelf.indexes()
+    await indexes.refresh(shelf.name)
+    held = held_by(indexes.snapshot, indexes.refusal)
+    content = names_vectors(shelf)
+    content.retrieval.vectors_of = lambda _stage: None
+    space: Any = SimpleNamespace(data_stage=DataStage.UAT)
+    assert "refused" not in held(content, space)  # type: ignore[operator]
+    whole, indexes._folder = indexes._folder, IndexFolder(root=shelf.folder.root, memory_limit=1)
+    shelf.texts["fees.txt"] = "Fees are charged once a year."
+    await asyncio.to_thread(shelf.publish)
+    await indexes.catch_up()
+    await indexes.settle()
+    said: Any = held(content, space)
+    assert said["refused"].startswith(f"INDEX_MEMORY: The index of {shelf.name} needs about")
+    assert indexes.is_ready(shelf.name, 1)
+    indexes._folder = whole
+    await indexes.refresh(shelf.name)
+    assert "refused" not in held(content, space)  # type: ignore[operator]

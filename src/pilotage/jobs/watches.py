@@ -1,4 +1,4 @@
-"""The looks that never end: health and failover, drift, incidents, pages, readings, upgrades, hard events.
+"""The looks that never end: health and failover, drift, incidents, pages, readings, upgrades, indexes, hard events.
 
 A kind of run, what it looks at, and how soon again. Fail mode: a look that fails is tried again for ever, from where
 the last whole one ended; what nobody renewed (health for 65 s, drift and hard events for 180 s) is unknown, which lets
@@ -21,6 +21,7 @@ from pilotage.control.instance import Instance
 from pilotage.control.record_readings import record_readings
 from pilotage.control.unreached_pages import watch_pages
 from pilotage.control.watch_drift import watch_drift
+from pilotage.control.watch_indexes import watch_indexes
 from pilotage.control.watch_rosters import watch_rosters
 from pilotage.control.watch_spaces import watch_spaces
 from pilotage.store.runs import Again, Outcome, Run, request_run
@@ -47,6 +48,7 @@ WATCHES: Final[Mapping[str, Watch]] = {
     "roster_watch": Watch(look=watch_rosters, every=timedelta(hours=1)),
     "reading_watch": Watch(look=record_readings, every=timedelta(hours=1)),
     "engine_watch": Watch(look=evaluate_upgrade, every=timedelta(minutes=10)),
+    "index_watch": Watch(look=watch_indexes, every=timedelta(seconds=60)),
     "page_watch": Watch(look=watch_pages, every=timedelta(seconds=15)),
     "hard_events_in_releases": Watch(look=detect_in_releases, every=timedelta(seconds=60)),
 }

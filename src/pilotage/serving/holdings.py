@@ -6,7 +6,7 @@ as a difference.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pilotage import __version__
 from pilotage.core.canonical import Json
@@ -62,13 +62,17 @@ def corpus_state(snapshot: Snapshot | None, version: int) -> Json:
     }
 
 
-def held_by(snapshot_of: Callable[[CorpusName, Vectors | None], Snapshot | None]) -> CorpusHeld:
-    """Return the reader over the indexes of this process."""
+def held_by(
+    snapshot_of: Callable[[CorpusName, Vectors | None], Snapshot | None],
+    refusal_of: Callable[[CorpusName, Vectors | None], str | None],
+) -> CorpusHeld:
+    """Return the reader over the indexes of this process; `refused` says why newer segments could not be opened."""
 
     def held(content: ReleaseContent, space: Space) -> Json:
         pin = content.corpora[space.data_stage]
         vectors = content.retrieval.vectors_of(space.data_stage)
-        return corpus_state(snapshot_of(pin.name, vectors), pin.version)
+        state, refused = corpus_state(snapshot_of(pin.name, vectors), pin.version), refusal_of(pin.name, vectors)
+        return {**state, "refused": refused} if isinstance(state, Mapping) and refused is not None else state
 
     return held
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from time import monotonic
 from typing import NamedTuple
 
 from pyroaring import BitMap
@@ -29,10 +30,14 @@ from pilotage.space.settings import Space
 from pilotage.store.embeddings import count_missing
 from pilotage.store.index_build import IndexFolder, open_index
 from pilotage.store.index_follow import Follower
+from pilotage.store.index_retire import remove_retired
 
 logger = logging.getLogger(__name__)
 
 POLL_S = 1.0
+FREE_S = 3600.0
+IDLE_S = 900.0
+"""How long an index that no loaded release names stays after somebody asked for it."""
 _COUNTS = text("SELECT name, generation, confirmations FROM corpus")
 
 
@@ -66,6 +71,9 @@ class Indexes:
         self._snapshots = {IndexName(corpus): snapshot for corpus, snapshot in (opened or {}).items()}
         self._incomplete: set[IndexName] = set()
         self._builds: dict[IndexName, asyncio.Task[None]] = {}
+        self._refused: dict[IndexName, str] = {}
+        self._asked: dict[IndexName, float] = {}
+        self._freed_at = monotonic()
         self._building: defaultdict[IndexName, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._following: defaultdict[IndexName, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._woken = asyncio.Event()
@@ -74,7 +82,13 @@ class Indexes:
 
     def snapshot(self, corpus: CorpusName, vectors: Vectors | None = None) -> Snapshot | None:
         """Return the current snapshot, None while there is none."""
-        return self._snapshots.get(IndexName(corpus, vectors))
+        name = IndexName(corpus, vectors)
+        self._asked[name] = monotonic()
+        return self._snapshots.get(name)
+
+    def refusal(self, corpus: CorpusName, vectors: Vectors | None = None) -> str | None:
+        """Return why the newest segments could not be opened, while older ones serve; None when they were."""
+        return self._refused.get(IndexName(corpus, vectors))
 
     def is_ready(self, corpus: CorpusName, version: int, vectors: Vectors | None = None) -> bool:
         """Tell whether a version of a corpus can be searched here."""
@@ -119,8 +133,14 @@ class Indexes:
     async def refresh(self, corpus: CorpusName, vectors: Vectors | None = None) -> None:
         """Open an index of a corpus as it is committed now; raise Unavailable when it cannot be opened."""
         name = IndexName(corpus, vectors)
+        self._asked[name] = monotonic()
         async with self._building[name]:
-            opened = await asyncio.to_thread(self._open, name, self._snapshots.get(name))
+            try:
+                opened = await asyncio.to_thread(self._open, name, self._snapshots.get(name))
+            except PilotageError as error:
+                self._refused[name] = f"{error.code}: {error.message}"
+                raise
+            self._refused.pop(name, None)
             # Permissions that moved while segments were built are applied before anybody sees them.
             await self._swap(name, opened)
 
@@ -138,7 +158,9 @@ class Indexes:
 
     async def _swap(self, name: IndexName, opened: Snapshot | None) -> None:
         async with self._following[name]:
-            current = opened or self._snapshots[name]
+            current = opened or self._snapshots.get(name)
+            if current is None:
+                return  # freed meanwhile
             followed = await asyncio.to_thread(self._follower.follow, name.corpus, current)
             self._snapshots[name] = followed.snapshot
             self._tell(name.corpus, followed.snapshot.visibility.generation)
@@ -157,15 +179,41 @@ class Indexes:
         for name in self._incomplete - self._builds.keys():
             self._builds[name] = asyncio.create_task(self._build(name), name=f"index of {name.corpus}")
 
+    async def free(self, loaded: Iterable[ReleaseContent]) -> None:
+        """Let go of indexes with vectors that no loaded release names and nobody asked for lately, then of folders."""
+        named = {
+            IndexName(pin.name, content.retrieval.vectors_of(stage))
+            for content in loaded
+            for stage, pin in content.corpora.items()
+        }
+        old = monotonic() - IDLE_S
+        for name in [one for one in self._snapshots if one.vectors is not None and one not in named]:
+            async with self._following[name]:
+                is_idle = self._asked.get(name, 0.0) < old and name not in self._builds
+                if is_idle:
+                    del self._snapshots[name]
+            if is_idle:
+                for kept in (self._asked, self._refused, self._building, self._following):
+                    kept.pop(name, None)
+                self._incomplete.discard(name)
+        await asyncio.to_thread(self._remove_retired)
+
+    def _remove_retired(self) -> None:
+        with self._engine.connect() as connection:
+            remove_retired(connection, self._folder, self._corpora)
+
     async def settle(self) -> None:
         """Wait for the builds under way."""
         await asyncio.gather(*self._builds.values())
 
-    async def run(self) -> None:
-        """Keep up until cancelled: on every wake-up, and once a second where a notification was lost."""
+    async def run(self, loaded: Callable[[], Iterable[ReleaseContent]] = tuple) -> None:
+        """Keep up until cancelled: on every wake-up, and once a second where a notification was lost.
+
+        `loaded` are the releases this process answers with; what none of them names is freed by the hour.
+        """
         try:
             while True:
-                await self._round()
+                await self._round(loaded)
         finally:
             for build in self._builds.values():
                 build.cancel()
@@ -176,9 +224,12 @@ class Indexes:
         """Give the store's connection back."""
         self._follower.close()
 
-    async def _round(self) -> None:
+    async def _round(self, loaded: Callable[[], Iterable[ReleaseContent]]) -> None:
         try:
             await self.catch_up()
+            if monotonic() - self._freed_at > FREE_S:
+                self._freed_at = monotonic()
+                await self.free(loaded())
         except Exception as error:  # noqa: BLE001 - a worker loop: the store is away, the next round tries again
             logger.warning("indexes: %s", error)
         try:

@@ -60,6 +60,10 @@ class IndexFolder:
         folder = self.root / corpus
         return folder if vectors is None else folder / f"{_VECTORS}{digest_of(vectors.name.encode())[7:31]}"
 
+    def with_vectors(self, corpus: CorpusName) -> list[Path]:
+        """Return the folders of a corpus's indexes with vectors, whichever."""
+        return sorted(self.of(corpus).glob(f"{_VECTORS}*"))
+
     def check_memory(self, corpus: CorpusName, chunks: int, *, dimension: int = 0) -> None:
         """Raise Unavailable when a snapshot of that many chunks would not fit."""
         limit = self.memory_limit or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
@@ -97,7 +101,7 @@ def open_index(
 def open_every(engine: Engine, settings: CorpusSettings, folder: IndexFolder) -> None:
     """Bring every index of a corpus on disk to what is committed now; one nobody can name is removed."""
     open_index(engine, settings, folder, earlier=None)
-    for path in sorted(folder.of(settings.name).glob(f"{_VECTORS}*")):
+    for path in folder.with_vectors(settings.name):
         with _building(path):  # one that another process is writing has no name before it is written
             vectors = _vectors_in(path)
             if vectors is None:
@@ -210,6 +214,12 @@ def _building(folder: Path) -> Iterator[None]:
         for left in folder.glob(".base-*"):  # half written by a process that was killed: it may hold purged words
             shutil.rmtree(left, ignore_errors=True)
         yield
+
+
+def remove_index(folder: Path) -> None:
+    """Remove one folder of an index, once nobody writes it."""
+    with _locked(folder):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _locked(folder: Path) -> IO[str]:

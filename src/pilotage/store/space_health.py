@@ -82,6 +82,31 @@ def reports_of(connection: Connection, space: str) -> tuple[Report, ...]:
     return tuple(Report(**{**row, "reasons": _reasons(row["reasons"])}) for row in rows)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedIndex:
+    """A workflow whose documents a process serves from an older index, and why the newer one could not be opened."""
+
+    space: SpaceName
+    workflow: str
+    why: str
+
+
+_REFUSED = text(
+    "SELECT DISTINCT ON (r.space, w.key) r.space, w.key AS workflow, c.value ->> 'refused' AS why FROM space_report r,"
+    " LATERAL jsonb_each(r.holds) w,"
+    " LATERAL jsonb_each(CASE jsonb_typeof(w.value -> 'corpora') WHEN 'object' THEN w.value -> 'corpora'"
+    " ELSE '{}' END) c"
+    " WHERE c.value ->> 'refused' IS NOT NULL AND r.at > clock_timestamp() - interval '180 s'"
+    " ORDER BY r.space, w.key, r.process"
+)
+
+
+def refused_indexes(connection: Connection) -> tuple[RefusedIndex, ...]:
+    """Return what processes reported lately, one row a space and workflow."""
+    rows = connection.execute(_REFUSED)
+    return tuple(RefusedIndex(space=SpaceName(row.space), workflow=row.workflow, why=row.why) for row in rows)
+
+
 def read_health(connection: Connection, space: str, *, lock: bool = False) -> StoredHealth | None:
     """Return how a space was judged last, locked until the caller's transaction ends when asked."""
     query = text(f"{_HEALTH} WHERE space = :space{' FOR UPDATE' if lock else ''}")
