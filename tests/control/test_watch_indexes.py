@@ -10,6 +10,7 @@ from sqlalchemy import Engine, text
 from tests.control.rollout_world import make_world
 
 from pilotage.control.watch_indexes import CAUSE, watch_indexes
+from pilotage.core.digest import Digest
 from pilotage.store.index_retire import serving_vectors
 from pilotage.testing.rollouts import EAST, WORKFLOW, RolloutWorld
 
@@ -64,15 +65,29 @@ def test_the_vectors_of_what_is_routed_or_was_deployed_lately_may_serve(engine: 
         with engine.connect() as connection:
             return {(corpus, vectors.dimension) for corpus, vectors in serving_vectors(connection)}
 
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE release SET sealed_at = clock_timestamp() - interval '31 days'"))
+    def age(table: str, column: str, days: int) -> None:
+        with engine.begin() as connection:
+            connection.execute(text(f"UPDATE {table} SET {column} = clock_timestamp() - interval '{days} days'"))
+
+    def deploy(before: str | None, after: Digest) -> Digest:
+        age("deployment", "at", 31)
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE deployment SET state = 'retired'"))
+        world.serve(after, [EAST])
+        with engine.begin() as connection:
+            values = {"before": before, "after": after}
+            connection.execute(text("UPDATE deployment SET previous = :before WHERE release = :after"), values)
+        return after
+
+    age("release", "sealed_at", 31)
     assert named() == set()
-    world.serve(release, [EAST])
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE deployment SET at = clock_timestamp() - interval '31 days'"))
+    deploy(None, release)
+    age("deployment", "at", 31)
     assert named() == {("policies", 3)}, "it is routed"
-    world.serve(world.seal("By words."), [EAST])
+    words = deploy(release, world.seal("By words."))
+    age("deployment", "at", 31)
+    assert named() == {("policies", 3)}, "a rollback goes back to it"
+    deploy(words, world.seal("By other words."))
     assert named() == set()
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE deployment SET at = clock_timestamp() - interval '29 days'"))
-    assert named() == {("policies", 3)}, "a rollback may bring it back"
+    age("deployment", "at", 29)
+    assert named() == {("policies", 3)}, "it was replaced lately"

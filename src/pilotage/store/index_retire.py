@@ -1,8 +1,8 @@
 """Index folders of embedding models that no release which may serve names any more: removed, for they can be rebuilt.
 
-A release may serve while it is routed, and for 30 days after it was sealed or deployed; a rollback to an older one
-builds its index anew from the vectors in the store. Rule: a folder written within the last day stays. Fail mode: a
-release that cannot be read raises, and nothing is removed.
+A release may serve while it is routed, while a rollback of what is deployed goes back to it, and for 30 days after it
+was sealed, deployed or replaced; a rollback to an older one builds its index anew from the vectors in the store. Rule:
+a folder written within the last day stays. Fail mode: a release that cannot be read raises, and nothing is removed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ _REST_S: Final = 86_400.0
 _MAY_SERVE: Final = text(
     "SELECT digest, manifest FROM release WHERE sealed_at > clock_timestamp() - CAST(:span AS interval) OR digest IN ("
     " SELECT stable FROM routing UNION SELECT candidate FROM routing"
-    " UNION SELECT release FROM deployment WHERE at > clock_timestamp() - CAST(:span AS interval))"
+    " UNION SELECT unnest(ARRAY[release, previous]) FROM deployment"
+    " WHERE state = 'active' OR at > clock_timestamp() - CAST(:span AS interval))"
 )
 
 
