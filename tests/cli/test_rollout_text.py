@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -45,7 +46,31 @@ def test_a_space_that_a_rollout_never_reached_is_not_called_done() -> None:
     assert "  eu: done, 1.25 % of traffic now, 1,200 admitted" in lines
 
 
-def told(waves: list[dict[str, Any]], measured: dict[str, Any]) -> list[str]:
+QUIET = {"log_e": None, "threshold": "15.5"}
+
+
+@pytest.mark.parametrize(
+    ("watched", "words"),
+    [
+        ({"requests": 0, "tests": {"trip.error_late": QUIET}}, "0 requests since completion, no failure yet"),
+        (
+            {
+                "requests": 7100,
+                "tests": {"a": {"log_e": "-1", "threshold": "9"}, "b": {"log_e": "2", "threshold": "9"}},
+            },
+            "7,100 requests since completion, nearest b, log E 2.00 of 9.00",
+        ),
+        ({"requests": None}, "watched by a newer version"),
+        ({"ended_why": "left"}, "served no more, so watched no more"),
+        ({"ended_why": "regression", "rollback": "01X"}, "taken back after completion, a late regression: 01X"),
+    ],
+)
+def test_a_release_that_completed_tells_how_near_an_alarm_is(watched: dict[str, Any], words: str) -> None:
+    lines = told([], NOT_YET, [{"space": "east", "ended_why": None, **watched}])
+    assert [line for line in lines if line.startswith("  east: ") and line.endswith(words)]
+
+
+def told(waves: list[dict[str, Any]], measured: dict[str, Any], watched: Iterable[dict[str, Any]] = ()) -> list[str]:
     digest = "sha256:" + "8" * 64
     one: dict[str, Any] = {
         "rollout": "01M83",
@@ -59,6 +84,7 @@ def told(waves: list[dict[str, Any]], measured: dict[str, Any]) -> list[str]:
         "verdict": {"outcome": "no_go", "digest": digest, "reasons": []},
         "shadow": [],
         "waves": waves,
+        "watched": list(watched),
         "rollback": {"to": digest, **measured},
     }
     out = io.StringIO()

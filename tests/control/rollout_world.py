@@ -55,7 +55,8 @@ def make_world(
     with engine.begin() as connection:
         connection.execute(
             text(
-                "TRUNCATE rollout, rollout_wave, rollout_step, rollout_principal, rollout_verdict, rollout_signature,"
+                "TRUNCATE release_watch, rollout_excuse,"
+                " rollout, rollout_wave, rollout_step, rollout_principal, rollout_verdict, rollout_signature,"
                 " space_quarantine, incident, incident_line, drill, route_ack, route_admission, route_probe, routing,"
                 " space_health, space_report, report_lag, drift, gate_lapse, stated_fact, evidence, deployment,"
                 " release, authorship, part, blob, run, outbox,"

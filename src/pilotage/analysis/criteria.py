@@ -163,15 +163,18 @@ GO_CRITERIA = (
     absolute("policy", Purpose.GO, Metric.POLICY, "policy_go"),
 )
 FEEDBACK_CRITERION = absolute("feedback", Purpose.GO, Metric.FEEDBACK, "feedback_down")
+LATE = (
+    late("error", Metric.ERROR, "error_trip"),
+    late("p95", Metric.STALLED, "slow"),
+    late("ungrounded", Metric.UNGROUNDED, "ungrounded_trip"),
+    late("policy", Metric.POLICY, "policy_trip"),
+)
 TRIPS = (
     absolute("error", Purpose.TRIP, Metric.ERROR, "error_trip"),
     absolute("p95", Purpose.TRIP, Metric.STALLED, "slow"),
     absolute("ungrounded", Purpose.TRIP, Metric.UNGROUNDED, "ungrounded_trip"),
     absolute("policy", Purpose.TRIP, Metric.POLICY, "policy_trip"),
-    late("error", Metric.ERROR, "error_trip"),
-    late("p95", Metric.STALLED, "slow"),
-    late("ungrounded", Metric.UNGROUNDED, "ungrounded_trip"),
-    late("policy", Metric.POLICY, "policy_trip"),
+    *LATE,
 )
 HOLDS = (
     absolute("error", Purpose.HOLD, Metric.ERROR, "error_go"),

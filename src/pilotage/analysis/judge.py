@@ -18,6 +18,7 @@ from pilotage.analysis.criteria import (
     FEEDBACK_CRITERION,
     GO_CRITERIA,
     HOLDS,
+    LATE,
     SAMPLE_RATIO,
     TRIPS,
     Inputs,
@@ -43,6 +44,14 @@ def judge(counters: Counters, limits: Limits, alphas: Alphas, context: Context) 
         doubts=(*context.blockers, *_missing(tests.values()), *_doubts(counters, context, tests)),
         waits=_waits(counters, context, tests),
     )
+
+
+def judge_late(counters: Counters, limits: Limits, alphas: Alphas, context: Context) -> Verdict:
+    """Return the verdict over a release that completed: late regressions take it out, and nothing more is proven."""
+    tests = run_all(LATE, Inputs(counters=counters, limits=limits, alphas=alphas, context=context))
+    text = "The rollout is complete: only the guards against late regressions look on."
+    over = Reason(code=Code.INSUFFICIENT_EVIDENCE, text=text, where="completed")
+    return conclude(context, tests, doubts=(*context.blockers, *_missing(tests.values())), waits=(over,))
 
 
 def run_all(tests: Iterable[Test], inputs: Inputs) -> dict[str, Tested]:

@@ -147,10 +147,28 @@ def render_rollout(out: Console, one: dict[str, Any]) -> None:
         state = "not reached" if wave["state"] == "done" and not wave["steps"] else wave["state"].replace("_", " ")
         share = f"{wave['fraction_ppm'] / 10_000:g} % of traffic now"
         out.print(f"  {escape(wave['space'])}: {state}, {share}, {wave['admitted']:,} admitted")
+    for watched in one["watched"]:
+        out.print(f"  {escape(watched['space'])}: {_watch_words(watched)}")
     if one["rollback"] is not None:
         back = one["rollback"]
         target = short(back["to"] or "a closed door")
         out.print(f"  back on {target}; {zero_words(back)}")
+
+
+def _watch_words(watched: dict[str, Any]) -> str:
+    """Say how a release that completed does: how near the nearest guard against late regressions is to its alarm."""
+    if watched["ended_why"] == "regression":
+        return f"taken back after completion, a late regression: {watched['rollback']}"
+    if watched["ended_why"] == "left":
+        return "served no more, so watched no more"
+    if watched["requests"] is None:
+        return "watched by a newer version"
+    known = [(float(one["log_e"]), name, one) for name, one in watched["tests"].items() if one["log_e"] is not None]
+    near = "no failure yet"
+    if known:
+        value, name, test = max(known)
+        near = f"nearest {name}, log E {value:.2f} of {float(test['threshold']):.2f}"
+    return f"watched for late regressions, {watched['requests']:,} requests since completion, {near}"
 
 
 def pairs(

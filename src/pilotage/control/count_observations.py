@@ -14,18 +14,27 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from pilotage.analysis.counters import Counters, Metric
+from pilotage.analysis.counters import Counters
 from pilotage.control.instance import Instance
+from pilotage.control.recorded_requests import (
+    COUNTED,
+    caps_of,
+    is_answer,
+    latency_limits,
+    latency_ms,
+    pinned_in,
+    trip_limits,
+    ungrounded,
+)
 from pilotage.control.rollout_ports import Observed
 from pilotage.control.rollout_verdict import planned_requests
 from pilotage.core.reason import Reason
 from pilotage.rollout import course
 from pilotage.rollout.assignment import Arm
-from pilotage.rollout.observation import LatencyLimits, Observation, is_observation
+from pilotage.rollout.observation import Observation, is_observation
 from pilotage.rollout.plan_form import read_plan
 from pilotage.rollout.tally import (
     LATENCY,
-    Caps,
     Totals,
     Trips,
     advance_cusums,
@@ -48,7 +57,6 @@ from pilotage.store.observation_rows import (
     read_books,
     read_rows,
 )
-from pilotage.store.pseudonyms import pseudonym_of
 from pilotage.store.rollout_course import add_course
 from pilotage.store.rollouts import StoredRollout, StoredStep, StoredWave, save_wave, steps_of
 from pilotage.store.routes import admissions_of, database_time, read_route
@@ -131,28 +139,23 @@ class _Count:
         )
 
     def _fold(self, totals: Totals, rows: tuple[RecordRow, ...]) -> None:
-        pinned = self._pinned()
+        pinned = pinned_in(self.connection, read_route(self.connection, self.wave.space, self.rollout.workflow))
         known = [(row, seen) for row in rows if (seen := self._observation(row, pinned)) is not None]
         batch = [seen for _, seen in known]
         if not batch:
             return
         note_records(totals, [row.at.timestamp() for row, seen in known if seen.arm is Arm.CANDIDATE])
         step = self._step(self.steps[-1])
-        limits = LatencyLimits(go_ms=step.limits.latency_go_ms, trip_ms=step.limits.latency_trip_ms)
-        caps = _caps(self.rollout)
+        limits, caps = latency_limits(step), caps_of(self.rollout.plan)
         names = list(dict.fromkeys(seen.principal for seen in batch))
         books = read_books(self.connection, self.rollout.id, self.wave.number, names)
-        trips = Trips(limits=_trips(step), planned_requests=planned_requests(self.rollout, self.wave.number))
+        trips = Trips(limits=trip_limits(step), planned_requests=planned_requests(self.rollout, self.wave.number))
         advance_cusums(totals, books, batch, caps=caps, limits=limits, trips=trips)
         fold(totals, books, batch, caps=caps, limits=limits)
         keep_books(self.connection, self.rollout.id, self.wave.number, {name: books[name] for name in names})
         length = course.slot_length(self.rollout.plan.waves[self.wave.number])
         timed = [(row.at, seen) for row, seen in known]
         add_course(self.connection, self.rollout.id, self.wave.number, course.count(timed, length, limits))
-
-    def _pinned(self) -> frozenset[str]:
-        route = read_route(self.connection, self.wave.space, self.rollout.workflow)
-        return frozenset(pseudonym_of(self.connection, principal) for principal in route.pins)
 
     def _observation(self, row: RecordRow, pinned: frozenset[str]) -> Observation | None:
         """Return what a record says, None when it says nothing of this rollout.
@@ -166,7 +169,7 @@ class _Count:
         began = self._admitted(row) if is_placed else self.steps[-1]
         if began is None:  # it was admitted before the rollout came here
             return None
-        arm = Arm(row.arm) if row.arm in _COUNTED else Arm.CANDIDATE
+        arm = Arm(row.arm) if row.arm in COUNTED else Arm.CANDIDATE
         if arm is Arm.STABLE and ((is_placed and self._is_zeroed(row)) or not _may_meet(self._step(began).cohort, row)):
             return None
         expected = self.rollout.release if arm is Arm.CANDIDATE else self.wave.stable
@@ -179,11 +182,11 @@ class _Count:
             arm=arm,
             principal=row.principal,
             outcome=row.outcome,
-            latency_ms=_latency_ms(row),
-            ungrounded=_ungrounded(row),
-            is_answer=row.outcome == "ok" and not row.refused,
+            latency_ms=latency_ms(row),
+            ungrounded=ungrounded(row),
+            is_answer=is_answer(row),
             is_cached=row.detail.get("cached") is True,
-            is_known=is_placed and row.arm in _COUNTED and row.release == expected,
+            is_known=is_placed and row.arm in COUNTED and row.release == expected,
         )
 
     def _admitted(self, row: RecordRow) -> StoredStep | None:
@@ -214,7 +217,7 @@ class _Count:
             step=step_key(self.rollout, self.steps[-1]),
             fractions=fractions,
             admitted=totals.recorded + unrecorded(totals, clock=clock),
-            feedback=rated_count(rated, _caps(self.rollout)),
+            feedback=rated_count(rated, caps_of(self.rollout.plan)),
         )
 
     def _blockers(self, _now: datetime) -> tuple[Reason, ...]:
@@ -225,9 +228,6 @@ class _Count:
         return (Reason(code="record_lag", text=text, observed=f"{lag:.1f} s", limit=f"{MOST_LAG_S:g} s"),)
 
 
-_COUNTED = frozenset({Arm.STABLE.value, Arm.CANDIDATE.value})
-
-
 def _may_meet(cohort: tuple[str, ...], row: RecordRow) -> bool:
     return not cohort or not frozenset(cohort).isdisjoint(row.groups or ())
 
@@ -235,35 +235,3 @@ def _may_meet(cohort: tuple[str, ...], row: RecordRow) -> bool:
 def step_key(rollout: StoredRollout, step: StoredStep) -> str:
     """Return the name of a step in the sums; a later attempt's steps have names of their own."""
     return f"{rollout.attempt}.{step.step}"
-
-
-def _caps(rollout: StoredRollout) -> Caps:
-    return Caps(failures=rollout.plan.failures_per_principal, successes=rollout.plan.successes_per_principal)
-
-
-def _trips(step: Step) -> Mapping[Metric, float]:
-    limits = step.limits
-    return {
-        Metric.ERROR: limits.error_trip,
-        Metric.STALLED: round(1.0 - limits.latency_quantile, 9),
-        Metric.UNGROUNDED: limits.ungrounded_trip,
-        Metric.POLICY: limits.policy_trip,
-    }
-
-
-def _latency_ms(row: RecordRow) -> float:
-    """Return time to the first byte of a stream, else to the last; NaN when none was recorded."""
-    value = row.detail.get("t_first_sent", row.detail.get("t_total"))
-    return value / 1000 if isinstance(value, int | float) else float("nan")
-
-
-def _ungrounded(row: RecordRow) -> bool | None:
-    """Return what the pinned grounding check said; None where it said nothing."""
-    findings = row.detail.get("findings") or []
-    flagged = [one for one in findings if isinstance(one, Mapping) and one.get("check") == "grounding"]
-    if any(one.get("type") == "check_failed" for one in flagged):
-        return None
-    if flagged or row.detail.get("refusal") == "grounding":
-        return True
-    checks = row.detail.get("checks")
-    return False if isinstance(checks, Mapping) and "grounding" in checks else None

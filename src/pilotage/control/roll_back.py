@@ -10,12 +10,13 @@ SEV1.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
+from pilotage.analysis.verdict import Verdict
 from pilotage.control.carry_rollback import carrier
 from pilotage.control.flip_traffic import Withdrawal, find_target, flip, home_of
 from pilotage.control.instance import Instance
@@ -33,6 +34,7 @@ from pilotage.rollout.states import BACKING_OUT, State
 from pilotage.rollout.target import TargetKind
 from pilotage.rollout.transitions import Actor, Event
 from pilotage.store.releases import named_release
+from pilotage.store.rollout_verdicts import add_verdict
 from pilotage.store.rollouts import StoredRollout, find_rollout, holder_of, overtake
 from pilotage.store.routes import Route, read_route
 from pilotage.store.runs import request_run
@@ -48,7 +50,7 @@ class RollbackRequest:
 
     `release` names what leaves where it is not simply what is newest there; `cause` is what the incident is about. `to`
     names the target (digest or prefix, or `maintenance` after a rollback that failed); without it the last authorised
-    release is the target.
+    release is the target. `verdict`: the one that asks for it, kept with the rollback.
     """
 
     workflow: str
@@ -58,6 +60,7 @@ class RollbackRequest:
     release: Digest | None = None
     cause: str = "rolled back by a person"
     to: str | None = None
+    verdict: Verdict | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -291,11 +294,19 @@ class _Rollback:
         if held is not None and held.release == release and held.state.has_traffic:
             stored = self._taken(held.id) or held
         else:  # a holder that goes on keeps its token: it may be the caller's own
-            stored = carrier(self.connection, route, release, self.deed)
+            stored = self._judged(carrier(self.connection, route, release, self.deed))
         moved = take_back(self.connection, self.instance, stored, self._ending(stored), self.deed)
         if not isinstance(moved, Refusal):
             request_run(self.connection, kind=RUN_KIND, key=moved.id, due_at=self.deed.at)
         return moved
+
+    def _judged(self, stored: StoredRollout) -> StoredRollout:
+        """Keep the verdict that asks for it, as the carrier's decision."""
+        verdict = self.request.verdict
+        if verdict is None:
+            return stored
+        add_verdict(self.connection, stored.id, verdict, place=stored.place, at=self.deed.at, is_decision=True)
+        return replace(stored, decision=verdict.digest, decision_outcome=verdict.outcome)
 
     def _taken(self, identifier: str) -> StoredRollout | None:
         overtake(self.connection, identifier)
@@ -308,9 +319,10 @@ class _Rollback:
         if self.request.space is not None and hard is None:
             spaces = frozenset({SpaceName(self.request.space)})
         text_ = f"{cause.capitalize()}: {stored.release[:19]} leaves."
+        said = (Reason(code="HARD_EVENT" if hard else "ROLLED_BACK", text=text_, where=stored.release),)
         return Ending(
             event=Event.ROLL_BACK,
-            reasons=(Reason(code="HARD_EVENT" if hard else "ROLLED_BACK", text=text_, where=stored.release),),
+            reasons=said if self.request.verdict is None else self.request.verdict.reasons,
             spaces=spaces,
             cause=cause,
             severity=Severity.SEV2 if hard is None else hard.severity,

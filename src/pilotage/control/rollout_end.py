@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, update
 
 from pilotage import __version__
+from pilotage.control.begin_watch import begin_watch
 from pilotage.control.flip_traffic import Flipped, Withdrawal, flip
 from pilotage.control.instance import Instance
 from pilotage.control.open_incident import Opened, Trouble, open_and_tell
@@ -156,6 +157,7 @@ def complete(connection: Connection, instance: Instance, stored: StoredRollout, 
         _deploy(connection, stored, wave.space, previous=wave.stable, deed=deed)
         end_steps(connection, stored.id, wave.number, deed.at)
         save_wave(connection, replace(wave, state=WaveState.DONE, ended_at=deed.at))
+        begin_watch(connection, stored, wave, at=deed.at)
     return move_rollout(connection, instance, stored, Move(event=Event.COMPLETE), deed)
 
 

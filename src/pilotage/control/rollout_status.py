@@ -13,6 +13,7 @@ from pilotage.control.rollout_arms import read_arms
 from pilotage.control.rollout_desk import find_named
 from pilotage.control.shadow_status import view_phases
 from pilotage.control.space_fitness import Candidate, space_fitness
+from pilotage.control.view_watches import view_watches
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.rollout.states import WaveState
@@ -73,6 +74,7 @@ def _detail(connection: Connection, stored: StoredRollout) -> dict[str, Json]:
         "arms": read_arms(connection, stored, waves_of(connection, stored.id)).as_json(),
         "signed": [{"role": one.role, "at": to_text(one.at)} for one in signed],
         "waves": _waves(connection, stored),
+        "watched": [one.as_json() for one in view_watches(connection, stored)],
         "rollback": None
         if stored.flipped_at is None
         else {

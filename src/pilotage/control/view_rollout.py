@@ -20,6 +20,7 @@ from pilotage.control.rollout_arms import Arms, read_arms
 from pilotage.control.rollout_desk import find_named
 from pilotage.control.rollout_people import deciding_role, may_abort, may_pause, may_resume
 from pilotage.control.shadow_status import PhaseView, view_phases
+from pilotage.control.view_watches import WatchView, view_watches
 from pilotage.core.reason import Reason, Refusal
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Role
@@ -54,6 +55,7 @@ class RolloutView:
     commands: Commands
     arms: Arms
     phases: tuple[PhaseView, ...] = ()
+    watches: tuple[WatchView, ...] = ()
 
     @property
     def verdict(self) -> PastVerdict | None:
@@ -83,6 +85,7 @@ def view_rollout(instance: Instance, *, actor: Principal, identifier: str) -> Ro
             commands=_commands(connection, instance, stored, actor, signed),
             arms=read_arms(connection, stored, waves),
             phases=view_phases(connection, stored, instance.clock.now()),
+            watches=view_watches(connection, stored),
         )
 
 

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
+from pilotage.control.begin_watch import RUN_KIND as LATE
 from pilotage.control.close_interactions import close_lost_interactions
 from pilotage.control.evaluate_release import DRIVE
 from pilotage.control.instance import Instance
@@ -41,6 +42,7 @@ from pilotage.jobs.evaluations import (
 from pilotage.jobs.handlers import Registry, Step, Work
 from pilotage.jobs.lapses import KIND as LAPSES
 from pilotage.jobs.lapses import look_at_lapses, schedule_lapses
+from pilotage.jobs.late_watch import look_at_completed
 from pilotage.jobs.lease import Lease
 from pilotage.jobs.ledger_checks import KIND as LEDGER
 from pilotage.jobs.ledger_checks import check_ledger, schedule_ledger_checks
@@ -88,6 +90,7 @@ def make_registry(tools_of: ToolsOf, drive: Drive | None = None, replay: Replay 
         CLOSING: _close,
         **WATCHES,
         ROLLOUT: RolloutStep(rollout_ports()),
+        LATE: look_at_completed,
         EMERGENCY: end_due,
         LAPSES: look_at_lapses,
         DRILLS: look,

@@ -20,6 +20,7 @@ from pilotage.control.evaluate_upgrade import evaluate_upgrade
 from pilotage.control.instance import Instance
 from pilotage.control.record_readings import record_readings
 from pilotage.control.unreached_pages import watch_pages
+from pilotage.control.watch_completed import watch_unwatched
 from pilotage.control.watch_drift import watch_drift
 from pilotage.control.watch_indexes import watch_indexes
 from pilotage.control.watch_rosters import watch_rosters
@@ -50,6 +51,7 @@ WATCHES: Final[Mapping[str, Watch]] = {
     "engine_watch": Watch(look=evaluate_upgrade, every=timedelta(minutes=10)),
     "index_watch": Watch(look=watch_indexes, every=timedelta(seconds=60)),
     "page_watch": Watch(look=watch_pages, every=timedelta(seconds=15)),
+    "late_watches": Watch(look=watch_unwatched, every=timedelta(seconds=60)),
     "hard_events_in_releases": Watch(look=detect_in_releases, every=timedelta(seconds=60)),
 }
 

@@ -1,7 +1,7 @@
 """One worker process: sequencer, reconcilers, queue, outbox and heartbeat, a thread each, until told to stop.
 
-Rollouts have a reconciler of their own: a candidate that has to go waits for no other step. Fail mode: a loop that ends
-stops the process, which is started again.
+Rollouts have a reconciler of their own, and so have releases that completed: what has to go waits for no other step.
+Fail mode: a loop that ends stops the process, which is started again.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pilotage.adapters.clock import SystemClock
+from pilotage.control.begin_watch import RUN_KIND as LATE
 from pilotage.control.instance import Instance
 from pilotage.core.reason import Reason
 from pilotage.jobs.handlers import Registry
@@ -51,11 +52,11 @@ def run_worker(instance: Instance, registry: Registry, stop: threading.Event, *,
         thread.join(_JOIN_S)
 
 
-def apart(registry: Registry) -> tuple[Registry, Registry]:
-    """Return the steps of rollouts, and everything else, for a reconciler each."""
-    rollouts = {kind: step for kind, step in registry.steps.items() if kind == ROLLOUT}
-    others = {kind: step for kind, step in registry.steps.items() if kind != ROLLOUT}
-    return Registry(steps=rollouts, endless=registry.endless), replace(registry, steps=others)
+def apart(registry: Registry) -> tuple[Registry, ...]:
+    """Return the steps of rollouts, those of releases that completed, and everything else, for a reconciler each."""
+    alone = [{kind: step for kind, step in registry.steps.items() if kind == one} for one in (ROLLOUT, LATE)]
+    others = {kind: step for kind, step in registry.steps.items() if kind not in {ROLLOUT, LATE}}
+    return (*(Registry(steps=one, endless=registry.endless) for one in alone), replace(registry, steps=others))
 
 
 def _alert(reason: Reason) -> None:

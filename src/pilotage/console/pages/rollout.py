@@ -24,6 +24,7 @@ from pilotage.control.pause_rollout import pause_rollout, resume_rollout
 from pilotage.control.shadow_status import PhaseView
 from pilotage.control.start_rollout import Started, StartRequest, start_rollout
 from pilotage.control.view_rollout import RolloutView, view_rollout
+from pilotage.control.view_watches import WatchView
 from pilotage.core.errors import UsageError
 from pilotage.core.reason import Reason, Refusal
 from pilotage.store.rollouts import StoredRollout, StoredStep, list_rollouts
@@ -43,6 +44,14 @@ class PhaseRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WatchRow:
+    """What was seen of a release in a space since it completed there."""
+
+    watch: WatchView
+    tests: Sequence[TestRow]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
     """What the live region shows."""
 
@@ -55,6 +64,7 @@ class Live:
     weight: str
     as_of: datetime
     phases: Sequence[PhaseRow] = ()
+    watches: Sequence[WatchRow] = ()
 
 
 def show_rollouts(visit: Visit) -> Page:
@@ -96,6 +106,10 @@ def live_of(visit: Visit) -> Live:
         weight=_step_of(view.stored)[1],
         as_of=visit.now if view.verdict is None else view.verdict.at,
         phases=[_phase(one) for one in view.phases],
+        watches=[
+            WatchRow(watch=one, tests=rows_of({name: test.as_json() for name, test in one.tests.items()}))
+            for one in view.watches
+        ],
     )
 
 

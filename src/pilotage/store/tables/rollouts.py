@@ -2,7 +2,8 @@
 
 Mirror of the schema; what each column means stands in `store/migrations/sql/0004_rollouts.sql`
 for hard events in `0013_hard_events.sql`, for the course in `0031_rollout_course.sql`, for the last stream in
-`0033_lapses_and_streams.sql`. `route_admission.earlier` and `earlier_at` wait to be dropped.
+`0033_lapses_and_streams.sql`, for what follows completion and for excused windows in `0037_after_completion.sql`.
+`route_admission.earlier` and `earlier_at` wait to be dropped.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sqlalchemy import (
     LargeBinary,
     Table,
     Text,
+    UniqueConstraint,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
@@ -189,6 +191,45 @@ rollout_signature = Table(
     CheckConstraint("kind IN ('go', 'overrule')"),
 )
 
+release_watch = Table(
+    "release_watch",
+    metadata,
+    Column("rollout", Text, primary_key=True, nullable=False),
+    Column("wave", Integer, primary_key=True, autoincrement=False, nullable=False),
+    Column("workflow", Text, nullable=False),
+    Column("space", Text, nullable=False),
+    Column("release", Text, ForeignKey("release.digest"), nullable=False),
+    Column("since", TIMESTAMP(timezone=True), nullable=False),
+    Column("cursor", BigInteger, nullable=False),
+    Column("counted_from", BigInteger, nullable=False),
+    Column("per_year", Double, nullable=False),
+    Column("sums", JSONB, nullable=False),
+    Column("ended_at", TIMESTAMP(timezone=True)),
+    Column("ended_why", Text),
+    Column("rollback", Text),
+    CheckConstraint("ended_why IN ('left', 'regression')"),
+    ForeignKeyConstraint(["rollout", "wave"], ["rollout_wave.rollout", "rollout_wave.number"]),
+)
+
+rollout_excuse = Table(
+    "rollout_excuse",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("rollout", Text, nullable=False),
+    Column("wave", Integer, nullable=False),
+    Column("from_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("to_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("incident", Text, ForeignKey("incident.id"), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("first_by", Text, nullable=False),
+    Column("first_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("second_by", Text),
+    Column("second_at", TIMESTAMP(timezone=True)),
+    Column("removed", JSONB, nullable=False, server_default=text("'{}'")),
+    UniqueConstraint("rollout", "wave", "from_at", "to_at", "incident"),
+    ForeignKeyConstraint(["rollout", "wave"], ["rollout_wave.rollout", "rollout_wave.number"]),
+)
+
 space_quarantine = Table(
     "space_quarantine",
     metadata,
@@ -298,6 +339,7 @@ Index(
     unique=True,
     postgresql_where=text("state IN ('waiting', 'live', 'left')"),
 )
+Index("release_watch_open", release_watch.c.rollout, postgresql_where=text("ended_at IS NULL"))
 Index("rollout_verdict_at", rollout_verdict.c.rollout, rollout_verdict.c.at)
 Index(
     "rollout_signature_role",

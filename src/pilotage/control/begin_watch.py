@@ -1,0 +1,46 @@
+"""A release that completed goes on being watched for late regressions while it serves (rollouts.md 6.4).
+
+Rule: the watch begins in the transaction that completes the rollout, with the e-CUSUMs and the place in the ledger
+where the rollout stood. A release that serves again, or completed under an older version, begins anew from now on.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection
+
+from pilotage.control.recorded_requests import trip_limits
+from pilotage.control.rollout_verdict import per_day_of
+from pilotage.rollout.late_watch import after_rollout
+from pilotage.store.observation_rows import last_number
+from pilotage.store.release_watches import ReleaseWatch, put_watch
+from pilotage.store.rollouts import StoredRollout, StoredWave
+from pilotage.store.runs import request_run
+
+RUN_KIND: Final = "late_watch"
+
+
+def begin_watch(
+    connection: Connection, stored: StoredRollout, wave: StoredWave, *, at: datetime, anew: bool = False
+) -> None:
+    """Begin to watch a space of a rollout; `anew`: from the ledger's end, with sums that start at zero."""
+    is_fresh = anew or wave.counted_from is None
+    cursor = last_number(connection) if is_fresh else wave.cursor
+    cusums = {} if is_fresh else wave.totals.get("cusums", {})
+    limits = trip_limits(stored.plan.waves[wave.number].steps[-1])
+    found = ReleaseWatch(
+        rollout=stored.id,
+        wave=wave.number,
+        workflow=stored.workflow,
+        space=wave.space,
+        release=stored.release,
+        since=at,
+        cursor=cursor,
+        counted_from=cursor + 1,
+        per_year=365.0 * per_day_of(stored, wave.number),
+        sums=after_rollout(cusums, limits).as_json(),
+    )
+    put_watch(connection, found)
+    request_run(connection, kind=RUN_KIND, key=stored.id, due_at=at)

@@ -1,0 +1,20 @@
+"""Releases that completed, watched for late regressions; windows that no verdict counts."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from alembic import op
+
+from pilotage.store.script import run_script
+
+revision = "0037"
+down_revision = "0032"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the schema's SQL as written."""
+    sql = resources.files("pilotage.store.migrations") / "sql" / "0037_after_completion.sql"
+    run_script(op.get_bind(), sql.read_text(encoding="utf-8"))
