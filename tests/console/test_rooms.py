@@ -36,6 +36,7 @@ SHOWN = {
     "pilotage.gate.pack_layout.lay_out",
     "pilotage.gate.pack_layout.section_of",
     "pilotage.gate.session.seated",
+    "pilotage.gate.vocabulary.said",
     "pilotage.identity.principal.acl_names",
     "pilotage.identity.roles.may",
     "pilotage.release.manifest.read_manifest",

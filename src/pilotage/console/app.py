@@ -22,6 +22,7 @@ from pilotage.console.headers import form_targets, strict_headers, with_strict
 from pilotage.console.incoming import Bringing, Incoming, ReadError, is_over_tls, read_form, read_head
 from pilotage.console.outgoing import Outgoing, html, static, whole
 from pilotage.console.pages.problem import problem_page
+from pilotage.console.printing import printed
 from pilotage.console.render import Renderer
 from pilotage.console.reply import Download, Later, Page, Redirect, Reply, Stream
 from pilotage.console.site import TABLE
@@ -148,7 +149,8 @@ class Console:
         if not isinstance(reply, Page):
             return whole(reply)
         try:
-            return html(reply, self._renderer.render(reply.template, frame_values(visit, reply)))
+            text = self._renderer.render(reply.template, frame_values(visit, reply))
+            return html(reply, printed(text) if visit.is_print else text)
         except Exception:
             # The edge of the process: a template that fails must not take the frame's error page with it.
             logger.exception("The page %s could not be rendered.", reply.template)

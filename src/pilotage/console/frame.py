@@ -47,6 +47,7 @@ def frame_values(visit: Visit, page: Page) -> Mapping[str, Any]:
         "token": "" if session is None else form_token(session.token),
         "form_key": secrets.token_urlsafe(_FORM_KEY_BYTES),
         "title": page.title,
+        "about": page.about,
         "frame": frame,
         "pilotage_version": __version__,
         "problems": visit.problems,

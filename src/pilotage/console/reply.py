@@ -9,13 +9,17 @@ from typing import Any, Protocol, TypeAlias
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """A whole page. `title` is its subject; `values` go to the template beside the frame's own."""
+    """A whole page. `title` is its subject; `values` go to the template beside the frame's own.
+
+    `about` is the digest or id of what it shows, for paper.
+    """
 
     template: str
     title: str
     values: Mapping[str, Any] = field(default_factory=dict)
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from pilotage.console.pages import (
     rollout,
     rollout_charts,
     seal,
+    search,
     workflows,
 )
 from pilotage.console.route import Entry, Table
@@ -56,6 +57,7 @@ ENTRIES: Final = (
     Entry(method="POST", path="/logout", name="Login", handle=login.sign_out, command="-"),
     Entry(method="POST", path="/theme", name="Login", handle=login.choose_theme, needs=None, command="-"),
     Entry(method="GET", path="/help", name="Help", handle=guide.show_help, needs=None),
+    Entry(method="GET", path="/search", name="Search", handle=search.show_search),
     Entry(method="GET", path="/workflows", name="Workflows", handle=workflows.show_workflows),
     Entry(method="GET", path="/workflows/{workflow}/seal", name="Seal", handle=seal.show_seal),
     Entry(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
+from urllib.parse import urlencode
 
 from pilotage.console.live import LiveBoard
 from pilotage.console.multipart import Part
@@ -119,6 +120,18 @@ class Visit:
             message = "This page was opened without a session."
             raise RuntimeError(message)
         return self.signed_in.principal
+
+    @property
+    def is_print(self) -> bool:
+        """Whether the page is wanted as it is printed."""
+        return self.query.get("print") == "1"
+
+    @property
+    def print_path(self) -> str:
+        """The address of this page as it is printed, or of the page itself when it is."""
+        asked = {name: value for name, value in self.query.items() if name != "print"}
+        query = urlencode(asked if self.is_print else {**asked, "print": "1"})
+        return f"{self.path}?{query}" if query else self.path
 
     def typed(self, name: str) -> str:
         """Return a form value, empty when it was not sent."""

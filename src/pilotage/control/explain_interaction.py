@@ -107,6 +107,18 @@ def explain_interaction(instance: Instance, *, actor: Principal, interaction: st
         return explained
 
 
+def may_explain(instance: Instance, actor: Principal, interaction: str) -> bool:
+    """Tell whether the actor may open this interaction's explanation; nothing is opened, so nothing is recorded."""
+    if not is_ulid(interaction):
+        return False
+    with instance.engine.begin() as connection:
+        found = interaction_by_id(connection, interaction)
+        if found is None:
+            return False
+        is_own = found.principal == pseudonym_of(connection, actor.id)
+        return _ground(connection, actor, found, is_own=is_own) is not None
+
+
 def _ground(connection: Connection, actor: Principal, found: StoredInteraction, *, is_own: bool) -> str | None:
     """Return on what ground the actor may see the interaction; None when on none."""
     if is_own:

@@ -85,7 +85,7 @@ def show_session(visit: Visit) -> Page:
         "may_not_accept": may_not_accept(visit),
         **_chosen(view),
     }
-    return Page(template="session.html", title=f"Session of the {gate} board", values=values)
+    return Page(template="session.html", title=f"Session of the {gate} board", values=values, about=view.session.id)
 
 
 def _item(visit: Visit) -> int | None:
@@ -193,7 +193,7 @@ def show_minutes(visit: Visit) -> Page:
     name = visit.params["session"]
     layout = lay_out_minutes(session_minutes(visit.reading, name))
     values = {"layout": layout, "up": f"/cab/{name}", "up_words": "The session", "pdf": f"/cab/{name}/minutes/pdf"}
-    return Page(template="paper.html", title=layout.title, values=values)
+    return Page(template="paper.html", title=layout.title, values=values, about=layout.foot)
 
 
 def download_minutes(visit: Visit) -> Download:
@@ -209,7 +209,7 @@ def show_pack(visit: Visit) -> Page:
     layout = lay_out(pack.facts)
     up = f"/releases/{short(pack.release)}/gates/{pack.gate}"
     values = {"layout": layout, "up": up, "up_words": "The gate", "pdf": f"/packs/{pack.digest}/pdf"}
-    return Page(template="paper.html", title=layout.title, values=values)
+    return Page(template="paper.html", title=layout.title, values=values, about=pack.digest)
 
 
 def download_pack(visit: Visit) -> Download:

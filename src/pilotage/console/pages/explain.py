@@ -34,6 +34,7 @@ def show_interaction(visit: Visit) -> Page:
     return Page(
         template="interaction.html",
         title="Why this answer?",
+        about=found.interaction,
         values={
             "found": found,
             "answer": None if found.answer is None else render_answer(found.answer, links),

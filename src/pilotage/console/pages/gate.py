@@ -46,7 +46,7 @@ def show_gate(visit: Visit) -> Page:
         "has_post": visit.instance.workspace.gates[report.gate].post is not None,
     }
     title = f"Gate {report.gate} for {short(view.release.digest)}"
-    return Page(template="gate.html", title=title, values=values)
+    return Page(template="gate.html", title=title, values=values, about=view.release.digest)
 
 
 def _view(visit: Visit) -> GateView:

@@ -102,6 +102,13 @@ TOPICS: Final = (
         says="Every decision and every answer as an entry, with its inclusion proof. For auditors.",
     ),
     Topic(
+        name="Search",
+        question="What does this digest, id or name lead to?",
+        path="/search",
+        says="Releases by eight digits of their digest; rollouts, board sessions, incidents and answers by their id;"
+        " people by name; documents you may read by a part of their id.",
+    ),
+    Topic(
         name="Login",
         question="Who are you?",
         path="/login",

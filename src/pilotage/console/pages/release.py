@@ -65,6 +65,7 @@ def show_release(visit: Visit) -> Page:
     return Page(
         template="release.html",
         title=f"{stored.workflow} {short(stored.digest)}",
+        about=stored.digest,
         values={
             "release": stored,
             "workflow": workspace.workflows.get(stored.workflow),
@@ -140,6 +141,7 @@ def show_changes(visit: Visit) -> Page:
     return Page(
         template="changes.html",
         title=f"Changes in {short(stored.digest)}",
+        about=stored.digest,
         values={"release": stored, "diff": diff, "words": {str(kind): word for kind, word in PART_WORDS.items()}},
     )
 

@@ -83,6 +83,7 @@ def show_rollout(visit: Visit) -> Page:
     return Page(
         template="rollout.html",
         title=f"Rollout of {stored.workflow}",
+        about=stored.release,
         values={
             "live": live,
             "view": live.view,
