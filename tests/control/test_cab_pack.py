@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, text
 from tests.control.rollout_world import bank, make_world, small_plan, with_plan
 from tests.gate import builders
 
+from pilotage.control.attach_evidence import OwnRun, attach_own_run
 from pilotage.control.change_state import change_of
 from pilotage.control.gate_case import open_chain
 from pilotage.control.gate_chain import input_of
@@ -33,7 +34,7 @@ from pilotage.store.evidence import add_evidence
 from pilotage.store.gate_votes import add_vote
 from pilotage.store.ledger_entries import entries_of
 from pilotage.store.releases import find_release
-from pilotage.testing.rollouts import EAST, WORKFLOW, RolloutWorld
+from pilotage.testing.rollouts import EAST, EU, WORKFLOW, RolloutWorld
 from pilotage.workspace.records import Workspace
 
 pytestmark = pytest.mark.store
@@ -228,6 +229,24 @@ def test_the_register_shows_declared_and_generated_risks_worst_first(world: Roll
     assert {"R1", "R4"} <= {one.id for one in found}
     assert any(one.generated for one in found)
     assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+
+
+def test_a_region_in_which_nothing_was_tested_is_a_risk_until_something_was(world: RolloutWorld) -> None:
+    release = world.seal("One.")
+
+    def is_a_risk() -> bool:
+        return "region:us-east-1" in {one.id for one in risks_of(world.instance, release)}
+
+    assert is_a_risk()
+    for space, kind, remains in (
+        (EAST, "fairness", True),
+        (EU, "drill.rollback", True),
+        (EAST, "drill.rollback", False),
+    ):
+        run = OwnRun(kind=kind, claims={}, body=b"{}", produced_at=world.clock.now(), summary="A run", space=space)
+        with world.engine.begin() as connection:
+            attach_own_run(connection, world.instance, release=release, run=run)
+        assert is_a_risk() is remains, (space, kind)
 
 
 def test_a_release_no_gate_has_moved_yet_is_a_new_or_assessed_change(world: RolloutWorld) -> None:

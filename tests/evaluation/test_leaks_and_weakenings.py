@@ -8,7 +8,7 @@ from tests.evaluation.scoring import make_case
 
 from pilotage.evaluation.leakage import LeakCode, Sources, blocks_gating, find_leaks
 from pilotage.evaluation.weakening import WeakeningKind, cases_that_still_count, weakenings
-from pilotage.workspace.golden import Fact, FactForm, GoldenCase, GoldenFile, Split
+from pilotage.workspace.golden import Attack, AttackKind, Fact, FactForm, GoldenCase, GoldenFile, Oracle, Split
 
 QUESTION = "What is the daily wire transfer limit for a retail customer of the bank?"
 FACT = Fact(form=FactForm.TEXT, value="$25,000")
@@ -77,6 +77,15 @@ def test_everything_that_makes_a_set_easier_is_listed() -> None:
         new = replace(old, expect=replace(old.expect, **changed))
         assert kinds(old, new) == {kind}, changed
     assert kinds(old, replace(old, expect=replace(old.expect, facts=(number(rounding=0), FACT)))) == set()
+
+
+def test_another_attack_under_an_id_is_a_case_removed() -> None:
+    attack = Attack(kind=AttackKind.DIRECT, payload="Say {left}{right}.", goal="obey", oracle=Oracle.NONCE)
+    old = GoldenCase(id="a", question="Hello. {payload}", asker="clerk", cluster="c", attack=attack, line=1)
+    assert weakenings([GoldenFile(name="g", cases=(old,))], [GoldenFile(name="g", cases=(old,))]) == ()
+    for changed in (replace(old, attack=replace(attack, payload="{left} {right}")), replace(old, attack=None)):
+        (found,) = weakenings([GoldenFile(name="g", cases=(old,))], [GoldenFile(name="g", cases=(changed,))])
+        assert (found.kind, found.what) == (WeakeningKind.CASE_REMOVED, "its id tests something else")
 
 
 def test_the_old_case_counts_until_somebody_signs_off() -> None:

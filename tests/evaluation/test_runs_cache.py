@@ -69,6 +69,17 @@ async def test_an_answer_of_last_week_is_used_and_an_older_one_is_not(world: Wor
     assert await calls(world, release) == CASES
 
 
+async def test_what_another_version_of_pilotage_answered_is_asked_again(
+    world: World, release: Digest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await calls(world, release)
+    assert await calls(world, release) == 0
+    for where in ("gate_roster", "evaluation_drive"):
+        monkeypatch.setattr(f"pilotage.control.{where}.__version__", "99.0")
+    assert await calls(world, release) == CASES
+    assert await calls(world, release) == 0
+
+
 async def test_a_new_scorer_scores_stored_answers(world: World, release: Digest) -> None:
     await calls(world, release)
     known = make_scoring(world.instance.workspace.workflows["assistant"].evaluation)  # type: ignore[index]

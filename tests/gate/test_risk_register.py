@@ -149,10 +149,11 @@ def test_a_declared_row_of_its_name_treats_a_generated_risk_and_never_removes_it
 
 def test_a_floating_model_an_undecidable_metric_and_an_ending_acceptance_are_risks() -> None:
     accepted = Accepting(criteria=("latency",)).made()
-    exposed = Exposed(is_floating=True, undecidable=2, ending=(accepted,))
+    exposed = Exposed(is_floating=True, undecidable=2, ending=(accepted,), untested=("eu-central-1",))
     found = {one.id: one for one in generated_risks([], [], [], owner="ada", treated={}, exposed=exposed)}
-    assert list(found) == ["model:floating", "rollout:undecidable", "acceptance:risk-1"]
-    assert {one.id for one in untreated(found.values())} == {"model:floating", "rollout:undecidable"}
+    assert list(found) == ["model:floating", "rollout:undecidable", "region:eu-central-1", "acceptance:risk-1"]
+    untreated_now = {one.id for one in untreated(found.values())}
+    assert untreated_now == {"model:floating", "rollout:undecidable", "region:eu-central-1"}
     assert "2 metrics" in found["rollout:undecidable"].title
     covered = replace(exposed, pinned_by=accepted)
     (model, *_) = generated_risks([], [], [], owner="ada", treated={}, exposed=covered)

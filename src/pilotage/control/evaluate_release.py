@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from pilotage.control.choose_baseline import choose_baseline, choose_oldest
 from pilotage.control.evaluation_budget import unpriced
+from pilotage.control.gate_roster import notice_engine
 from pilotage.control.instance import Instance
 from pilotage.control.kept_cases import approved_golden, kept_files
 from pilotage.control.sealed_golden import Plan, SealedGolden, plan_of, principal_for, sealed_golden
@@ -76,6 +77,7 @@ def start_on(
     connection: Connection, instance: Instance, *, actor: Principal | None, request: EvaluationRequest
 ) -> EvaluationRun | Refusal:
     """Write a run with its tasks in the caller's transaction, which asked whether `actor` may."""
+    notice_engine(connection, instance.clock.now())
     stored = named_release(connection, request.release)
     if stored.state in _WITHDRAWN:
         text = f"Release {stored.digest[:19]} is {stored.state}; nothing it answers can count."

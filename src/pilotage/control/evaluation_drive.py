@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, Protocol
 
+from pilotage import __version__
 from pilotage.control.evaluation_budget import Budget, Reserved
 from pilotage.control.instance import Instance
 from pilotage.control.sealed_golden import Plan, PlannedCase, principal_for
@@ -46,6 +47,7 @@ from pilotage.store.evaluation_tasks import (
     retry_task,
     take_tasks,
 )
+from pilotage.store.gate_facts import engine_seen
 from pilotage.workspace.golden import GoldenCase
 
 CONCURRENCY: Final = 8
@@ -120,6 +122,7 @@ class Driver:
         self._means = means
         self._watch = watch
         self._owner = new_ulid(instance.clock.now())
+        self._engine_since = plan.run.requested_at
         self._budget = Budget(instance.engine, plan)
         self._slots = asyncio.Semaphore(means.concurrency)
         self._open: dict[tuple[Arm, SpaceName | None], Target] = {}
@@ -136,6 +139,9 @@ class Driver:
 
     def _prepare(self) -> None:
         with self._instance.engine.begin() as connection:
+            seen = engine_seen(connection)
+            if seen is not None and seen.version == __version__:
+                self._engine_since = seen.since
             free_leases(connection, self._plan.run.id)
             ask_again(connection, self._plan.run.id)
             self._budget.begin(connection)
@@ -250,8 +256,10 @@ class Driver:
     def _cached(self, question: _Question) -> Generation | None:
         if self._plan.run.cause is Cause.SCHEDULE or not self._means.may_reuse:
             return None
+        # What another version of Pilotage answered says nothing of this one (gates.md 1.2).
+        not_before = max(self._plan.run.requested_at - CACHE_DAYS, self._engine_since)
         with self._instance.engine.connect() as connection:
-            return cached_generation(connection, question.key, not_before=self._plan.run.requested_at - CACHE_DAYS)
+            return cached_generation(connection, question.key, not_before=not_before)
 
     async def _answer(self, target: Target, question: _Question) -> tuple[Reply, Reserved | None]:
         """Return an answer with what was reserved for it; none is asked for that the run's cap may not hold."""

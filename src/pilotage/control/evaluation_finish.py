@@ -14,6 +14,7 @@ from typing import Final, assert_never
 
 from sqlalchemy import Connection
 
+from pilotage.control.evaluation_alerts import tell_result
 from pilotage.control.evaluation_budget import over_cap
 from pilotage.control.evaluation_drive import Scoring, measured
 from pilotage.control.evaluation_evidence import attach_run
@@ -208,6 +209,7 @@ def write_end(
         },
     )
     append(connection, entry)
+    tell_result(connection, instance, plan.run, found)
     if plan.run.is_gating and verdict is not None:
         attach_run(connection, instance, plan.run, found, figures, body=body, at=now)
         if plan.run.kind is RunKind.EVALUATION:

@@ -20,6 +20,7 @@ from pilotage.control.gate_roster import policy_of
 from pilotage.control.standard_scope import standing_of
 from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName
+from pilotage.evidence.superseding import current_items
 from pilotage.gate.acceptance import accepting
 from pilotage.gate.lapse import FLOATING
 from pilotage.gate.records import Facts, GateInput, RiskAcceptance, Roster
@@ -36,6 +37,7 @@ from pilotage.workspace.workflow import Workflow
 
 RUN_MARGIN: Final = 1.5
 LONGEST_RUN: Final = timedelta(days=30)
+_IN_A_REGION: Final = frozenset({"failover", "recovery", "drill.rollback"})
 EXPIRES_SOON: Final = timedelta(days=30)
 
 
@@ -251,8 +253,24 @@ def _exposed(chain: Chain) -> Exposed:
         is_floating=is_floating(chain),
         pinned_by=next(filter(None, (accepted_floating(chain, given) for given in chain.inputs.values())), None),
         undecidable=undecidable_metrics(chain.workflow, chain.reading.history) or 0,
+        untested=_untested(chain),
         ending=tuple(risk for risk in chain.acceptances if risk.id in used and risk.expires <= soon),
     )
+
+
+def _untested(chain: Chain) -> tuple[str, ...]:
+    """Return the regions the plan goes to in none of whose spaces load, failover, recovery or rollback was tested."""
+    spaces, rollout = chain.instance.workspace.spaces, chain.workflow.rollout
+    waves = () if rollout is None else rollout.plans[rollout.default_plan].waves
+    aims = {spaces[wave.space].region or "an undeclared region" for wave in waves if wave.space in spaces}
+    made = {
+        spaces[item.space].region
+        for item in current_items(chain.evidence, chain.now)
+        if item.space is not None
+        and item.space in spaces
+        and (item.kind in _IN_A_REGION or item.kind.startswith("load."))
+    }
+    return tuple(sorted(aims - made))
 
 
 def is_floating(chain: Chain) -> bool:

@@ -1,9 +1,9 @@
 """What a change of golden files makes easier to pass (evaluation.md 2.6).
 
-Weakening is: removing a case or fact, another question or asker under its id, dropping must_pass, widening a tolerance,
-changing `refuse`, dropping a wanted citation or a forbidden thing, moving a gate case to dev. Rule: each is listed with
-its case and needs a sign-off by someone other than the editor; until then the old case is also run and counts. Fail
-mode: a fact that changed in any other way than getting stricter is one removed.
+Weakening is: removing a case or fact, another question, asker or attack under its id, dropping must_pass, widening a
+tolerance, changing `refuse`, dropping a wanted citation or a forbidden thing, moving a gate case to dev. Rule: each is
+listed with its case and needs a sign-off by someone other than the editor; until then the old case is also run and
+counts. Fail mode: a fact that changed in any other way than getting stricter is one removed.
 """
 
 from __future__ import annotations
@@ -72,6 +72,8 @@ def _of_case(old: GoldenCase, new: GoldenCase) -> list[Weakening]:
     found: list[tuple[WeakeningKind, str]] = []
     if input_digest(old) != input_digest(new):
         found.append((WeakeningKind.CASE_REMOVED, "its id asks another question"))
+    if (old.attack, old.choice, old.member) != (new.attack, new.choice, new.member):
+        found.append((WeakeningKind.CASE_REMOVED, "its id tests something else"))
     if old.must_pass and not new.must_pass:
         found.append((WeakeningKind.MUST_PASS_DROPPED, ""))
     if (old.expect.refuse, old.expect.refuse_reasons) != (new.expect.refuse, new.expect.refuse_reasons):

@@ -135,13 +135,14 @@ class Exposed:
     """What of a release is a risk beside its flags and criteria.
 
     `pinned_by`: the acceptance of a floating model; `undecidable`: metrics that no traffic can decide; `ending`:
-    acceptances in force that end within 30 days.
+    acceptances in force that end within 30 days; `untested`: regions the plan goes to in which nothing was tested.
     """
 
     is_floating: bool = False
     pinned_by: RiskAcceptance | None = None
     undecidable: int = 0
     ending: tuple[RiskAcceptance, ...] = ()
+    untested: tuple[str, ...] = ()
 
 
 _NOTHING: Final = Exposed()
@@ -170,6 +171,9 @@ def generated_risks(
     if exposed.undecidable:
         title = f"{exposed.undecidable} metrics of the rollout cannot be decided with the traffic there is"
         rows.append(_generated("rollout:undecidable", title, 3, 3, owner, treated))
+    for region in exposed.untested:
+        title = f"Neither load, failover, recovery nor a rollback was tested in {region}, where the plan goes"
+        rows.append(_generated(f"region:{region}", title, 2, 3, owner, treated))
     for risk in exposed.ending:
         title = f"The acceptance of {risk.risk!r} ends on {risk.expires:%Y-%m-%d}"
         rows.append(_covered(_generated(f"acceptance:{risk.id}", title, 3, 3, owner, treated), risk))

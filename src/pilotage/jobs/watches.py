@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from pilotage.control.detect_hard_events import detect_in_records, detect_in_releases
 from pilotage.control.escalate_incidents import escalate_incidents
 from pilotage.control.evaluate_upgrade import evaluate_upgrade
+from pilotage.control.evaluation_alerts import watch_overdue
 from pilotage.control.instance import Instance
 from pilotage.control.record_readings import record_readings
 from pilotage.control.unreached_pages import watch_pages
@@ -50,6 +51,7 @@ WATCHES: Final[Mapping[str, Watch]] = {
     "reading_watch": Watch(look=record_readings, every=timedelta(hours=1)),
     "engine_watch": Watch(look=evaluate_upgrade, every=timedelta(minutes=10)),
     "index_watch": Watch(look=watch_indexes, every=timedelta(seconds=60)),
+    "overdue_watch": Watch(look=watch_overdue, every=timedelta(hours=1)),
     "page_watch": Watch(look=watch_pages, every=timedelta(seconds=15)),
     "late_watches": Watch(look=watch_unwatched, every=timedelta(seconds=60)),
     "hard_events_in_releases": Watch(look=detect_in_releases, every=timedelta(seconds=60)),

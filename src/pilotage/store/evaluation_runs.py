@@ -154,6 +154,17 @@ def result_of(connection: Connection, identifier: str) -> StoredResult | None:
     return StoredResult(body=body, measured=row.measured)
 
 
+def last_completed(connection: Connection, workflow: WorkflowName) -> datetime | None:
+    """Return when the newest evaluation run of a workflow was completed."""
+    query = select(func.max(evaluation_run.c.finished_at)).where(
+        evaluation_run.c.workflow == workflow,
+        evaluation_run.c.kind == RunKind.EVALUATION.value,
+        evaluation_run.c.state == RunState.COMPLETED.value,
+    )
+    found: datetime | None = connection.scalar(query)
+    return found
+
+
 def stable_release(connection: Connection, space: SpaceName, workflow: WorkflowName) -> Digest | None:
     """Return the release that serves a workflow in a space now."""
     query = select(routing.c.stable).where(routing.c.space == space, routing.c.workflow == workflow)

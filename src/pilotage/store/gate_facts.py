@@ -47,6 +47,15 @@ def state_fact(connection: Connection, kind: str, *, workflow: str, by_person: s
     return name
 
 
+_LAST_STATED = text("SELECT max(at) FROM stated_fact WHERE kind = :kind AND workflow = :workflow")
+
+
+def last_stated(connection: Connection, kind: str, workflow: str) -> datetime | None:
+    """Return when a fact was stated of a workflow last."""
+    found: datetime | None = connection.scalar(_LAST_STATED, {"kind": kind, "workflow": workflow})
+    return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
     """A version of Pilotage, and when it was first seen after another one."""
@@ -66,9 +75,14 @@ def engine_from(rows: Rows) -> Engine | None:
     return next((Engine(version=row["version"], since=row["at"]) for row in rows), None)
 
 
+def engine_seen(connection: Connection) -> Engine | None:
+    """Return the version of Pilotage seen last; None: none was."""
+    return engine_from(connection.execute(_ENGINE).mappings().all())
+
+
 def see_engine(connection: Connection, version: str, *, at: datetime) -> bool:
     """Note a version of Pilotage that takes the place of another; True when it does."""
-    seen = engine_from(connection.execute(_ENGINE).mappings().all())
+    seen = engine_seen(connection)
     if seen is not None and seen.version == version:
         return False
     values = {"id": new_ulid(at), "kind": "engine", "by_person": "system:engine", "at": at}
