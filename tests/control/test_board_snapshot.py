@@ -9,8 +9,10 @@ from sqlalchemy import Engine, text
 from tests.control.gate_world import SEATS, GateWorld, codes, gate_world, junit
 
 from pilotage.control.sign_gate import Signed
+from pilotage.control.watch_boards import watch_boards
 from pilotage.core.ids import PersonId
 from pilotage.identity.roles import Role
+from pilotage.release.seal import ReleaseState
 
 pytestmark = pytest.mark.store
 ROLE, BEFORE, AFTER = Role.IT_DIRECTOR, SEATS[0], "victor.lindqvist"
@@ -56,3 +58,30 @@ def test_while_evidence_is_missing_no_board_is_kept(world: GateWorld) -> None:
     world.attach(("tests.regression", junit()))
     world.status("cab")
     assert AFTER in str(kept(world))
+
+
+def watch(world: GateWorld) -> tuple[str, ...]:
+    with world.instance.engine.begin() as connection:
+        return watch_boards(connection, world.instance)
+
+
+def test_a_board_whose_evidence_is_complete_is_kept_by_the_worker_though_nobody_looks(world: GateWorld) -> None:
+    assert world.release in watch(world)
+    assert len(kept(world)) == 1
+    assert world.release not in watch(world), "it is kept, and never read again"
+    reseat(world)
+    assert AFTER not in str(kept(world))
+
+
+def test_the_worker_keeps_no_board_while_evidence_is_missing(world: GateWorld) -> None:
+    world.release = world.inner.seal("Nothing was brought for this one either.")
+    assert world.release in watch(world)
+    assert kept(world) == []
+    world.attach(("tests.regression", junit()))
+    watch(world)
+    assert len(kept(world)) == 1
+
+
+def test_a_release_that_is_out_is_not_looked_at(world: GateWorld) -> None:
+    world.release = world.inner.seal("Out.", state=ReleaseState.QUARANTINED)
+    assert world.release not in watch(world)

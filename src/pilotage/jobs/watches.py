@@ -1,4 +1,4 @@
-"""The looks that never end: health and failover, drift, incidents, pages, readings, upgrades, indexes, hard events.
+"""The looks that never end: health, drift, incidents, pages, readings, upgrades, indexes, boards, runs, hard events.
 
 A kind of run, what it looks at, and how soon again. Fail mode: a look that fails is tried again for ever, from where
 the last whole one ended; what nobody renewed (health for 65 s, drift and hard events for 180 s) is unknown, which lets
@@ -21,6 +21,7 @@ from pilotage.control.evaluation_alerts import watch_overdue
 from pilotage.control.instance import Instance
 from pilotage.control.record_readings import record_readings
 from pilotage.control.unreached_pages import watch_pages
+from pilotage.control.watch_boards import watch_boards
 from pilotage.control.watch_completed import watch_unwatched
 from pilotage.control.watch_drift import watch_drift
 from pilotage.control.watch_indexes import watch_indexes
@@ -52,6 +53,7 @@ WATCHES: Final[Mapping[str, Watch]] = {
     "engine_watch": Watch(look=evaluate_upgrade, every=timedelta(minutes=10)),
     "index_watch": Watch(look=watch_indexes, every=timedelta(seconds=60)),
     "overdue_watch": Watch(look=watch_overdue, every=timedelta(hours=1)),
+    "board_watch": Watch(look=watch_boards, every=timedelta(seconds=60)),
     "page_watch": Watch(look=watch_pages, every=timedelta(seconds=15)),
     "late_watches": Watch(look=watch_unwatched, every=timedelta(seconds=60)),
     "hard_events_in_releases": Watch(look=detect_in_releases, every=timedelta(seconds=60)),

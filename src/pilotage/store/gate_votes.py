@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pilotage.core.clock import from_text, to_text
@@ -60,6 +60,26 @@ def _newest(release: Digest, gate: str) -> Any:  # noqa: ANN401 - a select of SQ
         .order_by(gate_attempt.c.attempt.desc())
         .limit(1)
     )
+
+
+_KEPT = text(
+    "SELECT gate FROM (SELECT DISTINCT ON (gate) gate, snapshot FROM gate_attempt WHERE release = :release"
+    " ORDER BY gate, attempt DESC) a WHERE snapshot IS NOT NULL"
+)
+_OPEN = text(
+    "SELECT DISTINCT release FROM (SELECT DISTINCT ON (release, gate) release, gate, snapshot FROM gate_attempt"
+    " ORDER BY release, gate, attempt DESC) a WHERE snapshot IS NULL"
+)
+
+
+def boards_kept(connection: Connection, release: Digest) -> frozenset[str]:
+    """Return the gates at whose newest attempt the release's board is kept."""
+    return frozenset(connection.execute(_KEPT, {"release": release}).scalars())
+
+
+def boards_open(connection: Connection) -> tuple[Digest, ...]:
+    """Return the releases with an attempt, the newest at its gate, that keeps no board."""
+    return tuple(Digest(name) for name in connection.execute(_OPEN).scalars())
 
 
 def count_attempts(connection: Connection, parts_digest: Digest, gate: str) -> int:
