@@ -9,7 +9,7 @@ from alembic import op
 from pilotage.store.script import run_script
 
 revision = "0037"
-down_revision = "0032"
+down_revision = "0038"
 branch_labels = None
 depends_on = None
 
