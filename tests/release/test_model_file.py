@@ -53,11 +53,16 @@ def test_a_remote_model_is_read_as_it_is_written() -> None:
 @pytest.mark.parametrize(
     ("written", "prices"),
     [
+        (
+            {"input": 0.15, "output": 0.6, "embedding": 0.02},
+            Prices(input_nano=150, output_nano=600, embedding_nano=20),
+        ),
+        ({"unmetered": "ours", "embedding": 0.02}, Prices(unmetered="ours", embedding_nano=20)),
         ({"input": 0.15, "output": "0.6"}, Prices(input_nano=150, output_nano=600)),
         ({"input": 1, "output": 0.001, "currency": "EUR"}, Prices(currency="EUR", input_nano=1000, output_nano=1)),
         ({"unmetered": "our own machines"}, Prices(unmetered="our own machines")),
     ],
-    ids=["dollars", "euros", "unmetered"],
+    ids=["with embeddings", "unmetered answers", "dollars", "euros", "unmetered"],
 )
 def test_prices_of_a_million_tokens_are_held_in_billionths_of_one(written: dict[str, Json], prices: Prices) -> None:
     assert read({**OPENAI, "prices": written}).prices == prices

@@ -8,10 +8,13 @@ import pytest
 from tests.control.rollout_world import bank
 
 from pilotage.core.pins import PinKind
+from pilotage.release.generation import Usage
 from pilotage.release.model import ModelSettings, Prices, Provider
+from pilotage.retrieval.settings import Embedding
 from pilotage.serving.context import Answer
 from pilotage.serving.outcome import RequestOutcome
 from pilotage.serving.refusal import Code, Refusal
+from pilotage.serving.service import tokens_of
 from pilotage.testing.desk import opened
 from pilotage.testing.models import FakeModel
 from pilotage.testing.serving_path import WORKFLOW, Plan, content, make_path
@@ -63,3 +66,45 @@ def test_the_workflow_says_what_it_costs_and_whether_it_must_say(
     serving = make_path().serving
     serving = replace(serving, workspace=replace(serving.workspace, workflows={WORKFLOW: workflow}))
     assert serving.is_unpriced(content(model=HOSTED)) is not answers
+
+
+def embedding(host: str = "vectors.example") -> Embedding:
+    return Embedding(model="e", dimension=3, endpoint=f"https://{host}/v1/embeddings")
+
+
+USED = Usage(prompt_tokens=10, completion_tokens=2)
+BOTH = replace(PRICED, embedding_nano=20)
+FREE = Prices(unmetered="our own machine")
+EXTRACTIVE = replace(HOSTED, provider=Provider.EXTRACTIVE)
+
+
+@pytest.mark.parametrize(
+    ("model", "prices", "vectors", "cost"),
+    [
+        pytest.param(HOSTED, BOTH, embedding(), 10 * 150 + 2 * 600 + 7 * 20, id="both priced"),
+        pytest.param(HOSTED, PRICED, embedding(), None, id="no price of the embedding"),
+        pytest.param(HOSTED, PRICED, embedding("127.0.0.1"), 10 * 150 + 2 * 600, id="on this machine"),
+        pytest.param(HOSTED, PRICED, None, 10 * 150 + 2 * 600, id="by words"),
+        pytest.param(HOSTED, None, embedding(), None, id="nothing priced"),
+        pytest.param(HOSTED, replace(FREE, embedding_nano=20), embedding(), 7 * 20, id="answers unmetered"),
+        pytest.param(HOSTED, FREE, embedding("127.0.0.1"), None, id="nothing metered"),
+        pytest.param(EXTRACTIVE, BOTH, embedding(), 10 * 150 + 2 * 600 + 7 * 20, id="as declared"),
+        pytest.param(EXTRACTIVE, None, embedding("127.0.0.1"), None, id="built in"),
+    ],
+)
+async def test_what_the_embedding_model_was_asked_is_part_of_the_price(
+    model: ModelSettings, prices: Prices | None, vectors: Embedding | None, cost: int | None
+) -> None:
+    release = content(model=model, prices=prices)
+    release = replace(release, retrieval=replace(release.retrieval, embedding=vectors))
+    async with opened(Plan(content=release)) as desk:
+        assert desk.path.serving.cost_nano(release, USED, embedded=7) == cost
+
+
+def test_a_text_is_a_token_for_every_three_bytes_or_part_of_them() -> None:
+    assert [tokens_of(text) for text in ("", "a", "abc", "abcd", "\u00e4\u00e4")] == [0, 1, 1, 2, 2]
+
+
+def test_a_price_of_embeddings_nobody_said_leaves_the_row_as_it_was() -> None:
+    assert PRICED.as_row().keys() == {"currency", "input_nano", "output_nano", "unmetered"}
+    assert Prices(**BOTH.as_row()) == BOTH  # type: ignore[arg-type]

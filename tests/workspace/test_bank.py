@@ -181,6 +181,10 @@ def test_warnings_name_what_will_hurt_later(bank: Files) -> None:
             "Promotion there will be refused: RESIDENCY."
         ),
         (
+            "workflows/desk/retrieval.yaml: The embedding model 'mini' has no price, so no cost of an answer is known."
+            " Write prices: {currency, input, output, embedding} in model.yaml."
+        ),
+        (
             "workflows/desk/retrieval.yaml: The embedding model 'mini' is a floating alias that can change under you."
             " It will be refused from staging on; write pin: {kind: dated, id: VERSION}, a revision or weights."
         ),

@@ -21,6 +21,7 @@ from pilotage.evaluation.run import EvaluationRun, Progress, RunKind
 from pilotage.evaluation.target import Ask, Target
 from pilotage.release.content import ReleaseContent
 from pilotage.release.model import Provider
+from pilotage.release.residency import embedding_host
 from pilotage.store.evaluation_spend import reserve_spend, settle_spend
 from pilotage.store.evaluation_tasks import progress_of
 from pilotage.store.releases import load_release
@@ -39,26 +40,35 @@ def unpriced(instance: Instance, connection: Connection, plan: Plan) -> Reason |
         sealed = load_release(connection, release)
         if not _is_priced(sealed, declared, settings.cost_cap_currency):
             text = (
-                f"The model {sealed.model.model!r} of {release[:19]} has no price in {settings.cost_cap_currency}, so "
+                f"A model of {release[:19]} ({_named(sealed)}) has no price in {settings.cost_cap_currency}, so "
                 f"the run's cost cap cannot hold. {_remedy(sealed, declared, release)}"
             )
             return Reason(code="UNPRICED", text=text, where=release, limit=_amount(plan, settings.cost_cap_nano))
     return None
 
 
+def _named(sealed: ReleaseContent) -> str:
+    embedding = sealed.retrieval.embedding
+    return sealed.model.model if embedding is None else f"{sealed.model.model}, {embedding.model}"
+
+
 def _remedy(sealed: ReleaseContent, declared: Workflow | None, release: Digest) -> str:
     """Return what to do about a missing price: in the workflow where it has this model, else for the release alone."""
     if sealed.is_model(None if declared is None else declared.model):
-        return "Write `prices` in model.yaml, in the currency of `cost_cap` in evaluation.yaml."
+        return "Write `prices` (`embedding` too) in model.yaml, in the currency of `cost_cap` in evaluation.yaml."
     if sealed.prices is None:
         return f"Its workflow moved on; say what it costs: pilotage release price {release[:19]} --input N --output N."
     return "It was sealed with a price in another currency; compare with another release, or cap in that currency."
 
 
 def _is_priced(sealed: ReleaseContent, declared: Workflow | None, currency: str) -> bool:
+    prices = sealed.prices_by(None if declared is None else declared.model)
+    embedding = sealed.retrieval.embedding
+    is_outside = embedding is not None and embedding_host(embedding) is not None
+    if is_outside and (prices is None or prices.embedding_nano is None or prices.currency != currency):
+        return False
     if sealed.model.provider is Provider.EXTRACTIVE:
         return True
-    prices = sealed.prices_by(None if declared is None else declared.model)
     return prices is not None and (prices.unmetered is not None or prices.currency == currency)
 
 

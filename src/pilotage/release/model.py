@@ -7,7 +7,7 @@ reference.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
 from pilotage.core.canonical import Json
@@ -24,12 +24,21 @@ class Provider(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
-    """Integer nano-units (1e-9 of the currency) per token; `unmetered` needs a written reason."""
+    """Integer nano-units (1e-9 of the currency) per token; `unmetered` needs a written reason.
+
+    `embedding_nano` is for a token that the release's embedding model is asked; None: nobody said.
+    """
 
     currency: str = "USD"
     input_nano: int = 0
     output_nano: int = 0
     unmetered: str | None = None
+    embedding_nano: int | None = None
+
+    def as_row(self) -> dict[str, str | int | None]:
+        """Return what is stored; a price that nobody said leaves the row as versions before wrote it."""
+        row = asdict(self)
+        return row if self.embedding_nano is not None else {k: v for k, v in row.items() if k != "embedding_nano"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

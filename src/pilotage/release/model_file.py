@@ -87,9 +87,11 @@ def _timeouts(fields: Fields) -> dict[str, float]:
 
 def _prices(fields: Fields) -> Prices:
     reason = fields.get("unmetered", TEXT, None)
+    embedding = _nano(fields, "embedding") if fields.has("embedding") else None
     if reason is not None:
-        return Prices(unmetered=reason)
+        return Prices(unmetered=reason, embedding_nano=embedding)
     return Prices(
+        embedding_nano=embedding,
         currency=fields.get("currency", _CURRENCY, "USD"),
         input_nano=_nano(fields, "input"),
         output_nano=_nano(fields, "output"),

@@ -35,7 +35,7 @@ from pilotage.serving.headless import HeadlessPath, Walked, headless_space
 from pilotage.serving.ports import Retriever
 from pilotage.serving.refusal import STATUS, Code
 from pilotage.serving.routing import Release
-from pilotage.serving.service import Serving
+from pilotage.serving.service import Serving, embedding_nano
 from pilotage.store.evaluation_facts import counts_of, version_facts
 
 _TIMEOUTS: Final = frozenset({Code.UPSTREAM_TIMEOUT, Code.DEADLINE_EXCEEDED})
@@ -195,12 +195,14 @@ class ServingTarget:
         """Return the price of the whole prompt, a token for every byte of it, and the longest answer."""
         serving, content = self._path.serving, self._path.release.content
         prices = serving.prices_of(content)
+        embedded = len(ask.question.encode())
         if content.model.provider is Provider.EXTRACTIVE or (prices is not None and prices.unmetered is not None):
-            return 0
+            return embedding_nano(content, prices, embedded)
         walked = await self._path.ask(ask.principal, self._asked(ask), is_answered=False)
         messages = walked.context.prompt.messages if isinstance(walked.context, Composed) else ()
         tokens = sum(len(message.content.encode()) + _FRAME for message in messages)
-        return serving.cost_nano(content, Usage(prompt_tokens=tokens, completion_tokens=content.model.max_tokens))
+        usage = Usage(prompt_tokens=tokens, completion_tokens=content.model.max_tokens)
+        return serving.cost_nano(content, usage, embedded=embedded)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

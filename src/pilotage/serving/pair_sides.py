@@ -99,7 +99,8 @@ def _cost(context: Received, workspace: Workspace) -> int | None:
         return 0
     workflow = workspace.workflows.get(context.asked.workflow)
     prices = context.release.content.prices_by(None if workflow is None else workflow.model)
-    return 0 if prices is not None and prices.unmetered is not None else context.generation.cost_nano
+    known = context.generation.cost_nano
+    return known or 0 if prices is not None and prices.unmetered is not None else known
 
 
 def _language(context: Checked, workspace: Workspace) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from pilotage.core.clock import Clock
 from pilotage.release.content import ReleaseContent
 from pilotage.release.generation import Usage
 from pilotage.release.model import Prices, Provider
+from pilotage.release.residency import embedding_host
 from pilotage.serving.admissions import Admissions
 from pilotage.serving.answer_cache import AnswerCache
 from pilotage.serving.context import Answer
@@ -20,6 +22,8 @@ from pilotage.serving.routing import RoutingTable
 from pilotage.serving.slots import StreamSlots
 from pilotage.workspace.records import Workspace
 from pilotage.workspace.workflow import Unpriced
+
+_BYTES_A_TOKEN: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +80,31 @@ class Serving:
         is_free = release.model.provider is Provider.EXTRACTIVE or rule is Unpriced.ALLOW
         return not is_free and self.prices_of(release) is None
 
-    def cost_nano(self, release: ReleaseContent, usage: Usage) -> int | None:
-        """Return the price of this usage in nano-units, or None without prices."""
+    def cost_nano(self, release: ReleaseContent, usage: Usage, *, embedded: int = 0) -> int | None:
+        """Return the price of this usage in nano-units, or None without prices.
+
+        `embedded`: tokens that the release's embedding model was asked; without its price the whole is unknown.
+        """
         prices = self.prices_of(release)
-        if prices is None or prices.unmetered is not None:
+        vectors = embedding_nano(release, prices, embedded)
+        if vectors is None:
             return None
-        return usage.prompt_tokens * prices.input_nano + usage.completion_tokens * prices.output_nano
+        if prices is None or prices.unmetered is not None:
+            is_known = prices is not None or release.model.provider is Provider.EXTRACTIVE
+            return vectors if vectors and is_known else None
+        return usage.prompt_tokens * prices.input_nano + usage.completion_tokens * prices.output_nano + vectors
+
+
+def embedding_nano(release: ReleaseContent, prices: Prices | None, tokens: int) -> int | None:
+    """Return the price of what the embedding model was asked; None where nobody said it and it stands outside."""
+    embedding = release.retrieval.embedding
+    if embedding is None or not tokens:
+        return 0
+    if prices is not None and prices.embedding_nano is not None:
+        return tokens * prices.embedding_nano
+    return 0 if embedding_host(embedding) is None else None
+
+
+def tokens_of(text: str) -> int:
+    """Return how many tokens a text may be, where its provider does not say: one for every three bytes."""
+    return -(-len(text.encode()) // _BYTES_A_TOKEN)

@@ -6,7 +6,7 @@ Fail mode: bytes that do not match their digest raise IntegrityError on the way 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Text, cast, func, select, true, update
@@ -106,12 +106,12 @@ def add_release(connection: Connection, stored: StoredRelease) -> None:
 def release_row(stored: StoredRelease) -> dict[str, object]:
     """Return the values of a sealed release's row."""
     row = {name: getattr(stored, name) for name in StoredRelease.__dataclass_fields__}
-    return row | {"state": str(stored.state), "prices": None if stored.prices is None else asdict(stored.prices)}
+    return row | {"state": str(stored.state), "prices": None if stored.prices is None else stored.prices.as_row()}
 
 
 def keep_prices(connection: Connection, digest: Digest, prices: Prices | None) -> None:
     """Note what a release's model costs by now: its workflow is sealed again, and only the price is another."""
-    said = None if prices is None else asdict(prices)
+    said = None if prices is None else prices.as_row()
     connection.execute(update(release).where(release.c.digest == digest).values(prices=said))
 
 

@@ -15,7 +15,7 @@ from pilotage.corpus.cadence import longest_gap, parse_cadence
 from pilotage.corpus.settings import CorpusSettings, ancestry
 from pilotage.guard.policy import Action, unlisted_model
 from pilotage.release.model import Provider
-from pilotage.release.residency import fits_embedding, fits_model, unlisted_providers
+from pilotage.release.residency import embedding_host, fits_embedding, fits_model, unlisted_providers
 from pilotage.release.subprocessors import DOCUMENT, listed_subprocessors
 from pilotage.space.settings import Tier
 from pilotage.workspace.gate import Gate
@@ -93,6 +93,10 @@ def _warn_embedding(workflow: Workflow, workspace: Workspace, problems: Problems
         what = f"The embedding model {embedding.model!r} is a floating alias that can change under you"
         hint = "It will be refused from staging on; write pin: {kind: dated, id: VERSION}, a revision or weights."
         problems.warn(place, what, hint)
+    prices = workflow.model.prices
+    if embedding_host(embedding) is not None and (prices is None or prices.embedding_nano is None):
+        what = f"The embedding model {embedding.model!r} has no price, so no cost of an answer is known"
+        problems.warn(place, what, "Write prices: {currency, input, output, embedding} in model.yaml.")
     where = "an unknown region" if embedding.region is None else repr(embedding.region)
     for space in workspace.spaces.values():
         if space.tier is Tier.PRODUCTION and not fits_embedding(embedding, space):

@@ -13,10 +13,11 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from pilotage.core.errors import Unavailable
+from pilotage.guard.redact import without_tokens
 from pilotage.release.generation import Delta, Done, Event, GenerationRequest, Model, Usage
 from pilotage.serving.context import Composed, Generated, Generation
 from pilotage.serving.refusal import Code, Refusal
-from pilotage.serving.service import Serving
+from pilotage.serving.service import Serving, tokens_of
 from pilotage.serving.steps.extend import extend
 
 logger = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ async def generate(context: Composed, serving: Serving, outlet: Outlet | None = 
         usage=usage,
         model=done.model,
         retries=done.retries,
-        cost_nano=serving.cost_nano(context.release.content, usage),
+        cost_nano=serving.cost_nano(context.release.content, usage, embedded=_embedded(context)),
         first_us=first_us,
     )
     return extend(context, Generated, generation=generation)
@@ -93,6 +94,11 @@ def _upstream(code: str) -> Refusal:
     if code == Code.UPSTREAM_TIMEOUT.value:
         return Refusal(code=Code.UPSTREAM_TIMEOUT, message="The model did not answer in time. Try again.")
     return Refusal(code=Code.UPSTREAM_FAILED, message="The model failed to answer. Try again.")
+
+
+def _embedded(context: Composed) -> int:
+    """Return how many tokens the embedding model was asked; it does not say."""
+    return 0 if context.retrieval.vectors is None else tokens_of(without_tokens(context.question.text).strip())
 
 
 def _estimate(model: Model, prompt: GenerationRequest, text: str) -> Usage:
