@@ -32,7 +32,7 @@ def refused(world: RolloutWorld, release: Digest) -> str | None:
     ("endpoint", "prices", "told"),
     [
         (HERE, None, None),
-        (OUTSIDE, None, "Write `prices` (`embedding` too) in model.yaml"),
+        (OUTSIDE, None, "has no price in USD"),
         (OUTSIDE, Prices(embedding_nano=20), None),
         (OUTSIDE, Prices(currency="EUR", embedding_nano=20), "has no price in USD"),
     ],
