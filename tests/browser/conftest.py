@@ -98,7 +98,7 @@ def site(open_folder: Path) -> Iterator[Site]:
                 release = connection.exec_driver_sql(
                     "SELECT digest FROM release ORDER BY sealed_at DESC, digest LIMIT 1"
                 ).scalar_one()
-            assert list_versions(instance, corpus=CorpusName("policies"))
+            assert list_versions(instance, corpus=CorpusName("policies")).versions
             yield Site(address=address, instance=instance, release=str(release)[7:19], browser=browser)
             browser.close()
     finally:

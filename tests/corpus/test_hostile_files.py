@@ -86,4 +86,4 @@ def test_permissions_that_cannot_be_read_publish_nothing(bank: Any, make_setting
     document = MemoryDocument(data=b"The turnstile opens at nine.", suffix=".txt")
     with pytest.raises(ListingFailed, match="permissions of 1 items"):
         bank.refresh(corpus, Speechless(documents={"a.txt": document}))
-    assert list_versions(bank.instance, corpus=corpus) == ()
+    assert list_versions(bank.instance, corpus=corpus).versions == ()

@@ -37,7 +37,7 @@ def conflicting(result: RefreshResult) -> int:
 
 
 def conflict_ids(bank: Any, corpus: str, number: int) -> list[str]:
-    (version,) = (v for v in list_versions(bank.instance, corpus=CorpusName(corpus)) if v.number == number)
+    (version,) = (v for v in list_versions(bank.instance, corpus=CorpusName(corpus)).versions if v.number == number)
     summary: Any = version.summary
     return sorted(summary["quality"]["findings"]["conflicting_effective_dates"]["ids"])
 

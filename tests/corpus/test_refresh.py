@@ -73,7 +73,7 @@ def test_the_same_source_twice_makes_no_second_version(bank: Any, corpus: Corpus
     assert (first.state, first.version, first.added, first.chunks) == ("accepted", 1, 4, 4)
     again = bank.refresh(corpus, MemoryConnector(documents=policies(4)))
     assert (again.state, again.version, again.added, again.unchanged) == ("unchanged", 1, 0, 4)
-    assert len(list_versions(bank.instance, corpus=corpus)) == 1
+    assert len(list_versions(bank.instance, corpus=corpus).versions) == 1
 
 
 def test_a_second_look_at_a_proposal_is_unchanged_too(bank: Any, corpus: CorpusName) -> None:
@@ -93,7 +93,7 @@ def test_any_order_of_items_gives_the_same_digest(bank: Any, make_settings: Any)
         random.Random(seed).shuffle(items)
         tools = RefreshTools(new_salt=fixed_salt)
         bank.refresh(name, MemoryConnector(documents=dict(items)), tools=tools)
-        digests.add(list_versions(bank.instance, corpus=name)[0].digest)
+        digests.add(list_versions(bank.instance, corpus=name).versions[0].digest)
     assert len(digests) == 1
 
 
@@ -261,8 +261,8 @@ def test_accept_on_refresh_takes_the_steward(bank: Any, corpus: CorpusName) -> N
     assert (by_owner.state, by_owner.needs_permission) == ("proposed", True)
     by_steward = bank.refresh(corpus, MemoryConnector(documents=policies(2)), actor=bank.steward)
     assert (by_steward.state, by_steward.version) == ("accepted", 2)
-    states = [(one.number, one.state.value) for one in list_versions(bank.instance, corpus=corpus)]
-    assert states == [(1, "superseded"), (2, "accepted")]
+    states = [(one.number, one.state.value) for one in list_versions(bank.instance, corpus=corpus).versions]
+    assert states == [(2, "accepted"), (1, "superseded")]
 
 
 def test_strangers_may_neither_refresh_nor_decide(bank: Any, make_person: Any, corpus: CorpusName) -> None:

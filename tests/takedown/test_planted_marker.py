@@ -160,7 +160,7 @@ def test_planted_marker(bank: Instance) -> None:
         publish(bank, edition)
     assert refreshed(bank, COPY).state == "accepted"
     digest = used_everywhere(bank)
-    before = list_versions(bank, corpus=HANDBOOK)
+    before = list_versions(bank, corpus=HANDBOOK).versions
     held = set(rows_with(bank))
     assert held >= {"chunk_text_handbook", "chunk_text_handbook-copy", "interaction_text", "feedback"}
     assert held >= {"evaluation_generation", "golden_candidate", "ledger_disclosure"}
@@ -184,7 +184,7 @@ def test_planted_marker(bank: Instance) -> None:
 
 
 def no_version_is_lost(instance: Instance, before: Any, digest: str) -> None:
-    after = list_versions(instance, corpus=HANDBOOK)
+    after = list_versions(instance, corpus=HANDBOOK).versions
     assert [(one.number, one.state, one.digest) for one in after] == [
         (one.number, one.state, one.digest) for one in before
     ]

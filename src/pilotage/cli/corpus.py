@@ -114,18 +114,24 @@ def _render_refresh(out: Console, done: RefreshResult) -> None:
         )
 
 
-def versions(options: Options, name: Name) -> None:
-    """List the versions of a corpus."""
+def versions(
+    options: Options,
+    name: Name,
+    page: Annotated[str | None, typer.Option("--page", help="Key of the next page.")] = None,
+) -> None:
+    """List the versions of a corpus, newest first."""
     with options.open("pilotage corpus versions") as instance:
-        found = list_versions(instance, corpus=CorpusName(name))
+        found = list_versions(instance, corpus=CorpusName(name), before=page)
 
     def render(out: Console) -> None:
         table = Listing("version", "state", "created by", "decided by", "digest!")
-        for one in found:
+        for one in found.versions:
             table.add_row(str(one.number), one.state, one.created_by, one.decided_by or "-", one.digest[:19])
         out.print(table)
+        if found.more:
+            out.print(f"older versions: --page {found.more}")
 
-    options.show({"versions": [version_as_json(one) for one in found]}, render)
+    options.show(found.as_json(), render)
 
 
 def diff(

@@ -124,7 +124,7 @@ class Demo:
 
     def _refuse_used(self, instance: Instance) -> None:
         with instance.engine.connect() as connection:
-            if versions_of(connection, POLICIES):
+            if versions_of(connection, POLICIES, most=1):
                 message = "This database already holds corpus versions; the demo tells its story on an empty one."
                 raise UsageError("DEMO_DATABASE", message, hint="Give DATABASE_URL an empty database, or unset it.")
 

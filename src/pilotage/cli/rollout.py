@@ -24,7 +24,7 @@ from pilotage.core.errors import UsageError
 from pilotage.core.reason import Refusal
 from pilotage.core.yaml_source import load_plain_yaml
 from pilotage.jobs.rollout_reconciler import rollout_ports
-from pilotage.store.rollouts import StoredRollout
+from pilotage.store.rollouts import RolloutFilter, StoredRollout
 
 Identifier = Annotated[str, typer.Argument(metavar="ID", help="Rollout, as `rollout status` lists it.")]
 Note = Annotated[str, typer.Option("--reason", help="Why; kept with the decision.")]
@@ -97,20 +97,22 @@ def status(
     options: Options,
     identifier: Annotated[str | None, typer.Argument(metavar="[ID]", help="One rollout; all of them without.")] = None,
     workflow: Annotated[str | None, typer.Option("--workflow", help="Only this workflow's.")] = None,
+    space: Annotated[str | None, typer.Option("--space", help="Only those with a wave in this space.")] = None,
+    page: Annotated[str | None, typer.Option("--page", help="Key of the next page.")] = None,
 ) -> None:
     """Show where rollouts stand, with the verdict's numbers."""
     with options.open("pilotage rollout status") as instance:
         if identifier is None:
-            found = list_status(instance, workflow=workflow)
-            options.show({"rollouts": found}, lambda out: _render_list(out, found))
+            found = list_status(instance, RolloutFilter(workflow=workflow, space=space, before=page))
+            options.show(found, lambda out: _render_list(out, found))
             return
         one = rollout_status(instance, identifier)
     options.show(one, lambda out: render_rollout(out, one))
 
 
-def _render_list(out: Console, found: list[Any]) -> None:
+def _render_list(out: Console, found: dict[str, Any]) -> None:
     table = Listing("rollout!", "workflow", "space", "state!", "step", "weight!", "release!")
-    for one in found:
+    for one in found["rollouts"]:
         colour = _COLOURS.get(one["state"], "yellow")
         table.add_row(
             one["rollout"],
@@ -122,6 +124,8 @@ def _render_list(out: Console, found: list[Any]) -> None:
             one["release"][:19],
         )
     out.print(table)
+    if found["next_page"]:
+        out.print(f"older rollouts: --page {found['next_page']}")
 
 
 def render_rollout(out: Console, one: dict[str, Any]) -> None:

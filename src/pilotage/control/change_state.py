@@ -17,7 +17,7 @@ from pilotage.gate.servicenow import ChangeState, ChangeType, Journey, change_st
 from pilotage.release.seal import ReleaseState
 from pilotage.rollout.states import State
 from pilotage.store.releases import StoredRelease, named_release
-from pilotage.store.rollouts import list_rollouts
+from pilotage.store.rollouts import RolloutFilter, list_rollouts
 from pilotage.workspace.gate import Binding
 
 
@@ -62,7 +62,7 @@ def _kind(chain: Chain) -> ChangeType:
 
 def _journey(connection: Connection, stored: StoredRelease) -> Journey:
     """Return how far the newest rollout of the release is."""
-    rollouts = list_rollouts(connection, workflow=stored.workflow)
+    rollouts = list_rollouts(connection, RolloutFilter(workflow=stored.workflow))
     newest = next((one for one in rollouts if one.release == stored.digest), None)
     if newest is None:
         return Journey.NOT_STARTED

@@ -6,9 +6,11 @@ whose readers do not include the asker, or whose text was purged, is listed with
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from pyroaring import BitMap
 from sqlalchemy import Connection
@@ -47,11 +49,31 @@ class DiffReport:
         return {"corpus": self.corpus, "a": self.a, "b": self.b, **self.diff.as_json(), "words": words}
 
 
-def list_versions(instance: Instance, *, corpus: CorpusName) -> tuple[StoredVersion, ...]:
-    """Return every version of a corpus, oldest first."""
+_NUMBER: Final = re.compile(r"[0-9]{1,9}")
+VERSIONS: Final = 50
+"""Versions on one page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionList:
+    """A page of versions, newest first; `more` is the key of the next page."""
+
+    versions: tuple[StoredVersion, ...]
+    more: str | None
+
+    def as_json(self) -> dict[str, Json]:
+        """Return the documented record."""
+        return {"versions": [version_as_json(one) for one in self.versions], "next_page": self.more}
+
+
+def list_versions(instance: Instance, *, corpus: CorpusName, before: str | None = None) -> VersionList:
+    """Return a page of the versions of a corpus below a number; what is no number begins with the newest."""
     settings_of(instance, corpus)
+    below = int(before) if before is not None and _NUMBER.fullmatch(before) else None
     with instance.engine.connect() as connection:
-        return versions_of(connection, corpus)
+        found = versions_of(connection, corpus, most=VERSIONS + 1, before=below)
+    shown = found[:VERSIONS]
+    return VersionList(versions=shown, more=str(shown[-1].number) if len(found) > len(shown) else None)
 
 
 def version_as_json(version: StoredVersion) -> dict[str, Json]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
@@ -18,7 +18,7 @@ from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.rollout.states import WaveState
 from pilotage.store.rollout_verdicts import latest_verdict, signatures_of
-from pilotage.store.rollouts import StoredRollout, list_rollouts, steps_of, waves_of
+from pilotage.store.rollouts import RolloutFilter, StoredRollout, list_rollouts, steps_of, waves_of
 from pilotage.store.routes import admissions_of, read_route
 
 
@@ -31,10 +31,17 @@ def rollout_status(instance: Instance, identifier: str) -> dict[str, Json]:
         return {**summary(stored), **_detail(connection, stored), **fitness, "shadow": phases}
 
 
-def list_status(instance: Instance, *, workflow: str | None = None) -> list[Json]:
-    """Return rollouts, newest first."""
+ROLLOUTS: Final = 50
+"""Rollouts on one page."""
+
+
+def list_status(instance: Instance, wanted: RolloutFilter) -> dict[str, Json]:
+    """Return a page of rollouts, newest first, and the key of the next page."""
     with instance.engine.connect() as connection:
-        return [summary(stored) for stored in list_rollouts(connection, workflow=workflow)]
+        found = list_rollouts(connection, wanted, most=ROLLOUTS + 1)
+    shown = found[:ROLLOUTS]
+    more = shown[-1].id if len(found) > len(shown) else None
+    return {"rollouts": [summary(stored) for stored in shown], "next_page": more}
 
 
 def summary(stored: StoredRollout) -> dict[str, Json]:

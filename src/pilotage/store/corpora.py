@@ -41,7 +41,10 @@ _NAMED = text(
     f"SELECT corpus, {_VERSION_COLUMNS} FROM corpus_version WHERE (corpus, number) IN"  # noqa: S608 - as above
     " (SELECT * FROM unnest(CAST(:corpora AS text[]), CAST(:numbers AS integer[])))"
 )
-_ALL = text(f"SELECT {_VERSION_COLUMNS} FROM corpus_version WHERE corpus = :corpus ORDER BY number")  # noqa: S608 - a constant list of columns
+_PAGE = text(
+    f"SELECT {_VERSION_COLUMNS} FROM corpus_version WHERE corpus = :corpus"  # noqa: S608 - a constant list of columns
+    " AND (CAST(:before AS int) IS NULL OR number < CAST(:before AS int)) ORDER BY number DESC LIMIT :most"
+)
 _NEWEST = text(
     f"SELECT {_VERSION_COLUMNS} FROM corpus_version WHERE corpus = :corpus AND state = ANY(:states)"  # noqa: S608 - as above
     " ORDER BY number DESC LIMIT 1"
@@ -140,9 +143,12 @@ def versions_named(
     return {(CorpusName(row.corpus), row.number): _stored(CorpusName(row.corpus), row) for row in rows}
 
 
-def versions_of(connection: Connection, corpus: CorpusName) -> tuple[StoredVersion, ...]:
-    """Return every version, oldest first."""
-    return tuple(_stored(corpus, row) for row in connection.execute(_ALL, {"corpus": corpus}))
+def versions_of(
+    connection: Connection, corpus: CorpusName, *, most: int, before: int | None = None
+) -> tuple[StoredVersion, ...]:
+    """Return versions below a number, newest first."""
+    values = {"corpus": corpus, "before": before, "most": most}
+    return tuple(_stored(corpus, row) for row in connection.execute(_PAGE, values))
 
 
 def newest_version(connection: Connection, corpus: CorpusName, *states: VersionState) -> StoredVersion | None:

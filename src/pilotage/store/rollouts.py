@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, exists, select, text, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, exists, func, select, text, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from pilotage.analysis.verdict import Judgement
@@ -137,12 +137,45 @@ def holder_of(connection: Connection, workflow: str, space: str) -> str | None:
     return found
 
 
-def list_rollouts(connection: Connection, *, workflow: str | None = None, most: int = 100) -> tuple[StoredRollout, ...]:
-    """Return rollouts, newest first."""
-    query = select(rollout).order_by(rollout.c.created_at.desc(), rollout.c.id.desc()).limit(most)
-    if workflow is not None:
-        query = query.where(rollout.c.workflow == workflow)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutFilter:
+    """Which rollouts to list: of a workflow, with a wave in a space, below the one of this id; None: all."""
+
+    workflow: str | None = None
+    space: str | None = None
+    before: str | None = None
+
+
+def list_rollouts(
+    connection: Connection, wanted: RolloutFilter | None = None, *, most: int = 100
+) -> tuple[StoredRollout, ...]:
+    """Return rollouts, newest first; an id that names none begins with the first."""
+    wanted = wanted or RolloutFilter()
+    query = select(rollout).where(*_which(wanted))
+    last = None if wanted.before is None else find_rollout(connection, wanted.before)
+    if last is not None:
+        query = query.where(tuple_(rollout.c.created_at, rollout.c.id) < tuple_(last.created_at, last.id))
+    query = query.order_by(rollout.c.created_at.desc(), rollout.c.id.desc()).limit(most)
     return tuple(_stored(row) for row in connection.execute(query).mappings())
+
+
+def count_rollouts(connection: Connection, wanted: RolloutFilter, *, most: int) -> tuple[int, int]:
+    """Return how many rollouts there are, counted up to `most`, and how many of all are on the way."""
+    counted = select(rollout.c.id).where(*_which(wanted)).limit(most).subquery()
+    active = rollout.c.state.in_([state.value for state in ACTIVE])
+    running = select(func.count()).select_from(rollout).where(active, *_which(wanted)).scalar_subquery()
+    total, on_the_way = connection.execute(select(func.count(), running).select_from(counted)).one()
+    return int(total), int(on_the_way)
+
+
+def _which(wanted: RolloutFilter) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.workflow is not None:
+        found.append(rollout.c.workflow == wanted.workflow)
+    if wanted.space is not None:
+        waves = rollout_wave.c.rollout == rollout.c.id, rollout_wave.c.space == wanted.space
+        found.append(exists().where(*waves))
+    return found
 
 
 def deciding_rollouts(connection: Connection) -> tuple[StoredRollout, ...]:

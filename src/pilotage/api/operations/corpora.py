@@ -40,6 +40,12 @@ class Diffing(Body):
     words: bool = False
 
 
+class PagingVersions(Body):
+    """`page`: the key that the page before ended with."""
+
+    page: str | None = None
+
+
 class Searching(Body):
     """What to look for, as the caller may see it."""
 
@@ -50,8 +56,8 @@ class Searching(Body):
 
 
 def _versions(call: Call) -> Result:
-    found = list_versions(call.instance, corpus=CorpusName(call.params["name"]))
-    return {"versions": [version_as_json(version) for version in found]}
+    corpus = CorpusName(call.params["name"])
+    return list_versions(call.instance, corpus=corpus, before=call.fields.page).as_json()
 
 
 def _diff(call: Call) -> Result:
@@ -114,9 +120,10 @@ OPERATIONS = (
         method="GET",
         path="/corpora/{name}/versions",
         command="corpus versions",
-        summary="List every version of a corpus",
-        gives="The versions, oldest first, with counts and who decided.",
+        summary="List the versions of a corpus",
+        gives="A page of versions, newest first, with counts and who decided; the key of the next page.",
         run=_versions,
+        takes=PagingVersions,
     ),
     Operation(
         method="GET",

@@ -15,7 +15,7 @@ from pilotage.control.roll_back import RollbackRequest, roll_back
 from pilotage.control.rollout_status import list_status, rollout_status, summary
 from pilotage.control.start_rollout import StartRequest, start_rollout
 from pilotage.core.reason import Refusal
-from pilotage.store.rollouts import StoredRollout
+from pilotage.store.rollouts import RolloutFilter, StoredRollout
 
 
 class Starting(Body):
@@ -29,9 +29,11 @@ class Starting(Body):
 
 
 class ListingRollouts(Body):
-    """Only this workflow's."""
+    """Only this workflow's, or those with a wave in this space. `page`: the key that the page before ended with."""
 
     workflow: str | None = None
+    space: str | None = None
+    page: str | None = None
 
 
 class ReadingPairs(Body):
@@ -105,7 +107,8 @@ def _start(call: Call) -> Result:
 
 
 def _list(call: Call) -> Result:
-    return {"rollouts": list_status(call.instance, workflow=call.fields.workflow)}
+    asked: ListingRollouts = call.fields
+    return list_status(call.instance, RolloutFilter(workflow=asked.workflow, space=asked.space, before=asked.page))
 
 
 def _show(call: Call) -> Result:
@@ -185,7 +188,7 @@ OPERATIONS = (
         command="rollout status",
         variant="all",
         summary="List rollouts",
-        gives="Rollouts, newest first.",
+        gives="A page of rollouts, newest first, and the key of the next.",
         run=_list,
         takes=ListingRollouts,
     ),

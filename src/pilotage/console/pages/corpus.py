@@ -58,9 +58,9 @@ def show_version(visit: Visit) -> Page:
 
 
 def show_versions(visit: Visit) -> Page:
-    """Show every version of a corpus, newest first."""
+    """Show a page of the versions of a corpus, newest first."""
     corpus = CorpusName(visit.params["name"])
-    versions = list_versions(visit.reading, corpus=corpus)
+    found = list_versions(visit.reading, corpus=corpus, before=visit.query.get("page"))
     settings = settings_of(visit.instance, corpus)
     with visit.reading.engine.connect() as connection:
         confirmed = last_confirmed(connection, [corpus]).get(corpus)
@@ -70,7 +70,8 @@ def show_versions(visit: Visit) -> Page:
         title=f"Corpus {corpus}",
         values={
             "settings": settings,
-            "versions": versions[::-1],
+            "found": found,
+            "is_first": visit.query.get("page") is None,
             "confirmed": confirmed,
             "stale_after": None if confirmed is None or limit is None else confirmed + limit,
         },

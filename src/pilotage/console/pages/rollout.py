@@ -15,19 +15,25 @@ from typing import Any, Final
 from pilotage.console.pages.rollout_arms import ArmRow, arm_rows
 from pilotage.console.pages.rollout_charts import charts_of
 from pilotage.console.pages.rollout_tests import TestRow, rows_of
+from pilotage.console.pages.spaces import chosen_space
+from pilotage.console.render import count
 from pilotage.console.reply import Page, Redirect, Reply
 from pilotage.console.visit import Visit
 from pilotage.console.words import Status
 from pilotage.control.abort_rollout import GIVEN_UP, abort_rollout
 from pilotage.control.decide_rollout import sign_go
 from pilotage.control.pause_rollout import pause_rollout, resume_rollout
+from pilotage.control.rollout_status import ROLLOUTS
 from pilotage.control.shadow_status import PhaseView
 from pilotage.control.start_rollout import Started, StartRequest, start_rollout
 from pilotage.control.view_rollout import RolloutView, view_rollout
 from pilotage.control.view_watches import WatchView
 from pilotage.core.errors import UsageError
 from pilotage.core.reason import Reason, Refusal
-from pilotage.store.rollouts import StoredRollout, StoredStep, list_rollouts
+from pilotage.store.rollouts import RolloutFilter, StoredRollout, StoredStep, count_rollouts, list_rollouts
+
+MOST_COUNTED: Final = 1000
+"""Above it a list says that there are more."""
 
 _OUTCOMES: Final = {"go": Status.GO, "no_go": Status.NO_GO, "inconclusive": Status.INCONCLUSIVE}
 
@@ -68,12 +74,24 @@ class Live:
 
 
 def show_rollouts(visit: Visit) -> Page:
-    """Show every rollout, newest first."""
+    """Show a page of rollouts, newest first, of every space or of one."""
+    space, ignored = chosen_space(visit)
+    wanted = RolloutFilter(space=space, before=visit.query.get("page"))
     with visit.reading.engine.connect() as connection:
-        found = list_rollouts(connection)
-    rows = [(one, *_step_of(one)) for one in found]
-    running = sum(not one.state.is_over for one in found)
-    return Page(template="rollouts.html", title="Rollouts", values={"rows": rows, "running": running})
+        found = list_rollouts(connection, wanted, most=ROLLOUTS + 1)
+        total, running = count_rollouts(connection, wanted, most=MOST_COUNTED + 1)
+    shown = found[:ROLLOUTS]
+    values = {
+        "rows": [(one, *_step_of(one)) for one in shown],
+        "over": "more than 1,000 are" if total > MOST_COUNTED else count(total - running, "is", "are"),
+        "running": running,
+        "total": total,
+        "more": shown[-1].id if len(found) > len(shown) else None,
+        "filter_spaces": visit.instance.workspace.order,
+        "space": space,
+        "ignored": ignored,
+    }
+    return Page(template="rollouts.html", title="Rollouts", values=values)
 
 
 def show_rollout(visit: Visit) -> Page:

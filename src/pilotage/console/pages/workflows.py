@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from pilotage.console.pages.spaces import chosen_space
 from pilotage.console.reply import Page
 from pilotage.console.visit import Visit
 from pilotage.control.on_call_now import OnCall, on_call_now
@@ -78,12 +79,14 @@ class Card:
 
 
 def show_workflows(visit: Visit) -> Page:
-    """Show one card per workflow, so many to a page; `page` is the name they begin after."""
+    """Show one card per workflow, or per workflow served in a space, so many to a page; `page`: the name before."""
     workspace, after = visit.instance.workspace, visit.query.get("page", "")
-    waiting = [name for name in sorted(workspace.workflows) if name > after]
-    names = waiting[:MOST_ROWS]
+    space, ignored = chosen_space(visit)
     with visit.reading.engine.begin() as connection:
         routes = _by_workflow(all_served(connection))
+        known = [name for name in sorted(workspace.workflows) if _is_in(routes.get(name, {}), space)]
+        waiting = [name for name in known if name > after]
+        names = waiting[:MOST_ROWS]
         newest = newest_of(connection, names)
         counts = counts_of(connection)
         first = first_deployed(connection, names)
@@ -104,8 +107,23 @@ def show_workflows(visit: Visit) -> Page:
         for name in names
     ]
     more = names[-1] if len(waiting) > len(names) else None
-    values = {"cards": cards, "total": len(workspace.workflows), "more": more}
+    values = {
+        "cards": cards,
+        "total": len(known),
+        "more": more,
+        "filter_spaces": workspace.order,
+        "space": space,
+        "ignored": ignored,
+    }
     return Page(template="workflows.html", title="Workflows", values=values)
+
+
+def _is_in(routes: Mapping[SpaceName, Served], space: SpaceName | None) -> bool:
+    """Tell whether a workflow is served in a space; in None every one is."""
+    if space is None:
+        return True
+    route = routes.get(space)
+    return route is not None and (route.stable is not None or route.candidate is not None)
 
 
 def _by_workflow(routes: Sequence[Served]) -> dict[WorkflowName, dict[SpaceName, Served]]:
