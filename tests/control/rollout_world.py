@@ -9,7 +9,9 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from pilotage.control.load_workspace import load_workspace
+from pilotage.control.open_incident import Trouble
 from pilotage.control.rollout_ports import Observations, RolloutPorts
+from pilotage.incident.records import Severity
 from pilotage.testing.clock import SimulatedClock
 from pilotage.testing.rollout_traffic import CountedTraffic
 from pilotage.testing.rollouts import EAST, EU, WEST, WORKFLOW, FakeGate, FakeProber, FakeProcesses, RolloutWorld
@@ -24,6 +26,20 @@ STARTER, DECIDER, OWNER, PRIVACY = "luis.ortega", "elena.marchetti", "nadia.broo
 def bank() -> Workspace:
     """Return the sample bank's workspace."""
     return load_workspace(BANK)
+
+
+def trouble(**changes: Any) -> Trouble:
+    """Return a SEV1 in the east that a person reported, or what the changes make of it."""
+    found = Trouble(
+        workflow=WORKFLOW,
+        space=EAST,
+        spaces=(EAST,),
+        release=None,
+        cause="reported by a person",
+        severity=Severity.SEV1,
+        summary="Wrong rates.",
+    )
+    return replace(found, **changes)
 
 
 def with_plan(workspace: Workspace, plan: Plan) -> Workspace:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
-from tests.control.rollout_world import DECIDER, PER_DAY, STARTER, bank, make_world, small_plan, with_plan
+from tests.control.rollout_world import DECIDER, PER_DAY, STARTER, bank, make_world, small_plan, trouble, with_plan
 
 from pilotage.control.escalate_incidents import escalate_incidents
 from pilotage.control.incident_reports import incident_detail, incident_list
 from pilotage.control.manage_incident import Change, open_by_person, update_incident
-from pilotage.control.open_incident import Trouble, open_incident
+from pilotage.control.open_incident import open_incident
 from pilotage.control.overrule_rollout import Overruled, overrule_rollout
 from pilotage.control.roll_back import RollbackRequest, roll_back
 from pilotage.control.rollout_moves import Deed
@@ -287,24 +287,15 @@ def test_a_small_incident_or_one_of_a_drill_is_not_escalated(engine: Engine) -> 
 
 def test_a_second_rollback_freezes_again_and_has_to_be_verified_too(engine: Engine) -> None:
     world = make_world(engine)
-    trouble = Trouble(
-        workflow=WORKFLOW,
-        space=EAST,
-        spaces=(EAST,),
-        release=None,
-        cause="rolled back by a person",
-        severity=Severity.SEV2,
-        summary="Out.",
-        freezes=True,
-    )
+    rolled_back = trouble(cause="rolled back by a person", severity=Severity.SEV2, freezes=True)
     deed = Deed(actor="system:test", at=world.clock.now())
     with engine.begin() as connection:
-        first = open_incident(connection, world.instance, trouble, deed)
+        first = open_incident(connection, world.instance, rolled_back, deed)
     change(world, first.id, SUPPORT, state=IncidentState.MITIGATED, commander=SUPPORT)
     change(world, first.id, SUPPORT, lift_freeze=True)
     with engine.begin() as connection:
         assert incident_freezes(connection, WORKFLOW) == ()
-        again = open_incident(connection, world.instance, replace(trouble, spaces=(EAST, WEST), rollout="r2"), deed)
+        again = open_incident(connection, world.instance, replace(rolled_back, spaces=(EAST, WEST), rollout="r2"), deed)
         assert len(incident_freezes(connection, WORKFLOW)) == 1
     assert (again.id, again.state, again.rollout, again.spaces) == (first.id, IncidentState.OPEN, "r2", (EAST, WEST))
 

@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
-from tests.control.rollout_world import bank, make_world
+from tests.control.rollout_world import bank, make_world, trouble
 
 from pilotage.control.escalate_incidents import escalate_incidents
-from pilotage.control.open_incident import Trouble, open_incident
+from pilotage.control.open_incident import open_incident
 from pilotage.control.rollout_moves import machine_deed
 from pilotage.control.unreached_pages import watch_pages
 from pilotage.incident.records import PAGE_UNREACHED as CAUSE
-from pilotage.incident.records import Severity
 from pilotage.testing.rollouts import EAST, WORKFLOW, RolloutWorld
 from pilotage.workspace.records import Channel, MessageKind
 
@@ -35,17 +34,8 @@ PAGER, SECOND, FALLBACK, TICKETS = (
 
 def world_of(engine: Engine, *channels: Channel) -> RolloutWorld:
     world = make_world(engine, replace(bank(), channels={one.name: one for one in channels}))
-    trouble = Trouble(
-        workflow=WORKFLOW,
-        space=EAST,
-        spaces=(EAST,),
-        release=None,
-        cause="reported by a person",
-        severity=Severity.SEV1,
-        summary="Wrong rates.",
-    )
     with engine.begin() as connection:
-        open_incident(connection, world.instance, trouble, machine_deed(world.clock.now()))
+        open_incident(connection, world.instance, trouble(), machine_deed(world.clock.now()))
     return world
 
 

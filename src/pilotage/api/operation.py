@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -18,6 +18,8 @@ from pilotage.control.rollout_ports import RolloutPorts
 from pilotage.core.reason import Refusal
 from pilotage.gate.records import Login
 from pilotage.identity.principal import Principal
+
+T = TypeVar("T")
 
 
 class Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -54,6 +56,11 @@ class Call:
     def instance(self) -> Instance:
         """The instance that commands run with."""
         return self.services.instance
+
+    def at_gate(self, command: Callable[..., T], **more: object) -> T:
+        """Carry out a command about the release and the gate that the address names."""
+        named = {"release": self.params["digest"], "gate": self.params["gate"]}
+        return command(self.instance, actor=self.actor, **named, **more)
 
 
 Result: TypeAlias = "Mapping[str, Any] | Refusal"

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from pilotage.cli.options import Options, command
+from pilotage.cli.options import Options, add_group
 from pilotage.cli.shown import minute
 from pilotage.control.hand_over_task import hand_over_task
 from pilotage.control.inbox import Tasks, list_tasks, snooze_task
@@ -18,11 +18,8 @@ from pilotage.core.reason import Refusal
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="What waits for you: reviews, gates, steps, incidents.")
-    group.command("list")(command(list_all))
-    group.command("snooze")(command(snooze))
-    group.command("hand-over")(command(hand_over))
-    app.add_typer(group, name="inbox")
+    summary = "What waits for you: reviews, gates, steps, incidents."
+    add_group(app, "inbox", summary, list=list_all, snooze=snooze, hand_over=hand_over)
 
 
 def list_all(options: Options) -> None:

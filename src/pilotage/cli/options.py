@@ -152,6 +152,14 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def add_group(app: typer.Typer, name: str, summary: str, **commands: Callable[..., None]) -> None:
+    """Add a noun with its verbs, in this order; `fail_back` is the verb fail-back."""
+    group = typer.Typer(no_args_is_help=True, help=summary)
+    for verb, function in commands.items():
+        group.command(verb.replace("_", "-"))(command(function))
+    app.add_typer(group, name=name)
+
+
 def fail(options: Options, error: PilotageError) -> NoReturn:
     """Print an error and leave with its exit code."""
     if options.as_json:

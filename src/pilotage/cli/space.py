@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from pilotage.cli.options import Options, command
+from pilotage.cli.options import Options, add_group
 from pilotage.cli.shown import Listing, minute
 from pilotage.control.fail_back import fail_back
 from pilotage.control.space_status import health_json, space_status
@@ -19,10 +19,8 @@ _COLOURS = {"healthy": "green", "unhealthy": "red"}
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Spaces: their health, and where their askers are.")
-    group.command("status")(command(status))
-    group.command("fail-back")(command(bring_home))
-    app.add_typer(group, name="space")
+    summary = "Spaces: their health, and where their askers are."
+    add_group(app, "space", summary, status=status, fail_back=bring_home)
 
 
 def status(options: Options) -> None:

@@ -49,11 +49,8 @@ class Confirming(Body):
 
 def _confirm(call: Call) -> Result:
     asked: Confirming = call.fields
-    done = confirm_go_live(
-        call.instance,
-        actor=call.actor,
-        release=call.params["digest"],
-        gate=call.params["gate"],
+    done = call.at_gate(
+        confirm_go_live,
         space=asked.space,
         comment=asked.comment,
         bind=asked.bind,
@@ -78,11 +75,8 @@ def _list(call: Call) -> Result:
 
 
 def _export(call: Call) -> Result:
-    done = export_decision(
-        call.instance,
-        actor=call.actor,
-        release=call.params["digest"],
-        gate=call.params["gate"],
+    done = call.at_gate(
+        export_decision,
         space=call.fields.space,
         half=call.fields.half,
     )

@@ -110,11 +110,8 @@ def _sign(call: Call) -> Result:
 
 
 def _accept_risk(call: Call) -> Result:
-    done = accept_risk(
-        call.instance,
-        actor=call.actor,
-        release=call.params["digest"],
-        gate=call.params["gate"],
+    done = call.at_gate(
+        accept_risk,
         text=RiskText(data=call.fields.risk.encode(), login=call.login),
     )
     return done if isinstance(done, Refusal) else done.as_json()
@@ -130,11 +127,8 @@ def _recuse(call: Call) -> Result:
 
 
 def _reopen(call: Call) -> Result:
-    done = reopen_gate(
-        call.instance,
-        actor=call.actor,
-        release=call.params["digest"],
-        gate=call.params["gate"],
+    done = call.at_gate(
+        reopen_gate,
         reason=call.fields.reason,
     )
     return done if isinstance(done, Refusal) else {"gate": call.params["gate"], "attempt": done.number}

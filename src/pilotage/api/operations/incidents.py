@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from pilotage.api.operation import Body, Call, Operation, Result
 from pilotage.control.declare_hard_event import declare_hard_event
 from pilotage.control.follow_rollback import rollback_json
@@ -93,19 +95,7 @@ def _declare(call: Call, asked: Opening, kind: HardKind) -> Result:
 
 
 def _update(call: Call) -> Result:
-    asked: Changing = call.fields
-    return _changed(
-        call,
-        Change(
-            state=asked.state,
-            severity=asked.severity,
-            commander=asked.commander,
-            lift_freeze=asked.lift_freeze,
-            post_mortem=asked.post_mortem,
-            approve=asked.approve,
-            note=asked.note,
-        ),
-    )
+    return _changed(call, Change(**msgspec.structs.asdict(call.fields)))
 
 
 def _close(call: Call) -> Result:
