@@ -46,6 +46,15 @@ def test_a_space_that_a_rollout_never_reached_is_not_called_done() -> None:
     assert "  eu: done, 1.25 % of traffic now, 1,200 admitted" in lines
 
 
+WAITS = {"space": "eu", "from": "10:00", "to": "11:00", "incident": "01I", "excused": False}
+
+
+def test_an_excused_window_and_one_that_waits_are_told_apart() -> None:
+    lines = told([], NOT_YET)
+    assert "  eu: 10:00 to 11:00 counts for neither arm (incident 01I)" in lines
+    assert "  eu: 10:00 to 11:00 waits for a second person to excuse it (incident 01I)" in lines
+
+
 QUIET = {"log_e": None, "threshold": "15.5"}
 
 
@@ -84,6 +93,7 @@ def told(waves: list[dict[str, Any]], measured: dict[str, Any], watched: Iterabl
         "verdict": {"outcome": "no_go", "digest": digest, "reasons": []},
         "shadow": [],
         "waves": waves,
+        "excused": [WAITS, {**WAITS, "excused": True}],
         "watched": list(watched),
         "rollback": {"to": digest, **measured},
     }

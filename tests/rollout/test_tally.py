@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from pilotage.analysis.counters import Count, Counters, Metric
 from pilotage.rollout import tally
 from pilotage.rollout.assignment import Arm
 from pilotage.rollout.observation import LatencyLimits, Observation, is_observation, marks, sound_outcome
-from pilotage.rollout.tally import Book, Caps, Totals, Trips, advance_cusums, counters, fold
+from pilotage.rollout.tally import Book, Caps, Totals, Trips, advance_cusums, counters, excuse, fold
 
 LIMITS = LatencyLimits(go_ms=2000, trip_ms=5000)
 TRIPS = Trips(limits={Metric.ERROR: 0.01, Metric.STALLED: 0.05, Metric.UNGROUNDED: 0.05, Metric.POLICY: 0.01})
@@ -136,6 +137,29 @@ def test_caps_only_weaken_a_conclusion(batch: list[Observation]) -> None:
         assert count.go.n <= everything.go.n
         assert count.guard.n == everything.guard.n
         assert count.guard.x <= everything.guard.x
+
+
+@given(observations, st.data())
+def test_a_window_taken_out_later_is_the_same_as_one_that_never_counted(batch: list[Observation], data: Any) -> None:
+    inside = data.draw(st.sets(st.sampled_from(range(len(batch)))) if batch else st.just(set[int]()))
+    marked = [replace(one, is_excused=index in inside) for index, one in enumerate(batch)]
+    never, left_out = Totals(), dict[str, Book]()
+    advance_cusums(never, left_out, marked, caps=Caps(), limits=LIMITS, trips=TRIPS)
+    fold(never, left_out, marked, caps=Caps(), limits=LIMITS)
+    totals, books = Totals(), dict[str, Book]()
+    advance_cusums(totals, books, batch, caps=Caps(), limits=LIMITS, trips=TRIPS)
+    fold(totals, books, batch, caps=Caps(), limits=LIMITS)
+    excuse(totals, books, [batch[index] for index in sorted(inside)], caps=Caps(), limits=LIMITS)
+    assert (read(totals), books) == (read(never), left_out)
+    assert totals.cusums == counted([batch]).cusums, "an excuse disarms no trip"
+
+
+def test_what_was_never_counted_cannot_be_taken_out() -> None:
+    totals, books = Totals(), dict[str, Book]()
+    fold(totals, books, [seen(1, principal="a")], caps=Caps(), limits=LIMITS)
+    for other in (seen(2, principal="b"), seen(3, principal="a", outcome="timeout")):
+        with pytest.raises(ValueError, match="never counted"):
+            excuse(totals, books, [other], caps=Caps(), limits=LIMITS)
 
 
 @given(observations)

@@ -108,7 +108,10 @@ class Tested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What the verdict speaks of. `ledger_from`, `ledger_to`: numbers of the first and last record counted."""
+    """What the verdict speaks of. `ledger_from`, `ledger_to`: numbers of the first and last record counted.
+
+    `excused`: windows that count for neither arm, as their ledger entries name them.
+    """
 
     plan: str
     release: str
@@ -116,10 +119,12 @@ class Subject:
     step: str
     ledger_from: int
     ledger_to: int
+    excused: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Json]:
-        """Return the fields by name."""
+        """Return the fields by name; `excused` stands there only where something was."""
         return {
+            **({"excused": list(self.excused)} if self.excused else {}),
             "plan": self.plan,
             "release": self.release,
             "space": self.space,

@@ -1,4 +1,4 @@
-"""`pilotage rollout start | status | pairs | pause | resume | go | abort | extend | overrule | release`."""
+"""`pilotage rollout start | status | pairs | pause | resume | go | abort | extend | overrule | release | excuse`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from pilotage.cli.rollback import zero_words
 from pilotage.cli.shown import Listing, short
 from pilotage.control.abort_rollout import abort_rollout
 from pilotage.control.decide_rollout import extend_step, release_hold, sign_go
+from pilotage.control.excuse_window import ExcuseRequest, excuse_window
 from pilotage.control.overrule_rollout import overrule_rollout
 from pilotage.control.pause_rollout import pause_rollout, resume_rollout
 from pilotage.control.read_pairs import PairReading, read_pairs
 from pilotage.control.rollout_status import list_status, rollout_status, summary
+from pilotage.control.second_person import STANDS
 from pilotage.control.start_rollout import Started, StartRequest, start_rollout
+from pilotage.core.clock import read_moment
 from pilotage.core.durations import parse_duration
 from pilotage.core.errors import UsageError
 from pilotage.core.reason import Refusal
@@ -45,6 +48,7 @@ def register(app: typer.Typer) -> None:
         ("extend", extend),
         ("overrule", overrule),
         ("release", release),
+        ("excuse", excuse),
     ):
         group.command(name)(command(function))
     app.add_typer(group, name="rollout")
@@ -151,6 +155,10 @@ def render_rollout(out: Console, one: dict[str, Any]) -> None:
         state = "not reached" if wave["state"] == "done" and not wave["steps"] else wave["state"].replace("_", " ")
         share = f"{wave['fraction_ppm'] / 10_000:g} % of traffic now"
         out.print(f"  {escape(wave['space'])}: {state}, {share}, {wave['admitted']:,} admitted")
+    for window in one["excused"]:
+        state = "counts for neither arm" if window["excused"] else "waits for a second person to excuse it"
+        space, incident = escape(window["space"]), escape(window["incident"])
+        out.print(f"  {space}: {window['from']} to {window['to']} {state} (incident {incident})")
     for watched in one["watched"]:
         out.print(f"  {escape(watched['space'])}: {_watch_words(watched)}")
     if one["rollback"] is not None:
@@ -297,3 +305,27 @@ def release(options: Options, identifier: Identifier, reason: Note = "") -> None
         actor = options.actor(instance)
         done = release_hold(instance, rollout_ports(), actor=actor, rollout=identifier, note=reason)
     _moved(options, done)
+
+
+def excuse(
+    options: Options,
+    identifier: Identifier,
+    start: Annotated[str, typer.Option("--from", help="Where the window begins: 2026-11-26 14:00, in UTC.")],
+    end: Annotated[str, typer.Option("--to", help="Where it ends.")],
+    incident: Annotated[str, typer.Option("--incident", help="Incident of that time, as `incident list` names it.")],
+    reason: Note = "",
+    space: Annotated[str | None, typer.Option("--space", help="Of this space (default: where it stands).")] = None,
+) -> None:
+    """Leave a window out for both arms; it takes two persons, each with the same words."""
+    request = ExcuseRequest(
+        start=read_moment(start), end=read_moment(end), incident=incident, reason=reason, space=space
+    )
+    with options.open("pilotage rollout excuse") as instance:
+        done = excuse_window(instance, actor=options.actor(instance), rollout=identifier, request=request)
+    if isinstance(done, Refusal):
+        options.refuse(done)
+    body = done.as_json()
+    said = f"The window counts for neither arm; GO is judged as attempt {done.attempt}."
+    if done.excuse.second_by is None:
+        said = f"Signed; a second person gives the same command within {STANDS.days} days."
+    options.show(body, lambda out: out.print(said))

@@ -46,6 +46,7 @@ from pilotage.rollout.tally import (
     unrecorded,
     without_metrics,
 )
+from pilotage.store.excuses import Excuse, excused_of
 from pilotage.store.observation_rows import (
     RecordRow,
     carry_over,
@@ -74,9 +75,9 @@ def count_observations(
     if not steps:
         return Observed(counters=Counters())
     try:
-        return _Count(connection=connection, rollout=rollout, wave=_opened(connection, rollout, wave), steps=steps).run(
-            now
-        )
+        opened = _opened(connection, rollout, wave)
+        excused = excused_of(connection, rollout.id, wave.number)
+        return Counting(connection=connection, rollout=rollout, wave=opened, steps=steps, excused=excused).run(now)
     except ValueError as error:
         reason = Reason(code="internal_error", text=f"The sums of {wave.space} do not read: {error}", where=wave.space)
         return Observed(counters=Counters(), blockers=(reason,), is_readable=False)
@@ -99,22 +100,26 @@ def _carried(connection: Connection, rollout: StoredRollout, wave: StoredWave) -
     )
     if earlier is None:
         return {}
-    is_same = _latencies(rollout.plan, wave.number) == _latencies(read_plan(earlier.plan), earlier.wave)
+    is_same = latencies_of(rollout.plan, wave.number) == latencies_of(read_plan(earlier.plan), earlier.wave)
     dropped = frozenset() if is_same else LATENCY
     carry_over(connection, earlier, rollout=rollout.id, wave=wave.number, without=dropped)
     return without_metrics(earlier.totals, dropped)
 
 
-def _latencies(plan: Plan, wave: int) -> set[tuple[float, float]]:
+def latencies_of(plan: Plan, wave: int) -> set[tuple[float, float]]:
+    """Return the limits of latency that the steps of a space judge by."""
     return {(step.limits.latency_go_ms, step.limits.latency_trip_ms) for step in plan.waves[wave].steps}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Count:
+class Counting:
+    """The counting of one space of a rollout. `excused`: windows that count for neither arm."""
+
     connection: Connection
     rollout: StoredRollout
     wave: StoredWave
     steps: tuple[StoredStep, ...]
+    excused: tuple[Excuse, ...] = ()
 
     def run(self, now: datetime) -> Observed:
         """Read on, fold, keep, and return the totals."""
@@ -136,11 +141,11 @@ class _Count:
             ledger_from=self.wave.counted_from or 0,
             ledger_to=max(upto, 0),
             blockers=self._blockers(now),
+            excused=tuple(one.id for one in self.excused),
         )
 
     def _fold(self, totals: Totals, rows: tuple[RecordRow, ...]) -> None:
-        pinned = pinned_in(self.connection, read_route(self.connection, self.wave.space, self.rollout.workflow))
-        known = [(row, seen) for row in rows if (seen := self._observation(row, pinned)) is not None]
+        known = self.observations(rows)
         batch = [seen for _, seen in known]
         if not batch:
             return
@@ -156,6 +161,11 @@ class _Count:
         length = course.slot_length(self.rollout.plan.waves[self.wave.number])
         timed = [(row.at, seen) for row, seen in known]
         add_course(self.connection, self.rollout.id, self.wave.number, course.count(timed, length, limits))
+
+    def observations(self, rows: tuple[RecordRow, ...]) -> list[tuple[RecordRow, Observation]]:
+        """Return the records that say something of this rollout, with what they say."""
+        pinned = pinned_in(self.connection, read_route(self.connection, self.wave.space, self.rollout.workflow))
+        return [(row, seen) for row in rows if (seen := self._observation(row, pinned)) is not None]
 
     def _observation(self, row: RecordRow, pinned: frozenset[str]) -> Observation | None:
         """Return what a record says, None when it says nothing of this rollout.
@@ -187,6 +197,7 @@ class _Count:
             is_answer=is_answer(row),
             is_cached=row.detail.get("cached") is True,
             is_known=is_placed and row.arm in COUNTED and row.release == expected,
+            is_excused=any(one.holds(row.at) for one in self.excused),
         )
 
     def _admitted(self, row: RecordRow) -> StoredStep | None:
@@ -207,7 +218,15 @@ class _Count:
 
     def _ratings(self, since: datetime) -> Mapping[str, tuple[tuple[int, int], ...]]:
         releases = [self.rollout.release, *([] if self.wave.stable is None else [self.wave.stable])]
-        return ratings_of(self.connection, self.wave.space, self.rollout.workflow, releases=releases, since=since)
+        without = [(one.from_at, one.to_at) for one in self.excused]
+        return ratings_of(
+            self.connection,
+            self.wave.space,
+            self.rollout.workflow,
+            releases=releases,
+            since=since,
+            without=without,
+        )
 
     def _counters(self, totals: Totals, ratings: Mapping[str, tuple[tuple[int, int], ...]], clock: float) -> Counters:
         fractions = {step_key(self.rollout, step): step.fraction_ppm for step in self.steps}

@@ -34,6 +34,7 @@ from pilotage.rollout.validation import Facts as ValidationFacts
 from pilotage.rollout.validation import unmet
 from pilotage.space.health import HealthState
 from pilotage.store.emergencies import emergencies_of
+from pilotage.store.excuses import excused_of
 from pilotage.store.incidents import incident_freezes, incidents_about
 from pilotage.store.probes import failed_rounds
 from pilotage.store.quarantine import quarantined_spaces
@@ -161,10 +162,14 @@ def read_facts(
 
 
 def attempt_in(connection: Connection, stored: StoredRollout) -> int:
-    """Return which attempt this is in the space it stands in: each space counts its own (rollouts.md 6.6)."""
+    """Return which attempt this is in the space it stands in: each space counts its own (rollouts.md 6.6).
+
+    Every window that was excused here makes it a later one.
+    """
+    excused = len(excused_of(connection, stored.id, stored.place.wave))
     if stored.place.wave == 0:
-        return stored.attempt
-    return 1 + attempts_before(connection, stored.workflow, stored.space, but=stored.id)
+        return stored.attempt + excused
+    return 1 + attempts_before(connection, stored.workflow, stored.space, but=stored.id) + excused
 
 
 def _held_elsewhere(judged: Mapping[int, tuple[Observed, Verdict]], here: int) -> tuple[Reason, ...]:

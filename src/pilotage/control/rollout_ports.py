@@ -35,7 +35,7 @@ class GateCheck(Protocol):
 class Observed:
     """What was counted for one space: the counters, the ledger range they cover, and what stands against using them.
 
-    `is_readable` false: the sums are of a newer version, whose processes read them.
+    `is_readable` false: the sums are of a newer version, whose processes read them. `excused`: ids of windows left out.
     """
 
     counters: Counters
@@ -44,6 +44,7 @@ class Observed:
     blockers: tuple[Reason, ...] = ()
     cohort_share: float | None = None
     is_readable: bool = True
+    excused: tuple[str, ...] = ()
 
 
 class Observations(Protocol):

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from pilotage.control.excuse_window import excuse_json
 from pilotage.control.follow_rollback import zero_json
 from pilotage.control.instance import Instance
 from pilotage.control.rollout_arms import read_arms
@@ -17,6 +18,7 @@ from pilotage.control.view_watches import view_watches
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.rollout.states import WaveState
+from pilotage.store.excuses import excuses_of
 from pilotage.store.rollout_verdicts import latest_verdict, signatures_of
 from pilotage.store.rollouts import RolloutFilter, StoredRollout, list_rollouts, steps_of, waves_of
 from pilotage.store.routes import admissions_of, read_route
@@ -81,6 +83,7 @@ def _detail(connection: Connection, stored: StoredRollout) -> dict[str, Json]:
         "arms": read_arms(connection, stored, waves_of(connection, stored.id)).as_json(),
         "signed": [{"role": one.role, "at": to_text(one.at)} for one in signed],
         "waves": _waves(connection, stored),
+        "excused": [excuse_json(stored, one) for one in excuses_of(connection, stored.id)],
         "watched": [one.as_json() for one in view_watches(connection, stored)],
         "rollback": None
         if stored.flipped_at is None

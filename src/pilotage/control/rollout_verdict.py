@@ -46,6 +46,7 @@ def judge_place(
             step=step.name,
             ledger_from=observed.ledger_from,
             ledger_to=observed.ledger_to,
+            excused=observed.excused,
         ),
         bake_over=since is not None and now - since >= timedelta(seconds=step.bake_s),
         gate_holds=gate == (),

@@ -26,6 +26,7 @@ from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Role
 from pilotage.rollout.states import State
 from pilotage.rollout.transitions import Actor, Event, transition
+from pilotage.store.excuses import Excuse, excuses_of
 from pilotage.store.incidents import StoredIncident, find_incident
 from pilotage.store.rollout_history import PastVerdict, verdict_history
 from pilotage.store.rollout_verdicts import Signature, signatures_of
@@ -56,6 +57,7 @@ class RolloutView:
     arms: Arms
     phases: tuple[PhaseView, ...] = ()
     watches: tuple[WatchView, ...] = ()
+    excuses: tuple[Excuse, ...] = ()
 
     @property
     def verdict(self) -> PastVerdict | None:
@@ -86,6 +88,7 @@ def view_rollout(instance: Instance, *, actor: Principal, identifier: str) -> Ro
             arms=read_arms(connection, stored, waves),
             phases=view_phases(connection, stored, instance.clock.now()),
             watches=view_watches(connection, stored),
+            excuses=excuses_of(connection, stored.id),
         )
 
 

@@ -114,6 +114,7 @@ class EntryKind(StrEnum):
     ROLLOUT_PAIRS_READ = "rollout.pairs_read"
     ROLLOUT_TEXTS_ERASED = "rollout.texts_erased"
     ROLLOUT_HELD = "rollout.held"
+    ROLLOUT_EXCUSED = "rollout.excused"
     ROLLOUT_SIGNED = "rollout.signed"
     ROLLOUT_DECIDED = "rollout.decided"
     ROLLOUT_RELEASED = "rollout.released"

@@ -28,7 +28,7 @@ class Observation:
     `step` names attempt and step. `is_known` False: arm, release or step was none of the rollout's.
 
     `ungrounded` None: the answer has no grounding score. `rating`: `up`, `down` or None. `is_cached`: it was given
-    again, so how long it took says nothing of the release.
+    again, so how long it took says nothing of the release. `is_excused`: it came in a window that counts for no arm.
     """
 
     seq: int
@@ -43,6 +43,7 @@ class Observation:
     is_answer: bool = False
     is_cached: bool = False
     is_known: bool = True
+    is_excused: bool = False
 
     @property
     def is_quarantined(self) -> bool:

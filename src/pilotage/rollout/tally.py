@@ -144,6 +144,35 @@ def advance_cusums(
             totals.cusums[metric.value] = cusum.follow(state, found, planned_requests=trips.planned_requests).as_json()
 
 
+def excuse(
+    totals: Totals,
+    books: dict[str, Book],
+    batch: Sequence[Observation],
+    *,
+    caps: Caps,
+    limits: LatencyLimits,
+) -> None:
+    """Take a batch that was counted out again, for both arms, as if it had come excused (rollouts.md 6.6).
+
+    What says whom the router sent where, which records are there, and the e-CUSUMs keep what they saw. Raise ValueError
+    for a batch that was not counted; both are changed in place.
+    """
+    touched = dict.fromkeys(seen.principal for seen in batch)
+    before = {name: _shares(books.get(name, {}), caps) for name in touched}
+    for seen in batch:
+        page = books.get(seen.principal, {}).get(_page(seen), {})
+        for metric, failed in marks(seen, limits).items():
+            entry = page.get(metric.value, [0, 0, 0])
+            if entry[0] < 1 or entry[1] < failed:
+                raise ValueError("This window holds requests that were never counted.")
+            page[metric.value] = [entry[0] - 1, entry[1] - failed, _hours(entry)]
+        if seen.arm is Arm.CANDIDATE and seen.is_answer:
+            totals.answers -= 1
+            totals.unscored -= seen.ungrounded is None
+    for name in touched:
+        _shift(totals, before[name], _shares(books[name], caps))
+
+
 def _page(seen: Observation) -> str:
     return f"{seen.arm.value}/{seen.step}/{seen.day}"
 
@@ -157,12 +186,14 @@ def _enter(totals: Totals, book: Book, seen: Observation, found: Mapping[Metric,
     page = book.setdefault(_page(seen), {})
     for metric, failed in found.items():
         entry = page.get(metric.value, (0, 0, 0))
-        page[metric.value] = [entry[0] + 1, entry[1] + failed, _hours(entry) | (failed << seen.hour)]
+        n, x = (0, 0) if seen.is_excused else (1, int(failed))
+        page[metric.value] = [entry[0] + n, entry[1] + x, _hours(entry) | (failed << seen.hour)]
     totals.quarantined += seen.is_quarantined
     if seen.arm is Arm.CANDIDATE:
         totals.recorded += 1
-        totals.answers += seen.is_answer
-        totals.unscored += seen.is_answer and seen.ungrounded is None
+        answers = 0 if seen.is_excused else int(seen.is_answer)
+        totals.answers += answers
+        totals.unscored += answers if seen.ungrounded is None else 0
 
 
 @dataclass(slots=True)
@@ -207,6 +238,10 @@ def _shift(totals: Totals, before: _Shares, after: _Shares) -> None:
     totals.principals += after.on_candidate - before.on_candidate
     for place, is_candidate in after.relative - before.relative:
         totals.relative.setdefault(place, [0, 0])[0 if is_candidate else 1] += 1
+    for place, is_candidate in before.relative - after.relative:  # a window was taken out
+        totals.relative[place][0 if is_candidate else 1] -= 1
+        if totals.relative[place] == [0, 0]:
+            del totals.relative[place]
     for step, is_candidate in after.routed.items():
         kept = totals.routed.setdefault(step, [0, 0])
         kept[0] += step not in before.routed

@@ -50,6 +50,17 @@ _ROWS = text(
     " WHERE e.seq > :after AND e.seq <= :upto AND e.kind IN ('interaction.recorded', 'interaction.closed')"
     " AND i.space = :space AND i.workflow = :workflow ORDER BY e.seq"
 )
+_WINDOW = text(
+    "SELECT e.seq, i.id, i.at, i.arm, i.release, i.principal, i.kind, coalesce(c.outcome, i.outcome) AS outcome,"
+    " coalesce(c.refused, i.refused) AS refused, t.groups,"
+    " CASE WHEN c.interaction IS NULL OR c.detail = '{}' THEN i.detail ELSE c.detail END AS detail"
+    " FROM interaction i"
+    " JOIN ledger_entry e ON e.subject = i.id AND e.kind IN ('interaction.recorded', 'interaction.closed')"
+    " LEFT JOIN LATERAL (SELECT * FROM interaction_closing WHERE interaction = i.id LIMIT 1) AS c ON true"
+    " LEFT JOIN LATERAL (SELECT groups FROM interaction_text WHERE id = i.id LIMIT 1) AS t ON true"
+    " WHERE i.space = :space AND i.workflow = :workflow AND i.at >= :since AND i.at < :until"
+    " AND e.seq >= :first AND e.seq <= :last ORDER BY e.seq"
+)
 _UPTO = text("SELECT max(seq) FROM (SELECT seq FROM ledger_entry WHERE seq > :after ORDER BY seq LIMIT :most) AS page")
 
 
@@ -63,6 +74,15 @@ def read_rows(
     values = {"space": space, "workflow": workflow, "after": after, "upto": upto, "since": since}
     rows = connection.execute(_ROWS, values).mappings()
     return tuple(RecordRow(**{**row, "groups": _groups(row["groups"])}) for row in rows), int(upto)
+
+
+def read_window(
+    connection: Connection, space: str, workflow: str, *, window: tuple[datetime, datetime], seqs: tuple[int, int]
+) -> tuple[RecordRow, ...]:
+    """Return the records of requests that came in a window, of those with these ledger numbers (both included)."""
+    values = {"since": window[0], "until": window[1], "first": seqs[0], "last": seqs[1]}
+    rows = connection.execute(_WINDOW, {"space": space, "workflow": workflow, **values}).mappings()
+    return tuple(RecordRow(**{**row, "groups": _groups(row["groups"])}) for row in rows)
 
 
 def _groups(value: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -157,16 +177,28 @@ _RATINGS = text(
     " SELECT DISTINCT ON (f.interaction) f.interaction, f.rating, i.principal, i.release FROM feedback f"
     " CROSS JOIN LATERAL (SELECT * FROM interaction WHERE id = f.interaction AND at >= :since LIMIT 1) AS i"
     " WHERE f.at >= :since AND i.space = :space AND i.workflow = :workflow AND i.release = ANY(:releases)"
+    " AND NOT EXISTS (SELECT 1 FROM unnest(CAST(:froms AS timestamptz[]), CAST(:tos AS timestamptz[])) AS w (a, b)"
+    " WHERE i.at >= w.a AND i.at < w.b)"
     " AND i.kind = 'user' AND f.at <= i.at + interval '7 days' ORDER BY f.interaction, f.at DESC) AS last"
     " GROUP BY last.release, last.principal"
 )
 
 
 def ratings_of(
-    connection: Connection, space: str, workflow: str, *, releases: Sequence[str], since: datetime
+    connection: Connection,
+    space: str,
+    workflow: str,
+    *,
+    releases: Sequence[str],
+    since: datetime,
+    without: Sequence[tuple[datetime, datetime]] = (),
 ) -> dict[str, tuple[tuple[int, int], ...]]:
-    """Return, of each release and for each principal, rated answers, and how many were rated down last."""
-    values = {"space": space, "workflow": workflow, "releases": list(releases), "since": since}
+    """Return, of each release and for each principal, rated answers, and how many were rated down last.
+
+    `without`: windows whose answers are left out.
+    """
+    spans = {"froms": [first for first, _ in without], "tos": [last for _, last in without]}
+    values = {"space": space, "workflow": workflow, "releases": list(releases), "since": since, **spans}
     found: dict[str, list[tuple[int, int]]] = {}
     for row in connection.execute(_RATINGS, values):
         found.setdefault(row.release, []).append((row.rated, row.down))

@@ -23,7 +23,7 @@ from pilotage.rollout.machine import Place
 from pilotage.rollout.plan_form import plan_json, read_plan
 from pilotage.rollout.states import ACTIVE, State, WaveState
 from pilotage.store.runs import LeaseLost
-from pilotage.store.tables.rollouts import rollout, rollout_step, rollout_wave
+from pilotage.store.tables.rollouts import rollout, rollout_excuse, rollout_step, rollout_wave
 from pilotage.store.tables.shadow import rollout_shadow
 from pilotage.workspace.plan import Plan
 
@@ -264,11 +264,16 @@ def steps_of(connection: Connection, identifier: str) -> tuple[StoredStep, ...]:
 def attempts_before(connection: Connection, workflow: str, space: str, *, but: str = "") -> int:
     """Return how many rollouts judged anything here since the last completed one, shadow included (rollouts.md 6.6).
 
-    `but` is a rollout that is not counted.
+    Each window they excused counts as one more. `but` is a rollout that is not counted.
     """
     joined = rollout_wave.join(rollout, rollout.c.id == rollout_wave.c.rollout)
+    excused = select(func.count()).where(
+        rollout_excuse.c.rollout == rollout_wave.c.rollout,
+        rollout_excuse.c.wave == rollout_wave.c.number,
+        rollout_excuse.c.second_by.is_not(None),
+    )
     query = (
-        select(rollout.c.state)
+        select(rollout.c.state, excused.scalar_subquery())
         .select_from(joined)
         .where(
             rollout_wave.c.workflow == workflow,
@@ -279,10 +284,10 @@ def attempts_before(connection: Connection, workflow: str, space: str, *, but: s
         .order_by(rollout.c.created_at.desc(), rollout.c.id.desc())
     )
     count = 0
-    for state in connection.scalars(query):
+    for state, windows in connection.execute(query):
         if state == State.COMPLETED:
             break
-        count += 1
+        count += 1 + windows
     return count
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Annotated
+
 import msgspec
 
 from pilotage.api.operation import Body, Call, Operation, Result
 from pilotage.control.abort_rollout import abort_rollout
 from pilotage.control.decide_rollout import extend_step, release_hold, sign_go
+from pilotage.control.excuse_window import ExcuseRequest, excuse_window
 from pilotage.control.follow_rollback import rollback_json
 from pilotage.control.overrule_rollout import overrule_rollout
 from pilotage.control.pause_rollout import pause_rollout, resume_rollout
@@ -81,6 +85,19 @@ class Overruling(Body):
     severity: str
     reason: str
     expires_at: str
+
+
+class Excusing(Body):
+    """A window that counts for neither arm, the incident that says so, and why; the second person sends the same one.
+
+    `space` null: where the rollout stands.
+    """
+
+    start: Annotated[datetime, msgspec.Meta(tz=True)]
+    end: Annotated[datetime, msgspec.Meta(tz=True)]
+    incident: str
+    reason: str
+    space: str | None = None
 
 
 class RollingBack(Body):
@@ -171,6 +188,15 @@ def _overrule(call: Call) -> Result:
         return done
     waits = {"waits_for": "a second person"} if done.waits else {}
     return {**summary(done.rollout), **waits}
+
+
+def _excuse(call: Call) -> Result:
+    asked: Excusing = call.fields
+    request = ExcuseRequest(
+        start=asked.start, end=asked.end, incident=asked.incident, reason=asked.reason, space=asked.space
+    )
+    done = excuse_window(call.instance, actor=call.actor, rollout=call.params["rollout"], request=request)
+    return done if isinstance(done, Refusal) else done.as_json()
 
 
 def _roll_back(call: Call) -> Result:
@@ -271,6 +297,15 @@ OPERATIONS = (
         gives="The rollout, and whether a second person has to sign the same acceptance.",
         run=_overrule,
         takes=Overruling,
+    ),
+    Operation(
+        method="POST",
+        path=f"{_ROLLOUT}/excuses",
+        command="rollout excuse",
+        summary="Leave a window out for both arms, as one of two persons",
+        gives="The window, whether it is excused or waits for a second person, and the attempt GO is judged as.",
+        run=_excuse,
+        takes=Excusing,
     ),
     Operation(
         method="POST",

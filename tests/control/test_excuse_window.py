@@ -1,0 +1,226 @@
+"""A window counts for neither arm when two persons say so, neither the starter, with an incident (rollouts.md 6.6)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+from tests.control.rollout_world import STARTER, bank, make_world, small_plan, with_plan
+
+from pilotage.control.count_observations import count_observations
+from pilotage.control.excuse_window import Excused, ExcuseRequest, excuse_window
+from pilotage.control.open_incident import Trouble, open_incident
+from pilotage.control.rollout_moves import machine_deed
+from pilotage.control.rollout_status import rollout_status
+from pilotage.control.start_rollout import Started, StartRequest, start_rollout
+from pilotage.core.errors import NotFound, UsageError
+from pilotage.core.ids import SpaceName
+from pilotage.core.reason import Refusal
+from pilotage.incident.records import Severity
+from pilotage.rollout.assignment import Arm
+from pilotage.rollout.states import State
+from pilotage.store.rollouts import attempts_before
+from pilotage.testing.rollout_drills import pass_drills
+from pilotage.testing.rollout_records import Faults, RecordedTraffic
+from pilotage.testing.rollouts import EAST, WEST, WORKFLOW, RolloutWorld
+from pilotage.workspace.plan import Limits, Step
+
+pytestmark = pytest.mark.store
+LIMITS = Limits(error_go=0.05, error_trip=0.5, ungrounded_go=0.05, ungrounded_trip=0.6, policy_go=0.2, policy_trip=0.5)
+STEPS = (
+    Step(name="canary", weight=0.25, bake_s=24 * 3600, max_s=48 * 3600, limits=LIMITS),
+    Step(name="full", weight=1.0, bake_s=3600, limits=LIMITS),
+)
+FIRST, SECOND = "elena.marchetti", "nadia.brooks"
+HOUR = timedelta(hours=1)
+
+
+@dataclass(slots=True, kw_only=True)
+class Held:
+    """A rollout whose model was away for an hour, for both arms."""
+
+    world: RolloutWorld
+    rollout: str
+    traffic: RecordedTraffic
+    start: datetime
+    end: datetime
+    incident: str
+
+    def ask(self, who: str, **changes: Any) -> Excused | Refusal:
+        request = ExcuseRequest(start=self.start, end=self.end, incident=self.incident, reason="The model was away.")
+        return excuse_window(
+            self.world.instance, actor=self.world.person(who), rollout=self.rollout, request=replace(request, **changes)
+        )
+
+    def excused(self, who: str, **changes: Any) -> Excused:
+        found = self.ask(who, **changes)
+        assert isinstance(found, Excused), found
+        return found
+
+    def refused(self, who: str, **changes: Any) -> str:
+        found = self.ask(who, **changes)
+        assert isinstance(found, Refusal), found
+        return found.reasons[0].code
+
+    def status(self) -> Any:
+        return rollout_status(self.world.instance, self.rollout)
+
+    def kinds(self) -> list[str]:
+        query = text("SELECT kind FROM ledger_entry WHERE subject = :id ORDER BY id")
+        with self.world.engine.connect() as connection:
+            return list(connection.scalars(query, {"id": self.rollout}))
+
+
+def trouble(world: RolloutWorld, space: SpaceName = EAST) -> str:
+    made = Trouble(
+        workflow=WORKFLOW,
+        space=space,
+        spaces=(space,),
+        release=None,
+        cause="model away",
+        severity=Severity.SEV3,
+        summary="The model answers nobody.",
+    )
+    with world.engine.begin() as connection:
+        return open_incident(connection, world.instance, made, machine_deed(world.clock.now())).id
+
+
+def troubled(engine: Engine) -> Held:
+    world = make_world(engine, with_plan(bank(), small_plan(*STEPS)), observe=count_observations)
+    world.serve(world.seal("Old."), [EAST])
+    new = world.seal("New.")
+    pass_drills(world, new)
+    request = StartRequest(release=new, space=EAST, per_day=480_000, accepted=True)
+    done = start_rollout(world.instance, world.ports, actor=world.person(STARTER), request=request)
+    assert isinstance(done, Started), done
+    stored = world.step(done.rollout.id)
+    assert stored.state is State.OBSERVING
+    traffic = RecordedTraffic(world=world, space=EAST)
+    traffic.ask(400)
+    world.step(stored.id, HOUR)
+    start, incident = world.clock.now(), trouble(world)
+    traffic.faults = {Arm.CANDIDATE: Faults(ungrounded=0.35), Arm.STABLE: Faults(ungrounded=0.35)}
+    traffic.ask(300)
+    assert world.step(stored.id, HOUR / 2).state is State.HELD
+    traffic.faults = {}
+    return Held(world=world, rollout=stored.id, traffic=traffic, start=start, end=start + HOUR / 4, incident=incident)
+
+
+def test_two_persons_leave_a_window_out_for_both_arms_and_go_takes_more(engine: Engine) -> None:
+    it = troubled(engine)
+    before = it.status()
+    assert before["observed"]["hold.ungrounded"]["standing"] == "fired"
+    waits = it.excused(FIRST)
+    assert (waits.excuse.second_by, waits.attempt) == (None, 1)
+    assert it.excused(FIRST).excuse == waits.excuse, "the same word again is the same answer"
+    it.world.step(it.rollout, timedelta(seconds=20))
+    assert it.status()["excused"][0]["excused"] is False
+
+    done = it.excused(SECOND)
+    removed = done.excuse.removed
+    assert done.attempt == 2
+    assert removed["candidate"]["failed"]["ungrounded"] > 10
+    assert removed["stable"]["failed"]["ungrounded"] > 40
+    assert removed["candidate"]["requests"] + removed["stable"]["requests"] == 300
+    assert it.kinds().count("rollout.excused") == it.kinds().count("rollout.signed") == 1
+    assert it.excused(SECOND).excuse == done.excuse
+
+    it.world.step(it.rollout, timedelta(seconds=20))
+    with engine.connect() as connection:
+        query = text("SELECT body FROM rollout_verdict WHERE rollout = :id ORDER BY at DESC LIMIT 1")
+        verdict = json.loads(bytes(connection.scalar(query, {"id": it.rollout})))
+        lines = connection.scalars(text("SELECT text FROM incident_line")).all()
+        again = attempts_before(connection, WORKFLOW, EAST)
+    assert again == 2, "the next attempt begins where this one stands"
+    assert verdict["attempt"] == 2
+    assert verdict["subject"]["excused"] == [done.excuse.id]
+    assert verdict["tests"]["hold.ungrounded"]["x"] == 0
+    assert verdict["tests"]["hold.ungrounded"]["standing"] == "fired", "what fired stays until a person releases it"
+    assert verdict["tests"]["trip.ungrounded_late"]["x"] == 0
+    assert float(verdict["tests"]["trip.ungrounded_late"]["log_e"]) > 0, "an excuse disarms no trip"
+    was = before["observed"]["go.ungrounded"]
+    assert verdict["tests"]["go.ungrounded"]["n"] < was["n"]
+    assert float(verdict["tests"]["go.ungrounded"]["threshold"]) > float(was["threshold"])
+    assert verdict["tests"]["check.sample_ratio"]["n"] == before["observed"]["check.sample_ratio"]["n"]
+    assert [line for line in lines if "counts for neither arm" in line]
+
+
+def test_what_is_recorded_late_of_the_window_does_not_count_either(engine: Engine) -> None:
+    it = troubled(engine)
+    it.excused(FIRST)
+    it.excused(SECOND)
+    with engine.begin() as connection:
+        newest = text("SELECT max(id) FROM interaction")
+        last = connection.scalar(newest)
+    it.traffic.faults = {Arm.CANDIDATE: Faults(ungrounded=1.0)}
+    it.traffic.ask(50)
+    late = text("UPDATE interaction SET at = :at WHERE id > :last")
+    with engine.begin() as connection:
+        connection.execute(late, {"at": it.start + timedelta(minutes=1), "last": last})
+    it.world.step(it.rollout, timedelta(seconds=20))
+    shown = it.status()
+    assert shown["observed"]["hold.ungrounded"]["x"] == 0
+    assert not [one for one in shown["verdict"]["reasons"] if one["code"] == "observation_gap"]
+
+
+@pytest.mark.parametrize(
+    ("who", "code"),
+    [(STARTER, "SOD_CONFLICT"), ("maria.chen", "SOD_CONFLICT"), ("dina.kowalski", "NOT_PERMITTED")],
+)
+def test_starter_author_and_who_may_not_decide_excuse_nothing(engine: Engine, who: str, code: str) -> None:
+    it = troubled(engine)
+    assert it.refused(who) == code
+    it.excused(FIRST)
+    assert it.refused(who) == code
+    assert it.kinds().count("rollout.excused") == 0
+
+
+def test_a_word_that_is_old_or_of_other_words_is_no_second(engine: Engine) -> None:
+    it = troubled(engine)
+    it.excused(FIRST)
+    assert it.excused(SECOND, end=it.end + timedelta(minutes=1)).excuse.second_by is None
+    it.world.clock.advance(timedelta(days=8))
+    late = it.excused(SECOND)
+    assert (late.excuse.second_by, late.excuse.first_by) == (None, SECOND)
+    assert it.excused(FIRST).excuse.second_by == FIRST
+    assert it.refused(FIRST, end=it.end + timedelta(minutes=1)) == "WINDOW", "twice is not taken out"
+
+
+def test_a_window_needs_a_time_a_space_a_reason_and_an_incident_of_both(engine: Engine) -> None:
+    it = troubled(engine)
+    for wrong in (
+        {"start": it.end, "end": it.start},
+        {"start": it.start - timedelta(days=9)},
+        {"end": it.world.clock.now() + HOUR},
+        {"reason": " "},
+    ):
+        with pytest.raises(UsageError):
+            it.ask(FIRST, **wrong)
+    for unknown in ({"incident": "01NONE"}, {"space": "nowhere"}, {"space": WEST}):
+        with pytest.raises(NotFound):
+            it.ask(FIRST, **unknown)
+    assert it.refused(FIRST, incident=trouble(it.world, WEST)) == "INCIDENT_ELSEWHERE"
+    early = it.start - timedelta(minutes=30)
+    assert it.refused(FIRST, start=early, end=early + timedelta(minutes=5)) == "INCIDENT_ELSEWHERE"
+    assert not it.status()["excused"]
+
+
+def test_nothing_is_excused_once_people_decide_or_it_is_taken_back(engine: Engine) -> None:
+    it = troubled(engine)
+    it.excused(FIRST)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE rollout SET state = 'deciding'"))
+    assert it.refused(SECOND) == "ILLEGAL_TRANSITION"
+
+
+def test_sums_that_do_not_hold_the_window_are_left_alone(engine: Engine) -> None:
+    it = troubled(engine)
+    it.excused(FIRST)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE rollout_principal SET counts = '{}'"))
+    assert it.refused(SECOND) == "WINDOW"
+    assert it.status()["excused"][0]["excused"] is False
