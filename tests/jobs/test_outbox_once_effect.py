@@ -22,7 +22,19 @@ from pilotage.jobs.handlers import Registry
 from pilotage.jobs.outbox import OutboxDelivery
 from pilotage.store import outbox as store
 from pilotage.store.engine import make_engine
-from pilotage.store.outbox import MAX_ATTEMPTS, Message, add_message, backoff, replay_dead
+from pilotage.store.outbox import (
+    MAX_ATTEMPTS,
+    NOTICE_ATTEMPTS,
+    NOTIFICATION,
+    Message,
+    add_message,
+    backoff,
+    bury_exhausted,
+    claim_message,
+    mark_failed,
+    replay_dead,
+    wait_after,
+)
 from pilotage.testing.clock import SimulatedClock
 from pilotage.testing.effects import EffectCounter
 
@@ -193,3 +205,41 @@ def test_kinds_without_a_deliverer_wait_for_a_newer_worker(instance: Instance) -
 
 def test_waits_double_from_one_second_to_one_hour() -> None:
     assert [backoff(n).total_seconds() for n in (1, 2, 3, 12, 13, 100)] == [1, 2, 4, 2048, 3600, 3600]
+
+
+def test_what_people_are_told_is_tried_ten_times_in_half_an_hour_and_not_all_at_once(
+    instance: Instance, clock: SimulatedClock
+) -> None:
+    def told(attempt: int, name: str = "m") -> float:
+        key = "k" * 64
+        one = Message(id=name, kind=NOTIFICATION, target="t", payload={}, idempotency_key=key, attempt=attempt)
+        return wait_after(one).total_seconds()
+
+    longest = [900 ** (n / 8) for n in range(9)]
+    for attempt, most in enumerate(longest, start=1):
+        waits = {told(attempt, f"m{n}") for n in range(50)}
+        assert max(1.0, most / 2) <= min(waits)
+        assert max(waits) <= most + 1e-6
+    assert len({told(9, f"m{n}") for n in range(50)}) == 50
+    assert told(9) == told(9)
+
+    start = clock.now()
+    with instance.engine.begin() as connection:
+        add_message(connection, message_id="n", kind=NOTIFICATION, target="t", payload={}, now=start)
+    tries = 0
+    while True:
+        with instance.engine.begin() as connection:
+            message = claim_message(connection, [NOTIFICATION], clock.now())
+            assert message is not None
+            tries += 1
+            if mark_failed(connection, message, "away", clock.now()):
+                break
+            clock.advance(wait_after(message))
+    assert tries == NOTICE_ATTEMPTS == 10
+    assert clock.now() - start < timedelta(seconds=sum(longest))
+    with instance.engine.begin() as connection:
+        assert replay_dead(connection, "n", clock.now())
+        for _ in range(NOTICE_ATTEMPTS):  # whose worker dies in the middle, each time
+            assert claim_message(connection, [NOTIFICATION], clock.now()) is not None
+            clock.advance(timedelta(minutes=2))
+        assert bury_exhausted(connection, clock.now()) == ("n",)

@@ -45,7 +45,7 @@ TICK = timedelta(seconds=1)
 PACE = {State.OBSERVING: timedelta(minutes=20), State.WATCHING: timedelta(days=1)}
 CUTS_PER_ROLLOUT = 3
 
-_UP = ("started", "verdict_given", "decided", "stepped", "verdict_given", "decided", "full", "completed")
+_UP = ("started", "verdict", "decided", "step_started", "verdict", "decided", "full", "completed")
 WHOLE = Counter(f"rollout.{name}" for name in ("planned", *_UP))
 TAKEN_BACK = Counter(
     ("rollout.planned", "rollout.started", "rollback.started", "rollback.traffic_zero", "rollback.verified")

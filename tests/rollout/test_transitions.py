@@ -29,6 +29,22 @@ def test_what_is_not_in_the_table_is_refused_whoever_asks(state: State, event: E
         assert [reason.code for reason in found.reasons] == ["ILLEGAL_TRANSITION"]
 
 
+_ENTRIES = (
+    "refused shadow_started started verdict held decided step_started extended overruled released paused resumed"
+    " timed_out full completed"
+)
+
+
+def test_each_row_writes_the_entry_that_the_specification_names() -> None:
+    spelled = [f"rollout.{name}" for name in _ENTRIES.split()]  # rows 2 to 16 of rollouts.md 7.2, in order
+    spelled += [f"rollback.{name}" for name in ("started", "traffic_zero", "verified", "failed", "retried")]
+    assert [row.entry for row in sorted(TABLE, key=lambda row: row.number)] == [*spelled, *["rollout.aborted"] * 2]
+
+
+def test_entries_of_earlier_versions_keep_their_names() -> None:
+    assert {EntryKind("rollout.stepped"), EntryKind("rollout.verdict_given")}.isdisjoint(row.entry for row in TABLE)
+
+
 def test_each_row_writes_a_kind_of_entry_the_ledger_knows() -> None:
     assert {row.entry for row in TABLE} <= {kind.value for kind in EntryKind}
 

@@ -19,10 +19,10 @@ from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.core.ids import new_ulid
 from pilotage.rollout.transitions import Notify
-from pilotage.store.outbox import add_message
+from pilotage.store.outbox import NOTIFICATION, add_message
 from pilotage.workspace.records import MessageKind
 
-KIND: Final = "notification"
+KIND: Final = NOTIFICATION
 LOG: Final = "log"
 
 _CHANNEL_OF: Mapping[Notify, MessageKind] = {

@@ -1,6 +1,6 @@
 """Delivers messages to people: to the channel they were written for, or to the worker's log where there is none.
 
-Rule: a message holds names, numbers and links only. Fail mode: a channel that is down is tried for hours by the outbox;
+Rule: a message holds names, numbers and links only. Fail mode: a channel that is down is tried for half an hour;
 one that is no longer declared is told to the log, so that nothing is lost in silence.
 """
 

@@ -1,8 +1,8 @@
 """Delivery of the outbox: the only place that acts outside on a decision's behalf.
 
 Each turn charges an attempt, commits, delivers, and writes how it went. Rule: at least once, in order within one target
-of one kind; targets drop repeats by the idempotency key. Fail mode: a target that is down is tried for hours, then its
-message is dead and visible, and the next one has its turn.
+of one kind; targets drop repeats by the idempotency key. Fail mode: what a target that is down never
+takes is dead after its last attempt and visible, and the next one has its turn.
 """
 
 from __future__ import annotations

@@ -102,14 +102,14 @@ TABLE: tuple[Transition, ...] = (
         _E.CONCLUDE,
         (_from(_S.OBSERVING), _S.DECIDING),
         _MACHINE,
-        "rollout.verdict_given",
+        "rollout.verdict",
         _N.DECIDERS,
         _N.OWNER,
     ),
     _row(6, _E.HOLD, (_from(_S.OBSERVING, _S.DECIDING), _S.HELD), _MACHINE, "rollout.held", _N.PAGE),
     # Deciders sign; where a step says `auto` the verdict itself decides.
     _row(7, _E.DECIDE, (_from(_S.DECIDING), _S.ADVANCING), (*_PERSON, *_MACHINE), "rollout.decided", _N.OWNER),
-    _row(8, _E.STEP, (_from(_S.ADVANCING), _S.OBSERVING), _MACHINE, "rollout.stepped", _N.OWNER),
+    _row(8, _E.STEP, (_from(_S.ADVANCING), _S.OBSERVING), _MACHINE, "rollout.step_started", _N.OWNER),
     _row(9, _E.EXTEND, (_from(_S.DECIDING), _S.OBSERVING), _PERSON, "rollout.extended", _N.OWNER),
     _row(
         10,

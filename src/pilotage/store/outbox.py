@@ -2,7 +2,8 @@
 
 Rule: in order within (kind, target): a message waits for every earlier one to be done or dead. Each attempt is charged
 before it starts, so a crash in the middle costs an attempt and a wait, never the message. The idempotency key is the
-SHA-256 of the message id. Fail mode: after 12 attempts `dead`, visible, replayed by hand.
+SHA-256 of the message id. Fail mode: after 12 attempts `dead`, visible, replayed by hand; what people are told is given
+up after 10, in half an hour, since other ways then go on (operations.md 3.2).
 """
 
 from __future__ import annotations
@@ -16,8 +17,13 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
+NOTIFICATION: Final = "notification"
+"""The kind of message that tells people something."""
 MAX_ATTEMPTS: Final = 12
 LONGEST_BACKOFF: Final = timedelta(hours=1)
+NOTICE_ATTEMPTS: Final = 10
+_NOTICE_GROWTH: Final = 900.0 ** (1 / (NOTICE_ATTEMPTS - 2))
+"""Nine waits between ten attempts, from one second to 15 minutes."""
 IN_FLIGHT: Final = timedelta(seconds=60)
 """How long an attempt may take before another process may try; a deliverer gives up after 30 s."""
 
@@ -93,15 +99,15 @@ _FAILED = text(
 
 
 def mark_failed(connection: Connection, message: Message, error: str, now: datetime) -> bool:
-    """Set the next attempt (1 s x 2^n up to 1 h) or give the message up; tell whether it is dead now.
+    """Set the next attempt (`wait_after`) or give the message up; tell whether it is dead now.
 
     An attempt that was overtaken by a later one changes nothing.
     """
     values = {
         "id": message.id,
         "attempt": message.attempt,
-        "most": MAX_ATTEMPTS,
-        "next_at": now + backoff(message.attempt),
+        "most": most_attempts(message.kind),
+        "next_at": now + wait_after(message),
         "error": error,
     }
     return bool(connection.execute(_FAILED, values).scalar_one_or_none())
@@ -109,13 +115,15 @@ def mark_failed(connection: Connection, message: Message, error: str, now: datet
 
 _EXHAUSTED = text(
     "UPDATE outbox SET state = 'dead', last_error = COALESCE(last_error, 'No attempt came to an end.')"
-    " WHERE state = 'waiting' AND attempt >= :most AND next_at <= :now RETURNING id"
+    " WHERE state = 'waiting' AND attempt >= CASE kind WHEN :notice THEN :notice_most ELSE :most END"
+    " AND next_at <= :now RETURNING id"
 )
 
 
 def bury_exhausted(connection: Connection, now: datetime) -> tuple[str, ...]:
     """Give up messages whose last attempt never came back, and return their ids."""
-    return tuple(connection.execute(_EXHAUSTED, {"most": MAX_ATTEMPTS, "now": now}).scalars())
+    values = {"most": MAX_ATTEMPTS, "notice": NOTIFICATION, "notice_most": NOTICE_ATTEMPTS, "now": now}
+    return tuple(connection.execute(_EXHAUSTED, values).scalars())
 
 
 _REPLAY = text(
@@ -124,8 +132,25 @@ _REPLAY = text(
 
 
 def replay_dead(connection: Connection, message_id: str, now: datetime) -> bool:
-    """Give a dead message 12 new attempts, by a person's hand; tell whether there was one."""
+    """Give a dead message all its attempts anew, by a person's hand; tell whether there was one."""
     return connection.execute(_REPLAY, {"id": message_id, "now": now}).first() is not None
+
+
+def most_attempts(kind: str) -> int:
+    """Return after how many attempts a message of this kind is dead."""
+    return NOTICE_ATTEMPTS if kind == NOTIFICATION else MAX_ATTEMPTS
+
+
+def wait_after(message: Message) -> timedelta:
+    """Return the wait after this failed try: `backoff`; for what people are told up to 15 minutes, with jitter.
+
+    The jitter takes away up to half, never below a second; it follows from the message, so a crash changes no wait.
+    """
+    if message.kind != NOTIFICATION:
+        return backoff(message.attempt)
+    longest = _NOTICE_GROWTH ** min(message.attempt - 1, NOTICE_ATTEMPTS - 2)
+    drawn = int.from_bytes(sha256(f"{message.id}/{message.attempt}".encode()).digest()[:4], "big") / 2**32
+    return timedelta(seconds=max(1.0, longest * (1.0 - drawn / 2)))
 
 
 def backoff(attempt: int) -> timedelta:
