@@ -79,8 +79,8 @@ def test_what_blocks_a_gate_by_itself_is_a_lapse_of_it() -> None:
     assert about(replace(given, release=replace(given.release, is_verified=False))) == [""]
 
 
-def with_fact(kind: str) -> GateInput:
-    fact = criterion("now", kind, equal("open", 0), accept=Accept.NEVER)
+def with_fact(kind: str, accept: Accept = Accept.NEVER) -> GateInput:
+    fact = criterion("now", kind, equal("open", 0), accept=accept)
     gate = role_gate()
     given = empty(Gate(name=gate.name, guards=gate.guards, trust=gate.trust, pre=replace(gate.pre, criteria=(fact,))))
     return knowing(given, claims={kind: {"open": 1.0}})
@@ -89,6 +89,12 @@ def with_fact(kind: str) -> GateInput:
 @pytest.mark.parametrize(("kind", "found"), [("fact.incident", []), ("fact.residency", ["never:now", ""])])
 def test_a_fact_of_the_moment_is_no_lapse_and_one_that_lasts_is(kind: str, found: list[str]) -> None:
     assert about(with_fact(kind)) == found
+
+
+def test_that_there_is_no_way_back_is_told_and_drives_nothing_out() -> None:
+    (one,) = lapses(with_fact("fact.rollout"))
+    assert (one.about, one.is_never, one.reason.code) == ("", False, "GATE_NOT_MET")
+    assert about(with_fact("fact.rollout", Accept.MEDIUM)) == [], "what preflight can prove changes with the traffic"
 
 
 def test_a_failure_nobody_may_accept_comes_first_with_its_numbers() -> None:

@@ -127,7 +127,7 @@ def _end(risk: RiskAcceptance, now: datetime) -> datetime | None:
 
 def _gate(report: GateReport) -> Iterator[Lapse]:
     unmet = [one for one in report.criteria if not one.holds]
-    if unmet and all(map(_is_of_the_moment, unmet)):
+    if unmet and all(_is_of_the_moment(one) and not _is_without_a_way_back(one) for one in unmet):
         return
     if report.status is GateStatus.BLOCKED and all(one.code == "GATE_NOT_MET" for one in report.reasons):
         return
@@ -139,3 +139,8 @@ def _gate(report: GateReport) -> Iterator[Lapse]:
 
 def _is_of_the_moment(one: CriterionResult) -> bool:
     return {check.kind for check in one.checks} <= OF_THE_MOMENT
+
+
+def _is_without_a_way_back(one: CriterionResult) -> bool:
+    """Tell whether what nobody may accept fails about the rollout itself, which has no detector of its own."""
+    return needed_level(one) is None and any(check.kind == "fact.rollout" for check in one.checks)
