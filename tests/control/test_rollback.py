@@ -14,12 +14,13 @@ from tests.control.rollout_world import DECIDER, PER_DAY, STARTER, bank, make_wo
 from pilotage.control import roll_back as command
 from pilotage.control.abort_rollout import abort_rollout
 from pilotage.control.declare_hard_event import declare_hard_event
-from pilotage.control.follow_rollback import follow_rollback
+from pilotage.control.follow_rollback import follow_rollback, rollback_json
 from pilotage.control.reconcile_rollout import reconcile_rollout
 from pilotage.control.roll_back import RollbackRequest, roll_back
 from pilotage.control.rollout_end import take_back
 from pilotage.control.start_rollout import Started, StartRequest, start_rollout
 from pilotage.core.digest import Digest
+from pilotage.core.errors import NotFound
 from pilotage.core.reason import Reason, Refusal
 from pilotage.incident.records import HardKind
 from pilotage.release.seal import ReleaseState
@@ -30,7 +31,7 @@ from pilotage.store.routes import Route, read_route, write_route
 from pilotage.store.runs import LeaseLost
 from pilotage.testing.rollout_drills import pass_drills
 from pilotage.testing.rollout_traffic import Behaviour, CountedTraffic
-from pilotage.testing.rollouts import EAST, EU, WEST, WORKFLOW, FakeProber, RolloutWorld
+from pilotage.testing.rollouts import EAST, EU, WEST, WORKFLOW, FakeGate, FakeProber, RolloutWorld
 from pilotage.workspace.plan import Freeze
 
 pytestmark = pytest.mark.store
@@ -531,3 +532,35 @@ def test_a_failed_rollback_is_validated_again_by_the_same_command(engine: Engine
     (again,) = back(world)
     assert (again.id, again.state) == (stored.id, State.VALIDATING)
     assert world.step(stored.id).state is State.ROLLED_BACK
+
+
+def test_expired_approvals_of_the_target_warn_and_block_nothing(engine: Engine) -> None:
+    world, stored, old = running(engine)
+    expired = Reason(code="GATE_NOT_MET", text="Gate cab is expired.", where="cab")
+    gate = FakeGate(reasons=(expired,))
+    world = replace(world, ports=replace(world.ports, gate=gate))
+    back(world)
+    assert gate.asked == 0, "nothing is asked before nobody meets the release any more"
+    there = world.step(stored.id, timedelta(seconds=2))
+    assert there.state is State.VALIDATING
+    assert [(one.code, one.where, one.observed) for one in there.why] == [("TARGET_NOT_APPROVED", EAST, old)]
+    assert "whose approvals no longer hold: Gate cab is expired." in there.why[0].text
+    done = world.step(stored.id, timedelta(seconds=70))
+    assert done.state is State.ROLLED_BACK
+    assert rollback_json(done)["why"] == [dict(there.why[0].as_json())]
+    assert count(engine, "SELECT count(*) FROM incident_line WHERE text LIKE '%no longer hold%'") == 1
+    told = "SELECT count(*) FROM outbox WHERE payload->>'text' LIKE '%no longer hold%'"
+    assert count(engine, told) > 0
+
+
+def test_gates_of_the_target_that_cannot_be_evaluated_warn_too(engine: Engine) -> None:
+    world, stored, _ = running(engine)
+
+    def broken(*_: object, **__: object) -> tuple[Reason, ...]:
+        raise NotFound("GATE_UNKNOWN", "There is no gate.")
+
+    world = replace(world, ports=replace(world.ports, gate=broken))
+    back(world)
+    there = world.step(stored.id, timedelta(seconds=2))
+    assert (there.state, there.why[0].code) == (State.VALIDATING, "TARGET_NOT_APPROVED")
+    assert "cannot be evaluated" in there.why[0].text

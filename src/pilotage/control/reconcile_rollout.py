@@ -26,6 +26,8 @@ from pilotage.control.rollout_ports import RolloutPorts
 from pilotage.control.rollout_traffic import begin_step, place_candidate
 from pilotage.control.send_messages import Notice, send
 from pilotage.control.shadow_phases import advance_phases
+from pilotage.control.target_approvals import CODE as NOT_APPROVED
+from pilotage.control.target_approvals import target_warnings
 from pilotage.control.watch_left_spaces import watch_left_spaces
 from pilotage.core.canonical import Json
 from pilotage.core.reason import Reason, Refusal
@@ -300,7 +302,10 @@ def _zero(turn: _Turn, stored: StoredRollout, _seen: Seen, action: Action) -> St
         "milliseconds_to_zero_traffic": round(1000 * seconds),
         "clock_offset_ms": None if offset is None else round(1000 * offset),
     }
-    return _move(turn, stored, action, changes=changes, data=data)
+    warnings = target_warnings(turn.connection, turn.instance, turn.ports, stored, turn.deed)
+    for one in warnings:
+        _incident_line(turn, stored, one.text, None)
+    return _move(turn, stored, replace(action, reasons=warnings), changes=changes, data=data)
 
 
 def _verify(turn: _Turn, stored: StoredRollout, _seen: Seen, action: Action) -> StoredRollout | Refusal:
@@ -311,7 +316,8 @@ def _verify(turn: _Turn, stored: StoredRollout, _seen: Seen, action: Action) -> 
         "spaces": list(stored.flipped),
         "milliseconds_to_zero_streams": None if streams is None else round(1000 * streams),
     }
-    return _move(turn, stored, action, changes={}, data=data)
+    warnings = tuple(one for one in stored.why if one.code == NOT_APPROVED)
+    return _move(turn, stored, replace(action, reasons=warnings), changes={}, data=data)
 
 
 def _fail(turn: _Turn, stored: StoredRollout, _seen: Seen, action: Action) -> StoredRollout | Refusal:
