@@ -35,9 +35,9 @@ from tests.gate.builders import (
 from pilotage.core.ids import PersonId
 from pilotage.evidence.records import Severity
 from pilotage.evidence.vex import VexStatement, component_names
-from pilotage.gate.acceptance import acceptance_problems, approver_problem
+from pilotage.gate.acceptance import acceptance_problems, accepting, approver_problem
 from pilotage.gate.decide import decide
-from pilotage.gate.records import Approver, Claim, GateInput, RiskAcceptance, Tenure
+from pilotage.gate.records import Approver, Claim, GateInput, OpenCheck, OpenThen, RiskAcceptance, Tenure
 from pilotage.gate.vocabulary import GateStatus, RiskLevel, VoteDecision
 from pilotage.identity.roles import Role
 from pilotage.release.authorship import UNKNOWN
@@ -278,3 +278,28 @@ def test_a_vex_statement_clears_its_finding_and_is_bound_by_votes() -> None:
 )
 def test_another_statement_clears_nothing(given: GateInput) -> None:
     assert decide(given, NOW).status is GateStatus.COLLECTING
+
+
+def test_a_finding_of_the_promotion_is_accepted_by_one_in_force_of_its_level_that_names_it() -> None:
+    given = slow()
+    named = Accepting(change={"findings": ("MODEL_NOT_PINNED",)}).made()
+
+    def accepted(*risks: RiskAcceptance, level: RiskLevel = RiskLevel.MEDIUM) -> RiskAcceptance | None:
+        held = replace(given, acceptances=risks)
+        return accepting("MODEL_NOT_PINNED", held, NOW, held.evidence, level=level)
+
+    assert accepted() is None
+    assert accepted(named) == named
+    assert accepted(replace(named, findings=("FREEZE",))) is None
+    assert accepted(replace(named, severity=RiskLevel.LOW)) is None
+    assert accepted(replace(named, expires=NOW - HOUR), named) == named
+
+
+def test_what_was_open_is_stored_with_each_value_and_its_series() -> None:
+    check = OpenCheck(kind="load.peak", condition="p95 <= 2000", observed="2100")
+    found = OpenThen(criterion="latency", checks=(check, replace(check, series="eu")), findings=("F",))
+    assert found.as_json() == {
+        "criterion": "latency",
+        "checks": [["load.peak", "p95 <= 2000", "2100"], ["load.peak", "p95 <= 2000", "2100", "eu"]],
+        "findings": ["F"],
+    }

@@ -93,3 +93,13 @@ def test_wider_readers_and_a_shrunken_corpus_are_flagged() -> None:
     assert "production: more people may read d" in corpus.detail
     small = CorpusChange(removed=("c",), documents_before=100)
     assert flags(side(corpus={"x": 1}), {"production": small}) == ()
+
+
+def test_another_embedding_model_is_another_model_and_another_ranking_is_not() -> None:
+    before = side(retrieval={"top_k": 5, "embedding": {"model": "e"}})
+    for after, raised in (
+        (side(retrieval={"top_k": 5, "embedding": {"model": "f"}}), (Flag.MODEL_CHANGED,)),
+        (side(retrieval={"top_k": 5}), (Flag.MODEL_CHANGED,)),
+        (side(retrieval={"top_k": 6, "embedding": {"model": "e"}}), ()),
+    ):
+        assert diff_releases(before, after, corpus={}).flags == raised

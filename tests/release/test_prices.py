@@ -34,3 +34,8 @@ def test_another_model_costs_what_was_said_when_it_was_sealed(changed: dict[str,
 def test_a_workflow_that_is_gone_leaves_the_sealed_price() -> None:
     assert RELEASE.prices_by(None) == OLD
     assert replace(RELEASE, prices=None).prices_by(None) is None
+
+
+def test_a_price_of_embeddings_nobody_said_leaves_the_row_as_versions_before_wrote_it() -> None:
+    assert OLD.as_row() == {"currency": "USD", "input_nano": 10, "output_nano": 20, "unmetered": None}
+    assert replace(OLD, embedding_nano=3).as_row() == {**OLD.as_row(), "embedding_nano": 3}

@@ -25,7 +25,7 @@ from pilotage.release.residency import (
     unlisted_providers,
 )
 from pilotage.release.subprocessors import as_lines, from_lines, listed_subprocessors
-from pilotage.retrieval.settings import Embedding
+from pilotage.retrieval.settings import Embedding, Pooling
 from pilotage.testing.serving_path import space
 
 NAME = CorpusName("policies")
@@ -158,6 +158,13 @@ def test_both_providers_are_asked_for_and_the_same_reason_is_given_once() -> Non
     ]
     assert unlisted_providers(one, None, {host: ("eu-west-1",)}) == []
     assert embedding_host(other) == "models.example"
+
+
+def test_a_model_from_a_folder_runs_where_we_run_and_is_nobodys_subprocessor() -> None:
+    local = Embedding(model="m", dimension=3, path="models/m", pin_kind=PinKind.WEIGHTS, pin="sha256:1")
+    assert (fits_embedding(local, EU), embedding_host(local), unlisted_embedding(local, {})) == (True, None, None)
+    other = replace(local, max_tokens=256)
+    assert len({local.key, other.key, replace(local, pin="sha256:2").key, replace(local, pooling=Pooling.CLS).key}) == 4
 
 
 def test_a_model_without_a_pin_is_a_floating_one_whichever_of_the_two_it_is() -> None:

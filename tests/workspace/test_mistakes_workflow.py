@@ -326,7 +326,8 @@ CASES: list[tuple[str, str, str, list[str]]] = [
         "endpoint: https://e.example/v1, path: models/mini.onnx, batchx: 3, region",
         [
             "workflows/desk/retrieval.yaml:4: 'embedding.endpoint': 'https://e.example/v1' is not the whole address of an endpoint. Write https://HOST/v1/embeddings.",
-            "workflows/desk/retrieval.yaml:4: A local embedding model cannot be run by this version. Serve it behind an OpenAI-compatible address and write endpoint.",
+            "workflows/desk/retrieval.yaml:4: A local embedding model is pinned by its weights. Write pin: {kind: weights, id: sha256:0000000000000000000000000000000000000000000000000000000000000000}; sealing names the digest of its files.",
+            "workflows/desk/retrieval.yaml:4: An embedding model has a path and an endpoint. Write one of them.",
             "workflows/desk/retrieval.yaml:4: The key 'embedding.batchx' is unknown. Did you mean 'batch'?",
         ],
     ),
@@ -336,6 +337,14 @@ CASES: list[tuple[str, str, str, list[str]]] = [
         "dimension: 384, pin: {kind: weights, id: sha256:00},",
         [
             "workflows/desk/retrieval.yaml:4: A pin of kind weights cannot be 'sha256:00'. Write sha256: and 64 lowercase hex digits.",
+        ],
+    ),
+    (
+        "workflows/desk/retrieval.yaml",
+        "endpoint: https://models.example/v1/embeddings",
+        "path: ../mini, pin: {kind: weights, id: sha256:1111111111111111111111111111111111111111111111111111111111111111}",
+        [
+            "workflows/desk/retrieval.yaml:4: 'embedding.path' cannot be '../mini'. Write a folder below the workspace, models/NAME.",
         ],
     ),
     (

@@ -28,8 +28,8 @@ def fits_model(model: ModelSettings, space: Space) -> bool:
 
 
 def fits_embedding(embedding: Embedding | None, space: Space) -> bool:
-    """Tell whether the release's embedding model may see this space's data; without one nobody does."""
-    return embedding is None or fits(embedding.region, space)
+    """Tell whether the release's embedding model may see this space's data; one from a folder runs where we run."""
+    return embedding is None or embedding.path is not None or fits(embedding.region, space)
 
 
 def fits_documents(pin: CorpusPin, space: Space, corpora: Mapping[CorpusName, CorpusSettings]) -> bool:
@@ -57,8 +57,8 @@ def unlisted(model: ModelSettings, listed: Listed) -> str | None:
 
 def embedding_host(embedding: Embedding) -> str | None:
     """Return the host outside that sees questions and passages; None where the model stands on this machine."""
-    host = place_of(embedding.endpoint)[0]
-    return None if host in LOCAL_NAMES else host
+    host = "" if embedding.path is not None else place_of(embedding.endpoint)[0]
+    return None if embedding.path is not None or host in LOCAL_NAMES else host
 
 
 def unlisted_embedding(embedding: Embedding | None, listed: Listed) -> str | None:

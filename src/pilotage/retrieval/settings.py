@@ -39,9 +39,19 @@ class MinimumCoverage:
     union: float = 0.60
 
 
+class Pooling(StrEnum):
+    """How the vectors of a text's tokens become one: their mean, or the first one's."""
+
+    MEAN = "mean"
+    CLS = "cls"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embedding:
     """An embedding model; never downloaded. `endpoint` is the whole address, its query included.
+
+    `path` instead names a folder of the workspace with ONNX weights, pinned by their digest; `pooling` and `max_tokens`
+    are for those.
 
     `auth_ref` is `env:NAME` or `file:PATH`; `parameters` go into every request. The prefixes stand before what is
     embedded, as models of the kind of E5 need them. `timeout_s` is for one question, `batch` passages at a time.
@@ -50,7 +60,10 @@ class Embedding:
 
     model: str
     dimension: int
-    endpoint: str
+    endpoint: str = ""
+    path: str | None = None
+    pooling: Pooling = Pooling.MEAN
+    max_tokens: int = 512
     region: str | None = None
     auth_ref: str | None = None
     auth_header: str = "Authorization"
@@ -73,6 +86,7 @@ class Embedding:
                 "endpoint": self.endpoint,
                 "parameters": dict(self.parameters),
                 "prefix": self.passage_prefix,
+                **({} if self.path is None else {"pooling": self.pooling.value, "max_tokens": self.max_tokens}),
                 **({} if self.pin_kind is PinKind.FLOATING else {"pin": f"{self.pin_kind} {self.pin}"}),
             }
         )

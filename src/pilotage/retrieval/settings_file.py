@@ -32,11 +32,14 @@ from pilotage.core.readers import FRACTIONAL_SECONDS, SECRET_REF, SHARE
 from pilotage.core.urls import check_url
 from pilotage.corpus.analyser import ANALYSER_ID
 from pilotage.corpus.settings import DataStage
-from pilotage.retrieval.settings import CorpusRef, Embedding, MinimumCoverage, RetrievalSettings, VectorMode
+from pilotage.retrieval.settings import CorpusRef, Embedding, MinimumCoverage, Pooling, RetrievalSettings, VectorMode
 
 _REF = re.compile(rf"({SLUG.pattern})(?:@([1-9][0-9]{{0,8}}))?")
 _CELLS = matching(re.compile(r"sha256:[0-9a-f]{64}"), "the digest of sealed cells, sha256: and 64 hex digits")
 _HEADER = matching(re.compile(r"[A-Za-z0-9-]{1,64}"), "the name of a header, such as Authorization or api-key")
+_FOLDER = matching(
+    re.compile(r"(?!.*\.\.)[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*"), "a folder below the workspace, models/NAME"
+)
 _STAGES = [stage.value for stage in DataStage]
 
 
@@ -135,14 +138,19 @@ def _embedding(fields: Fields) -> Embedding:
     pin_kind, pin = fields.get("pin", record(read_pin), (PinKind.FLOATING, ""))
     if pin_kind is PinKind.BUILTIN:
         fields.problem("pin", "No embedding model is built in", "Write kind: dated, revision, weights or floating.")
-    is_local, is_pinned = fields.has("path"), fields.has("sha256")
-    if is_local or is_pinned:
-        what = "A local embedding model cannot be run by this version"
-        fields.problem("path", what, "Serve it behind an OpenAI-compatible address and write endpoint.")
+    path = fields.get("path", _FOLDER, None)
+    if path is not None and fields.has("endpoint"):
+        fields.problem("endpoint", "An embedding model has a path and an endpoint", "Write one of them.")
+    if path is not None and pin_kind is not PinKind.WEIGHTS:
+        hint = f"Write pin: {{kind: weights, id: sha256:{'0' * 64}}}; sealing names the digest of its files."
+        fields.problem("pin", "A local embedding model is pinned by its weights", hint)
     return Embedding(
         model=fields.need("model", TEXT),
         dimension=fields.need("dimension", integer(1, 8192)),
-        endpoint=fields.need("endpoint", _ENDPOINT),
+        endpoint=fields.need("endpoint", _ENDPOINT) if path is None else fields.get("endpoint", _ENDPOINT, ""),
+        path=path,
+        pooling=fields.get("pooling", choice(Pooling), Pooling.MEAN),
+        max_tokens=fields.get("max_tokens", integer(1, 8192), 512),
         region=fields.get("region", TEXT, None),
         auth_ref=fields.get("auth", SECRET_REF, None),
         auth_header=fields.get("auth_header", _HEADER, "Authorization"),

@@ -106,7 +106,8 @@ def _warn_embedding(workflow: Workflow, workspace: Workspace, problems: Problems
 
 def _warn_egress(workflow: Workflow, problems: Problems) -> None:
     embedding = workflow.retrieval.embedding
-    places = {"model": workflow.model.base_url, "embedding model": None if embedding is None else embedding.endpoint}
+    endpoint = None if embedding is None or embedding.path is not None else embedding.endpoint
+    places = {"model": workflow.model.base_url, "embedding model": endpoint}
     for what, address in places.items():
         if address is None:
             continue
