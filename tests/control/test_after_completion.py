@@ -165,8 +165,8 @@ def test_killed_after_every_statement_a_late_regression_ends_once(engine: Engine
     with engine.connect() as connection:
         for table in ("incident", "space_quarantine"):
             assert connection.scalar(text(f"SELECT count(*) FROM {table}")) == 1
-        started = text("SELECT count(*) FROM ledger_entry WHERE kind = 'rollback.started'")
-        assert connection.scalar(started) == 1
+        started = text("SELECT count(*) FROM ledger_entry WHERE kind = 'rollback.started' AND subject = :id")
+        assert connection.scalar(started, {"id": it.watch().rollback}) == 1
 
 
 def test_the_watch_ends_when_the_release_leaves_and_begins_anew_when_it_is_back(engine: Engine) -> None:
