@@ -113,7 +113,7 @@ def test_the_target_is_the_newest_one_that_nobody_withdrew() -> None:
         served("quarantined", ReleaseState.QUARANTINED),
         served("here", quarantined_here=True),
         served("broken", loads=False),
-        served("old", approvals_expired=True),
+        served("old"),
     ]
     found = rollback_target(history, away_from=Digest("bad"))
     assert (found.kind, found.release) == (TargetKind.RELEASE, "old")
@@ -123,7 +123,6 @@ def test_the_target_is_the_newest_one_that_nobody_withdrew() -> None:
         "RELEASE_QUARANTINED",
         "RELEASE_NOT_LOADABLE",
     ]
-    assert [reason.code for reason in found.warnings] == ["GATE_EXPIRED"]
 
 
 @pytest.mark.parametrize(
@@ -148,12 +147,11 @@ def test_a_named_target_that_may_not_serve_is_refused_and_told_what_to_leave_out
     assert "Leave out --to" in found.text
 
 
-def test_a_named_target_is_taken_although_a_newer_one_served_and_its_expired_approvals_are_told() -> None:
-    history = [served("bad"), served("newer"), served("old", approvals_expired=True)]
+def test_a_named_target_is_taken_although_a_newer_one_served() -> None:
+    history = [served("bad"), served("newer"), served("old")]
     found = named_target(history, to=Digest("old"), away_from=Digest("bad"))
     assert isinstance(found, Target)
     assert (found.kind, found.release) == (TargetKind.RELEASE, "old")
-    assert [reason.code for reason in found.warnings] == ["GATE_EXPIRED"]
 
 
 def test_a_first_release_goes_back_to_not_released_and_none_left_is_maintenance() -> None:
@@ -219,7 +217,3 @@ def test_the_digest_of_a_plan_is_of_what_its_file_declares() -> None:
     assert plan_digest(plan) != plan_digest(replace(plan, plain={"waves": [1]}))
     with pytest.raises(TypeError, match="no JSON form"):
         plan_json(replace(plan, plain={"x": NOW}))  # type: ignore[dict-item]
-
-
-def test_a_target_whose_approvals_hold_has_no_warning() -> None:
-    assert rollback_target([served("old")], away_from=Digest("new")).warnings == ()

@@ -33,7 +33,6 @@ class Served:
     state: ReleaseState
     loads: bool = True
     quarantined_here: bool = False
-    approvals_expired: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +42,6 @@ class Target:
     kind: TargetKind
     release: Digest | None = None
     skipped: tuple[Reason, ...] = ()
-    warnings: tuple[Reason, ...] = ()
 
     @property
     def told(self) -> str:
@@ -69,12 +67,7 @@ def rollback_target(history: Iterable[Served], *, away_from: Digest) -> Target:
             continue
         against = _against(served)
         if against is None:
-            return Target(
-                kind=TargetKind.RELEASE,
-                release=served.release,
-                skipped=tuple(skipped),
-                warnings=_warnings(served),
-            )
+            return Target(kind=TargetKind.RELEASE, release=served.release, skipped=tuple(skipped))
         skipped.append(against)
     kind = TargetKind.MAINTENANCE if skipped else TargetKind.NOT_RELEASED
     return Target(kind=kind, skipped=tuple(skipped))
@@ -91,7 +84,7 @@ def named_target(history: Iterable[Served], *, to: Digest, away_from: Digest) ->
     if against is not None:
         text = f"{against.text} Leave out --to: the last authorised release is found without it."
         return Reason(code="ROLLBACK_TARGET", text=text, where=to, observed=against.code)
-    return Target(kind=TargetKind.RELEASE, release=to, warnings=_warnings(served))
+    return Target(kind=TargetKind.RELEASE, release=to)
 
 
 def _against(served: Served) -> Reason | None:
@@ -104,10 +97,3 @@ def _against(served: Served) -> Reason | None:
         return None
     text = f"{served.release} served here before and is passed over: {code.removeprefix('RELEASE_').lower()}."
     return Reason(code=code, text=text, where=served.release)
-
-
-def _warnings(served: Served) -> tuple[Reason, ...]:
-    if not served.approvals_expired:
-        return ()
-    text = f"Approvals of {served.release} have expired. That does not block a rollback; renew them."
-    return (Reason(code="GATE_EXPIRED", text=text, where=served.release),)
