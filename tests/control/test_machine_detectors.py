@@ -18,7 +18,7 @@ from pilotage.adapters.keyring import Keyring
 from pilotage.control import detect_hard_events
 from pilotage.control.detect_hard_events import detect_in_records, detect_in_releases
 from pilotage.control.instance import Instance
-from pilotage.core.canonical import canonical_bytes
+from pilotage.core.canonical import Json, canonical_bytes
 from pilotage.core.digest import Digest
 from pilotage.core.errors import Unavailable
 from pilotage.core.ids import CorpusName, PersonId, SpaceName, new_ulid
@@ -211,6 +211,19 @@ def test_a_planted_fault_is_read_twice_and_takes_the_release_out_of_every_space(
     assert hard == {True}
     assert actors == {detect_hard_events.MACHINE}
     assert look(world) == ()  # declared once
+
+
+def test_an_embedding_model_in_a_wrong_region_is_a_violation_of_each_space_it_answered_in(world: RolloutWorld) -> None:
+    place: dict[str, Json] = {"endpoint": "https://v.example/v1/embeddings", "region": "ap-south-1"}
+    embedding: dict[str, Json] = {"model": "e", "dimension": 3, **place}
+    bad = world.seal("By vectors from elsewhere.", embedding=embedding)
+    world.serve(bad)
+    answered(world, "mine")
+    assert look(world) == ()
+    (sign,) = look(world)
+    assert sign.kind is HardKind.COMPLIANCE_VIOLATION
+    assert "with an embedding model in ap-south-1" in sign.summary
+    assert bad not in {stable(world, space) for space in (EAST, WEST, EU)}
 
 
 @pytest.mark.parametrize(

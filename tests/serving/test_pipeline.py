@@ -18,6 +18,7 @@ from pilotage.guard.policy import StreamMode
 from pilotage.ledger.commitment import is_opened_by
 from pilotage.ledger.entry import decode_entry
 from pilotage.release.generation import FinishReason, GenerationRequest
+from pilotage.retrieval.settings import Embedding
 from pilotage.rollout.assignment import Cohort, Split
 from pilotage.serving.context import Answer, KeyLimits, Peer, Turn
 from pilotage.serving.outcome import RequestOutcome
@@ -445,6 +446,20 @@ async def test_a_key_is_bound_to_its_spaces_workflows_scopes_and_addresses() -> 
         keys["maria"] = KeyLimits(key="k", ips=("10.0.0.0/8",), spaces=frozenset({"east"}))
         elsewhere = Peer(address="192.0.2.1")
         assert (await desk.refusal(peer=elsewhere)).code is Code.IP_NOT_ALLOWED
+
+
+@pytest.mark.parametrize(("region", "what"), [("us-east-1", "model"), (None, "model"), ("eu-west", "documents")])
+async def test_where_the_embedding_model_stands_is_asked_before_it_sees_a_question(
+    region: str | None, what: str
+) -> None:
+    eu, release = space(SpaceName("eu"), tier=Tier.PRODUCTION, region="eu-west"), content()
+    embedding = Embedding(model="e", dimension=3, endpoint="https://v.example/v1/embeddings", region=region)
+    release = replace(release, retrieval=replace(release.retrieval, embedding=embedding))
+    async with opened(Plan(spaces=[eu], content=release)) as desk:
+        desk.path.authenticator.principals["maria"] = person("maria", region="eu")
+        refusal = await desk.refusal()
+        assert refusal.code is Code.RESIDENCY_MISMATCH
+        assert refusal.message.startswith(f"The {what} of this release"), "the corpus stands in the US"
 
 
 async def test_addresses_regions_pauses_and_dates_are_checked_before_any_document_is() -> None:
