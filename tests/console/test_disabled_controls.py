@@ -259,6 +259,10 @@ SEALERS = {
     Role.LEAD_ML_ENGINEER, Role.DATA_SCIENTIST, Role.ML_ENGINEER, Role.ML_OPS_ENGINEER, Role.TECH_LEAD,
     Role.SENIOR_ENGINEER,
 }  # fmt: skip
+ACCEPTANCE = {
+    "verdict": "sha256:" + "1" * 64, "space": "production-us-east-space", "step": "canary", "bound": "errors < 1 %",
+    "owner": "nadia.brooks", "severity": "low", "reason": "Few people.", "expires_at": "2026-03-20",
+}  # fmt: skip
 MATRIX = (
     line("/workflows/{workflow}/seal", SEALERS, expects="sha256:00"),
     line("/releases/{digest}/evidence", CLAIMERS, kind="document.architecture"),
@@ -278,6 +282,10 @@ MATRIX = (
     line("/rollouts/{rollout}", HOLD, command="pause"),
     line("/rollouts/{rollout}", {*PLATFORM, Role.OPERATIONS_MANAGER, Role.OPERATIONS_LEAD}, command="resume"),
     line("/rollouts/{rollout}", BACK, command="abort"),
+    line("/rollouts/{rollout}/extensions", {Role.OPERATIONS_LEAD}, by="1h", note="More people on Monday."),
+    line("/rollouts/{rollout}/overrules", _able(Action.DECIDE_STEP) | _able(Action.ACCEPT_RISK), **ACCEPTANCE),
+    line("/releases/{digest}/evaluations", CLAIMERS),
+    line("/corpora/{name}/takedowns", _able(Action.TAKE_DOWN), document="none such", reason="Withdrawn."),
     line("/corpora/{name}/versions/{version}", set(), decision="accept"),
     line("/corpora/{name}/versions/{version}", set(), decision="reject", note="No."),
     line("/ledger", {Role.AUDITOR}),

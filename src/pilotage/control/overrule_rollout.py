@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import Connection
+
 from pilotage.analysis.counters import Counters, Metric
+from pilotage.control.decide_rollout import nothing_fixed
 from pilotage.control.instance import Instance
 from pilotage.control.rollout_desk import Desk, at_desk
 from pilotage.control.rollout_facts import Seen, read_facts
@@ -26,11 +29,12 @@ from pilotage.core.reason import Reason, Refusal
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, Role, grant_for
 from pilotage.ledger.entry import EntryKind
-from pilotage.rollout.overrule import Acceptance, Signer, TripCounts, overrule
+from pilotage.rollout.overrule import Acceptance, Signer, TripCounts, overrule, people_problems
 from pilotage.rollout.transitions import Actor, Event, transition
 from pilotage.store.rollout_verdicts import Signature, add_signature, signatures_of
 from pilotage.store.rollouts import StoredRollout
 from pilotage.workspace.principals import roles_of
+from pilotage.workspace.records import Workspace
 
 _FIELDS = frozenset({"verdict", "release", "space", "step", "bound", "owner", "severity", "reason", "expires_at"})
 
@@ -67,9 +71,9 @@ def overrule_rollout(
     """Sign an acceptance; with the second person's signature the rollout advances."""
     read = read_acceptance(acceptance)
     with at_desk(instance, rollout, actor, kind=Actor.TWO_PERSONS) as desk:
-        legal = transition(desk.rollout.state, Event.OVERRULE, Actor.TWO_PERSONS)
-        if isinstance(legal, Refusal):
-            return legal
+        against = against_overruling(desk.connection, desk.instance.workspace, desk.rollout, actor)
+        if against:
+            return Refusal(reasons=against)
         seen = read_facts(desk.connection, desk.instance, ports, desk.rollout, desk.deed.at)
         fixed = seen.facts.verdict
         if fixed is None:
@@ -87,9 +91,10 @@ def _signed(
     if decision is None or seen.facts.verdict is None or read.verdict != decision:
         text = f"The acceptance is for {read.verdict}; the verdict to overrule is {decision}."
         return Refusal(reasons=(Reason(code="STALE_VERDICT", text=text, observed=read.verdict, limit=decision),))
+    workspace = desk.instance.workspace
     earlier = [one for one in _signatures(desk, decision) if one.acceptance == dict(plain)]
-    signers = [_signer(desk, PersonId(one.person)) for one in earlier]
-    mine = _signer(desk, actor.person or PersonId(actor.id))
+    signers = [_signer(desk.connection, workspace, desk.rollout, PersonId(one.person)) for one in earlier]
+    mine = _signer(desk.connection, workspace, desk.rollout, actor.person or PersonId(actor.id))
     everybody = tuple({who.person: who for who in (*signers, mine)}.values())
     refusal = overrule(
         seen.facts.verdict,
@@ -112,6 +117,20 @@ def _signed(
     move = Move(event=Event.OVERRULE, changes={"latched": ()}, data=data)
     moved = desk.move(move)
     return moved if isinstance(moved, Refusal) else Overruled(rollout=moved, waits=False)
+
+
+def against_overruling(
+    connection: Connection, workspace: Workspace, stored: StoredRollout, actor: Principal
+) -> tuple[Reason, ...]:
+    """Return what an overrule by this person is refused for before its words are read: who they are, then when."""
+    mine = _signer(connection, workspace, stored, actor.person or PersonId(actor.id))
+    people = tuple(one for one in people_problems((mine,)) if one.code not in _SECOND)
+    if people:
+        return people
+    legal = transition(stored.state, Event.OVERRULE, Actor.TWO_PERSONS)
+    if isinstance(legal, Refusal):
+        return legal.reasons
+    return nothing_fixed(stored).reasons if stored.decision is None else ()
 
 
 _SECOND = frozenset({"TWO_PERSONS", "AUTHORITY"})
@@ -137,12 +156,12 @@ def _sign(desk: Desk, decision: Digest, plain: Mapping[str, Any], actor: Princip
         record_entry(desk.connection, desk.rollout, EntryKind.ROLLOUT_SIGNED, desk.deed, data=data)
 
 
-def _signer(desk: Desk, person: PersonId) -> Signer:
-    roles = roles_of(desk.instance.workspace, person)
+def _signer(connection: Connection, workspace: Workspace, stored: StoredRollout, person: PersonId) -> Signer:
+    roles = roles_of(workspace, person)
     return Signer(
         person=person,
-        is_author=is_author(desk.connection, desk.rollout.release, person),
-        is_starter=str(person) == desk.rollout.started_by,
+        is_author=is_author(connection, stored.release, person),
+        is_starter=str(person) == stored.started_by,
         authority=_authority(roles),
         may_decide=grant_for(roles, Action.DECIDE_STEP) is not None or _authority(roles) is not None,
     )

@@ -16,6 +16,7 @@ from pilotage.analysis.by_metric import Compared, standing_on
 from pilotage.analysis.verdict import Judgement, Standing
 from pilotage.control.decide_rollout import not_go, nothing_fixed
 from pilotage.control.instance import Instance
+from pilotage.control.overrule_rollout import against_overruling
 from pilotage.control.rollout_arms import Arms, read_arms
 from pilotage.control.rollout_desk import find_named
 from pilotage.control.rollout_people import deciding_role, may_abort, may_pause, may_resume
@@ -41,6 +42,8 @@ class Commands:
     pause: tuple[Reason, ...]
     resume: tuple[Reason, ...]
     abort: tuple[Reason, ...]
+    extend: tuple[Reason, ...]
+    overrule: tuple[Reason, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,7 @@ class RolloutView:
     steps: tuple[StoredStep, ...]
     history: tuple[PastVerdict, ...]
     signed: tuple[Signature, ...]
+    overrules: tuple[Signature, ...]
     incident: StoredIncident | None
     commands: Commands
     arms: Arms
@@ -75,16 +79,17 @@ def view_rollout(instance: Instance, *, actor: Principal, identifier: str) -> Ro
     """Return the rollout; raise NotFound for an id that names none."""
     with instance.engine.connect() as connection:
         stored = find_named(connection, identifier)
-        signed = () if stored.decision is None else signatures_of(connection, stored.id, stored.decision, kind="go")
+        signed = () if stored.decision is None else signatures_of(connection, stored.id, stored.decision)
         waves = waves_of(connection, stored.id)
         return RolloutView(
             stored=stored,
             waves=waves,
             steps=steps_of(connection, stored.id),
             history=verdict_history(connection, stored.id),
-            signed=signed,
+            signed=tuple(one for one in signed if one.kind == "go"),
+            overrules=tuple(one for one in signed if one.kind == "overrule"),
             incident=None if stored.incident is None else find_incident(connection, stored.incident),
-            commands=_commands(connection, instance, stored, actor, signed),
+            commands=_commands(connection, instance, stored, actor, tuple(one for one in signed if one.kind == "go")),
             arms=read_arms(connection, stored, waves),
             phases=view_phases(connection, stored, instance.clock.now()),
             watches=view_watches(connection, stored),
@@ -107,6 +112,8 @@ def _commands(
         pause=_reasons(may_pause(actor, tier)) or _from_here(stored, Event.PAUSE),
         resume=_reasons(may_resume(actor, tier)) or _from_here(stored, Event.RESUME),
         abort=_reasons(may_abort(actor, tier)) or _from_here(stored, ending),
+        extend=_against_extending(connection, instance, stored, actor),
+        overrule=against_overruling(connection, instance.workspace, stored, actor),
     )
 
 
@@ -122,6 +129,13 @@ def _against_go(
     if isinstance(decider, Refusal) or stored.decision_outcome is Judgement.GO:
         return _reasons(decider)
     return not_go(stored.decision_outcome.value).reasons
+
+
+def _against_extending(
+    connection: Connection, instance: Instance, stored: StoredRollout, actor: Principal
+) -> tuple[Reason, ...]:
+    legal = _from_here(stored, Event.EXTEND)
+    return legal or _reasons(deciding_role(connection, instance.workspace, stored, actor, frozenset()))
 
 
 def _reasons(found: Role | Refusal | None) -> tuple[Reason, ...]:

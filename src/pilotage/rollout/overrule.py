@@ -64,7 +64,7 @@ def overrule(
 
     `verdict` is as of now, `fixed` the digest that was fixed for signing.
     """
-    reasons = [*_scope(verdict, acceptance, fixed, now), *_people(signers), *_verdict(verdict, trip_counts)]
+    reasons = [*_scope(verdict, acceptance, fixed, now), *people_problems(signers), *_verdict(verdict, trip_counts)]
     if verdict.effect is Effect.HOLD:
         reasons += _authority(acceptance, signers)
     return Refusal(reasons=tuple(reasons)) if reasons else None
@@ -114,7 +114,8 @@ def _scope(verdict: Verdict, acceptance: Acceptance, fixed: Digest, now: datetim
     return found
 
 
-def _people(signers: tuple[Signer, ...]) -> list[Reason]:
+def people_problems(signers: tuple[Signer, ...]) -> list[Reason]:
+    """Return what speaks against these people signing it."""
     found = [
         Reason(code="SOD_CONFLICT", text=f"{who.person} is an author of the release or started the rollout.")
         for who in signers

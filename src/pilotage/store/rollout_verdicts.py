@@ -112,12 +112,15 @@ def add_signature(connection: Connection, signature: Signature) -> bool:
     return connection.execute(row).first() is not None
 
 
-def signatures_of(connection: Connection, rollout: str, verdict: str, *, kind: str) -> tuple[Signature, ...]:
-    """Return the signatures under a verdict, oldest first."""
+def signatures_of(
+    connection: Connection, rollout: str, verdict: str, *, kind: str | None = None
+) -> tuple[Signature, ...]:
+    """Return the signatures under a verdict, of one kind or all, oldest first."""
     query = select(rollout_signature).where(
         rollout_signature.c.rollout == rollout,
         rollout_signature.c.verdict == verdict,
-        rollout_signature.c.kind == kind,
     )
+    if kind is not None:
+        query = query.where(rollout_signature.c.kind == kind)
     rows = connection.execute(query.order_by(rollout_signature.c.at, rollout_signature.c.person)).mappings()
     return tuple(Signature(**row) for row in rows)

@@ -118,6 +118,13 @@ def find_takedown(connection: Connection, identifier: str) -> StoredTakedown | N
     return None if row is None else _stored(row)
 
 
+def newest_takedowns(connection: Connection, corpus: CorpusName, *, most: int) -> tuple[StoredTakedown, ...]:
+    """Return takedowns of a corpus, newest first."""
+    query = select(takedown).where(takedown.c.corpus == corpus)
+    query = query.order_by(takedown.c.requested_at.desc(), takedown.c.id.desc()).limit(most)
+    return tuple(_stored(row) for row in connection.execute(query).mappings())
+
+
 def lock_takedown(connection: Connection, identifier: str) -> StoredTakedown | None:
     """Return one takedown, locked until the transaction ends."""
     row = connection.execute(select(takedown).where(takedown.c.id == identifier).with_for_update()).mappings().first()

@@ -9,17 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from sqlalchemy import Connection
+
 from pilotage.console.reply import Page, Redirect, Reply
 from pilotage.console.visit import Visit
-from pilotage.control.corpus_duties import may_accept, may_decide, settings_of
+from pilotage.control.corpus_duties import corpus_roles, may_accept, may_decide, settings_of
 from pilotage.control.corpus_reports import DiffReport, diff_versions, list_versions
 from pilotage.control.review_version import accept_version, reject_version
+from pilotage.control.take_down import TakedownRequest, take_down
 from pilotage.core.canonical import Json
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import CorpusName
 from pilotage.core.reason import Reason, Refusal
+from pilotage.corpus.settings import CorpusSettings
 from pilotage.corpus.version import VersionState
+from pilotage.identity.roles import Action, may
 from pilotage.store.corpora import StoredVersion, last_confirmed, version_of
+from pilotage.store.takedowns import newest_takedowns
 
 MUCH: Final = 0.2
 """The share of a corpus above which whoever accepts types how many documents come and go."""
@@ -64,6 +70,7 @@ def show_versions(visit: Visit) -> Page:
     settings = settings_of(visit.instance, corpus)
     with visit.reading.engine.connect() as connection:
         confirmed = last_confirmed(connection, [corpus]).get(corpus)
+        takedowns = _takedowns(visit, connection, settings)
     limit = settings.acl_max_age
     return Page(
         template="corpus.html",
@@ -71,11 +78,39 @@ def show_versions(visit: Visit) -> Page:
         values={
             "settings": settings,
             "found": found,
+            **takedowns,
             "is_first": visit.query.get("page") is None,
             "confirmed": confirmed,
             "stale_after": None if confirmed is None or limit is None else confirmed + limit,
         },
     )
+
+
+def take_out(visit: Visit) -> Reply | Refusal:
+    """Hide a document now; the worker erases it."""
+    name, document = visit.params["name"], visit.typed("document").strip()
+    if not document:
+        raise UsageError("DOCUMENT_MISSING", "Name the document to take down.", hint="Its id, as passages show it.")
+    request = TakedownRequest(
+        corpus=CorpusName(name),
+        document=document,
+        reason=visit.typed("reason"),
+        include_duplicates=visit.typed("duplicates") == "yes",
+        hold=visit.typed("hold") == "yes",
+    )
+    done = take_down(visit.instance, actor=visit.actor, request=request)
+    return done if isinstance(done, Refusal) else Redirect(to=f"/corpora/{name}?taken={done.takedown}#takedown")
+
+
+def _takedowns(visit: Visit, connection: Connection, settings: CorpusSettings) -> dict[str, object]:
+    """Return what stands about takedowns: the documents only for whoever may take one down."""
+    refusal = may(corpus_roles(settings, visit.actor), Action.TAKE_DOWN)
+    found = newest_takedowns(connection, settings.name, most=20) if refusal is None else ()
+    return {
+        "takedowns": found,
+        "may_not_take_down": () if refusal is None else refusal.reasons,
+        "taken": next((one for one in found if one.id == visit.query.get("taken")), None),
+    }
 
 
 def decide(visit: Visit) -> Reply | Refusal:

@@ -105,7 +105,7 @@ def cast_vote(visit: Visit, gate: str, digest: str, *, is_grave: bool) -> Signed
     if not visit.typed("decision"):
         raise UsageError("DECISION_MISSING", "Choose approve, reject or abstain.")
     if is_grave:
-        _check_typed(visit, digest)
+        check_typed(visit, digest)
     signed_in = visit.signed_in
     ballot = Ballot(
         gate=gate,
@@ -138,7 +138,7 @@ def accept(visit: Visit) -> Reply | Refusal:
 
 def accept_typed(visit: Visit, gate: str, digest: str) -> Accepted | Refusal:
     """Accept the risk that a form of any page holds."""
-    _check_typed(visit, digest)
+    check_typed(visit, digest)
     login = None if visit.signed_in is None else visit.signed_in.login
     text = RiskText(data=visit.typed("risk").encode(), login=login)
     return accept_risk(visit.instance, actor=visit.actor, release=digest, gate=gate, text=text)
@@ -149,7 +149,8 @@ def _query(visit: Visit) -> str:
     return f"?{urlencode(kept)}" if kept else ""
 
 
-def _check_typed(visit: Visit, digest: str) -> None:
+def check_typed(visit: Visit, digest: str) -> None:
+    """Raise UsageError unless the first eight digits of the release were typed."""
     typed = visit.typed("confirmed").strip().lower()
     wanted = digest.removeprefix("sha256:")[:8]
     if typed != wanted:

@@ -10,6 +10,7 @@ from pilotage.console.reply import Page, Redirect, Reply
 from pilotage.console.visit import Visit
 from pilotage.console.words import gate_status as gate_word
 from pilotage.control.attach_evidence import bringing_refused
+from pilotage.control.evaluate_release import EvaluationRequest, start_evaluation
 from pilotage.control.promote_release import promote_release
 from pilotage.control.release_reports import diff_named
 from pilotage.control.verify_release import verify_release
@@ -17,10 +18,12 @@ from pilotage.control.view_release import view_release
 from pilotage.core.digest import Digest, short
 from pilotage.core.errors import NotFound
 from pilotage.core.reason import Reason, Refusal
+from pilotage.evaluation.run import EvaluationRun
 from pilotage.identity.roles import Action, may
 from pilotage.release.authorship import Author
 from pilotage.release.manifest import PartKind
 from pilotage.space.settings import Tier
+from pilotage.store.evaluation_runs import find_run
 from pilotage.store.lineage import Ancestor
 from pilotage.store.releases import named_release
 
@@ -77,6 +80,8 @@ def show_release(visit: Visit) -> Page:
             "brought": next((item for item in view.evidence if item.id == visit.query.get("brought")), None),
             "kinds": asked_kinds(list(workspace.gates.values())),
             "may_not_bring": () if refusal is None else refusal.reasons,
+            "run": _run(visit, stored.digest),
+            "may_not_evaluate": _why_not_claim(visit),
             "may_not_promote": _may_nowhere(visit, Action.PROMOTE),
             "may_not_roll_out": _may_nowhere(visit, Action.ROLLOUT_UP),
             "spaces": [(workspace.spaces[name], served.get(name)) for name in workspace.order],
@@ -91,11 +96,36 @@ def _may_nowhere(visit: Visit, action: Action) -> tuple[Reason, ...]:
     return missing[-1].reasons if len(missing) == len(refusals) else ()
 
 
+def _run(visit: Visit, release: Digest) -> EvaluationRun | None:
+    """Return the run that was just asked for, when it is one of this release."""
+    name = visit.query.get("run")
+    if name is None:
+        return None
+    with visit.reading.engine.connect() as connection:
+        found = find_run(connection, name)
+    return found if found is not None and found.release == release else None
+
+
+def _why_not_claim(visit: Visit) -> tuple[Reason, ...]:
+    refusal = may(visit.actor.roles, Action.ATTACH_CLAIMED)
+    return () if refusal is None else refusal.reasons
+
+
 def promote(visit: Visit) -> Reply | Refusal:
     """Let the release into a space."""
     digest = visit.params["digest"]
     done = promote_release(visit.instance, actor=visit.actor, release=digest, space=visit.typed("space"))
     return done if isinstance(done, Refusal) else Redirect(to=f"/releases/{digest}")
+
+
+def evaluate(visit: Visit) -> Reply | Refusal:
+    """Ask the release its golden set; a worker drives the run, and its result comes as evidence."""
+    digest = visit.params["digest"]
+    request = EvaluationRequest(
+        release=digest, space=visit.typed("space") or None, baseline=visit.typed("baseline").strip() or None
+    )
+    done = start_evaluation(visit.instance, actor=visit.actor, request=request)
+    return done if isinstance(done, Refusal) else Redirect(to=f"/releases/{digest}?run={done.id}#evaluate")
 
 
 def _parts(line: Sequence[Ancestor], authors: Mapping[Digest, Sequence[Author]]) -> list[PartRow]:

@@ -106,6 +106,7 @@ def show_rollout(visit: Visit) -> Page:
             "live": live,
             "view": live.view,
             "charts": charts_of(live.view),
+            "has_signed": visit.query.get("said") == "signed",
             "was_aborted": visit.query.get("said") == "abort" and stored.state in GIVEN_UP,
         },
     )

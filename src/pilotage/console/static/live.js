@@ -52,7 +52,7 @@
       charts.hidden = drawing.hidden;
     }
     if (!beside || !fresh || read.querySelector("[data-state]").dataset.state !== state) return;
-    for (const field of beside.querySelectorAll("textarea, input[type=checkbox]")) {
+    for (const field of beside.querySelectorAll("textarea, select, input[type=checkbox], input[type=text]")) {
       const twin = fresh.querySelector(`#${field.id}`);
       if (twin) { twin.value = field.value; twin.checked = field.checked; }
     }
