@@ -229,6 +229,22 @@ def test_k6_without_a_failure_metric_leaves_the_error_rate_absent_and_contradict
     assert code(json.dumps(rate_only)) == "EV_INCONSISTENT"
 
 
+@pytest.mark.parametrize(
+    "failed",
+    [
+        {"value": 1e308},
+        {"value": -0.1},
+        {"passes": 1e308, "fails": 1e308},
+        {"passes": -5, "fails": 2005},
+        {"passes": 0, "fails": -2000},
+    ],
+)
+def test_counts_and_rates_of_k6_that_nothing_can_have_are_refused(failed: dict[str, float]) -> None:
+    report = json.loads(k6(is_flat=True))
+    report["metrics"]["http_req_failed"] = failed
+    assert code(json.dumps(report)) == "EV_INCONSISTENT"
+
+
 def test_percentiles_are_nearest_rank() -> None:
     assert [nearest_rank(range(1, 21), share) for share in (0.5, 0.95, 0.99)] == [10, 19, 20]
     assert nearest_rank([7.0], 0.5) == 7

@@ -57,7 +57,10 @@ def _metric(report: Mapping[str, Json], name: str) -> Mapping[str, Json]:
 def _errors(failed: Mapping[str, Json], requests: int) -> float | None:
     rate = _first(failed, "rate", "value")
     passes, fails = as_number(failed.get("passes")), as_number(failed.get("fails"))
-    if passes is not None and fails is not None and passes + fails > 0:
+    if passes is not None and fails is not None and passes + fails != 0:
+        if min(passes, fails) < 0 or math.isinf(passes + fails):
+            text = f"http_req_failed counts {passes:g} failed and {fails:g} other requests."
+            raise Unreadable("EV_INCONSISTENT", text, observed=f"{passes:g} and {fails:g}", limit="counts from 0")
         counted = passes / (passes + fails)
         if rate is not None and abs(counted - rate) > _ROUNDING:
             text = f"http_req_failed states the rate {rate:g}; its counts give {counted:g}."
@@ -65,6 +68,9 @@ def _errors(failed: Mapping[str, Json], requests: int) -> float | None:
         rate = counted
     if rate is None:
         return None
+    if not 0 <= rate <= 1:
+        text = f"http_req_failed states the rate {rate:g}; a rate lies between 0 and 1."
+        raise Unreadable("EV_INCONSISTENT", text, observed=f"{rate:g}", limit="0 to 1")
     # The nearest whole number above, so that a rate never rounds down to no error.
     return math.ceil(round(rate * requests, 6))
 
