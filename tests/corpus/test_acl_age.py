@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -25,6 +25,12 @@ from pilotage.testing.connectors import MemoryConnector, MemoryDocument
 
 AGE, TICK = timedelta(hours=1), timedelta(microseconds=1)
 ASKED = Search(question="how long do wires take")
+
+
+def test_an_acl_must_have_been_confirmed_within_the_limit_and_whenever_without_one(make_settings: Any) -> None:
+    now = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    assert make_settings("a", acl_max_age_s=3600).confirmed_since(now) == now - AGE
+    assert make_settings("a").confirmed_since(now) is None
 
 
 @pytest.mark.parametrize(

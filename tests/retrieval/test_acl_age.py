@@ -6,10 +6,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from pyroaring import BitMap
 from tests.retrieval.small_index import NOW, Doc, asking, snapshot_of, standing_of
 
 from pilotage.retrieval.allowed import Allowed
 from pilotage.retrieval.snapshot import Snapshot
+from pilotage.retrieval.standing import make_standing
 
 TICK = timedelta(microseconds=1)
 SOON, LATER = NOW + timedelta(minutes=1), NOW + timedelta(minutes=9)
@@ -71,3 +73,9 @@ def test_without_a_limit_a_decision_holds_for_good() -> None:
     view = snapshot.view(asking("group:everyone", at=NOW))
     assert view.allowed.until is None
     assert snapshot.view(asking("group:everyone", at=NOW + timedelta(days=3_650))) is view
+
+
+def test_after_the_last_moment_nothing_stands() -> None:
+    standing = make_standing(0, {NOW - timedelta(hours=1): BitMap([1])}, timedelta(hours=1))
+    assert standing.at(NOW) == (BitMap([1]), NOW)
+    assert standing.at(NOW + timedelta(microseconds=1)) == (BitMap(), None)
