@@ -191,7 +191,7 @@ async def serve(port: int, upstream: int, database: str, mode: str) -> None:
     path = make_path(
         Plan(
             model=OpenAICompatibleModel(settings, root=Path("/")),
-            content=content(model=settings, corpora={}, guard=policy),
+            content=content(model=settings, prices=settings.prices, corpora={}, guard=policy),
             documents=(),
             spaces=(space(), space(SpaceName(CLOSED), mode=RecordMode.FAIL_CLOSED)),
             default_space=SPACE,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -37,12 +37,16 @@ _TOKEN = re.compile(r"[a-z0-9]+(?:[.,][0-9]+)*%?")
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A text statements may rely on, read once: token and trigram counts, and in which sentences a content token is."""
+    """A text statements may rely on, read once: token and trigram counts, and in which sentences a content token is.
+
+    `places` has bit n for sentence n. Texts and whole numbers are nothing for the collector to visit: a thousand
+    passages are kept, and its passes over them were the slowest scorings.
+    """
 
     tokens: Counter[str]
-    trigrams: Counter[tuple[str, str, str]]
+    trigrams: Counter[str]
     sentences: int
-    places: Mapping[str, Sequence[int]]
+    places: Mapping[str, int]
 
 
 def grounding_tokens(text: str) -> tuple[str, ...]:
@@ -65,13 +69,13 @@ def read_evidence(text: str) -> Evidence:
     """Read a passage for comparison."""
     tokens = grounding_tokens(text)
     sentences = split_sentences(text)
-    places: dict[str, list[int]] = {}
+    places: dict[str, int] = {}
     for place, one in enumerate(sentences):
-        for token in dict.fromkeys(content_tokens(grounding_tokens(one.text))):
-            places.setdefault(token, []).append(place)
+        for token in content_tokens(grounding_tokens(one.text)):
+            places[token] = places.get(token, 0) | 1 << place
     return Evidence(
         tokens=Counter(tokens),
-        trigrams=Counter(zip(tokens, tokens[1:], tokens[2:], strict=False)),
+        trigrams=Counter(_trigrams(tokens)),
         sentences=len(sentences),
         places=places,
     )
@@ -80,7 +84,7 @@ def read_evidence(text: str) -> Evidence:
 def features_of(tokens: Sequence[str], evidence: Sequence[Evidence], support: Support) -> tuple[float, ...]:
     """Return the features of one statement in the order of `FEATURES`."""
     content = content_tokens(tokens)
-    trigrams = list(zip(tokens, tokens[1:], tokens[2:], strict=False))
+    trigrams = list(_trigrams(tokens))
     return (
         _clipped(content, [one.tokens for one in evidence]),
         _clipped(trigrams, [one.trigrams for one in evidence]),
@@ -89,6 +93,11 @@ def features_of(tokens: Sequence[str], evidence: Sequence[Evidence], support: Su
         share(support.names),
         _best_sentence(frozenset(content), evidence),
     )
+
+
+def _trigrams(tokens: Sequence[str]) -> Iterator[str]:
+    """Return every three tokens in a row as one text."""
+    return map(" ".join, zip(tokens, tokens[1:], tokens[2:], strict=False))
 
 
 def _clipped(wanted: Sequence[T], held: Sequence[Counter[T]]) -> float:
@@ -111,10 +120,12 @@ def _best_sentence(content: frozenset[str], evidence: Sequence[Evidence]) -> flo
     weights: list[float] = []
     shared: dict[int, list[float]] = {}
     for token in content:
-        held = places.get(token, ())
-        weight = math.log((sentences + 1) / (len(held) + 0.5))
+        held = places.get(token, 0)
+        weight = math.log((sentences + 1) / (held.bit_count() + 0.5))
         weights.append(weight)
-        for place in held:
+        while held:
+            place = held & -held
+            held ^= place
             if place in shared:
                 shared[place].append(weight)
             else:
@@ -126,10 +137,10 @@ def _best_sentence(content: frozenset[str], evidence: Sequence[Evidence]) -> flo
     return min(1.0, max(0.0, best / total))
 
 
-def _places(content: frozenset[str], evidence: Sequence[Evidence]) -> tuple[Mapping[str, Sequence[int]], int]:
+def _places(content: frozenset[str], evidence: Sequence[Evidence]) -> tuple[Mapping[str, int], int]:
     """Return in which sentences of all the evidence each token is, and how many sentences there are."""
     if len(evidence) == 1:
         return evidence[0].places, evidence[0].sentences
     starts = list(accumulate([one.sentences for one in evidence], initial=0))
     rows = list(zip(starts, evidence, strict=False))
-    return {token: [row + at for row, one in rows for at in one.places.get(token, ())] for token in content}, starts[-1]
+    return {token: sum([one.places.get(token, 0) << row for row, one in rows]) for token in content}, starts[-1]
