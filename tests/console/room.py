@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from tests.console.asking import FakeAsking
 from tests.console.browser import Answer, Browser
 from tests.console.conftest import Bank
 from tests.control.gate_world import CAB, SEATS, GateWorld, gate_world
+from tests.emptied import empty
 
 from pilotage.adapters.keyring import Keyring
 from pilotage.console.app import Console
@@ -65,7 +66,7 @@ def make_room(
     instead of the world's.
     """
     with engine.begin() as connection:
-        connection.execute(text("TRUNCATE board_session, console_session, service_key, console_form CASCADE"))
+        empty(connection, "board_session", "console_session", "service_key", "console_form")
     world = gate_world(engine)
     board = {**world.workspace.gates, "cab": replace(CAB, after=after, binds=(Binding.CAB_PACK,))}
     world.declare(gates=board if gates is None else gates)

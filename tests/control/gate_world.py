@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 from tests.control.rollout_world import bank, make_world
+from tests.emptied import empty
 
 from pilotage.control.attach_evidence import Bringer, Upload, attach_evidence
 from pilotage.control.gate_status import gate_status
@@ -215,12 +216,13 @@ class GateWorld:
         return {**found, "ledger": int(entries or 0), "generation": int(generation or 0)}
 
 
+_OF_GATES = ("roster_version", "policy_version", "evidence", "gate_delegation", "stated_fact", "cab_pack")
+
+
 def gate_world(engine: Engine, *, author: str = "maria.chen") -> GateWorld:
     """Return a world where the release's unit tests passed and nobody has voted."""
     with engine.begin() as connection:
-        connection.execute(
-            text("TRUNCATE roster_version, policy_version, evidence, gate_delegation, stated_fact, cab_pack CASCADE")
-        )
+        empty(connection, *_OF_GATES)
     inner = make_world(engine, with_gates(bank(), REVIEW, TESTED, CAB))
     inner.stages = tuple(DataStage)  # one release goes through every space
     world = GateWorld(inner=inner, release=inner.seal("First.", author=author))

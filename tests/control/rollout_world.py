@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
+from tests.emptied import empty
 
 from pilotage.control.load_workspace import load_workspace
 from pilotage.control.open_incident import Trouble
@@ -21,10 +23,18 @@ from pilotage.workspace.records import Workspace
 BANK = Path(__file__).resolve().parents[2] / "examples" / "northlake-bank"
 PER_DAY = {EAST: 480_000.0, WEST: 480_000.0, EU: 480_000.0}
 STARTER, DECIDER, OWNER, PRIVACY = "luis.ortega", "elena.marchetti", "nadia.brooks", "lena.fischer"
+_OF_ROLLOUTS = (
+    "release_watch", "rollout_excuse",
+    "rollout", "rollout_wave", "rollout_step", "rollout_principal", "rollout_verdict", "rollout_signature",
+    "space_quarantine", "incident", "incident_line", "drill", "route_ack", "route_admission", "route_probe", "routing",
+    "space_health", "space_report", "report_lag", "drift", "gate_lapse", "stated_fact", "evidence", "deployment",
+    "release", "authorship", "part", "blob", "run", "outbox", "interaction", "interaction_closing", "interaction_text",
+)  # fmt: skip
 
 
+@cache
 def bank() -> Workspace:
-    """Return the sample bank's workspace."""
+    """Return the sample bank's workspace, read once: its records are frozen."""
     return load_workspace(BANK)
 
 
@@ -69,16 +79,7 @@ def make_world(
 ) -> RolloutWorld:
     """Return a world on an empty database."""
     with engine.begin() as connection:
-        connection.execute(
-            text(
-                "TRUNCATE release_watch, rollout_excuse,"
-                " rollout, rollout_wave, rollout_step, rollout_principal, rollout_verdict, rollout_signature,"
-                " space_quarantine, incident, incident_line, drill, route_ack, route_admission, route_probe, routing,"
-                " space_health, space_report, report_lag, drift, gate_lapse, stated_fact, evidence, deployment,"
-                " release, authorship, part, blob, run, outbox,"
-                " interaction, interaction_closing, interaction_text CASCADE"
-            )
-        )
+        empty(connection, *_OF_ROLLOUTS)
     processes = FakeProcesses()
     ports = RolloutPorts(
         gate=FakeGate(),

@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import Engine, text
 from tests.control.gate_world import PROMOTER, SEAT_ROLES, SEATS, GateWorld, codes, gate_world
+from tests.emptied import empty
 
 from pilotage.control.call_session import call_session, submit_release
 from pilotage.control.close_session import close_session
@@ -34,7 +35,7 @@ AUTHOR = "maria.chen"
 @pytest.fixture
 def world(engine: Engine) -> GateWorld:
     with engine.begin() as connection:
-        connection.execute(text("TRUNCATE board_session, board_item, board_question, outbox CASCADE"))
+        empty(connection, "board_session", "board_item", "board_question", "outbox")
     return gate_world(engine)
 
 

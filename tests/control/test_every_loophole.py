@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from tests.control.gate_world import (
     BUILD,
     DAY,
@@ -87,6 +87,7 @@ from tests.control.loophole_situations import (
 )
 from tests.control.rollout_world import BANK, DECIDER, PER_DAY, STARTER, bank, make_world, small_plan, with_plan
 from tests.control.three_ways import Attempt, ThreeWays
+from tests.emptied import empty
 from typer.testing import CliRunner
 
 from pilotage.app import Joined
@@ -359,7 +360,7 @@ def test_each_way_refuses_with_the_code_and_changes_nothing(
     engine: Engine, row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with engine.begin() as connection:
-        connection.execute(text("TRUNCATE standard_template, emergency_change CASCADE"))
+        empty(connection, "standard_template", "emergency_change")
     world = gate_world(engine, author=row.author)
     place = Place(world=world, folder=tmp_path)
     row.before(place)
