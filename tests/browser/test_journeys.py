@@ -144,6 +144,8 @@ def _addresses(site: Site, page: Page) -> list[str]:
     return [
         "/",
         "/workflows",
+        "/search?q=virtanen",
+        "/rollouts?space=sandbox",
         f"/releases/{site.release}",
         f"/releases/{site.release}/changes",
         f"/releases/{site.release}/gates/qa",
