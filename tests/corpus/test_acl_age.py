@@ -49,6 +49,12 @@ def test_a_written_limit_is_always_kept_and_the_default_is_for_acls_of_another_s
     assert acl_limit_s(written, classification, has_acls_elsewhere=elsewhere) == limit
 
 
+def test_an_acl_stands_from_the_moment_that_a_limit_reaches_back_to(make_settings: Any) -> None:
+    now = datetime(2026, 3, 2, 9, tzinfo=UTC)
+    assert make_settings("a", acl_max_age_s=60).confirmed_since(now) == now - timedelta(minutes=1)
+    assert make_settings("a").confirmed_since(now) is None
+
+
 def test_no_bundled_source_has_its_acls_elsewhere() -> None:
     assert not any(kind.has_acls_elsewhere for kind in SourceKind)
 

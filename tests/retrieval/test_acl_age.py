@@ -68,6 +68,13 @@ def test_a_revision_that_nobody_confirmed_is_seen_by_nobody(snapshot: Snapshot) 
     assert set(seen(snapshot.under(visibility), NOW).revisions) == {0}
 
 
+def test_after_the_last_moment_nothing_stands_and_nothing_changes_any_more() -> None:
+    standing = make_standing(1, {NOW: BitMap([0]), LATER: BitMap([1])}, timedelta(minutes=1))
+    assert standing.at(NOW) == (BitMap([0, 1]), SOON)
+    assert standing.at(LATER) == (BitMap([1]), LATER + timedelta(minutes=1))
+    assert standing.at(LATER + timedelta(minutes=1) + TICK) == (BitMap(), None)
+
+
 def test_without_a_limit_a_decision_holds_for_good() -> None:
     snapshot = snapshot_of([replace(doc, stands_until=None) for doc in DOCS])
     view = snapshot.view(asking("group:everyone", at=NOW))
