@@ -245,6 +245,13 @@ def test_counts_and_rates_of_k6_that_nothing_can_have_are_refused(failed: dict[s
     assert code(json.dumps(report)) == "EV_INCONSISTENT"
 
 
+@pytest.mark.parametrize("stated", [{"med": -1}, {"p(95)": -1}, {"p(99)": -0.5}, {"med": 5, "p(99)": 4}])
+def test_latencies_that_no_requests_have_are_refused(stated: dict[str, float]) -> None:
+    report = json.loads(k6(is_flat=True))
+    report["metrics"]["http_req_duration"] = stated
+    assert code(json.dumps(report)) == "EV_INCONSISTENT"
+
+
 def test_percentiles_are_nearest_rank() -> None:
     assert [nearest_rank(range(1, 21), share) for share in (0.5, 0.95, 0.99)] == [10, 19, 20]
     assert nearest_rank([7.0], 0.5) == 7

@@ -130,11 +130,11 @@ def load_reading(source: Source, context: ReadContext, totals: Totals, *, reader
 
 
 def _check_order(latency: Mapping[str, float | None]) -> None:
-    """Raise EV_INCONSISTENT when a percentile stands below a lower one: no set of requests has such."""
+    """Raise EV_INCONSISTENT when a percentile is negative, or below a lower one: no set of requests has such."""
     stated = [(name, value) for name in ("p50", "p95", "p99") if (value := latency.get(name)) is not None]
-    for (lower, less), (higher, more) in pairwise(stated):
-        if more < less or less < 0:
-            text = f"The report states {higher} {more:g} ms and {lower} {less:g} ms; that cannot be."
+    for (lower, less), (higher, more) in pairwise((("", 0.0), *stated)):
+        if more < less:
+            text = f"The report states {higher} {more:g} ms, below {f'{lower} {less:g}'.strip()} ms; that cannot be."
             raise Unreadable("EV_INCONSISTENT", text, observed=f"{more:g} ms", limit=f"{less:g} ms")
 
 
