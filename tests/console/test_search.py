@@ -69,6 +69,29 @@ def test_a_document_shows_itself_to_whom_its_passage_would(bank: Bank) -> None:
             connection.execute(text("UPDATE document SET acl = :acl WHERE id = :id"), {"id": row.id, "acl": row.acl})
 
 
+def test_a_document_that_nobody_accepted_yet_is_not_found(bank: Bank) -> None:
+    def has(state: str) -> bool:
+        with bank.instance.engine.begin() as connection:
+            connection.execute(
+                text("UPDATE corpus_version SET state = :state WHERE corpus = 'policies'"), {"state": state}
+            )
+            name = connection.execute(text("SELECT id FROM document WHERE corpus = 'policies' LIMIT 1")).scalar_one()
+            connection.execute(text("UPDATE document SET acl = ARRAY['group:everyone'] WHERE id = :id"), {"id": name})
+        return any(one.startswith("/corpora/policies/passages") for one in links(found(bank, "omar.haddad", name)))
+
+    with bank.instance.engine.connect() as connection:
+        kept = connection.execute(text("SELECT id, corpus, acl FROM document")).all()
+    try:
+        assert [has("proposed"), has("accepted")] == [False, True]
+    finally:
+        with bank.instance.engine.begin() as connection:
+            connection.execute(text("UPDATE corpus_version SET state = 'accepted' WHERE corpus = 'policies'"))
+            for row in kept:
+                connection.execute(
+                    text("UPDATE document SET acl = :acl WHERE id = :id AND corpus = :corpus"), row._asdict()
+                )
+
+
 def test_people_workflows_and_corpora_are_found_by_name(bank: Bank) -> None:
     page = found(bank, "omar.haddad", "Virtanen")
     assert "Hanna Virtanen on-call, platform-engineer" in page.words

@@ -1,7 +1,8 @@
 """What an id or the begin of a digest names, and documents by their id, for whoever may read them now.
 
 Rule: reads only; one statement for ids, one for documents, each of at most so many rows. A document shows itself as a
-passage would: live, with one of the reader's names in its ACL, confirmed in time. Fail mode: a database error.
+passage would: live, with one of the reader's names in its ACL, confirmed in time; what nobody accepted yet does not
+show itself. Fail mode: a database error.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ JOIN document d ON d.corpus = known.corpus
 JOIN LATERAL (SELECT r.rev, r.title FROM revision r
   WHERE r.corpus = d.corpus AND r.document = d.id
     AND EXISTS (SELECT FROM chunk c WHERE c.corpus = r.corpus AND c.rev = r.rev AND c.ordinal = 0)
+    AND EXISTS (SELECT FROM corpus_version v
+      WHERE v.corpus = r.corpus AND v.state = 'accepted' AND bitmap_holds(v.bitmap, r.rev))
   ORDER BY r.rev DESC LIMIT 1) AS last ON true
 WHERE d.tombstone IS NULL AND d.acl && CAST(:names AS text[])
   AND (known.since IS NULL OR d.acl_confirmed_at >= known.since) AND strpos(lower(d.id), lower(:wanted)) > 0
@@ -56,7 +59,7 @@ class Named:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundDocument:
-    """A document with its newest revision that has a passage."""
+    """A document with its newest accepted revision that has a passage."""
 
     corpus: str
     id: str
