@@ -35,7 +35,7 @@ def run(open_folder: Path) -> Run:
 
 def test_commands_answer_with_their_shapes_and_exit_codes(run: Run) -> None:
     code, body, _ = run("rollout", "status")
-    assert (code, body) == (0, {"rollouts": []})
+    assert (code, body) == (0, {"rollouts": [], "next_page": None})
     assert run("rollout", "status", "nothing")[0] == 2
     assert run("rollout", "pause", "nothing", "--as", "elena.marchetti")[0] == 2
     assert run("rollout", "pairs", "nothing", "--as", "marcus.webb")[0] == 2

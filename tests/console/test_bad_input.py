@@ -214,7 +214,7 @@ def test_every_page_leads_to_its_own_line_of_the_help(bank: Bank, filled: dict[s
         answer = browser.get(path)
         if not answer.header("content-type").startswith("text/html"):
             continue
-        link = answer.page.css_first('footer a[href^="/help"]')
+        link = answer.page.css_first('footer a[href^="/help#"]')
         assert link is not None, path
         assert link.attributes["href"] == f"/help#{entry.name.lower()}"
         assert help_page.css_first(f'section[id="{entry.name.lower()}"]') is not None
