@@ -12,7 +12,7 @@ _LAST = text("""
 SELECT concat_ws('/',
   (SELECT max(seq) FROM (SELECT seq, kind FROM ledger_entry WHERE seq IS NOT NULL ORDER BY seq DESC LIMIT 500) AS newest
     WHERE kind NOT LIKE 'interaction.%'),
-  (SELECT max(id) FROM ledger_entry WHERE seq IS NULL AND kind NOT LIKE 'interaction.%'))
+  (SELECT concat(count(*), ':', max(id)) FROM ledger_entry WHERE seq IS NULL AND kind NOT LIKE 'interaction.%'))
 """)
 
 
