@@ -15,13 +15,13 @@ from sqlalchemy import Connection
 
 from pilotage.control.drill_finish import MACHINE, OVERDUE
 from pilotage.control.instance import Instance
-from pilotage.control.open_incident import Trouble, open_incident
+from pilotage.control.open_incident import Trouble
 from pilotage.control.rollout_moves import Deed
+from pilotage.control.standing_trouble import open_once
 from pilotage.incident.records import Severity
 from pilotage.space.digest import space_digest
 from pilotage.space.settings import Space, Tier
 from pilotage.store.drills import StoredDrill, drills_in
-from pilotage.store.incidents import list_incidents
 from pilotage.store.routes import Route, read_route
 
 EARLY: Final = timedelta(days=14)
@@ -85,9 +85,6 @@ def _counts(one: StoredDrill, space: Space, at: datetime) -> bool:
 
 def _tell(connection: Connection, instance: Instance, route: Route, last: StoredDrill, now: datetime) -> None:
     """Open the incident once; it stays one while it is open."""
-    already = list_incidents(connection, workflow=route.workflow, only_open=True)
-    if any(one.cause == OVERDUE and one.space == route.space for one in already):
-        return
     text = (
         f"No rollback drill of {route.workflow} in {route.space} counts; the last one began {last.started_at:%Y-%m-%d}"
         f" and {last.state}. Run `pilotage drill rollback {route.workflow} --space {route.space}`."
@@ -101,4 +98,4 @@ def _tell(connection: Connection, instance: Instance, route: Route, last: Stored
         severity=Severity.SEV3,
         summary=text,
     )
-    open_incident(connection, instance, trouble, Deed(actor=MACHINE, at=now))
+    open_once(connection, instance, trouble, Deed(actor=MACHINE, at=now))

@@ -11,13 +11,11 @@ from typing import Final
 from sqlalchemy import Connection
 
 from pilotage.control.instance import Instance
-from pilotage.control.open_incident import Trouble, open_incident
+from pilotage.control.open_incident import Trouble
 from pilotage.control.rollout_moves import Deed
-from pilotage.control.send_messages import Notice, send
+from pilotage.control.standing_trouble import page_once
 from pilotage.incident.duty import days_covered
 from pilotage.incident.records import Severity
-from pilotage.rollout.transitions import Notify
-from pilotage.store.incidents import list_incidents
 from pilotage.store.routes import read_route
 from pilotage.workspace.operations import Rota
 from pilotage.workspace.workflow import Workflow
@@ -35,8 +33,7 @@ def watch_rosters(connection: Connection, instance: Instance) -> tuple[str, ...]
         if rota is None or not _serves(connection, instance, workflow):
             continue
         days = days_covered(rota, instance.clock.now(), most=AHEAD_DAYS)
-        if days < AHEAD_DAYS and not _is_told(connection, workflow):
-            _tell(connection, instance, workflow, rota, days)
+        if days < AHEAD_DAYS and _tell(connection, instance, workflow, rota, days):
             told.append(workflow.name)
     return tuple(told)
 
@@ -46,12 +43,7 @@ def _serves(connection: Connection, instance: Instance, workflow: Workflow) -> b
     return any(route.stable is not None or route.candidate is not None for route in routes)
 
 
-def _is_told(connection: Connection, workflow: Workflow) -> bool:
-    return any(one.cause == CAUSE for one in list_incidents(connection, workflow=workflow.name, only_open=True))
-
-
-def _tell(connection: Connection, instance: Instance, workflow: Workflow, rota: Rota, days: int) -> None:
-    deed = Deed(actor=MACHINE, at=instance.clock.now())
+def _tell(connection: Connection, instance: Instance, workflow: Workflow, rota: Rota, days: int) -> bool:
     text = (
         f"In {days} days fewer than {rota.minimum} people are on duty for {workflow.name}; a rota has no gap for"
         f" {AHEAD_DAYS} days. Mend `oncall.yaml`."
@@ -65,11 +57,5 @@ def _tell(connection: Connection, instance: Instance, workflow: Workflow, rota: 
         severity=Severity.SEV3,
         summary=text,
     )
-    found = open_incident(connection, instance, trouble, deed)
-    notice = Notice(
-        title=f"{workflow.name}: {CAUSE}",
-        text=text,
-        links={"incident": found.id},
-        facts={"workflow": workflow.name, "owner": workflow.owner, "days": days},
-    )
-    send(connection, instance, (Notify.PAGE,), notice, at=deed.at)
+    deed = Deed(actor=MACHINE, at=instance.clock.now())
+    return page_once(connection, instance, trouble, deed, facts={"owner": workflow.owner, "days": days})
