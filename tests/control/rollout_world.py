@@ -13,8 +13,12 @@ from tests.emptied import empty
 from pilotage.control.load_workspace import load_workspace
 from pilotage.control.open_incident import Trouble
 from pilotage.control.rollout_ports import Observations, RolloutPorts
+from pilotage.control.start_rollout import Started, StartRequest, start_rollout
 from pilotage.incident.records import Severity
+from pilotage.rollout.states import State
+from pilotage.store.rollouts import StoredRollout
 from pilotage.testing.clock import SimulatedClock
+from pilotage.testing.rollout_drills import pass_drills
 from pilotage.testing.rollout_traffic import CountedTraffic
 from pilotage.testing.rollouts import EAST, EU, WEST, WORKFLOW, FakeGate, FakeProber, FakeProcesses, RolloutWorld
 from pilotage.workspace.plan import Plan, Step, Wave
@@ -36,6 +40,19 @@ _OF_ROLLOUTS = (
 def bank() -> Workspace:
     """Return the sample bank's workspace, read once: its records are frozen."""
     return load_workspace(BANK)
+
+
+def observing(world: RolloutWorld) -> StoredRollout:
+    """Begin a rollout in the east and take it to where it observes its first step."""
+    world.serve(world.seal("Old."), [EAST])
+    new = world.seal("New.")
+    pass_drills(world, new)
+    request = StartRequest(release=new, space=EAST, per_day=480_000, accepted=True)
+    done = start_rollout(world.instance, world.ports, actor=world.person(STARTER), request=request)
+    assert isinstance(done, Started), done
+    stored = world.step(done.rollout.id)
+    assert stored.state is State.OBSERVING
+    return stored
 
 
 def trouble(**changes: Any) -> Trouble:

@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
-from tests.control.rollout_world import STARTER, bank, make_world, small_plan, with_plan
+from tests.control.rollout_world import STARTER, bank, make_world, observing, small_plan, trouble, with_plan
 
 from pilotage.control.count_observations import count_observations
 from pilotage.control.excuse_window import Excused, ExcuseRequest, excuse_window
-from pilotage.control.open_incident import Trouble, open_incident
+from pilotage.control.open_incident import open_incident
 from pilotage.control.rollout_moves import machine_deed
 from pilotage.control.rollout_status import rollout_status
-from pilotage.control.start_rollout import Started, StartRequest, start_rollout
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import SpaceName
 from pilotage.core.reason import Refusal
@@ -24,7 +23,6 @@ from pilotage.incident.records import Severity
 from pilotage.rollout.assignment import Arm
 from pilotage.rollout.states import State
 from pilotage.store.rollouts import attempts_before
-from pilotage.testing.rollout_drills import pass_drills
 from pilotage.testing.rollout_records import Faults, RecordedTraffic
 from pilotage.testing.rollouts import EAST, WEST, WORKFLOW, RolloutWorld
 from pilotage.workspace.plan import Limits, Step
@@ -75,34 +73,19 @@ class Held:
             return list(connection.scalars(query, {"id": self.rollout}))
 
 
-def trouble(world: RolloutWorld, space: SpaceName = EAST) -> str:
-    made = Trouble(
-        workflow=WORKFLOW,
-        space=space,
-        spaces=(space,),
-        release=None,
-        cause="model away",
-        severity=Severity.SEV3,
-        summary="The model answers nobody.",
-    )
+def opened(world: RolloutWorld, space: SpaceName = EAST) -> str:
+    made = trouble(space=space, spaces=(space,), cause="model away", severity=Severity.SEV3)
     with world.engine.begin() as connection:
         return open_incident(connection, world.instance, made, machine_deed(world.clock.now())).id
 
 
 def troubled(engine: Engine) -> Held:
     world = make_world(engine, with_plan(bank(), small_plan(*STEPS)), observe=count_observations)
-    world.serve(world.seal("Old."), [EAST])
-    new = world.seal("New.")
-    pass_drills(world, new)
-    request = StartRequest(release=new, space=EAST, per_day=480_000, accepted=True)
-    done = start_rollout(world.instance, world.ports, actor=world.person(STARTER), request=request)
-    assert isinstance(done, Started), done
-    stored = world.step(done.rollout.id)
-    assert stored.state is State.OBSERVING
+    stored = observing(world)
     traffic = RecordedTraffic(world=world, space=EAST)
     traffic.ask(400)
     world.step(stored.id, HOUR)
-    start, incident = world.clock.now(), trouble(world)
+    start, incident = world.clock.now(), opened(world)
     traffic.faults = {Arm.CANDIDATE: Faults(ungrounded=0.35), Arm.STABLE: Faults(ungrounded=0.35)}
     traffic.ask(300)
     assert world.step(stored.id, HOUR / 2).state is State.HELD
@@ -203,7 +186,7 @@ def test_a_window_needs_a_time_a_space_a_reason_and_an_incident_of_both(engine: 
     for unknown in ({"incident": "01NONE"}, {"space": "nowhere"}, {"space": WEST}):
         with pytest.raises(NotFound):
             it.ask(FIRST, **unknown)
-    assert it.refused(FIRST, incident=trouble(it.world, WEST)) == "INCIDENT_ELSEWHERE"
+    assert it.refused(FIRST, incident=opened(it.world, WEST)) == "INCIDENT_ELSEWHERE"
     early = it.start - timedelta(minutes=30)
     assert it.refused(FIRST, start=early, end=early + timedelta(minutes=5)) == "INCIDENT_ELSEWHERE"
     assert not it.status()["excused"]

@@ -7,15 +7,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
-from tests.control.rollout_world import STARTER, bank, make_world, small_plan, with_plan
+from tests.control.rollout_world import bank, make_world, observing, small_plan, with_plan
 
 from pilotage.control.count_observations import count_observations
 from pilotage.control.rollout_status import rollout_status
-from pilotage.control.start_rollout import Started, StartRequest, start_rollout
 from pilotage.rollout.assignment import Arm
-from pilotage.rollout.states import State
 from pilotage.store.rollouts import StoredRollout
-from pilotage.testing.rollout_drills import pass_drills
 from pilotage.testing.rollout_records import Faults, RecordedTraffic
 from pilotage.testing.rollouts import EAST, RolloutWorld
 from pilotage.workspace.plan import Limits, Step
@@ -34,18 +31,6 @@ _RATE = text(
 )
 
 
-def begun(world: RolloutWorld) -> StoredRollout:
-    world.serve(world.seal("Old."), [EAST])
-    new = world.seal("New.")
-    pass_drills(world, new)
-    request = StartRequest(release=new, space=EAST, per_day=480_000, accepted=True)
-    done = start_rollout(world.instance, world.ports, actor=world.person(STARTER), request=request)
-    assert isinstance(done, Started), done
-    stored = world.step(done.rollout.id)
-    assert stored.state is State.OBSERVING
-    return stored
-
-
 def looks(world: RolloutWorld, stored: StoredRollout) -> list[Any]:
     with world.engine.connect() as connection:
         return list(connection.execute(_LOOKS, {"rollout": stored.id}))
@@ -53,7 +38,7 @@ def looks(world: RolloutWorld, stored: StoredRollout) -> list[Any]:
 
 def test_the_verdict_of_now_and_both_arms_stand_in_the_status_while_a_step_bakes(engine: Engine) -> None:
     world = make_world(engine, with_plan(bank(), PLAN), observe=count_observations)
-    stored = begun(world)
+    stored = observing(world)
     assert rollout_status(world.instance, stored.id)["arms"]["candidate"]["latency_ms"] is None  # type: ignore[index, call-overload]
     faults = {Arm.CANDIDATE: Faults(error=0.01, ungrounded=0.05), Arm.STABLE: Faults(slow=0.2)}
     traffic = RecordedTraffic(world=world, space=EAST, principals=400, faults=faults)
@@ -83,7 +68,7 @@ def test_the_verdict_of_now_and_both_arms_stand_in_the_status_while_a_step_bakes
 
 def test_of_each_slot_the_newest_look_stays_and_a_decision_always(engine: Engine) -> None:
     world = make_world(engine, with_plan(bank(), PLAN), observe=count_observations)
-    stored = begun(world)
+    stored = observing(world)
     traffic = RecordedTraffic(world=world, space=EAST, principals=400)
     first = world.clock.now()
     for _ in range(3):  # three looks in one slot: the last one stays
