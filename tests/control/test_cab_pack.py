@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, text
 from tests.control.rollout_world import bank, make_world, small_plan, with_plan
 from tests.gate import builders
 
-from pilotage.control.attach_evidence import OwnRun, attach_own_run
+from pilotage.control.attach_own import OwnRun, attach_own_run
 from pilotage.control.change_state import change_of
 from pilotage.control.gate_case import open_chain
 from pilotage.control.gate_chain import input_of

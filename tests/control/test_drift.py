@@ -14,7 +14,7 @@ from tests.control.rollout_world import DECIDER, bank, make_world, small_plan, w
 from tests.control.test_regions import observing
 
 from pilotage.control import watch_drift as module
-from pilotage.control.attach_evidence import OwnRun, attach_own_run
+from pilotage.control.attach_own import OwnRun, attach_own_run
 from pilotage.control.pause_rollout import pause_rollout, resume_rollout
 from pilotage.control.space_fitness import Candidate, space_fitness
 from pilotage.control.watch_drift import watch_drift

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from tests.control.gate_world import GateWorld, gate_world, told
 
 from pilotage import __version__
-from pilotage.control.attach_evidence import OwnRun, attach_own_run
+from pilotage.control.attach_own import OwnRun, attach_own_run
 from pilotage.control.gate_roster import notice_changes
 from pilotage.core.reason import Outcome
 from pilotage.evidence.records import Evidence
@@ -50,7 +50,7 @@ def accuracy(world: GateWorld) -> CriterionResult:
 
 def upgrade(world: GateWorld, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     """Let another version of Pilotage run from here on."""
-    for where in ("attach_evidence", "gate_inputs", "gate_roster"):
+    for where in ("attach_own", "gate_inputs", "gate_roster"):
         monkeypatch.setattr(f"pilotage.control.{where}.__version__", version)
     with world.inner.engine.begin() as connection:
         notice_changes(connection, world.instance, world.inner.clock.now())

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 from tests.control.gate_world import GateWorld, gate_world, junit
 
-from pilotage.control import attach_evidence
+from pilotage.control import keep_evidence
 from pilotage.control.gate_entries import evidence_data
 from pilotage.control.ledger_fsck import fsck_ledger
 from pilotage.control.ledger_rows import row_mismatches
@@ -87,7 +87,7 @@ def test_a_reading_attached_before_entries_held_it_is_recorded_once_and_compared
     def of_the_version_before(item: Evidence) -> dict[str, Json]:
         return {name: value for name, value in evidence_data(item).items() if name != "reading"}
 
-    monkeypatch.setattr(attach_evidence, "evidence_data", of_the_version_before)
+    monkeypatch.setattr(keep_evidence, "evidence_data", of_the_version_before)
     (item,) = world.attach(("tests.unit", junit(passed=7)))
     bend = "UPDATE evidence SET reading = jsonb_set(reading, '{names,passed_tests}', '[\"x\"]') WHERE id = :id"
     with world.instance.engine.begin() as connection:

@@ -23,7 +23,7 @@ from tests.control.gate_world import (
     told,
 )
 
-from pilotage.control.attach_evidence import OwnRun, attach_own_run
+from pilotage.control.attach_own import OwnRun, attach_own_run
 from pilotage.control.change_state import change_of
 from pilotage.control.promote_release import promote_release
 from pilotage.control.standard_change import (

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from tests.evaluation.world import EVALUATION, World, make_world
 
 from pilotage import __version__
-from pilotage.control.attach_evidence import OwnRun, attach_own_run
+from pilotage.control.attach_own import OwnRun, attach_own_run
 from pilotage.control.evaluate_upgrade import evaluate_upgrade
 from pilotage.core.digest import Digest
 from pilotage.evaluation.run import EvaluationRun, RunState
@@ -52,7 +52,7 @@ def told(world: World, release: Digest) -> list[str]:
 
 
 def upgrade(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
-    for where in ("evaluate_upgrade", "attach_evidence"):
+    for where in ("evaluate_upgrade", "attach_own"):
         monkeypatch.setattr(f"pilotage.control.{where}.__version__", version)
 
 

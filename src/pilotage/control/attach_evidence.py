@@ -2,8 +2,7 @@
 
 Rule: bytes, item and ledger entry commit together; one upload of several files is accepted whole or rejected whole.
 Trust comes from who stands behind it: a service key that lists the kind is `pushed`, a person `claimed`; what a trusted
-key signed for this file and release is `attested`, as our own runs are by the instance. Fail mode: what cannot be read
-is rejected evidence, never a pass.
+key signed for this file and release is `attested`. Fail mode: what cannot be read is rejected evidence, never a pass.
 """
 
 from __future__ import annotations
@@ -16,14 +15,12 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from pilotage import __version__
 from pilotage.adapters.parsing.evidence_process import EVIDENCE
 from pilotage.control.evidence_context import About, read_context
-from pilotage.control.gate_entries import evidence_data
 from pilotage.control.instance import Instance
-from pilotage.control.record_entry import record
+from pilotage.control.keep_evidence import keep_item, known_item, with_reading
 from pilotage.control.sealed_golden import sealed_golden
-from pilotage.core.digest import Digest, digest_of
+from pilotage.core.digest import digest_of
 from pilotage.core.errors import NotFound
 from pilotage.core.ids import SpaceName, WorkflowName, new_ulid
 from pilotage.core.reason import Reason, Refusal
@@ -31,18 +28,16 @@ from pilotage.corpus.text import normalise_line
 from pilotage.evidence.attestation import Attestation, check_attestation
 from pilotage.evidence.bound import bound_problem, is_of_source
 from pilotage.evidence.fresh import time_problem
-from pilotage.evidence.records import Evidence, EvidenceState, Reading, ReadRefusal, SubjectKind, ToolFinding
+from pilotage.evidence.records import Evidence, EvidenceState, Reading, ReadRefusal, SubjectKind
 from pilotage.evidence.source import TextOf, no_text
-from pilotage.evidence.superseding import ENGINE, INSTANCE
 from pilotage.evidence.target import target_problem
 from pilotage.identity.principal import Principal, PrincipalKind, outside_key
 from pilotage.identity.roles import Action, may
-from pilotage.ledger.entry import EntryKind
 from pilotage.release.manifest import read_manifest
 from pilotage.release.seal import source_of
 from pilotage.space.digest import space_digest
-from pilotage.store.evidence import add_evidence, evidence_about, same_evidence
-from pilotage.store.releases import StoredRelease, authors_of_parts, find_release, named_release
+from pilotage.store.evidence import evidence_about
+from pilotage.store.releases import StoredRelease, authors_of_parts, named_release
 from pilotage.workspace.gate import Trust
 from pilotage.workspace.workflow import Workflow
 
@@ -115,11 +110,10 @@ def attach_evidence(
             tags=_tags(connection, stored, workflow, uploads),
         )
         judged = _as_set([judging.item(upload) for upload in uploads])
-        kept = tuple(_known(connection, item) for item in judged)
+        kept = tuple(known_item(connection, item) for item in judged)
         for item, fresh, upload in zip(kept, judged, uploads, strict=True):
             if item is fresh:
-                add_evidence(connection, item, upload.data)
-                _record(connection, item, actor=bringer.actor, at=now)
+                keep_item(connection, item, upload.data, actor=bringer.actor, at=now)
     return kept
 
 
@@ -280,20 +274,6 @@ def _authors(connection: Connection, stored: StoredRelease) -> frozenset[str]:
     return frozenset(str(author.person) for authors in found.values() for author in authors)
 
 
-def with_reading(item: Evidence, read: Reading) -> Evidence:
-    """Return the item with what its reader found."""
-    return replace(
-        item,
-        claims=dict(read.claims),
-        reader=read.reader,
-        summary=read.summary,
-        findings=read.findings,
-        refs={**item.refs, **read.refs},
-        names=dict(read.names),
-        produced_at=read.produced_at or item.received_at,
-    )
-
-
 def not_yours(kind: str, bringer: Bringer) -> Reason | None:
     """Return why this kind is not this bringer's to bring, or None."""
     if kind in OWN_KINDS:
@@ -322,119 +302,3 @@ def _as_set(items: Sequence[Evidence]) -> tuple[Evidence, ...]:
         reason = Reason(code="EV_PARTIAL_SET", text=text)
         return tuple(replace(item, state=EvidenceState.REJECTED, reason=item.reason or reason) for item in items)
     return tuple(items)
-
-
-def _known(connection: Connection, item: Evidence) -> Evidence:
-    """Return the item that is there already when the same bytes say the same of the same subject, no less trusted."""
-    if item.state is not EvidenceState.ACCEPTED:
-        return item
-    known = same_evidence(connection, item)
-    return item if known is None or known.trust.rank < item.trust.rank else known
-
-
-def _record(connection: Connection, item: Evidence, *, actor: Principal | None, at: datetime) -> None:
-    accepted = item.state is EvidenceState.ACCEPTED
-    record(
-        connection,
-        EntryKind.EVIDENCE_ATTACHED if accepted else EntryKind.EVIDENCE_REJECTED,
-        actor=actor,
-        at=at,
-        subject=item.id,
-        space=item.space or "",
-        data={
-            **evidence_data(item),
-            "state": item.state.value,
-            "reason": "" if item.reason is None else item.reason.code,
-        },
-        opened={"person": item.producer},
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnRun:
-    """The result of one of our own runs, as evidence. `suite` tells runs of one kind apart."""
-
-    kind: str
-    claims: dict[str, float]
-    body: bytes
-    produced_at: datetime
-    summary: str
-    findings: tuple[ToolFinding, ...] = ()
-    space: SpaceName | None = None
-    suite: str = ""
-    names: dict[str, tuple[str, ...]] | None = None
-    refs: dict[str, str] | None = None
-
-
-def attach_own_run(connection: Connection, instance: Instance, *, release: Digest, run: OwnRun) -> Evidence:
-    """Store the result of our own run in the caller's transaction, attested by the instance."""
-    stored = find_release(connection, release)
-    if stored is None:
-        raise NotFound("RELEASE_UNKNOWN", f"There is no release {release}.", hint="See `pilotage release list`.")
-    now = instance.clock.now()
-    item = Evidence(
-        id=new_ulid(now),
-        sha256=digest_of(run.body),
-        kind=run.kind,
-        subject_kind=SubjectKind.RELEASE,
-        subject=release,
-        space=run.space,
-        space_config=None if run.space is None else space_digest(instance.workspace.spaces[run.space]),
-        suite=run.suite,
-        producer=INSTANCE,
-        trust=Trust.ATTESTED,
-        produced_at=run.produced_at,
-        received_at=now,
-        claims=run.claims,
-        reader="own@1",
-        summary=run.summary,
-        findings=run.findings,
-        names=run.names or {},
-        refs={**(run.refs or {}), ENGINE: __version__},
-        media="application/json",
-        size=len(run.body),
-    )
-    add_evidence(connection, item, run.body)
-    _record(connection, item, actor=None, at=now)
-    return item
-
-
-def attach_documents(
-    connection: Connection, instance: Instance, workflow: Workflow, *, actor: Principal, at: datetime
-) -> tuple[Evidence, ...]:
-    """Attach the workflow's documents as `document.*` evidence, in the transaction that seals."""
-    kept: list[Evidence] = []
-    for file, data in sorted(workflow.sources.documents.items()):
-        kind = f"document.{file.rsplit('/', 1)[-1].rsplit('.', 1)[0]}"
-        read = EVIDENCE.read(
-            data,
-            kind=kind,
-            name=file,
-            subject=workflow.name,
-            context=read_context(instance.workspace, workflow, About(kind=kind, received_at=at)),
-        )
-        item = Evidence(
-            id=new_ulid(at),
-            sha256=digest_of(data),
-            kind=kind,
-            subject_kind=SubjectKind.WORKFLOW,
-            subject=workflow.name,
-            producer=str(actor.person or actor.id),
-            trust=Trust.CLAIMED,
-            produced_at=at,
-            received_at=at,
-            claims={},
-            reader="",
-            media="text/markdown",
-            size=len(data),
-        )
-        if isinstance(read, ReadRefusal):
-            item = replace(item, state=EvidenceState.REJECTED, reason=read.reason)
-        else:
-            item = replace(with_reading(item, read), produced_at=at)
-        known = _known(connection, item)
-        if known is item:
-            add_evidence(connection, item, data)
-            _record(connection, item, actor=actor, at=at)
-        kept.append(known)
-    return tuple(kept)

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from pilotage.control.attach_evidence import OwnRun, attach_own_run
+from pilotage.control.attach_own import OwnRun, attach_own_run
 from pilotage.control.drill_measures import LONGEST
 from pilotage.control.drill_routes import hand_back
 from pilotage.control.instance import Instance

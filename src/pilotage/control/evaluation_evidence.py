@@ -11,7 +11,7 @@ from math import isfinite
 
 from sqlalchemy import Connection
 
-from pilotage.control.attach_evidence import OwnRun, attach_own_run
+from pilotage.control.attach_own import OwnRun, attach_own_run
 from pilotage.control.instance import Instance
 from pilotage.core.canonical import Json
 from pilotage.evaluation.conclude import Conclusion

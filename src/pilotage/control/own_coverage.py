@@ -12,7 +12,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from pilotage.control.attach_evidence import OwnRun, attach_own_run, workflow_of
+from pilotage.control.attach_evidence import workflow_of
+from pilotage.control.attach_own import OwnRun, attach_own_run
 from pilotage.control.instance import Instance
 from pilotage.core.canonical import Json, canonical_bytes
 from pilotage.core.digest import Digest

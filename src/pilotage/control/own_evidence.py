@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, text
 
-from pilotage.control.attach_evidence import OwnRun, attach_own_run
+from pilotage.control.attach_own import OwnRun, attach_own_run
 from pilotage.control.instance import Instance
 from pilotage.core.canonical import Json, canonical_bytes
 from pilotage.core.clock import to_text

@@ -14,9 +14,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from pilotage.analysis.eprocess import log_gt, threshold
 from pilotage.analysis.verdict import Code, Effect, Verdict
 from pilotage.control.instance import Instance
+from pilotage.control.rollback_facts import unverified
 from pilotage.control.rollout_ports import Observed, RolloutPorts
 from pilotage.control.rollout_verdict import judge_place
 from pilotage.control.shadow_proof import shadow_proof
@@ -26,27 +26,20 @@ from pilotage.core.ids import PersonId, SpaceName
 from pilotage.core.reason import Reason
 from pilotage.gate.emergency import standing
 from pilotage.identity.roles import Role
-from pilotage.rollout.critical import critical_cases
 from pilotage.rollout.freezes import frozen
 from pilotage.rollout.machine import Facts, Place
 from pilotage.rollout.states import State, WaveState
-from pilotage.rollout.validation import Facts as ValidationFacts
-from pilotage.rollout.validation import unmet
-from pilotage.space.health import HealthState
 from pilotage.store.emergencies import emergencies_of
 from pilotage.store.excuses import excused_of
 from pilotage.store.incidents import incident_freezes, incidents_about
 from pilotage.store.probes import failed_rounds
 from pilotage.store.quarantine import quarantined_spaces
-from pilotage.store.rollout_records import answers_since, failures_since
 from pilotage.store.rollout_verdicts import signatures_of
 from pilotage.store.rollouts import StoredRollout, StoredStep, StoredWave, attempts_before, steps_of, waves_of
-from pilotage.store.routes import Ack, acks_of, not_following, read_route
-from pilotage.store.space_health import read_health
+from pilotage.store.routes import acks_of, not_following, read_route
 from pilotage.workspace.principals import roles_of
 
 LOG = logging.getLogger("pilotage.rollout")
-_TRIP_ALPHA = 0.001
 CRITICAL = "CRITICAL_IMPAIRED"
 _GUARDED = frozenset({Code.GUARD_FIRED.value, Code.SAMPLE_RATIO.value, Code.OBSERVATION_GAP.value})
 _NONE: tuple[int | None, Verdict | None] = (None, None)
@@ -150,7 +143,7 @@ def read_facts(
         signed=_signed(connection, instance, stored),
         flipped_at=stored.flipped_at,
         is_zero=is_zero(connection, stored),
-        unverified=_unverified(connection, instance, ports, stored, now),
+        unverified=unverified(connection, instance, ports, stored, now),
     )
     return Seen(
         facts=facts,
@@ -363,49 +356,3 @@ def is_zero(connection: Connection, stored: StoredRollout) -> bool:
 def behind_of(connection: Connection, stored: StoredRollout) -> tuple[str, ...]:
     """Return the processes that may still send somebody to the candidate."""
     return tuple(one for space in stored.flipped for one in not_following(connection, space, stored.workflow))
-
-
-def _unverified(
-    connection: Connection, instance: Instance, ports: RolloutPorts, stored: StoredRollout, now: datetime
-) -> tuple[Reason, ...] | None:
-    if stored.state is not State.VALIDATING or stored.flipped_at is None:
-        return None
-    found: list[Reason] = []
-    for space in stored.flipped:
-        found += unmet(_validation(connection, instance, ports, stored, space), now)
-    return tuple(found)
-
-
-def _validation(
-    connection: Connection, instance: Instance, ports: RolloutPorts, stored: StoredRollout, space: SpaceName
-) -> ValidationFacts:
-    since = stored.flipped_at or stored.created_at
-    route = read_route(connection, space, stored.workflow)
-    live = [ack for ack in acks_of(connection, space, stored.workflow) if ack.is_alive]
-    count, last = answers_since(connection, space, stored.workflow, release=stored.release, since=since)
-    step = stored.place.of(stored.plan)
-    n, x = (0, 0)
-    if route.stable is not None:
-        n, x = failures_since(connection, space, stored.workflow, release=route.stable, since=since)
-    workflow = instance.workspace.workflows.get(stored.workflow)
-    return ValidationFacts(
-        flipped_at=since,
-        candidate_answers_since=count,
-        last_candidate_answer=last,
-        target_answers=route.stable is not None,
-        critical=0 if workflow is None else len(critical_cases(workflow)),
-        processes=len(live),
-        probes=ports.probe(
-            connection, space=space, workflow=stored.workflow, generation=route.generation, release=route.stable
-        ),
-        is_healthy=_is_healthy(connection, space, live, route.stable),
-        error_trip_silent=log_gt(n, x, step.limits.error_trip) < threshold(_TRIP_ALPHA) or x < 2,
-    )
-
-
-def _is_healthy(connection: Connection, space: SpaceName, live: list[Ack], stable: str | None) -> bool | None:
-    """Tell whether the space is judged healthy and every live process has the target loaded; None: nobody knows."""
-    health = read_health(connection, space)
-    if health is None or not health.is_fresh or health.state is HealthState.UNKNOWN or not live:
-        return None
-    return health.state is HealthState.HEALTHY and all(stable in ack.loaded for ack in live)

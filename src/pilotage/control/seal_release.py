@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 
 from pilotage import __version__
 from pilotage.adapters.git import read_history, read_source
-from pilotage.control.attach_evidence import attach_documents
+from pilotage.control.attach_own import attach_documents
 from pilotage.control.draft_release import declared_workflow, draft_release
 from pilotage.control.draft_vectors import lacking
 from pilotage.control.embed_passages import EmbedTools, embed_passages
