@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pilotage.adapters.embeddings import local_onnx
 from pilotage.adapters.embeddings.local_onnx import TOKENIZER, WEIGHTS, Encode, LocalEmbedder, Network, weights_digest
 from pilotage.adapters.embeddings.registry import build_embedder
 from pilotage.core.errors import Unavailable
@@ -123,7 +123,7 @@ async def test_closing_lets_go_and_the_next_question_opens_again(tmp_path: Path,
 async def test_without_the_extra_it_says_what_to_install(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local_onnx, "onnxruntime", None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
     embedder = build_embedder(settings(folder), root=tmp_path)
     with pytest.raises(Unavailable) as caught:
         await embedder.probe()

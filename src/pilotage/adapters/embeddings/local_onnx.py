@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
@@ -20,12 +21,6 @@ from pilotage.core.digest import Digest, digest_of_json
 from pilotage.core.errors import Unavailable
 from pilotage.retrieval.arrays import F32
 from pilotage.retrieval.settings import Embedding, Pooling
-
-try:
-    import onnxruntime
-    from tokenizers import Tokenizer
-except ImportError:
-    onnxruntime = None
 
 WEIGHTS: Final = "model.onnx"
 TOKENIZER: Final = "tokenizer.json"
@@ -74,14 +69,19 @@ def weights_digest(folder: Path) -> Digest:
 
 
 def load_runtime(folder: Path, /, *, max_tokens: int) -> tuple[Encode, Network]:
-    """Open a folder with onnxruntime on the CPU; raise Unavailable without the extra."""
-    if onnxruntime is None:
+    """Open a folder with onnxruntime on the CPU; raise Unavailable without the extra.
+
+    Both libraries are loaded here: a process without such a model does not pay for them.
+    """
+    try:
+        runtime, tokenizers = (importlib.import_module(name) for name in ("onnxruntime", "tokenizers"))
+    except ImportError as error:
         message = "A local embedding model needs onnxruntime and tokenizers, which are not installed."
-        raise Unavailable("EMBEDDER_MISSING", message, hint="Install pilotage[local], or write endpoint.")
-    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+        raise Unavailable("EMBEDDER_MISSING", message, hint="Install pilotage[local], or write endpoint.") from error
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / TOKENIZER))
     tokenizer.enable_truncation(max_length=max_tokens)
     tokenizer.enable_padding()
-    session = onnxruntime.InferenceSession(str(folder / WEIGHTS), providers=["CPUExecutionProvider"])
+    session = runtime.InferenceSession(str(folder / WEIGHTS), providers=["CPUExecutionProvider"])
     wanted = {one.name for one in session.get_inputs()}
 
     def encode(texts: Sequence[str], /) -> tuple[Any, Any]:
