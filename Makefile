@@ -18,7 +18,7 @@ done; rm -f .room-coverage; \
 test -z "$$below" || { echo "Below 100 %:$$below. Test the branch by the rule it keeps, or delete it."; exit 1; }
 endef
 
-.PHONY: install demo test browser check coverage rooms lint types docs bench soak lock clean
+.PHONY: install demo test browser check coverage rooms lint types docs bench soak features lock clean
 
 install: $(STAMP)
 
@@ -61,7 +61,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 docs: $(STAMP)  ## the documentation as a site in site/, its reference pages from the code
-	$(BIN)/python scripts/reference_pages.py docs/reference/generated
+	$(BIN)/python -m scripts.reference_pages docs/reference/generated
 	$(BIN)/zensical build --strict
 
 bench: $(STAMP)  ## benchmarks, with peers where they install
@@ -69,6 +69,9 @@ bench: $(STAMP)  ## benchmarks, with peers where they install
 
 soak: $(STAMP)  ## the long lanes
 	$(BIN)/pytest -n auto --dist loadfile -m slow --timeout 7200
+
+features: $(STAMP)  ## which demands of the mission a test proves; ARGUMENTS="--open D13" lists what is open
+	@$(BIN)/python -m scripts.features $(ARGUMENTS)
 
 lock:  ## refresh the lock file, nothing newer than a week
 	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --generate-hashes --no-emit-index-url \

@@ -1,6 +1,6 @@
-"""Write the reference pages that follow from the code: commands, HTTP operations, roles, ledger kinds.
+"""Write the reference pages that follow from the code: commands, HTTP operations, roles, ledger kinds, the mission.
 
-`make docs` runs it before the site is built: `python scripts/reference_pages.py FOLDER`. The pages are not kept in Git.
+`make docs` runs it before the site is built: `python -m scripts.reference_pages FOLDER`. The pages are not kept in Git.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from scripts.features import by_id, proofs, rows
 
 from pilotage.app import Joined
 from pilotage.cli.main import make_app
@@ -26,7 +27,7 @@ def main() -> None:
     """Write every page into the folder named by the first argument."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    pages = {"commands": commands, "http": operations, "roles": roles, "ledger-kinds": ledger_kinds}
+    pages = {"commands": commands, "http": operations, "roles": roles, "ledger-kinds": ledger_kinds, "mission": mission}
     for name, lines in pages.items():
         (folder / f"{name}.md").write_text("\n".join(lines()) + "\n", encoding="utf-8")
 
@@ -110,6 +111,19 @@ def ledger_kinds() -> Iterator[str]:
     yield "|---|---|"
     for noun, kinds in sorted(nouns.items()):
         yield f"| {noun} | {', '.join(f'`{kind}`' for kind in kinds)} |"
+
+
+def mission() -> Iterator[str]:
+    """Yield what the mission asks, line by line, with the tests that prove it."""
+    named = by_id(proofs())
+    yield "# What the mission asks\n"
+    yield "Every line of the two mission documents and every outside system, and the tests that prove it: a row without"
+    yield "one is open. M is computed from recorded facts, E is a file bound to a release, S is a person's sign-off.\n"
+    yield "| id | asked | what Pilotage does | proof | tests |"
+    yield "|---|---|---|---|---|"
+    for row in rows():
+        tests = "<br>".join(f"`{proof.test}`" for proof in named.get(row.id, ())) or "open"
+        yield f"| {row.id} | {_cell(row.asked)} | {_cell(row.done)} | {_cell(row.proof)} | {tests} |"
 
 
 def _cell(text: str | None) -> str:
