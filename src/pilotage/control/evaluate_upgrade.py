@@ -8,30 +8,20 @@ to the owner with its reason, once, and ENGINE_CHANGED holds the release.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from sqlalchemy import Connection
 
 from pilotage import __version__
-from pilotage.control.evaluate_release import EvaluationRequest, start_on
 from pilotage.control.instance import Instance
-from pilotage.control.sealed_golden import sealed_golden
-from pilotage.control.send_messages import Notice, send
+from pilotage.control.scheduled_runs import MACHINE, ask_for_run, tell_why
 from pilotage.core.digest import Digest
-from pilotage.core.errors import PilotageError
 from pilotage.core.ids import SpaceName, WorkflowName
-from pilotage.core.reason import Refusal
-from pilotage.evaluation.run import Cause
 from pilotage.evidence.superseding import ENGINE
-from pilotage.release.model import Provider
 from pilotage.release.seal import ReleaseState
-from pilotage.rollout.transitions import Notify
 from pilotage.store.evaluation_runs import stable_release
 from pilotage.store.evidence import evaluated_by
 from pilotage.store.gate_facts import engine_runs, state_engine_run
-from pilotage.store.releases import head_of, load_release
-
-MACHINE: Final = "system:evaluation"
+from pilotage.store.releases import head_of
 
 
 def evaluate_upgrade(connection: Connection, instance: Instance) -> tuple[Digest, ...]:
@@ -46,7 +36,7 @@ def evaluate_upgrade(connection: Connection, instance: Instance) -> tuple[Digest
             continue
         at = instance.clock.now()
         state_engine_run(connection, __version__, release, workflow=workflow, by_person=MACHINE, at=at)
-        why = _ask(connection, instance, release, space)
+        why = ask_for_run(connection, instance, release, space)
         if why is None:
             found.append(release)
         else:
@@ -68,26 +58,7 @@ def _releases(
                 yield stable, (workflow, space)
 
 
-def _ask(connection: Connection, instance: Instance, release: Digest, space: SpaceName | None) -> str | None:
-    """Ask for a run; return why there is none."""
-    try:
-        sealed = load_release(connection, release)
-        cap = sealed_golden(connection, release).settings.cost_cap_nano
-        if sealed.model.provider is not Provider.EXTRACTIVE and cap is None:
-            return "Its model costs and evaluation.yaml sets no cost_cap."
-        request = EvaluationRequest(release=release, space=space, cause=Cause.SCHEDULE)
-        with connection.begin_nested():
-            done = start_on(connection, instance, actor=None, request=request)
-    except PilotageError as error:
-        return f"{error.code}: {error.message}"
-    return done.reasons[0].text if isinstance(done, Refusal) else None
-
-
 def _tell(connection: Connection, instance: Instance, workflow: str, release: Digest, why: str) -> None:
-    notice = Notice(
-        title=f"{workflow}: a release waits for an evaluation run by Pilotage {__version__}",
-        text=f"{why} Run `pilotage evaluate {release[:19]}`; 24 hours after the upgrade ENGINE_CHANGED holds it.",
-        links={"release": release},
-        facts={ENGINE: __version__},
-    )
-    send(connection, instance, (Notify.OWNER,), notice, at=instance.clock.now())
+    title = f"{workflow}: a release waits for an evaluation run by Pilotage {__version__}"
+    text = f"{why} Run `pilotage evaluate {release[:19]}`; 24 hours after the upgrade ENGINE_CHANGED holds it."
+    tell_why(connection, instance, release, title=title, text=text, facts={ENGINE: __version__})

@@ -29,6 +29,9 @@ from pilotage.store.releases import find_release
 
 MACHINE: Final = "system:evaluation"
 OVERDUE: Final = "evaluation_overdue"
+CAUSE: Final = "evaluation: "
+"""How the cause of an incident begins that a run opened; the metric follows."""
+
 _AFTER: Final = timedelta(days=8)
 _EVERY: Final = timedelta(days=7)
 
@@ -62,7 +65,7 @@ def _page(connection: Connection, instance: Instance, run: EvaluationRun, found:
             space=run.space or "",
             spaces=() if run.space is None else (run.space,),
             release=run.release,
-            cause=f"evaluation: {metric}",
+            cause=f"{CAUSE}{metric}",
             severity=Severity.SEV3,
             summary=f"The scheduled evaluation of what serves is NO-GO: {text} See {report}.",
         )

@@ -16,14 +16,14 @@ from sqlalchemy import Connection
 from pilotage.control.evaluate_release import EvaluationRequest, start_evaluation
 from pilotage.control.instance import Instance
 from pilotage.control.run_evaluation import Driven, run_named
-from pilotage.core.digest import Digest
+from pilotage.control.scheduled_runs import ask_uncapped, serving, tell_why
 from pilotage.core.errors import Conflict
-from pilotage.core.ids import SpaceName, WorkflowName
+from pilotage.core.ids import WorkflowName
 from pilotage.corpus.cadence import next_due, parse_cadence
 from pilotage.evaluation.run import Cause, RunKind, RunState
 from pilotage.jobs.lease import Lease
 from pilotage.release.seal import ReleaseState
-from pilotage.store.evaluation_runs import runs_of, stable_release
+from pilotage.store.evaluation_runs import runs_of
 from pilotage.store.releases import head_of
 from pilotage.store.runs import Again, Done, Outcome, Run, find_run, request_run
 
@@ -79,16 +79,13 @@ def _next(instance: Instance, workflow: str) -> Again | None:
 
 
 def evaluate_weekly(instance: Instance, connection: Connection, run: Run) -> Outcome:
-    """Evaluate every release that serves the workflow anywhere."""
-    workflow = WorkflowName(run.key)
-    serving: dict[Digest, SpaceName] = {}
-    for space in instance.workspace.spaces:
-        stable = stable_release(connection, space, workflow)
-        if stable is not None:
-            serving.setdefault(stable, space)
-    for release, space in serving.items():
-        request = EvaluationRequest(release=release, space=space, cause=Cause.SCHEDULE)
-        start_evaluation(instance, actor=None, request=request)
+    """Evaluate every release that serves the workflow anywhere; one that cannot be is told to the owner."""
+    for release, space in serving(connection, instance, WorkflowName(run.key)).items():
+        why = ask_uncapped(connection, instance, release, space)
+        if why is not None:
+            title = f"{run.key}: there is no scheduled evaluation run of what serves in {space}"
+            text = f"{why} Run `pilotage evaluate {release[:19]} --space {space}` once that is mended."
+            tell_why(connection, instance, release, title=title, text=text)
     return _next(instance, run.key) or Done()
 
 

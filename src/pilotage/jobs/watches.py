@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from pilotage.control.detect_hard_events import detect_in_records, detect_in_releases
 from pilotage.control.escalate_incidents import escalate_incidents
+from pilotage.control.evaluate_changes import LOOK_EVERY, evaluate_changes
 from pilotage.control.evaluate_upgrade import evaluate_upgrade
 from pilotage.control.evaluation_alerts import watch_overdue
 from pilotage.control.instance import Instance
@@ -51,6 +52,7 @@ WATCHES: Final[Mapping[str, Watch]] = {
     "roster_watch": Watch(look=watch_rosters, every=timedelta(hours=1)),
     "reading_watch": Watch(look=record_readings, every=timedelta(hours=1)),
     "engine_watch": Watch(look=evaluate_upgrade, every=timedelta(minutes=10)),
+    "evaluation_changes": Watch(look=evaluate_changes, every=LOOK_EVERY),
     "index_watch": Watch(look=watch_indexes, every=timedelta(seconds=60)),
     "overdue_watch": Watch(look=watch_overdue, every=timedelta(hours=1)),
     "board_watch": Watch(look=watch_boards, every=timedelta(seconds=60)),

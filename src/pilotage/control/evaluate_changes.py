@@ -1,0 +1,110 @@
+"""The evaluation runs that a change under a release asks for: documents, model, guard, price, an incident.
+
+Rule: looked at every ten minutes, of workflows that declare a schedule; all that changed since the look before becomes
+one run of each release that serves (evaluation.md 8), and what the runs themselves opened asks for none. Fail mode: the
+first look only notes; a run that cannot be asked for is told to the owner with its reason, once a change.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection
+
+from pilotage.control.evaluation_alerts import CAUSE
+from pilotage.control.instance import Instance
+from pilotage.control.scheduled_runs import MACHINE, ask_for_run, serving, tell_why
+from pilotage.core.digest import Digest
+from pilotage.core.errors import PilotageError
+from pilotage.core.ids import CorpusName, SpaceName, WorkflowName
+from pilotage.corpus.version import VersionState
+from pilotage.evaluation.changes import InForce, changes, known
+from pilotage.monitoring.held import Part
+from pilotage.release.content import ReleaseContent
+from pilotage.store.corpora import newest_version
+from pilotage.store.drift import open_drift
+from pilotage.store.evaluation_changes import last_in_force, models_used, state_in_force
+from pilotage.store.incidents import list_incidents
+from pilotage.store.releases import load_release
+from pilotage.workspace.workflow import Workflow
+
+LOOK_EVERY: Final = timedelta(minutes=10)
+_ANSWERS: Final = timedelta(hours=1)
+_NEWEST: Final = 50
+_PARTS: Final = frozenset({Part.GUARD, Part.MODEL})
+
+
+def evaluate_changes(connection: Connection, instance: Instance) -> tuple[Digest, ...]:
+    """Ask for what is due; return the releases that get a run."""
+    found: list[Digest] = []
+    for workflow in instance.workspace.workflows.values():
+        places = serving(connection, instance, workflow.name)
+        if workflow.evaluation.schedule is None or not places:
+            continue
+        now = instance.clock.now()
+        seen = _in_force(connection, workflow, places, now)
+        before = last_in_force(connection, workflow.name)
+        after = seen if before is None else known(before, seen)
+        if after != before:
+            state_in_force(connection, workflow.name, after, by_person=MACHINE, at=now)
+        said = () if before is None else changes(before, seen)
+        if said:
+            found += _ask(connection, instance, workflow.name, places, said)
+    return tuple(found)
+
+
+def _ask(
+    connection: Connection,
+    instance: Instance,
+    workflow: WorkflowName,
+    places: dict[Digest, SpaceName],
+    said: tuple[str, ...],
+) -> list[Digest]:
+    found: list[Digest] = []
+    for release, space in places.items():
+        why = ask_for_run(connection, instance, release, space)
+        if why is None:
+            found.append(release)
+            continue
+        title = f"{workflow}: what serves waits for an evaluation run, since {said[0]}"
+        text = f"{why} Run `pilotage evaluate {release[:19]} --space {space}`. What changed: {'; '.join(said)}."
+        tell_why(connection, instance, release, title=title, text=text)
+    return found
+
+
+def _in_force(connection: Connection, workflow: Workflow, places: dict[Digest, SpaceName], now: datetime) -> InForce:
+    contents = {release: found for release in places if (found := _content(connection, release)) is not None}
+    names = sorted({pin.name for content in contents.values() for pin in content.corpora.values()})
+    newest = {name: newest_version(connection, CorpusName(name), VersionState.ACCEPTED) for name in names}
+    drifts = open_drift(connection)
+    return InForce(
+        corpora={name: version.number for name, version in newest.items() if version is not None},
+        prices={release: _price(content, workflow) for release, content in contents.items()},
+        models={
+            release: models_used(connection, workflow.name, places[release], release, since=now - _ANSWERS)
+            for release in contents
+        },
+        drifts={
+            release: frozenset(row.part.value for row in drifts if row.release == release and row.part in _PARTS)
+            for release in contents
+        },
+        incidents=frozenset(
+            incident.id
+            for incident in list_incidents(connection, workflow=workflow.name, most=_NEWEST)
+            if not incident.is_drill and not incident.cause.startswith(CAUSE)
+        ),
+    )
+
+
+def _content(connection: Connection, release: Digest) -> ReleaseContent | None:
+    try:
+        return load_release(connection, release)
+    except PilotageError:
+        return None  # the detector of hard events speaks of releases that do not verify
+
+
+def _price(content: ReleaseContent, workflow: Workflow) -> str:
+    prices = content.prices_by(workflow.model)
+    return "" if prices is None else json.dumps(prices.as_row(), sort_keys=True)
