@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -125,6 +126,25 @@ def test_a_late_regression_takes_a_completed_release_back_by_itself(engine: Engi
     assert quarantined == [it.new]
     it.world.step(carrier.id, timedelta(seconds=2))
     assert it.world.step(carrier.id, timedelta(seconds=70)).state is State.ROLLED_BACK
+
+
+def test_the_alarm_follows_the_traffic_that_was_measured_where_preflight_reckoned_with_less(engine: Engine) -> None:
+    it = completed(engine)
+    assert it.watch().per_year == 365 * 480_000
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE release_watch SET per_year = 100000"))
+    for _ in range(8):
+        it.ask(400)
+        it.world.clock.advance(timedelta(days=1))
+    assert it.look()
+    assert it.watch().per_year == pytest.approx(365 * 3_200 / 7)
+    assert it.status()["watched"][0]["tests"]["trip.error_late"]["threshold"] == f"{math.log(365 * 3_200 / 7):.6f}"
+    with engine.begin() as connection:
+        watch_unwatched(connection, it.world.instance)
+        connection.execute(text("DELETE FROM release_watch"))
+        connection.execute(text("UPDATE rollout SET preflight = '{}'"))
+        watch_unwatched(connection, it.world.instance)
+    assert it.watch().per_year == 365 * 4_100 / 8, "begun anew: the mean day of the last two weeks"
 
 
 def test_what_an_observation_counts_it_counts_once_whoever_looks_and_dies(engine: Engine) -> None:

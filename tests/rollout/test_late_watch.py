@@ -16,7 +16,7 @@ from pilotage.analysis.judge import judge_late
 from pilotage.analysis.limits import Alphas, Context, Limits
 from pilotage.analysis.verdict import Effect, Judgement, Standing, Subject
 from pilotage.rollout.assignment import Arm
-from pilotage.rollout.late_watch import LateSums, after_rollout, late_counters, watch
+from pilotage.rollout.late_watch import LateSums, after_rollout, grown, late_counters, watch, yearly
 from pilotage.rollout.observation import LatencyLimits, Observation
 from pilotage.rollout.tally import Caps
 
@@ -135,3 +135,15 @@ def test_a_record_that_cannot_be_true_counts_as_lost_and_is_shown() -> None:
 def test_sums_of_another_version_are_not_guessed_at() -> None:
     with pytest.raises(ValueError, match="another version"):
         LateSums.read({"unknown": 1})
+
+
+def test_a_year_s_requests_are_those_that_were_measured_and_never_become_fewer() -> None:
+    assert yearly([100] * 6, 70.0) == 365 * 70.0, "six days are no figure"
+    assert yearly([100] * 5 + [800] * 2, 100.0) == pytest.approx(365 * 300.0), "the mean, not the quiet days"
+    assert yearly([10] * 14, 70.0) == 365 * 70.0
+    assert yearly([], 0.0) == 0.0
+    sums = counted([seen(n, day=n // 100) for n in range(700)])
+    assert grown(sums, 365 * 20.0) == 365 * 20.0, "not a whole week yet"
+    counted([seen(n, day=n // 100) for n in range(700, 800)], sums)
+    assert grown(sums, 365 * 20.0) == pytest.approx(365 * 800 / 7)
+    assert grown(sums, 365 * 2000.0) == 365 * 2000.0

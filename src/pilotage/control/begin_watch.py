@@ -1,7 +1,8 @@
 """A release that completed goes on being watched for late regressions while it serves (rollouts.md 6.4).
 
 Rule: the watch begins in the transaction that completes the rollout, with the e-CUSUMs and the place in the ledger
-where the rollout stood. A release that serves again, or completed under an older version, begins anew from now on.
+where the rollout stood. A release that serves again, or completed under an older version, begins anew from now on. Its
+requests a year are those of the last 14 days, which preflight reckoned with only the quiet ones of.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from sqlalchemy import Connection
 
 from pilotage.control.recorded_requests import trip_limits
 from pilotage.control.rollout_verdict import per_day_of
-from pilotage.rollout.late_watch import after_rollout
+from pilotage.rollout.late_watch import after_rollout, yearly
+from pilotage.store.cohorts import Place, read_history
 from pilotage.store.observation_rows import last_number
 from pilotage.store.release_watches import ReleaseWatch, put_watch
 from pilotage.store.rollouts import StoredRollout, StoredWave
@@ -29,6 +31,8 @@ def begin_watch(
     is_fresh = anew or wave.counted_from is None
     cursor = last_number(connection) if is_fresh else wave.cursor
     cusums = {} if is_fresh else wave.totals.get("cusums", {})
+    here = Place(workflow=stored.workflow, space=wave.space)
+    history = read_history(connection, [here], now=at)[(here.workflow, here.space)]
     limits = trip_limits(stored.plan.waves[wave.number].steps[-1])
     found = ReleaseWatch(
         rollout=stored.id,
@@ -39,7 +43,7 @@ def begin_watch(
         since=at,
         cursor=cursor,
         counted_from=cursor + 1,
-        per_year=365.0 * per_day_of(stored, wave.number),
+        per_year=yearly(history.days, per_day_of(stored, wave.number)),
         sums=after_rollout(cusums, limits).as_json(),
     )
     put_watch(connection, found)

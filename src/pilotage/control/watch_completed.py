@@ -36,7 +36,7 @@ from pilotage.control.rollout_moves import machine_deed
 from pilotage.control.rollout_verdict import analysis_alphas, analysis_limits
 from pilotage.core.reason import Refusal
 from pilotage.rollout.assignment import Arm
-from pilotage.rollout.late_watch import LateSums, late_counters, watch
+from pilotage.rollout.late_watch import LateSums, grown, late_counters, watch
 from pilotage.rollout.machine import Place
 from pilotage.rollout.observation import Observation, is_observation
 from pilotage.store.observation_rows import RecordRow, read_rows
@@ -126,7 +126,7 @@ class _Look:
         rows, upto = read_rows(
             self.connection, found.space, found.workflow, after=found.cursor, since=found.since - _HOUR
         )
-        counted = replace(found, cursor=upto, sums=self._counted(rows, route) if rows else found.sums)
+        counted = replace(self._counted(rows, route) if rows else found, cursor=upto)
         verdict = late_verdict(self.stored, counted)
         if verdict.effect is Effect.ROLLBACK:
             return self._take_back(counted, verdict, now)
@@ -134,11 +134,11 @@ class _Look:
             put_watch(self.connection, counted)
         return True
 
-    def _counted(self, rows: tuple[RecordRow, ...], route: Route) -> dict[str, object]:
+    def _counted(self, rows: tuple[RecordRow, ...], route: Route) -> ReleaseWatch:
         sums, step = LateSums.read(self.watch.sums), _step(self.stored, self.watch)
         batch = tuple(self._observations(rows, route))
         watch(sums, batch, caps=caps_of(self.stored.plan), limits=latency_limits(step))
-        return sums.as_json()
+        return replace(self.watch, sums=sums.as_json(), per_year=grown(sums, self.watch.per_year))
 
     def _observations(self, rows: tuple[RecordRow, ...], route: Route) -> Iterator[Observation]:
         """Yield what users met of the release, and records whose release nobody knows, which count as lost."""

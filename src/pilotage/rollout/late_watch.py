@@ -2,8 +2,9 @@
 
 They go on where the rollout's stopped, in a phase of their own with the yearly alarm limit. One failure of a principal
 an hour counts, and no more than the cap a day, as in the rollout; failures are remembered for the newest two days, and
-an older record counts into the elder of them. Rule: the same records in ledger order, in any batches, give the same
-bits. Fail mode: sums that do not read raise ValueError.
+an older record counts into the elder of them. The alarm follows the requests a year that were measured, where these are
+more than were reckoned with: it rises and never falls, as a peak that was harmless must not alarm later. Rule: the same
+records in ledger order, in any batches, give the same bits. Fail mode: sums that do not read raise ValueError.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from pilotage.analysis.counters import Count, Counters, Metric, MetricCount
 from pilotage.rollout.observation import LatencyLimits, Observation, marks
 from pilotage.rollout.tally import TRIPPING, Caps
 
+_YEAR_DAYS: Final = 365.0
+_LEAST_DAYS: Final = 7
+"""A week has quiet days; fewer days are no figure."""
 _ENOUGH: Final = 2
 """Guards ask for two principals at most, so no more names are kept."""
 
@@ -68,6 +72,7 @@ def watch(sums: LateSums, batch: Sequence[Observation], *, caps: Caps, limits: L
     for seen in batch:
         _know(sums.principals, seen.principal)
         sums.requests += 1
+        sums.newest = max(sums.newest, seen.day)
         sums.quarantined += seen.is_quarantined
         for metric, failed in marks(seen, limits).items():
             if metric in outcomes:
@@ -90,7 +95,6 @@ def _know(names: list[str], name: str) -> None:
 
 def _is_news(sums: LateSums, seen: Observation, metric: Metric, caps: Caps) -> bool:
     """Tell whether a failure counts, and remember its hour."""
-    sums.newest = max(sums.newest, seen.day)
     for day in [day for day in sums.failed if int(day) < sums.newest - 1]:
         del sums.failed[day]
     day = str(max(seen.day, sums.newest - 1))
@@ -98,6 +102,18 @@ def _is_news(sums: LateSums, seen: Observation, metric: Metric, caps: Caps) -> b
     earlier, now = hours.get(metric.value, 0), 1 << seen.hour
     hours[metric.value] = earlier | now
     return not earlier & now and earlier.bit_count() < caps.failures
+
+
+def yearly(history: Sequence[int], per_day: float) -> float:
+    """Return requests a year by whole days before now, not fewer than `per_day` gives (0: nobody reckoned)."""
+    mean = sum(history) / len(history) if len(history) >= _LEAST_DAYS else 0.0
+    return _YEAR_DAYS * max(mean, per_day)
+
+
+def grown(sums: LateSums, per_year: float) -> float:
+    """Return requests a year: `per_year`, or what was counted since completion where that is more."""
+    measured = _YEAR_DAYS * sums.requests / sums.newest if sums.newest >= _LEAST_DAYS else 0.0
+    return max(per_year, measured)
 
 
 def late_counters(sums: LateSums) -> Counters:
