@@ -21,8 +21,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from multiprocessing.pool import Pool
 
-from pilotage.analysis.counters import Metric
 from pilotage.analysis.verdict import Verdict
+from pilotage.control.recorded_requests import ladder_of
 from pilotage.control.rollout_ports import Observed
 from pilotage.control.rollout_verdict import judge_place, planned_requests
 from pilotage.core.digest import digest_of
@@ -31,10 +31,10 @@ from pilotage.core.reason import Refusal
 from pilotage.evaluation.intervals import clopper_pearson
 from pilotage.rollout.assignment import Arm, Cohort, Split, assign
 from pilotage.rollout.machine import Action, Facts, next_action
-from pilotage.rollout.observation import LatencyLimits, Observation
+from pilotage.rollout.observation import Observation
 from pilotage.rollout.simulate import Crowd, crowd
 from pilotage.rollout.states import State
-from pilotage.rollout.tally import Book, Caps, Totals, Trips, advance_cusums, counters, fold
+from pilotage.rollout.tally import Book, Caps, Totals, advance_cusums, counters, fold
 from pilotage.rollout.transitions import Actor, target_of, transition
 from pilotage.store.rollouts import StoredRollout, StoredStep
 from pilotage.workspace.plan import Limits, Plan, Step, Wave
@@ -49,8 +49,7 @@ STEPS = (
     Step(name="full", weight=1.0, bake_s=86_400),
 )
 PLAN = Plan(name="simulated", waves=(Wave(space=SPACE, steps=STEPS),))
-LATENCY = LatencyLimits(go_ms=LIMITS.latency_go_ms, trip_ms=LIMITS.latency_trip_ms)
-TRIPS = {Metric.ERROR: 0.03, Metric.STALLED: 0.05, Metric.UNGROUNDED: 0.05, Metric.POLICY: 0.01}
+LADDER = ladder_of(STEPS, STEPS[0])
 LATE, TWICE, ON = 0.05, 0.02, 0.6
 EVERYBODY = Cohort(everybody=True)
 RELEASE = digest_of(b"candidate")
@@ -156,20 +155,13 @@ class Canary:
     def count(self, batch: list[Observation], planned: int) -> None:
         """Count each record once, as the ledger's numbers make sure of."""
         fresh = [seen for seen in batch if seen.seq not in self.counted and not self.counted.add(seen.seq)]
-        advance_cusums(
-            self.totals,
-            self.books,
-            fresh,
-            caps=Caps(),
-            limits=LATENCY,
-            trips=Trips(limits=TRIPS, planned_requests=planned),
-        )
-        fold(self.totals, self.books, fresh, caps=Caps(), limits=LATENCY)
+        advance_cusums(self.totals, self.books, fresh, caps=Caps(), ladder=LADDER, planned_requests=planned)
+        fold(self.totals, self.books, fresh, caps=Caps(), ladder=LADDER)
 
     def verdict(self, stored: StoredRollout, steps: tuple[StoredStep, ...], now: datetime) -> Verdict:
         key = f"{stored.attempt}.0"
         fractions = {f"{number}.0": FRACTION for number in range(1, stored.attempt + 1)}
-        found = counters(self.totals, step=key, fractions=fractions, admitted=self.totals.recorded)
+        found = counters(self.totals, ladder=LADDER, step=key, fractions=fractions, admitted=self.totals.recorded)
         return judge_place(stored, stored.place, Observed(counters=found), gate=(), steps=steps, now=now)
 
     def attempt(self, number: int) -> str:

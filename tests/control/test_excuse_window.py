@@ -33,6 +33,10 @@ STEPS = (
     Step(name="canary", weight=0.25, bake_s=24 * 3600, max_s=48 * 3600, limits=LIMITS),
     Step(name="full", weight=1.0, bake_s=3600, limits=LIMITS),
 )
+OTHER_LATENCIES = (
+    replace(STEPS[0], limits=replace(LIMITS, latency_go_ms=500.0, latency_trip_ms=8_000.0)),
+    STEPS[1],
+)
 FIRST, SECOND = "elena.marchetti", "nadia.brooks"
 HOUR = timedelta(hours=1)
 
@@ -79,8 +83,8 @@ def opened(world: RolloutWorld, space: SpaceName = EAST) -> str:
         return open_incident(connection, world.instance, made, machine_deed(world.clock.now())).id
 
 
-def troubled(engine: Engine) -> Held:
-    world = make_world(engine, with_plan(bank(), small_plan(*STEPS)), observe=count_observations)
+def troubled(engine: Engine, steps: tuple[Step, ...] = STEPS) -> Held:
+    world = make_world(engine, with_plan(bank(), small_plan(*steps)), observe=count_observations)
     stored = observing(world)
     traffic = RecordedTraffic(world=world, space=EAST)
     traffic.ask(400)
@@ -220,8 +224,11 @@ def counted(it: Held) -> tuple[Any, Any, Any]:
     return totals, books, it.status()["observed"]
 
 
-def test_the_records_of_the_ledger_counted_again_give_the_same_bits_excused_windows_left_out(engine: Engine) -> None:
-    it = troubled(engine)
+@pytest.mark.parametrize("steps", [STEPS, OTHER_LATENCIES], ids=["alike", "by other latencies"])
+def test_the_records_of_the_ledger_counted_again_give_the_same_bits_excused_windows_left_out(
+    engine: Engine, steps: tuple[Step, ...]
+) -> None:
+    it = troubled(engine, steps)
     it.excused(FIRST)
     it.excused(SECOND)
     it.traffic.ask(200)
@@ -234,3 +241,23 @@ def test_the_records_of_the_ledger_counted_again_give_the_same_bits_excused_wind
     it.world.step(it.rollout, timedelta(seconds=20))
     assert counted(it) == live
     assert live[0]["cusums"]
+
+
+def test_a_window_of_a_step_that_judges_latency_otherwise_than_the_next_is_taken_out_by_both(engine: Engine) -> None:
+    it = troubled(engine, OTHER_LATENCIES)
+    slow_before = sums(it, "slow@500.0"), sums(it, "slow@2000.0")
+    it.excused(FIRST)
+    removed = it.excused(SECOND).excuse.removed["candidate"]
+    now = sums(it, "slow@500.0"), sums(it, "slow@2000.0")
+    for before, after in zip(slow_before, now, strict=True):
+        assert after[2] == before[2] - removed["requests"]
+    assert now[0][3] > now[1][3] == 0, "what is slow by one limit only is slow in that step only"
+    it.world.step(it.rollout, timedelta(seconds=20))
+    assert it.status()["observed"]["go.p95"]["x"] == sums(it, "slow@500.0")[1]
+
+
+def sums(it: Held, name: str) -> list[int]:
+    with it.world.engine.connect() as connection:
+        totals: Any = connection.scalar(text("SELECT totals FROM rollout_wave WHERE rollout = :id"), {"id": it.rollout})
+    found: list[int] = totals["metrics"][name]
+    return found

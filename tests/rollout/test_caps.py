@@ -14,11 +14,13 @@ from pilotage.analysis.judge import judge
 from pilotage.analysis.limits import Alphas, Context, Limits
 from pilotage.analysis.verdict import Judgement, Subject
 from pilotage.rollout.assignment import Arm
+from pilotage.rollout.ladder import Ladder, StepLimits
 from pilotage.rollout.observation import LatencyLimits, Observation, marks, sound_outcome
-from pilotage.rollout.tally import Book, Caps, Totals, Trips, advance_cusums, counters, fold
+from pilotage.rollout.tally import Book, Caps, Totals, advance_cusums, counters, fold
 
 LIMIT = LatencyLimits(go_ms=2000.0, trip_ms=5000.0)
-TRIPS = Trips(limits={Metric.ERROR: 0.01, Metric.STALLED: 0.05, Metric.UNGROUNDED: 0.05, Metric.POLICY: 0.01})
+TRIPS = {Metric.ERROR: 0.01, Metric.STALLED: 0.05, Metric.UNGROUNDED: 0.05, Metric.POLICY: 0.01}
+LADDER = Ladder.level(StepLimits(latency=LIMIT, trips=TRIPS))
 ERRORS = ["error.server", "error.upstream", "error.guard", "error.record", "timeout", "stream_aborted", "lost", "shed"]
 SEEN = Observation(
     seq=1, step="canary", day=0, arm=Arm.CANDIDATE, principal="a", outcome="ok", latency_ms=100.0, is_answer=True
@@ -38,13 +40,15 @@ class Counted:
     books: dict[str, Book]
 
     def counters(self) -> Counters:
-        return counters(self.totals, step="canary", fractions={"canary": 50_000}, admitted=self.totals.recorded)
+        return counters(
+            self.totals, ladder=LADDER, step="canary", fractions={"canary": 50_000}, admitted=self.totals.recorded
+        )
 
 
 def _count(*batches: list[Observation], caps: Caps | None = None) -> Counted:
     found = Counted(totals=Totals(), books={})
     for batch in batches:
-        fold(found.totals, found.books, batch, caps=caps or Caps(), limits=LIMIT)
+        fold(found.totals, found.books, batch, caps=caps or Caps(), ladder=LADDER)
     return found
 
 
@@ -163,8 +167,8 @@ def _late(*batches: list[Observation], planned: int = 0) -> Totals:
     """Return the totals after these batches, each read back from its stored form."""
     totals, books = Totals(), dict[str, Book]()
     for batch in batches:
-        advance_cusums(totals, books, batch, caps=Caps(), limits=LIMIT, trips=replace(TRIPS, planned_requests=planned))
-        fold(totals, books, batch, caps=Caps(), limits=LIMIT)
+        advance_cusums(totals, books, batch, caps=Caps(), ladder=LADDER, planned_requests=planned)
+        fold(totals, books, batch, caps=Caps(), ladder=LADDER)
         totals = Totals.read(totals.as_json())
     return totals
 
@@ -196,7 +200,7 @@ def test_counts_of_an_earlier_version_go_on() -> None:
     found = _count([failed] * 2)
     for page in found.books["a"].values():
         page.update({metric: entry[:2] for metric, entry in page.items()})
-    fold(found.totals, found.books, [failed], caps=Caps(), limits=LIMIT)
+    fold(found.totals, found.books, [failed], caps=Caps(), ladder=LADDER)
     assert found.counters().metric(Metric.ERROR).guard.x == 3
     assert found.books["a"]["candidate/canary/0"][Metric.ERROR] == [3, 3, 1]
 

@@ -16,12 +16,14 @@ from pilotage.analysis.judge import judge_late
 from pilotage.analysis.limits import Alphas, Context, Limits
 from pilotage.analysis.verdict import Effect, Judgement, Standing, Subject
 from pilotage.rollout.assignment import Arm
+from pilotage.rollout.ladder import Ladder, StepLimits
 from pilotage.rollout.late_watch import LateSums, after_rollout, grown, late_counters, watch, yearly
 from pilotage.rollout.observation import LatencyLimits, Observation
 from pilotage.rollout.tally import Caps
 
 LATENCY = LatencyLimits(go_ms=2000, trip_ms=5000)
 TRIPS = {Metric.ERROR: 0.01, Metric.STALLED: 0.05, Metric.UNGROUNDED: 0.05, Metric.POLICY: 0.01}
+LADDER = Ladder.level(StepLimits(latency=LATENCY, trips=TRIPS))
 SUBJECT = Subject(plan="p", release="r", space="s", step="completed", ledger_from=0, ledger_to=1)
 YEAR = 480_000 * 365.0
 
@@ -41,7 +43,7 @@ def seen(seq: int, *, failed: bool = False, who: str = "", day: int = 0, hour: i
 
 
 def counted(batch: list[Observation], sums: LateSums | None = None) -> LateSums:
-    found = sums or after_rollout({}, TRIPS)
+    found = sums or after_rollout({}, LADDER)
     watch(found, batch, caps=Caps(), limits=LATENCY)
     return found
 
@@ -74,12 +76,21 @@ def test_a_slow_onset_after_completion_is_found_where_the_specification_says(
 
 def test_it_goes_on_from_the_rollout_s_own_state_with_an_alarm_of_its_own() -> None:
     before = cusum.advance(cusum.start(0.01), [False] * 100 + [True, False, True, True])
-    sums = after_rollout({"error": before.as_json()}, TRIPS)
+    sums = after_rollout({"error": before.as_json()}, LADDER)
     assert late_counters(sums).metric(Metric.ERROR).cusum == pytest.approx(9.842986, abs=1e-6)
     assert verdict(sums, 9_000.0).effect is Effect.NONE, "failures before completion are not the watch's own"
     counted([seen(n, failed=True) for n in range(2)], sums)
     assert verdict(sums, 9_000.0).effect is Effect.ROLLBACK
     assert late_counters(sums).metric(Metric.ERROR).guard == Count(n=2, x=2)
+
+
+def test_it_goes_on_by_the_last_step_s_limits() -> None:
+    last = StepLimits(latency=LATENCY, trips={**TRIPS, Metric.ERROR: 0.02})
+    ladder = Ladder(now=last, every=(LADDER.now, last))
+    kept = {"error>0.01": 0.01, "error>0.02": 0.02, "policy": 0.03}
+    sums = after_rollout({name: cusum.start(limit).as_json() for name, limit in kept.items()}, ladder)
+    limits = {name: cusum.from_json(state).limit for name, state in sums.cusums.items()}
+    assert limits == {"error": 0.02, "stalled": 0.05, "ungrounded": 0.05, "policy": 0.01}
 
 
 @given(
@@ -91,7 +102,7 @@ def test_any_batches_give_the_same_bits(rows: list[tuple[int, int, bool]], cuts:
         seen(n, who=f"p{who}", day=hour // 24, hour=hour % 24, failed=failed)
         for n, (who, hour, failed) in enumerate(rows)
     ]
-    whole, parts = counted(batch), after_rollout({}, TRIPS)
+    whole, parts = counted(batch), after_rollout({}, LADDER)
     edges = sorted({0, len(batch), *(cut for cut in cuts if cut <= len(batch))})
     for first, last in pairwise(edges):
         parts = LateSums.read(parts.as_json())

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from pilotage.analysis.counters import Count, Counters, Metric
 from pilotage.rollout import tally
 from pilotage.rollout.assignment import Arm
+from pilotage.rollout.ladder import Ladder, StepLimits
 from pilotage.rollout.observation import LatencyLimits, Observation, is_observation, marks, sound_outcome
-from pilotage.rollout.tally import Book, Caps, Totals, Trips, advance_cusums, counters, excuse, fold
+from pilotage.rollout.tally import Book, Caps, Totals, advance_cusums, counters, excuse, fold
 
 LIMITS = LatencyLimits(go_ms=2000, trip_ms=5000)
-TRIPS = Trips(limits={Metric.ERROR: 0.01, Metric.STALLED: 0.05, Metric.UNGROUNDED: 0.05, Metric.POLICY: 0.01})
+TRIPS = {Metric.ERROR: 0.01, Metric.STALLED: 0.05, Metric.UNGROUNDED: 0.05, Metric.POLICY: 0.01}
+LADDER = Ladder.level(StepLimits(latency=LIMITS, trips=TRIPS))
 OUTCOMES = (
     "ok",
     "refused",
@@ -38,7 +40,7 @@ def test_metrics_are_dropped_from_totals_with_everything_kept_of_them() -> None:
         "cusums": {"stalled": 1},
         "recorded": 4,
     }
-    kept = tally.without_metrics(totals, tally.LATENCY)
+    kept = tally.without_sums(totals, LADDER.latency_names())
     assert kept == {"metrics": {"error": [2]}, "relative": {}, "cusums": {}, "recorded": 4}
 
 
@@ -103,13 +105,13 @@ observations = st.lists(
 def counted(batches: list[list[Observation]], caps: Caps | None = None) -> Totals:
     totals, books = Totals(), dict[str, Book]()
     for batch in batches:
-        advance_cusums(totals, books, batch, caps=caps or Caps(), limits=LIMITS, trips=TRIPS)
-        fold(totals, books, batch, caps=caps or Caps(), limits=LIMITS)
+        advance_cusums(totals, books, batch, caps=caps or Caps(), ladder=LADDER)
+        fold(totals, books, batch, caps=caps or Caps(), ladder=LADDER)
     return totals
 
 
 def read(totals: Totals) -> Counters:
-    return counters(totals, step="1.0", fractions={"1.0": 50_000, "1.1": 250_000}, admitted=0)
+    return counters(totals, ladder=LADDER, step="1.0", fractions={"1.0": 50_000, "1.1": 250_000}, admitted=0)
 
 
 @given(observations, st.integers(1, 7))
@@ -144,22 +146,22 @@ def test_a_window_taken_out_later_is_the_same_as_one_that_never_counted(batch: l
     inside = data.draw(st.sets(st.sampled_from(range(len(batch)))) if batch else st.just(set[int]()))
     marked = [replace(one, is_excused=index in inside) for index, one in enumerate(batch)]
     never, left_out = Totals(), dict[str, Book]()
-    advance_cusums(never, left_out, marked, caps=Caps(), limits=LIMITS, trips=TRIPS)
-    fold(never, left_out, marked, caps=Caps(), limits=LIMITS)
+    advance_cusums(never, left_out, marked, caps=Caps(), ladder=LADDER)
+    fold(never, left_out, marked, caps=Caps(), ladder=LADDER)
     totals, books = Totals(), dict[str, Book]()
-    advance_cusums(totals, books, batch, caps=Caps(), limits=LIMITS, trips=TRIPS)
-    fold(totals, books, batch, caps=Caps(), limits=LIMITS)
-    excuse(totals, books, [batch[index] for index in sorted(inside)], caps=Caps(), limits=LIMITS)
+    advance_cusums(totals, books, batch, caps=Caps(), ladder=LADDER)
+    fold(totals, books, batch, caps=Caps(), ladder=LADDER)
+    excuse(totals, books, [batch[index] for index in sorted(inside)], caps=Caps(), ladder=LADDER)
     assert (read(totals), books) == (read(never), left_out)
     assert totals.cusums == counted([batch]).cusums, "an excuse disarms no trip"
 
 
 def test_what_was_never_counted_cannot_be_taken_out() -> None:
     totals, books = Totals(), dict[str, Book]()
-    fold(totals, books, [seen(1, principal="a")], caps=Caps(), limits=LIMITS)
+    fold(totals, books, [seen(1, principal="a")], caps=Caps(), ladder=LADDER)
     for other in (seen(2, principal="b"), seen(3, principal="a", outcome="timeout")):
         with pytest.raises(ValueError, match="never counted"):
-            excuse(totals, books, [other], caps=Caps(), limits=LIMITS)
+            excuse(totals, books, [other], caps=Caps(), ladder=LADDER)
 
 
 @given(observations)
@@ -234,5 +236,5 @@ def test_a_record_of_an_unknown_place_is_lost_whatever_it_says_and_is_told_apart
 
 def test_feedback_and_admissions_are_passed_on() -> None:
     rated = tally.rated_count([(2, 0), (1, 1)], Caps())
-    found = counters(Totals(), step="1.0", fractions={}, admitted=7, feedback=rated)
+    found = counters(Totals(), ladder=LADDER, step="1.0", fractions={}, admitted=7, feedback=rated)
     assert (found.admitted, found.metric(Metric.FEEDBACK).go, found.routed) == (7, Count(n=3, x=1), ())

@@ -52,6 +52,12 @@ def start(limit: float) -> Cusum:
     return Cusum(limit=limit, sums=(0.0,) * len(grid_gt(limit)))
 
 
+def resume(kept: Mapping[str, Json] | None, limit: float) -> Cusum:
+    """Return the state that was kept, a new one without any or where it watched another limit."""
+    state = start(limit) if kept is None else from_json(kept)
+    return state if state.limit == limit else start(limit)
+
+
 def advance(state: Cusum, outcomes: Iterable[bool]) -> Cusum:
     """Return the state after more outcomes in ledger order; True is a failure."""
     terms = log_ratios(state.limit, grid_gt(state.limit))

@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from pilotage.control.recorded_requests import trip_limits
+from pilotage.control.recorded_requests import ladder_of
 from pilotage.control.rollout_verdict import per_day_of
 from pilotage.rollout.late_watch import after_rollout, yearly
 from pilotage.store.cohorts import Place, read_history
@@ -33,7 +33,7 @@ def begin_watch(
     cusums = {} if is_fresh else wave.totals.get("cusums", {})
     here = Place(workflow=stored.workflow, space=wave.space)
     history = read_history(connection, [here], now=at)[(here.workflow, here.space)]
-    limits = trip_limits(stored.plan.waves[wave.number].steps[-1])
+    steps = stored.plan.waves[wave.number].steps
     found = ReleaseWatch(
         rollout=stored.id,
         wave=wave.number,
@@ -44,7 +44,7 @@ def begin_watch(
         cursor=cursor,
         counted_from=cursor + 1,
         per_year=yearly(history.days, per_day_of(stored, wave.number)),
-        sums=after_rollout(cusums, limits).as_json(),
+        sums=after_rollout(cusums, ladder_of(steps, steps[-1])).as_json(),
     )
     put_watch(connection, found)
     request_run(connection, kind=RUN_KIND, key=stored.id, due_at=at)

@@ -20,10 +20,9 @@ from pilotage.control.recorded_requests import (
     COUNTED,
     caps_of,
     is_answer,
-    latency_limits,
+    ladder_of,
     latency_ms,
     pinned_in,
-    trip_limits,
     ungrounded,
 )
 from pilotage.control.rollout_ports import Observed
@@ -31,12 +30,11 @@ from pilotage.control.rollout_verdict import planned_requests
 from pilotage.core.reason import Reason
 from pilotage.rollout import course
 from pilotage.rollout.assignment import Arm
-from pilotage.rollout.observation import Observation, is_observation
+from pilotage.rollout.ladder import Ladder
+from pilotage.rollout.observation import LatencyLimits, Observation, is_observation
 from pilotage.rollout.plan_form import read_plan
 from pilotage.rollout.tally import (
-    LATENCY,
     Totals,
-    Trips,
     advance_cusums,
     counters,
     fold,
@@ -44,7 +42,7 @@ from pilotage.rollout.tally import (
     note_records,
     rated_count,
     unrecorded,
-    without_metrics,
+    without_sums,
 )
 from pilotage.store.excuses import Excuse, excused_of
 from pilotage.store.observation_rows import (
@@ -100,15 +98,21 @@ def _carried(connection: Connection, rollout: StoredRollout, wave: StoredWave) -
     )
     if earlier is None:
         return {}
-    is_same = latencies_of(rollout.plan, wave.number) == latencies_of(read_plan(earlier.plan), earlier.wave)
-    dropped = frozenset() if is_same else LATENCY
+    judged = ladder_at(read_plan(earlier.plan), earlier.wave)
+    is_same = _latencies(judged) == _latencies(ladder_at(rollout.plan, wave.number))
+    dropped = frozenset[str]() if is_same else judged.latency_names()
     carry_over(connection, earlier, rollout=rollout.id, wave=wave.number, without=dropped)
-    return without_metrics(earlier.totals, dropped)
+    return without_sums(earlier.totals, dropped)
 
 
-def latencies_of(plan: Plan, wave: int) -> set[tuple[float, float]]:
-    """Return the limits of latency that the steps of a space judge by."""
-    return {(step.limits.latency_go_ms, step.limits.latency_trip_ms) for step in plan.waves[wave].steps}
+def ladder_at(plan: Plan, wave: int, step: int = 0) -> Ladder:
+    """Return the limits that the steps of a space judge by; it stands in `step`."""
+    steps = plan.waves[wave].steps
+    return ladder_of(steps, steps[step])
+
+
+def _latencies(ladder: Ladder) -> set[LatencyLimits]:
+    return {one.latency for one in ladder.every}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,17 +154,16 @@ class Counting:
         if not batch:
             return
         note_records(totals, [row.at.timestamp() for row, seen in known if seen.arm is Arm.CANDIDATE])
-        step = self._step(self.steps[-1])
-        limits, caps = latency_limits(step), caps_of(self.rollout.plan)
+        ladder, caps = self._ladder(), caps_of(self.rollout.plan)
         names = list(dict.fromkeys(seen.principal for seen in batch))
         books = read_books(self.connection, self.rollout.id, self.wave.number, names)
-        trips = Trips(limits=trip_limits(step), planned_requests=planned_requests(self.rollout, self.wave.number))
-        advance_cusums(totals, books, batch, caps=caps, limits=limits, trips=trips)
-        fold(totals, books, batch, caps=caps, limits=limits)
+        planned = planned_requests(self.rollout, self.wave.number)
+        advance_cusums(totals, books, batch, caps=caps, ladder=ladder, planned_requests=planned)
+        fold(totals, books, batch, caps=caps, ladder=ladder)
         keep_books(self.connection, self.rollout.id, self.wave.number, {name: books[name] for name in names})
         length = course.slot_length(self.rollout.plan.waves[self.wave.number])
         timed = [(row.at, seen) for row, seen in known]
-        add_course(self.connection, self.rollout.id, self.wave.number, course.count(timed, length, limits))
+        add_course(self.connection, self.rollout.id, self.wave.number, course.count(timed, length, ladder.now.latency))
 
     def observations(self, rows: tuple[RecordRow, ...]) -> list[tuple[RecordRow, Observation]]:
         """Return the records that say something of this rollout, with what they say."""
@@ -213,6 +216,9 @@ class Counting:
         spans = self.wave.totals.get("zeroed", ())
         return any(first <= generation and (after is None or generation < after) for first, after in spans)
 
+    def _ladder(self) -> Ladder:
+        return ladder_at(self.rollout.plan, self.wave.number, self.steps[-1].step)
+
     def _step(self, began: StoredStep) -> Step:
         return self.rollout.plan.waves[began.wave].steps[began.step]
 
@@ -233,6 +239,7 @@ class Counting:
         rated = ratings.get(self.rollout.release, ())
         return counters(
             totals,
+            ladder=self._ladder(),
             step=step_key(self.rollout, self.steps[-1]),
             fractions=fractions,
             admitted=totals.recorded + unrecorded(totals, clock=clock),

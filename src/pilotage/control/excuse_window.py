@@ -14,11 +14,11 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from pilotage.control.count_observations import Counting, latencies_of
+from pilotage.control.count_observations import Counting, ladder_at
 from pilotage.control.declared_person import person_problem
 from pilotage.control.instance import Instance
 from pilotage.control.open_incident import write_line
-from pilotage.control.recorded_requests import caps_of, latency_limits
+from pilotage.control.recorded_requests import caps_of
 from pilotage.control.rollout_desk import Desk, at_desk
 from pilotage.control.rollout_facts import attempt_in
 from pilotage.control.rollout_moves import record_entry
@@ -35,10 +35,11 @@ from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, Role, grant_for
 from pilotage.ledger.entry import EntryKind
 from pilotage.rollout.assignment import Arm
+from pilotage.rollout.ladder import TRIPPING
 from pilotage.rollout.machine import Place
 from pilotage.rollout.observation import LatencyLimits, Observation, marks
 from pilotage.rollout.states import State
-from pilotage.rollout.tally import TRIPPING, Totals, excuse
+from pilotage.rollout.tally import Totals, excuse
 from pilotage.rollout.transitions import Notify
 from pilotage.store.excuses import Excuse, excused_of, excuses_of, put_excuse
 from pilotage.store.incidents import StoredIncident, find_incident
@@ -161,9 +162,6 @@ def _about(desk: Desk, wave: StoredWave, request: ExcuseRequest, incident: Store
         shown = f"{to_text(incident.started_at)} to {to_text(until)}"
         text = f"Incident {incident.id} lasted from {shown}; the window lies outside."
         found.append(Reason(code="INCIDENT_ELSEWHERE", text=text, where=incident.id, limit=shown))
-    if len(latencies_of(desk.rollout.plan, wave.number)) > 1:
-        text = f"The steps of {wave.space} judge latencies by different limits, so no window can be taken out."
-        found.append(Reason(code="WINDOW", text=text, where=wave.space))
     for one in excused_of(desk.connection, desk.rollout.id, wave.number):
         is_same = (one.from_at, one.to_at, one.incident) == (request.start, request.end, request.incident)
         if not is_same and request.start < one.to_at and one.from_at < request.end:
@@ -251,11 +249,11 @@ class _Word:
         names = list(dict.fromkeys(seen.principal for seen in batch))
         books = read_books(connection, stored.id, wave.number, names)
         totals = Totals.read(wave.totals)
-        limits = latency_limits(stored.plan.waves[wave.number].steps[0])
-        excuse(totals, books, batch, caps=caps_of(stored.plan), limits=limits)
+        ladder = ladder_at(stored.plan, wave.number, steps[-1].step)
+        excuse(totals, books, batch, caps=caps_of(stored.plan), ladder=ladder)
         keep_books(connection, stored.id, wave.number, books)
         save_wave(connection, replace(wave, totals=totals.as_json()))
-        return {arm.value: _sums(batch, arm, limits) for arm in (Arm.STABLE, Arm.CANDIDATE)}
+        return {arm.value: _sums(batch, arm, ladder.now.latency) for arm in (Arm.STABLE, Arm.CANDIDATE)}
 
     def _record(self, kind: EntryKind, found: Excuse, more: dict[str, Json]) -> None:
         desk = self.desk

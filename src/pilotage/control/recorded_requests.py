@@ -6,13 +6,14 @@ counts as lost; a grounding nobody checked is None.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from sqlalchemy import Connection
 
 from pilotage.analysis.counters import Metric
 from pilotage.rollout.assignment import Arm
+from pilotage.rollout.ladder import Ladder, StepLimits
 from pilotage.rollout.observation import LatencyLimits
 from pilotage.rollout.tally import Caps
 from pilotage.store.observation_rows import RecordRow
@@ -61,8 +62,16 @@ def latency_limits(step: Step) -> LatencyLimits:
     return LatencyLimits(go_ms=step.limits.latency_go_ms, trip_ms=step.limits.latency_trip_ms)
 
 
-def trip_limits(step: Step) -> Mapping[Metric, float]:
-    """Return the shares above which a metric trips."""
+def ladder_of(steps: Sequence[Step], now: Step) -> Ladder:
+    """Return the limits of a space's steps; it stands in `now`."""
+    return Ladder(now=_limits(now), every=tuple(_limits(step) for step in steps))
+
+
+def _limits(step: Step) -> StepLimits:
+    return StepLimits(latency=latency_limits(step), trips=_trips(step))
+
+
+def _trips(step: Step) -> Mapping[Metric, float]:
     limits = step.limits
     return {
         Metric.ERROR: limits.error_trip,

@@ -15,8 +15,9 @@ from typing import Any, Final
 
 from pilotage.analysis import cusum
 from pilotage.analysis.counters import Count, Counters, Metric, MetricCount
+from pilotage.rollout.ladder import TRIPPING, Ladder
 from pilotage.rollout.observation import LatencyLimits, Observation, marks
-from pilotage.rollout.tally import TRIPPING, Caps
+from pilotage.rollout.tally import Caps
 
 _YEAR_DAYS: Final = 365.0
 _LEAST_DAYS: Final = 7
@@ -56,12 +57,14 @@ class LateSums:
         return {name: getattr(self, name) for name in LateSums.__dataclass_fields__}
 
 
-def after_rollout(cusums: Mapping[str, Any], limits: Mapping[Metric, float]) -> LateSums:
-    """Return the sums at the moment of completion; a metric nobody observed until then starts at zero."""
+def after_rollout(cusums: Mapping[str, Any], ladder: Ladder) -> LateSums:
+    """Return the sums at the moment of completion, by the last step's limits, which `ladder` stands at.
+
+    A metric nobody observed until then starts at zero.
+    """
     found = {}
     for metric in TRIPPING:
-        kept = cusums.get(metric.value)
-        state = cusum.start(limits[metric]) if kept is None else cusum.from_json(kept)
+        state = cusum.resume(cusums.get(ladder.alarm_name(metric)), ladder.now.trips[metric])
         found[metric.value] = cusum.next_phase(state).as_json()
     return LateSums(cusums=found)
 

@@ -18,13 +18,13 @@ from typing import Any
 from pilotage.analysis import cusum
 from pilotage.analysis.counters import Count, Counters, FailureArms, Metric, MetricCount, Routed
 from pilotage.rollout.assignment import Arm
-from pilotage.rollout.observation import LatencyLimits, Observation, marks
+from pilotage.rollout.ladder import TRIPPING, Ladder, metric_of
+from pilotage.rollout.observation import Observation
 
 RELATIVE = (Metric.ERROR, Metric.SLOW, Metric.REFUSED, Metric.CLIENT_GONE)
-TRIPPING = (Metric.ERROR, Metric.STALLED, Metric.UNGROUNDED, Metric.POLICY)
 
 Book = dict[str, dict[str, list[int]]]
-"""`<arm>/<step>/<day>`: metric: [requests, failures, hours with a failure as bits]."""
+"""`<arm>/<step>/<day>`: name of a sum: [requests, failures, hours with a failure as bits]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,24 +35,12 @@ class Caps:
     successes: int = 50
 
 
-LATENCY = frozenset({Metric.SLOW.value, Metric.STALLED.value})
-"""Metrics that mean something else under other latency limits."""
-
-
-def without_metrics(totals: Mapping[str, Any], dropped: Collection[str]) -> dict[str, Any]:
-    """Return stored totals without these metrics; the other counts stay."""
+def without_sums(totals: Mapping[str, Any], dropped: Collection[str]) -> dict[str, Any]:
+    """Return stored totals without the sums of these names; the other counts stay."""
     kept = dict(totals)
-    for name in ("metrics", "relative", "cusums"):
-        kept[name] = {key: value for key, value in kept.get(name, {}).items() if key.split("/")[0] not in dropped}
+    for group, mark in (("metrics", "/"), ("relative", "/"), ("cusums", ">")):
+        kept[group] = {key: value for key, value in kept.get(group, {}).items() if key.split(mark)[0] not in dropped}
     return kept
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trips:
-    """The limits that the e-CUSUMs watch, and how many requests the plan reckons with (0: nobody knows)."""
-
-    limits: Mapping[Metric, float]
-    planned_requests: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,10 +48,10 @@ class Totals:
     """Running sums of one space. All numbers are integers but the exact e-CUSUM states."""
 
     metrics: dict[str, list[int]] = field(default_factory=dict)
-    """metric: [go n, go x, guard n, guard x, failing principals]"""
+    """name of a sum: [go n, go x, guard n, guard x, failing principals]"""
     principals: int = 0
     relative: dict[str, list[int]] = field(default_factory=dict)
-    """`<metric>/<step>`: [candidate, stable] principals with a failure"""
+    """`<name of a sum>/<step>`: [candidate, stable] principals with a failure"""
     routed: dict[str, list[int]] = field(default_factory=dict)
     """step: [principals, of them on the candidate]"""
     recorded: int = 0
@@ -97,13 +85,13 @@ def fold(
     batch: Sequence[Observation],
     *,
     caps: Caps,
-    limits: LatencyLimits,
+    ladder: Ladder,
 ) -> None:
     """Count a batch, in ledger order, into `totals` and `books` (by principal); both are changed in place."""
     touched = dict.fromkeys(seen.principal for seen in batch)
     before = {name: _shares(books.get(name, {}), caps) for name in touched}
     for seen in batch:
-        _enter(totals, books.setdefault(seen.principal, {}), seen, marks(seen, limits))
+        _enter(totals, books.setdefault(seen.principal, {}), seen, ladder.marks(seen))
     for name in touched:
         _shift(totals, before[name], _shares(books[name], caps))
 
@@ -114,34 +102,35 @@ def advance_cusums(
     batch: Sequence[Observation],
     *,
     caps: Caps,
-    limits: LatencyLimits,
-    trips: Trips,
+    ladder: Ladder,
+    planned_requests: int = 0,
 ) -> None:
-    """Move the four e-CUSUMs on, in ledger order, with the candidate's outcomes.
+    """Move the e-CUSUMs on, in ledger order, with the candidate's outcomes.
 
     Call it before `fold`: `books` then say in which hours each principal had failed. A further failure of the same
     hour, or beyond the cap of the day, counts as a success: one asker who meets the same error again and again is no
-    regression. Beyond the planned requests a phase of its own begins.
+    regression. Beyond the planned requests (0: nobody knows how many) a phase of its own begins.
     """
-    outcomes: dict[Metric, list[bool]] = {metric: [] for metric in TRIPPING}
-    hours: dict[tuple[str, str, Metric], int] = {}
+    alarms = tuple(ladder.alarms())
+    outcomes: dict[str, list[bool]] = {source: [] for _, source, _ in alarms}
+    hours: dict[tuple[str, str, str], int] = {}
     for seen in batch:
         if seen.arm is not Arm.CANDIDATE:
             continue
         page = _page(seen)
-        for metric, failed in marks(seen, limits).items():
-            if metric in outcomes:
-                place = (seen.principal, page, metric)
-                entry = books.get(seen.principal, {}).get(page, {}).get(metric.value, ())
+        for name, failed in ladder.marks(seen).items():
+            if name in outcomes:
+                place = (seen.principal, page, name)
+                entry = books.get(seen.principal, {}).get(page, {}).get(name, ())
                 earlier = hours.get(place, _hours(entry))
                 now = 1 << seen.hour
-                outcomes[metric].append(failed and not earlier & now and earlier.bit_count() < caps.failures)
+                outcomes[name].append(failed and not earlier & now and earlier.bit_count() < caps.failures)
                 hours[place] = earlier | now if failed else earlier
-    for metric, found in outcomes.items():
-        kept = totals.cusums.get(metric.value)
-        state = cusum.start(trips.limits[metric]) if kept is None else cusum.from_json(kept)
-        if found:
-            totals.cusums[metric.value] = cusum.follow(state, found, planned_requests=trips.planned_requests).as_json()
+    for name, source, limit in alarms:
+        if outcomes[source]:
+            state = cusum.resume(totals.cusums.get(name), limit)
+            moved = cusum.follow(state, outcomes[source], planned_requests=planned_requests)
+            totals.cusums[name] = moved.as_json()
 
 
 def excuse(
@@ -150,7 +139,7 @@ def excuse(
     batch: Sequence[Observation],
     *,
     caps: Caps,
-    limits: LatencyLimits,
+    ladder: Ladder,
 ) -> None:
     """Take a batch that was counted out again, for both arms, as if it had come excused (rollouts.md 6.6).
 
@@ -161,11 +150,11 @@ def excuse(
     before = {name: _shares(books.get(name, {}), caps) for name in touched}
     for seen in batch:
         page = books.get(seen.principal, {}).get(_page(seen), {})
-        for metric, failed in marks(seen, limits).items():
-            entry = page.get(metric.value, [0, 0, 0])
+        for name, failed in ladder.marks(seen).items():
+            entry = page.get(name, [0, 0, 0])
             if entry[0] < 1 or entry[1] < failed:
                 raise ValueError("This window holds requests that were never counted.")
-            page[metric.value] = [entry[0] - 1, entry[1] - failed, _hours(entry)]
+            page[name] = [entry[0] - 1, entry[1] - failed, _hours(entry)]
         if seen.arm is Arm.CANDIDATE and seen.is_answer:
             totals.answers -= 1
             totals.unscored -= seen.ungrounded is None
@@ -182,12 +171,12 @@ def _hours(entry: Sequence[int]) -> int:
     return entry[2] if len(entry) > 2 else 0
 
 
-def _enter(totals: Totals, book: Book, seen: Observation, found: Mapping[Metric, bool]) -> None:
+def _enter(totals: Totals, book: Book, seen: Observation, found: Mapping[str, bool]) -> None:
     page = book.setdefault(_page(seen), {})
-    for metric, failed in found.items():
-        entry = page.get(metric.value, (0, 0, 0))
+    for name, failed in found.items():
+        entry = page.get(name, (0, 0, 0))
         n, x = (0, 0) if seen.is_excused else (1, int(failed))
-        page[metric.value] = [entry[0] + n, entry[1] + x, _hours(entry) | (failed << seen.hour)]
+        page[name] = [entry[0] + n, entry[1] + x, _hours(entry) | (failed << seen.hour)]
     totals.quarantined += seen.is_quarantined
     if seen.arm is Arm.CANDIDATE:
         totals.recorded += 1
@@ -213,11 +202,11 @@ def _shares(book: Book, caps: Caps) -> _Shares:
         is_candidate = arm == Arm.CANDIDATE.value
         found.on_candidate |= is_candidate
         found.routed[step] = found.routed.get(step, False) or is_candidate
-        for metric, (n, x, *_) in page.items():
-            if x and metric in _RELATIVE:
-                found.relative.add((f"{metric}/{step}", is_candidate))
+        for name, (n, x, *_) in page.items():
+            if x and name.partition("@")[0] in _RELATIVE:
+                found.relative.add((f"{name}/{step}", is_candidate))
             if is_candidate:
-                sums = found.metrics.setdefault(metric, [0, 0, 0, 0, 0])
+                sums = found.metrics.setdefault(name, [0, 0, 0, 0, 0])
                 sums[0] += min(n - x, caps.successes) + x
                 sums[1] += x
                 sums[2] += n
@@ -288,17 +277,27 @@ def rated_count(rated: Iterable[tuple[int, int]], caps: Caps) -> MetricCount:
 
 
 def counters(
-    totals: Totals, *, step: str, fractions: Mapping[str, int], admitted: int, feedback: MetricCount | None = None
+    totals: Totals,
+    *,
+    ladder: Ladder,
+    step: str,
+    fractions: Mapping[str, int],
+    admitted: int,
+    feedback: MetricCount | None = None,
 ) -> Counters:
-    """Return what the judge takes. `fractions`: the fraction in force per step; `step`: the one now."""
-    metrics = {Metric(name): _metric(name, sums, totals) for name, sums in totals.metrics.items()}
+    """Return what the judge takes, by the limits of the step now.
+
+    `fractions`: the fraction in force per step; `step`: the one now. ValueError for sums of a metric nobody knows.
+    """
+    known = {metric_of(name) for name in totals.metrics}
+    metrics = {metric: _metric(metric, totals, ladder) for metric in known if ladder.sum_name(metric) in totals.metrics}
     if feedback is not None and feedback.guard.n:
         metrics[Metric.FEEDBACK] = feedback
     arms, fraction = totals.routed.get(step), fractions.get(step)
     return Counters(
         metrics=metrics,
         principals=totals.principals,
-        relative={metric: tuple(_arms(totals, metric, fractions)) for metric in RELATIVE},
+        relative={metric: tuple(_arms(totals, ladder.sum_name(metric), fractions)) for metric in RELATIVE},
         routed=()
         if arms is None or fraction is None
         else (Routed(fraction_ppm=fraction, principals=arms[0], candidate=arms[1]),),
@@ -309,8 +308,9 @@ def counters(
     )
 
 
-def _metric(name: str, sums: Sequence[int], totals: Totals) -> MetricCount:
-    kept = totals.cusums.get(name)
+def _metric(metric: Metric, totals: Totals, ladder: Ladder) -> MetricCount:
+    sums = totals.metrics[ladder.sum_name(metric)]
+    kept = totals.cusums.get(ladder.alarm_name(metric)) if metric in TRIPPING else None
     late = None if kept is None else cusum.from_json(kept)
     return MetricCount(
         go=Count(n=sums[0], x=sums[1]),
@@ -321,8 +321,8 @@ def _metric(name: str, sums: Sequence[int], totals: Totals) -> MetricCount:
     )
 
 
-def _arms(totals: Totals, metric: Metric, fractions: Mapping[str, int]) -> Iterable[FailureArms]:
+def _arms(totals: Totals, name: str, fractions: Mapping[str, int]) -> Iterable[FailureArms]:
     for step, fraction in fractions.items():
-        found = totals.relative.get(f"{metric.value}/{step}")
+        found = totals.relative.get(f"{name}/{step}")
         if found is not None:
             yield FailureArms(fraction_ppm=fraction, candidate=found[0], stable=found[1])
