@@ -75,3 +75,8 @@ def test_a_process_that_is_cut_off_sends_nobody_to_a_candidate_that_was_taken_ou
             assert [one.last - committed for one in running.seen()] == late
         end = running.seen()
     assert [one.failed for one in end] == [[]] * PROCESSES
+
+
+def test_networks_of_two_runs_have_no_address_in_common(networks: Sequence[Room]) -> None:
+    with rooms(PROCESSES, prefix=f"q{secrets.token_hex(3)}") as others:
+        assert {room.host for room in networks}.isdisjoint(room.host for room in others)

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine
 from tests.control.rollout_world import BANK
 
+from pilotage.store.engine import url_of
 from pilotage.testing.network import NotPermittedError, Room, forwarded, rooms
 from pilotage.testing.switching import Gateways, gateways
 from pilotage.testing.watched_rollout import WatchedRollout, watched_rollout
@@ -36,24 +37,24 @@ def taken_out(watched: WatchedRollout, running: Gateways, rollouts: int, cut_off
     [pytest.param(2, 1, id="short"), pytest.param(4, 25, id="long", marks=pytest.mark.slow)],
 )
 def test_a_failing_candidate_is_taken_out_and_no_other_answer_fails(
-    engine: Engine, database_url: str, tmp_path: Path, processes: int, rollouts: int
+    own_engine: Engine, tmp_path: Path, processes: int, rollouts: int
 ) -> None:
     with (
-        watched_rollout(engine, BANK, tmp_path) as watched,
-        gateways([database_url] * processes, scene=watched.scene) as running,
+        watched_rollout(own_engine, BANK, tmp_path) as watched,
+        gateways([url_of(own_engine)] * processes, scene=watched.scene) as running,
     ):
         taken_out(watched, running, rollouts)
 
 
 @pytest.mark.slow
 def test_a_gateway_that_is_cut_off_while_its_candidate_fails_sends_nobody_there_for_long(
-    engine: Engine, database_url: str, tmp_path: Path
+    own_engine: Engine, tmp_path: Path
 ) -> None:
     try:
         with (
             rooms(4, prefix=f"t{secrets.token_hex(3)}") as networks,
-            watched_rollout(engine, BANK, tmp_path) as watched,
-            forwarded(database_url, [room.host for room in networks]) as urls,
+            watched_rollout(own_engine, BANK, tmp_path) as watched,
+            forwarded(url_of(own_engine), [room.host for room in networks]) as urls,
             gateways(urls, namespaces=[room.name for room in networks], scene=watched.scene) as running,
         ):
             taken_out(watched, running, 8, networks)

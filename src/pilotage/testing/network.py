@@ -1,7 +1,8 @@
 """Network namespaces of this machine: processes that reach the database over a cable that a test can pull.
 
 Only root on Linux may make them. Each namespace has its own loopback and one cable to the host, where a forwarder
-passes on what comes to the database's own address. Fail mode: NotPermittedError where the machine does not allow it.
+passes on what comes to the database's own address. Rule: addresses that stand on no cable yet, so two runs at once, or
+what a killed one left behind, do not meet. Fail mode: NotPermittedError where the machine does not allow it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import secrets
 import shutil
 import subprocess
 import threading
@@ -63,13 +65,20 @@ def rooms(count: int, *, prefix: str) -> Iterator[Sequence[Room]]:
     if shutil.which("ip") is None:
         raise NotPermittedError("there is no `ip` command here")
     with ExitStack() as stack:
-        yield [_make(f"{prefix}{number}", number, stack) for number in range(count)]
+        yield [_make(f"{prefix}{number}", network, stack) for number, network in enumerate(_unused(count))]
 
 
-def _make(name: str, number: int, stack: ExitStack) -> Room:
+def _unused(count: int) -> Sequence[str]:
+    """Return the first three numbers of as many addresses; the machine has none like them."""
+    taken = _ip("-o", "-4", "addr", "show")
+    free = [network for number in range(256) if f" {(network := f'10.213.{number}')}." not in taken]
+    return secrets.SystemRandom().sample(free, count)
+
+
+def _make(name: str, network: str, stack: ExitStack) -> Room:
     _ip("netns", "add", name)
     stack.callback(_ip, "netns", "del", name)
-    host, guest = (f"10.213.{number + 64}.{last}" for last in (1, 2))
+    host, guest = (f"{network}.{last}" for last in (1, 2))
     _ip("link", "add", f"{name}-h", "type", "veth", "peer", "name", f"{name}-g", "netns", name)
     _ip("addr", "add", f"{host}/30", "dev", f"{name}-h")
     _ip("link", "set", f"{name}-h", "up")
@@ -82,12 +91,13 @@ def _make(name: str, number: int, stack: ExitStack) -> Room:
     return Room(name=name, host=host)
 
 
-def _ip(*arguments: str) -> None:
+def _ip(*arguments: str) -> str:
     command = (shutil.which("ip") or "ip", *arguments)
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - arguments of this module
     if done.returncode != 0:
         message = f"`ip {' '.join(arguments)}` is not permitted here: {done.stderr.strip()}"
         raise NotPermittedError(message)
+    return done.stdout
 
 
 @contextmanager
