@@ -247,6 +247,7 @@ def test_a_network_that_the_release_names_is_reached(place: Place) -> None:
             there.shutdown()
 
 
+@pytest.mark.feature("R2.5")
 @pytest.mark.parametrize(
     "rules",
     [

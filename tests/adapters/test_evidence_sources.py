@@ -34,6 +34,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
     made.close()
 
 
+@pytest.mark.feature("D5.1")
 def test_a_pull_request_with_many_pages_reads_as_code_review(service: Double) -> None:
     pull: Json = {"head": {"sha": "h"}, "user": {"login": "author"}, "commits": 1}
     reviewers = [f"person{number}" for number in range(101)]
@@ -100,6 +101,7 @@ def sonar(service: Double, *keys: str) -> None:
     service.on("/api/measures/component", {"component": {"measures": measures}})
 
 
+@pytest.mark.feature("D5.3", "D5.10")
 def test_a_sonarqube_project_reads_as_quality_of_its_newest_analysis(service: Double) -> None:
     sonar(service, "k1")
     data = SonarQubeQuality(at(service, "env:SOURCE_TOKEN")).quality("shop", branch="main")

@@ -159,6 +159,7 @@ NOW = int(START.timestamp())
 FOREIGN = RSAKey.generate_key(2048, {"kid": "rsa-1"})
 
 
+@pytest.mark.feature("D10.16")
 @pytest.mark.parametrize(
     ("name", "made"),
     [

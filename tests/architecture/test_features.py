@@ -35,13 +35,14 @@ def test_where_exists() -> None:
 
 
 def _missing(row: Row, commands: set[str]) -> list[str]:
-    rooms, _, shown = row.where.partition(" · ")
+    rooms, *shown = row.where.split(" · ")
     lost = [room for room in re.findall(r"[a-z]+/(?:[a-z]+/?)?", rooms) if not (ROOT / "src/pilotage" / room).is_dir()]
-    if shown and shown[0].isupper() and shown not in PAGES:
-        lost.append(shown)
-    command = " ".join(word for word in shown.split() if word.isalpha())
-    is_command = shown[:1].islower() and not re.search(r"[/.]", shown) and not shown.startswith("make ")
-    return [*lost, command] if is_command and command not in commands else lost
+    for place in shown:
+        command = " ".join(word for word in place.split() if word.isalpha())
+        is_command = place[:1].islower() and not re.search(r"[/.]", place) and not place.startswith("make ")
+        if (place[:1].isupper() and place not in PAGES) or (is_command and command not in commands):
+            lost.append(place)
+    return lost
 
 
 def _commands(command: object, before: str = "") -> set[str]:

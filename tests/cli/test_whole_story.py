@@ -43,6 +43,7 @@ def run(open_folder: Path, home: Path) -> Run:
     return call
 
 
+@pytest.mark.feature("D1.6", "R2.2")
 def test_the_whole_story(run: Run, home: Path) -> None:
     assert run("validate")[0] == 0
     code, refreshed, _ = run("corpus", "refresh", "handbook", "--as", "ada")

@@ -95,6 +95,7 @@ def test_a_space_that_does_not_serve_the_persons_region_is_not_spoken_of(fresh: 
     assert "unknown" in head(bank.browser(abroad).get(WHERE))
 
 
+@pytest.mark.feature("RC.3")
 def test_the_first_lines_of_the_override_guidance_stand_there_and_the_rest_is_one_click_away(bank: Bank) -> None:
     page = bank.browser("omar.haddad").get(WHERE).page
     card = page.css_first("#override")
@@ -140,6 +141,7 @@ def test_a_workflow_without_a_rota_has_nobody_on_duty(bank: Bank) -> None:
     assert (found.owner, found.duty, found.escalation) == (PersonId("nadia.brooks"), (), ())
 
 
+@pytest.mark.feature("R1.4")
 def test_an_answer_that_people_must_review_is_a_draft_and_says_for_which_use(bank: Bank) -> None:
     notice = asked(bank).page.css_first(".told .notice.hold")
     assert notice is not None

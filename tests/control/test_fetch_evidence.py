@@ -217,6 +217,7 @@ def pull(sonar: Double, tree: str) -> None:
     sonar.on(f"{path}/reviews", [{**review, "user": {"login": "felix", "type": "User"}}])
 
 
+@pytest.mark.feature("D5.1", "D5.4")
 def test_a_review_counts_when_it_is_of_the_sealed_tree(world: GateWorld, sonar: Double) -> None:
     pull(sonar, "8" * 40)
     assert "head tree" in refused_subject(fetch(world, "code", "bank/assistant#12"))

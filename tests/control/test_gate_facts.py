@@ -138,6 +138,7 @@ def test_a_corpus_that_is_no_longer_declared_keeps_nothing_for_any_time(world: G
     assert not found(world, "fact.corpus").holds
 
 
+@pytest.mark.feature("D8.8")
 def test_a_corpus_that_only_the_sealed_release_names_still_needs_a_time_to_be_kept(world: GateWorld) -> None:
     policies = next(name for name in world.workspace.corpora if name == "policies")
     kept = world.workspace.corpora[policies]

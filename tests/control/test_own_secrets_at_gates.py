@@ -65,6 +65,7 @@ def test_a_clean_release_enters(world: GateWorld) -> None:
     assert "GATE_NOT_MET" not in into_dev(world)
 
 
+@pytest.mark.feature("D5.9")
 def test_a_key_in_the_sealed_prompt_keeps_it_out_whatever_scan_is_handed_in(world: GateWorld) -> None:
     found = scanned(world, f"aws_access_key_id = {KEY}")
     assert found.outcome is Outcome.NOT_OK

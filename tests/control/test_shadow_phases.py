@@ -286,6 +286,7 @@ def test_a_first_release_has_nothing_to_be_compared_with(engine: Engine) -> None
     assert [reason.code for reason in done.reasons] == ["SHADOW_NO_STABLE"]
 
 
+@pytest.mark.feature("R3.3")
 def test_a_workflow_of_high_risk_needs_a_shadow_in_production(engine: Engine) -> None:
     run = Shadowing(engine)
     workflow = replace(run.world.workspace.workflows[WORKFLOW], risk_tier=RiskTier.HIGH)

@@ -112,6 +112,7 @@ def test_without_a_cadence_nothing_is_stale() -> None:
     assert findings(seen(draft(modified=OLD - timedelta(days=999))), stale_before=None) == {}
 
 
+@pytest.mark.feature("D8.7")
 def test_personal_data_and_instructions_are_counted_and_never_shown() -> None:
     assert findings(seen(draft()), pii=3, tripwires=1) == {"structured_pii": 1, "tripwire": 1}
     assert inspect_nothing("536-90-8726") == Inspected()

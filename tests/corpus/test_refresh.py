@@ -400,6 +400,7 @@ def test_the_report_counts_what_a_steward_must_see(bank: Any, make_settings: Any
     assert bank.refresh(corpus, MemoryConnector(documents=shrunk)).findings["shrunk"] == 1
 
 
+@pytest.mark.feature("D0.5", "D10.7")
 def test_a_uat_corpus_is_derived_redacted_and_as_closed_as_its_source(
     bank: Any, make_settings: Any, fresh_name: Any
 ) -> None:

@@ -62,6 +62,7 @@ def codes(found: Conclusion) -> set[str]:
     return {reason.code for reason in found.reasons}
 
 
+@pytest.mark.feature("D6.13")
 def test_a_good_run_is_go_with_every_number_a_gate_reads() -> None:
     found = concluded(results(wrong=[50, 51]))
     assert found.verdict == "go"

@@ -157,6 +157,7 @@ def test_a_candidate_whose_words_a_takedown_removed_is_never_a_case(world: World
     assert (world.root / GOLDEN).read_bytes() == before
 
 
+@pytest.mark.feature("RC.4")
 def test_an_accepted_case_has_its_line_its_row_and_its_ledger_entry(world: World) -> None:
     interaction = correct(world, "What is the Marlow fee?", "64 dollars")
     [found] = waiting(world)

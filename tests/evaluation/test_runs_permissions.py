@@ -76,6 +76,7 @@ def surfaces(result: Mapping[str, Any]) -> set[str]:
     return {one["surface"] for part in ("leaked", "differences", "withheld") for one in result[part]}
 
 
+@pytest.mark.feature("D10.25")
 async def test_the_honest_system_leaks_nothing_and_its_bound_is_exact(world: World, release: Digest) -> None:
     verdict, result = await suite(world, release)
     assert (verdict, result["leaks"], surfaces(result)) == ("go", 0, set())
@@ -174,6 +175,7 @@ def withholds(retriever: OverlayRetriever) -> None:
     retriever._rank = rank  # type: ignore[assignment, method-assign]
 
 
+@pytest.mark.feature("D10.25")
 @pytest.mark.parametrize(
     ("plant", "surface"),
     [

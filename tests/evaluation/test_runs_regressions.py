@@ -52,6 +52,7 @@ def texts(result: Mapping[str, Any], part: str) -> str:
     return " ".join(str(one["text"]) for one in result[part])
 
 
+@pytest.mark.feature("D1.9", "D6.12")
 async def test_a_first_release_is_judged_absolutely_and_becomes_evidence(world: World, good: Digest) -> None:
     with world.instance.engine.connect() as connection:
         row = connection.execute(
@@ -85,6 +86,7 @@ async def test_a_neutral_change_passes(world: World, good: Digest) -> None:
     assert (driven.run.verdict, result["regressions"]) == ("go", [])
 
 
+@pytest.mark.feature("D10.10")
 async def test_a_wrong_fact_in_the_corpus_is_found_and_its_cases_are_named(world: World, good: Digest) -> None:
     world.restore()
     world.write("workflows/assistant/retrieval.yaml", "corpus: {uat: handbook}\ntop_k: 5\n")

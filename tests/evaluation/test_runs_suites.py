@@ -132,6 +132,7 @@ async def run(
     return driven.run.verdict or "", world.result(driven.run.id)
 
 
+@pytest.mark.feature("D6.2", "D6.8")
 async def test_a_blind_target_is_fair_and_a_biased_one_is_found(world: World, release: Digest) -> None:
     verdict, result = await run(world, release, RunKind.FAIRNESS, FakeModel(reply=quoting))
     assert (verdict, result["flips"], result["families"]) == ("go", 0, FAMILIES)
@@ -226,6 +227,7 @@ def test_a_removed_case_is_a_weakening(world: World, release: Digest) -> None:
     assert [one["kind"] for one in found["weakenings"]] == ["case_removed"]  # type: ignore[index, call-overload, union-attr]
 
 
+@pytest.mark.feature("D6.16")
 def test_a_margin_that_no_such_set_can_show_is_named_with_the_cases_needed(world: World) -> None:
     found = lint_golden(world.instance.workspace, "assistant")
     assert {one.where for one in found.findings} == {"answer_accuracy", "citation_recall_gold"}

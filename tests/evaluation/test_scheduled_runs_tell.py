@@ -46,6 +46,7 @@ async def scheduled(world: World, release: Digest) -> str | None:
     return (await world.evaluate(release, cause=Cause.SCHEDULE, space="sandbox")).run.verdict
 
 
+@pytest.mark.feature("R0.4")
 async def test_a_no_go_of_what_serves_pages_once_a_metric_and_a_go_tells_nothing(world: World) -> None:
     release = world.seal()
     assert await scheduled(world, release) == "go"

@@ -288,6 +288,7 @@ def test_a_documents_second_passage_holds_no_rank_of_its_own() -> None:
     assert value("mrr", case, Generation(answer="x", passages=passages)) == 0.5
 
 
+@pytest.mark.feature("D6.14", "D10.21")
 def test_percentiles_are_by_nearest_rank() -> None:
     twenty = [float(n) for n in range(1, 21)]
     assert nearest_rank(twenty, 0.95) == 19

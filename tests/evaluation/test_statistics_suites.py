@@ -52,6 +52,7 @@ def test_leak_rates_after_so_many_pairs() -> None:
     assert found.as_json()["rate"] == 0.0
 
 
+@pytest.mark.feature("D6.10")
 def test_figures_of_the_fairness_chapter() -> None:
     flips = wilson(7, 300, tail=0.025)
     assert (flips.lower, flips.upper) == pytest.approx((0.0113, 0.0474), abs=5e-5)
@@ -70,6 +71,7 @@ def test_figures_of_the_fairness_chapter() -> None:
     assert fairness.equal_opportunity([0.95, 0.90]) == pytest.approx(0.05)
 
 
+@pytest.mark.feature("D6.2", "D6.9", "D6.22")
 def test_planted_bias_is_found_a_blind_target_is_go_and_small_sets_prove_nothing() -> None:
     planted = fairness.assess("name", families(300, 30), Policy())
     assert planted.verdict is Verdict.NO_GO

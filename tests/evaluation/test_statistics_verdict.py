@@ -182,6 +182,7 @@ def test_vector_10_two_unscored_turn_go_into_inconclusive() -> None:
     assert blocked.comparison.differences["answer_accuracy"].lower_worst == pytest.approx(-0.0308458, abs=1e-7)
 
 
+@pytest.mark.feature("D6.16")
 def test_a_real_loss_is_no_go_and_inside_the_margin_it_is_noted() -> None:
     old = [1.0] * 1000
     lost = verdict([0.0] * 80 + [1.0] * 920, "non_inferior answer_accuracy 0.03", old=old)
@@ -239,6 +240,7 @@ def test_an_empty_golden_set_or_no_criterion_is_inconclusive() -> None:
     assert codes(unknown) == {"NOT_MEASURED"}
 
 
+@pytest.mark.feature("R3.2")
 def test_required_tags_and_a_spent_gate_split_block() -> None:
     rules = shared(golden(100, tags=["edge:refund"]))
     good = arm("new", {"answer_accuracy": [1.0] * 100})

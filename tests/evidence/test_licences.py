@@ -11,6 +11,7 @@ from pilotage.evidence.licences import Standing, all_of, judge_expression, judge
 DENIED = frozenset({"AGPL-3.0-only", "AGPL-3.0-or-later", "SSPL-1.0", "BUSL-1.1", "Acme Proprietary"})
 
 
+@pytest.mark.feature("D5.8")
 @pytest.mark.parametrize(
     ("expression", "standing"),
     [

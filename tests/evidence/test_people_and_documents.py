@@ -197,6 +197,7 @@ def test_the_worst_run_of_a_drill_counts() -> None:
     assert code("drill: recovery\nruns: [\n", "recovery") == "EV_MALFORMED"
 
 
+@pytest.mark.feature("D10.24")
 def test_a_penetration_test_counts_what_is_open_and_unrated_as_critical() -> None:
     findings = [
         {"id": "F1", "severity": "high", "host": "a.example"},
@@ -246,6 +247,7 @@ def test_a_whole_document_is_complete() -> None:
     assert reading.refs["owner"] == "ann"
 
 
+@pytest.mark.feature("D1.12", "D5.16")
 @pytest.mark.parametrize(
     "text",
     [

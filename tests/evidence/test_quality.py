@@ -36,6 +36,7 @@ def read(value: Json) -> Reading:
     return reading
 
 
+@pytest.mark.feature("D5.3", "D5.14")
 @pytest.mark.parametrize(("ratings", "duplicated", "score"), [("AAAB", "2.0", 94.25), ("ABBB", "0.0", 88.75)])
 def test_the_score_is_the_mean_of_ratings_less_duplication(ratings: str, duplicated: str, score: float) -> None:
     reading = read({"component": {"key": "k", "measures": measures(ratings, duplicated)}})

@@ -85,6 +85,7 @@ def read(shared_data: Path, path: str, kind: str, context: ReadContext | None = 
     return read_evidence(file.read_bytes(), kind=kind, name=file.name, context=context or ReadContext())
 
 
+@pytest.mark.feature("D5.6")
 @pytest.mark.parametrize(("path", "kind", "code"), REFUSED)
 def test_a_sample_that_cannot_count_is_refused_with_its_code(
     shared_data: Path, path: str, kind: str, code: str
@@ -94,6 +95,7 @@ def test_a_sample_that_cannot_count_is_refused_with_its_code(
     assert refused.reason.code == code
 
 
+@pytest.mark.feature("D5.2", "D5.6")
 @pytest.mark.parametrize(("path", "kind", "claims"), ACCEPTED)
 def test_a_sample_gives_the_stated_claims(shared_data: Path, path: str, kind: str, claims: dict[str, float]) -> None:
     reading = read(shared_data, path, kind)

@@ -41,6 +41,7 @@ def test_junit_samples_give_the_stated_counts(shared_data: Path, file: str, clai
     assert {name: reading.claims[name] for name in claims} == claims
 
 
+@pytest.mark.feature("D1.3", "D5.15")
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
@@ -56,6 +57,7 @@ def test_junit_samples_that_prove_nothing_are_refused(shared_data: Path, file: s
     assert code((shared_data / "evidence" / file).read_bytes(), "tests.unit") == expected
 
 
+@pytest.mark.feature("D1.3")
 def test_a_report_of_skipped_tests_only_is_empty() -> None:
     report = "<testsuite><testcase name='a'><skipped/></testcase><testcase name='b' status='notrun'/></testsuite>"
     assert code(report, "tests.smoke") == "EV_EMPTY"
@@ -197,6 +199,7 @@ def test_a_file_that_must_be_included_and_is_not_is_missing() -> None:
 PATHS = {"pay": (("pay.*",), ("src/pay.py",)), "talk": (("talk.*",), ())}
 
 
+@pytest.mark.feature("D10.27")
 @pytest.mark.parametrize(
     ("passed", "failed", "hits", "rate"),
     [

@@ -91,6 +91,7 @@ def test_nobody_who_accepts_corpus_versions_is_the_only_holder_of_a_voting_role(
     assert short == set()
 
 
+@pytest.mark.feature("D0.3", "D0.4", "D0.5", "D0.6", "D0.7", "D0.8")
 def test_spaces_are_the_missions_six_and_a_sandbox(bank: Workspace) -> None:
     assert tuple(bank.order) == ("sandbox", *MISSION_SPACES)
     assert len(bank.gates) == 9
@@ -138,6 +139,7 @@ def test_confidential_documents_are_not_for_everyone(readers: dict[str, tuple[st
             assert "group:everyone" not in names, path
 
 
+@pytest.mark.feature("D9.15", "R3.2")
 def test_golden_cases_are_many_and_of_every_kind(workflow: Workflow, cases: tuple[GoldenCase, ...]) -> None:
     assert len(cases) >= 120
     tags = Counter(tag for case in cases for tag in case.tags)

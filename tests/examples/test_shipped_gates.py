@@ -37,7 +37,11 @@ def refuses(name: str, asked: Demand) -> None:
     assert found.status is GateStatus.COLLECTING
     assert [one.id for one in unmet(found)] == [asked.criterion]
     (reason,) = found.reasons
-    assert (reason.code, reason.where, reason.observed) == ("CRITERION_NOT_MET", asked.criterion, f"{asked.refused:.6g}")
+    assert (reason.code, reason.where, reason.observed) == (
+        "CRITERION_NOT_MET",
+        asked.criterion,
+        f"{asked.refused:.6g}",
+    )
     assert f"{asked.kind}: {asked.claim} is {asked.refused:.6g}" in reason.text
     del claims[asked.kind]
     found = report(given(name, claims))
@@ -56,31 +60,51 @@ def test_a_gate_asks_for_exactly_what_the_mission_asks_there(name: str) -> None:
     assert " ".join(rules.documents) == DOCUMENTS.get(name, "")
 
 
+@pytest.mark.feature("D1.10", "D1.11")
 @each("development")
 def test_development(asked: Demand) -> None:
     refuses("development", asked)
 
 
+@pytest.mark.feature("D5.7", "D5.8", "D5.9", "D5.10", "D5.13", "D5.14", "D5.15", "R0.2")
 @each("code-review")
 def test_code_review(asked: Demand) -> None:
     refuses("code-review", asked)
 
 
+@pytest.mark.feature("D6.13", "D6.16", "D6.22", "D6.23", "D8.18")
 @each("model-validation")
 def test_model_validation(asked: Demand) -> None:
     refuses("model-validation", asked)
 
 
+@pytest.mark.feature("D8.1", "D8.8")
 @each("compliance")
 def test_compliance(asked: Demand) -> None:
     refuses("compliance", asked)
 
 
+@pytest.mark.feature("D9.9", "D9.11", "D9.13", "D9.31")
 @each("dev-exit")
 def test_dev_exit(asked: Demand) -> None:
     refuses("dev-exit", asked)
 
 
+@pytest.mark.feature(
+    "D10.1",
+    "D10.3",
+    "D10.8",
+    "D10.12",
+    "D10.17",
+    "D10.20",
+    "D10.23",
+    "D10.24",
+    "D10.25",
+    "D10.27",
+    "D10.28",
+    "D10.30",
+    "D10.31",
+)
 @each("qa")
 def test_qa(asked: Demand) -> None:
     refuses("qa", asked)
@@ -106,6 +130,7 @@ def test_after_the_first_traffic(asked: Demand) -> None:
     refuses("go-live post", asked)
 
 
+@pytest.mark.feature("D1.12", "D1.14", "D5.16", "D6.18", "D6.19", "D8.10", "D8.20", "D8.27")
 @pytest.mark.parametrize(
     ("name", "document"), [(name, one) for name, some in DOCUMENTS.items() for one in some.split()]
 )
@@ -125,6 +150,28 @@ def test_a_document_is_there_whole_and_valid(name: str, document: str) -> None:
     ]
 
 
+@pytest.mark.feature(
+    "D5.12",
+    "D5.17",
+    "D6.4",
+    "D6.21",
+    "D8.1",
+    "D8.2",
+    "D8.3",
+    "D8.9",
+    "D8.19",
+    "D8.23",
+    "D8.24",
+    "D8.26",
+    "D10.1",
+    "DG.1",
+    "DG.2",
+    "DG.3",
+    "DG.4",
+    "DG.5",
+    "DG.6",
+    "DG.7",
+)
 @pytest.mark.parametrize("name", sorted(SIGNERS))
 def test_a_gate_is_approved_by_all_its_signers_and_by_no_fewer(name: str) -> None:
     signers = SIGNERS[name]
@@ -140,6 +187,7 @@ def test_development_is_decided_by_the_machine_alone() -> None:
     assert (found.status, found.signoffs) == (GateStatus.APPROVED, ())
 
 
+@pytest.mark.feature("D8.25", "D10.11")
 @pytest.mark.parametrize(
     ("name", "signer", "item"), [(*key, item) for key, items in CHECKLISTS.items() for item in items]
 )

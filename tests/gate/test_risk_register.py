@@ -42,18 +42,21 @@ def declared(*rows: Json) -> tuple[Risk, ...]:
     return declared_risks({"risks": list(rows)}, ["ada"])
 
 
+@pytest.mark.feature("D6.3")
 def test_a_row_is_read_as_it_is_written() -> None:
     assert declared(ROW) == (R1,)
     assert untreated([R1]) == without_owner([R1]) == ()
     assert declared_risks({}, ["ada"]) == declared_risks({"risks": None}, ["ada"]) == ()
 
 
+@pytest.mark.feature("D6.24")
 @pytest.mark.parametrize("owner", ["", "nobody-declared"])
 def test_an_owner_who_is_no_declared_person_counts_as_none(owner: str) -> None:
     found = declared({**ROW, "owner": owner})
     assert without_owner(found) == found
 
 
+@pytest.mark.feature("D6.24")
 @pytest.mark.parametrize(
     ("changed", "is_treated"),
     [

@@ -62,6 +62,7 @@ def holding(given: GateInput, person: PersonId, **how: object) -> GateInput:
     return replace(given, roster=replace(given.roster, tenures=held))
 
 
+@pytest.mark.feature("D5.12", "D6.4", "D6.27")
 @pytest.mark.parametrize("part", ["prompt", "model"])
 def test_the_author_of_any_part_cannot_approve_the_release(part: str) -> None:
     given = approved_roles()
@@ -210,6 +211,7 @@ def reviewed(*people: PersonId, tree: str = "tree-1", trust: Trust = Trust.PUSHE
     return swap(empty(role_gate()), review)
 
 
+@pytest.mark.feature("D5.5")
 def test_reviews_of_the_sealed_tree_stand_for_votes() -> None:
     report = decide(reviewed(FIRST, SECOND), NOW)
     assert report.status is GateStatus.APPROVED

@@ -52,6 +52,7 @@ async def test_an_answer_has_every_declared_field_and_header() -> None:
     assert (own["draft"], own["reviews"]) == (False, [])
 
 
+@pytest.mark.feature("R1.4")
 async def test_an_answer_that_people_must_review_is_a_draft_for_whoever_reads_it_by_program() -> None:
     declared = load_workspace(BANK).workflows
     path = make_path(Plan(content=content(stream=StreamMode.TOKEN)))
@@ -274,6 +275,7 @@ async def test_no_byte_of_a_blocked_answer_reaches_the_socket(stream: bool) -> N
     assert "I cannot answer that." in str(body)
 
 
+@pytest.mark.feature("D9.7")
 async def test_the_same_paths_work_under_a_space() -> None:
     async with running() as up:
         response, body = await up.post(chat(), path="/spaces/sandbox/v1/chat/completions")
@@ -354,6 +356,7 @@ async def test_health_and_metrics_answer_loopback_without_a_key() -> None:
             assert response.status == 503
 
 
+@pytest.mark.feature("D9.16")
 def test_every_code_has_a_status_a_type_and_a_wait_where_one_is_due() -> None:
     assert set(STATUS) == set(Code)
     for code in Code:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
+
 from pilotage.identity.roles import DERIVED_ROLES, PERMISSIONS, Action, Role, grant_for, may
 
 TIERS = ["sandbox", "dev", "qa", "staging", "production"]
@@ -74,6 +76,28 @@ def expected() -> set[tuple[str, str, str]]:
     return found
 
 
+@pytest.mark.feature(
+    "D1.15",
+    "D1.16",
+    "D1.17",
+    "D5.17",
+    "D5.18",
+    "D5.19",
+    "D6.26",
+    "D6.27",
+    "D6.28",
+    "D6.29",
+    "D8.28",
+    "D8.29",
+    "D8.30",
+    "D8.31",
+    "D8.32",
+    "D9.34",
+    "D9.35",
+    "D10.32",
+    "D10.33",
+    "D10.34",
+)
 def test_the_whole_table_equals_the_specification_refused_cells_included() -> None:
     actual = {
         (role.value, action.value, within)

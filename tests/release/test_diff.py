@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 from pilotage.core.digest import digest_of_json
 from pilotage.release.diff import CorpusChange, Flag, Side, diff_releases, key_changes
 from pilotage.release.manifest import PartKind
@@ -44,6 +46,7 @@ def guard(*checks: Any, stream: str = "buffer") -> dict[str, Any]:
     return {"policy": {"stream": stream, "checks": list(checks)}, "detectors": {"pii": "1"}}
 
 
+@pytest.mark.feature("R2.4")
 def test_equal_releases_have_eight_equal_parts() -> None:
     found = diff_releases(side(), side(), corpus={})
     assert all(part.is_same for part in found.parts)

@@ -57,6 +57,7 @@ def test_a_manifest_of_an_unknown_schema_is_refused(data: bytes) -> None:
         read_manifest(data, digest=Digest(f"sha256:{hashlib.sha256(data).hexdigest()}"))
 
 
+@pytest.mark.feature("D1.10")
 def test_a_manifest_with_a_missing_part_is_refused() -> None:
     data = b'{"parent":null,"parts":{},"schema":"pilotage.release/1","workflow":"w"}'
     with pytest.raises(IntegrityError, match="eight parts"):

@@ -65,6 +65,7 @@ def sealed(**changes: object) -> tuple[Manifest, dict[PartKind, bytes]]:
     return Manifest(workflow=WorkflowName("desk"), parent=None, parts=parts), bodies
 
 
+@pytest.mark.feature("D1.1")
 def test_a_release_reads_back_from_its_sealed_bytes_alone() -> None:
     manifest, bodies = sealed()
     content = read_content(manifest, bodies=bodies, prompt=PROMPT)
@@ -74,6 +75,7 @@ def test_a_release_reads_back_from_its_sealed_bytes_alone() -> None:
     assert [check.id for check in content.guard.checks][-1] == "citation"
 
 
+@pytest.mark.feature("D1.10", "R2.4")
 def test_a_price_is_not_behaviour_and_everything_else_is() -> None:
     base = sealed()[0]
     model = {"provider": "extractive", "pin": {"kind": "builtin", "id": "1"}}

@@ -22,6 +22,7 @@ def pin(name: str) -> CorpusPin:
     return CorpusPin(name=CorpusName(name), version=1, digest=digest_of(b"1"), documents=1, chunks=1)
 
 
+@pytest.mark.feature("D0.5", "D10.7")
 @pytest.mark.parametrize("stage", list(DataStage))
 @pytest.mark.parametrize("pinned", [(), (PROD,), (UAT,), (PROD, UAT)], ids=["none", "prod", "uat", "both"])
 def test_a_space_reads_its_own_stage_or_is_told_why_not(stage: DataStage, pinned: tuple[DataStage, ...]) -> None:

@@ -50,6 +50,7 @@ async def cached(desk: Desk, **asked: Any) -> list[bool]:
     return [(await desk.answer(**asked)).cached for _ in range(2)]
 
 
+@pytest.mark.feature("D8.12")
 @pytest.mark.parametrize(
     ("question", "said", "passage", "checks"),
     [

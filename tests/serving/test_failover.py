@@ -92,6 +92,7 @@ async def test_an_unhealthy_space_without_a_partner_answers_nobody_and_says_when
         assert (refusal.code, STATUS[refusal.code], refusal.wait_s) == (Code.REGION_UNAVAILABLE, 503, 30)
 
 
+@pytest.mark.feature("D0.8")
 async def test_eu_never_leaves_even_when_the_row_says_so() -> None:
     async with opened(plan(made(EU, "eu-central-1", WEST), made(WEST, "us-west-2"))) as desk:
         row_of(desk, EU, down=True, failover=WEST)

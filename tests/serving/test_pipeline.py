@@ -87,6 +87,7 @@ async def test_an_answer_is_cited_and_recorded_with_its_commitments() -> None:
     assert "business" not in rows.entry.bytes.decode()
 
 
+@pytest.mark.feature("R2.3")
 @settings(max_examples=60, deadline=None)
 @given(
     hidden=st.lists(st.sampled_from(["errors resolved quickly", "errors", "resolved when", "other words"]), max_size=6),
@@ -126,6 +127,7 @@ async def test_a_document_the_asker_may_not_read_never_reaches_the_model() -> No
     assert [{cited.document for cited in answer.cited} for answer in answers] == [{"errors", "lending"}, {"errors"}]
 
 
+@pytest.mark.feature("R2.3")
 async def test_a_document_revoked_while_the_model_speaks_leaves_no_trace_in_the_answer() -> None:
     async def run(mode: StreamMode, *, again: bool) -> tuple[object, str]:
         model = FakeModel(reply=quote)
@@ -423,6 +425,7 @@ async def test_refusals_of_strangers_are_recorded_one_by_one_then_counted() -> N
 TWO = [space(SpaceName("staging"), tier=Tier.STAGING), space(SpaceName("east"), tier=Tier.PRODUCTION)]
 
 
+@pytest.mark.feature("D9.2")
 async def test_the_space_is_the_named_one_the_default_or_the_only_one() -> None:
     async with opened(Plan(spaces=TWO)) as desk:
         assert (await desk.refusal()).code is Code.SPACE_AMBIGUOUS

@@ -210,6 +210,7 @@ async def test_a_passage_that_nobody_could_redact_blocks(monkeypatch: pytest.Mon
     assert shown == []
 
 
+@pytest.mark.feature("D8.12")
 @pytest.mark.parametrize("place", ["question", "label", "passage", "answer"])
 async def test_no_vector_of_any_type_reaches_the_provider_the_records_or_the_log(
     place: str, caplog: pytest.LogCaptureFixture

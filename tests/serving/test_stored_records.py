@@ -140,6 +140,7 @@ async def test_planted_personal_data_is_in_no_table(conninfo: str, engine: Engin
             assert not [row for row in rows if "123-45-6789" in row], table
 
 
+@pytest.mark.feature("R3.5")
 async def test_the_asker_may_rate_an_answer_and_nobody_else(conninfo: str, engine: Engine, instance: Any) -> None:
     answer = await ask(conninfo, engine)
 

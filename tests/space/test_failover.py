@@ -79,6 +79,7 @@ def test_without_a_declared_partner_nobody_leaves(availability: Availability) ->
     assert isinstance(failover_target(replace(east, availability=availability), {EAST: east, WEST: west}), Reason)
 
 
+@pytest.mark.feature("D0.8")
 @given(st.sampled_from(["us-east-1", "us-west-2", "ap-south-1", "eu-west-1", "europe-west1", "global", ""]))
 def test_eu_never_leaves_whatever_partner_is_declared(region: str) -> None:
     partner = made(WEST, region, regions=(region,) if region else ())

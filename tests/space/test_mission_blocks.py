@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from functools import partial
 
+import pytest
+
 from pilotage.core.fields import read_record
 from pilotage.core.located import Problems
 from pilotage.core.units import Rate
@@ -107,6 +109,7 @@ def read(text: str, tier: Tier) -> tuple[Space, Problems]:
     return read_record(at, problems, partial(parse_space, tier=tier)), problems
 
 
+@pytest.mark.feature("D9.21", "D9.22", "D9.23", "D9.27")
 def test_the_development_block() -> None:
     space, problems = read(DEV, Tier.DEV)
     assert problems.found == problems.warnings == []
@@ -150,6 +153,7 @@ def test_the_production_block_with_every_key() -> None:
     assert (space.data_stage, space.record_mode) == (DataStage.PRODUCTION, RecordMode.FAIL_CLOSED)
 
 
+@pytest.mark.feature("D9.22")
 def test_an_unsupported_deployment_type_is_refused() -> None:
     _, problems = read(DEV.replace("online", "edge"), Tier.DEV)
     assert [str(found) for found in problems.found] == [
