@@ -139,5 +139,12 @@ def test_a_process_that_has_not_reported_is_told_as_unknown() -> None:
     assert reason.text == "gateway-1 in east has not said what it serves: no report for 200 s."
 
 
+def test_another_model_at_the_provider_is_told_by_its_name() -> None:
+    other = Drift(part=Part.IDENTITY, release=ONE, observed="m (f9)", approved="m (f1)")
+    reason = other.reason(process="provider", space="east")
+    assert (reason.code, reason.observed, reason.limit) == ("MODEL_IDENTITY_CHANGED", "m (f9)", "m (f1)")
+    assert reason.text == f"m (f9) answers for {ONE[:19]} in east; its first answers were m (f1)."
+
+
 def test_only_what_decides_an_answer_takes_a_process_out() -> None:
-    assert {part for part in Part if not part.is_content} == {Part.SPACE, Part.ENGINE, Part.UNKNOWN}
+    assert {part for part in Part if not part.is_content} == {Part.SPACE, Part.ENGINE, Part.IDENTITY, Part.UNKNOWN}

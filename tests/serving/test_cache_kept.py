@@ -184,7 +184,8 @@ def priced() -> ModelSettings:
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("mode", list(RecordMode))
 async def test_a_hit_is_recorded_as_one_and_uses_no_token(mode: RecordMode, *, stream: bool) -> None:
-    model, settings = FakeModel(usage=Usage(prompt_tokens=1650, completion_tokens=210, estimated=True)), priced()
+    used = Usage(prompt_tokens=1650, completion_tokens=210, estimated=True)
+    model, settings = FakeModel(usage=used, fingerprint="fp_7"), priced()
     made = content(guard=replace(SHARED, stream=StreamMode.TOKEN), model=settings, prices=settings.prices)
     async with sharing(model=model, spaces=[space(mode=mode)], content=made) as desk:
         reader = Reader()
@@ -205,7 +206,8 @@ async def test_a_hit_is_recorded_as_one_and_uses_no_token(mode: RecordMode, *, s
     assert row.interaction is not None
     detail: Any = row.interaction["detail"]
     assert (detail["cached"], detail["cost_nano"], detail["usage"]["prompt_tokens"]) == (True, 0, 0)
-    assert (detail["t_first"], detail["model_used"], detail["cited"]) == (None, "fake", [1])
+    assert (detail["t_first"], detail["cited"]) == (None, [1])
+    assert (detail["model_used"], detail["fingerprint_used"]) == ("fake", "fp_7")
     assert [one["rev"] for one in detail["passages"]] == [0]
     assert (row.interaction["outcome"], len(row.citations), row.text is not None) == ("ok", 1, True)
 

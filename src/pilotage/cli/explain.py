@@ -113,6 +113,8 @@ def _release(release: Mapping[str, Any]) -> Iterator[Row]:
     usage = release.get("usage") or {}
     tokens = ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in usage.items())
     model = str(release.get("model_used") or "none")
+    if release.get("fingerprint_used"):
+        model += f" ({release['fingerprint_used']})"
     yield "model", f"{model}, {tokens}" if tokens else model
     if release.get("cached"):
         yield "from", "the answer cache"

@@ -48,6 +48,7 @@ from pilotage.store.evaluation_tasks import (
     take_tasks,
 )
 from pilotage.store.gate_facts import engine_seen
+from pilotage.store.model_identity import identity_changed
 from pilotage.workspace.golden import GoldenCase
 
 CONCURRENCY: Final = 8
@@ -122,7 +123,7 @@ class Driver:
         self._means = means
         self._watch = watch
         self._owner = new_ulid(instance.clock.now())
-        self._engine_since = plan.run.requested_at
+        self._reuse_since = plan.run.requested_at
         self._budget = Budget(instance.engine, plan)
         self._slots = asyncio.Semaphore(means.concurrency)
         self._open: dict[tuple[Arm, SpaceName | None], Target] = {}
@@ -141,7 +142,9 @@ class Driver:
         with self._instance.engine.begin() as connection:
             seen = engine_seen(connection)
             if seen is not None and seen.version == __version__:
-                self._engine_since = seen.since
+                self._reuse_since = seen.since
+            changed = identity_changed(connection, self._plan.run.release)
+            self._reuse_since = max(self._reuse_since, changed or self._reuse_since)
             free_leases(connection, self._plan.run.id)
             ask_again(connection, self._plan.run.id)
             self._budget.begin(connection)
@@ -256,8 +259,8 @@ class Driver:
     def _cached(self, question: _Question) -> Generation | None:
         if self._plan.run.cause is Cause.SCHEDULE or not self._means.may_reuse:
             return None
-        # What another version of Pilotage answered says nothing of this one (gates.md 1.2).
-        not_before = max(self._plan.run.requested_at - CACHE_DAYS, self._engine_since)
+        # What another version of Pilotage, or another model, answered says nothing of this one (gates.md 1.2, 1.4).
+        not_before = max(self._plan.run.requested_at - CACHE_DAYS, self._reuse_since)
         with self._instance.engine.connect() as connection:
             return cached_generation(connection, question.key, not_before=not_before)
 

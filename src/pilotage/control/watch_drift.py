@@ -1,14 +1,16 @@
 """The drift detector: what serving processes hold against what was approved (gates.md 5.4).
 
-Each look compares every process's newest report with the deployment record and the sealed bytes. A difference opens a
-row; content that differs in two reports takes a process of production out of the routing, and when none is left clean
-the release is rolled back. Rule: rows, ledger entries, incident and rollback commit together. Fail mode: a process that
-is silent for 180 s, or whose reports speak of another moment for as long, is DRIFT_UNKNOWN, which stops increases, and
-never evicts or rolls back; what was seen of it before stays true.
+Each look compares every process's newest report with the deployment record and the sealed bytes, and takes over what
+watch_models.py found of the models behind them. A difference opens a row; content that differs in two reports takes a
+process of production out of the routing, and when none is left clean the release is rolled back. Rule: rows, ledger
+entries, incident and rollback commit together. Fail mode: a process that is silent for 180 s, or whose reports speak of
+another moment for as long, is DRIFT_UNKNOWN, which stops increases, and never evicts or rolls back; what was seen of it
+before stays true.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -49,12 +51,14 @@ from pilotage.store.drift import (
 )
 from pilotage.store.evidence import good_under
 from pilotage.store.index_rows import accepted_versions, count_chunks_of, generation_of, live_revisions
+from pilotage.store.model_identity import identities_in
 from pilotage.store.releases import load_release
 from pilotage.store.routes import Route, read_route
 from pilotage.store.space_health import served_spaces, workflows_in
 
 MACHINE: Final = "system:drift-watch"
 CAUSE: Final = "content drift"
+PROVIDER: Final = Held(process="provider", at=None, age_s=None, holds={})
 LOOKS: Final = 3
 """How often a corpus that moves under the look is read again before it is left to the next look."""
 
@@ -102,6 +106,9 @@ class _Look:
                 for found in self._found(process, workflow, wanted, lags.get((process.process, workflow))):
                     row = self._put(process, found, workflow)
                     now[_key(row)] = row
+            for found in self._identities(WorkflowName(workflow), wanted):
+                row = self._put(PROVIDER, found, workflow)
+                now[_key(row)] = row
         for key, row in before.items():
             is_unknown = row.part is Part.UNKNOWN
             is_waiting = not is_unknown and ((row.process, row.workflow) in lags or self._is_waiting(row, held))
@@ -109,6 +116,14 @@ class _Look:
                 close_drift(self.connection, row)
                 self._record(EntryKind.DEPLOYMENT_DRIFT_ENDED, row)
         self._act(tuple(now.values()), held)
+
+    def _identities(self, workflow: WorkflowName, approved: Approved) -> Iterator[Drift]:
+        """Yield what a provider answers as and did not first, of the releases that are routed."""
+        for known in identities_in(self.connection, workflow, self.space.name).values():
+            if known.changes and known.release in approved.parts:
+                observed = ", ".join(str(change.identity) for change in known.changes)
+                wanted = ", ".join(str(identity) for identity in sorted(known.reference))
+                yield Drift(part=Part.IDENTITY, release=known.release, observed=observed, approved=wanted)
 
     def _lags(self, held: tuple[Held, ...], approved: dict[str, Approved]) -> dict[tuple[str, str], _Lag]:
         """Return whose newest report of which workflow cannot be compared."""

@@ -1,4 +1,4 @@
-"""The looks that never end: health, drift, incidents, pages, readings, upgrades, indexes, boards, runs, hard events.
+"""The looks that never end: health, drift, models, incidents, pages, readings, upgrades, boards, runs, hard events.
 
 A kind of run, what it looks at, and how soon again. Fail mode: a look that fails is tried again for ever, from where
 the last whole one ended; what nobody renewed (health for 65 s, drift and hard events for 180 s) is unknown, which lets
@@ -26,6 +26,7 @@ from pilotage.control.watch_boards import watch_boards
 from pilotage.control.watch_completed import watch_unwatched
 from pilotage.control.watch_drift import watch_drift
 from pilotage.control.watch_indexes import watch_indexes
+from pilotage.control.watch_models import watch_models
 from pilotage.control.watch_rosters import watch_rosters
 from pilotage.control.watch_spaces import watch_spaces
 from pilotage.store.runs import Again, Outcome, Run, request_run
@@ -47,6 +48,7 @@ class Watch:
 WATCHES: Final[Mapping[str, Watch]] = {
     "space_watch": Watch(look=watch_spaces, every=timedelta(seconds=1)),
     "drift_watch": Watch(look=watch_drift, every=timedelta(seconds=15)),
+    "model_watch": Watch(look=watch_models, every=timedelta(seconds=60)),
     "hard_events_in_records": Watch(look=detect_in_records, every=timedelta(seconds=5)),
     "incident_watch": Watch(look=escalate_incidents, every=timedelta(seconds=15)),
     "roster_watch": Watch(look=watch_rosters, every=timedelta(hours=1)),

@@ -87,6 +87,7 @@ class EntryKind(StrEnum):
     DEPLOYMENT_RETIRED = "deployment.retired"
     DEPLOYMENT_DRIFT_FOUND = "deployment.drift_found"
     DEPLOYMENT_DRIFT_ENDED = "deployment.drift_ended"
+    DEPLOYMENT_IDENTITY_FIXED = "deployment.identity_fixed"
 
     ROUTE_CHANGED = "route.changed"
     ROUTE_PAUSED = "route.paused"

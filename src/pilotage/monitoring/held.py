@@ -17,7 +17,7 @@ from pilotage.core.reason import Reason
 
 
 class Part(StrEnum):
-    """What can drift. `unknown`: the process has not reported for 180 s."""
+    """What can drift. `unknown`: the process has not reported for 180 s; `identity`: another model answers."""
 
     RELEASE = "release"
     PROMPT = "prompt"
@@ -29,17 +29,18 @@ class Part(StrEnum):
     INDEX = "index"
     SPACE = "space"
     ENGINE = "engine"
+    IDENTITY = "identity"
     UNKNOWN = "unknown"
 
     @property
     def code(self) -> str:
         """The code of its reason."""
-        return f"DRIFT_{self.value.upper()}"
+        return "MODEL_IDENTITY_CHANGED" if self is Part.IDENTITY else f"DRIFT_{self.value.upper()}"
 
     @property
     def is_content(self) -> bool:
         """Whether answers may differ from what was approved: the process leaves the routing of production."""
-        return self not in {Part.SPACE, Part.ENGINE, Part.UNKNOWN}
+        return self not in {Part.SPACE, Part.ENGINE, Part.IDENTITY, Part.UNKNOWN}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +92,10 @@ class Drift:
         text = f"{process} in {space}: {self.part} of {self.release[:19]} is not what was approved."
         if self.part is Part.UNKNOWN:
             text = f"{process} in {space} has not said what it serves: {self.observed}."
+        if self.part is Part.IDENTITY:
+            text = (
+                f"{self.observed} answers for {self.release[:19]} in {space}; its first answers were {self.approved}."
+            )
         return Reason(code=self.part.code, text=text, where=space, observed=self.observed, limit=self.approved)
 
 

@@ -277,6 +277,8 @@ class Composed(Retrieved):
 class Generation:
     """What the model said. `cost_nano` is None for an unmetered or unpriced model; `retries` is the adapter's count.
 
+    `model` and `fingerprint` are what the provider calls the model that answered.
+
     `cached`: it had said so before and was not asked now, so there is no usage and no first token.
     """
 
@@ -288,6 +290,7 @@ class Generation:
     cost_nano: int | None
     first_us: int | None
     cached: bool = False
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

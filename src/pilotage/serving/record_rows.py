@@ -194,7 +194,8 @@ def _by_vectors(retrieval: Retrieval) -> dict[str, Json]:
 
 def _generation(context: Generated) -> dict[str, Json]:
     said = context.generation
-    return {
+    named = {} if said.fingerprint is None else {"fingerprint_used": said.fingerprint}
+    return named | {
         "model_used": said.model,
         "usage": {"prompt_tokens": said.usage.prompt_tokens, "completion_tokens": said.usage.completion_tokens},
         "usage_source": "estimated" if said.usage.estimated else "provider",

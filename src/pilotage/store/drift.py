@@ -47,10 +47,10 @@ class StoredDrift:
     def stands_against(self, release: str) -> bool:
         """Whether it can stand against more traffic of a release.
 
-        A newer engine, or other settings, stand only against releases that were approved under the older ones, or
-        nothing could ever follow.
+        A newer engine, other settings, or another model at the provider stand only against releases that were approved
+        under the older ones, or nothing could ever follow.
         """
-        return self.part not in {Part.ENGINE, Part.SPACE} or self.release == release
+        return self.part not in {Part.ENGINE, Part.SPACE, Part.IDENTITY} or self.release == release
 
     @property
     def is_sure(self) -> bool:

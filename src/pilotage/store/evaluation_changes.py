@@ -22,8 +22,10 @@ _LAST = text(
     "SELECT detail FROM stated_fact WHERE kind = :kind AND workflow = :workflow ORDER BY at DESC, id DESC LIMIT 1"
 )
 _MODELS = text(
-    "SELECT DISTINCT detail ->> 'model_used' FROM interaction WHERE workflow = :workflow AND space = :space"
-    " AND release = :release AND at >= :since AND detail ->> 'model_used' IS NOT NULL"
+    "SELECT DISTINCT coalesce(k.detail, i.detail) ->> 'model_used' FROM interaction i"
+    " LEFT JOIN interaction_closing k ON k.interaction = i.id"
+    " WHERE i.workflow = :workflow AND i.space = :space AND i.release = :release AND i.at >= :since"
+    " AND coalesce(coalesce(k.detail, i.detail) ->> 'model_used', '') <> ''"
 )
 
 

@@ -28,6 +28,7 @@ class FakeModel:
     requests: list[GenerationRequest] = field(default_factory=list)
     cancelled: int = 0
     closed: bool = False
+    fingerprint: str | None = None
 
     async def generate(self, request: GenerationRequest) -> AsyncIterator[Event]:
         """Stream the scripted pieces."""
@@ -48,7 +49,7 @@ class FakeModel:
             yield self.usage or Usage(
                 prompt_tokens=self._prompt(request), completion_tokens=self.count("".join(pieces))
             )
-            yield Done(finish=self.finish, model="fake")
+            yield Done(finish=self.finish, model="fake", fingerprint=self.fingerprint)
         finally:
             self.cancelled += not finished
 

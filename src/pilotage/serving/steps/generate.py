@@ -76,6 +76,7 @@ async def generate(context: Composed, serving: Serving, outlet: Outlet | None = 
         retries=done.retries,
         cost_nano=serving.cost_nano(context.release.content, usage, embedded=_embedded(context)),
         first_us=first_us,
+        fingerprint=done.fingerprint,
     )
     return extend(context, Generated, generation=generation)
 

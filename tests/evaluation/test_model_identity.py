@@ -1,0 +1,199 @@
+"""The model behind a release is the one that answered first since its promotion, or its rollouts are held."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+from tests.emptied import empty
+from tests.evaluation.test_runs_after_upgrade import PAID
+from tests.evaluation.world import EVALUATION, World, make_world
+
+from pilotage.control.space_fitness import Candidate, space_fitness
+from pilotage.control.watch_drift import watch_drift
+from pilotage.control.watch_models import CAUSE, watch_models
+from pilotage.core.digest import Digest
+from pilotage.core.ids import SpaceName, WorkflowName
+from pilotage.evaluation.criteria import Verdict
+from pilotage.evaluation.run import Cause
+from pilotage.jobs.watches import WATCHES
+from pilotage.store.deployments import deployments_of
+from pilotage.store.drift import open_drift
+from pilotage.store.evaluation_runs import runs_of
+from pilotage.store.model_identity import FIRST, identities_in, identity_changed
+
+pytestmark = pytest.mark.store
+SANDBOX, ASSISTANT = SpaceName("sandbox"), WorkflowName("assistant")
+
+_ASKED = text(
+    "INSERT INTO interaction (id, at, space, workflow, arm, release, principal, kind, state, outcome, refused, detail)"
+    " VALUES (:id, :at, 'sandbox', 'assistant', 'stable', :release, 'p', 'user', :state, 'ok', false,"
+    " CAST(:detail AS jsonb))"
+)
+_CLOSED = text(
+    "INSERT INTO interaction_closing (interaction, at, state, outcome, refused, detail)"
+    " VALUES (:id, :at, 'final', 'ok', false, CAST(:detail AS jsonb))"
+)
+
+
+@pytest.fixture
+def world(engine: Engine, tmp_path: Path) -> World:
+    with engine.begin() as connection:
+        empty(
+            connection,
+            "release",
+            "incident",
+            "outbox",
+            "drift",
+            "interaction",
+            "interaction_closing",
+            "stated_fact",
+            "run",
+        )
+        empty(connection, "hard_look")
+    world = make_world(engine, tmp_path, cases=2)
+    world.write("workflows/assistant/model.yaml", PAID)
+    world.write("workflows/assistant/evaluation.yaml", EVALUATION + "cost_cap: 2 USD\n")
+    return world
+
+
+def answer(world: World, release: Digest, model: str, fingerprint: str | None = None, **more: object) -> str:
+    """Record one answer, as a space does that writes its record before it answers: opened, then closed."""
+    world.clock.advance(timedelta(seconds=1))
+    now = world.clock.now()
+    named = {} if fingerprint is None else {"fingerprint_used": fingerprint}
+    values = {"id": f"i-{now:%H%M%S}", "at": now, "release": release, "state": "open", "detail": "{}"}
+    with world.instance.engine.begin() as connection:
+        connection.execute(_ASKED, values)
+        connection.execute(_CLOSED, values | {"detail": json.dumps({"model_used": model, **named, **more})})
+    return str(values["id"])
+
+
+def look(world: World) -> list[str]:
+    """Look once at models, then at drift; return what is new, as a person reads it."""
+    with world.instance.engine.begin() as connection:
+        found = watch_models(connection, world.instance)
+        watch_drift(connection, world.instance)
+    return [str(change.identity) for change in found]
+
+
+def in_service(world: World) -> Digest:
+    release = world.seal()
+    for _ in range(FIRST):
+        answer(world, release, "m", "f1")
+    assert look(world) == []
+    return release
+
+
+def holding(world: World, release: Digest) -> list[str]:
+    with world.instance.engine.connect() as connection:
+        of = Candidate(workflow=ASSISTANT, release=release)
+        found = space_fitness(connection, [SANDBOX], of=of, now=world.clock.now()).holding
+    return [reason.code for reason in found if reason.code == "MODEL_IDENTITY_CHANGED"]
+
+
+def entries(world: World) -> Counter[str]:
+    """Count the entries of each kind that a look can write."""
+    query = text("SELECT kind FROM ledger_entry WHERE kind ~ '^deployment.(drift|identity)'")
+    with world.instance.engine.connect() as connection:
+        return Counter(connection.scalars(query))
+
+
+def end_run(world: World, release: Digest, verdict: Verdict) -> None:
+    with world.instance.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE evaluation_run SET state = 'completed', verdict = :verdict WHERE release = :release"),
+            {"verdict": verdict.value, "release": release},
+        )
+
+
+def test_the_first_twenty_answers_fix_the_reference_and_the_same_model_changes_nothing(world: World) -> None:
+    before, release = entries(world), world.seal()
+    for _ in range(FIRST - 1):
+        answer(world, release, "m", "f1")
+    look(world)
+    with world.instance.engine.connect() as connection:
+        assert identities_in(connection, ASSISTANT, SANDBOX) == {}
+    answer(world, release, "m", "f2")
+    assert look(world) == []
+    with world.instance.engine.connect() as connection:
+        (known,) = identities_in(connection, ASSISTANT, SANDBOX).values()
+        (deployment,) = deployments_of(connection, ASSISTANT, releases=[release])
+    assert (known.deployment, sorted(map(str, known.reference))) == (deployment.id, ["m (f1)", "m (f2)"])
+    for fingerprint in ("f1", "f2"):
+        answer(world, release, "m", fingerprint)
+    answer(world, release, "other", cached=True)
+    assert look(world) == [], "the same two, and one from the cache"
+    assert entries(world) - before == {"deployment.identity_fixed": 1}
+    assert holding(world, release) == []
+
+
+def test_another_model_holds_the_release_pages_and_asks_for_a_run(world: World) -> None:
+    before, release = entries(world), in_service(world)
+    interaction = answer(world, release, "m", "f9")
+    assert look(world) == ["m (f9)"]
+    assert look(world) == [], "said once"
+    assert holding(world, release) == ["MODEL_IDENTITY_CHANGED"]
+    world.write("workflows/assistant/prompt.md", "Answer shortly.\n{passages}\n{question}\n")
+    assert holding(world, world.seal()) == [], "what replaces it is not held"
+    assert entries(world) - before == {"deployment.identity_fixed": 1, "deployment.drift_found": 1}
+    with world.instance.engine.connect() as connection:
+        (run,) = runs_of(connection, release=release)
+        (row,) = open_drift(connection, space=SANDBOX)
+        (cause, summary) = connection.execute(text("SELECT cause, summary FROM incident")).one()
+        told = connection.scalar(text("SELECT count(*) FROM outbox WHERE payload ->> 'title' LIKE '%model changed%'"))
+    assert (run.cause, run.space) == (Cause.SCHEDULE, SANDBOX)
+    assert row.reason.text == f"m (f9) answers for {release[:19]} in sandbox; its first answers were m (f1)."
+    assert (cause, row.evicts) == (CAUSE, False)
+    assert interaction in summary
+    assert told
+
+
+@pytest.mark.parametrize(("verdict", "held"), [(Verdict.GO, []), (Verdict.NO_GO, ["MODEL_IDENTITY_CHANGED"])])
+def test_only_a_run_that_is_go_makes_the_new_model_good(world: World, verdict: Verdict, held: list[str]) -> None:
+    release = in_service(world)
+    answer(world, release, "m-2")
+    look(world)
+    before = entries(world)
+    end_run(world, release, verdict)
+    answer(world, release, "m-2")
+    assert look(world) == []
+    assert holding(world, release) == held
+    assert entries(world) - before == ({} if held else {"deployment.drift_ended": 1})
+
+
+def test_a_run_of_before_the_change_makes_nothing_good_and_its_answers_are_not_used_again(world: World) -> None:
+    release = in_service(world)
+    world.start(release)
+    end_run(world, release, Verdict.GO)
+    answer(world, release, "m-2")
+    look(world)
+    with world.instance.engine.begin() as connection:
+        connection.execute(text("UPDATE evaluation_run SET state = 'cancelled' WHERE verdict IS NULL"))
+        changed = identity_changed(connection, release)
+    look(world)
+    assert holding(world, release) == ["MODEL_IDENTITY_CHANGED"]
+    assert changed == world.clock.now()
+
+
+def test_a_change_while_nobody_looked_is_found(world: World) -> None:
+    release = in_service(world)
+    answer(world, release, "m-2")
+    for _ in range(3):
+        world.clock.advance(timedelta(hours=1))
+        answer(world, release, "m", "f1")
+    assert look(world) == ["m-2"]
+
+
+def test_a_change_before_the_reference_was_noted_is_found(world: World) -> None:
+    release = world.seal()
+    for _ in range(FIRST):
+        answer(world, release, "m", "f1")
+    answer(world, release, "m-2")
+    world.clock.advance(timedelta(hours=3))
+    assert look(world) == ["m-2"]
+    assert WATCHES["model_watch"].look is watch_models
