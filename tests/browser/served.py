@@ -17,6 +17,7 @@ import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+_GRACE_S = 5.0
 
 
 def free_port() -> int:
@@ -55,7 +56,9 @@ class Served:
         """Drop every connection and stop listening."""
         assert self._server is not None
         assert self._thread is not None
-        self._server.should_exit = self._server.force_exit = True
+        self._server.should_exit = True
+        self._thread.join(_GRACE_S)  # a stream that its browser left gives its connection back first
+        self._server.force_exit = True
         self._thread.join(30)
         assert not self._thread.is_alive()
 

@@ -72,7 +72,7 @@ def _note_what_is_shown(page: Page) -> None:
     """Keep the count of requests that the region shows, each time it is swapped."""
     page.evaluate(
         """(() => {
-          const region = document.getElementById('region');
+          const region = document.querySelector('#region [data-swap]');
           const shown = () => (region.textContent.match(/of (2,\\d00)/) || [])[1];
           window.seen = [];
           new MutationObserver(() => window.seen.push(shown())).observe(region, { childList: true });

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections import Counter
 from datetime import timedelta
 from importlib import resources
 
@@ -101,9 +102,18 @@ def test_gates_of_many_releases_take_as_many_statements_as_those_of_one(bank: Ba
 
 
 def test_styles_and_scripts_stay_small() -> None:
-    sizes = {".css": 0, ".js": 0}
+    sizes: Counter[str] = Counter()
     for file in resources.files("pilotage.console").joinpath("static").iterdir():
-        kind = file.name[file.name.rfind(".") :]
-        sizes[kind] = sizes.get(kind, 0) + len(gzip.compress(file.read_bytes(), compresslevel=5))
+        kind = "uplot" if file.name.startswith("uplot.") else file.name[file.name.rfind(".") :]
+        sizes[kind] += len(gzip.compress(file.read_bytes(), compresslevel=5))
     assert sizes[".css"] < 15_000
     assert sizes[".js"] < 25_000
+    assert sizes["uplot"] < 24_000
+
+
+def test_uplot_is_loaded_by_the_page_of_a_rollout_alone(bank: Bank, grown: dict[str, str]) -> None:
+    pages = {entry.path: bank.browser(viewer(entry)).get(address(entry, grown)) for entry in PAGES}
+    assert [path for path, answer in pages.items() if b"/uplot" in answer.body] == ["/rollouts/{rollout}"]
+    scripts = pages["/rollouts/{rollout}"].page.css("script")
+    assert len(scripts) > 5
+    assert all("defer" in one.attributes for one in scripts)

@@ -42,8 +42,9 @@ def runs(points: Sequence[Point]) -> list[list[Point]]:
 
 def _line(place: int, one: Series, across: Scale, up: Scale, *, steps: bool) -> Markup:
     path = "".join(_path(run, across, up, steps=steps) for run in runs(one.points))
-    drawn = Markup('<path class="series s{}" d="{}" stroke-dasharray="{}" data-series="{}"/>').format(
-        place % 8, path, DASHES[place % 8], one.name
+    kind = Markup(' data-steps="yes"') if steps else Markup()
+    drawn = Markup('<path class="series s{}" d="{}" stroke-dasharray="{}" data-series="{}"{}/>').format(
+        place % 8, path, DASHES[place % 8], one.name, kind
     )
     known = [point for point in one.points if point.y is not None]
     # Every point is marked while they can be told apart; a lone point between gaps always is.

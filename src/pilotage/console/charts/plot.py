@@ -1,6 +1,7 @@
 """The frame of every chart: SVG with title and description, axes, limit lines, and the table of the same numbers.
 
 Rule: classes and presentation attributes only; series differ by dash and marker as well as colour; a gap stays a gap.
+`data-` attributes hold what a mark stands for, as numbers: static/plot.js draws the same chart over it from them.
 Sources: WAI-ARIA graphics (`role="img"` with title and desc). Fail mode: ValueError from `series.checked`.
 """
 
@@ -56,7 +57,8 @@ def figure(  # noqa: PLR0913 - the parts of a figure
     across, up = scales
     parts = [_grid(up, y_text), _floor(across, x_text), _limits(limits, across, up), body]
     drawing = Markup(
-        '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}"><title>{}</title><desc>{}</desc>{}</svg>'
+        '<div class="plot"><svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">'
+        "<title>{}</title><desc>{}</desc>{}</svg></div>"
     ).format(WIDTH, HEIGHT, labels.title, labels.title, labels.finding, Markup("").join(parts))
     return Markup("<figure><figcaption>{}</figcaption><p>{}</p>{}{}{}</figure>").format(
         labels.title, labels.finding, drawing, _legend(series), table(labels, series, x_text=x_text, y_text=y_text)
@@ -65,9 +67,10 @@ def figure(  # noqa: PLR0913 - the parts of a figure
 
 def _grid(up: Scale, y_text: Callable[[float], str]) -> Markup:
     lines = [
-        Markup('<path class="axis" d="M{} {}H{}"/><text x="{}" y="{}" text-anchor="end">{}</text>').format(
-            LEFT, pixel(up.at(value)), WIDTH - RIGHT, LEFT - 8, pixel(up.at(value) + 5), y_text(value)
-        )
+        Markup(
+            '<path class="axis" d="M{} {}H{}"/>'
+            '<text x="{}" y="{}" text-anchor="end" data-tick="y" data-at="{!r}">{}</text>'
+        ).format(LEFT, pixel(up.at(value)), WIDTH - RIGHT, LEFT - 8, pixel(up.at(value) + 5), value, y_text(value))
         for value in ticks(up.low, up.high)
         if up.low <= value <= up.high
     ]
@@ -78,8 +81,8 @@ def _floor(across: Scale, x_text: Callable[[float], str]) -> Markup:
     middle = (across.low + across.high) / 2
     places = ((across.low, "start"), (middle, "middle"), (across.high, "end"))
     return Markup("").join(
-        Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(
-            pixel(across.at(value)), HEIGHT - BOTTOM + 24, anchor, x_text(value)
+        Markup('<text x="{}" y="{}" text-anchor="{}" data-tick="x" data-at="{!r}">{}</text>').format(
+            pixel(across.at(value)), HEIGHT - BOTTOM + 24, anchor, value, x_text(value)
         )
         for value, anchor in places
     )
@@ -88,7 +91,8 @@ def _floor(across: Scale, x_text: Callable[[float], str]) -> Markup:
 def _limits(limits: Sequence[Limit], across: Scale, up: Scale) -> Markup:
     return Markup("").join(
         Markup(
-            '<path class="limit" d="M{} {}H{}"/><text class="limit-word" x="{}" y="{}" text-anchor="{}">{}</text>'
+            '<path class="limit" d="M{} {}H{}"/>'
+            '<text class="limit-word" x="{}" y="{}" text-anchor="{}" data-at="{!r}">{}</text>'
         ).format(
             pixel(across.start),
             pixel(up.at(one.value)),
@@ -96,6 +100,7 @@ def _limits(limits: Sequence[Limit], across: Scale, up: Scale) -> Markup:
             pixel(across.start + 4 if place % 2 else across.end),
             pixel(up.at(one.value) - 5),
             "start" if place % 2 else "end",  # words of two limits close to each other stay apart
+            one.value,
             one.word,
         )
         for place, one in enumerate(limits)
@@ -126,8 +131,8 @@ def table(
     by_name = [{point.x: point for point in one.points} for one in series]
     head = Markup("").join(Markup('<th scope="col" class="number">{}</th>').format(one.name) for one in series)
     rows = Markup("").join(
-        Markup('<tr><th scope="row">{}</th>{}</tr>').format(
-            x_text(x), Markup("").join(_cell(points.get(x), y_text) for points in by_name)
+        Markup('<tr><th scope="row" data-x="{!r}">{}</th>{}</tr>').format(
+            x, x_text(x), Markup("").join(_cell(points.get(x), y_text) for points in by_name)
         )
         for x in xs
     )

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from markupsafe import Markup
+
 from pilotage.console.pages.rollout_arms import ArmRow, arm_rows
 from pilotage.console.pages.rollout_charts import charts_of
 from pilotage.console.pages.rollout_tests import TestRow, rows_of
@@ -69,6 +71,7 @@ class Live:
     stages: Sequence[tuple[str, str, str, bool]]
     weight: str
     as_of: datetime
+    charts: Sequence[Markup] = ()
     phases: Sequence[PhaseRow] = ()
     watches: Sequence[WatchRow] = ()
 
@@ -105,7 +108,6 @@ def show_rollout(visit: Visit) -> Page:
         values={
             "live": live,
             "view": live.view,
-            "charts": charts_of(live.view),
             "has_signed": visit.query.get("said") == "signed",
             "was_aborted": visit.query.get("said") == "abort" and stored.state in GIVEN_UP,
         },
@@ -124,6 +126,7 @@ def live_of(visit: Visit) -> Live:
         arms=arm_rows(view.arms, view.standings),
         stages=_stages(view),
         weight=_step_of(view.stored)[1],
+        charts=charts_of(view),
         as_of=visit.now if view.verdict is None else view.verdict.at,
         phases=[_phase(one) for one in view.phases],
         watches=[

@@ -168,6 +168,11 @@ def points_of(course: Course, arms: Arms) -> list[tuple[float, tuple[float | Non
     ]
 
 
+def hours_text(hours: float) -> str:
+    """Return a length of time as people say it: "46 h", "25 min"."""
+    return f"{60 * hours:.3g}\u00a0min" if 0 < hours < 1 else f"{hours:.3g}\u00a0h"
+
+
 def _hours(at: datetime, first: datetime) -> float:
     return (at - first).total_seconds() / 3600
 
@@ -179,8 +184,7 @@ def _value(course: Course, slots: Mapping[Arm, Slot], arm: Arm) -> float | None:
 def draw_course(course: Course, arms: Arms, csv: str) -> Markup:
     """Return the chart of one metric."""
     points = points_of(course, arms)
-    hours = points[1][0] - points[0][0]
-    length = f"{hours:.3g}\u00a0h" if hours >= 1 else f"{60 * hours:.3g}\u00a0min"
+    length = hours_text(points[1][0] - points[0][0])
     stable, candidate = (
         next((_said(course, ys[place]) for _, ys in reversed(points) if ys[place] is not None), UNKNOWN)
         for place in (0, 1)
@@ -191,7 +195,7 @@ def draw_course(course: Course, arms: Arms, csv: str) -> Markup:
         Series(name=arm.value, points=tuple(Point(x=x, y=ys[place]) for x, ys in points))
         for place, arm in enumerate((Arm.STABLE, Arm.CANDIDATE))
     ]
-    return line_chart(labels, series, course.limits, x_text=lambda hour: f"{hour:.3g} h", y_text=course.text)
+    return line_chart(labels, series, course.limits, x_text=hours_text, y_text=course.text)
 
 
 def _said(course: Course, value: float | None) -> str:

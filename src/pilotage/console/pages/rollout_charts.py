@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from pilotage.console.charts.lines import line_chart
 from pilotage.console.charts.series import Labels, Limit, Point, Series
-from pilotage.console.pages.rollout_arms import courses_of, draw_course, points_of
+from pilotage.console.pages.rollout_arms import courses_of, draw_course, hours_text, points_of
 from pilotage.console.pages.rollout_tests import URGENCY, row_of
 from pilotage.console.reply import Download
 from pilotage.console.visit import Visit
@@ -122,7 +122,7 @@ def _chart(name: str, points: Sequence[Point], limit: str, csv: str) -> Markup:
         [Series(name=words, points=tuple(points))],
         lines,
         steps=True,
-        x_text=lambda hours: f"{hours:.3g} h",
+        x_text=hours_text,
         y_text=lambda share: f"{share:.3g} %",
     )
 

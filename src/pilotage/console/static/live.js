@@ -3,17 +3,17 @@
 (() => {
   const region = document.querySelector("[data-live]");
   const beside = document.querySelector("[data-beside]");
-  const charts = document.querySelector("[data-charts]");
   const stale = document.getElementById("stale"), told = document.getElementById("told");
   if (!region || !window.EventSource) return;
-  const HIDDEN_MS = 60000, LOST_MS = 10000, POLL_MS = 15000, CHARTS_MS = 60000;
+  const HIDDEN_MS = 60000, LOST_MS = 10000, POLL_MS = 15000;
   let source = null, lost = null, hidden = null, poll = null, seen = "";
 
+  const parsed = (html) => new DOMParser().parseFromString(pilotage.html(html), "text/html");
   const tell = (text) => { stale.textContent = text; stale.hidden = !text; };
 
   const stateOf = () => region.querySelector("[data-state]")?.dataset.state;
   const sayOf = () => region.querySelector("[data-say]")?.dataset.say;
-  let state = stateOf(), said = sayOf(), drawn = Date.now();
+  let state = stateOf(), said = sayOf();
 
   // Focus stays on the same control when it is still there, else goes to the heading of what was swapped.
   const inPlace = (part, change) => {
@@ -25,33 +25,29 @@
     if (target) target.focus();
   };
   const swap = (html) => {
-    const open = [...region.querySelectorAll("details[open][id]")].map((one) => one.id);
-    inPlace(region, () => {
-      region.innerHTML = pilotage.html(html);
-      for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+    const fresh = parsed(html).body, drawing = fresh.querySelector("[data-charts]");
+    const part = region.querySelector("[data-swap]") ?? region, open = part.querySelectorAll("details[open][id]");
+    inPlace(part, () => {
+      part.replaceChildren(...(fresh.querySelector("[data-swap]") ?? fresh).childNodes);
+      for (const { id } of open) document.getElementById(id)?.setAttribute("open", "");
     });
+    if (drawing) charts.renew(region.querySelector("[data-charts]"), drawing);
     const waiting = region.querySelector("[data-waiting]")?.dataset.waiting;
     if (waiting) document.querySelector(".top .count").firstChild.data = waiting;
     if (said !== sayOf()) told.textContent = said = sayOf();  // counters change often and are not announced
-    if (state === stateOf() && Date.now() - drawn < CHARTS_MS) return;
+    if (state === stateOf()) return;
     state = stateOf();
-    drawn = Date.now();
-    if (beside || charts) page().then(renew);
+    if (beside) page().then(renew);
   };
 
   // What one person may do stands beside the region that all share: it is read again when the state is another.
   async function page() {
     const reply = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
-    return reply?.ok ? new DOMParser().parseFromString(pilotage.html(await reply.text()), "text/html") : null;
+    return reply?.ok ? parsed(await reply.text()) : null;
   }
   const renew = (read) => {
-    const fresh = read?.querySelector("[data-beside]"), drawing = read?.querySelector("[data-charts]");
-    // A chart whose table somebody reads stays as it is.
-    if (drawing && charts && !charts.querySelector("details[open]") && !charts.contains(document.activeElement)) {
-      charts.replaceChildren(...drawing.childNodes);
-      charts.hidden = drawing.hidden;
-    }
-    if (!beside || !fresh || read.querySelector("[data-state]").dataset.state !== state) return;
+    const fresh = read?.querySelector("[data-beside]");
+    if (!fresh || read.querySelector("[data-state]").dataset.state !== state) return;
     for (const field of beside.querySelectorAll("textarea, select, input[type=checkbox], input[type=text]")) {
       const twin = fresh.querySelector(`#${field.id}`);
       if (twin) { twin.value = field.value; twin.checked = field.checked; }
@@ -60,7 +56,6 @@
   };
 
   const settled = () => { clearTimeout(lost); lost = null; tell(""); };
-
   async function look() {
     const fresh = (await page())?.querySelector("[data-live]");
     if (fresh) { swap(fresh.innerHTML); settled(); }
