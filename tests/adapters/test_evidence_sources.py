@@ -34,7 +34,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
     made.close()
 
 
-@pytest.mark.feature("D5.1")
+@pytest.mark.feature("D5.1", "X3")
 def test_a_pull_request_with_many_pages_reads_as_code_review(service: Double) -> None:
     pull: Json = {"head": {"sha": "h"}, "user": {"login": "author"}, "commits": 1}
     reviewers = [f"person{number}" for number in range(101)]
@@ -101,7 +101,7 @@ def sonar(service: Double, *keys: str) -> None:
     service.on("/api/measures/component", {"component": {"measures": measures}})
 
 
-@pytest.mark.feature("D5.3", "D5.10")
+@pytest.mark.feature("D5.3", "D5.10", "X5")
 def test_a_sonarqube_project_reads_as_quality_of_its_newest_analysis(service: Double) -> None:
     sonar(service, "k1")
     data = SonarQubeQuality(at(service, "env:SOURCE_TOKEN")).quality("shop", branch="main")
@@ -121,6 +121,7 @@ def test_an_analysis_that_arrives_meanwhile_or_never_did_is_an_error(service: Do
         source.quality("shop")
 
 
+@pytest.mark.feature("X4")
 def test_all_pages_of_snyk_read_as_a_scan(service: Double) -> None:
     path = f"/rest/orgs/{ORGANISATION}/issues"
     first: Json = {"attributes": {"key": "S-1", "status": "open", "effective_severity_level": "high"}}

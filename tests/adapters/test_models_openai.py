@@ -81,6 +81,7 @@ def text_of(events: list[Event]) -> str:
     return "".join(event.text for event in events if isinstance(event, Delta))
 
 
+@pytest.mark.feature("X13")
 async def test_a_stream_gives_its_text_its_usage_and_one_end() -> None:
     async with model_on(streamed("Ten ", "days")) as (model, upstream):
         events = await collect(model)
@@ -241,6 +242,7 @@ async def test_leaving_the_loop_early_closes_upstream_too() -> None:
         await asyncio.wait_for(upstream.seen[0].closed_early.wait(), 5)
 
 
+@pytest.mark.feature("X14")
 async def test_keys_come_by_reference_and_azure_takes_its_own_header(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BANK_KEY", "s3cret")
     azure = {"auth_ref": "env:BANK_KEY", "auth_header": "api-key", "api_version": "2024-10-21", "path": "/d/x/chat"}

@@ -122,6 +122,7 @@ def part(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
+@pytest.mark.feature("X18")
 async def test_a_good_token_speaks_for_its_person() -> None:
     found = await rig().verifier.verify(token(auth_time=int(START.timestamp()) - 30, may_act={"sub": "crm"}))
     assert isinstance(found, Verified)
@@ -159,7 +160,7 @@ NOW = int(START.timestamp())
 FOREIGN = RSAKey.generate_key(2048, {"kid": "rsa-1"})
 
 
-@pytest.mark.feature("D10.16")
+@pytest.mark.feature("D10.16", "X18")
 @pytest.mark.parametrize(
     ("name", "made"),
     [

@@ -24,6 +24,7 @@ def test_the_statistic_of_a_hundred_clean_requests_and_four_more() -> None:
     assert [f"{value:.6f}" for value in found] == ["-0.248877", "3.127290", "2.392371", "5.924748", "9.842986"]
 
 
+@pytest.mark.feature("D13.26")
 @pytest.mark.parametrize(("every", "alarms", "plain"), [(20, (5260, 5420), 7280), (5, (5025, 5040), 5450)])
 def test_a_regression_after_five_thousand_clean_requests_is_caught_early(
     every: int, alarms: tuple[int, int], plain: int

@@ -28,6 +28,7 @@ def _codes(verdict: Verdict) -> set[str]:
     return {reason.code for reason in verdict.reasons}
 
 
+@pytest.mark.feature("D13.2")
 def test_a_clean_large_finished_step_is_go_with_every_number() -> None:
     verdict = _judge(clean())
     assert (verdict.outcome, verdict.effect) == (Judgement.GO, Effect.NONE)
@@ -51,6 +52,7 @@ def test_no_data_is_inconclusive_and_says_so() -> None:
     assert {Code.NO_TRAFFIC, Code.INSUFFICIENT_EVIDENCE} <= _codes(verdict)
 
 
+@pytest.mark.feature("D13.17", "D13.18")
 @pytest.mark.parametrize("metric", [Metric.ERROR, Metric.SLOW, Metric.UNGROUNDED, Metric.POLICY])
 def test_one_metric_without_data_is_never_go(metric: Metric) -> None:
     counters = clean()
@@ -59,6 +61,7 @@ def test_one_metric_without_data_is_never_go(metric: Metric) -> None:
     assert verdict.outcome is Judgement.INCONCLUSIVE
 
 
+@pytest.mark.feature("D13.20")
 @pytest.mark.parametrize(
     ("context", "code"),
     [
@@ -83,6 +86,7 @@ def test_full_weight_needs_no_control() -> None:
     assert verdict.tests["hold.relative_error"].standing is Standing.ABSENT
 
 
+@pytest.mark.feature("D13.20")
 def test_enough_good_feedback_proves_the_required_criterion() -> None:
     assert _judge(clean(), replace(READY, feedback_required=True)).outcome is Judgement.GO
 
@@ -130,6 +134,7 @@ def test_an_impossible_split_is_written_and_signed() -> None:
     assert verdict.digest.startswith("sha256:")
 
 
+@pytest.mark.feature("D13.9", "DT.1", "DT.2")
 @pytest.mark.parametrize(
     ("metric", "name", "effect"),
     [
@@ -148,6 +153,7 @@ def test_a_guard_fires_on_its_own_metric_with_its_effect(metric: Metric, name: s
     assert name in verdict.fired
 
 
+@pytest.mark.feature("D13.36")
 @pytest.mark.parametrize("metric", [Metric.ERROR, Metric.SLOW, Metric.REFUSED, Metric.CLIENT_GONE])
 def test_a_relative_guard_fires_on_three_principals_and_not_on_two(metric: Metric) -> None:
     def with_arms(candidate: int) -> Counters:
@@ -192,6 +198,7 @@ def test_a_fired_guard_stays_fired_until_a_person_releases_it() -> None:
     assert _judge(clean(), replace(READY, latched=("hold.shed",))).effect is Effect.HOLD
 
 
+@pytest.mark.feature("D13.19")
 def test_a_hard_event_rolls_back_and_a_critical_incident_holds() -> None:
     event = Reason(code=Code.HARD_EVENT, text="A secret was sent.")
     incident = Reason(code=Code.CRITICAL_INCIDENT, text="SEV2 names the candidate.")

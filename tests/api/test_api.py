@@ -84,6 +84,7 @@ def test_tools_that_do_not_answer_keep_nobody_else_from_being_served(
     assert asyncio.run(story()) == (200, [409] * (CONCURRENT + ELSEWHERE))
 
 
+@pytest.mark.feature("D11.25")
 def test_the_checked_in_document_is_the_one_that_is_served() -> None:
     text = (ROOT / "docs" / "reference" / "openapi.json").read_text()
     assert text == document_text(OPERATIONS), (

@@ -110,6 +110,7 @@ def test_the_first_lines_of_the_override_guidance_stand_there_and_the_rest_is_on
     assert page.css_first('.head a[href="#override"]') is not None
 
 
+@pytest.mark.feature("D13.50", "R4.8")
 def test_whoever_wants_a_person_finds_support_owner_and_who_is_on_call_now(bank: Bank) -> None:
     page = bank.browser("omar.haddad").get(WHERE).page
     card = page.css_first("#person")

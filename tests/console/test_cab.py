@@ -24,6 +24,7 @@ def room(engine: Engine, tmp_path: Path) -> Room:
     return make_room(engine, tmp_path)
 
 
+@pytest.mark.feature("D12.1")
 def test_a_session_goes_from_its_call_to_its_minutes_by_forms_alone(room: Room) -> None:
     where = room.call()
     chair = room.browser(CHAIR)

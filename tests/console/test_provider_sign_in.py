@@ -100,6 +100,7 @@ def office(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
         yield Office(bank=bank, provider=provider, console=Console(services))
 
 
+@pytest.mark.feature("X18")
 def test_a_person_signs_in_and_goes_on_where_they_were(office: Office) -> None:
     browser = office.browser()
     page = office.begin(browser, {"next": "/rollouts?space=sandbox"})

@@ -119,6 +119,7 @@ def arm_cells(bank: Bank, rollout: str) -> dict[str, list[str]]:
     }
 
 
+@pytest.mark.feature("D13.14", "D13.31")
 @pytest.mark.store
 def test_both_arms_stand_side_by_side_with_their_limits_and_the_verdict_on_each_metric(
     own_engine: Engine, tmp_path: Path

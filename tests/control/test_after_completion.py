@@ -88,6 +88,7 @@ def completed(engine: Engine) -> Completed:
     return Completed(world=world, old=old, new=new, rollout=stored.id, traffic=traffic)
 
 
+@pytest.mark.feature("D13.46")
 def test_a_late_regression_takes_a_completed_release_back_by_itself(engine: Engine) -> None:
     it = completed(engine)
     it.ask(2_000)
@@ -189,6 +190,7 @@ def test_killed_after_every_statement_a_late_regression_ends_once(engine: Engine
         assert connection.scalar(started, {"id": it.watch().rollback}) == 1
 
 
+@pytest.mark.feature("D13.46")
 def test_the_watch_ends_when_the_release_leaves_and_begins_anew_when_it_is_back(engine: Engine) -> None:
     it = completed(engine)
     it.ask(50, error=0.05)

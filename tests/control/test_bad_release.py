@@ -69,6 +69,7 @@ def counters(world: RolloutWorld, stored: StoredRollout) -> Any:
     return seen.observed.counters
 
 
+@pytest.mark.feature("D13.16", "DT.1", "DT.2", "DL.1", "RM.4")
 @pytest.mark.parametrize("fault", [{"ungrounded": 0.4}, {"error": 0.3}, {"policy": 0.3}, {"slow": 0.5}])
 def test_a_bad_release_is_taken_out_by_itself_at_the_first_step(engine: Engine, fault: dict[str, float]) -> None:
     world, stored, traffic, old = begun(engine, **fault)

@@ -28,7 +28,9 @@ from pilotage.gate.pack import MISSING
 from pilotage.gate.records import GateInput
 from pilotage.gate.servicenow import ChangeState
 from pilotage.identity.roles import Role
+from pilotage.incident.duty import on_duty
 from pilotage.ledger.entry import decode_entry
+from pilotage.release.manifest import read_manifest
 from pilotage.store.cab_packs import StoredPack, find_pack
 from pilotage.store.evidence import add_evidence
 from pilotage.store.gate_votes import add_vote
@@ -224,6 +226,7 @@ def test_a_gate_that_binds_no_pack_or_does_not_exist_is_named(world: RolloutWorl
         make_cab_pack(world.instance, actor=actor, release=release, gate="nope")
 
 
+@pytest.mark.feature("D12.8")
 def test_the_register_shows_declared_and_generated_risks_worst_first(world: RolloutWorld) -> None:
     found = risks_of(world.instance, world.seal("One."))
     assert {"R1", "R4"} <= {one.id for one in found}
@@ -251,3 +254,56 @@ def test_a_region_in_which_nothing_was_tested_is_a_risk_until_something_was(worl
 
 def test_a_release_no_gate_has_moved_yet_is_a_new_or_assessed_change(world: RolloutWorld) -> None:
     assert change_of(world.instance, world.seal("One.")).state in {ChangeState.NEW, ChangeState.ASSESS}
+
+
+@pytest.mark.feature("D12.5", "D12.8", "D12.14", "D12.15", "D12.19")
+def test_each_section_says_what_is_declared_and_sealed(world: RolloutWorld) -> None:
+    release = world.seal("One.")
+    told: Any = pack(world, release).facts["sections"]
+    flow = world.workspace.workflows[WORKFLOW]
+    assert (told["overview"]["title"], told["overview"]["owner"]) == (flow.title, flow.owner)
+    assert [(one["id"], one["baseline"], one["target"]) for one in told["justification"]["kpis"]] == [
+        (kpi.id, kpi.baseline, kpi.target) for kpi in flow.kpis
+    ]
+    with world.engine.connect() as connection:
+        stored = find_release(connection, release)
+    assert stored is not None
+    parts = read_manifest(stored.manifest, digest=release).parts
+    assert {one["part"]: one["digest"] for one in told["overview"]["parts"]} == {str(one): parts[one] for one in parts}
+    assert {(one["stage"], one["corpus"]) for one in told["architecture"]["data"]} == {
+        (str(stage), str(ref.name)) for stage, ref in flow.retrieval.corpora.items()
+    }
+    register = {one["id"]: one for one in told["risks"]["register"]}
+    assert (register["R1"]["residual"], register["R1"]["rating"]) == (5, "medium")
+    assert flow.rollout is not None
+    plan = flow.rollout.plans[flow.rollout.default_plan]
+    assert [(one["space"], one["step"], one["weight"], one["bake_h"]) for one in told["rollout"]["steps"]] == [
+        (wave.space, step.name, step.weight, step.bake_s / 3600) for wave in plan.waves for step in wave.steps
+    ]
+    begins = [one["begins_after_h"] for one in told["rollout"]["steps"]]
+    assert begins[:4] == [0, 24, 72, 84], "each step begins when the one before it has baked"
+    held = [(one["name"], one["from"], one["every"]) for one in told["rollout"]["freezes"]]
+    assert held == [("year-end", "2026-12-18T00:00", "once"), ("payroll-friday", "2026-01-02T12:00", "week")]
+    assert {one["step"] for one in told["rollout"]["preflight"]} == {step.name for step in plan.waves[0].steps}
+    first, second = on_duty(world.workspace.operations.rotas[flow.on_call], world.clock.now())
+    resources = told["resources"]
+    assert (resources["primary"], resources["secondary"], resources["days_covered"] >= 30) == (first, second, True)
+    assert (resources["approved_by"], resources["monthly_limit"]) == ("george.hale", 10_000.0)
+
+
+@pytest.mark.feature("D12.12")
+def test_the_way_back_is_told_with_the_seconds_of_its_last_drill(world: RolloutWorld) -> None:
+    before, release = world.seal("Before."), world.seal("One.")
+    world.serve(before, [EAST])
+    claims = {"verified": 1.0, "seconds_to_zero_traffic": 12.5}
+    at = world.clock.now()
+    run = OwnRun(kind="drill.rollback", claims=claims, body=b"{}", produced_at=at, summary="A run", space=EAST)
+    with world.engine.begin() as connection:
+        attach_own_run(connection, world.instance, release=release, run=run)
+    told: Any = pack(world, release).facts["sections"]
+    (drill,) = told["rollback"]["drills"]
+    assert (drill["space"], drill["verified"], drill["seconds_to_zero_traffic"]) == (EAST, 1.0, 12.5)
+    back = {one["space"]: one["to"] for one in told["rollback"]["goes_back"]}
+    assert back[EAST] == f"back on {before}"
+    assert back[EU].startswith("nothing was released there before")
+    assert len(told["rollback"]["triggers"]) == len(world.workspace.workflows[WORKFLOW].rollback_triggers)

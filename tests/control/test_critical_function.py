@@ -31,6 +31,7 @@ def write_round(
         connection.execute(_ROUND, {**values, "passed": passed, "age": age})
 
 
+@pytest.mark.feature("DT.5")
 def test_it_is_rolled_back_as_a_hard_event_of_the_business_function(engine: Engine) -> None:
     world, stored, old = running(engine)
     write_round(world, stored.release)

@@ -97,6 +97,7 @@ def done(found: StoredDrill | Refusal) -> StoredDrill:
     return found
 
 
+@pytest.mark.feature("D11.16", "D13.70")
 def test_detection_redirect_and_answers_are_measured_while_users_stay(world: RolloutWorld, engine: Engine) -> None:
     home = route_of(world).stable
     running = Running(world)

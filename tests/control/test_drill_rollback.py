@@ -56,7 +56,7 @@ def drill(
     return done
 
 
-@pytest.mark.feature("R3.7")
+@pytest.mark.feature("DP.5", "R3.7")
 def test_a_drill_measures_every_process_and_leaves_users_where_they_are(engine: Engine) -> None:
     world, old, new = world_of(engine)
     done = drill(world, new)
@@ -171,7 +171,7 @@ def test_a_drill_that_nobody_can_prove_has_failed(engine: Engine) -> None:
         assert valid_drills(connection, WORKFLOW, now=world.clock.now()) == ()
 
 
-@pytest.mark.feature("R3.7")
+@pytest.mark.feature("D12.43", "DL.14", "R3.7")
 def test_a_rollout_in_production_needs_a_drill_in_staging_and_one_in_its_space(engine: Engine) -> None:
     world, _old, new = world_of(engine)
     staging = next(name for name, one in world.workspace.spaces.items() if one.tier.value == "staging")

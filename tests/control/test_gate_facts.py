@@ -161,6 +161,7 @@ def test_a_sealed_corpus_that_cannot_be_read_leaves_its_retention_unknown(world:
     assert result.outcome is Outcome.INCONCLUSIVE
 
 
+@pytest.mark.feature("D11.45", "R4.7")
 def test_whoever_comes_to_a_role_that_runs_the_service_must_be_trained_too(world: GateWorld) -> None:
     rota = world.workspace.operations.rotas[world.workspace.workflows[WORKFLOW].on_call]
     people = sorted({*rota_people(rota), *(who for role in OPERATORS for who in world.workspace.roster.get(role, ()))})

@@ -145,6 +145,7 @@ def until_end(live: Live, done: Accepted) -> timedelta:
 LAPSED = "no longer covered"
 
 
+@pytest.mark.feature("DE.2")
 def test_an_accepted_risk_that_ends_pages_its_owner_once_and_three_days_later_the_release_leaves(live: Live) -> None:
     done = live.accept()
     live.look()

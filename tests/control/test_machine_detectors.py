@@ -183,6 +183,7 @@ def planted_failover(world: RolloutWorld) -> None:
     answered(world, "mine", space=WEST, kind="failover", detail={"failover_from": EU})
 
 
+@pytest.mark.feature("DT.3", "DT.6")
 @pytest.mark.parametrize(
     ("plant", "kind"),
     [
@@ -355,6 +356,7 @@ def test_a_record_that_waited_for_the_database_is_read_by_the_next_wide_look(wor
     assert [sign.subject for sign in look(world)] == [identifier]
 
 
+@pytest.mark.feature("DT.4")
 def test_an_answer_the_ledger_does_not_know_is_a_loss_once_records_have_settled(world: RolloutWorld) -> None:
     answered(world, "mine", name="lost", is_recorded=False)
     assert (look(world), look(world)) == ((), ())

@@ -54,6 +54,7 @@ def run(world: RolloutWorld, stored: StoredRollout, *, most: int = 1000) -> Stor
     return stored
 
 
+@pytest.mark.feature("D13.1", "D13.3", "D13.38", "D13.40", "D13.42", "D13.43", "D13.44", "D13.45")
 def test_a_healthy_release_reaches_every_region(engine: Engine) -> None:
     world = make_world(engine, observe=CountedTraffic(per_day=PER_DAY))
     stored, _old = started(world)
@@ -65,6 +66,7 @@ def test_a_healthy_release_reaches_every_region(engine: Engine) -> None:
             assert (route.stable, route.candidate, route.fraction_ppm) == (done.release, None, 0)
 
 
+@pytest.mark.feature("DT.1", "DL.1")
 def test_five_percent_errors_from_hour_six_on_take_it_out_at_the_first_step(engine: Engine) -> None:
     bad_from = SimulatedClock().now() + 6 * HOUR
     traffic = CountedTraffic(per_day=PER_DAY, bad=Behaviour(error=0.05), bad_from=bad_from)
@@ -86,6 +88,7 @@ def test_five_percent_errors_from_hour_six_on_take_it_out_at_the_first_step(engi
     assert kinds.count("rollback.started") == 1
 
 
+@pytest.mark.feature("D13.17", "DT.1")
 def test_half_a_percent_errors_are_held_neither_tripped_nor_go(engine: Engine) -> None:
     world = make_world(engine, observe=CountedTraffic(per_day=PER_DAY, candidate=Behaviour(error=0.005)))
     stored, _old = started(world)

@@ -116,6 +116,7 @@ def codes(found: object) -> list[str]:
     return [reason.code for reason in found.reasons]
 
 
+@pytest.mark.feature("DP.1", "DP.14", "DP.16")
 def test_an_incident_goes_from_page_to_post_mortem(engine: Engine) -> None:
     world, stored = deciding(engine, 400_000.0)
     request = RollbackRequest(workflow=WORKFLOW, reason="wrong rates")
@@ -205,6 +206,7 @@ def test_a_worse_trigger_raises_the_incident_it_joins_and_pages(engine: Engine) 
     assert pages(engine) > before
 
 
+@pytest.mark.feature("R4.2", "R4.8")
 def test_an_incident_nobody_takes_on_pages_level_after_level_once(engine: Engine) -> None:
     world = make_world(engine)
     critical, small = reported(world, Severity.SEV1), pages(engine)

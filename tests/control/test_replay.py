@@ -158,6 +158,7 @@ def _text(identifier: str, at: Any, changes: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@pytest.mark.feature("D12.16")
 def test_a_go_of_the_replay_and_the_critical_questions_flip_everybody_at_once(engine: Engine) -> None:
     run = Replaying(engine)
     assert run.start().state is State.SHADOWING

@@ -132,6 +132,7 @@ def test_a_sealed_retrieval_that_cannot_be_read_leaves_residency_unknown(world: 
             connection.execute(_ALTER, {"body": kept, "part": part})
 
 
+@pytest.mark.feature("DP.1", "DP.2")
 def test_no_release_is_promoted_while_an_incident_freezes_or_after_it_was_rolled_back(
     world: GateWorld, engine: Engine
 ) -> None:

@@ -72,6 +72,7 @@ def count(engine: Engine, query: str) -> int:
         return int(connection.execute(text(query)).scalar_one())
 
 
+@pytest.mark.feature("DP.3", "DP.4", "DP.6", "DP.7")
 def test_a_person_takes_a_release_out_at_once_without_approval(engine: Engine) -> None:
     world, stored, old = running(engine)
     (moved,) = back(world)
@@ -81,6 +82,7 @@ def test_a_person_takes_a_release_out_at_once_without_approval(engine: Engine) -
     assert count(engine, "SELECT count(*) FROM outbox WHERE payload->>'kind' = 'page'") >= 1
 
 
+@pytest.mark.feature("DP.10")
 def test_it_is_verified_only_after_a_quiet_minute_with_right_answers_everywhere(engine: Engine) -> None:
     world, stored, _old = running(engine)
     back(world)
@@ -92,6 +94,7 @@ def test_it_is_verified_only_after_a_quiet_minute_with_right_answers_everywhere(
     assert done.zero_s == 0.0
 
 
+@pytest.mark.feature("DP.10", "DP.11")
 @pytest.mark.parametrize(
     "prober",
     [
@@ -110,6 +113,7 @@ def test_a_rollback_that_is_not_proven_fails_and_pages(engine: Engine, prober: F
     assert count(engine, "SELECT count(*) FROM incident WHERE severity = 'SEV1' AND cause = 'rollback failed'") == 1
 
 
+@pytest.mark.feature("DP.12")
 @pytest.mark.parametrize(
     "health",
     ["UPDATE space_health SET state = 'unhealthy'", "UPDATE space_health SET state = 'unknown'",
@@ -206,6 +210,7 @@ def test_a_row_says_on_the_databases_clock_when_its_flip_ended(engine: Engine) -
         assert before_the_end <= written <= connection.execute(now).scalar_one()
 
 
+@pytest.mark.feature("DP.2")
 @pytest.mark.parametrize("who", ["a person", "the machine"])
 def test_no_freeze_holds_a_rollback_up(engine: Engine, who: str) -> None:
     bad = {"candidate": Behaviour(error=0.5)} if who == "the machine" else {}
@@ -263,6 +268,7 @@ def test_a_stable_release_goes_back_to_the_one_before_without_any_rollout(engine
     assert world.step(moved.id, timedelta(seconds=61)).state is State.ROLLED_BACK
 
 
+@pytest.mark.feature("DP.4")
 def test_withdrawn_releases_are_passed_over_and_none_left_closes_the_door(engine: Engine) -> None:
     world = make_world(engine)
     releases = [world.seal(f"Number {number}.") for number in range(3)]
@@ -421,6 +427,7 @@ def test_what_was_rolled_back_in_one_space_goes_up_in_none(engine: Engine) -> No
     assert "RELEASE_QUARANTINED" in {one.code for one in done.reasons}
 
 
+@pytest.mark.feature("DT.3")
 def test_a_hard_event_takes_the_release_out_of_every_space(engine: Engine) -> None:
     world, stored, old = running(engine, spaces=(EAST, EU))
     world.serve(stored.release, [EU])

@@ -101,6 +101,7 @@ def test_an_author_may_not_start_and_nobody_without_the_role(engine: Engine) -> 
     assert codes(start(world, mine, who=OWNER)) == ["NOT_PERMITTED"]
 
 
+@pytest.mark.feature("D12.27")
 def test_a_gate_that_does_not_hold_starts_nothing(engine: Engine) -> None:
     world, _old, new = world_with(engine)
     world.ports = replace(world.ports, gate=FakeGate(reasons=(Reason(code="GATE_NOT_MET", text="cab"),)))
@@ -109,6 +110,7 @@ def test_a_gate_that_does_not_hold_starts_nothing(engine: Engine) -> None:
         assert connection.scalar(text("SELECT count(*) FROM rollout")) == 0
 
 
+@pytest.mark.feature("DL.14")
 def test_without_drills_the_start_is_refused_and_that_is_written(engine: Engine) -> None:
     world, _old, _new = world_with(engine)
     with engine.begin() as connection:
@@ -173,6 +175,7 @@ def test_a_freeze_stops_the_start_but_never_a_pause_or_an_abort(engine: Engine) 
     assert "FREEZE" in [reason.code for reason in done.against]
 
 
+@pytest.mark.feature("D13.33")
 def test_a_pause_with_zero_sends_everybody_back_and_a_resume_restores_the_weight(engine: Engine) -> None:
     world, _old, new = world_with(engine)
     running = begun(world, new)
@@ -190,6 +193,7 @@ def test_a_pause_with_zero_sends_everybody_back_and_a_resume_restores_the_weight
     assert fraction(world) == 50_000
 
 
+@pytest.mark.feature("D13.13", "D13.16", "D13.30", "D13.32", "D13.33", "D13.37")
 def test_every_named_role_signs_the_verdict_before_traffic_goes_up(engine: Engine) -> None:
     world, _old, new = world_with(engine)
     stored = begun(world, new)
@@ -318,6 +322,7 @@ def test_a_gate_lost_while_baking_holds_the_rollout_until_it_holds_again(engine:
     assert fraction(world) == 50_000
 
 
+@pytest.mark.feature("D12.27")
 def test_a_gate_lost_at_the_moment_of_advancing_keeps_the_weight(engine: Engine) -> None:
     world, _old, new = world_with(engine)
     stored = world.step(begun(world, new).id, HOUR)
@@ -354,6 +359,7 @@ def test_an_inconclusive_step_can_be_extended_up_to_twice_its_longest_time(engin
     assert world.step(stored.id, HOUR / 2).state is State.DECIDING
 
 
+@pytest.mark.feature("D13.16", "D13.33")
 def test_an_abort_takes_back_without_incident_and_without_quarantine(engine: Engine) -> None:
     world, old, new = world_with(engine)
     stored = begun(world, new)
@@ -432,6 +438,7 @@ def test_held_guards_stay_fired_until_a_person_decides(engine: Engine) -> None:
     assert "hold.error" in " ".join(held.latched)
 
 
+@pytest.mark.feature("D13.2")
 def test_the_status_shows_state_weight_verdict_and_numbers(engine: Engine) -> None:
     world, _old, new = world_with(engine)
     stored = world.step(begun(world, new).id, HOUR)

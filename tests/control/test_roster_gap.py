@@ -32,7 +32,7 @@ def rows(engine: Engine, query: str) -> list[Any]:
         return [tuple(row) for row in connection.execute(text(query))]
 
 
-@pytest.mark.feature("R0.4")
+@pytest.mark.feature("D13.47", "DR.15", "R0.4", "R4.2")
 def test_a_gap_pages_the_owner_once_until_somebody_resolves_it(engine: Engine) -> None:
     world = make_world(engine, with_minimum(bank(), 9))
     assert watch(world) == (), "nothing serves"

@@ -75,6 +75,7 @@ def test_latencies_counted_under_other_limits_are_not_taken_over(engine: Engine)
     assert again.metric(Metric.STALLED).cusum is None
 
 
+@pytest.mark.feature("D13.34")
 def test_an_aborted_release_tried_again_keeps_its_failures_and_a_changed_one_begins_anew(engine: Engine) -> None:
     world = make_world(engine, with_plan(bank(), PLAN), observe=count_observations)
     world.serve(world.seal("Old."), [EAST])

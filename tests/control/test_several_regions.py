@@ -192,7 +192,7 @@ def test_an_isolated_region_alone_keeps_the_strict_limit(engine: Engine) -> None
         assert ("WAVE_ORDER" in found) == bool(code)
 
 
-@pytest.mark.feature("D0.6", "D0.7")
+@pytest.mark.feature("D0.6", "D0.7", "D13.4", "D13.43", "D13.44")
 def test_a_later_region_cannot_start_before_the_first_one_serves_the_release(engine: Engine) -> None:
     world = make_world(engine, with_plan(bank(), replace(PLAN)))
     world.serve(world.seal("Old."))

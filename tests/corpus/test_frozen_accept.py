@@ -67,6 +67,7 @@ def accepted(bank: Any, corpus: CorpusName, version: int) -> StoredVersion | Ref
     return done
 
 
+@pytest.mark.feature("DP.1")
 def test_nothing_is_accepted_while_an_incident_freezes_a_workflow_that_reads_it(
     frozen: Any, corpus: CorpusName
 ) -> None:

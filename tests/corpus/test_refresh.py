@@ -97,6 +97,7 @@ def test_any_order_of_items_gives_the_same_digest(bank: Any, make_settings: Any)
     assert len(digests) == 1
 
 
+@pytest.mark.feature("R4.12", "RM.5")
 def test_a_version_says_what_was_added_changed_and_removed(bank: Any, corpus: CorpusName) -> None:
     bank.refresh(corpus, MemoryConnector(documents=policies(5)))
     after = policies(6, p01="Exceptions need approval.")
@@ -148,6 +149,7 @@ def test_a_bad_item_is_rejected_alone(bank: Any, corpus: CorpusName) -> None:
     assert reasons["v.md"] == "holds no text"
 
 
+@pytest.mark.feature("RI.1")
 @pytest.mark.parametrize(
     "acl", [None, [], "group:everyone", ["everyone"], ["group:everyone", "role:admin"], [3], ["group: "], "rules", {}]
 )
@@ -241,6 +243,7 @@ def test_a_document_may_raise_its_classification_but_never_lower_it(
     ]
 
 
+@pytest.mark.feature("R4.12", "RM.5")
 def test_two_people_review_where_the_corpus_says_so(bank: Any, make_settings: Any, fresh_name: Any) -> None:
     corpus = bank.declare(make_settings(fresh_name(), review=Review.TWO_PERSON))
     result = bank.refresh(corpus, MemoryConnector(documents=policies(1)))
@@ -400,7 +403,7 @@ def test_the_report_counts_what_a_steward_must_see(bank: Any, make_settings: Any
     assert bank.refresh(corpus, MemoryConnector(documents=shrunk)).findings["shrunk"] == 1
 
 
-@pytest.mark.feature("D0.5", "D10.7")
+@pytest.mark.feature("D0.5", "D10.7", "RI.10")
 def test_a_uat_corpus_is_derived_redacted_and_as_closed_as_its_source(
     bank: Any, make_settings: Any, fresh_name: Any
 ) -> None:
@@ -532,6 +535,7 @@ def test_content_taken_down_while_it_is_read_stays_out_under_another_id(bank: An
     assert held == [("p01.md",)]
 
 
+@pytest.mark.feature("RM.5")
 def test_a_refresh_that_failed_or_ended_is_scheduled_again_and_sooner_when_its_cadence_says_so(
     bank: Any, make_settings: Any, corpus: CorpusName
 ) -> None:

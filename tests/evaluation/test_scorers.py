@@ -105,6 +105,7 @@ def test_an_undecided_language_is_none() -> None:
     assert language_of("xyz " * 20) is None
 
 
+@pytest.mark.feature("D14.35")
 def test_citation_validity_counts_what_was_shown_and_allowed() -> None:
     case = make_case()
     cited = (make_citation(1), make_citation(2, valid=False), make_citation(3, allowed=False), make_citation(4))
@@ -124,6 +125,7 @@ def test_citation_coverage_counts_fact_bearing_statements() -> None:
     assert value("citation_coverage", make_case(), invalid) == 0.0
 
 
+@pytest.mark.feature("D14.35")
 def test_gold_citations_give_precision_and_recall() -> None:
     case = make_case(citations=(("a",), ("b",)))
     cited = (make_citation(1, "a"), make_citation(2, "x"))
@@ -185,6 +187,7 @@ def test_shipped_coefficients_reach_the_floor_where_they_must() -> None:
         parse_coefficients(json.dumps(body).encode())
 
 
+@pytest.mark.feature("D14.34")
 def test_a_changed_amount_is_a_hallucination_and_a_copy_is_none() -> None:
     case = make_case(facts=(text_fact("$43 million"),))
     copy = "For data collection in 2014, the asset-size exemption threshold is $43 million [1]."

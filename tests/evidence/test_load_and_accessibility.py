@@ -100,6 +100,7 @@ def test_no_request_is_too_small(report: str) -> None:
     assert code(report) == "EV_TOO_SMALL"
 
 
+@pytest.mark.feature("D11.15")
 def test_gap_drift_volume_and_rate_come_from_single_requests() -> None:
     samples = [(number * 1000, 100.0 if number < 10 else 250.0, number != 3) for number in range(20)]
     samples.append((90_000, 250.0, True))

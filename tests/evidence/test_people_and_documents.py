@@ -114,6 +114,7 @@ def scenario(name: str, tester: str, result: str, **more: str) -> dict[str, str]
     return {"scenario": name, "tester": tester, "result": result, "at": "2026-11-20T10:00Z", "digest": "d1", **more}
 
 
+@pytest.mark.feature("D11.1")
 def test_acceptance_rows_give_testers_rates_and_open_criticals() -> None:
     rows = [
         scenario("a", "ann", "passed"),
@@ -134,6 +135,7 @@ def test_acceptance_rows_give_testers_rates_and_open_criticals() -> None:
     assert read(yaml, "uat").claims == claims
 
 
+@pytest.mark.feature("D11.1")
 def test_an_authors_pass_is_dropped_and_his_failure_stands() -> None:
     rows = [scenario("a", "ann", "passed"), scenario("b", "ann", "failed"), scenario("a", "bob", "passed")]
     reading = read({"scenarios": rows}, "uat", ReadContext(people=PEOPLE, authors=frozenset({"local|ann"})))
@@ -172,6 +174,7 @@ def test_acceptance_rows_that_do_not_hold_are_refused(rows: list[object], expect
     assert code({"scenarios": rows}, "uat") == expected
 
 
+@pytest.mark.feature("D11.27", "D11.45")
 def test_training_is_the_share_of_the_required_people() -> None:
     required = frozenset({"local|ann", "local|bob"})
     now = datetime(2026, 11, 25, tzinfo=UTC)

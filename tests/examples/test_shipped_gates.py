@@ -110,16 +110,19 @@ def test_qa(asked: Demand) -> None:
     refuses("qa", asked)
 
 
+@pytest.mark.feature("D11.5", "D11.14", "D11.15", "D11.42", "D11.43", "D11.45")
 @each("uat")
 def test_uat(asked: Demand) -> None:
     refuses("uat", asked)
 
 
+@pytest.mark.feature("D12.2", "D12.21", "D12.36", "D12.42", "D12.43")
 @each("cab")
 def test_cab(asked: Demand) -> None:
     refuses("cab", asked)
 
 
+@pytest.mark.feature("D13.19")
 @each("go-live")
 def test_go_live(asked: Demand) -> None:
     refuses("go-live", asked)
@@ -130,7 +133,21 @@ def test_after_the_first_traffic(asked: Demand) -> None:
     refuses("go-live post", asked)
 
 
-@pytest.mark.feature("D1.12", "D1.14", "D5.16", "D6.18", "D6.19", "D8.10", "D8.20", "D8.27")
+@pytest.mark.feature(
+    "D1.12",
+    "D1.14",
+    "D5.16",
+    "D6.18",
+    "D6.19",
+    "D8.10",
+    "D8.20",
+    "D8.27",
+    "D11.23",
+    "D11.27",
+    "D11.44",
+    "D12.35",
+    "D12.36",
+)
 @pytest.mark.parametrize(
     ("name", "document"), [(name, one) for name, some in DOCUMENTS.items() for one in some.split()]
 )
@@ -164,6 +181,16 @@ def test_a_document_is_there_whole_and_valid(name: str, document: str) -> None:
     "D8.24",
     "D8.26",
     "D10.1",
+    "D11.3",
+    "D11.41",
+    "D11.42",
+    "D12.26",
+    "D12.28",
+    "D12.29",
+    "D12.30",
+    "D12.31",
+    "D12.32",
+    "D12.33",
     "DG.1",
     "DG.2",
     "DG.3",

@@ -108,7 +108,7 @@ BOUND: dict[str, Callable[[GateInput], GateInput]] = {
 }
 
 
-@pytest.mark.feature("D6.21", "D8.24")
+@pytest.mark.feature("D6.21", "D8.24", "D12.3", "D12.41")
 @pytest.mark.parametrize("name", BOUND)
 def test_moving_any_one_bound_input_ends_a_complete_approval(name: str) -> None:
     assert decide(approved_board(), NOW).status is GateStatus.APPROVED

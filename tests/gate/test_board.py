@@ -57,6 +57,7 @@ def second_opinion(votes: tuple[VoteDecision | None, ...], covered: frozenset[Ro
     return all(role in covered for role in SEATS if role not in approving)
 
 
+@pytest.mark.feature("D12.25", "D12.40", "DL.3")
 @pytest.mark.parametrize("covered", [frozenset(), frozenset(SEATS)], ids=["no acceptance", "every seat covered"])
 def test_every_combination_of_six_votes(covered: frozenset[Role]) -> None:
     wrong: list[tuple[object, ...]] = []
@@ -81,6 +82,7 @@ def test_some_seats_covered_and_some_abstaining(
     assert decide(board(votes, covered), NOW).board_ok is second_opinion(votes, covered)
 
 
+@pytest.mark.feature("D12.24", "D12.26", "D12.40")
 @pytest.mark.parametrize("votes", [(YES,) * 6, (YES, YES, YES, YES, NO, ABSENT), (YES, YES, YES, YES, ABSENT, NO)])
 def test_the_gate_is_approved_when_the_sponsor_follows_the_board(votes: tuple[VoteDecision | None, ...]) -> None:
     covered = frozenset(role for role, one in zip(SEATS, votes, strict=True) if one is not YES)

@@ -237,6 +237,7 @@ def test_a_secret_that_only_a_person_reports_still_counts_against_the_release() 
     assert checked(asked, clean, claimed).outcome is Outcome.NOT_OK
 
 
+@pytest.mark.feature("D12.43")
 def test_a_drill_of_staging_counts_thirty_days_and_one_of_production_ninety() -> None:
     asked = criterion("drill", "drill.rollback", equal("verified", 1))
 

@@ -87,6 +87,7 @@ def test_the_order_in_which_facts_were_gathered_changes_nothing() -> None:
     assert pack_html(gathered) == pack_html(facts())
 
 
+@pytest.mark.feature("D12.4", "X31")
 def test_the_pdf_holds_every_number_of_the_page() -> None:
     printed = pdf_text(pack_pdf(facts()))
     numbers = set(re.findall(r"\d[\d.,:]*\d|\d", page_text(pack_html(facts()))))

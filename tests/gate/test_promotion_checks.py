@@ -153,6 +153,7 @@ NOWHERE = space("nowhere", Tier.PRODUCTION)
 DEV, SANDBOX = space("dev", Tier.DEV), space("sandbox", Tier.SANDBOX)
 
 
+@pytest.mark.feature("DL.2")
 @pytest.mark.parametrize(
     ("order", "wanted"),
     [

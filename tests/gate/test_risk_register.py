@@ -42,7 +42,7 @@ def declared(*rows: Json) -> tuple[Risk, ...]:
     return declared_risks({"risks": list(rows)}, ["ada"])
 
 
-@pytest.mark.feature("D6.3")
+@pytest.mark.feature("D6.3", "D12.10")
 def test_a_row_is_read_as_it_is_written() -> None:
     assert declared(ROW) == (R1,)
     assert untreated([R1]) == without_owner([R1]) == ()
@@ -56,7 +56,7 @@ def test_an_owner_who_is_no_declared_person_counts_as_none(owner: str) -> None:
     assert without_owner(found) == found
 
 
-@pytest.mark.feature("D6.24")
+@pytest.mark.feature("D6.24", "D12.2", "D12.42")
 @pytest.mark.parametrize(
     ("changed", "is_treated"),
     [
@@ -130,6 +130,7 @@ def generated(*flags: str, treated: Risk | None = None) -> tuple[Risk, ...]:
     return generated_risks(flags, [], [], owner="ada", treated=known)
 
 
+@pytest.mark.feature("D12.10")
 def test_each_flag_of_the_release_is_a_risk_of_its_owner_once() -> None:
     found = generated("TOOL_ADDED", "EGRESS_ADDED", "TOOL_ADDED", "A_NEW_FLAG")
     assert [(one.id, one.rating, one.owner) for one in found] == [
@@ -164,6 +165,7 @@ def test_a_floating_model_an_undecidable_metric_and_an_ending_acceptance_are_ris
     assert generated_risks([], [], [], owner="ada", treated={}) == ()
 
 
+@pytest.mark.feature("D12.42", "DE.2")
 def test_criteria_that_do_not_hold_are_risks_and_an_acceptance_in_force_treats_one() -> None:
     results = [
         ("cab", result("tests", Outcome.OK)),

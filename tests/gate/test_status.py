@@ -269,7 +269,7 @@ def test_adding_bad_news_never_improves_a_status(held: set[int], more: int) -> N
     assert _ORDER.get(after, 0) <= _ORDER.get(before, 0)
 
 
-@pytest.mark.feature("D1.7")
+@pytest.mark.feature("D1.7", "DE.3")
 @pytest.mark.parametrize(
     ("kind", "own", "foreign"),
     [

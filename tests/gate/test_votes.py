@@ -460,6 +460,7 @@ def test_who_came_to_a_seat_after_voting_began_does_not_vote_there() -> None:
     assert decide(replace(given, votes=(still,)), NOW).signoffs[0].approved_by == (holder(role),)
 
 
+@pytest.mark.feature("D12.26", "D12.41")
 def test_the_sponsor_signs_after_the_board() -> None:
     given = approved_board()
     early = tuple(

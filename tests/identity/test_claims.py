@@ -49,6 +49,7 @@ def test_another_issuer_or_subject_form_is_no_principal(changed: dict[str, Json]
     assert code({**CLAIMS, **changed}) is CredentialCode.INVALID_TOKEN
 
 
+@pytest.mark.feature("X19")
 def test_groups_and_roles_at_dotted_paths_as_text_or_list() -> None:
     settings = OidcSettings(
         issuer=SETTINGS.issuer,

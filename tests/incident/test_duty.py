@@ -46,6 +46,7 @@ def test_people_take_turns_at_the_local_hour(now: datetime, wanted: tuple[Person
     assert on_duty(ROTA, now) == wanted
 
 
+@pytest.mark.feature("R4.2")
 @pytest.mark.parametrize(("now", "primary"), [(at(3, 14, 59), ANN), (at(3, 15), DAN), (at(3, 17), ANN)])
 def test_an_override_stands_in_for_the_primary_between_its_times(now: datetime, primary: PersonId) -> None:
     assert on_duty(replace(ROTA, overrides=(AWAY,)), now)[0] == primary
@@ -73,6 +74,7 @@ def test_a_rota_without_anybody_has_nobody_on_duty_whatever_an_override_says() -
     assert on_duty(replace(ROTA, layers=(replace(WEEKLY, people=()),)), at(3, 16)) == (None,)
 
 
+@pytest.mark.feature("D11.22", "D12.23", "DR.15", "R4.2")
 @pytest.mark.parametrize(
     ("rota", "days"),
     [

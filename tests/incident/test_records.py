@@ -33,6 +33,7 @@ def codes(incident: Incident, to: IncidentState) -> list[str]:
     return [] if refusal is None else [reason.code for reason in refusal.reasons]
 
 
+@pytest.mark.feature("DP.14", "DP.15")
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -94,6 +95,7 @@ def test_hard_events_are_the_worst_but_an_impaired_function() -> None:
     }
 
 
+@pytest.mark.feature("D14.39")
 def test_the_time_to_recover_counts_what_is_resolved_and_shows_what_is_open() -> None:
     day = datetime(2026, 3, 2, tzinfo=UTC)
 

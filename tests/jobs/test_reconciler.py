@@ -35,6 +35,7 @@ def _found(instance: Instance, key: str) -> Run:
     return run
 
 
+@pytest.mark.feature("D13.25")
 def test_a_wait_of_two_days_is_a_row_that_moves_when_it_is_due(
     instance: Instance, clock: SimulatedClock, effects: EffectCounter
 ) -> None:

@@ -68,6 +68,7 @@ def look_until_it_lives(world: RolloutWorld, rollout: str, *, stride: int) -> in
         assert everything(world, rollout) == before, "a look that died left something behind"
 
 
+@pytest.mark.feature("DP.6")
 @pytest.mark.parametrize("stride", [9, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_after_every_statement_a_rollback_ends_once(engine: Engine, stride: int) -> None:
     world, rollout = observing(engine)

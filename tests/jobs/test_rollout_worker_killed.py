@@ -230,6 +230,7 @@ def check(storm: Storm, stored: StoredRollout, *, expected: Counter[str], effect
     assert effects.counts() == dict(messages)
 
 
+@pytest.mark.feature("D13.8")
 @pytest.mark.parametrize("cuts", [6, pytest.param(300, marks=pytest.mark.slow)])
 @pytest.mark.timeout(7200)
 def test_a_rollout_cut_at_random_moments_takes_one_legal_path(engine: Engine, database_url: str, cuts: int) -> None:

@@ -213,6 +213,7 @@ def _check_case(seed: int) -> None:
     assert {name for name, *_ in whole} <= {doc.id for doc in visible}
 
 
+@pytest.mark.feature("RI.7")
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**32))
 def test_hidden_changes_nothing(seed: int) -> None:

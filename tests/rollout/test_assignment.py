@@ -12,6 +12,7 @@ SALT = "5f1c0e9ab2d34476"
 PEOPLE = [f"local|p{index:06d}" for index in range(100_000)]
 
 
+@pytest.mark.feature("D13.5")
 @pytest.mark.parametrize(
     ("principal", "expected"),
     [
@@ -39,6 +40,7 @@ def test_the_shares_of_many_principals_are_the_specified_ones() -> None:
     assert sum(one < 50_000 and two < 50_000 for one, two in zip(buckets, others, strict=True)) == 232
 
 
+@pytest.mark.feature("D13.5")
 @given(st.sampled_from(PEOPLE), st.integers(0, 1_000_000), st.integers(0, 1_000_000))
 def test_a_higher_fraction_removes_nobody(person: str, low: int, high: int) -> None:
     low, high = sorted((low, high))
@@ -49,6 +51,7 @@ def test_a_higher_fraction_removes_nobody(person: str, low: int, high: int) -> N
     assert arms != [Arm.CANDIDATE, Arm.STABLE]
 
 
+@pytest.mark.feature("D13.6", "D13.39")
 def test_pins_come_first_then_the_cohort_then_the_hash() -> None:
     everyone = Split(salt=SALT, fraction_ppm=1_000_000, cohort=Cohort(everybody=True), pins={"local|a": Arm.STABLE})
     pilots = Split(salt=SALT, fraction_ppm=1_000_000, cohort=Cohort(groups=frozenset({"pilot"})))

@@ -72,6 +72,7 @@ def test_an_error_exceeds_every_latency_limit_and_counts_as_an_error(outcome: st
     assert Metric.POLICY not in found
 
 
+@pytest.mark.feature("D13.10")
 def test_an_answer_counts_in_what_was_measured_of_it() -> None:
     found = marks(replace(SEEN, latency_ms=2500.0, ungrounded=True), LIMIT)
     assert {metric for metric, failed in found.items() if failed} == {Metric.SLOW, Metric.UNGROUNDED}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilotage.core.ids import SpaceName
-from pilotage.rollout.freezes import closing, frozen, opening, window_at
+from pilotage.rollout.freezes import closing, frozen, is_over, opening, window_at
 from pilotage.workspace.plan import Freeze
 
 SPACE = SpaceName("production-us-east-space")
@@ -78,3 +78,11 @@ def test_a_window_is_never_shorter_than_its_wall_clock_says(start: datetime, min
     for moment in (start, end):
         inside = moment.replace(tzinfo=zone).astimezone(UTC)
         assert first <= max(first, inside) <= last or moment == end
+
+
+def test_a_freeze_is_over_from_its_end_on_and_a_weekly_one_never() -> None:
+    once = freeze("2026-12-20T00:00", "2027-01-02T00:00")
+    assert not is_over(once, at("2027-01-02T04:59:59"))
+    assert is_over(once, at("2027-01-02T05:00:00"))
+    weekly = freeze("2026-01-02T12:00", "2026-01-02T20:00", weekly=True)
+    assert not is_over(weekly, at("2030-01-01T00:00:00"))

@@ -58,6 +58,7 @@ def event(found: Action | None) -> Event | None:
     return None if found is None else found.event
 
 
+@pytest.mark.feature("D13.8", "D13.25", "DP.5", "DP.10")
 @pytest.mark.parametrize(
     ("known", "expected"),
     [

@@ -122,6 +122,7 @@ def test_replay_comes_first_a_no_go_ends_everything_and_only_the_last_phase_prov
     assert is_proven(PLAN, {})
 
 
+@pytest.mark.feature("D12.16")
 def test_blue_green_is_one_flip_per_space() -> None:
     assert [step.name for step in at_once(FLIP).waves[0].steps] == ["full"]
     assert at_once(PLAN) == PLAN

@@ -106,6 +106,7 @@ def served(name: str, state: ReleaseState = ReleaseState.SEALED, **changes: Any)
     return replace(Served(release=Digest(name), state=state), **changes)
 
 
+@pytest.mark.feature("DP.4")
 def test_the_target_is_the_newest_one_that_nobody_withdrew() -> None:
     history = [
         served("bad"),
@@ -179,6 +180,7 @@ GOOD = Facts(
 )
 
 
+@pytest.mark.feature("DP.10", "DP.11", "DP.12")
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [

@@ -42,6 +42,7 @@ PLAN = Plan(
 )
 
 
+@pytest.mark.feature("D13.17", "D13.18")
 @pytest.mark.parametrize(
     ("limit", "clean", "fixed"),
     [
@@ -62,6 +63,7 @@ def test_the_clean_requests_a_limit_needs(limit: float, clean: int, fixed: int) 
     assert most_failures(clean, limit, 0.05) == 0
 
 
+@pytest.mark.feature("D13.17", "D13.34")
 def test_the_failures_a_tenth_of_a_percent_allows() -> None:
     sizes = {3387: 0, 6589: 1, 9089: 2, 13203: 4, 21808: 9, 24000: 10, 54551: 32, 100000: 67}
     assert {n: most_failures(n, 0.001, 0.05) for n in sizes} == sizes
@@ -116,6 +118,7 @@ def test_the_worked_table_of_the_second_step(per_day: int, n: int, bound: str, s
     assert " / ".join(map(_shown, found)) == strict
 
 
+@pytest.mark.feature("D12.18")
 def test_two_thousand_a_day_is_refused_in_plain_words_with_five_choices() -> None:
     forecast = preflight(PLAN, {SPACE: Traffic(per_day=2_000)})
     step, refusals = forecast.steps[0], forecast.refusals()

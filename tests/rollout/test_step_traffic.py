@@ -27,6 +27,7 @@ def test_a_cohort_too_small_for_the_weight_is_taken_whole_and_warned_about() -> 
     assert found.warnings[0].code == "WEIGHT_UNREACHABLE"
 
 
+@pytest.mark.feature("D13.5")
 def test_without_history_the_real_share_never_exceeds_the_plan() -> None:
     assert traffic(0.05, None).fraction_ppm == 50_000
 

@@ -12,6 +12,7 @@ from pilotage.serving.refusal import Code, Refusal
 PROXIES = ("10.0.0.0/8", "fd00::/8")
 
 
+@pytest.mark.feature("D13.86")
 @pytest.mark.parametrize(
     ("peer", "forwarded", "client"),
     [
@@ -43,6 +44,7 @@ def test_nothing_an_untrusted_peer_sends_changes_its_address(forwarded: list[str
     assert client_address("192.0.2.9", forwarded, PROXIES) == parse_address("192.0.2.9")
 
 
+@pytest.mark.feature("D13.85", "D13.86")
 def test_an_address_enters_by_its_rule_and_loopback_only_in_local_mode() -> None:
     inside, outside, loopback = (parse_address(text) for text in ("10.1.2.3", "192.0.2.1", "127.0.0.1"))
     assert inside is not None

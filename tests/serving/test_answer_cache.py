@@ -153,6 +153,7 @@ def test_a_corpus_that_moved_takes_its_answers_along_and_late_ones_are_not_kept(
     assert len(cache) == 3, "a notification that came late changes nothing"
 
 
+@pytest.mark.feature("RI.9")
 def test_an_answer_goes_with_any_revision_it_rests_on() -> None:
     cache = AnswerCache()
     cache.put(key("a"), entry())

@@ -93,6 +93,7 @@ async def serving(shelf: Shelf, url: str, policy: GuardPolicy | None = None, **p
             yield Counter(desk=desk, indexes=indexes, model=model, cache=cache)
 
 
+@pytest.mark.feature("RI.9")
 async def test_cache_isolation_askers_share_an_entry_only_with_equal_visible_sets(
     shelf: Shelf, database_url: str
 ) -> None:
@@ -135,6 +136,7 @@ def revoke(shelf: Shelf) -> None:
     shelf.revoke("open.txt")
 
 
+@pytest.mark.feature("RI.9")
 @pytest.mark.parametrize("change", [take_down, revoke])
 @pytest.mark.parametrize("hears", [True, False])
 async def test_revoked_between_no_hit_yields_text_after_the_command_has_returned(

@@ -81,6 +81,7 @@ async def test_successive_failures_and_successes_are_counted() -> None:
     assert reports.codes() == ["MODEL_UNREACHABLE", "MODEL_UNREACHABLE"]
 
 
+@pytest.mark.feature("D13.12", "D13.70")
 async def test_documents_that_cannot_be_searched_fail_the_check_and_readiness() -> None:
     async with opened(Plan(spaces=(at_once(),))) as desk:
         reports = Reports()
@@ -92,6 +93,7 @@ async def test_documents_that_cannot_be_searched_fail_the_check_and_readiness() 
     assert reports.codes() == ["INDEX_NOT_LOADED"] * 2
 
 
+@pytest.mark.feature("D13.12")
 async def test_records_that_cannot_be_written_fail_the_check() -> None:
     async with opened(Plan(spaces=(at_once(),))) as desk:
         reports = Reports()
@@ -258,6 +260,7 @@ async def test_a_check_whose_report_could_not_be_written_is_made_again_at_once()
     assert reports.counts() == [(1, 0)]
 
 
+@pytest.mark.feature("D13.71")
 async def test_a_space_is_checked_at_its_own_pace() -> None:
     async with opened(Plan(spaces=(space(availability=Availability(health_check_interval_s=3600.0)),))) as desk:
         reports = Reports()

@@ -465,6 +465,7 @@ async def test_where_the_embedding_model_stands_is_asked_before_it_sees_a_questi
         assert refusal.message.startswith(f"The {what} of this release"), "the corpus stands in the US"
 
 
+@pytest.mark.feature("D13.45", "D13.85")
 async def test_addresses_regions_pauses_and_dates_are_checked_before_any_document_is() -> None:
     eu = space(SpaceName("eu"), tier=Tier.PRODUCTION, region="eu-west")
     async with opened(Plan(spaces=[eu])) as desk:

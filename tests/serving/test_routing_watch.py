@@ -103,6 +103,7 @@ async def test_an_unloadable_stable_answers_nobody_and_is_tried_again_after_five
     assert watch.not_loaded(TWO) == f"Release {TWO} is routed and not loaded."
 
 
+@pytest.mark.feature("DP.3")
 async def test_a_rollback_to_a_loaded_release_does_not_wait_for_anything_else() -> None:
     store = Store(route(ONE, candidate=TWO))
     watch = store.watch()

@@ -127,6 +127,7 @@ async def asked(shelf: Shelf, url: str, recheck: Recheck, source: Says | None) -
         return (await desk.ask()).result
 
 
+@pytest.mark.feature("RI.7")
 @pytest.mark.store
 @pytest.mark.parametrize("recheck", [Recheck.CITED, Recheck.ALL])
 async def test_what_the_source_denies_never_reaches_prompt_or_answer(

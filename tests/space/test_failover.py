@@ -33,6 +33,7 @@ def made(name: SpaceName, region: str, partner: SpaceName | None = None, **chang
 east, west, eu = made(EAST, "us-east-1", WEST), made(WEST, "us-west-2", EAST), made(EU, "eu-central-1")
 
 
+@pytest.mark.feature("D13.70")
 def test_east_and_west_stand_in_for_each_other() -> None:
     spaces = {EAST: east, WEST: west}
     assert failover_target(east, spaces) == WEST
@@ -67,6 +68,7 @@ def test_a_second_space_of_the_eu_may_stand_in_for_the_first() -> None:
     assert partner_reason(eu, made(SpaceName("eu-2"), "eu-west-1")) is None
 
 
+@pytest.mark.feature("D13.70")
 @pytest.mark.parametrize(
     "availability",
     [

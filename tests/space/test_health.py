@@ -48,6 +48,7 @@ def test_one_process_that_is_fit_keeps_the_space_healthy() -> None:
     assert state(HealthState.HEALTHY, failing(7), replace(FINE, process="b")) is HealthState.HEALTHY
 
 
+@pytest.mark.feature("D13.71")
 @pytest.mark.parametrize(("age_s", "expected"), [(64.9, HealthState.HEALTHY), (65.1, HealthState.UNHEALTHY)])
 def test_silence_for_two_checks_is_failure(age_s: float, expected: HealthState) -> None:
     assert state(HealthState.HEALTHY, replace(FINE, age_s=age_s)) is expected

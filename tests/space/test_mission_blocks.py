@@ -121,6 +121,7 @@ def test_the_development_block() -> None:
     assert space.target is Target.LOCAL
 
 
+@pytest.mark.feature("D11.28", "D11.29", "D11.30", "D11.34", "D11.37")
 def test_the_staging_block_lists_its_monitoring() -> None:
     space, problems = read(STAGING, Tier.STAGING)
     assert problems.found == problems.warnings == []
@@ -133,6 +134,7 @@ def test_the_staging_block_lists_its_monitoring() -> None:
     ]
 
 
+@pytest.mark.feature("D13.56", "D13.57", "D13.59", "D13.63", "D13.68", "D13.72", "D13.74", "D13.82")
 def test_the_production_block_with_every_key() -> None:
     space, problems = read(PRODUCTION, Tier.PRODUCTION)
     assert problems.found == problems.warnings == []
@@ -153,7 +155,7 @@ def test_the_production_block_with_every_key() -> None:
     assert (space.data_stage, space.record_mode) == (DataStage.PRODUCTION, RecordMode.FAIL_CLOSED)
 
 
-@pytest.mark.feature("D9.22")
+@pytest.mark.feature("D9.22", "D11.29", "D13.57")
 def test_an_unsupported_deployment_type_is_refused() -> None:
     _, problems = read(DEV.replace("online", "edge"), Tier.DEV)
     assert [str(found) for found in problems.found] == [

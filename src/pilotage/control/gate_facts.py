@@ -176,7 +176,7 @@ def _space(context: FactContext) -> Claims:
         return {}
     found = set(differences(context.space, production[0]))
     allowed = context.space.differs_from
-    open_ = sorted(key for key in found if not any(key.startswith(one) for one in allowed))
+    open_ = sorted(key for key in found if not any(key == one or key.startswith(f"{one}.") for one in allowed))
     if open_:
         context.notes["fact.space"] = f"Not listed under differs_from: {', '.join(open_[:8])}."
     return {"unapproved_differences_to_production": float(len(open_))}

@@ -7,6 +7,7 @@ it, so a vote cannot change it. Fail mode: what is not there is `MISSING`.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import accumulate
 
 from pilotage.control.gate_case import Chain
 from pilotage.control.gate_chain import input_of
@@ -24,9 +25,11 @@ from pilotage.gate.records import RiskAcceptance
 from pilotage.gate.risks import Risk
 from pilotage.gate.vocabulary import Half, VoteDecision
 from pilotage.incident.duty import days_covered, on_duty
+from pilotage.rollout.freezes import is_over
 from pilotage.rollout.preflight import as_json
+from pilotage.rollout.target import rollback_target
 from pilotage.workspace.operations import CostLine, Per
-from pilotage.workspace.plan import Plan
+from pilotage.workspace.plan import Freeze, Plan
 
 SOON = timedelta(days=30)
 _HOUR_S = 3600
@@ -95,27 +98,51 @@ def rollout(chain: Chain) -> Json:
         "plan": plan.name,
         "approach": plan.approach.value,
         "steps": _steps(plan),
+        "freezes": [_freeze(one) for one in _freezes(chain, plan)],
         "preflight": MISSING if forecast is None else as_json(forecast)["steps"],
     }
 
 
 def _steps(plan: Plan) -> list[Json]:
+    """Return the steps with the hours after the start at which each begins where nothing has to wait."""
+    steps = [(wave, step) for wave in plan.waves for step in wave.steps]
+    shadow_s = plan.shadow.duration_s if plan.shadow.enabled else 0
+    begins_s = accumulate((step.bake_s for _, step in steps), initial=shadow_s)
     return [
         {
             "space": wave.space,
             "step": step.name,
+            "begins_after_h": round(after_s / _HOUR_S, 2),
             "weight": step.weight,
             "cohort": ", ".join(step.cohort) or "all",
             "bake_h": round(step.bake_s / _HOUR_S, 2),
             "decided_by": ", ".join(role.value for role in step.decide) or "machine",
         }
-        for wave in plan.waves
-        for step in wave.steps
+        for after_s, (wave, step) in zip(begins_s, steps, strict=False)
     ]
 
 
+def _freezes(chain: Chain, plan: Plan) -> list[Freeze]:
+    """Return the freezes of the plan's spaces that are not over."""
+    spaces = {wave.space for wave in plan.waves}
+    declared = chain.instance.workspace.freezes
+    return [one for one in declared if spaces & set(one.spaces) and not is_over(one, chain.now)]
+
+
+def _freeze(one: Freeze) -> Json:
+    return {
+        "name": one.name,
+        "spaces": ", ".join(one.spaces),
+        "from": one.start,
+        "to": one.end,
+        "timezone": one.timezone,
+        "every": "week" if one.weekly else "once",
+        "reason": one.reason,
+    }
+
+
 def rollback(chain: Chain) -> Json:
-    """Return when and how traffic goes back, and the last measured drill."""
+    """Return when and how traffic goes back, where to in each space that the board opens, and the last drill."""
     drills = [item for item in current_items(chain.evidence, chain.now) if item.kind == "drill.rollback"]
     return {
         "triggers": or_missing([{"name": one.name, "rule": one.rule} for one in chain.workflow.rollback_triggers]),
@@ -131,8 +158,21 @@ def rollback(chain: Chain) -> Json:
                 for item in drills
             ]
         ),
+        "goes_back": _targets(chain),
         "procedure": document(chain, "rollback-procedure"),
     }
+
+
+def _targets(chain: Chain) -> list[Json]:
+    flow, served = chain.workflow, chain.reading.snapshot.served
+    waves = () if flow.rollout is None else flow.rollout.plans[flow.rollout.default_plan].waves
+    return [
+        {
+            "space": wave.space,
+            "to": rollback_target(served.get((wave.space, flow.name), ()), away_from=chain.stored.digest).told,
+        }
+        for wave in waves
+    ]
 
 
 def communication(chain: Chain) -> Json:

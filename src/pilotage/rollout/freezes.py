@@ -83,6 +83,11 @@ def window_at(freeze: Freeze, now: datetime) -> Window | None:
     return None
 
 
+def is_over(freeze: Freeze, now: datetime) -> bool:
+    """Tell whether a freeze will never hold again; a weekly one always will."""
+    return not freeze.weekly and closing(datetime.fromisoformat(freeze.end), ZoneInfo(freeze.timezone)) <= now
+
+
 def frozen(freezes: Iterable[Freeze], space: SpaceName, now: datetime) -> tuple[Reason, ...]:
     """Return a reason for every window the space stands in now."""
     return tuple(
