@@ -130,7 +130,7 @@ def test_an_overlay_is_named_by_all_of_its_documents_in_any_order() -> None:
 
 
 LEAK = Leak(surface="answer", persona="readers-1", document="b", probe="p")
-SOUND: dict[str, Any] = {"pairs": 40, "probes": 60, "hidden": 10, "allowed": 30, "compared": 5, "answers": 60}
+SOUND: dict[str, Any] = {"pairs": 40, "probes": 60, "hidden": 10, "allowed": 30, "compared": 5, "withdrawn": 9}
 
 
 def tally(**changed: Any) -> Tally:
@@ -147,6 +147,7 @@ def tally(**changed: Any) -> Tally:
         ({"leaks": [LEAK], "withheld": [LEAK], "errors": ["timeout"]}, "no_go", ["1 leaks", "1 of 30"]),
         ({"pairs": 0}, "inconclusive", ["No pair of persona and document"]),
         ({"hidden": 0}, "inconclusive", ["No document is hidden"]),
+        ({"withdrawn": 0}, "inconclusive", ["No permission could be withdrawn"]),
         ({"errors": ["timeout", "timeout", "gone"]}, "inconclusive", ["3 probes failed: gone, timeout."]),
         ({"pairs": 0, "hidden": 0, "errors": ["gone"]}, "inconclusive", ["No pair", "No document", "1 probes failed"]),
     ],

@@ -13,14 +13,17 @@ import pytest
 from sqlalchemy import Engine, text
 from tests.evaluation.world import Bent, World, make_world
 
+from pilotage.control import withdrawn_permissions
 from pilotage.core.digest import Digest
 from pilotage.evaluation.overlay import Overlay
 from pilotage.evaluation.run import RunKind
+from pilotage.incident.records import Severity
 from pilotage.serving.context import Embedded, Retrieval
 from pilotage.serving.evaluation_target import Ground, LaidOver
 from pilotage.serving.overlay_retriever import OverlayRetriever
 from pilotage.serving.ports import Breach, Retriever
 from pilotage.serving.refusal import Refusal
+from pilotage.store.incidents import list_incidents
 
 pytestmark = [pytest.mark.anyio, pytest.mark.store]
 
@@ -84,6 +87,7 @@ async def test_the_honest_system_leaks_nothing_and_its_bound_is_exact(world: Wor
     assert result["pairs_hidden"] > 0
     assert result["compared"] > 0
     assert result["answers"] > 0
+    assert result["withdrawn"] > 0
     assert result["leak_rate"]["upper"] == pytest.approx(1 - 0.05 ** (1 / result["cases"]), abs=1e-9)
     with world.instance.engine.connect() as connection:
         claims = connection.execute(
@@ -175,6 +179,26 @@ def withholds(retriever: OverlayRetriever) -> None:
     retriever._rank = rank  # type: ignore[assignment, method-assign]
 
 
+def trusts_its_index(retriever: OverlayRetriever) -> None:
+    """Reads texts by the permissions of when the index was made."""
+    early = dict(retriever._laid)
+    honest = retriever._fetch
+
+    async def fetch(corpus: Any, places: Any, reader: Any) -> Any:
+        now, retriever._laid = retriever._laid, early
+        try:
+            return await honest(corpus, places, reader)
+        finally:
+            retriever._laid = now
+
+    retriever._fetch = fetch  # type: ignore[method-assign]
+
+
+def never_follows(retriever: OverlayRetriever) -> None:
+    """Keeps an index that nobody tells of withdrawn permissions."""
+    retriever.settle = lambda: None  # type: ignore[method-assign]
+
+
 @pytest.mark.feature("D10.25")
 @pytest.mark.parametrize(
     ("plant", "surface"),
@@ -184,18 +208,21 @@ def withholds(retriever: OverlayRetriever) -> None:
         (shares_a_cache, "passage"),
         (logs_what_it_laid, "log"),
         (withholds, "filter"),
+        (trusts_its_index, "revoked"),
+        (trusts_its_index, "demoted"),
+        (trusts_its_index, "taken down"),
+        (never_follows, "revoked in the index"),
     ],
 )
 async def test_a_planted_defect_is_a_no_go_and_is_named(
-    world: World, release: Digest, plant: Plant, surface: str
+    world: World, release: Digest, plant: Plant, surface: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _SHARED.clear()
+    monkeypatch.setattr(withdrawn_permissions, "CLEAN_AFTER_S", 0.05)
     verdict, result = await suite(world, release, plant)
     assert verdict == "no_go"
     assert surface in surfaces(result)
     if result["leaks"]:
         with world.instance.engine.connect() as connection:
-            found = connection.execute(
-                text("SELECT count(*) FROM ledger_entry WHERE kind = 'incident.opened'")
-            ).scalar_one()
-        assert found > 0, "a leak opens an incident"
+            (found,) = list_incidents(connection, workflow="assistant", only_open=True)
+        assert (found.cause, found.release, found.severity) == ("permission leak", release, Severity.SEV3)

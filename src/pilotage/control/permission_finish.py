@@ -1,18 +1,26 @@
-"""The end of a permission suite: its tally becomes verdict, evidence and, for a leak, an incident entry."""
+"""The end of a permission suite: its tally becomes verdict, evidence and, for a leak, an incident."""
 
 from __future__ import annotations
+
+from typing import Final
 
 from sqlalchemy import Connection
 
 from pilotage.control.evaluation_finish import ACTOR, write_end
 from pilotage.control.instance import Instance
+from pilotage.control.open_incident import Trouble, open_incident
+from pilotage.control.rollout_moves import Deed
 from pilotage.control.sealed_golden import Plan
-from pilotage.core.ids import new_ulid
+from pilotage.core.ids import SpaceName
 from pilotage.core.reason import Reason
 from pilotage.evaluation.conclude import Conclusion
 from pilotage.evaluation.permissions import Leak, Tally, report, verdict_of
-from pilotage.ledger.entry import EntryKind, encode_entry
-from pilotage.store.ledger_entries import append
+from pilotage.evaluation.run import EvaluationRun
+from pilotage.incident.records import Severity
+from pilotage.space.settings import Tier
+from pilotage.store.routes import read_route
+
+CAUSE: Final = "permission leak"
 
 
 def finish_permissions(instance: Instance, plan: Plan, tally: Tally) -> Conclusion:
@@ -55,19 +63,28 @@ def _reason(one: Leak) -> Reason:
 
 
 def _open_incident(instance: Instance, connection: Connection, plan: Plan, tally: Tally) -> None:
-    now = instance.clock.now()
-    entry = encode_entry(
-        id=new_ulid(now),
-        kind=EntryKind.INCIDENT_OPENED,
-        at=now,
-        actor=ACTOR,
-        subject=plan.run.id,
-        space=plan.run.space or "",
-        data={
-            "cause": "permission_suite",
-            "leaks": len(tally.leaks),
-            "release": plan.run.release,
-            "severity": "SEV1",
-        },
+    """Open it where the release serves: a leak there is a breach; found before anybody was served, it is none."""
+    run, places = plan.run, _served(connection, instance, plan.run)
+    is_breach = any(instance.workspace.spaces[name].tier is Tier.PRODUCTION for name in places)
+    surfaces = ", ".join(sorted({leak.surface for leak in tally.leaks}))
+    trouble = Trouble(
+        workflow=run.workflow,
+        space=run.space or "",
+        spaces=places,
+        release=run.release,
+        cause=CAUSE,
+        severity=Severity.SEV1 if is_breach else Severity.SEV3,
+        summary=(
+            f"The permission suite found {len(tally.leaks)} leaks in {run.release[:19]} ({surfaces})."
+            f" See `pilotage evaluate report {run.id}`."
+        ),
     )
-    append(connection, entry)
+    open_incident(connection, instance, trouble, Deed(actor=ACTOR, at=instance.clock.now()))
+
+
+def _served(connection: Connection, instance: Instance, run: EvaluationRun) -> tuple[SpaceName, ...]:
+    return tuple(
+        name
+        for name in instance.workspace.spaces
+        if run.release in {(route := read_route(connection, name, run.workflow)).stable, route.candidate}
+    )

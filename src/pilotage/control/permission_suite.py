@@ -20,6 +20,7 @@ from pyroaring import BitMap
 from pilotage.control.evaluation_drive import Watch
 from pilotage.control.instance import Instance
 from pilotage.control.sealed_golden import Plan, principal_for
+from pilotage.control.withdrawn_permissions import BUILT_IN, Withdrawing
 from pilotage.core.digest import digest_of
 from pilotage.core.errors import Unavailable
 from pilotage.core.ids import CorpusName
@@ -34,7 +35,6 @@ from pilotage.store.evaluation_terms import document_terms
 
 CANARY_KEY: Final = "evaluation/canary/v1"
 _CONCURRENCY: Final = 8
-_BUILT_IN: Final = "extractive/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +91,15 @@ class _Suite:
                 await self._ask_all(persona, probes, questions if is_declared else ())
                 if self._watch.stop.is_set():
                     return None
+                if principal.groups:
+                    await self._withdraw(principal)
         self._tally.leaks += [Leak(surface="log", persona="", document=word, probe="") for word in sorted(heard)]
         return self._tally
+
+    async def _withdraw(self, principal: Principal) -> None:
+        key = self._instance.keyring.derive(CANARY_KEY)
+        run, targets = self._plan.run, self._targets
+        await Withdrawing(run=run, key=key, targets=targets, principal=principal, tally=self._tally).go()
 
     def _askers(self, facts: VersionFacts) -> list[tuple[Principal, bool]]:
         """Return who asks: declared personas every question, those made for a set of readers the probes."""
@@ -139,7 +146,7 @@ class _Suite:
             aimed = [group.create_task(self._aim(persona, document, text)) for document, text in probes.items()]
             for question in questions:
                 group.create_task(self._look(persona, question, question[:60]))
-            if persona.laid.fingerprint.startswith(_BUILT_IN):
+            if persona.laid.fingerprint.startswith(BUILT_IN):
                 for document, word in persona.hidden.items():
                     group.create_task(self._answer(persona, document, word))
         for task in aimed:

@@ -40,7 +40,10 @@ class Leak:
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What the suite has seen so far. `pairs` are (persona, document) probes, `probes` all questions asked."""
+    """What the suite has seen so far. `pairs` are (persona, document) probes, `probes` all questions asked.
+
+    `withdrawn` counts the documents that were asked for after their reader's permission had ended.
+    """
 
     pairs: int = 0
     probes: int = 0
@@ -52,6 +55,7 @@ class Tally:
     differences: list[Leak] = field(default_factory=list)
     compared: int = 0
     answers: int = 0
+    withdrawn: int = 0
     clusters: set[tuple[frozenset[str], str]] = field(default_factory=set)
 
 
@@ -112,6 +116,8 @@ def verdict_of(tally: Tally) -> tuple[str, list[str]]:
         unknown.append("No pair of persona and document could be asked.")
     if not tally.hidden:
         unknown.append("No document is hidden from any persona, so nothing was tested.")
+    if not tally.withdrawn:
+        unknown.append("No permission could be withdrawn from anybody while the suite ran.")
     if tally.errors:
         unknown.append(f"{len(tally.errors)} probes failed: {', '.join(sorted(set(tally.errors)))}.")
     if unknown:
@@ -131,6 +137,7 @@ def report(tally: Tally, day: date) -> dict[str, Json]:
         "pairs_hidden": tally.hidden,
         "pairs_allowed": tally.allowed,
         "answers": tally.answers,
+        "withdrawn": tally.withdrawn,
         "leaks": len(tally.leaks),
         "leaks_by_surface": dict(sorted(by_surface.items())),
         "leak_rate": leak_rate(

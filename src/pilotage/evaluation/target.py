@@ -6,6 +6,7 @@ way. Fail mode: an outage is a reply with `error` in its generation; nothing is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
@@ -106,6 +107,17 @@ class Targets(Protocol):
 
         `only`: as if the corpus held these revisions and nothing else.
         """
+        ...
+
+    async def withdraw(self, target: Target, readers: Mapping[str, frozenset[str] | None]) -> None:
+        """Commit other readers of documents of a target's overlay, None where one is taken down.
+
+        Its index follows when it is told by `settle`, as any index follows a commit.
+        """
+        ...
+
+    async def settle(self, target: Target) -> None:
+        """Tell a target's index what was committed."""
         ...
 
 

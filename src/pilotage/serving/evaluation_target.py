@@ -21,7 +21,7 @@ from pilotage.core.ids import SpaceName
 from pilotage.evaluation.generation import Citation, Generation, Passage, TargetFailure
 from pilotage.evaluation.oracle import VersionFacts
 from pilotage.evaluation.overlay import Overlay, OverlayDocument
-from pilotage.evaluation.target import Ask, Look, Reply, Surfaces
+from pilotage.evaluation.target import Ask, Look, Reply, Surfaces, Target
 from pilotage.guard.citations import MARKER
 from pilotage.identity.principal import acl_names
 from pilotage.release.assemble import CorpusPin
@@ -32,6 +32,7 @@ from pilotage.retrieval.embedder import Embedder
 from pilotage.retrieval.settings import Vectors
 from pilotage.serving.context import Asked, Checked, Composed, Found, Generated, Retrieval, Retrieved, Turn
 from pilotage.serving.headless import HeadlessPath, Walked, headless_space
+from pilotage.serving.overlay_retriever import OverlayRetriever
 from pilotage.serving.ports import Retriever
 from pilotage.serving.refusal import STATUS, Code
 from pilotage.serving.routing import Release
@@ -108,10 +109,26 @@ class ServingTargets:
             serving = replace(serving, retriever=await self._overlaid(overlay, only, ground))
         return ServingTarget(HeadlessPath(serving, found, place), self._engine, pin=pin, overlay=overlay)
 
+    async def withdraw(self, target: Target, readers: Mapping[str, frozenset[str] | None]) -> None:
+        """Commit other readers in the overlay that the target's retriever reads."""
+        _overlaid(target).withdraw(readers)
+
+    async def settle(self, target: Target) -> None:
+        """Let the target's index follow."""
+        _overlaid(target).settle()
+
     async def close(self) -> None:
         """Release the models."""
         for release in self._loaded.values():
             await release.close()
+
+
+def _overlaid(target: Target) -> OverlayRetriever:
+    """Return the retriever of a target that was opened here with an overlay."""
+    assert isinstance(target, ServingTarget)
+    retriever = target.retriever
+    assert isinstance(retriever, OverlayRetriever)
+    return retriever
 
 
 class ServingTarget:
@@ -125,6 +142,11 @@ class ServingTarget:
         self._facts: VersionFacts | None = None
         self._reading = asyncio.Lock()
         self._begun = self._done = 0
+
+    @property
+    def retriever(self) -> Retriever:
+        """What finds its passages."""
+        return self._path.serving.retriever
 
     @property
     def fingerprint(self) -> str:

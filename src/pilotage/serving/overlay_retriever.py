@@ -7,7 +7,7 @@ wall. Fail mode: the retriever's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Final
@@ -47,6 +47,21 @@ class OverlayRetriever(StoreRetriever):
         self._segments = () if laid is None else (laid,)
         self._restricted = restricted
         self._made: tuple[Snapshot, int, Snapshot] | None = None
+        self._committed = self._followed = 0
+
+    def withdraw(self, readers: Mapping[str, frozenset[str] | None]) -> None:
+        """Commit other readers of documents, None where one is taken down; the index still holds those of before."""
+        for rev, document in list(self._laid.items()):
+            acl = readers.get(document.id, document.acl)
+            if acl is None:
+                del self._laid[rev]
+            else:
+                self._laid[rev] = replace(document, acl=acl)
+        self._committed += 1
+
+    def settle(self) -> None:
+        """Let the index follow what was committed."""
+        self._followed, self._made = self._committed, None
 
     def _snapshot(self, pin: CorpusPin, vectors: Vectors | None) -> Snapshot | None:
         base = super()._snapshot(pin, vectors)
@@ -57,6 +72,7 @@ class OverlayRetriever(StoreRetriever):
             if self._restricted is not None:
                 segments, visibility = (self._restricted,), only_these(visibility, self._restricted)
             visibility = laid_over(visibility, pin.version, self._laid)
+            visibility = replace(visibility, generation=visibility.generation + self._followed)
             self._made = (base, pin.version, Snapshot(segments=(*segments, *self._segments), visibility=visibility))
         return self._made[2]
 
@@ -64,6 +80,7 @@ class OverlayRetriever(StoreRetriever):
         self, corpus: CorpusName, places: Sequence[Place], reader: Reader
     ) -> tuple[dict[Place, StoredPassage], int | None]:
         stored, generation = await super()._fetch(corpus, [one for one in places if one[0] < FIRST_REV], reader)
+        generation = None if generation is None else generation + self._committed
         own = {place: _passage(place[0], self._laid[place[0]]) for place in places if self._shows(place[0], reader)}
         return stored | own, generation
 

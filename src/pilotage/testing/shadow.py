@@ -11,7 +11,7 @@ from pilotage.core.ids import SpaceName
 from pilotage.evaluation.generation import Generation, Passage
 from pilotage.evaluation.oracle import VersionFacts
 from pilotage.evaluation.overlay import Overlay
-from pilotage.evaluation.target import Ask, Look, Reply
+from pilotage.evaluation.target import Ask, Look, Reply, Target
 from pilotage.rollout.pairing import Label
 from pilotage.store.serving_pairs import Allowance, PairRow
 
@@ -89,3 +89,11 @@ class FakeTargets:
         del overlay, only
         self.opened.append(space)
         return self.known[release]
+
+    async def withdraw(self, target: Target, readers: Mapping[str, frozenset[str] | None]) -> None:
+        """Withdraw nothing: a replay has no overlay."""
+        del target, readers
+
+    async def settle(self, target: Target) -> None:
+        """Tell nobody."""
+        del target
