@@ -57,9 +57,10 @@ class Withdrawing:
         }
         laid = {kind: self._document(kind, word) for kind, word in words.items()}
         target = await self.targets.open(self.run.release, self.run.space, Overlay(documents=tuple(laid.values())))
-        for document in laid.values():
-            if await self._shows(target, document) is not True:
-                self.tally.errors.append("withdrawn_unseen_before")
+        unseen = [document.id for document in laid.values() if not await self._shows(target, document)]
+        if unseen:
+            self.tally.errors += ["withdrawn_unseen_before"] * len(unseen)
+            return
         await self.targets.withdraw(target, {laid[kind].id: kind.readers for kind in Withdrawal})
         for kind, word in words.items():
             self.tally.withdrawn += 1
@@ -83,11 +84,13 @@ class Withdrawing:
         return Ask(principal=self.principal, question=f"What is the closing code of {document.title}?")
 
     async def _shows(self, target: Target, document: OverlayDocument) -> bool | None:
-        """Tell whether a passage of the document is shown; None where the question was refused."""
+        """Tell whether a passage of the document is shown; None where the index is behind what is committed."""
         look = await target.look(self._ask(document))
-        if look.code not in {"", _MOVED}:
+        if look.code == _MOVED:
+            return None
+        if look.code:
             self.tally.errors.append(look.code)
-        return None if look.code else any(passage.document == document.id for passage in look.passages)
+        return any(passage.document == document.id for passage in look.passages)
 
     async def _is_said(self, target: Target, document: OverlayDocument, word: str) -> bool:
         if not target.fingerprint.startswith(BUILT_IN):
