@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Iterator, MutableMapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -279,6 +281,27 @@ def test_a_body_larger_than_its_operation_reads_is_refused(
     ):
         status, body = caller.send("POST", path, b"x" * (most + 1))
         assert (status, body["error"]["code"]) == (413, code)
+
+
+@pytest.mark.store
+def test_half_a_gigabyte_is_refused_over_http_at_64_mib_and_held_nowhere_in_memory(bank: Bank, api: Api) -> None:
+    caller, path = client(bank, api, "maria.chen"), f"/api/v1/releases/{bank.release[7:20]}/evidence?name=large.xml"
+    piece, sent = b" " * 2**20, count()
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": piece, "more_body": next(sent) < 500}
+
+    before = list_evidence(bank.instance, bank.release)
+    tracemalloc.start()
+    try:
+        status, _, body = asyncio.run(caller.raw("POST", path, b"", receive))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (status, json.loads(body)["error"]["code"]) == (413, "EV_TOO_LARGE")
+    assert next(sent) == 65, "nothing is read beyond the limit"
+    assert peak < 16 * 2**20
+    assert [one["id"] for one in list_evidence(bank.instance, bank.release)] == [one["id"] for one in before]
 
 
 @pytest.mark.store

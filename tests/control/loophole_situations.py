@@ -31,12 +31,14 @@ from tests.control.loophole_attempts import (
 )
 from tests.control.rollout_world import small_plan, with_plan
 
+from pilotage.control.attach_own import OwnRun, attach_own_run
 from pilotage.control.make_cab_pack import CabPack, make_cab_pack
 from pilotage.control.manage_incident import open_by_person
 from pilotage.control.standard_change import TemplateRequest, propose_template
 from pilotage.core.canonical import Json
 from pilotage.core.digest import digest_of
 from pilotage.core.ids import PersonId
+from pilotage.evidence.superseding import VERDICT
 from pilotage.gate.binding import bind_of
 from pilotage.identity.roles import Role
 from pilotage.incident.records import Severity
@@ -175,6 +177,38 @@ def scanned(place: Place) -> None:
     world.attach(("scan.sast", SUPPRESSED))
 
 
+def measured(place: Place) -> None:
+    """Ask the gate for the share of branches that coverage states."""
+    rate = Condition(claim="branch_rate", operator=Operator.GE, limit=0.5)
+    found = Criterion(id="branches", of=("coverage",), all=(rate,), accept=Accept.MEDIUM, trust=Trust.PUSHED)
+    gate = replace(REVIEW, pre=replace(REVIEW.pre, criteria=(found,)))
+    place.world.declare(gates={**place.world.workspace.gates, REVIEW.name: gate})
+
+
+def evaluated(verdict: str, **claims: float) -> Callable[[Place], object]:
+    """Ask the gate for what an evaluation run found, and attach one that says this."""
+    good = Condition(claim="answer_accuracy_lcb", operator=Operator.GE, limit=0.8)
+    found = Criterion(id="answers", of=("evaluation",), all=(good,), accept=Accept.MEDIUM, trust=Trust.ATTESTED)
+    gate = replace(REVIEW, pre=replace(REVIEW.pre, criteria=(found,)))
+
+    def run(place: Place) -> None:
+        world = place.world
+        world.declare(gates={**world.workspace.gates, REVIEW.name: gate})
+        world.inner.clock.advance(timedelta(minutes=1))
+        own = OwnRun(
+            kind="evaluation",
+            claims={"scored": 40, **claims},
+            body=b"{}",
+            produced_at=world.inner.clock.now(),
+            summary="40 cases",
+            refs={VERDICT: verdict},
+        )
+        with world.inner.engine.begin() as connection:
+            attach_own_run(connection, world.instance, release=world.release, run=own)
+
+    return run
+
+
 def by_review(place: Place) -> None:
     """Ask for code review; the one there is was given on another commit than the head."""
     signoff = Signoff(role=Role.SENIOR_ENGINEER, count=2, via=(Via.VOTE, Via.REVIEW_CODE))
@@ -275,6 +309,10 @@ NO_REQUESTS = b'{"metrics": {"http_reqs": {"count": 0, "rate": 0}}}'
 ONE_RULE = (
     b'{"testEngine": {"name": "axe-core"}, "violations": [], "passes": [{"id": "a"}], "incomplete": [],'
     b' "inapplicable": []}'
+)
+NOT_A_NUMBER = (
+    b'<coverage line-rate="NaN" branch-rate="NaN"><packages><package name="p"><classes><class name="c" filename="a.py">'
+    b'<lines><line number="1" hits="1"/></lines></class></classes></package></packages></coverage>'
 )
 UNTRUE = b'<testsuite tests="9"><testcase name="a"/></testsuite>'
 OTHER_UAT = b"scenario,tester,result,at,digest\na,ann,passed,2026-03-01,sha256:" + b"0" * 64 + b"\n"

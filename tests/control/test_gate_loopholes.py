@@ -571,6 +571,22 @@ def test_who_may_not_promote_is_refused_whatever_the_page_showed(world: GateWorl
     assert refused(world, lambda: promote(world, who)) == {"NOT_PERMITTED"}
 
 
+def test_a_refused_promotion_says_what_the_next_gates_lack_and_who_gives_it(world: GateWorld) -> None:
+    done = promote(world)
+    assert isinstance(done, Refusal)
+    (short,) = [one for one in done.reasons if one.code == "SIGNOFF_SHORT"]
+    assert (short.where, short.text[:30]) == ("code-review/senior-engineer", "code-review: Sign-off missing:")
+    assert FELIX in short.text
+    later = promote(world, space=QA)
+    assert isinstance(later, Refusal)
+    assert {str(one.where).partition("/")[0] for one in later.reasons if one.code != "PROMOTION_ORDER"} == {
+        "qa",
+        "code-review",
+    }, "what comes after a gate that is open waits for it"
+    world.review()
+    assert not [one for one in getattr(promote(world, space=QA), "reasons", ()) if "code-review/" in str(one.where)]
+
+
 def test_a_gate_that_is_not_approved_lets_nobody_in(world: GateWorld) -> None:
     assert "GATE_NOT_MET" in refused(world, lambda: promote(world))
     world.review()

@@ -197,7 +197,7 @@ def test_a_kind_that_does_not_exist_and_one_that_does_not_fit_are_refused() -> N
 def test_a_format_that_can_be_several_kinds_asks_which() -> None:
     result = read_evidence(JUNIT.encode(), kind=None, name="file", context=ReadContext())
     assert isinstance(result, ReadRefusal)
-    assert "say which kind it is" in result.reason.text
+    assert "Name its kind: --kind " in result.reason.text
 
 
 def test_the_kind_is_detected_where_content_tells() -> None:

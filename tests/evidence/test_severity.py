@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pilotage.core.canonical import Json
 from pilotage.evidence.records import Severity
-from pilotage.evidence.severity import highest, of_score, of_word, worse
+from pilotage.evidence.severity import highest, of_rating, of_word, worse
 
 
 @pytest.mark.parametrize(
@@ -20,22 +21,32 @@ from pilotage.evidence.severity import highest, of_score, of_word, worse
         (3.9, Severity.LOW),
         (0.1, Severity.LOW),
         (0.0, None),
-        (-1.0, None),
+        ("9.8", Severity.CRITICAL),
+        ("", None),
         (None, None),
+        (-1.0, Severity.UNKNOWN),
+        ("NaN", Severity.UNKNOWN),
+        ("high", Severity.UNKNOWN),
+        (True, Severity.UNKNOWN),
     ],
 )
-def test_a_score_gives_its_severity(score: float | None, severity: Severity | None) -> None:
-    assert of_score(score) is severity
+def test_a_score_gives_its_severity_and_one_that_is_no_score_is_unknown(score: Json, severity: Severity | None) -> None:
+    assert of_rating(score) is severity
 
 
 def test_a_rating_of_zero_lowers_nothing() -> None:
-    assert highest([of_score(9.8), of_score(0.0)]) is Severity.CRITICAL
+    assert highest([of_rating(9.8), of_rating(0.0)]) is Severity.CRITICAL
 
 
 def test_nothing_said_is_unknown() -> None:
     assert highest([]) is Severity.UNKNOWN
     assert highest([of_word("none"), of_word("")]) is Severity.UNKNOWN
-    assert highest([Severity.UNKNOWN, Severity.LOW]) is Severity.LOW
+    assert highest([None, Severity.LOW]) is Severity.LOW
+
+
+def test_a_rating_that_cannot_be_read_hides_behind_no_other() -> None:
+    assert highest([Severity.UNKNOWN, Severity.LOW]) is Severity.UNKNOWN
+    assert highest([Severity.HIGH, Severity.UNKNOWN, Severity.CRITICAL]) is Severity.CRITICAL
 
 
 def test_unknown_is_as_grave_as_critical() -> None:

@@ -184,7 +184,10 @@ def test_coverage_of_nothing_is_empty(report: str) -> None:
     assert code(report, "coverage") == "EV_EMPTY"
 
 
-@pytest.mark.parametrize("report", ["SF:a.py\nDA:1,1\n", "SF:a.py\nDA:x,1\nend_of_record\n"])
+@pytest.mark.parametrize(
+    "report",
+    ["SF:a.py\nDA:1,1\n", "SF:a.py\nDA:x,1\nend_of_record\n", "SF:a.py\nDA:1,1\nBRF:NaN\nend_of_record\n"],
+)
 def test_a_tracefile_cut_short_is_malformed(report: str) -> None:
     assert code(report, "coverage") == "EV_MALFORMED"
 

@@ -33,11 +33,11 @@ def told(kind: str, *, space: str | None = None, accepted_by: str | None = None)
 @pytest.mark.parametrize(
     ("kind", "space", "who", "command"),
     [
-        ("load.peak", None, "a service key that lists the kind", f"{ADD} load.peak`"),
-        ("load.peak", "qa", "a service key that lists the kind", f"{ADD} load.peak --space qa`"),
-        ("evaluation", "qa", "an engineer", "`pilotage evaluate DIGEST`"),
-        ("document.pia", None, "the document's owner", f"{ADD} document.pia`"),
-        ("document.pia", "qa", "the document's owner", f"{ADD} document.pia --space qa`"),
+        ("load.peak", None, "A service key that lists the kind", f"{ADD} load.peak`"),
+        ("load.peak", "qa", "A service key that lists the kind", f"{ADD} load.peak --space qa`"),
+        ("evaluation", "qa", "An engineer", "`pilotage evaluate DIGEST`"),
+        ("document.pia", None, "The document's owner", f"{ADD} document.pia`"),
+        ("document.pia", "qa", "The document's owner", f"{ADD} document.pia --space qa`"),
     ],
 )
 def test_missing_evidence_names_who_brings_it_and_the_command(

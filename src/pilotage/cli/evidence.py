@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,11 +19,11 @@ from pilotage.control.evidence_text import text_of
 from pilotage.control.fetch_evidence import fetch_evidence
 from pilotage.control.own_evidence import attach_own
 from pilotage.core.errors import UsageError
-from pilotage.core.reason import Refusal
+from pilotage.core.reason import Reason, Refusal
+from pilotage.evidence.limits import MAX_BYTES
 from pilotage.evidence.records import Evidence, EvidenceState
 
 Digest = Annotated[str, typer.Argument(metavar="DIGEST", help="Release, by digest or at least 8 of its hex digits.")]
-_MOST = 64 * 1024 * 1024
 
 
 def register(app: typer.Typer) -> None:
@@ -55,6 +56,7 @@ def add(
 ) -> None:
     """Read files, bind them to a release and store them; refused files are kept with their reason."""
     suites, signed = suite or [], attestation or []
+    _refuse_large(options, (*files, *signed))
     if signed and len(signed) != len(files):
         message = f"There are {len(files)} files and {len(signed)} attestations."
         raise UsageError("ATTESTATIONS", message, hint="Give --attestation once per file, in their order.")
@@ -108,10 +110,25 @@ def fetch(
 def _read(path: Path) -> bytes:
     if not path.is_file():
         raise UsageError("FILE_UNKNOWN", f"There is no file {path}.", hint="Write the path of a file that exists.")
-    if path.stat().st_size > _MOST:
-        with path.open("rb") as file:
-            return file.read(_MOST + 1)
     return path.read_bytes()
+
+
+def _refuse_large(options: Options, files: Sequence[Path]) -> None:
+    """Refuse what no reader takes before it is read."""
+    sizes = {path: path.stat().st_size for path in files if path.is_file()}
+    reasons = tuple(
+        Reason(
+            code="EV_TOO_LARGE",
+            text=f"{path.name} has {size:,} bytes; a file of evidence has at most {MAX_BYTES:,}. Split the report.",
+            where=path.name,
+            observed=f"{size} B",
+            limit=f"{MAX_BYTES} B",
+        )
+        for path, size in sizes.items()
+        if size > MAX_BYTES
+    )
+    if reasons:
+        options.refuse(Refusal(reasons=reasons))
 
 
 def _shown(item: Evidence) -> dict[str, Any]:
@@ -123,7 +140,8 @@ def _render(out: Console, items: tuple[Evidence, ...]) -> None:
     for item in items:
         mark = "[green]accepted[/green]" if item.state is EvidenceState.ACCEPTED else "[red]rejected[/red]"
         out.print(f"{item.id}  {item.kind}  {item.trust}  {mark}")
-        out.print(f"  {escape(item.summary)}")
+        if item.summary:
+            out.print(f"  {escape(item.summary)}")
         if item.reason is not None:
             out.print(f"  [red]{item.reason.code}[/red] {escape(item.reason.text)}")
 

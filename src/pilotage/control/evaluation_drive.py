@@ -8,12 +8,13 @@ error, which counts against the release; an error of our own stops the run as it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final, Protocol
 
 from pilotage import __version__
+from pilotage.control.absent_release import absent_target
 from pilotage.control.evaluation_budget import Budget, Reserved
 from pilotage.control.instance import Instance
 from pilotage.control.sealed_golden import Plan, PlannedCase, principal_for
@@ -36,7 +37,7 @@ from pilotage.store.evaluation_answers import (
     put_cache,
     put_generation,
 )
-from pilotage.store.evaluation_runs import find_run
+from pilotage.store.evaluation_runs import asked_days, find_run
 from pilotage.store.evaluation_tasks import (
     Answered,
     ask_again,
@@ -190,8 +191,9 @@ class Driver:
         question = await self._question(task, planned, target)
         cached = await asyncio.to_thread(self._cached, question)
         reply, room = (Reply(generation=cached), None) if cached is not None else await self._answer(target, question)
-        is_final = reply.generation.error in {None, TargetFailure.BUDGET} or isinstance(target, AbsentTarget)
-        if not is_final and task.failures + 1 < MAX_FAILURES and task.attempt <= MAX_LEASES:
+        is_final = reply.generation.error in {None, TargetFailure.BUDGET}
+        may_come = not is_final and not isinstance(target, AbsentTarget)
+        if may_come and task.failures + 1 < MAX_FAILURES and task.attempt <= MAX_LEASES:
             await asyncio.to_thread(self._retry, task, reply, room)
         else:
             stored = None if is_final else await asyncio.to_thread(self._stored, task, question)
@@ -222,7 +224,7 @@ class Driver:
         except (NotFound, Unavailable, IntegrityError):
             if arm is Arm.CANDIDATE:
                 raise
-            return AbsentTarget()
+            return await asyncio.to_thread(absent_target, self._instance, self._plan.run.arms[arm], space)
 
     async def _question(self, task: Task, planned: PlannedCase, target: Target) -> _Question:
         case, run = planned.case, self._plan.run
@@ -243,7 +245,8 @@ class Driver:
         context = ScoringContext(as_of=day, locale=planned.locale, readable=_gold_readable(case, names, facts))
         return _Question(
             ask=self._means.stage(planned, principal, _past(day, run.as_of)),
-            key=key.digest,
+            inputs=key,
+            may_be_earlier=case.as_of is None,
             context=context,
             subject=assessment_subject(planned.case_digest, context),
         )
@@ -253,8 +256,12 @@ class Driver:
         if task.key.arm is Arm.CANDIDATE:
             return None
         with self._instance.engine.connect() as connection:
-            found = cached_generation(connection, question.key, not_before=None)
-        return None if found is None else Reply(generation=found)
+            days = asked_days(connection, question.inputs.release) if question.may_be_earlier else ()
+            for key in question.keys(days):
+                found = cached_generation(connection, key, not_before=None)
+                if found is not None:
+                    return Reply(generation=found)
+        return None
 
     def _cached(self, question: _Question) -> Generation | None:
         if self._plan.run.cause is Cause.SCHEDULE or not self._means.may_reuse:
@@ -308,12 +315,27 @@ class Driver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Question:
-    """One task made ready: what is asked, the key of its cache, and what its scoring depends on."""
+    """One task made ready: what is asked, all its answer rests on, and what its scoring depends on.
+
+    `may_be_earlier`: its day only says which documents are in force, so what was said of the same ones counts.
+    """
 
     ask: Ask
-    key: Digest
+    inputs: GenerationKey
     context: ScoringContext
     subject: Digest
+    may_be_earlier: bool
+
+    @property
+    def key(self) -> Digest:
+        """The key of its answer in the cache."""
+        return self.inputs.digest
+
+    def keys(self, days: Sequence[date]) -> Iterator[Digest]:
+        """Yield the key of its day, then those of other days."""
+        yield self.key
+        for day in days:
+            yield replace(self.inputs, day=day.isoformat()).digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ Rule: each gate is decided once a chain, on one snapshot. Fail mode: a gate whos
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -141,6 +142,19 @@ def _in_emergency(chain: Chain, space: Space, names: Iterable[str], found: list[
             report_of(chain, name, space=space.name), input_of(chain, name, space=space.name), emergency, critical
         )
     ]
+
+
+def to_do(chain: Chain, space: Space) -> tuple[Reason, ...]:
+    """Return what the gates that come next on the way into a space lack, and who provides it; `where` is GATE/what."""
+    found: list[Reason] = []
+    for name in _with_earlier(chain, gates_into(chain, space)):
+        if is_reached(chain, name, space=space.name):
+            report = report_of(chain, name, space=space.name)
+            missing = {one.where for one in report.missing}
+            unmet = [one for one in report.reasons if one.where not in missing]
+            lacks = [] if report.status.is_approved else [*unmet, *report.missing]
+            found += [replace(one, text=f"{name}: {one.text}", where=f"{name}/{one.where}") for one in lacks]
+    return tuple(found)
 
 
 def _with_earlier(chain: Chain, names: Iterable[str]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from pilotage import __version__
 from pilotage.control.emergency_reports import alert_above_limit
 from pilotage.control.gate_case import Chain, open_chain
-from pilotage.control.gate_chain import chain_problems, critical_incidents, gates_into, input_of, report_of
+from pilotage.control.gate_chain import chain_problems, critical_incidents, gates_into, input_of, report_of, to_do
 from pilotage.control.gate_facts import listed_by
 from pilotage.control.gate_inputs import accepted_floating
 from pilotage.control.gate_roster import notice_changes
@@ -97,7 +97,8 @@ def promote_release(instance: Instance, *, actor: Principal, release: str, space
         given = _input(chain, target, actor)
         reasons = promotion_problems(given, now)
         if reasons:
-            return Refusal(reasons=reasons)
+            is_next = bool(given.gates) and given.emergency is None
+            return Refusal(reasons=(*reasons, *(to_do(chain, target) if is_next else ())))
         return _write(chain, target, actor, basis=_basis(chain, target, given))
 
 

@@ -10,6 +10,8 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
+from sqlalchemy import Connection
+
 from pilotage.control.evaluation_drive import Driver, Means, Scoring, Watch
 from pilotage.control.evaluation_finish import finish_cases
 from pilotage.control.evaluation_scoring import make_scoring
@@ -42,7 +44,11 @@ class Driven:
 def run_named(instance: Instance, identifier: str) -> EvaluationRun:
     """Return a run; raise NotFound with what to do."""
     with instance.engine.connect() as connection:
-        found = find_run(connection, identifier)
+        return _found(connection, identifier)
+
+
+def _found(connection: Connection, identifier: str) -> EvaluationRun:
+    found = find_run(connection, identifier)
     if found is None:
         raise NotFound("RUN_UNKNOWN", f"There is no evaluation run {identifier!r}.", hint="See `evaluate status`.")
     return found
@@ -118,9 +124,8 @@ def _begin(instance: Instance, identifier: str) -> Plan:
     now = instance.clock.now()
     with instance.engine.begin() as connection:
         if not move_run(connection, identifier, RunState.RUNNING, expected=_MAY_RUN, at=now):
-            found = find_run(connection, identifier)
-            state = "unknown" if found is None else found.state.value
-            message = f"The run {identifier} is {state}; only one that is not over can run."
+            found = _found(connection, identifier)
+            message = f"The run {identifier} is {found.state.value}; only one that is not over can run."
             raise Conflict("RUN_OVER", message, hint=f"See it: pilotage evaluate report {identifier}.")
         run = find_run(connection, identifier)
         assert run is not None

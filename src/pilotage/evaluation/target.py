@@ -121,14 +121,19 @@ class Targets(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AbsentTarget:
-    """A release that cannot answer any more: every question to it is an error, so no pair with it is scored."""
+    """A release that cannot answer any more: what it did not answer before is an error, so no pair with it is scored.
 
-    fingerprint = ""
+    `fingerprint` and `known` are those of its sealed bytes and of its documents, as far as they can be read.
+    """
+
+    fingerprint: str = ""
+    known: VersionFacts | None = None
 
     async def facts(self) -> VersionFacts | None:
-        """Return nothing: nobody knows what it could read."""
-        return None
+        """Return what it could read."""
+        return self.known
 
     async def look(self, ask: Ask) -> Look:
         """Come to nothing."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element
 
-from pilotage.evidence.coverage_lines import LineHits, Stated, coverage_reading
+from pilotage.evidence.coverage_lines import LineHits, Stated, coverage_reading, line_number
 from pilotage.evidence.json_values import number_in
 from pilotage.evidence.records import ReadContext, Reading
 from pilotage.evidence.source import Content, Source, XmlContent
@@ -43,9 +43,7 @@ def _add_class(lines: LineHits, element: Element) -> None:
     file = lines.open(element.get("filename", ""))
     for block in element.findall("lines"):
         for line in block.findall("line"):
-            number, hits = number_in(line.get("number")), number_in(line.get("hits"))
-            if number is not None:
-                lines.add(file, int(number), hits or 0)
+            lines.add(file, line_number(line.get("number"), file), number_in(line.get("hits")) or 0)
 
 
 def _milliseconds(text: str | None) -> float | None:

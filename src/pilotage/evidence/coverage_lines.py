@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
 
+from pilotage.evidence.json_values import number_in
 from pilotage.evidence.records import ReadContext, Reading
 from pilotage.evidence.source import Source, Unreadable
 
@@ -59,6 +60,14 @@ class Stated:
     lines_valid: float | None = None
     branch_rate: float | None = None
     produced_at: datetime | None = None
+
+
+def line_number(text: str | None, file: str) -> int:
+    """Return a line's number as an attribute writes it; raise EV_MALFORMED: a line without one would count nowhere."""
+    found = number_in(text)
+    if found is None:
+        raise Unreadable("EV_MALFORMED", f"A line of {file[:200]} has the number {(text or 'none')[:80]!r}.")
+    return int(found)
 
 
 def fraction(value: float | None) -> float | None:

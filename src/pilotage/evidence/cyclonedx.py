@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pilotage.core.canonical import Json
 from pilotage.evidence.bom import Analysis, Bom, Component, Licence, Vulnerability, bom_reading
 from pilotage.evidence.cyclonedx_xml import is_cyclonedx_xml, xml_as_json
-from pilotage.evidence.json_values import as_list, as_map, as_number, as_text, at
+from pilotage.evidence.json_values import as_list, as_map, as_text, at
 from pilotage.evidence.records import ReadContext, Reading, Severity
-from pilotage.evidence.severity import highest, of_score, of_word
+from pilotage.evidence.severity import highest, of_rating, of_word
 from pilotage.evidence.shapes import mapped, objects
 from pilotage.evidence.source import Content, JsonContent, Source, Unreadable, XmlContent
 from pilotage.evidence.times import file_time
@@ -106,7 +106,7 @@ def _state(text: str) -> Analysis:
 
 
 def _severity(ratings: Sequence[Mapping[str, Json]]) -> Severity:
-    scores = [of_score(as_number(rating.get("score"))) for rating in ratings]
+    scores = [of_rating(rating.get("score")) for rating in ratings]
     return highest([*scores, *(of_word(as_text(rating.get("severity"))) for rating in ratings)])
 
 

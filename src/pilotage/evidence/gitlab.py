@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pilotage.core.canonical import Json
-from pilotage.evidence.json_values import as_list, as_map, as_number, as_text, at, maps_in
+from pilotage.evidence.json_values import as_list, as_map, as_text, at, maps_in
 from pilotage.evidence.records import ReadContext, Reading, ToolFinding
 from pilotage.evidence.scan_result import ScanResult, nothing_scanned, scan_reading
-from pilotage.evidence.severity import highest, of_score, of_word
+from pilotage.evidence.severity import highest, of_rating, of_word
 from pilotage.evidence.shapes import mapped, objects
 from pilotage.evidence.source import Content, JsonContent, Source, Unreadable
 from pilotage.evidence.times import file_time
@@ -59,7 +59,7 @@ def _finding(one: Mapping[str, Json]) -> ToolFinding:
     place = [as_text(location.get(name)) for name in ("file", "image", "hostname", "path")]
     line = location.get("start_line")
     place.append(str(line) if isinstance(line, int) else "")
-    scores = [of_score(as_number(as_map(rating).get("base_score"))) for rating in as_list(one.get("cvss_vectors"))]
+    scores = [of_rating(as_map(rating).get("base_score")) for rating in as_list(one.get("cvss_vectors"))]
     names = (as_text(first.get(name)) for name in ("value", "name"))
     return ToolFinding(
         rule=next((name for name in names if name), as_text(one.get("cve")) or "no identifier"),

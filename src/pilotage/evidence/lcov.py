@@ -35,7 +35,7 @@ def read_lcov(source: Source, context: ReadContext) -> Reading:
         elif file is not None and name == "DA":
             _add_line(lines, file, value)
         elif file is not None and name in totals:
-            totals[name][file] = max(totals[name].get(file, 0), number_in(value) or 0)
+            totals[name][file] = max(totals[name].get(file, 0), _total(name, value))
     if file is not None:
         raise Unreadable("EV_MALFORMED", f"The record of {file[:200]} has no end_of_record.")
     valid = total_of(totals["LF"])
@@ -45,6 +45,13 @@ def read_lcov(source: Source, context: ReadContext) -> Reading:
         branch_rate=rate_of(total_of(totals["BRH"]), total_of(totals["BRF"])),
     )
     return coverage_reading(source, context, lines, stated, reader="lcov")
+
+
+def _total(name: str, value: str) -> float:
+    found = number_in(value)
+    if found is None or found < 0:
+        raise Unreadable("EV_MALFORMED", f"{name}:{value[:80]} is no count.")
+    return found
 
 
 def _add_line(lines: LineHits, file: str, value: str) -> None:

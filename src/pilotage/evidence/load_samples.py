@@ -36,8 +36,9 @@ class Samples:
 
     def add(self, *, start_ms: float, elapsed_ms: float, is_ok: bool, url: str = "") -> None:
         """Count one request; a time below zero is EV_MALFORMED."""
-        if elapsed_ms < 0:
-            raise Unreadable("EV_MALFORMED", f"A request took {elapsed_ms:g} ms.")
+        if elapsed_ms < 0 or start_ms < 0:
+            text = f"A request began at {start_ms:g} ms since 1970 and took {elapsed_ms:g} ms; neither is below 0."
+            raise Unreadable("EV_MALFORMED", text)
         self.starts.append(start_ms)
         self.elapsed.append(elapsed_ms)
         self.errors += not is_ok

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from pilotage.core.canonical import Json
-from pilotage.evidence.json_values import as_map, as_number, as_text, at
+from pilotage.evidence.json_values import as_map, as_text, at
 from pilotage.evidence.records import ReadContext, Reading, ToolFinding
 from pilotage.evidence.scan_result import ScanResult, nothing_scanned, scan_reading
-from pilotage.evidence.severity import highest, of_score, of_word, worse
+from pilotage.evidence.severity import highest, of_rating, of_word, worse
 from pilotage.evidence.shapes import check_total, count_of, listed, mapped
 from pilotage.evidence.source import Content, JsonContent, Source, Unreadable
 
@@ -64,7 +64,7 @@ def _findings(
     through = [one for one in via if not isinstance(one, Mapping)]
     rated = highest([of_word(as_text(entry.get("severity")))])
     for number, one in enumerate(advisories):
-        own = highest([of_word(as_text(one.get("severity"))), of_score(as_number(at(one, "cvss", "score")))])
+        own = highest([of_word(as_text(one.get("severity"))), of_rating(at(one, "cvss", "score"))])
         yield ToolFinding(
             rule=as_text(one.get("url")).rpartition("/")[2] or str(one.get("source")),
             # A package is as bad as its worst advisory: should npm rate it above all of them, the first carries it.

@@ -10,6 +10,7 @@ import math
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
+from pilotage.core.located import nearest
 from pilotage.core.reason import Reason
 from pilotage.evidence.limits import MAX_FINDINGS, MAX_NAMES
 from pilotage.evidence.opening import open_bytes
@@ -43,13 +44,16 @@ def read_evidence(
 
 def _read(data: bytes, *, kind: str | None, name: str, context: ReadContext, text_of: TextOf) -> Reading:
     if kind is not None and kind not in KINDS and not kind.startswith("document."):
-        raise Unreadable("EV_KIND_MISMATCH", f"There is no evidence kind {kind!r}.", observed=kind)
+        meant = nearest(kind, KINDS)
+        instead = f"Write {meant}." if meant else f"Write one of {', '.join(sorted(KINDS))} or document.TYPE."
+        raise Unreadable("EV_KIND_MISMATCH", f"There is no evidence kind {kind!r}. {instead}", observed=kind)
     content = open_bytes(data, kind=kind)
     found = _format(content, kind, name)
     decided = kind if kind is not None else found.detected_kind
     if decided is None:
         listed = ", ".join(found.kinds)
-        text = f"{name} is read as {found.id}, which can be {listed}: say which kind it is."
+        example = found.kinds[0].replace("*", "TYPE")
+        text = f"{name} is read as {found.id}, which can be {listed}. Name its kind: --kind {example}, say."
         raise Unreadable("EV_KIND_MISMATCH", text)
     source = Source(data=data, name=name, kind=decided, content=content, text_of=text_of)
     reading = found.read(source, context)

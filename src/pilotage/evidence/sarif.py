@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pilotage.core.canonical import Json
-from pilotage.evidence.json_values import as_list, as_map, as_number, as_text, at, number_in
+from pilotage.evidence.json_values import as_list, as_map, as_number, as_text, at
 from pilotage.evidence.records import ReadContext, Reading, Severity, ToolFinding
 from pilotage.evidence.scan_result import ScanResult, nothing_scanned, scan_reading
-from pilotage.evidence.severity import SARIF_LEVELS, highest, of_score, of_word
+from pilotage.evidence.severity import SARIF_LEVELS, highest, of_rating, of_word
 from pilotage.evidence.shapes import mapped, objects
 from pilotage.evidence.source import Content, JsonContent, Source, Unreadable
 from pilotage.evidence.times import earliest, file_time
@@ -142,16 +142,11 @@ def _finding(result: Mapping[str, Json], rule: Mapping[str, Json]) -> ToolFindin
 
 
 def _severity(result: Mapping[str, Json], rule: Mapping[str, Json]) -> Severity:
-    scores = [_score(at(one, "properties", "security-severity")) for one in (result, rule)]
-    rated = [of_score(score) for score in scores]
+    rated = [of_rating(at(one, "properties", "security-severity")) for one in (result, rule)]
     if any(one is not None for one in rated):
         return highest(rated)
     level = result.get("level", at(rule, "defaultConfiguration", "level"))
     return of_word("warning" if level is None else str(level), SARIF_LEVELS) or Severity.UNKNOWN
-
-
-def _score(value: Json) -> float | None:
-    return number_in(value) if isinstance(value, str) else as_number(value)
 
 
 def _location(result: Mapping[str, Json]) -> str:

@@ -7,8 +7,11 @@ lowers nothing. Fail mode: no score and no word known here is `UNKNOWN`, which g
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import reduce
 from types import MappingProxyType
 
+from pilotage.core.canonical import Json
+from pilotage.evidence.json_values import as_number, number_in
 from pilotage.evidence.records import Severity
 
 _RANK: Mapping[Severity, int] = MappingProxyType(
@@ -57,14 +60,22 @@ ZAP_RISKS: Mapping[str, Severity] = MappingProxyType(
 """ZAP's `riskcode`; 0 is informational."""
 
 
-def of_score(score: float | None) -> Severity | None:
+def of_score(score: float) -> Severity | None:
     """Return the severity of a CVSS or security-severity score in (0, 10]; None when the score says nothing."""
-    if score is None or score <= 0:
+    if score <= 0:
         return None
     for least, severity in ((9.0, Severity.CRITICAL), (7.0, Severity.HIGH), (4.0, Severity.MEDIUM)):
         if score >= least:
             return severity
     return Severity.LOW
+
+
+def of_rating(value: Json) -> Severity | None:
+    """Return what a score as a file states it means: None where none is stated, UNKNOWN for one that is no score."""
+    if value is None or value == "":
+        return None
+    score = number_in(value) if isinstance(value, str) else as_number(value)
+    return Severity.UNKNOWN if score is None or score < 0 else of_score(score)
 
 
 def of_word(word: str, words: Mapping[str, Severity] = WORDS) -> Severity | None:
@@ -73,9 +84,9 @@ def of_word(word: str, words: Mapping[str, Severity] = WORDS) -> Severity | None
 
 
 def highest(ratings: Iterable[Severity | None]) -> Severity:
-    """Return the worst of several ratings; UNKNOWN when none of them says anything."""
-    said = [rating for rating in ratings if rating is not None and rating is not Severity.UNKNOWN]
-    return max(said, key=_RANK.__getitem__, default=Severity.UNKNOWN)
+    """Return the worst of several ratings; UNKNOWN when none of them says anything, or one cannot be read."""
+    said = [rating for rating in ratings if rating is not None]
+    return reduce(worse, said, said[0]) if said else Severity.UNKNOWN
 
 
 def worse(one: Severity, other: Severity) -> Severity:

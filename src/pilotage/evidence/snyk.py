@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pilotage.core.canonical import Json
-from pilotage.evidence.json_values import as_list, as_number, as_text
+from pilotage.evidence.json_values import as_list, as_text
 from pilotage.evidence.records import ReadContext, Reading, ToolFinding
 from pilotage.evidence.scan_result import ScanResult, nothing_scanned, scan_reading
-from pilotage.evidence.severity import highest, of_score, of_word
+from pilotage.evidence.severity import highest, of_rating, of_word
 from pilotage.evidence.shapes import check_total, count_of, mapped, objects
 from pilotage.evidence.source import Content, JsonContent, Source, Unreadable
 
@@ -87,7 +87,7 @@ def _finding(project: Mapping[str, Json], one: Mapping[str, Json], *, suppressed
     words = [of_word(as_text(one.get(name))) for name in ("severity", "severityWithCritical")]
     return ToolFinding(
         rule=as_text(one.get("id")) or "no advisory",
-        severity=highest([of_score(as_number(one.get("cvssScore"))), *words]),
+        severity=highest([of_rating(one.get("cvssScore")), *words]),
         title=as_text(one.get("title"))[:500],
         component=as_text(one.get("packageName")) or as_text(one.get("name")),
         version=as_text(one.get("version")),

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pilotage.core.canonical import Json
-from pilotage.evidence.json_values import as_map, as_number, as_text, at, maps_in
+from pilotage.evidence.json_values import as_map, as_text, at, maps_in
 from pilotage.evidence.records import ReadContext, Reading, Severity, ToolFinding
 from pilotage.evidence.scan_result import ScanResult, scan_reading
-from pilotage.evidence.severity import highest, of_score, of_word
+from pilotage.evidence.severity import highest, of_rating, of_word
 from pilotage.evidence.shapes import mapped, objects
 from pilotage.evidence.source import Content, JsonContent, Source, Unreadable
 
@@ -75,5 +75,5 @@ def _place(representation: Mapping[str, Json]) -> tuple[str, str, str]:
 
 
 def _severity(attributes: Mapping[str, Json]) -> Severity:
-    scores = [of_score(as_number(one.get("score"))) for one in maps_in(attributes.get("severities"))]
+    scores = [of_rating(one.get("score")) for one in maps_in(attributes.get("severities"))]
     return highest([of_word(as_text(attributes.get("effective_severity_level"))), *scores])

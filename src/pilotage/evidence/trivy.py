@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from pilotage.core.canonical import Json
-from pilotage.evidence.json_values import as_list, as_map, as_number, as_text, at
+from pilotage.evidence.json_values import as_list, as_map, as_text, at
 from pilotage.evidence.records import ReadContext, Reading, Severity, ToolFinding
 from pilotage.evidence.scan_result import ScanResult, nothing_scanned, scan_reading
-from pilotage.evidence.severity import highest, of_score, of_word
+from pilotage.evidence.severity import highest, of_rating, of_word
 from pilotage.evidence.shapes import mapped, objects
 from pilotage.evidence.source import Content, JsonContent, Source, Unreadable
 from pilotage.evidence.times import file_time
@@ -91,5 +91,5 @@ def _finding(one: Mapping[str, Json], target: str, *, suppressed: bool) -> ToolF
 
 def _severity(one: Mapping[str, Json]) -> Severity:
     vendors = [as_map(vendor) for vendor in as_map(one.get("CVSS")).values()]
-    scores = [of_score(as_number(vendor.get(name))) for vendor in vendors for name in _SCORES]
+    scores = [of_rating(vendor.get(name)) for vendor in vendors for name in _SCORES]
     return highest([of_word(as_text(one.get("Severity"))), *scores])

@@ -27,6 +27,7 @@ from pilotage.evidence.superseding import (
 )
 from pilotage.evidence.training import training_claims
 from pilotage.evidence.vex import open_claims, open_findings
+from pilotage.gate.bringing import OWN, command_for
 from pilotage.gate.covering import open_findings_of
 from pilotage.gate.records import GateInput
 from pilotage.gate.report import Check, CriterionResult
@@ -49,6 +50,12 @@ _COUNTED = frozenset(
     }
 )
 _GO = "go"
+_STRONGER = {
+    Trust.CLAIMED: "anybody who may attach it",
+    Trust.PUSHED: "a service key that lists the kind attaches it",
+    Trust.ATTESTED: "attach it with the statement of a trusted key, or run it here",
+}
+"""How evidence comes to stand for this trust."""
 ENGINE_PERIOD: Final = timedelta(hours=24)
 """How long after an upgrade of Pilotage an evaluation run of the version before still counts (gates.md 1.2)."""
 NOT_APPLICABLE = "n/a"
@@ -124,7 +131,8 @@ def worst_finding(items: Iterable[Evidence]) -> Severity | None:
 
 
 def _none(kind: str, criterion: Criterion) -> Check:
-    text = f"No current {kind} evidence. Attach it: `pilotage evidence add DIGEST FILE --kind {kind}`."
+    what = "It comes by" if kind in OWN else "Attach it:"
+    text = f"No current {kind} evidence. {what} `{command_for(kind)}`."
     reason = Reason(code="CRITERION_INCONCLUSIVE", text=text, where=criterion.id)
     wanted = "; ".join(str(condition) for condition in criterion.all)
     return Check(kind=kind, condition=wanted, outcome=Outcome.INCONCLUSIVE, observed=None, limit=wanted, reason=reason)
@@ -304,7 +312,7 @@ def _is_unproven_clean(item: Evidence) -> bool:
 def _trust_reason(item: Evidence, criterion: Criterion) -> Reason | None:
     if item.trust.rank >= criterion.trust.rank:
         return None
-    text = f"{item.id} is {item.trust}; {criterion.id} takes {criterion.trust} or better."
+    text = f"{item.id} is {item.trust}; {criterion.id} takes {criterion.trust} or better: {_STRONGER[criterion.trust]}."
     return Reason(code="EV_TRUST", text=text, where=criterion.id, observed=item.trust, limit=criterion.trust)
 
 

@@ -10,19 +10,10 @@ from collections.abc import Sequence
 from functools import cache
 
 from pilotage.core.reason import Reason
+from pilotage.gate.bringing import OWN, command_for
 from pilotage.gate.records import GateInput
 from pilotage.gate.report import CriterionResult, SignoffResult
 from pilotage.identity.roles import Action, Role, grant_for
-
-_OWN = {
-    "evaluation": "pilotage evaluate DIGEST",
-    "permissions": "pilotage suite permission DIGEST",
-    "fairness": "pilotage suite fairness DIGEST",
-    "redteam": "pilotage suite redteam DIGEST",
-    "drill.rollback": "pilotage drill rollback WORKFLOW --space SPACE",
-    "lineage": "pilotage evidence own DIGEST",
-    "classification": "pilotage evidence own DIGEST",
-}
 
 
 def missing_of(
@@ -39,13 +30,11 @@ def missing_of(
 
 
 def _evidence(kind: str, criterion: CriterionResult, given: GateInput) -> Reason:
-    command = _OWN.get(kind, f"pilotage evidence add DIGEST FILE --kind {kind}")
-    if given.gate.space is not None and kind not in _OWN:
-        command += f" --space {given.gate.space}"
+    command = command_for(kind, space=given.gate.space)
     if kind.startswith("document."):
-        who = f"the document's owner (any of {_attachers()} roles may attach it)"
+        who = f"The document's owner (any of {_attachers()} roles may attach it)"
     else:
-        who = "an engineer" if kind in _OWN else "a service key that lists the kind"
+        who = "An engineer" if kind in OWN else "A service key that lists the kind"
     text = f"{criterion.id}: no {kind} evidence. {who} provides it: `{command}`."
     return Reason(code="EV_MISSING", text=text, where=criterion.id)
 

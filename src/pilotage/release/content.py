@@ -50,6 +50,11 @@ class ReleaseContent:
     guard: GuardPolicy
     prices: Prices | None = None
 
+    @property
+    def headless_stage(self) -> DataStage:
+        """The stage of the documents that it answers from in no space: UAT's where it has them."""
+        return DataStage.UAT if DataStage.UAT in self.corpora or not self.corpora else DataStage.PRODUCTION
+
     def prices_by(self, declared: ModelSettings | None) -> Prices | None:
         """Return what its tokens cost: as the workflow says now of the same model, else as when it was sealed."""
         return declared.prices if declared is not None and self.is_model(declared) else self.prices

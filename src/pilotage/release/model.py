@@ -64,3 +64,8 @@ class ModelSettings:
     between_tokens_s: float = 15.0
     total_s: float = 120.0
     prices: Prices | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Provider, model and pin: what answers, as far as it is known beforehand."""
+        return f"{self.provider}/{self.model}/{self.pin_kind}:{self.pin}"

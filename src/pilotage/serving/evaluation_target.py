@@ -151,8 +151,7 @@ class ServingTarget:
     @property
     def fingerprint(self) -> str:
         """Provider, model and pin of the sealed release."""
-        model = self._path.release.content.model
-        return f"{model.provider}/{model.model}/{model.pin_kind}:{model.pin}"
+        return self._path.release.content.model.fingerprint
 
     async def facts(self) -> VersionFacts | None:
         """Return the facts as committed now; read again only when the corpus moved.

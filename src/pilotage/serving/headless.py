@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pilotage.core.ids import InteractionId, SpaceName, new_ulid
-from pilotage.corpus.settings import DataStage
 from pilotage.identity.principal import Principal, acl_names
 from pilotage.serving.context import Asked, Asker, Authenticated, Checked, Composed, Guarded, Known, Peer, Received
 from pilotage.serving.outcome import TrafficKind
@@ -58,11 +57,10 @@ class Walked:
 
 def headless_space(release: Release) -> Space:
     """Return the place of a run that names no space: no rules of its own, UAT documents where the release has them."""
-    has_uat = DataStage.UAT in release.content.corpora or not release.content.corpora
     return Space(
         name=HEADLESS,
         tier=Tier.SANDBOX,
-        data_stage=DataStage.UAT if has_uat else DataStage.PRODUCTION,
+        data_stage=release.content.headless_stage,
         hardware=Hardware(vcpu=1, memory_bytes=2**30),
         scaling=Scaling(min_instances=1, max_instances=1),
         record_mode=RecordMode.ASYNC,

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
-from sqlalchemy import Connection, RowMapping, func, select, update
+from sqlalchemy import Connection, RowMapping, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pilotage.core.canonical import Json
@@ -152,6 +152,19 @@ def result_of(connection: Connection, identifier: str) -> StoredResult | None:
         message = f"The result of run {identifier} was altered in the store."
         raise IntegrityError("RUN_ALTERED", message, hint="Restore a backup, or run the evaluation again.")
     return StoredResult(body=body, measured=row.measured)
+
+
+def asked_days(connection: Connection, release: Digest, *, most: int = 100) -> tuple[date, ...]:
+    """Return the days for which runs asked a release, as either arm, latest first."""
+    columns = evaluation_run.c
+    query = (
+        select(columns.as_of)
+        .where(or_(columns.release == release, columns.baseline == release, columns.oldest == release))
+        .distinct()
+        .order_by(columns.as_of.desc())
+        .limit(most)
+    )
+    return tuple(connection.execute(query).scalars())
 
 
 def last_completed(connection: Connection, workflow: WorkflowName) -> datetime | None:
