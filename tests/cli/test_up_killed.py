@@ -181,6 +181,7 @@ def storm(bank: Bank, *, kills: int) -> None:
         assert process.wait(60) == 0
     finally:
         process.kill()
+        process.wait()
     until(lambda: not running(bank))
 
 
@@ -189,8 +190,9 @@ def check_all(bank: Bank) -> None:
     recorded = bank.rows("SELECT id FROM interaction WHERE state = 'final'")
     assert sorted(entered) == sorted(recorded)
     assert bank.run("ledger", "verify")["verified"] is True  # numbers what the kill left unnumbered
-    # Nobody works now: on a slow machine what is due is late by a minute, and nothing else may be wrong.
-    assert {one["code"] for one in bank.run("doctor")["findings"]} <= {"runs_late"}
+    # Nobody works now: on a slow machine what is due is late by a minute. A killed process is told as silent from its
+    # 180th second on, until it is forgotten, which a long storm reaches. Nothing else may be wrong.
+    assert {one["code"] for one in bank.run("doctor")["findings"]} <= {"runs_late", "DRIFT_UNKNOWN"}
 
 
 def running(bank: Bank) -> list[str]:
