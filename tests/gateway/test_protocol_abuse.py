@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 import msgspec
 import pytest
 
+from pilotage.core.errors import Unavailable
 from pilotage.gateway.protocol import GatewayProtocol
 from pilotage.guard.policy import StreamMode
 from pilotage.ledger.entry import decode_entry
@@ -246,6 +247,18 @@ async def test_a_stream_that_lasts_too_long_ends_with_an_error_frame_and_no_done
         assert "[DONE]" not in said
         assert model.cancelled == 1
         assert up.path.serving.slots.open == 0
+
+
+async def test_a_stream_that_fails_leaves_no_connection_that_a_client_may_take_for_its_next_request() -> None:
+    model = FakeModel(failure=Unavailable("upstream_timeout", "x"), fail_after=1)
+    async with running(Plan(model=model, content=content(stream=StreamMode.TOKEN))) as up:
+        body = msgspec.json.encode(chat(stream=True))
+        broken = await said(up, post(body, b"Content-Length: %d" % len(body)))
+        assert b'"code":"upstream_timeout"' in broken
+        assert not broken.endswith(b"0\r\n\r\n"), "an answer that says it is complete lets its connection be used again"
+        await asyncio.sleep(0.05)
+        assert up.path.serving.slots.open == 0
+        assert not up.server.server_state.connections
 
 
 async def test_a_stop_tells_waiting_clients_and_flushes_their_records() -> None:

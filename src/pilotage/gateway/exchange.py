@@ -104,8 +104,8 @@ class Exchange:
             return
         if self.has_started:
             await self.frame(Frames.error(refusal))
-            await self.end_stream()
-            self.connection.close()
+            self.is_done = True
+            self.connection.cut()
             return
         await self._whole(refusal.status, [*error_headers(refusal), *self.answer_headers], error_body(refusal))
 

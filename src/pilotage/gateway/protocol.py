@@ -36,18 +36,23 @@ _UNWANTED_BYTES = 268_435_456
 class Connection:
     """What the application knows of its connection: whether it is gone, and whom to stop when it goes."""
 
-    __slots__ = ("is_lost", "is_slow", "task", "transport")
+    __slots__ = ("is_lost", "is_slow", "protocol", "task")
 
     def __init__(self) -> None:
         self.is_lost = False
         self.is_slow = False
         self.task: asyncio.Task[object] | None = None
-        self.transport: asyncio.Transport | None = None
+        self.protocol: GatewayProtocol | None = None
 
-    def close(self) -> None:
-        """Close the connection once everything written has left."""
-        if self.transport is not None:
-            self.transport.close()
+    def cut(self) -> None:
+        """Close the connection in the middle of an answer, once everything written has left.
+
+        Without an end of the answer no client takes the connection for its next request, which would be lost
+        (RFC 9112, 8 and 9.6).
+        """
+        if self.protocol is not None:
+            self.protocol.cycle.disconnected = True
+            self.protocol.transport.close()
 
     def lose(self) -> None:
         """Note that the client is gone and stop the task that answers it."""
@@ -88,7 +93,7 @@ class GatewayProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept the connection, or drop it when the process or the peer has too many."""
         super().connection_made(transport)
-        self.connection.transport = transport
+        self.connection.protocol = self
         peer = self.client[0] if self.client else ""
         if len(self.connections) > self.limits.connections or self._peers[peer] >= self.limits.connections_per_peer:
             transport.abort()

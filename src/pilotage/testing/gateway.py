@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,12 +55,21 @@ class Running:
         async with self.http.post(self.url + path, headers=headers, data=data, **more) as response:
             if response.content_type == "application/json":
                 return response, await response.json()
-            return response, await response.text()
+            return response, (await said_until_it_ended(response)).decode()
 
 
 def chat(question: str = "When are errors resolved?", **more: Any) -> dict[str, Any]:  # noqa: ANN401 - fields of the body
     """Return a chat-completions body."""
     return {"model": "policy-assistant", "messages": [{"role": "user", "content": question}], **more}
+
+
+async def said_until_it_ended(response: aiohttp.ClientResponse) -> bytes:
+    """Return the body of an answer, also of a stream that was cut off."""
+    found = b""
+    with suppress(aiohttp.ClientPayloadError):
+        async for piece in response.content.iter_any():
+            found += piece
+    return found
 
 
 @asynccontextmanager

@@ -34,7 +34,7 @@ from pilotage.serving.routing import Release
 from pilotage.store.engine import psycopg_url
 from pilotage.store.routes import acks_of, read_route, write_route
 from pilotage.store.serving_records import RecordWriter
-from pilotage.testing.gateway import Running, chat, running
+from pilotage.testing.gateway import Running, chat, running, said_until_it_ended
 from pilotage.testing.models import FakeModel
 from pilotage.testing.network import enter
 from pilotage.testing.route_follower import route_follower
@@ -188,7 +188,7 @@ async def _ask(gateway: Running, process: _Process, number: int) -> None:
     headers = {"Authorization": f"Bearer asker-{number * 7 % ASKERS}", "Content-Type": "application/json"}
     body = msgspec.json.encode(chat(stream=is_stream))
     async with gateway.http.post(f"{gateway.url}/v1/chat/completions", headers=headers, data=body) as response:
-        said = await response.text()
+        said = (await said_until_it_ended(response)).decode()
     digest = response.headers.get("x-pilotage-release", "")
     name = process.name(digest) if digest else ""
     if response.status != 200 or not name:
