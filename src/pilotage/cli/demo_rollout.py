@@ -27,6 +27,7 @@ from pilotage.gate.vocabulary import Half
 from pilotage.identity.roles import Role
 from pilotage.rollout.assignment import Arm
 from pilotage.rollout.states import State
+from pilotage.store.ledger_sequencing import number_all
 from pilotage.store.rollouts import StoredRollout
 from pilotage.testing.rollout_records import Faults, RecordedTraffic
 from pilotage.testing.rollouts import FakeProber, FakeProcesses, RolloutWorld
@@ -128,7 +129,8 @@ class Rollouts:
                 break
             self.path.clock.advance(_ROUND)
             for space in spaces_of(self.path):
-                self._traffic(space, {}).ask(_WATCH_ROUND)
+                self._traffic(space, {}).ask(_WATCH_ROUND, is_numbered=False)
+            number_all(self.world.engine)
             stored = self.world.step(stored.id)
             if stored.state is not State.WATCHING:
                 self._tell(stored)
@@ -143,9 +145,10 @@ class Rollouts:
 
     def _ask(self, space: str, *, bad: bool) -> None:
         faults = {Arm.CANDIDATE: _BAD} if bad else {}
-        self._traffic(space, faults).ask(_PER_ROUND)
+        self._traffic(space, faults).ask(_PER_ROUND, is_numbered=False)
         for earlier in self.path.spaces:
-            self._traffic(earlier, {}).ask(2)
+            self._traffic(earlier, {}).ask(2, is_numbered=False)
+        number_all(self.world.engine)
 
     def _traffic(self, space: str, faults: Mapping[Arm, Faults]) -> RecordedTraffic:
         if space not in self.traffic:

@@ -21,6 +21,13 @@ from pilotage.ledger.entry import EncodedEntry
 APPEND_SQL: Final[LiteralString] = "INSERT INTO ledger_entry (id, kind, subject, bytes) VALUES (%s, %s, %s, %s)"
 
 _APPEND = text("INSERT INTO ledger_entry (id, kind, subject, bytes) VALUES (:id, :kind, :subject, :bytes)")
+# They are numbered by the time of their row, so each has a microsecond of its own.
+_APPEND_MANY = text(
+    "INSERT INTO ledger_entry (id, kind, subject, bytes, inserted_at)"
+    " SELECT e.id, e.kind, e.subject, e.bytes, t.began + e.place * interval '1 microsecond'"
+    " FROM (SELECT clock_timestamp() AS began) AS t, unnest(CAST(:ids AS text[]), CAST(:kinds AS text[]),"
+    " CAST(:subjects AS text[]), CAST(:bodies AS bytea[])) WITH ORDINALITY AS e (id, kind, subject, bytes, place)"
+)
 _DISCLOSE = text("INSERT INTO ledger_disclosure (entry, field, salt, value) VALUES (:entry, :field, :salt, :value)")
 _BY_ID = text("SELECT id, seq, kind, subject, bytes FROM ledger_entry WHERE id = :id")
 _BY_SUBJECT = text(
@@ -44,19 +51,23 @@ class StoredEntry:
 
 def append(connection: Connection, entry: EncodedEntry, disclosures: Iterable[Disclosure] = ()) -> None:
     """Append one entry, and what opens its commitments, inside the caller's transaction."""
-    append_many(connection, [entry])
+    row = {"id": entry.id, "kind": entry.kind.value, "subject": entry.subject, "bytes": entry.bytes}
+    connection.execute(_APPEND, row)
     opened = [{"entry": entry.id, "field": item.field, "salt": item.salt, "value": item.value} for item in disclosures]
     if opened:
         connection.execute(_DISCLOSE, opened)
 
 
 def append_many(connection: Connection, entries: Sequence[EncodedEntry]) -> None:
-    """Append several entries inside the caller's transaction."""
-    rows = [
-        {"id": entry.id, "kind": entry.kind.value, "subject": entry.subject, "bytes": entry.bytes} for entry in entries
-    ]
-    if rows:
-        connection.execute(_APPEND, rows)
+    """Append several entries, in this order, inside the caller's transaction."""
+    if entries:
+        values = {
+            "ids": [entry.id for entry in entries],
+            "kinds": [entry.kind.value for entry in entries],
+            "subjects": [entry.subject for entry in entries],
+            "bodies": [entry.bytes for entry in entries],
+        }
+        connection.execute(_APPEND_MANY, values)
 
 
 def entry_by_id(connection: Connection, entry: str) -> StoredEntry | None:
