@@ -20,6 +20,7 @@ from pilotage.control.start_rollout import Started, StartRequest, start_rollout
 from pilotage.rollout import tally
 from pilotage.rollout.assignment import Arm
 from pilotage.rollout.states import State
+from pilotage.serving.outcome import TrafficKind
 from pilotage.store.ledger_sequencing import number_all
 from pilotage.store.rollouts import StoredRollout
 from pilotage.store.routes import read_route
@@ -114,22 +115,23 @@ def test_each_record_counts_once_in_its_arm_and_other_kinds_change_nothing(engin
     first = counters(world, stored)
     assert first.recorded == traffic.admitted
     assert first.metric(Metric.ERROR).go.n == traffic.admitted
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE interaction SET kind = 'probe' WHERE false"))
-    assert counters(world, stored) == first
-    with engine.begin() as connection:  # a million clean probes would change no verdict: here are some
+    others = [kind.value for kind in TrafficKind if kind is not TrafficKind.USER]
+    with engine.begin() as connection:  # a million clean ones would change no verdict: here are some of each kind
         connection.execute(
             text(
-                "INSERT INTO interaction SELECT id || 'x', at, space, workflow, arm, release, corpus, corpus_version,"
-                " as_of, principal, 'probe', state, 'ok', code, refused, detail FROM interaction"
-            )
+                "INSERT INTO interaction SELECT id || k.place, at, space, workflow, arm, release, corpus,"
+                " corpus_version, as_of, principal, k.kind, state, 'ok', code, refused, detail FROM interaction,"
+                " unnest(CAST(:kinds AS text[])) WITH ORDINALITY AS k (kind, place)"
+            ),
+            {"kinds": others},
         )
-        connection.execute(
+        written = connection.execute(
             text(
-                "INSERT INTO ledger_entry (id, kind, subject, bytes) SELECT left(id, 25) || 'Z',"
-                " 'interaction.recorded', id, '\\x00' FROM interaction WHERE kind = 'probe'"
+                "INSERT INTO ledger_entry (id, kind, subject, bytes) SELECT left(id, 24) || 'Z' || right(id, 1),"
+                " 'interaction.recorded', id, '\\x00' FROM interaction WHERE kind <> 'user'"
             )
-        )
+        ).rowcount
+    assert written == 600 * len(others)
     number_all(world.engine)
     assert counters(world, stored) == first
 
