@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine
-from tests.evaluation.world import Bent, World, make_world
+from tests.evaluation.world import Bent, World, drive_ticking, make_world
 
+from pilotage.cli.evaluate import exit_code
 from pilotage.core.digest import Digest
 from pilotage.core.errors import IntegrityError, NotFound, Unavailable
 from pilotage.release.generation import Model
 from pilotage.serving.routing import Release
+from pilotage.testing.models import FakeModel
 
 pytestmark = [pytest.mark.anyio, pytest.mark.store]
 CASES = 25
@@ -63,6 +65,17 @@ async def test_it_is_compared_by_stored_answers_of_whatever_day(world: World, er
     world.clock.advance(timedelta(days=40))
     result = await compared(world, baseline, error)
     assert result["verdict"] == "go", result["reasons"]
+
+
+async def test_a_release_that_answers_nothing_is_down_whatever_its_baseline_answers(world: World) -> None:
+    baseline = world.seal()
+    world.write("workflows/assistant/retrieval.yaml", "corpus: {uat: handbook}\ntop_k: 4\n")
+    release = world.seal()
+    model = FakeModel(failure=Unavailable("MODEL_DOWN", "Nobody answers."))
+    bent = Bent(model=lambda found: found.model if found.digest == baseline else model)
+    driven = await drive_ticking(world, world.start(release, baseline=baseline).id, bent)
+    assert (driven.run.verdict, driven.progress.answers, driven.progress.errors) == ("inconclusive", 0, CASES)
+    assert exit_code(driven) == 4
 
 
 async def test_without_an_earlier_run_nothing_is_compared(world: World) -> None:

@@ -6,6 +6,7 @@ flight end, and prints the command that goes on.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -101,7 +102,7 @@ def run_request(options: Options, runtime: Runtime, request: EvaluationRequest, 
 
 
 def _drive(options: Options, runtime: Runtime, instance: Instance, run: str) -> None:
-    with _progress(options) as progress:
+    with _quiet(), _progress(options) as progress:
         driven = runtime.drive(instance, run, progress)
     if driven.is_interrupted:
         options.err.print(f"Stopped at {driven.progress.done} of {driven.progress.total}. Go on with:")
@@ -113,12 +114,23 @@ def _drive(options: Options, runtime: Runtime, instance: Instance, run: str) -> 
 
 
 def exit_code(driven: Driven) -> int:
-    """Return 0 for GO, 4 when not one question got an answer, else 1."""
+    """Return 0 for GO, 4 when the release was asked and answered nothing, else 1."""
     if driven.run.verdict == "go":
         return 0
-    failed = driven.progress.errors - driven.progress.not_asked
-    is_down = driven.progress.total > 0 and failed == driven.progress.total
+    is_down = driven.progress.errors > driven.progress.not_asked and driven.progress.answers == 0
     return DOWN if is_down else NO
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out a line for each question without an answer: they are counted, and would bury the progress."""
+    log = logging.getLogger("pilotage.serving")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 @contextmanager

@@ -108,8 +108,8 @@ class Options:
         """Print why not, and leave with 3 when it is about the person, else 1."""
         if self.as_json:
             sys.stdout.write(json.dumps(refusal.as_json(), ensure_ascii=False, indent=2) + "\n")
-        for reason in refusal.reasons:
-            self.err.print(f"[red]{escape(reason.code)}[/red] {escape(reason.text)}")
+        for code, text in dict.fromkeys((reason.code, reason.text) for reason in refusal.reasons):
+            self.err.print(f"[red]{escape(code)}[/red] {escape(text)}")
         about_person = any(reason.code in _ABOUT_THE_PERSON for reason in refusal.reasons)
         raise SystemExit(FORBIDDEN if about_person else NO)
 

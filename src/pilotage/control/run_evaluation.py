@@ -110,7 +110,8 @@ async def _permissions(instance: Instance, plan: Plan, targets: Targets, watch: 
     if tally is None:
         return Progress(done=0, total=1)
     await asyncio.to_thread(finish_permissions, instance, plan, tally)
-    return Progress(done=tally.probes, total=tally.probes, errors=len(tally.errors))
+    errors = len(tally.errors)
+    return Progress(done=tally.probes, total=tally.probes, errors=errors, answers=tally.probes - errors)
 
 
 async def _cases(instance: Instance, plan: Plan, means: Means, watch: Watch) -> Progress:

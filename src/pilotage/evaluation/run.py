@@ -130,7 +130,8 @@ class Task:
 class Progress:
     """How far a run is: tasks done of all, answers taken from the cache, calls that were made more than once.
 
-    `errors` counts every task without an answer, `not_asked` those of them that the cost cap left out.
+    `errors` counts every task without an answer, `not_asked` those of them that the cost cap left out, `answers` what
+    the release itself answered, apart from those it is compared with.
     """
 
     done: int
@@ -139,6 +140,7 @@ class Progress:
     errors: int = 0
     not_asked: int = 0
     repeated_calls: int = 0
+    answers: int = 0
 
 
 def backoff(failures: int) -> timedelta:

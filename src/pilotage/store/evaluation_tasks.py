@@ -52,6 +52,7 @@ _PROGRESS: Final = text(
     "SELECT count(*) FILTER (WHERE state = 'done') AS done, count(*) AS total,"
     " count(*) FILTER (WHERE is_cached) AS cached, count(*) FILTER (WHERE error IS NOT NULL) AS errors,"
     " count(*) FILTER (WHERE error = 'budget') AS not_asked,"
+    " count(*) FILTER (WHERE arm = 'candidate' AND state = 'done' AND error IS NULL) AS answers,"
     " coalesce(sum(greatest(attempt - 1, 0)), 0) AS repeated_calls FROM evaluation_task WHERE run = :run"
 )
 _ASK_AGAIN: Final = text(
