@@ -9,13 +9,19 @@ from sqlalchemy import Engine, text
 from tests.control.gate_world import GateWorld, gate_world, junit
 
 from pilotage.control import keep_evidence
+from pilotage.control.evidence_reports import show_evidence
 from pilotage.control.gate_entries import evidence_data
 from pilotage.control.ledger_fsck import fsck_ledger
 from pilotage.control.ledger_rows import row_mismatches
+from pilotage.control.record_entry import record
 from pilotage.control.record_readings import record_readings
 from pilotage.core.canonical import Json
+from pilotage.core.errors import NotFound
+from pilotage.core.ids import new_ulid
 from pilotage.core.reason import Reason
 from pilotage.evidence.records import Evidence, EvidenceState
+from pilotage.ledger.entry import EntryKind
+from pilotage.store.corpus_evidence import attach_quality_report
 from pilotage.store.ledger_state_rows import unmatched
 
 pytestmark = pytest.mark.store
@@ -81,6 +87,21 @@ def test_a_rejected_file_is_no_difference(world: GateWorld) -> None:
         assert item.id not in {one.subject for one in unmatched(connection)} - before
 
 
+def reported(world: GateWorld) -> str:
+    """Keep the quality report of a corpus version, as a refresh does."""
+    now, name = world.instance.clock.now(), new_ulid(world.instance.clock.now())
+    with world.instance.engine.begin() as connection:
+        digest = attach_quality_report(connection, b"{}", evidence=name, subject="policies@1", claims={}, at=now)
+        data: dict[str, Json] = {"about": "policies@1", "kind": "data_quality", "sha256": digest}
+        record(connection, EntryKind.EVIDENCE_ATTACHED, actor="system:test", at=now, subject=name, data=data)
+    return name
+
+
+def test_the_quality_report_of_a_corpus_version_is_no_evidence_of_a_gate(world: GateWorld) -> None:
+    with pytest.raises(NotFound):
+        show_evidence(world.instance, reported(world))
+
+
 def test_a_reading_attached_before_entries_held_it_is_recorded_once_and_compared_from_then_on(
     world: GateWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,6 +110,7 @@ def test_a_reading_attached_before_entries_held_it_is_recorded_once_and_compared
 
     monkeypatch.setattr(keep_evidence, "evidence_data", of_the_version_before)
     (item,) = world.attach(("tests.unit", junit(passed=7)))
+    reported(world)
     bend = "UPDATE evidence SET reading = jsonb_set(reading, '{names,passed_tests}', '[\"x\"]') WHERE id = :id"
     with world.instance.engine.begin() as connection:
         assert record_readings(connection, world.instance) == 1

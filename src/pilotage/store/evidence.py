@@ -59,9 +59,14 @@ def add_evidence(connection: Connection, item: Evidence, body: bytes) -> None:
     )
 
 
+_SUBJECTS: Final = [kind.value for kind in SubjectKind]
+"""What items of gates are about; a refresh keeps its quality report about a corpus version in the same table."""
+
+
 def evidence_by_id(connection: Connection, name: str) -> Evidence:
     """Return one item; raise NotFound."""
-    row = connection.execute(select(evidence).where(evidence.c.id == name)).mappings().first()
+    query = select(evidence).where(evidence.c.id == name, evidence.c.subject_kind.in_(_SUBJECTS))
+    row = connection.execute(query).mappings().first()
     if row is None:
         raise NotFound("EVIDENCE_UNKNOWN", f"There is no evidence {name!r}.", hint="See `pilotage evidence list`.")
     return evidence_from(row)
@@ -106,7 +111,7 @@ def evaluated_by(connection: Connection, releases: Collection[Digest]) -> dict[D
 
 
 _WITHOUT_READING = text(
-    "SELECT v.* FROM evidence v WHERE v.state IN ('accepted', 'superseded')"
+    "SELECT v.* FROM evidence v WHERE v.state IN ('accepted', 'superseded') AND v.subject_kind = ANY(:subjects)"
     " AND EXISTS (SELECT FROM ledger_entry e WHERE e.subject = v.id AND e.kind = 'evidence.attached')"
     " AND NOT EXISTS (SELECT FROM ledger_entry e WHERE e.subject = v.id"
     " AND (e.kind = 'evidence.reading_recorded' OR e.kind = 'evidence.attached'"
@@ -117,7 +122,7 @@ _WITHOUT_READING = text(
 
 def without_reading(connection: Connection, *, limit: int) -> tuple[Evidence, ...]:
     """Return items that count and whose ledger entries do not say what their readers made of them."""
-    rows = connection.execute(_WITHOUT_READING, {"limit": limit}).mappings()
+    rows = connection.execute(_WITHOUT_READING, {"limit": limit, "subjects": _SUBJECTS}).mappings()
     return tuple(evidence_from(row) for row in rows)
 
 
