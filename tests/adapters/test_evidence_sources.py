@@ -34,7 +34,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
     made.close()
 
 
-@pytest.mark.feature("D5.1", "X3")
+@pytest.mark.feature("D5.1")
 def test_a_pull_request_with_many_pages_reads_as_code_review(service: Double) -> None:
     pull: Json = {"head": {"sha": "h"}, "user": {"login": "author"}, "commits": 1}
     reviewers = [f"person{number}" for number in range(101)]

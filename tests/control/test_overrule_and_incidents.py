@@ -116,7 +116,7 @@ def codes(found: object) -> list[str]:
     return [reason.code for reason in found.reasons]
 
 
-@pytest.mark.feature("DP.1", "DP.14", "DP.16")
+@pytest.mark.feature("DP.1", "DP.14")
 def test_an_incident_goes_from_page_to_post_mortem(engine: Engine) -> None:
     world, stored = deciding(engine, 400_000.0)
     request = RollbackRequest(workflow=WORKFLOW, reason="wrong rates")
@@ -190,6 +190,21 @@ def reported(world: RolloutWorld, severity: Severity) -> StoredIncident:
 def pages(engine: Engine) -> int:
     with engine.connect() as connection:
         return int(connection.scalar(text("SELECT count(*) FROM outbox WHERE payload->>'kind' = 'page'")) or 0)
+
+
+@pytest.mark.feature("D14.38", "DL.5")
+def test_incidents_are_counted_by_severity_and_by_who_found_them_drills_left_out(engine: Engine) -> None:
+    world = make_world(engine)
+    empty: Any = incident_list(world.instance)
+    assert (sum(empty["by_severity"].values()), empty["found_by_machine"]) == (0, None)
+    reported(world, Severity.SEV3)
+    deed = Deed(actor="system:test", at=world.clock.now())
+    with engine.begin() as connection:
+        for cause, more in (("space unhealthy", {}), ("release drift", {}), ("drilled", {"is_drill": True})):
+            open_incident(connection, world.instance, trouble(cause=cause, **more), deed)
+    found: Any = incident_list(world.instance)
+    assert found["by_severity"] == {"SEV1": 2, "SEV2": 0, "SEV3": 1, "SEV4": 0}
+    assert found["found_by_machine"] == "0.6667"
 
 
 def test_a_worse_trigger_raises_the_incident_it_joins_and_pages(engine: Engine) -> None:
@@ -351,6 +366,7 @@ def test_each_line_of_a_timeline_stands_in_the_ledger_as_a_commitment(engine: En
     assert len(told) >= 3
 
 
+@pytest.mark.feature("DP.17")
 def test_a_post_mortem_keeps_what_went_well_and_badly_and_names_what_it_does_not_know(engine: Engine) -> None:
     world = make_world(engine)
     opened = reported(world, Severity.SEV2)

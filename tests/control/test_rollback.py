@@ -80,6 +80,7 @@ def test_a_person_takes_a_release_out_at_once_without_approval(engine: Engine) -
     assert (route(world).stable, route(world).candidate, route(world).fraction_ppm) == (old, None, 0)
     assert count(engine, "SELECT count(*) FROM incident WHERE freezes AND severity = 'SEV2'") == 1
     assert count(engine, "SELECT count(*) FROM outbox WHERE payload->>'kind' = 'page'") >= 1
+    assert count(engine, "SELECT count(*) FROM outbox WHERE payload->'audience' ? 'stakeholders'") == 1
 
 
 @pytest.mark.feature("DP.10")

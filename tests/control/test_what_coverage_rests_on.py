@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+from tests.control.rollout_world import BANK as BANK_FOLDER
 from tests.control.rollout_world import bank
 
 from pilotage.control.evidence_context import About, read_context
@@ -96,6 +98,27 @@ def test_a_stress_load_is_held_against_the_largest_expected_one_of_its_space() -
     assert context(*loads, space="qa").profile_requests == 3000
     assert context(*loads).profile_requests is None
     assert context(replace(loads[0], state=EvidenceState.REJECTED), space="qa").profile_requests is None
+
+
+@pytest.mark.feature("D11.20", "D11.21", "D12.37")
+@pytest.mark.parametrize(
+    ("kind", "lost"),
+    [
+        ("incident-response", "## Severities"),
+        ("incident-response", "## Roles"),
+        ("incident-response", "## Communication"),
+        ("rollback-procedure", "```pilotage\nrollback "),
+        ("runbook", "```pilotage"),
+    ],
+)
+def test_the_plans_for_trouble_say_who_is_called_and_which_command_is_run(kind: str, lost: str) -> None:
+    text = (BANK_FOLDER / "workflows" / WORKFLOW / "documents" / f"{kind}.md").read_text()
+    assert lost in text
+    asked = read_context(BANK, FLOW, About(kind=f"document.{kind}", received_at=NOW))
+    for body, complete in ((text, 1), (text.replace(lost, "gone "), 0)):
+        reading = read_evidence(body.encode(), kind=f"document.{kind}", name=f"{kind}.md", context=asked)
+        assert isinstance(reading, Reading), reading
+        assert reading.claims["complete"] == complete
 
 
 def test_operators_are_trained_as_well_as_the_rota() -> None:

@@ -89,6 +89,7 @@ def test_equal_permissions_have_one_identity_and_any_difference_another() -> Non
     assert len({base, *others}) == 6
 
 
+@pytest.mark.feature("R4.13")
 def test_each_set_of_readers_has_its_persona_and_nobody_is_one_too() -> None:
     facts = version(document("a", HR), document("b", ALL), document("c", HR), document("d", frozenset()))
     found = group_personas(facts)

@@ -34,6 +34,7 @@ def cyclonedx(*components: Json, **more: Json) -> Json:
     return {"bomFormat": "CycloneDX", "specVersion": "1.6", "components": list(components), **more}
 
 
+@pytest.mark.feature("X27")
 def test_nested_components_and_all_licences_count() -> None:
     inner: Json = {
         "name": "b",
@@ -93,6 +94,7 @@ def spdx(*packages: Json, version: str = "SPDX-2.3", **more: Json) -> Json:
     return {"spdxVersion": version, "packages": list(packages), **more}
 
 
+@pytest.mark.feature("X27")
 def test_spdx_judges_the_declared_licence_and_else_the_concluded_one() -> None:
     found = claims(
         spdx(

@@ -58,6 +58,7 @@ def test_load_samples_that_cannot_count_are_refused(shared_data: Path, file: str
     assert code((shared_data / "evidence/perf-jenkins" / file).read_bytes()) == expected
 
 
+@pytest.mark.feature("X28")
 @pytest.mark.parametrize(
     ("file", "requests", "errors"),
     [
@@ -147,7 +148,7 @@ def test_another_version_of_our_own_format_is_unsupported() -> None:
     assert code(own([(1, 1, True)]).replace("load/1", "load/2")) == "EV_UNSUPPORTED"
 
 
-@pytest.mark.feature("D6.15", "D10.18")
+@pytest.mark.feature("D6.15", "D10.18", "X28")
 def test_locust_statistics_that_add_up_are_read() -> None:
     header = "Type,Name,Request Count,Failure Count,Requests/s,50%,95%,99%\n"
     rows = "GET,/a,900,1,9,10,20,N/A\nGET,/b,100,1,1,12,22,30\n,Aggregated,1000,2,10,11,21,N/A\n"
@@ -177,7 +178,7 @@ def k6(*, is_flat: bool, failed: int = 2, crossed: bool = False) -> str:
     return json.dumps({"metrics": metrics, "target_url": "https://space.example"})
 
 
-@pytest.mark.feature("D6.15", "D10.18")
+@pytest.mark.feature("D6.15", "D10.18", "X28")
 def test_both_forms_of_k6_say_the_same_and_thresholds_say_nothing() -> None:
     readings = [read(k6(is_flat=flat, crossed=crossed)) for flat in (True, False) for crossed in (True, False)]
     assert all(reading.claims == readings[0].claims for reading in readings)
@@ -261,7 +262,7 @@ def test_percentiles_are_nearest_rank() -> None:
     assert nearest_rank([7.0], 0.5) == 7
 
 
-@pytest.mark.feature("D10.12")
+@pytest.mark.feature("D10.12", "X29")
 @pytest.mark.parametrize("form", ["axe-cli-v4.10.2", "reporter-v1", "reporter-v2"])
 def test_axe_counts_violated_rules_by_impact(shared_data: Path, form: str) -> None:
     data = (shared_data / f"evidence/axe/w3citylights-axe-v4.10.2.{form}.json").read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,18 @@ def test_training_is_the_share_of_the_required_people() -> None:
     assert code("training:\n  - {course: ops}\n", "training") == "EV_MALFORMED"
 
 
+@pytest.mark.feature("D11.45", "R4.7")
+def test_a_training_counts_for_a_year() -> None:
+    now = datetime(2026, 11, 25, tzinfo=UTC)
+    context = ReadContext(people=PEOPLE, required_people=frozenset({"local|ann", "local|bob"}), received_at=now)
+    csv = "person,course,completed_at\nann,ops,2025-11-25\nbob,ops,2025-11-24\nbob,ops,2026-03-01\ncy,ops,2025-12-01\n"
+    reading = read(csv, "training", context)
+    assert reading.claims["share"] == 1
+    assert reading.names["trained_until"] == ("local|ann 2026-11-25", "local|bob 2027-03-01", "local|cy 2026-12-01")
+    ended = read(csv.replace("bob,ops,2026-03-01\n", ""), "training", context)
+    assert (ended.claims["share"], ended.names["missing"]) == (0.5, ("local|bob",))
+
+
 def test_the_worst_run_of_a_drill_counts() -> None:
     drill = "drill: failover\nruns:\n  - {at: 2026-11-01T10:00Z, rto_s: 30, lost_requests: 0}\n"
     drill += "  - {at: 2026-11-02T10:00Z, rto_s: 90, rpo_s: 1, lost_requests: 2}\n"
@@ -268,6 +281,27 @@ def test_a_whole_document_is_complete() -> None:
 )
 def test_a_document_that_lacks_something_is_not_complete(text: str) -> None:
     assert read(text, "document.runbook", NEEDS).claims["complete"] == 0
+
+
+@pytest.mark.feature("D11.21", "D12.37")
+@pytest.mark.parametrize(
+    ("command", "block", "complete"),
+    [
+        ("rollback", "```pilotage\nrollback desk --space east\n```", 1),
+        ("rollback", "pilotage rollback desk --space east", 1),
+        ("rollback", "```pilotage\nrollbacks desk\n```", 0),
+        ("rollback", "```\nrollback desk\n```", 0),
+        ("rollback", "Call rollback by hand.", 0),
+        ("", "```pilotage\nledger verify\n```", 1),
+        ("", "```pilotage\n\n```", 0),
+    ],
+)
+def test_a_procedure_holds_the_commands_that_carry_it_out(command: str, block: str, complete: int) -> None:
+    needs = replace(NEEDS, required_command=command)
+    reading = read(f"{HEAD}{BODY}\n\n{block}\n", "document.runbook", needs)
+    assert reading.claims["complete"] == complete
+    assert len(reading.names["missing_sections"]) == 1 - complete
+    assert read(HEAD + BODY, "document.runbook", NEEDS).claims["complete"] == 1, "nothing is asked for"
 
 
 @pytest.mark.parametrize("text", ["a<br>b", "see <https://a.example>", "<!-- TODO later -->", "<!-- open TODO"])

@@ -136,7 +136,7 @@ def test_age_runs_from_the_earlier_time_so_a_wrong_clock_only_ages() -> None:
     assert age_of(early_clock, NOW) == 40 * HOUR
 
 
-@pytest.mark.feature("D8.10", "D8.27")
+@pytest.mark.feature("D8.10", "D8.27", "D11.45")
 @pytest.mark.parametrize(
     ("kind", "days"),
     [

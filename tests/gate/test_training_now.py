@@ -8,6 +8,7 @@ import pytest
 from tests.gate.builders import LATENCY, NOW, board_gate, empty, evidence, knowing
 
 from pilotage.core.reason import Outcome
+from pilotage.evidence.records import Evidence
 from pilotage.gate.decide import decide
 from pilotage.gate.report import CriterionResult
 from pilotage.workspace.gate import Condition, Criterion, Operator
@@ -19,10 +20,10 @@ RECORDS = evidence(
 )
 
 
-def result(operators: frozenset[str] | None) -> CriterionResult:
+def result(operators: frozenset[str] | None, records: Evidence = RECORDS) -> CriterionResult:
     gate = board_gate()
     gate = replace(gate, pre=replace(gate.pre, criteria=(TRAINING,)))
-    given = replace(knowing(empty(gate), operators=operators), evidence=(RECORDS,))
+    given = replace(knowing(empty(gate), operators=operators), evidence=(records,))
     (found,) = decide(given, NOW).criteria
     return found
 
@@ -45,3 +46,10 @@ def test_training_counts_over_the_people_of_the_moment(operators: frozenset[str]
 def test_the_share_that_is_shown_is_the_one_of_the_moment() -> None:
     (check,) = result(frozenset({"ann", "cy"})).checks
     assert (check.observed, check.limit) == ("0.5", "= 1")
+
+
+@pytest.mark.feature("D11.45", "R4.7")
+@pytest.mark.parametrize(("ends", "outcome"), [("2026-03-02", Outcome.OK), ("2026-03-01", Outcome.NOT_OK)])
+def test_a_training_that_ended_meanwhile_counts_no_more(ends: str, outcome: Outcome) -> None:
+    names = {"trained": ("ann", "ben"), "trained_until": ("ann 2027-01-01", f"ben {ends}")}
+    assert result(frozenset({"ann", "ben"}), replace(RECORDS, names=names)).outcome is outcome

@@ -75,6 +75,19 @@ async def test_who_was_answered_rates_and_nobody_else_learns_that_it_exists(engi
     assert _stored(engine, body["interaction"]) == [("down", "wrong for <US_SSN>"), ("up", None)]
 
 
+@pytest.mark.feature("RM.2")
+async def test_a_rating_leads_to_the_release_whose_prompt_and_model_answered(engine: Engine, database_url: str) -> None:
+    async with rating(engine, database_url) as (up, body, _):
+        assert (await up.post(body, path=PATH))[0].status == 200
+        answered = next(iter(up.path.routing.current.releases))
+        await up.path.serving.recorder.settle()
+    query = "SELECT i.release, f.rating FROM feedback f JOIN interaction i ON i.id = f.interaction WHERE i.id = :id"
+    with engine.connect() as connection:
+        assert [tuple(row) for row in connection.execute(text(query), {"id": body["interaction"]})] == [
+            (answered, "down")
+        ]
+
+
 BAD: list[tuple[Any, int, str]] = [
     ([], 400, "invalid_request"),
     ({"interaction": 7}, 400, "invalid_request"),

@@ -339,7 +339,7 @@ async def test_open_streams_and_waiting_records_are_counted_as_they_are_now() ->
         assert await counted() == {"pilotage_streams": 1, "pilotage_records_waiting": 0}
 
 
-@pytest.mark.feature("D13.77", "X9")
+@pytest.mark.feature("D13.77")
 async def test_health_and_metrics_answer_loopback_without_a_key() -> None:
     async with running() as up:
         await up.post(chat())

@@ -66,6 +66,10 @@ def _render_list(out: Console, found: dict[str, Any]) -> None:
     out.print(table)
     mean = found["mttr_minutes"]
     out.print(f"{found['open']} open; mean time to recover {'not known yet' if mean is None else f'{mean} minutes'}.")
+    worst = ", ".join(f"{count} {severity}" for severity, count in found["by_severity"].items() if count)
+    share = found["found_by_machine"]
+    if share is not None:
+        out.print(f"{worst}; {float(share):.0%} were found by Pilotage before a person reported them.")
 
 
 def show(options: Options, identifier: Identifier) -> None:

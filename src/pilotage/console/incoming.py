@@ -21,7 +21,7 @@ from anyio import to_thread
 from pilotage.console.cookies import read_cookies
 from pilotage.console.guards import FORM_TOKEN, is_form_token
 from pilotage.console.multipart import Content, Part, boundary_of, read_parts
-from pilotage.serving.addresses import containing, parse_address
+from pilotage.serving.addresses import is_over_tls as proxy_had_tls
 from pilotage.serving.context import Peer
 from pilotage.serving.uploads import Body, Receive, UploadRefused, Uploads, Why
 
@@ -87,15 +87,15 @@ def read_head(scope: MutableMapping[str, Any], trusted: Sequence[str]) -> Incomi
     path: str = scope["path"]
     if _CONTROLS.search(path):
         raise ReadError(404, "PAGE_UNKNOWN", "There is no page at an address with control characters.")
-    peer = scope["client"][0] if scope.get("client") else ""
+    peer, is_secure = scope["client"][0] if scope.get("client") else "", is_over_tls(scope, trusted)
     return Incoming(
         method=scope["method"],
         path=path,
         query=_fields(scope["query_string"]),
         headers=headers,
         cookies=read_cookies(headers.get("cookie", "")),
-        peer=Peer(address=peer, forwarded_for=tuple(forwarded)),
-        is_secure=is_over_tls(scope, trusted),
+        peer=Peer(address=peer, forwarded_for=tuple(forwarded), is_tls=is_secure),
+        is_secure=is_secure,
     )
 
 
@@ -195,8 +195,5 @@ def is_over_tls(scope: MutableMapping[str, Any], trusted: Sequence[str]) -> bool
     """Tell whether the browser spoke TLS: with this process, or with a trusted proxy that says so."""
     if scope.get("scheme") == "https":
         return True
-    address = parse_address(scope["client"][0] if scope.get("client") else "")
-    if address is None or containing(address, trusted) is None:
-        return False
     said = next((value for name, value in scope["headers"] if name == b"x-forwarded-proto"), b"")
-    return bool(said.strip().lower() == b"https")
+    return proxy_had_tls(scope["client"][0] if scope.get("client") else "", said.decode("latin-1"), trusted)

@@ -30,7 +30,11 @@ REQUIRED_SECTIONS: dict[str, tuple[str, ...]] = {
     "architecture": ("Purpose", "Components", "Data flow"),
     "model-card": ("Owners", "Intended use", "Metrics", "Limitations"),
     "risk-assessment": ("Scope", "Method", "Result"),
+    "incident-response": ("Severities", "Roles", "Communication"),
+    "rollback-procedure": ("When", "Who", "Steps"),
 }
+REQUIRED_COMMAND = {"rollback-procedure": "rollback", "runbook": ""}
+"""What a document's `pilotage` blocks must call; empty: anything, so that its steps can be carried out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,7 @@ def read_context(workspace: Workspace, workflow: Workflow, about: About) -> Read
         people=people,
         profile_requests=_profile(fresh, about.space),
         required_sections=_sections(about.kind),
+        required_command=REQUIRED_COMMAND.get(about.kind.removeprefix("document.")),
         required_people=operators(workspace, workflow),
         passed_tests=tuple(
             _named("passed", (item for item in fresh if item.trust.rank >= about.trust.rank), about.tags)

@@ -7,10 +7,11 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from pilotage.control.instance import Instance
+from pilotage.control.open_incident import MACHINE
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.core.errors import NotFound
-from pilotage.incident.records import Times, post_mortem_due, recovery
+from pilotage.incident.records import Severity, Times, post_mortem_due, recovery
 from pilotage.store.incidents import StoredIncident, find_incident, lines_of, list_incidents
 from pilotage.store.rollout_records import impact_of
 
@@ -28,7 +29,13 @@ def incident_list(instance: Instance, *, workflow: str | None = None, only_open:
         "mttr_minutes": _minutes(figures.mttr_minutes),
         "mttd_minutes": _minutes(figures.mttd_minutes),
         "open": figures.open,
+        "by_severity": {one.value: sum(found.severity is one for found in real) for one in Severity},
+        "found_by_machine": _share(sum(one.detected_by == MACHINE for one in real), len(real)),
     }
+
+
+def _share(part: int, whole: int) -> str | None:
+    return f"{part / whole:.4f}" if whole else None
 
 
 def incident_detail(instance: Instance, identifier: str) -> dict[str, Json]:

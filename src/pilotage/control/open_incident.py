@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -25,6 +26,9 @@ from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.rollout.transitions import Notify
 from pilotage.store.incidents import StoredIncident, add_line, open_or_join, save_incident
 from pilotage.store.ledger_entries import append
+
+MACHINE: Final = "machine"
+"""Who is said to have noticed what no person reported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +78,7 @@ def open_and_tell(connection: Connection, instance: Instance, trouble: Trouble, 
         verdict=trouble.verdict,
         is_drill=trouble.is_drill,
         responders=_roster(instance),
-        detected_by=deed.person or "machine",
+        detected_by=deed.person or MACHINE,
         started_at=trouble.started_at or deed.at,
         detected_at=deed.at,
         freezes=trouble.freezes,

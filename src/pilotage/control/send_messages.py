@@ -1,8 +1,9 @@
 """Messages to people, written with the decision they tell of and delivered by the outbox.
 
 A message holds names, numbers and links, never the text of a question or an answer. Rule: every channel of the
-workspace that takes this kind of message gets it once; without such a channel it goes to the worker's log, so that it
-is never silent. The messages of one page share its `page`. Fail mode: a dead channel delays nothing but itself.
+workspace that takes this kind of message gets it once, of several those that a space it is about names for alerts;
+without such a channel it goes to the worker's log, so that it is never silent. The messages of one page share its
+`page`. Fail mode: a dead channel delays nothing but itself.
 """
 
 from __future__ import annotations
@@ -55,10 +56,10 @@ def send(connection: Connection, instance: Instance, to: Iterable[Notify], notic
         kind = _CHANNEL_OF.get(who)
         if kind is not None:
             audiences.setdefault(kind, []).append(who.value)
-    page, written = new_ulid(at), 0
+    page, written, named = new_ulid(at), 0, _named_for_alerts(instance, notice)
     for kind, audience in audiences.items():
         channels = [channel.name for channel in instance.workspace.channels.values() if kind in channel.kinds]
-        for target in channels or [LOG]:
+        for target in [name for name in channels if name in named] or channels or [LOG]:
             payload: dict[str, Json] = {
                 "kind": kind.value,
                 "audience": list(audience),
@@ -72,3 +73,11 @@ def send(connection: Connection, instance: Instance, to: Iterable[Notify], notic
             add_message(connection, message_id=new_ulid(at), kind=KIND, target=target, payload=payload, now=at)
             written += 1
     return written
+
+
+def _named_for_alerts(instance: Instance, notice: Notice) -> frozenset[str]:
+    """Return the channels that the spaces of a notice name for alerts."""
+    about = notice.facts.get("spaces")
+    places = {str(one) for one in about} if isinstance(about, list) else {str(notice.facts.get("space"))}
+    spaces = [space for name, space in instance.workspace.spaces.items() if name in places]
+    return frozenset(name for one in spaces for name in (*one.monitoring.alerting, *one.monitoring.destinations))

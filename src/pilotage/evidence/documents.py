@@ -1,7 +1,7 @@
 """Documents of a release: Markdown, or the text of a PDF or Word file (gates.md 2.7).
 
-Rule: complete means owner, version and an unexpired `valid_until` in front matter, every required heading, at least
-150 words and no placeholder. Fail mode: what is missing leaves `complete` at 0; nothing to read is EV_EMPTY.
+Rule: complete means owner, version and an unexpired `valid_until` in front matter, every required heading and command,
+at least 150 words and no placeholder. Fail mode: what is missing leaves `complete` at 0; nothing to read is EV_EMPTY.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pilotage.release.subprocessors import DOCUMENT, as_lines, listed_subprocess
 _NEEDED = ("owner", "version", "valid_until")
 _FEWEST_WORDS = 150
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
+_COMMANDS = re.compile(r"^```pilotage[ \t]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(\S[^\n]*)$", re.MULTILINE)
 _NUMBERING = re.compile(r"^[\d.\s]+")
 _WORD = re.compile(r"\w+")
@@ -56,6 +57,8 @@ def read_document(source: Source, context: ReadContext) -> Reading:
     words = len(_WORD.findall(prose))
     placeholders = len(_PLACEHOLDER.findall(_without_comments(prose)))
     missing = tuple(section for section in context.required_sections if not _has_section(text, section))
+    if context.required_command is not None and not _calls(text.body, context.required_command):
+        missing += (f"a `pilotage` block with {context.required_command or 'a command'}",)
     until = _date(text.fields.get("valid_until", ""))
     days = (until - context.received_at.date()).days if until and context.received_at else None
     lacking = [name for name in _NEEDED if not text.fields.get(name)]
@@ -127,6 +130,13 @@ def _without_comments(text: str) -> str:
         closing = text.find("-->", opening)
         start = len(text) if closing < 0 else closing + 3
     return "".join([*kept, text[start:]])
+
+
+def _calls(body: str, command: str) -> bool:
+    """Tell whether a block of commands, or a line of a PDF that begins with `pilotage`, calls this command."""
+    lines = [line for block in _COMMANDS.findall(body) for line in block.splitlines()]
+    lines += [line.strip().removeprefix("pilotage ") for line in body.splitlines() if line.startswith("pilotage ")]
+    return any(f"{line.strip()} ".startswith(f"{command} ".lstrip()) for line in lines if line.strip())
 
 
 def _has_section(text: _Text, section: str) -> bool:

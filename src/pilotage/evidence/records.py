@@ -99,7 +99,8 @@ class ReadContext:
 
     `critical_paths`: id -> (test globs, file globs). `people` maps a login or e-mail (lower case) to a person id;
     `expected_requests` is the declared volume of a load profile; `profile_requests` that of `load.expected`, for
-    `volume_ratio`; `required_sections` are headings a document of this type must have; `passed_tests` come from
+    `volume_ratio`; `required_sections` are headings a document of this type must have, `required_command` what one of
+    its `pilotage` blocks must call (empty: anything); `passed_tests` come from
     current test evidence; `required_people` must have completed the training; `authors` (person ids) made the subject,
     so their own passes count for nothing; `received_at` is when the file came, for what is valid until a date.
     """
@@ -111,6 +112,7 @@ class ReadContext:
     expected_requests: int | None = None
     profile_requests: int | None = None
     required_sections: tuple[str, ...] = ()
+    required_command: str | None = None
     required_people: frozenset[str] = frozenset()
     passed_tests: tuple[str, ...] = ()
     failed_tests: tuple[str, ...] = ()

@@ -25,7 +25,7 @@ from pilotage.evidence.superseding import (
     is_lower_better,
     pooled,
 )
-from pilotage.evidence.training import training_claims
+from pilotage.evidence.training import trained_now, training_claims
 from pilotage.evidence.vex import open_claims, open_findings
 from pilotage.gate.bringing import OWN, command_for
 from pilotage.gate.covering import open_findings_of
@@ -79,7 +79,7 @@ def check_criterion(
         if kind.startswith("fact."):
             checks += _fact_checks(kind, criterion, given)
             continue
-        items = [_as_of_now(_cleared(item, current, now), given) for item in current if item.kind == kind]
+        items = [_as_of_now(_cleared(item, current, now), given, now) for item in current if item.kind == kind]
         if not items:
             missing.append(kind)
             checks.append(_none(kind, criterion))
@@ -116,12 +116,12 @@ def _cleared(item: Evidence, current: Sequence[Evidence], now: datetime) -> Evid
     return replace(item, claims=open_claims(item, fresh, fresh), findings=open_findings(item, fresh, fresh))
 
 
-def _as_of_now(item: Evidence, given: GateInput) -> Evidence:
-    """Return training records held against the people who must be trained now; anything else as it is."""
+def _as_of_now(item: Evidence, given: GateInput, now: datetime) -> Evidence:
+    """Return training that counts still, held against the people who must be trained now; anything else as it is."""
     wanted = given.facts.operators
     if item.kind != "training" or wanted is None:
         return item
-    return replace(item, claims=training_claims(wanted, item.names.get("trained", ())))
+    return replace(item, claims=training_claims(wanted, trained_now(item.names, now)))
 
 
 def worst_finding(items: Iterable[Evidence]) -> Severity | None:

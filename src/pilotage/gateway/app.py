@@ -151,6 +151,7 @@ class Gateway:
             body_limit=self._serving.workspace.gateway.limits.body_bytes,
             receive=receive,
             transmit=send,
+            is_tls=scope.get("scheme") == "https",
         )
 
     async def _live(self, receive: Receive, send: Send) -> None:

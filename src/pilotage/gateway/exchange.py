@@ -40,6 +40,7 @@ class Exchange:
     body_limit: int
     receive: Callable[[], Awaitable[MutableMapping[str, Any]]]
     transmit: Callable[[MutableMapping[str, Any]], Awaitable[None]]
+    is_tls: bool = False
     has_started: bool = False
     is_stream: bool = False
     is_done: bool = False
@@ -58,7 +59,12 @@ class Exchange:
 
     def client(self) -> Peer:
         """Return the TCP peer and what proxies say about it."""
-        return Peer(address=self.peer, forwarded_for=self.forwarded_for)
+        return Peer(
+            address=self.peer,
+            forwarded_for=self.forwarded_for,
+            forwarded_proto=self.header(b"x-forwarded-proto") or "",
+            is_tls=self.is_tls,
+        )
 
     async def json_body(self) -> tuple[Json, bytes]:
         """Read the whole body as strict JSON; raise RefusedError with the refusal to send."""

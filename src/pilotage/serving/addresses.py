@@ -61,6 +61,14 @@ def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[st
     return address
 
 
+def is_over_tls(peer: str, forwarded_proto: str, trusted: Sequence[str]) -> bool:
+    """Tell whether a trusted proxy says that the client came to it over TLS; of several values the nearest counts."""
+    address = parse_address(peer)
+    if address is None or containing(address, trusted) is None:
+        return False
+    return forwarded_proto.rpartition(",")[2].strip().lower() == "https"
+
+
 def may_enter(address: Address, ranges: Sequence[str] | None, *, local_mode: bool) -> str | Refusal:
     """Return the rule that lets the address in, or the refusal. `ranges` None allows every address.
 

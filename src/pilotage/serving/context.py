@@ -80,10 +80,15 @@ Credential: TypeAlias = Bearer | Known
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """The other end of the connection; `address` None is our own process. `forwarded_for` as the header came."""
+    """The other end of the connection; `address` None is our own process.
+
+    `forwarded_for` and `forwarded_proto` as the headers came; `is_tls`: the connection to this process is encrypted.
+    """
 
     address: str | None
     forwarded_for: tuple[str, ...] = ()
+    forwarded_proto: str = ""
+    is_tls: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

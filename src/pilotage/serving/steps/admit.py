@@ -1,8 +1,8 @@
 """Step 2b, admit: may this request enter the space now (serving.md 3).
 
-Here stand, in this order: address, health of the space, scope and address list of the key, pause, date, stream slots.
-The places of the rate limit (3.2), the budget (3.3) and the capacity of the space (3.4) are marked; they belong to a
-later issue. Fail mode: a refusal; what cannot be decided is not admitted.
+Here stand, in this order: address and TLS, health of the space, kind of credential, scope and address list of the key,
+pause, date, stream slots. The places of the rate limit (3.2), the budget (3.3) and the capacity of the space (3.4) are
+marked; they belong to a later issue. Fail mode: a refusal; what cannot be decided is not admitted.
 """
 
 from __future__ import annotations
@@ -10,16 +10,24 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pilotage.identity.principal import PrincipalKind
-from pilotage.serving.addresses import client_address, may_enter
-from pilotage.serving.context import Admission, Admitted, Located
+from pilotage.serving.addresses import client_address, is_over_tls, may_enter
+from pilotage.serving.context import Admission, Admitted, Asker, Located
 from pilotage.serving.refusal import Code, Refusal
 from pilotage.serving.service import Serving
 from pilotage.serving.steps.extend import extend
 from pilotage.serving.steps.redirect import redirect
-from pilotage.space.settings import Delegation
+from pilotage.space.settings import Authentication, Delegation
 from pilotage.workspace.people import IdentityMode
 
 ASK_SCOPE = "ask"
+_PLAIN = Refusal(
+    code=Code.NOT_PERMITTED,
+    message="This space is reached over TLS only. Use https; a proxy must be trusted and send X-Forwarded-Proto.",
+)
+_KEY_ALONE = Refusal(
+    code=Code.NOT_PERMITTED,
+    message="This space takes the identity provider's tokens: bring one, or a person's in X-Pilotage-Subject-Token.",
+)
 
 
 async def admit(context: Located, serving: Serving) -> Admitted | Refusal:
@@ -37,7 +45,7 @@ async def admit(context: Located, serving: Serving) -> Admitted | Refusal:
         if isinstance(admission, Refusal):
             return admission
         admission = replace(admission, failover_from=home)
-    refusal = _scope(context) or _open(context, serving)
+    refusal = _scope(context, serving) or _open(context, serving)
     if refusal is not None:
         return refusal
     # 3.2 rate limit of the space, the principal and the key: refuses with rate_limited.
@@ -61,6 +69,8 @@ def _address(context: Located, serving: Serving) -> Admission | Refusal:
     client = client_address(context.peer.address, context.peer.forwarded_for, gateway.trusted_proxies)
     if isinstance(client, Refusal):
         return client
+    if context.place.space.security.encryption_in_transit and not (client.is_loopback or _had_tls(context, serving)):
+        return _PLAIN
     local = serving.workspace.identity.mode is IdentityMode.LOCAL
     rule = may_enter(client, context.place.space.allowed_ips, local_mode=local)
     if isinstance(rule, Refusal):
@@ -73,8 +83,20 @@ def _address(context: Located, serving: Serving) -> Admission | Refusal:
     return Admission(client=str(client), ip_rule=rule)
 
 
-def _scope(context: Located) -> Refusal | None:
+def _had_tls(context: Located, serving: Serving) -> bool:
+    peer, trusted = context.peer, serving.workspace.gateway.trusted_proxies
+    return peer.is_tls or is_over_tls(peer.address or "", peer.forwarded_proto, trusted)
+
+
+def _is_key_alone(asker: Asker) -> bool:
+    return asker.key is not None and asker.acting_service is None
+
+
+def _scope(context: Located, serving: Serving) -> Refusal | None:
     key, security = context.asker.key, context.place.space.security
+    asks_for_tokens = security.authentication is Authentication.OAUTH2
+    if asks_for_tokens and serving.workspace.identity.mode is IdentityMode.OIDC and _is_key_alone(context.asker):
+        return _KEY_ALONE
     is_bare = context.asker.principal.kind is PrincipalKind.SERVICE
     if is_bare and security.delegation is Delegation.REQUIRED:
         return Refusal(
