@@ -356,6 +356,15 @@ def test_a_coverage_file_is_held_against_paths_that_golden_cases_prove(world: Ga
     assert item.claims["critical_rate"] == 0
 
 
+@pytest.mark.feature("D10.13", "D10.29")
+def test_an_integration_report_is_held_against_the_systems_that_the_workflow_declares(world: GateWorld) -> None:
+    named = "".join(f'<property name="integration" value="{one}"/>' for one in ("crm", "ticketing", "made-up"))
+    report = f"<testsuite><properties>{named}</properties><testcase name='reaches'/></testsuite>"
+    (item,) = world.attach(("tests.integration", report.encode()))
+    assert item.claims["points_tested"] == 2
+    assert item.summary.endswith("not tested: document-store, sign-on")
+
+
 # 16-19, 25: evidence
 
 

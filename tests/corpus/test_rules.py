@@ -141,6 +141,7 @@ def test_foreign_rows_are_read_by_the_mapping() -> None:
     assert row_acl({"readers": ["group:a"]}, {"acl": "readers"}) == ["group:a"]
 
 
+@pytest.mark.feature("D8.6")
 @pytest.mark.parametrize(
     ("row", "reason"),
     [

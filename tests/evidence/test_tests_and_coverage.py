@@ -91,11 +91,13 @@ def test_a_rerun_is_flaky_and_still_passes() -> None:
     assert read(report, "tests.unit").claims["passed"] == 2
 
 
-def test_integration_points_count_when_a_test_passes_and_none_fails() -> None:
-    def case(name: str, point: str, inner: str = "") -> str:
-        prop = f"<properties><property name='integration' value='{point}'/></properties>"
-        return f"<testcase name='{name}'>{prop}{inner}</testcase>"
+def case(name: str, point: str, inner: str = "") -> str:
+    """Return a case that reaches an integration point."""
+    prop = f"<properties><property name='integration' value='{point}'/></properties>"
+    return f"<testcase name='{name}'>{prop}{inner}</testcase>"
 
+
+def test_integration_points_count_when_a_test_passes_and_none_fails() -> None:
     good = case("a", "ledger") + case("b", "mail")
     assert read(f"<testsuite>{good}</testsuite>", "tests.integration").claims["points_tested"] == 2
     bad = good + case("c", "mail", "<error/>") + case("d", "crm", "<skipped/>")
@@ -103,6 +105,18 @@ def test_integration_points_count_when_a_test_passes_and_none_fails() -> None:
     suite = "<properties><property name='integration' value='crm'/></properties><testcase name='a'/>"
     assert read(f"<testsuite>{suite}</testsuite>", "tests.integration").claims["points_tested"] == 1
     assert "points_tested" not in read("<testsuite><testcase name='a'/></testsuite>", "tests.integration").claims
+
+
+@pytest.mark.feature("D10.2", "D10.13", "D10.29")
+def test_only_the_systems_that_the_workflow_declares_count_as_tested_and_the_others_are_named() -> None:
+    declared = ReadContext(integrations=frozenset({"crm", "mail", "ticketing"}))
+    report = f"<testsuite>{case('a', 'crm')}{case('b', 'ledger')}{case('c', 'mail', '<error/>')}</testsuite>"
+    reading = read(report, "tests.integration", declared)
+    assert (reading.claims["points_tested"], reading.names["points"]) == (1, ("crm",))
+    assert reading.summary.endswith("; not tested: mail, ticketing")
+    whole = "".join(case(one, one) for one in sorted(declared.integrations))
+    reading = read(f"<testsuite>{whole}</testsuite>", "tests.integration", declared)
+    assert (reading.claims["points_tested"], "not tested" in reading.summary) == (3, False)
 
 
 def test_a_report_dates_from_its_earliest_suite() -> None:

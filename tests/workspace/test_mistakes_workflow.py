@@ -460,7 +460,7 @@ CASES: list[tuple[str, str, str, list[str]]] = [
 ]
 
 
-@pytest.mark.feature("R1.5")
+@pytest.mark.feature("R1.5", "R2.8")
 @pytest.mark.parametrize(("path", "old", "new", "expected"), CASES)
 def test_a_mistake_is_named_with_its_line_and_its_remedy(
     bank: dict[str, bytes],

@@ -83,6 +83,7 @@ def read_context(workspace: Workspace, workflow: Workflow, about: About) -> Read
         failed_tests=tuple(_named("failed", fresh, about.tags)),
         authors=about.authors,
         received_at=now,
+        integrations=frozenset(one.id for one in workflow.integrations),
     )
 
 

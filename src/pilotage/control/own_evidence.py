@@ -1,7 +1,7 @@
 """`pilotage evidence own`, and what sealing attaches by itself: lineage, classification, and the scan for secrets.
 
 Rule: computed from the pinned corpora and the sealed bytes, attested by the instance. Fail mode: a document without
-label, owner or lineage is counted, never left out.
+label, owner or lineage is counted, never left out; where nobody looked for personal data, none is claimed.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from pilotage.core.canonical import Json, canonical_bytes
 from pilotage.core.clock import to_text
 from pilotage.core.digest import digest_of
 from pilotage.core.reason import Refusal
+from pilotage.corpus.settings import CorpusSettings
 from pilotage.evidence.own_secrets import search_parts, secrets_reading
 from pilotage.evidence.records import Evidence
+from pilotage.guard.policy import Action as GuardAction
+from pilotage.guard.policy import GuardPolicy
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, may
 from pilotage.release.content import CorpusPin, ReleaseContent, files_of, part_value
 from pilotage.release.manifest import PartKind, read_manifest
-from pilotage.store.corpora import version_of
+from pilotage.store.corpora import StoredVersion, version_of
 from pilotage.store.releases import StoredRelease, get_blob, load_release, named_release, part_bodies
 
 _DOCUMENTS = text(
@@ -57,15 +60,21 @@ def attach_reports(connection: Connection, instance: Instance, stored: StoredRel
 
 def _corpus_counts(connection: Connection, instance: Instance, content: ReleaseContent) -> dict[str, float]:
     total: Counter[str] = Counter({"documents": 0, "unlabelled": 0, "without_owner": 0, "without_lineage": 0})
+    unhandled: list[int | None] = []
     for pin in content.corpora.values():
-        total.update(_count(connection, instance, pin))
-    return {name: float(value) for name, value in total.items()}
+        version = version_of(connection, pin.name, pin.version)
+        settings = instance.workspace.corpora.get(pin.name)
+        total.update(_count(connection, pin, version, settings))
+        unhandled.append(_unhandled(version, settings, content.guard))
+    known = [one for one in unhandled if one is not None]
+    claims = {name: float(value) for name, value in total.items()}
+    return {**claims, "pii_unhandled": float(sum(known))} if len(known) == len(unhandled) else claims
 
 
-def _count(connection: Connection, instance: Instance, pin: CorpusPin) -> dict[str, int]:
-    version = version_of(connection, pin.name, pin.version)
+def _count(
+    connection: Connection, pin: CorpusPin, version: StoredVersion | None, settings: CorpusSettings | None
+) -> dict[str, int]:
     held = None if version is None else version.revisions
-    settings = instance.workspace.corpora.get(pin.name)
     found = Counter[str]()
     for row in connection.execute(_DOCUMENTS, {"corpus": pin.name}).mappings():
         if held is not None and row["rev"] not in held:
@@ -74,10 +83,24 @@ def _count(connection: Connection, instance: Instance, pin: CorpusPin) -> dict[s
         found["unlabelled"] += not row["classification"]
         found["without_owner"] += settings is None or not settings.owner
         found["without_lineage"] += not row["lineage"]
-    pii = {} if version is None else version.summary.get("pii")
-    # Personal data counts as handled where the guard redacts it before it is stored or sent, and in redacted copies.
-    found["pii_unhandled"] = 0 if settings is not None or not isinstance(pii, Mapping) else len(pii)
     return dict(found)
+
+
+def _unhandled(version: StoredVersion | None, settings: CorpusSettings | None, guard: GuardPolicy) -> int | None:
+    """Return the values of persons that the refresh found and nothing replaces; None where nobody looked.
+
+    A derived copy is redacted as it is made; elsewhere the sealed guard replaces every type that it does not allow.
+    """
+    if settings is not None and settings.derived_from is not None:
+        return 0
+    quality = None if version is None else version.summary.get("quality")
+    found = quality.get("pii") if isinstance(quality, Mapping) else None
+    if not isinstance(found, Mapping):
+        return None
+    lines = [check for check in guard.checks if check.id in {"pii_in", "pii_out"}]
+    allowed = {kind for check in lines for kind, action in check.types.items() if action is GuardAction.ALLOW}
+    counted = {kind: count for kind, count in found.items() if isinstance(count, int)}
+    return sum(count for kind, count in counted.items() if settings is None or kind in allowed)
 
 
 def _run(kind: str, counts: Mapping[str, float], *, now_text: str, instance: Instance, stored: StoredRelease) -> OwnRun:
@@ -89,7 +112,8 @@ def _run(kind: str, counts: Mapping[str, float], *, now_text: str, instance: Ins
     }
     summary = (
         f"{int(counts['documents'])} documents; {int(counts['without_lineage'])} without lineage, "
-        f"{int(counts['unlabelled'])} without a label, {int(counts['without_owner'])} without an owner."
+        f"{int(counts['unlabelled'])} without a label, {int(counts['without_owner'])} without an owner, "
+        f"{_values(counts.get('pii_unhandled'))} that nothing replaces."
     )
     return OwnRun(
         kind=kind,
@@ -98,6 +122,10 @@ def _run(kind: str, counts: Mapping[str, float], *, now_text: str, instance: Ins
         produced_at=instance.clock.now(),
         summary=summary,
     )
+
+
+def _values(count: float | None) -> str:
+    return "an unknown number of personal values" if count is None else f"{int(count)} personal values"
 
 
 def _secrets(connection: Connection, instance: Instance, stored: StoredRelease) -> OwnRun:

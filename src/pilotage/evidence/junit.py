@@ -61,7 +61,7 @@ def is_junit(content: Content) -> bool:
     return isinstance(content, XmlContent) and local(content.root.tag) in _SUITES
 
 
-def read_junit(source: Source, _context: ReadContext) -> Reading:
+def read_junit(source: Source, context: ReadContext) -> Reading:
     """Read a JUnit report for any `tests.*` kind."""
     root = source.root
     listed = list(_cases(root, frozenset()))
@@ -85,7 +85,7 @@ def read_junit(source: Source, _context: ReadContext) -> Reading:
         "flaky": sum(case.was_rerun for case in merged),
         "duplicates": sum(times > 1 for times in Counter(case.key for case in listed).values()),
     }
-    points = _points_passed(merged)
+    points = _points_passed(merged, context.integrations)
     if points is not None:
         claims["points_tested"] = len(points)
     return Reading(
@@ -93,7 +93,7 @@ def read_junit(source: Source, _context: ReadContext) -> Reading:
         reader="junit",
         claims=claims,
         summary=f"{executed} executed: {counts[CaseResult.PASSED]} passed, {counts[CaseResult.FAILED]} failed, "
-        f"{counts[CaseResult.ERROR]} errors; {counts[CaseResult.SKIPPED]} skipped",
+        f"{counts[CaseResult.ERROR]} errors; {counts[CaseResult.SKIPPED]} skipped{_untested(points, context)}",
         produced_at=earliest(file_time(suite.get("timestamp")) for suite in root.iter()),
         names={
             "passed_tests": tuple(case.name for case in merged if case.result is CaseResult.PASSED),
@@ -164,13 +164,20 @@ def _merge(listed: list[_Case]) -> list[_Case]:
     return list(merged.values())
 
 
-def _points_passed(cases: list[_Case]) -> frozenset[str] | None:
-    """Return the points with at least one passing and no failing case; None when no case names a point."""
+def _points_passed(cases: list[_Case], declared: frozenset[str]) -> frozenset[str] | None:
+    """Return the declared points with a passing and no failing case; None when no case names a point."""
     passing = {point for case in cases if case.result is CaseResult.PASSED for point in case.points}
     failing = {point for case in cases if case.result >= CaseResult.FAILED for point in case.points}
     if not any(case.points for case in cases):
         return None
-    return frozenset(passing - failing)
+    passed = frozenset(passing - failing)
+    return passed & declared if declared else passed
+
+
+def _untested(points: frozenset[str] | None, context: ReadContext) -> str:
+    """Say which declared integrations a report that names any leaves untested."""
+    open_ = () if points is None else sorted(context.integrations - points)
+    return f"; not tested: {', '.join(open_)}" if open_ else ""
 
 
 def _check_totals(element: Element) -> tuple[int, int]:

@@ -103,6 +103,7 @@ class ReadContext:
     its `pilotage` blocks must call (empty: anything); `passed_tests` come from
     current test evidence; `required_people` must have completed the training; `authors` (person ids) made the subject,
     so their own passes count for nothing; `received_at` is when the file came, for what is valid until a date.
+    `integrations`: ids of the systems the workflow declares; empty: whatever a test names counts.
     """
 
     must_include: tuple[str, ...] = ()
@@ -118,6 +119,7 @@ class ReadContext:
     failed_tests: tuple[str, ...] = ()
     authors: frozenset[str] = frozenset()
     received_at: datetime | None = None
+    integrations: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
