@@ -217,6 +217,7 @@ async def test_duplicated_claims_are_refused() -> None:
     assert await rig().code(signed(twice, payload, RSA, "RS256")) is CredentialCode.INVALID_TOKEN
 
 
+@pytest.mark.feature("D10.16")
 async def test_skew_of_a_minute_both_ways_and_expiry_after_it() -> None:
     made = rig()
     assert await made.code(token(exp=NOW - 59, iat=NOW - 600)) is None

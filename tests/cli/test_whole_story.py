@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from pilotage.core.digest import digest_of
+
 Run = Callable[..., tuple[int, Any, str]]
 MARKER = "The zebra quota of the Dunmore branch is seventeen umbrellas and four brass kettles per quarter."
 
@@ -43,8 +45,8 @@ def run(open_folder: Path, home: Path) -> Run:
     return call
 
 
-@pytest.mark.feature("D1.6", "R2.2")
-def test_the_whole_story(run: Run, home: Path) -> None:
+@pytest.mark.feature("D1.6", "D8.5", "R2.2")
+def test_the_whole_story(run: Run, home: Path, open_folder: Path) -> None:
     assert run("validate")[0] == 0
     code, refreshed, _ = run("corpus", "refresh", "handbook", "--as", "ada")
     assert (code, refreshed["version"], refreshed["state"], refreshed["rejected"]) == (0, 1, "proposed", [])
@@ -70,7 +72,7 @@ def test_the_whole_story(run: Run, home: Path) -> None:
 
     chain = run("explain", answer["interaction"], "--as", "ada")[1]
     assert chain["release"]["digest"] == sealed["digest"]
-    assert chain["passages"][0]["document"] == "zebra.md"
+    assert (chain["passages"][0]["document"], _read_from(chain["passages"][0], open_folder)) == ("zebra.md", True)
     assert "536-90-8726" not in json.dumps(chain)
     assert (chain["proof"][0]["opens"], chain["proof"][0]["erased"]) == ({"question": True, "answer": True}, [])
     told = run("explain", answer["interaction"], "--as", "ada", as_json=False)[1]
@@ -100,6 +102,13 @@ def test_the_whole_story(run: Run, home: Path) -> None:
     code, health, _ = run("doctor")
     assert (code, health["findings"]) == (0, [])
     assert health["work"]["due"] == 0, "a purge that was waited for is no work left"
+
+
+def _read_from(passage: dict[str, Any], folder: Path) -> bool:
+    """Tell whether a passage says that it was read from the bytes of its file."""
+    raw = (folder / "my-bank/corpora/handbook/documents" / passage["document"]).read_bytes()
+    wanted = {"connector": "folder", "source_id": passage["document"], "raw_sha256": digest_of(raw)}
+    return wanted.items() <= passage["lineage"].items()
 
 
 def _files_holding(folder: Path, needle: bytes) -> list[str]:

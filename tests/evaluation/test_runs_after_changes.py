@@ -197,6 +197,7 @@ def week(world: World) -> Again:
     return outcome
 
 
+@pytest.mark.feature("R3.4")
 def test_missed_weeks_are_caught_up_by_one_run(world: World) -> None:
     release = world.seal()
     schedule_evaluations(world.instance)

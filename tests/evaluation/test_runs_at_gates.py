@@ -59,7 +59,7 @@ def refused(world: World, release: Digest) -> set[str]:
     return {one.code for one in done.reasons} if isinstance(done, Refusal) else set()
 
 
-@pytest.mark.feature("RM.3")
+@pytest.mark.feature("R3.4", "RM.3")
 async def test_a_no_go_run_keeps_its_release_out_though_every_claim_of_the_gate_holds(world: World) -> None:
     for document in list(facts())[:12]:
         name, amount = facts()[document]

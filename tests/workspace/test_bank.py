@@ -250,6 +250,26 @@ def test_each_warning_appears_for_its_cause(bank: Files, path: str, old: str, ne
     assert any(warning in str(found) for found in parse_workspace(bank).warnings)
 
 
+@pytest.mark.feature("R1.3")
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("unit: minutes, ", "unit"),
+        ("direction: down, ", "direction"),
+        ("target: 4, ", "target"),
+        (", source: measured", "source"),
+    ],
+)
+def test_a_kpi_says_in_what_which_way_how_far_and_from_where_it_is_measured(
+    bank: Files, mistakes: Callable[[Files], list[str]], key: str, told: str
+) -> None:
+    path = "workflows/desk/workflow.yaml"
+    text = bank[path].decode()
+    assert key in text
+    bank[path] = text.replace(key, "", 1).encode()
+    assert f"{path}:12: 'kpis[0].{told}' is missing. Write `{told}: ...`." in mistakes(bank)
+
+
 def test_a_refresh_that_comes_before_acls_go_stale_is_not_warned_about(bank: Files) -> None:
     for path, old, new in (
         ("corpora/policies/corpus.yaml", b"recheck: off", b"acl_max_age: 73h"),

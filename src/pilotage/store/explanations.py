@@ -16,7 +16,7 @@ from pilotage.core.clock import to_text
 from pilotage.store.interactions import StoredInteraction
 
 _ORIGINS = text("""
-SELECT r.rev, r.document, r.title, d.tombstone, c.ordinal, c.section
+SELECT r.rev, r.document, r.title, r.lineage, d.tombstone, c.ordinal, c.section
 FROM revision r
 JOIN document d ON d.corpus = r.corpus AND d.id = r.document
 LEFT JOIN chunk c ON c.corpus = r.corpus AND c.rev = r.rev
@@ -30,7 +30,10 @@ REMOVED: Final = "[removed]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassageOrigin:
-    """One passage of the prompt. `marker` is its citation in the answer, None when it was not cited."""
+    """One passage of the prompt. `marker` is its citation in the answer, None when it was not cited.
+
+    `lineage`: the connector and item its text was read from, when, the digest of those bytes, and who cut it up.
+    """
 
     rank: int
     score: str
@@ -40,6 +43,7 @@ class PassageOrigin:
     chunk: int
     rev: int
     marker: int | None
+    lineage: Mapping[str, Json]
 
 
 def passages_of(
@@ -68,6 +72,7 @@ def _origin(
         chunk=place[1],
         rev=place[0],
         marker=cited.get(place),
+        lineage=dict(known["lineage"]) if is_known and isinstance(known, Mapping) else {},
     )
 
 
