@@ -170,3 +170,21 @@ def test_whoever_comes_to_a_role_that_runs_the_service_must_be_trained_too(world
     assert found(world, "training").holds
     world.appoint(Role.SUPPORT_ENGINEER, "noor.rahman")
     assert not found(world, "training").holds
+
+
+@pytest.mark.feature("D9.30")
+def test_a_deployment_is_healthy_where_live_processes_serve_the_very_release_and_answers_where_it_did(
+    world: GateWorld,
+) -> None:
+    limits = {"healthy": 1, "digest_match": 1, "ready_instances": 0, "answering": 0}
+    asked = [replace(asks("fact.deployment", claim, limit), id=claim) for claim, limit in limits.items()]
+    world.declare(gates={**world.workspace.gates, "go-live": replace(GO_LIVE, pre=GateHalf(criteria=tuple(asked)))})
+
+    def holding() -> set[str]:
+        return {claim for claim in limits if found(world, claim).holds}
+
+    assert holding() == {"ready_instances", "answering"}, "nothing serves, nobody is ready, nothing was answered"
+    world.inner.serve(world.release, (EAST,))
+    assert holding() == {"healthy", "digest_match", "answering"}, "processes are ready, and nothing was answered"
+    world.inner.serve(world.inner.seal("Another."), (EAST,))
+    assert "digest_match" not in holding()

@@ -214,7 +214,7 @@ def test_development_is_decided_by_the_machine_alone() -> None:
     assert (found.status, found.signoffs) == (GateStatus.APPROVED, ())
 
 
-@pytest.mark.feature("D8.25", "D10.11")
+@pytest.mark.feature("D8.11", "D8.25", "D10.11")
 @pytest.mark.parametrize(
     ("name", "signer", "item"), [(*key, item) for key, items in CHECKLISTS.items() for item in items]
 )

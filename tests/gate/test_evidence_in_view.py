@@ -11,6 +11,7 @@ from tests.gate.builders import (
     EAST,
     GOOD_SCAN,
     NOW,
+    adding,
     board_gate,
     criterion,
     empty,
@@ -18,6 +19,7 @@ from tests.gate.builders import (
     evidence,
     finding,
     knowing,
+    role_gate,
 )
 
 from pilotage.core.ids import SpaceName
@@ -29,6 +31,7 @@ from pilotage.gate.decide import decide
 from pilotage.gate.records import GateInput
 from pilotage.gate.report import CriterionResult
 from pilotage.gate.view import in_view
+from pilotage.gate.vocabulary import GateStatus
 from pilotage.workspace.gate import Condition, Criterion, Operator, Trust
 
 STAGING, WEST = SpaceName("staging-deployment-space"), SpaceName("production-us-west-space")
@@ -110,6 +113,17 @@ def test_evidence_of_another_space_is_inconclusive_and_names_both(
 @pytest.mark.parametrize(("asked", "item"), [(LOAD, load(EAST)), (SCAN, scan(EAST)), (SCAN, scan(None))])
 def test_evidence_of_the_space_or_of_a_kind_bound_to_none_counts(asked: Criterion, item: Evidence) -> None:
     assert checked(asked, item).outcome is Outcome.OK
+
+
+@pytest.mark.feature("D8.21")
+def test_a_document_of_any_type_may_be_asked_for_and_is_held_to_what_every_document_is() -> None:
+    gate = replace(role_gate(), pre=replace(role_gate().pre, documents=("liability-memo",)))
+    given = empty(gate)
+    assert decide(given, NOW).status is GateStatus.COLLECTING
+    whole = {"complete": 1.0, "placeholders": 0.0, "valid_days": 30.0}
+    for claims, status in ((whole, GateStatus.READY), ({**whole, "complete": 0.0}, GateStatus.COLLECTING)):
+        brought = evidence("document.liability-memo", claims, trust=Trust.CLAIMED)
+        assert decide(adding(given, [brought]), NOW).status is status
 
 
 @pytest.mark.parametrize(("day", "holds"), [(NOW.date(), True), ((NOW - DAY).date(), False)])
