@@ -108,7 +108,7 @@ def _read_from(passage: dict[str, Any], folder: Path) -> bool:
     """Tell whether a passage says that it was read from the bytes of its file."""
     raw = (folder / "my-bank/corpora/handbook/documents" / passage["document"]).read_bytes()
     wanted = {"connector": "folder", "source_id": passage["document"], "raw_sha256": digest_of(raw)}
-    return wanted.items() <= passage["lineage"].items()
+    return bool(wanted.items() <= passage["lineage"].items())
 
 
 def _files_holding(folder: Path, needle: bytes) -> list[str]:
