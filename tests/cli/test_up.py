@@ -44,6 +44,7 @@ def _until(condition: Any, seconds: float) -> bool:
     return False
 
 
+@pytest.mark.feature("D1.2")
 def test_up_serves_the_openai_client_and_stops_without_a_trace(open_folder: Path) -> None:
     folder, home = open_folder / "up-bank", open_folder / "up-home"
     environ = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}

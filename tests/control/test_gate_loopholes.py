@@ -47,8 +47,10 @@ from pilotage.core.reason import Refusal
 from pilotage.gate.vocabulary import GateStatus
 from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.identity.roles import Role
+from pilotage.ledger.entry import decode_entry
 from pilotage.release.authorship import UNKNOWN
 from pilotage.store.deployments import Deployment, add_deployment
+from pilotage.store.ledger_entries import entries_of
 from pilotage.store.releases import named_release
 from pilotage.testing.rollouts import EAST, WORKFLOW
 from pilotage.workspace.gate import Accept, Signoff
@@ -600,6 +602,26 @@ def test_a_gate_that_is_not_approved_lets_nobody_in(world: GateWorld) -> None:
     assert "GATE_NOT_MET" in refused(world, lambda: promote(world))
     world.review()
     assert isinstance(promote(world), Promoted)
+
+
+@pytest.mark.feature("D9.4")
+def test_a_promotion_leaves_a_deployment_a_route_and_one_entry_with_the_gates_it_came_through(
+    world: GateWorld, engine: Engine
+) -> None:
+    world.review()
+    done = promote(world)
+    assert isinstance(done, Promoted)
+    with engine.connect() as connection:
+        row = connection.execute(text("SELECT id, space, release, state, promoted_by FROM deployment")).one()
+        served = connection.execute(text("SELECT stable FROM routing WHERE space = :space"), {"space": DEV}).scalar()
+        entries = entries_of(connection, done.deployment)
+    assert tuple(row) == (done.deployment, DEV, world.release, "active", PROMOTER)
+    assert served == world.release
+    (entry,) = entries
+    assert entry.kind == "deployment.promoted"
+    gates = decode_entry(entry.bytes).data["gates"]
+    assert isinstance(gates, list)
+    assert [(one["gate"], one["status"]) for one in gates if isinstance(one, dict)] == [("code-review", "approved")]
 
 
 def test_a_gate_lost_after_it_was_shown_is_lost_at_promotion(world: GateWorld) -> None:

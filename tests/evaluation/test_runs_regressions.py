@@ -52,7 +52,7 @@ def texts(result: Mapping[str, Any], part: str) -> str:
     return " ".join(str(one["text"]) for one in result[part])
 
 
-@pytest.mark.feature("D1.9", "D6.12")
+@pytest.mark.feature("D1.2", "D1.9", "D6.12")
 async def test_a_first_release_is_judged_absolutely_and_becomes_evidence(world: World, good: Digest) -> None:
     with world.instance.engine.connect() as connection:
         row = connection.execute(
