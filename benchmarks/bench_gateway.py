@@ -41,6 +41,11 @@ PACE_S = 0.002
 SUBJECTS = str(Path(__file__).with_name("gateway_subjects.py"))
 GATEWAY, STREAMING, PROVIDER, NGINX = 18_431, 18_434, 18_432, 18_433
 PATH = "/v1/chat/completions"
+CRLF = b"\r\n"
+
+
+class RefusedError(Exception):
+    """The port answers, but not with 200: the status line and the body."""
 
 
 @dataclass
@@ -75,10 +80,11 @@ async def load(port: int, requests: int, concurrency: int, *, path: str = PATH) 
             began = time.perf_counter()
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
+            size = int(head.lower().split(b"content-length: ")[1].split(CRLF)[0])
+            body = await reader.readexactly(size)
             if not head.startswith(b"HTTP/1.1 200"):
-                raise RuntimeError(head[:200])
-            size = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-            await reader.readexactly(size)
+                message = f"{head.partition(CRLF)[0].decode()}: {body[:500].decode(errors='replace')}"
+                raise RefusedError(message)
             times.append(time.perf_counter() - began)
         writer.close()
 
@@ -144,14 +150,18 @@ def resident_mb(pid: int) -> float:
 def wait_for(port: int, seconds: float = 60) -> float:
     """Wait until the port answers; return how long it took."""
     began = time.perf_counter()
+    last = "nothing answers"
     while time.perf_counter() - began < seconds:
         try:
             asyncio.run(load(port, 1, 1))
-        except (OSError, asyncio.IncompleteReadError, RuntimeError):
-            time.sleep(0.02)
+        except RefusedError as refused:  # also while it starts
+            last = str(refused)
+        except (OSError, asyncio.IncompleteReadError) as error:
+            last = f"nothing answers ({error!r})"
         else:
             return time.perf_counter() - began
-    message = f"nothing answers on port {port}"
+        time.sleep(0.02)
+    message = f"port {port}, {seconds:.0f} s long: {last}"
     raise SystemExit(message)
 
 

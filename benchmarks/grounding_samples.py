@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from grounding_texts import Document, is_usable
 
 from pilotage.guard.anchors import names_in
-from pilotage.guard.numbers import is_number_supported, number_anchors, read_figures
+from pilotage.guard.numbers import is_number_supported, number_anchors, read_figures, read_source
 
 SUPPORTED = ("copied", "cut", "reordered", "merged")
 FLOORED = ("number", "date", "unit", "name", "foreign_clause")
@@ -118,7 +118,7 @@ def _merged(site: Site) -> str:
 
 
 def _number(site: Site) -> str:
-    held = (read_figures(site.evidence),)
+    held = (read_source(site.evidence),)
     found = list(_FIGURE.finditer(site.sentence))
     for match in site.chance.sample(found, len(found)):
         if re.fullmatch(r"(?:19|20)\d\d", match[0]) or _is_list_mark(site.sentence, match):

@@ -27,7 +27,7 @@ from pilotage.guard.anchors import names_in, quotes_in
 from pilotage.guard.citations import statements_of
 from pilotage.guard.grounding_features import grounding_tokens
 from pilotage.guard.normalise import normalise
-from pilotage.guard.numbers import number_anchors, read_figures
+from pilotage.guard.numbers import number_anchors, read_figures, read_source
 from pilotage.guard.sentences import split_sentences
 from pilotage.guard.tokens import tokens_of
 from pilotage.workspace.golden import GoldenCase
@@ -205,7 +205,9 @@ def read() -> Iterator[Json]:
             yield [sentence.text, sentence.start, sentence.end, list(names_in(sentence.text))]
         for locale in LOCALES:
             figures = read_figures(text, locale)
-            amounts = sorted((amount, unit) for amount, units in figures.amounts.items() for unit in units)
+            amounts = sorted(
+                (amount, unit) for amount, units in read_source(text, locale).amounts.items() for unit in units
+            )
             yield [repr(figures.values), repr(amounts), repr(number_anchors(figures))]
 
 

@@ -87,6 +87,7 @@ def test_every_factual_sentence_needs_a_marker_that_resolves() -> None:
 
 def test_numbers_are_compared_without_their_dress() -> None:
     assert numbers_in("$25,000 or 1 000.50, ten days, 2013 12") == {"25000", "1000.5", "10", "2013", "12"}
+    assert unsupported_numbers("within $5", "$5, 5 %, then $5 again and 5 days") == ()
     assert unsupported_numbers("within 45 days", "The term is ten days.") == ("45",)
     assert unsupported_numbers("within 10 days", "The term is ten days.") == ()
 

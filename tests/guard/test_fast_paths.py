@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import asdict, replace
 from decimal import Decimal
 
@@ -13,11 +14,13 @@ from hypothesis import strategies as st
 from pilotage.core.canonical import Form
 from pilotage.core.digest import digest_of_json
 from pilotage.evaluation.generation import Citation, Generation, Passage, generation_json
-from pilotage.guard import dates_text, grounding_features, sentences, tokens, values
+from pilotage.guard import dates_text, grounding_features, number_words, pii_recognise, sentences, tokens, values
 from pilotage.guard.dates_text import read_dates
 from pilotage.guard.grounding_features import Evidence, content_tokens, grounding_tokens, read_evidence
 from pilotage.guard.normalise import normalise
+from pilotage.guard.pii_types import Match, PiiType
 from pilotage.guard.sentences import split_sentences
+from pilotage.guard.units import CURRENCIES
 from pilotage.guard.values import read_values
 
 
@@ -46,6 +49,7 @@ TAILS = made_of(
     *(" ", "(", "\n", ".", "-", "\u2003"),
     most=6,
 )
+NUMERALS = made_of("one", "six", "sixteen", "seventy", "ten", "zero", "eight", "often", " ", "-", "x", "5", most=10)
 SAID = made_of("fee", "limit", "the", "of", "bank", "5", "10 days", ". ", " ", " ", " ", "?", "\n", most=30)
 
 
@@ -53,6 +57,7 @@ SAID = made_of("fee", "limit", "the", "of", "bank", "5", "10 days", ". ", " ", "
 @example("\u00b2 fee, but no 1.5 - fee")
 def test_a_text_without_apostrophes_has_the_tokens_of_any_text(text: str) -> None:
     assert tokens._unquoted(text) == tokens._quoted(text)
+    assert tokens._words(text) == tokens._quoted(text)[0]
 
 
 @given(
@@ -91,6 +96,35 @@ def test_what_stands_before_a_number_is_found_as_far_away_as_it_may_start(head: 
     reach = values._reach(head)
     near = values._BEFORE.search(head, max(0, len(head) - reach)) if reach else None
     assert (near and (near.span(), near.groups())) == (whole and (whole.span(), whole.groups()))
+    lead = values._before(head, len(head))
+    assert lead.start == (len(head) if near is None else near.start())
+    assert lead.unit == ("" if near is None or not near["unit"] else CURRENCIES[near["unit"]])
+
+
+@given(st.text(max_size=8), NUMERALS)
+@example("-", "twenty-one")
+@example("(", "six sixteen")
+def test_a_number_in_words_is_found_by_its_first_letter(before: str, said: str) -> None:
+    words = "|".join(number_words._VALUES)
+    whole = re.compile(rf"(?<![\w-])(?:{words})(?!\w)")
+    text = before + said
+    first = number_words._RUN.search(text)
+    found = whole.search(text)
+    assert (first and first.start()) == (found and found.start())
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9), st.sampled_from([0.3, 0.5, 0.9])), max_size=12))
+@example([(0, 4, 0.5), (4, 4, 0.5), (3, 2, 0.5)])
+def test_of_two_values_that_overlap_the_better_is_kept(places: list[tuple[int, int, float]]) -> None:
+    found = [
+        Match(type=PiiType.SECRET, start=start, end=start + size, score=score, normalised="")
+        for start, size, score in places
+    ]
+    kept: list[Match] = []
+    for one in sorted(found, key=lambda one: (-one.score, one.start - one.end, one.start)):
+        if all(one.end <= other.start or one.start >= other.end for other in kept):
+            kept.append(one)
+    assert pii_recognise._without_overlaps(found) == tuple(sorted(kept, key=lambda one: one.start))
 
 
 @given(TAILS)

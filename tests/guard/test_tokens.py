@@ -39,3 +39,10 @@ def test_a_place_behind_the_text_is_not_negated() -> None:
     text = read("There is no")
     assert text.index_at(len("there is no")) == len(text.words)
     assert not text.is_negated(text.index_at(len("there is no")))
+    assert not text.is_negated_at(len("there is no"))
+
+
+def test_a_value_is_negated_where_its_first_token_is() -> None:
+    text = "there is no fee of 5 due, but 7 is"
+    assert [read(text).is_negated_at(text.index(figure)) for figure in ("5", "7")] == [True, False]
+    assert not read("the fee of 5 is due").is_negated_at(len("the fee of "))

@@ -178,14 +178,14 @@ def _at(day: date, granularity: str) -> DateValue:
 
 
 def _holds(answer: AnswerText, matcher: Matcher, *, negated_counts: bool) -> bool:
+    tokens = answer.tokens
     if isinstance(matcher, Words):
-        held = sum(_any(answer, answer.tokens.occurrences(form), negated_counts) for form in matcher.forms)
+        held = sum(
+            any(negated_counts or not tokens.is_negated(place) for place in tokens.occurrences(form))
+            for form in matcher.forms
+        )
         return held >= matcher.wanted > 0
-    return _any(answer, map(answer.tokens.index_at, _places(answer, matcher)), negated_counts)
-
-
-def _any(answer: AnswerText, places: Iterator[int], negated_counts: bool) -> bool:  # noqa: FBT001 - private, read at both callers
-    return any(negated_counts or not answer.tokens.is_negated(place) for place in places)
+    return any(negated_counts or not tokens.is_negated_at(place) for place in _places(answer, matcher))
 
 
 def _places(answer: AnswerText, matcher: Amount | Day | Pattern) -> Iterator[int]:

@@ -125,23 +125,26 @@ class Scorer:
 
     def score(self, planned: Planned, generation: Generation, context: ScoringContext) -> Assessment:
         """Score one generation of one case. Never raises."""
-        found = self.found(Subject(planned.case, planned.case_digest, generation, context))
-        return Assessment(
-            case_id=planned.case.id,
-            case_digest=planned.case_digest,
-            generation_digest=generation.digest,
-            scorer=self.measure.name,
-            version=self.measure.version,
-            status=self._status(found),
-            value=None if isinstance(found, Missing) else found.value,
-            reason=found.reason.value if isinstance(found, Missing) else "",
-            details={} if isinstance(found, Missing) else found.details,
-        )
-
-    def _status(self, found: Found) -> Status:
+        case, digest, measure = planned.case, planned.case_digest, self.measure
+        found = self.found(Subject(case, digest, generation, context))
+        value: float | None = None
+        details: Mapping[str, Json] = {}
         if isinstance(found, Missing):
-            return Status.UNSCORED
-        return Status.PASS if self.measure.passes(found.value) else Status.FAIL
+            status, reason = Status.UNSCORED, found.reason.value
+        else:
+            status, reason = Status.PASS if measure.passes(found.value) else Status.FAIL, ""
+            value, details = found.value, found.details
+        return Assessment(
+            case_id=case.id,
+            case_digest=digest,
+            generation_digest=generation.digest,
+            scorer=measure.name,
+            version=measure.version,
+            status=status,
+            value=value,
+            reason=reason,
+            details=details,
+        )
 
     def found(self, subject: Subject) -> Found:
         """Return the value, or why there is none. Never raises, never out of range."""

@@ -19,8 +19,9 @@ from pilotage.guard.numbers import (
     is_number_supported,
     number_anchors,
     read_figures,
+    read_source,
 )
-from pilotage.guard.tokens import Tokens, tokens_of
+from pilotage.guard.tokens import joined_tokens
 
 ANCHORS_VERSION = "pilotage-anchors/1"
 _NAME = re.compile(
@@ -34,9 +35,9 @@ _PLAIN = _MONTHS | {"The", "This", "That", "These", "Those", "A", "An", "It", "I
 
 
 @lru_cache(maxsize=4096)
-def _source_tokens(text: str) -> Tokens:
-    """Cut a passage into tokens; only names and quotes are looked for there."""
-    return tokens_of(normalise(text))
+def _source_tokens(text: str) -> str:
+    """Return the tokens of a passage; names and quotes are looked for there."""
+    return joined_tokens(normalise(text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ def share(counts: tuple[int, int]) -> float:
     return counts[0] / counts[1] if counts[1] else 1.0
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=64)
 def names_in(statement: str) -> tuple[str, ...]:
     """Return the names of a statement. A single capitalised word at its start is no name; an abbreviation is."""
     found: list[str] = []
@@ -94,10 +95,10 @@ def support_of(statement: str, sources: Sequence[str], *, locale: str = "en") ->
     return _support(statement, tuple(sources), locale)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=64)
 def _support(statement: str, sources: tuple[str, ...], locale: str) -> Support:
     mine = read_figures(statement, locale)
-    figures = [read_figures(source, locale) for source in sources]
+    figures = [read_source(source, locale) for source in sources]
     missing: list[str] = []
     numbers = number_anchors(mine)
     lost = [mine.text[one.start : one.end] for one in numbers if not is_number_supported(one, figures)]
@@ -119,10 +120,6 @@ def _support(statement: str, sources: tuple[str, ...], locale: str) -> Support:
 def _absent(forms: Sequence[str], sources: Sequence[str]) -> list[str]:
     if not forms:
         return []
-    held = [_source_tokens(source).joined for source in sources]
-    return [form for form in forms if not any(_tokens(form).joined in joined for joined in held)]
-
-
-@lru_cache(maxsize=4096)
-def _tokens(form: str) -> Tokens:
-    return tokens_of(normalise(form))
+    held = [_source_tokens(source) for source in sources]
+    wanted = [(form, joined_tokens(normalise(form))) for form in forms]
+    return [form for form, joined in wanted if not any(joined in one for one in held)]

@@ -83,8 +83,10 @@ def statements_of(text: str) -> list[Statement]:
     """Return the sentences of an answer with the markers that stand in or right behind them."""
     found: list[Statement] = []
     for sentence in split_sentences(text):
-        markers = tuple(map(int, MARKER.findall(" " + sentence.text)))
-        words = MARKER.sub("", " " + sentence.text).strip()
+        # Between the numbers of the markers stands what is said.
+        pieces = MARKER.split(" " + sentence.text)
+        markers = tuple(map(int, pieces[1::2]))
+        words = "".join(pieces[::2]).strip()
         lead = _LEAD.match(sentence.text)
         if found and lead is not None:
             last = found[-1]

@@ -169,7 +169,8 @@ def read_dates(text: str, *, locale: str = "en") -> Dates:
             continue
         for start, end in places[form.has_day] if form.ends_in_year else ((0, len(text)),):
             hits = [(match, form.read(match, months)) for match in form.pattern.finditer(text, start, end)]
-            text = _take(text, hits, found)
+            if hits:
+                text = _take(text, hits, found)
     notes: tuple[str, ...] = ()
     hits = [(match, _figures(match, locale)) for match in _FIGURES.finditer(text)]
     if any(value is None and match[2] == "/" for match, value in hits):

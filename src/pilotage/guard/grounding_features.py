@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -61,7 +61,7 @@ def normal_tokens(normal: str) -> tuple[str, ...]:
 
 def content_tokens(tokens: Sequence[str]) -> tuple[str, ...]:
     """Return the tokens that are no stop words."""
-    return tuple(token for token in tokens if token not in STOP_WORDS)
+    return tuple([token for token in tokens if token not in STOP_WORDS])
 
 
 @lru_cache(maxsize=4096)
@@ -71,8 +71,10 @@ def read_evidence(text: str) -> Evidence:
     sentences = split_sentences(text)
     places: dict[str, int] = {}
     for place, one in enumerate(sentences):
-        for token in content_tokens(grounding_tokens(one.text)):
-            places[token] = places.get(token, 0) | 1 << place
+        bit = 1 << place
+        for token in grounding_tokens(one.text):
+            if token not in STOP_WORDS:
+                places[token] = places.get(token, 0) | bit
     return Evidence(
         tokens=Counter(tokens),
         trigrams=Counter(_trigrams(tokens)),
@@ -118,23 +120,26 @@ def _best_sentence(content: frozenset[str], evidence: Sequence[Evidence]) -> flo
         return 1.0
     places, sentences = _places(content, evidence)
     weights: list[float] = []
-    shared: dict[int, list[float]] = {}
+    shared: defaultdict[int, list[float]] = defaultdict(list)
     for token in content:
         held = places.get(token, 0)
-        weight = math.log((sentences + 1) / (held.bit_count() + 0.5))
+        weight = _weight(sentences, held.bit_count())
         weights.append(weight)
         while held:
             place = held & -held
             held ^= place
-            if place in shared:
-                shared[place].append(weight)
-            else:
-                shared[place] = [weight]
+            shared[place].append(weight)
     # fsum is exact: its result does not depend on the order of the tokens.
     # Every weight is above 0, since no token stands in more sentences than there are.
     total = math.fsum(weights)
     best = max(map(math.fsum, shared.values()), default=0.0)
     return min(1.0, max(0.0, best / total))
+
+
+@lru_cache(maxsize=4096)
+def _weight(sentences: int, held: int) -> float:
+    """Return the idf of a token that stands in `held` of the sentences."""
+    return math.log((sentences + 1) / (held + 0.5))
 
 
 def _places(content: frozenset[str], evidence: Sequence[Evidence]) -> tuple[Mapping[str, int], int]:

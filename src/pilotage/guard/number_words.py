@@ -23,7 +23,12 @@ _VALUES = {word: number for number, word in enumerate(_UNITS)} | {
 }
 _SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _WORD = "|".join(sorted((*_VALUES, *_SCALES), key=len, reverse=True))
-_RUN = re.compile(rf"(?<![\w-])(?:{'|'.join(_VALUES)})(?!\w)(?:(?:[ -]| and )(?:{_WORD})(?!\w))*")
+# It starts with the first letter, so the engine jumps over every place where no such word can start.
+_STARTS = sorted({word[0] for word in _VALUES})
+_FIRST = "|".join(
+    f"(?<={letter})(?:{'|'.join(word[1:] for word in _VALUES if word[0] == letter)})" for letter in _STARTS
+)
+_RUN = re.compile(rf"[{''.join(_STARTS)}](?<![\w-].)(?:{_FIRST})(?!\w)(?:(?:[ -]| and )(?:{_WORD})(?!\w))*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,28 +23,45 @@ _AMBIGUOUS = re.compile(r"\d{1,2}/\d{1,2}/\d{4}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """The values of a text, and its normal form. `amounts` maps a plain decimal to the units it is shown with."""
+    """The values of a text, and its normal form."""
 
     text: str
     values: Values
-    amounts: Mapping[str, frozenset[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The figures a statement may rely on. `amounts` maps a plain decimal to the units it is shown with."""
+
+    text: str
+    values: Values
+    amounts: Mapping[str, tuple[str, ...]]
+
+
+@lru_cache(maxsize=64)
+def read_figures(text: str, locale: str = "en") -> Figures:
+    """Read what is said; several checks in a row ask for it, and nobody later."""
+    normal = normalise(text)
+    return Figures(text=normal, values=read_values(normal, locale=locale))
 
 
 @lru_cache(maxsize=4096)
-def read_figures(text: str, locale: str = "en") -> Figures:
+def read_source(text: str, locale: str = "en") -> Source:
     """Read a text once; passages come back with many answers."""
     normal = normalise(text)
     values = read_values(normal, locale=locale)
-    units: dict[str, set[str]] = {}
+    amounts: dict[str, tuple[str, ...]] = {}
     for one in (*values.numbers, *_words(values)):
-        units.setdefault(_plain(one), set()).add(one.unit)
-    amounts = {amount: frozenset(shown) for amount, shown in units.items()}
-    return Figures(text=normal, values=values, amounts=amounts)
+        plain = _plain(one)
+        units = amounts.get(plain, ())
+        if one.unit not in units:
+            amounts[plain] = (*units, one.unit)
+    return Source(text=normal, values=values, amounts=amounts)
 
 
 def numbers_in(text: str) -> frozenset[str]:
     """Return the numbers of a text as plain decimals, scale words multiplied out; dates are not numbers, years are."""
-    return frozenset(read_figures(text).amounts)
+    return frozenset(read_source(text).amounts)
 
 
 def _words(values: Values) -> Iterable[Number]:
@@ -64,7 +81,7 @@ def number_anchors(figures: Figures) -> tuple[Number, ...]:
     return tuple([one for one in (*figures.values.numbers, *words) if one.start not in years and not one.bracketed])
 
 
-def is_number_supported(number: Number, sources: Iterable[Figures]) -> bool:
+def is_number_supported(number: Number, sources: Iterable[Source]) -> bool:
     """Tell whether a source holds the amount with a compatible unit. Percent must be shown on both sides."""
     amount = _plain(number)
     return any(_fits(number.unit, unit) for source in sources for unit in source.amounts.get(amount, ()))
@@ -74,7 +91,7 @@ def _fits(mine: str, theirs: str) -> bool:
     return mine == theirs or (PERCENT not in (mine, theirs) and not (mine and theirs))
 
 
-def is_date_supported(wanted: DateValue, sources: Iterable[Figures]) -> bool:
+def is_date_supported(wanted: DateValue, sources: Iterable[Source]) -> bool:
     """Tell whether a source holds the date at least as finely."""
     return any(wanted.covers(one) for source in sources for one in source.values.dates)
 
@@ -86,7 +103,7 @@ def ambiguous_in(figures: Figures) -> tuple[str, ...]:
 
 def unsupported_numbers(statement: str, sources: str) -> tuple[str, ...]:
     """Return the numbers and dates of a statement that stand nowhere in its sources, in order of their text."""
-    mine, theirs = read_figures(statement), (read_figures(sources),)
+    mine, theirs = read_figures(statement), (read_source(sources),)
     missing = {_plain(one) for one in number_anchors(mine) if not is_number_supported(one, theirs)}
     missing |= {mine.text[one.start : one.end] for one in mine.values.dates if not is_date_supported(one, theirs)}
     missing |= {written for written in ambiguous_in(mine) if written not in theirs[0].text}

@@ -109,8 +109,10 @@ def _without_overlaps(found: Sequence[Match]) -> tuple[Match, ...]:
         key=lambda one: (-round(one.score / _STEP), -(one.end - one.start), one.start, TABLE_ORDER[one.type]),
     )
     kept: list[Match] = []
+    taken = bytearray(max(one.end for one in found))  # 1 for every code point of what is kept: thousands may be found
     for one in ranked:
-        if all(one.end <= other.start or one.start >= other.end for other in kept):
+        if taken.find(1, one.start, one.end) < 0:
+            taken[one.start : one.end] = b"\1" * (one.end - one.start)
             kept.append(one)
     return tuple(sorted(kept, key=lambda one: one.start))
 

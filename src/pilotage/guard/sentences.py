@@ -49,8 +49,9 @@ def _ends(text: str, match: re.Match[str], start: int) -> bool:
         return len(mark) > 1 or _is_break(text, match, start)
     if mark[0] != ".":
         return True
-    before = text[max(start, match.start() - 12) : match.start()]
-    following = text[match.end() : match.end() + 24].lstrip()
+    begin, end = match.span()
+    before = text[max(start, begin - 12) : begin]
+    following = text[end : end + 24].lstrip()
     # "from 9:00 a.m. to", "by 4:30 p.m. Eastern Time": a sentence does not go on in lower case, nor start with a zone.
     if following[:1].islower() or (_ZONE.match(following) and _HOUR.search(before)):
         return False

@@ -10,6 +10,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 TOKENS_VERSION = "pilotage-tokens/1"
 NEGATORS = frozenset(["not", "no", "never", "without", "neither", "nor", "cannot", "except"])
@@ -24,12 +25,21 @@ _CLAUSE_ENDS = frozenset(".;:!?,-")
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The tokens of a text. `starts` are code points of the text, `clauses` a number that rises at every clause end."""
+    """The tokens of a text. Where they stand is found out for a text with a negator only: elsewhere nobody asks."""
 
+    text: str
     words: tuple[str, ...]
-    starts: tuple[int, ...]
-    clauses: tuple[int, ...]
     joined: str
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """Where each token starts: code points of the text."""
+        return _places(self.text)[0]
+
+    @property
+    def clauses(self) -> tuple[int, ...]:
+        """For each token a number that rises at every clause end."""
+        return _places(self.text)[1]
 
     def occurrences(self, wanted: Tokens) -> Iterator[int]:
         """Yield the index of the first token of every place where `wanted` stands as a whole."""
@@ -45,19 +55,44 @@ class Tokens:
 
     def is_negated(self, index: int) -> bool:
         """Tell whether a negator stands at most three tokens before the one at `index`, in the same clause."""
-        if index >= len(self.words):
+        near = range(max(0, index - NEGATION_REACH), index)
+        negators = [place for place in near if self.words[place] in NEGATORS] if index < len(self.words) else []
+        if not negators:
             return False
-        clause = self.clauses[index]
-        return any(
-            self.clauses[place] == clause and self.words[place] in NEGATORS
-            for place in range(max(0, index - NEGATION_REACH), index)
-        )
+        clauses = self.clauses
+        return any(clauses[place] == clauses[index] for place in negators)
+
+    def is_negated_at(self, offset: int) -> bool:
+        """Tell the same of the first token at or behind a code point of the text."""
+        return not NEGATORS.isdisjoint(self.words) and self.is_negated(self.index_at(offset))
 
 
 def tokens_of(text: str) -> Tokens:
     """Cut a text in normal form into tokens."""
-    words, starts, clauses = _quoted(text) if "'" in text else _unquoted(text)
-    return Tokens(tuple(words), tuple(starts), tuple(clauses), f" {' '.join(words)} ")
+    words = _words(text)
+    return Tokens(text, tuple(words), _joined(words))
+
+
+def joined_tokens(text: str) -> str:
+    """Return the tokens of a text in normal form as `Tokens.joined` holds them."""
+    return _joined(_words(text))
+
+
+def _joined(words: list[str]) -> str:
+    return f" {' '.join(words)} "
+
+
+def _words(text: str) -> list[str]:
+    if "'" in text:
+        return _quoted(text)[0]
+    return [piece for piece in _UNQUOTED.findall(text) if piece not in _CLAUSE_ENDS]
+
+
+@lru_cache(maxsize=64)
+def _places(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return where each token starts, and its clause."""
+    _, starts, clauses = _quoted(text) if "'" in text else _unquoted(text)
+    return tuple(starts), tuple(clauses)
 
 
 _Columns = tuple[list[str], list[int], list[int]]

@@ -34,11 +34,6 @@ _EXACT_DIGITS: Final = 28
 _LONGEST_LEAD: Final = 20
 # Each branch starts with what it looks for, so the engine jumps from figure to figure.
 _CHUNK = re.compile(r"\d(?<![\d.].)\d*(?:[.,' ]\d+)*|[.,](?<![\w.].)\d+")
-_BEFORE = re.compile(
-    rf"(?P<open>\()?(?:(?<![\w)\x01])(?P<sign>[-+]))? ?(?<![a-z])(?P<unit>{alternatives(CURRENCIES)}) ?"
-    r"(?P<inner>[-+])?$"
-    r"|(?P<open2>\()?(?:(?<![\w)%\x01])(?P<sign2>[-+]))$|(?P<open3>\()$"
-)
 _AFTER_UNIT = re.compile(
     rf" ?-?(?:(?P<bps>{alternatives(BASIS_POINT_WORDS)})(?!\w)|(?P<percent>{alternatives(PERCENT_WORDS)})(?!\w)"
     rf"|(?P<currency>{alternatives(CURRENCIES)})(?![\w$])"
@@ -57,6 +52,18 @@ _NEXT_WORDS = frozenset(
 _MARKS = frozenset("+-(")
 _SIGNS = frozenset(word[0] for word in (*CURRENCIES, PERCENT) if not word[0].isalpha())
 _ENDINGS = {end: tuple(word for word in CURRENCIES if word[-1] == end) for end in {word[-1] for word in CURRENCIES}}
+
+
+def _before_pattern(currencies: str) -> re.Pattern[str]:
+    return re.compile(
+        rf"(?P<open>\()?(?:(?<![\w)\x01])(?P<sign>[-+]))? ?(?<![a-z])(?P<unit>{currencies}) ?(?P<inner>[-+])?$"
+        r"|(?P<open2>\()?(?:(?<![\w)%\x01])(?P<sign2>[-+]))$|(?P<open3>\()$"
+    )
+
+
+_BEFORE = _before_pattern(alternatives(CURRENCIES))
+# Most currencies before a number are signs: a look for the few of them takes a tenth of one for all.
+_SIGNS_BEFORE = _before_pattern(alternatives(tuple(word for word in CURRENCIES if not word[-1].isalpha())))
 _ORDINAL = re.compile(r"(?:st|nd|rd|th)(?!\w)")
 
 
@@ -214,7 +221,10 @@ class _Lead(NamedTuple):
 def _before(text: str, start: int) -> _Lead:
     head = text[max(0, start - _LONGEST_LEAD) : start]
     reach = _reach(head)
-    found = _BEFORE.search(head, max(0, len(head) - reach)) if reach else None
+    if not reach:
+        return _Lead(start)
+    pattern = _BEFORE if head.rstrip("+-( ")[-1:].isalpha() else _SIGNS_BEFORE
+    found = pattern.search(head, max(0, len(head) - reach))
     if found is None:
         return _Lead(start)
     return _Lead(

@@ -28,26 +28,36 @@ class Judged:
     probability: float
     missing: tuple[str, ...]
 
-    @property
-    def is_unsupported(self) -> bool:
-        """Tell whether an anchor is unsupported, or the score is above `hi`."""
-        return bool(self.missing) or self.probability > shipped_coefficients().hi
+
+@dataclass(frozen=True, slots=True)
+class JudgedAnswer:
+    """The fact-bearing statements of an answer. `unsupported` and `uncertain` count them; `missing` are all anchors."""
+
+    statements: int
+    highest: float
+    unsupported: int
+    uncertain: int
+    missing: tuple[str, ...]
 
     @property
-    def is_uncertain(self) -> bool:
-        """Tell whether the score can say neither."""
-        return not self.is_unsupported and self.probability >= shipped_coefficients().lo
+    def details(self) -> dict[str, Json]:
+        """What a report shows."""
+        return {
+            "statements": self.statements,
+            "unsupported": self.unsupported,
+            "uncertain": self.uncertain,
+            "missing": list(self.missing),
+        }
 
 
-@lru_cache(maxsize=4096)
-def judge_statement(statement: StatementText, evidence: tuple[str, ...], locale: str) -> Judged:
+def judge_statement(statement: StatementText, evidence: Sequence[str], locale: str) -> Judged:
     """Judge one statement against the texts it relies on."""
     support = support_of(statement.text, evidence, locale=locale)
     features = features_of(statement.tokens, [read_evidence(text) for text in evidence], support)
     return Judged(probability(features, shipped_coefficients()), support.missing)
 
 
-def _judged(subject: Subject) -> tuple[Judged, ...]:
+def _judged(subject: Subject) -> JudgedAnswer:
     return _judge_answer(_Asked(subject.generation.digest, subject.context.locale, subject.generation))
 
 
@@ -60,24 +70,29 @@ class _Asked:
     generation: Generation = field(compare=False)
 
 
-@lru_cache(maxsize=256)
-def _judge_answer(asked: _Asked) -> tuple[Judged, ...]:
+@lru_cache(maxsize=4)
+def _judge_answer(asked: _Asked) -> JudgedAnswer:
     generation, locale = asked.generation, asked.locale
-    return tuple(
-        [
-            judge_statement(one, tuple(evidence_of(one, generation)), locale)
-            for one in read_answer(generation.answer, locale).statements
-            if one.is_fact_bearing
-        ]
+    judged = [
+        judge_statement(one, evidence_of(one, generation), locale)
+        for one in read_answer(generation.answer, locale).statements
+        if one.is_fact_bearing
+    ]
+    limits = shipped_coefficients()
+    held = [one.probability for one in judged if not one.missing and one.probability <= limits.hi]
+    return JudgedAnswer(
+        statements=len(judged),
+        highest=max([one.probability for one in judged], default=0.0),
+        unsupported=len(judged) - len(held),
+        uncertain=sum([one >= limits.lo for one in held]),
+        missing=tuple([anchor for one in judged for anchor in one.missing]),
     )
 
 
 def grounding(subject: Subject) -> Found:
     """Return the largest P(unsupported) of the answer's fact-bearing statements."""
     judged = _judged(subject)
-    if not judged:
-        return Missing(Unscored.NO_STATEMENTS)
-    return Value(max(one.probability for one in judged), _details(judged))
+    return Value(judged.highest, judged.details) if judged.statements else Missing(Unscored.NO_STATEMENTS)
 
 
 def hallucination_answer(subject: Subject) -> Found:
@@ -85,22 +100,12 @@ def hallucination_answer(subject: Subject) -> Found:
     if not subject.answer.statements:
         return Missing(Unscored.NO_STATEMENTS)
     judged = _judged(subject)
-    return Value(float(any(one.is_unsupported for one in judged)), _details(judged))
+    return Value(float(judged.unsupported > 0), judged.details)
 
 
 def hallucination_statement(subject: Subject) -> Found:
     """Return unsupported / fact-bearing statements."""
     judged = _judged(subject)
-    if not judged:
+    if not judged.statements:
         return Missing(Unscored.NO_STATEMENTS)
-    return Value(sum(one.is_unsupported for one in judged) / len(judged), _details(judged))
-
-
-def _details(judged: Sequence[Judged]) -> dict[str, Json]:
-    missing: list[Json] = [anchor for one in judged for anchor in one.missing]
-    return {
-        "statements": len(judged),
-        "unsupported": sum(one.is_unsupported for one in judged),
-        "uncertain": sum(one.is_uncertain for one in judged),
-        "missing": missing,
-    }
+    return Value(judged.unsupported / judged.statements, judged.details)

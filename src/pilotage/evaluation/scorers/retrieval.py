@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 
+from pilotage.core.digest import Digest
 from pilotage.evaluation.assessment import Unscored
 from pilotage.evaluation.generation import Passage
 from pilotage.evaluation.scorer import Found, Missing, Score, Subject, Value
@@ -27,18 +30,34 @@ def at_k(metric: Metric, k: int) -> Score:
     """Return the scoring function of a retrieval metric at rank `k`."""
 
     def score(subject: Subject) -> Found:
-        readable = subject.context.readable
-        gold = {
-            entry: grade
-            for entry, grade in subject.case.expect.retrieve.items()
-            if readable is None or entry.partition("#")[0] in readable
-        }
-        if not gold:
-            return Missing(Unscored.REFUSED)
-        grades = grades_of(subject.generation.passages, gold)
-        return Value(metric(grades, gold, k), {"gold": len(gold), "k": k})
+        gold, grades = _graded(
+            _Asked(subject.case_digest, subject.generation.digest, subject.context.readable, subject)
+        )
+        return Value(metric(grades, gold, k), {"gold": len(gold), "k": k}) if gold else Missing(Unscored.REFUSED)
 
     return score
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the grades are remembered by, as every metric asks for them: the digests stand for what they rank."""
+
+    case_digest: Digest
+    generation_digest: Digest
+    readable: frozenset[str] | None
+    subject: Subject = field(compare=False)
+
+
+@lru_cache(maxsize=4)
+def _graded(asked: _Asked) -> tuple[Mapping[str, int], Sequence[int]]:
+    """Return the gold that may be read, and the grade of each rank."""
+    readable = asked.readable
+    gold = {
+        entry: grade
+        for entry, grade in asked.subject.case.expect.retrieve.items()
+        if readable is None or entry.partition("#")[0] in readable
+    }
+    return gold, grades_of(asked.subject.generation.passages, gold)
 
 
 def grades_of(passages: Sequence[Passage], gold: Mapping[str, int]) -> list[int]:
