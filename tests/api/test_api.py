@@ -298,7 +298,9 @@ def test_half_a_gigabyte_is_refused_over_http_at_64_mib_and_held_nowhere_in_memo
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert (status, json.loads(body)["error"]["code"]) == (413, "EV_TOO_LARGE")
+    error = json.loads(body)["error"]
+    assert (status, error["code"]) == (413, "EV_TOO_LARGE")
+    assert "67,108,864 bytes" in error["message"]
     assert next(sent) == 65, "nothing is read beyond the limit"
     assert peak < 16 * 2**20
     assert [one["id"] for one in list_evidence(bank.instance, bank.release)] == [one["id"] for one in before]

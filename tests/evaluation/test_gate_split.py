@@ -13,6 +13,7 @@ from tests.evaluation.world import World, make_world
 
 from pilotage.control.gate_split import is_new
 from pilotage.core.digest import digest_of
+from pilotage.evaluation.run import Cause
 
 GOLDEN = "workflows/assistant/golden/first.jsonl"
 
@@ -36,6 +37,7 @@ async def test_changing_rows_starts_no_new_count_and_new_questions_do(engine: En
     world = make_world(engine, folder, cases=10)
     assert await looks(world) == 0
     assert await looks(world) == 1
+    assert await looks(world, cause=Cause.SCHEDULE) == 2
     rows = [json.loads(line) for line in (world.root / GOLDEN).read_text().splitlines()]
     edit(world, [{**row, "id": f"{row['id']}-again", "tags": ["renamed"]} for row in rows])
     assert await looks(world) == 2
@@ -49,10 +51,10 @@ def edit(world: World, rows: list[dict[str, Any]]) -> None:
     world.write(GOLDEN, "".join(f"{json.dumps(row)}\n" for row in rows))
 
 
-async def looks(world: World) -> int:
+async def looks(world: World, cause: Cause = Cause.COMMAND) -> int:
     """Run the gate once more; return how often its split was looked at before."""
     world.clock.advance(timedelta(minutes=1))
-    driven = await world.evaluate(world.seal())
+    driven = await world.evaluate(world.seal(), cause=cause)
     attempts = world.result(driven.run.id)["attempts"]
     assert isinstance(attempts, dict)
     return int(attempts["gate_split"])

@@ -223,7 +223,7 @@ def _not_taken(operation: Operation, refused: UploadRefused) -> Answer:
     code, text = refused.why.value, refused.text
     if refused.why is Why.TOO_LARGE:
         code = "EV_TOO_LARGE" if operation.command == "evidence add" else code
-        text = "The body is larger than this operation reads."
+        text = f"The body is larger than this operation reads. {text}"
     answer = problem(refused.status, code, text)
     is_later = refused.status in {429, 503}
     return replace(answer, headers=((b"retry-after", RETRY_AFTER_S),)) if is_later else answer

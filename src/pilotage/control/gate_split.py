@@ -1,7 +1,8 @@
 """How often a gate split was looked at since it was last new (evaluation.md 2.6): every look wears it out.
 
-Rule: gating runs count as long as less than 20 % of today's questions were new to them, so changing a row, an id or
-a limit starts no new count. Fail mode: a run whose release cannot be read raises; it is never taken for none.
+Rule: gating runs apart from those on schedule count as long as less than 20 % of today's questions were new to them, so
+changing a row, an id or a limit starts no new count. Fail mode: a run whose release cannot be read raises; it is never
+taken for none.
 """
 
 from __future__ import annotations

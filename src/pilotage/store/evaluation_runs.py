@@ -73,13 +73,17 @@ def gating_attempts(connection: Connection, run: EvaluationRun) -> tuple[Evaluat
 
 
 def gating_uses(connection: Connection, workflow: WorkflowName) -> tuple[tuple[Digest, Digest], ...]:
-    """Return golden digest and release of every gating run of a workflow that showed numbers, newest first."""
+    """Return golden digest and release of every gating run of a workflow that showed numbers, newest first.
+
+    Runs on schedule are left out: they ask what passed already, and are no attempt.
+    """
     query = (
         select(evaluation_run.c.golden_digest, evaluation_run.c.release)
         .where(
             evaluation_run.c.workflow == workflow,
             evaluation_run.c.kind == RunKind.EVALUATION.value,
             evaluation_run.c.is_gating,
+            evaluation_run.c.cause != Cause.SCHEDULE.value,
             evaluation_run.c.state.in_([RunState.COMPLETED.value, RunState.OVER_BUDGET.value]),
         )
         .order_by(evaluation_run.c.requested_at.desc(), evaluation_run.c.id.desc())
