@@ -631,7 +631,7 @@ def test_a_gate_lost_after_it_was_shown_is_lost_at_promotion(world: GateWorld) -
     assert "GATE_NOT_MET" in refused(world, lambda: promote(world))
 
 
-@pytest.mark.feature("D0.2", "D10.4", "DL.2")
+@pytest.mark.feature("D0.2", "D10.4", "D11.4", "DL.2")
 def test_a_space_is_not_skipped_and_the_soak_not_cut_short(world: GateWorld) -> None:
     world.review()
     assert {"PROMOTION_ORDER", "GATE_NOT_MET"} <= refused(world, lambda: promote(world, space=QA))

@@ -224,6 +224,7 @@ ROWS = (
 )  # fmt: skip
 
 
+@pytest.mark.feature("RH.2")
 def test_a_round_trip_over_promptfoo_keeps_case_digests() -> None:
     cases = golden(*ROWS)
     account = import_promptfoo(export_promptfoo(cases).data)
@@ -245,6 +246,7 @@ def test_losses_of_an_export_are_listed() -> None:
     assert ("number", "facts that are no text") in export_mlflow(golden(*ROWS)).lossy
 
 
+@pytest.mark.feature("RH.2")
 @pytest.mark.parametrize(
     ("write", "read"),
     [(export_ragas, import_ragas), (export_mlflow, import_mlflow), (export_deepeval, import_deepeval)],

@@ -128,6 +128,7 @@ def test_the_first_space_of_the_order_waits_for_no_other() -> None:
     assert codes(replace(GOOD, previous=None, stays=())) == []
 
 
+@pytest.mark.feature("D11.4")
 @pytest.mark.parametrize(
     ("changed", "wanted"),
     [

@@ -73,6 +73,28 @@ def test_a_risk_is_treated_by_a_known_treatment_with_a_control(changed: dict[str
     assert untreated(found) == (() if is_treated else found)
 
 
+@pytest.mark.feature("D12.11")
+@pytest.mark.parametrize(
+    ("changed", "is_treated"),
+    [
+        ({"due": "2026-03-02"}, True),
+        ({"due": "2026-03-01"}, False),
+        ({"due": "2026-03-01", "proof": "https://bank.example/change/7"}, True),
+        ({"due": "2026-03-01", "treatment": "accept"}, True),
+        ({"due": "next week"}, False),
+        ({"due": None}, True),
+    ],
+    ids=["due today", "overdue", "proven", "accepted", "no day", "no date"],
+)
+def test_a_mitigation_that_is_overdue_without_a_proof_is_none(changed: dict[str, Json], is_treated: bool) -> None:
+    (found,) = declared({**ROW, **changed})
+    assert found.owner == "ada"
+    assert untreated([found], NOW.date()) == (() if is_treated else (found,))
+    assert untreated([found]) == (), "whoever asks at no day"
+    shown = found.as_json()
+    assert (shown.get("due"), shown.get("proof")) == (changed["due"], changed.get("proof"))
+
+
 @pytest.mark.parametrize("level", [0, 6, -1, True, "3", 2.5, None])
 def test_what_is_no_level_counts_as_the_worst(level: Json) -> None:
     (found,) = declared({**ROW, "likelihood": level, "impact": level})

@@ -204,7 +204,7 @@ def _roster(context: FactContext) -> Claims:
 
 
 def _risks(context: FactContext) -> Claims:
-    open_ = untreated(context.risks)
+    open_ = untreated(context.risks, context.now.date())
     if open_:
         context.notes["fact.risks"] = f"Untreated: {', '.join(one.id for one in open_[:8])}."
     return {"untreated": float(len(open_)), "without_owner": float(len(without_owner(context.risks)))}

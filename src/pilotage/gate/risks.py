@@ -1,13 +1,14 @@
 """The risk register (gates.md 6.2): declared rows and generated ones, scored and rated.
 
 Rule: a generated row can be treated, never deleted. Fail mode: a row without a treatment counts as untreated, and so
-does one that cannot be read; no row hides another of its name.
+does one that cannot be read or whose mitigation is overdue without a proof; no row hides another of its name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Final
 
 from pilotage.core.canonical import Json
@@ -29,7 +30,10 @@ _FLAGS: Mapping[str, tuple[str, int, int]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Risk:
-    """One row. Likelihood and impact from 1 to 5; the score is their product."""
+    """One row. Likelihood and impact from 1 to 5; the score is their product.
+
+    `due` is the day (YYYY-MM-DD) by which a mitigation is in place, `proof` where that can be seen.
+    """
 
     id: str
     title: str
@@ -41,6 +45,8 @@ class Risk:
     control: str = ""
     residual: int | None = None
     status: str = "open"
+    due: str = ""
+    proof: str = ""
     generated: bool = False
 
     @property
@@ -62,9 +68,20 @@ class Risk:
         """Tell whether it is mitigated, accepted, avoided or transferred."""
         return self.treatment.strip().lower() in _TREATMENTS and bool(self.control.strip())
 
+    def is_overdue(self, today: date) -> bool:
+        """Tell whether a mitigation was due before today, or at no day that can be read, and nothing proves it."""
+        if not self.due or self.proof.strip() or not self.treatment.strip().lower().startswith("mitigate"):
+            return False
+        try:
+            return date.fromisoformat(self.due) < today
+        except ValueError:
+            return True
+
     def as_json(self) -> dict[str, Json]:
-        """Return the row as pack and page show it."""
+        """Return the row as pack and page show it; what is not declared of `due` and `proof` is left out."""
+        said: dict[str, Json] = {name: text for name, text in (("due", self.due), ("proof", self.proof)) if text}
         return {
+            **said,
             "id": self.id,
             "title": self.title,
             "source": self.source,
@@ -81,9 +98,9 @@ class Risk:
         }
 
 
-def untreated(risks: Iterable[Risk]) -> tuple[Risk, ...]:
-    """Return the rows that block the board: no treatment, or no control that stands behind it."""
-    return tuple(risk for risk in risks if not risk.is_treated)
+def untreated(risks: Iterable[Risk], today: date | None = None) -> tuple[Risk, ...]:
+    """Return the rows that block the board: no treatment, no control behind it, or a mitigation that is overdue."""
+    return tuple(risk for risk in risks if not risk.is_treated or (today is not None and risk.is_overdue(today)))
 
 
 def without_owner(risks: Iterable[Risk]) -> tuple[Risk, ...]:
@@ -122,6 +139,8 @@ def _row(row: Mapping[str, Json], number: int, known: set[str]) -> Risk:
         control=str(row.get("control", "")),
         residual=residual if isinstance(residual, int) else None,
         status=str(row.get("status", "open")),
+        due=str(row.get("due") or ""),
+        proof=str(row.get("proof") or ""),
     )
 
 
@@ -216,5 +235,7 @@ def _generated(name: str, title: str, likelihood: int, impact: int, owner: str, 
         treatment="" if known is None else known.treatment,
         control="" if known is None else known.control,
         status="open" if known is None else known.status,
+        due="" if known is None else known.due,
+        proof="" if known is None else known.proof,
         generated=True,
     )
