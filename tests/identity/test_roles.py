@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from pilotage.identity.roles import DERIVED_ROLES, PERMISSIONS, Action, Role, grant_for, may
+from pilotage.identity.roles import DERIVED_ROLES, PERMISSIONS, Action, Role, grant_for, may, said
 
 TIERS = ["sandbox", "dev", "qa", "staging", "production"]
 GATES = ["development", "code-review", "model-validation", "compliance", "dev-exit", "qa", "uat", "cab", "go-live"]
@@ -158,10 +158,20 @@ def test_a_refusal_names_the_roles_that_would_do() -> None:
     assert refusal is not None
     (reason,) = refusal.reasons
     assert (reason.code, reason.where) == ("NOT_PERMITTED", "qa")
-    assert reason.text == "vote at qa is not permitted to you. It takes one of the roles qa-lead."
+    assert reason.text == "Voting at qa is not permitted to you. It takes one of the roles qa-lead."
     nobody = may(Role, Action.ACCEPT_RISK, within="critical")
     assert nobody is not None
-    assert nobody.reasons[0].text.endswith("No role permits it.")
+    assert (
+        nobody.reasons[0].text == "Accepting a risk of severity critical is not permitted to you. No role permits it."
+    )
+
+
+@pytest.mark.parametrize("action", Action)
+def test_a_refusal_is_a_sentence_whatever_it_is_about(action: Action) -> None:
+    for where in ("", "qa"):
+        sentence = said(action, within=where)
+        assert sentence[0].isupper()
+        assert not set("_|{}") & set(sentence)
 
 
 def test_nobody_votes_at_the_machine_gate_and_auditors_and_services_never_vote() -> None:

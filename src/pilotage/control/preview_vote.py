@@ -6,8 +6,10 @@ comes with every reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from pilotage.control.decided_gates import Decided, decided_gates
 from pilotage.control.gate_case import Chain, open_to_look
 from pilotage.control.gate_chain import input_of, report_of
 from pilotage.control.gate_status import space_for
@@ -24,6 +26,7 @@ from pilotage.gate.report import GateReport
 from pilotage.gate.vocabulary import Half, VoteDecision
 from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.identity.roles import Role
+from pilotage.store.passed_gates import passed_gates
 from pilotage.store.releases import StoredRelease, named_release
 
 
@@ -53,7 +56,8 @@ class Choice:
 class GateView:
     """A gate as a page shows it to one person: report, evidence, votes in order, acceptances, and the choices.
 
-    `changes` are statements about emergency changes that concern the spaces behind this gate.
+    `changes` are statements about emergency changes that concern the spaces behind this gate; `decided` is what was
+    decided here before.
     """
 
     release: StoredRelease
@@ -66,6 +70,7 @@ class GateView:
     documents: tuple[str, ...]
     spaces: tuple[str, ...]
     changes: tuple[str, ...] = ()
+    decided: Sequence[Decided] = ()
 
     @property
     def binds(self) -> frozenset[str]:
@@ -87,7 +92,10 @@ def view_gate(
         now = instance.clock.now()
         stored = named_release(connection, release)
         chain = open_to_look(connection, instance, stored, now)
-        return view_in(chain, actor=actor, gate=gate, space=space, half=half)
+        view = view_in(chain, actor=actor, gate=gate, space=space, half=half)
+        decided = decided_gates(passed_gates(connection, stored.digest), instance.workspace.gates).get(gate, ())
+        where = space_for(instance, gate, space)
+        return replace(view, decided=[one for one in decided if half is Half.PRE and where in {None, one.space}])
 
 
 def view_in(chain: Chain, *, actor: Principal, gate: str, space: str | None = None, half: Half = Half.PRE) -> GateView:

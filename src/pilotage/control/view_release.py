@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from pilotage.control.attach_evidence import subjects_of
+from pilotage.control.decided_gates import Decided, decided_gates
 from pilotage.control.gate_case import open_to_look
 from pilotage.control.gate_status import all_reports
 from pilotage.control.instance import Instance
@@ -21,13 +22,17 @@ from pilotage.gate.report import GateReport
 from pilotage.release.authorship import Author
 from pilotage.store.evidence import evidence_about
 from pilotage.store.lineage import Ancestor, lineage_of
+from pilotage.store.passed_gates import served_and_passed
 from pilotage.store.releases import StoredRelease, authors_of_parts, named_release
-from pilotage.store.served import Served, served_content
+from pilotage.store.served import Served
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseView:
-    """Everything of the page. `line`: the release first, then its ancestors; `served`: routes of the same content."""
+    """Everything of the page. `line`: the release first, then its ancestors; `served`: routes of the same content.
+
+    `reports` are gates as they are decided now, `decided` what was decided at them.
+    """
 
     release: StoredRelease
     line: Sequence[Ancestor]
@@ -35,6 +40,7 @@ class ReleaseView:
     served: Sequence[Served]
     evidence: Sequence[Evidence]
     reports: Sequence[GateReport]
+    decided: Mapping[str, Sequence[Decided]]
 
 
 def view_release(instance: Instance, name: str) -> ReleaseView:
@@ -42,10 +48,16 @@ def view_release(instance: Instance, name: str) -> ReleaseView:
     with instance.engine.begin() as connection:
         stored = named_release(connection, name)
         line = lineage_of(connection, stored.digest)
-        served = served_content(connection, stored.parts_digest)
+        served, passed = served_and_passed(connection, stored.digest, stored.parts_digest)
         authors, evidence, reports = _decided(connection, instance, stored, line[0])
         return ReleaseView(
-            release=stored, line=line, authors=authors, served=served, evidence=evidence, reports=reports
+            release=stored,
+            line=line,
+            authors=authors,
+            served=served,
+            evidence=evidence,
+            reports=reports,
+            decided=decided_gates(passed, instance.workspace.gates),
         )
 
 

@@ -111,6 +111,46 @@ class Action(StrEnum):
     MANAGE_KEYS = "manage_keys"  # for others; a person may hold keys of their own in local mode
 
 
+# The beginning of a sentence about an action, with where it is done behind "|".
+_DOING: Mapping[Action, str] = MappingProxyType(
+    {
+        Action.ASK: "Asking",
+        Action.READ: "Reading this",
+        Action.SEAL: "Sealing a release",
+        Action.EDIT_PARTS: "Editing the parts of a release",
+        Action.EDIT_GOLDEN: "Editing a golden set",
+        Action.ATTACH_CLAIMED: "Adding evidence",
+        Action.ATTACH_PUSHED: "Pushing evidence as a machine",
+        Action.VOTE: "Voting| at {}",
+        Action.PROMOTE: "Letting a release into a space| of tier {}",
+        Action.ROLLOUT_UP: "Giving a release more traffic| in tier {}",
+        Action.PAUSE: "Pausing a rollout",
+        Action.RESUME: "Resuming a rollout",
+        Action.DECIDE_STEP: "Deciding on a step of a rollout",
+        Action.ROLL_BACK: "Rolling a release back",
+        Action.DECLARE_HARD_EVENT: "Declaring an event that takes a release back at once",
+        Action.ACCEPT_RISK: "Accepting a risk| of severity {}",
+        Action.QUARANTINE: "Quarantining a release",
+        Action.REVOKE: "Revoking a release",
+        Action.ACCEPT_VERSION: "Deciding on a version of a corpus",
+        Action.TAKE_DOWN: "Taking a document down",
+        Action.EDIT_SPACE: "Editing a space",
+        Action.EDIT_KPIS: "Editing key figures",
+        Action.EDIT_BUDGETS: "Editing budgets",
+        Action.MANAGE_INCIDENT: "Managing an incident",
+        Action.DRILL: "Running a drill",
+        Action.FULL_DRILL: "Running a full drill",
+        Action.FREEZE: "Freezing releases",
+        Action.START_EMERGENCY: "Opening an emergency change",
+        Action.CONFIRM_EMERGENCY: "Confirming an emergency change",
+        Action.TRIAGE: "Reviewing answers",
+        Action.AUDIT: "Auditing",
+        Action.EDIT_POLICY: "Editing roles and gates",
+        Action.MANAGE_KEYS: "Managing keys of others",
+    }
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
     """Permission for one action; `within` limits it (empty: no limit), `second` are roles of which one must join."""
@@ -233,12 +273,17 @@ def grant_for(roles: Iterable[Role], action: Action, *, within: str = "") -> Gra
     return min(fitting, key=lambda grant: len(grant.second), default=None)
 
 
+def said(action: Action, *, within: str = "") -> str:
+    """Return what somebody does as the beginning of a sentence; `within` is a gate, tier or severity."""
+    doing, _, place = _DOING[action].partition("|")
+    return doing + (place.format(within) if within else "")
+
+
 def may(roles: Iterable[Role], action: Action, *, within: str = "") -> Refusal | None:
     """Return None when one of the roles permits the action at `within`, else the refusal with its reason."""
     if grant_for(roles, action, within=within) is not None:
         return None
-    place = f" at {within}" if within else ""
     able = sorted(role.value for role in Role if grant_for((role,), action, within=within) is not None)
     hint = f"It takes one of the roles {', '.join(able)}." if able else "No role permits it."
-    text = f"{action.value}{place} is not permitted to you. {hint}"
+    text = f"{said(action, within=within)} is not permitted to you. {hint}"
     return Refusal(reasons=(Reason(code="NOT_PERMITTED", text=text, where=within or None),))

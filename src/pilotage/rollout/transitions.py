@@ -180,6 +180,9 @@ TABLE: tuple[Transition, ...] = (
 )
 """All rows but the first (`- -> planned`), which makes the rollout."""
 
+_CALLED = {_E.DECIDE: "decision to go on", _E.ROLL_BACK: "rollback", _E.EXTEND: "extension", _E.OVERRULE: "overruling"}
+"""What people call an event that is no noun by itself."""
+
 _BY_EVENT = {row.event: row for row in TABLE}
 
 
@@ -188,10 +191,11 @@ def transition(state: State, event: Event, actor: Actor) -> Transition | Refusal
     row = _BY_EVENT[event]
     if state in row.sources and actor in row.actors:
         return row
-    able = sorted(one.event.value for one in TABLE if state in one.sources and actor in one.actors)
+    able = sorted(one.event.value.replace("_", " ") for one in TABLE if state in one.sources and actor in one.actors)
     instead = f"From here: {', '.join(able)}." if able else "Nothing can be done to it any more."
     who, shown = actor.value.replace("_", " "), state.value.replace("_", " ")
-    text = f"A rollout that is {shown} takes no {event.value!r} from a {who}. {instead}"
+    what = _CALLED.get(event, event.value.replace("_", " "))
+    text = f"A rollout that is {shown} takes no {what} from a {who}. {instead}"
     limit = ", ".join(sorted(source.value for source in row.sources))
     return Refusal(reasons=(Reason(code="ILLEGAL_TRANSITION", text=text, observed=state.value, limit=limit),))
 

@@ -18,11 +18,6 @@ _ALL = text("""
 SELECT space, workflow, stable, candidate, fraction_ppm, paused, reason, changed_at FROM routing
 ORDER BY workflow, space
 """)
-_OF_CONTENT = text("""
-SELECT r.space, r.workflow, r.stable, r.candidate, r.fraction_ppm, r.paused, r.reason, r.changed_at
-FROM routing r JOIN release s ON s.digest IN (r.stable, r.candidate)
-WHERE s.parts_digest = :parts ORDER BY r.workflow, r.space
-""")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +37,3 @@ class Served:
 def all_served(connection: Connection) -> tuple[Served, ...]:
     """Return every routing row."""
     return tuple(Served(**row) for row in connection.execute(_ALL).mappings())
-
-
-def served_content(connection: Connection, parts: Digest) -> tuple[Served, ...]:
-    """Return where releases of exactly this content take traffic, whatever their parent."""
-    return tuple(Served(**row) for row in connection.execute(_OF_CONTENT, {"parts": parts}).mappings())

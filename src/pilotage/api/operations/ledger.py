@@ -16,10 +16,14 @@ _MOST = 200
 
 
 class Browsing(Body):
-    """Kind or noun, subject, and the number to start below; at most 200 entries."""
+    """Kind or noun, subject, space, and the number to start below; at most 200 entries.
+
+    With a space, the 100,000 entries below that number are looked through.
+    """
 
     kind: str = ""
     subject: str = ""
+    space: str = ""
     before: int | None = None
     most: int = 50
 
@@ -35,7 +39,7 @@ def _entries(call: Call) -> Result:
     if refusal is not None:
         return refusal
     asked: Browsing = call.fields
-    wanted = LedgerFilter(kind=asked.kind, subject=asked.subject, before=asked.before)
+    wanted = LedgerFilter(kind=asked.kind, subject=asked.subject, before=asked.before, space=asked.space)
     with call.instance.engine.connect() as connection:
         rows = browse_entries(connection, wanted, most=max(1, min(asked.most, _MOST)))
     entries = [(row.seq, decode_entry(bytes(row.bytes))) for row in rows]

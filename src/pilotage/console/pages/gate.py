@@ -35,6 +35,7 @@ def show_gate(visit: Visit) -> Page:
         "view": view,
         "report": report,
         "gate_word": gate_status(report.status.value),
+        "decided": [(one, gate_status(one.status.value)) for one in view.decided],
         "rows": [(one, word_of(one), _shown(one)) for one in report.criteria],
         "names": {item.id: item for item in view.evidence},
         "is_grave": report.gate in GRAVE_GATES,

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
+from pilotage.console.pages.spaces import chosen_space
 from pilotage.console.reply import Page
 from pilotage.console.visit import Visit
 from pilotage.control.ledger_verify import NotProven, prove_entry, verify_ledger
@@ -19,7 +20,7 @@ from pilotage.ledger.entry import Entry, decode_entry
 from pilotage.ledger.kinds import EntryKind
 from pilotage.ledger.tree import leaf_hash
 from pilotage.ledger.verify import Verification
-from pilotage.store.ledger_browse import LedgerFilter, browse_entries, count_waiting, newest_signed
+from pilotage.store.ledger_browse import LedgerFilter, browse_entries, count_waiting, newest_signed, unseen_below
 from pilotage.store.ledger_entries import StoredEntry, entry_by_id
 
 PAGE: Final = 50
@@ -51,6 +52,7 @@ def _page(visit: Visit, verified: Verification | None) -> Page:
         rows = browse_entries(connection, wanted, most=PAGE + 1)
         signed = newest_signed(connection)
         waiting = count_waiting(connection)
+        unseen = unseen_below(connection, wanted)
     lines = [Line(stored=row, entry=decode_entry(bytes(row.bytes))) for row in rows[:PAGE]]
     kinds = [kind.value for kind in EntryKind]
     return Page(
@@ -58,7 +60,9 @@ def _page(visit: Visit, verified: Verification | None) -> Page:
         title="Ledger",
         values={
             "lines": lines,
-            "older": lines[-1].stored.seq if len(rows) > PAGE else None,
+            "older": lines[-1].stored.seq if len(rows) > PAGE else unseen,
+            "unseen": unseen if len(rows) <= PAGE else None,
+            "spaces": visit.instance.workspace.order,
             "signed": signed,
             "waiting": waiting,
             "wanted": wanted,
@@ -81,7 +85,11 @@ def _filter(visit: Visit) -> tuple[LedgerFilter, list[str]]:
     if before and not (before.isascii() and before.isdigit() and len(before) <= _DIGITS):
         before = ""
     subject = visit.query.get("subject", "").strip()
-    return LedgerFilter(kind=kind, subject=subject, before=int(before) if before else None), ignored
+    space, unknown = chosen_space(visit)
+    if unknown:
+        ignored.append(f"space {unknown[:60]}")
+    number = int(before) if before else None
+    return LedgerFilter(kind=kind, subject=subject, before=number, space=space or ""), ignored
 
 
 def show_entry(visit: Visit) -> Page:

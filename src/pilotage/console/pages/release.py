@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pilotage.console.pages.evidence import asked_kinds
 from pilotage.console.reply import Page, Redirect, Reply
 from pilotage.console.visit import Visit
+from pilotage.console.words import Status
 from pilotage.console.words import gate_status as gate_word
 from pilotage.control.attach_evidence import bringing_refused
+from pilotage.control.decided_gates import Decided
 from pilotage.control.evaluate_release import EvaluationRequest, start_evaluation
 from pilotage.control.promote_release import promote_release
 from pilotage.control.release_reports import diff_named
@@ -74,7 +76,11 @@ def show_release(visit: Visit) -> Page:
             "workflow": workspace.workflows.get(stored.workflow),
             "parts": _parts(view.line, view.authors),
             "steps": _steps(view.line),
-            "gates": [(report, gate_word(report.status.value)) for report in view.reports],
+            "gates": [
+                (report, gate_word(report.status.value), _was(view.decided.get(report.gate, ())))
+                for report in view.reports
+            ],
+            "live": [route.space for route in view.served if route.stable == stored.digest],
             "stopping": next((report for report in view.reports if not report.status.is_approved), None),
             "evidence": sorted(view.evidence, key=lambda item: item.received_at, reverse=True),
             "brought": next((item for item in view.evidence if item.id == visit.query.get("brought")), None),
@@ -87,6 +93,11 @@ def show_release(visit: Visit) -> Page:
             "spaces": [(workspace.spaces[name], served.get(name)) for name in workspace.order],
         },
     )
+
+
+def _was(decided: Sequence[Decided]) -> tuple[Decided, Status] | None:
+    """Return what was decided at a gate last, with its word."""
+    return (decided[0], gate_word(decided[0].status.value)) if decided else None
 
 
 def _may_nowhere(visit: Visit, action: Action) -> tuple[Reason, ...]:
