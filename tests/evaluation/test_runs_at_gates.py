@@ -67,7 +67,7 @@ async def test_a_no_go_run_keeps_its_release_out_though_every_claim_of_the_gate_
     world.publish()
     world.write("workflows/assistant/retrieval.yaml", "corpus: {uat: handbook}\ntop_k: 5\n")
     release = world.seal()
-    assert refused(world, release) == {"GATE_NOT_MET"}, "no run, no pass"
+    assert refused(world, release) == {"GATE_NOT_MET", "EV_MISSING"}, "no run, no pass"
     run = (await world.evaluate(release)).run
     assert run.verdict == "no_go"
     found = accuracy(world, release)
@@ -77,10 +77,10 @@ async def test_a_no_go_run_keeps_its_release_out_though_every_claim_of_the_gate_
     ]
     (against,) = [one for one in found.checks if one.outcome != "ok"]
     assert (against.condition, against.observed, against.outcome) == ("verdict = go", "no_go", "not_ok")
-    assert refused(world, release) == {"GATE_NOT_MET"}
+    assert refused(world, release) == {"GATE_NOT_MET", "CRITERION_NOT_MET"}
     world.clock.advance(timedelta(hours=1))
     assert (await world.evaluate(release)).run.verdict == "no_go"
-    assert refused(world, release) == {"GATE_NOT_MET"}
+    assert refused(world, release) == {"GATE_NOT_MET", "CRITERION_NOT_MET"}
 
 
 @pytest.mark.feature("RM.3")
@@ -100,4 +100,4 @@ async def test_a_voided_run_opens_nothing(world: World) -> None:
         done = void_run(world.instance, actor=world.person(name), identifier=run.id, reason="Another golden set.")
         assert isinstance(done, Voided), done
         assert accuracy(world, release).holds is not done.is_voided
-    assert refused(world, release) == {"GATE_NOT_MET"}
+    assert refused(world, release) == {"GATE_NOT_MET", "EV_MISSING"}
