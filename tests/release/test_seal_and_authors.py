@@ -65,6 +65,19 @@ def sealed(**changes: object) -> tuple[Manifest, dict[PartKind, bytes]]:
     return Manifest(workflow=WorkflowName("desk"), parent=None, parts=parts), bodies
 
 
+def test_in_no_space_it_answers_from_its_uat_documents_where_it_has_them() -> None:
+    manifest, bodies = sealed()
+    content = read_content(manifest, bodies=bodies, prompt=PROMPT)
+    for stages, stage in (
+        ((), DataStage.UAT),
+        ((DataStage.PRODUCTION,), DataStage.PRODUCTION),
+        ((DataStage.PRODUCTION, DataStage.UAT), DataStage.UAT),
+    ):
+        assert replace(content, corpora=dict.fromkeys(stages, PIN)).headless_stage is stage
+    model = content.model
+    assert model.fingerprint == f"{model.provider}/{model.model}/{model.pin_kind}:{model.pin}"
+
+
 @pytest.mark.feature("D1.1")
 def test_a_release_reads_back_from_its_sealed_bytes_alone() -> None:
     manifest, bodies = sealed()
