@@ -297,3 +297,11 @@ def test_a_page_that_ran_few_rules_is_not_hidden_by_one_that_ran_many() -> None:
     assert read(json.dumps(full), "accessibility").claims["critical"] == 1
     assert code(json.dumps([full, {**full, "passes": []}]), "accessibility") == "EV_PARTIAL"
     assert code(json.dumps([full, 1]), "accessibility") == "EV_PARTIAL"
+
+
+def test_more_errors_than_requests_contradict_each_other() -> None:
+    rows = (
+        "Type,Name,Request Count,Failure Count,Median Response Time,95%,99%,Requests/s\n"
+        "GET,/a,5000,5001,20,40,50,2.0\n,Aggregated,5000,5001,20,40,50,2.0\n"
+    )
+    assert code(rows) == "EV_INCONSISTENT"
