@@ -60,7 +60,12 @@ class Bank:
     def up(self) -> subprocess.Popen[bytes]:
         command = [*PROGRAM, "up", "--port", str(self.port), "--workspace", str(self.folder / "bank")]
         process = subprocess.Popen(command, env=self.environ, stdout=subprocess.DEVNULL)
-        until(lambda: self.ask(stream=False) is not None)
+        try:
+            until(lambda: self.ask(stream=False) is not None)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
         return process
 
     def ask(self, *, stream: bool, begun: set[str] | None = None) -> str | None:
