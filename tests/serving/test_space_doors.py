@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from pilotage.console.incoming import read_head
 from pilotage.core.ids import SpaceName
-from pilotage.serving.addresses import is_over_tls
+from pilotage.serving.addresses import FORWARDING, is_over_tls
 from pilotage.serving.context import KeyLimits, Peer
 from pilotage.serving.refusal import Code
 from pilotage.space.settings import Authentication, Security, Space
 from pilotage.testing.desk import Desk, opened
+from pilotage.testing.gateway import chat, running
 from pilotage.testing.serving_path import Plan, space
 from pilotage.workspace.people import IdentityMode
 
@@ -37,8 +39,15 @@ def secured(**security: object) -> Space:
         (Peer(address="10.0.0.1", forwarded_for=(OUTSIDE,)), False),
         (Peer(address=OUTSIDE, forwarded_proto="https"), False),
         (Peer(address=OUTSIDE, forwarded_for=("127.0.0.1",)), False),
+        (Peer(address="127.0.0.1", forwarded_for=(OUTSIDE,)), False),
+        (Peer(address="127.0.0.1", forwarded_proto="https"), False),
+        (Peer(address="127.0.0.1", is_forwarded=True), False),
+        (Peer(address="10.0.0.1", forwarded_for=("127.0.0.1, 10.9.9.9",), forwarded_proto="http"), False),
     ],
-    ids=["plain", "tls", "loopback", "proxy tls", "proxy plain", "last hop", "silent proxy", "own word", "forged"],
+    ids=[
+        *("plain", "tls", "loopback", "proxy tls", "proxy plain", "last hop", "silent proxy", "own word", "forged"),
+        *("unlisted proxy here", "its word alone", "any other header", "forged behind a trusted range"),
+    ],
 )
 async def test_a_space_with_encryption_in_transit_is_reached_over_tls_or_from_this_machine(
     peer: Peer, *, enters: bool
@@ -51,6 +60,17 @@ async def test_a_space_with_encryption_in_transit_is_reached_over_tls_or_from_th
         assert (refused.code, "over TLS only" in refused.message) == (Code.NOT_PERMITTED, True)
     async with opened(Plan(spaces=[secured()], trusted_proxies=PROXY)) as desk:
         assert (await desk.answer(peer=peer)).text
+
+
+@pytest.mark.parametrize("name", [None, *FORWARDING])
+async def test_over_http_and_by_the_console_any_forwarding_header_asks_for_tls(name: str | None) -> None:
+    brought = {} if name is None else {name: "127.0.0.1"}
+    async with running(Plan(spaces=[secured(encryption_in_transit=True)])) as up:
+        response, _ = await up.post(chat(), headers=brought)
+        assert response.status == (200 if name is None else 403)
+    head = {"method": "GET", "path": "/ask", "query_string": b"", "client": ("127.0.0.1", 1), "scheme": "http"}
+    headers = [(key.encode(), value.encode()) for key, value in brought.items()]
+    assert read_head({**head, "headers": headers}, ()).peer.is_forwarded is (name is not None)
 
 
 def test_of_what_several_proxies_say_the_nearest_counts() -> None:

@@ -21,6 +21,7 @@ from anyio import to_thread
 from pilotage.console.cookies import read_cookies
 from pilotage.console.guards import FORM_TOKEN, is_form_token
 from pilotage.console.multipart import Content, Part, boundary_of, read_parts
+from pilotage.serving.addresses import FORWARDING
 from pilotage.serving.addresses import is_over_tls as proxy_had_tls
 from pilotage.serving.context import Peer
 from pilotage.serving.uploads import Body, Receive, UploadRefused, Uploads, Why
@@ -94,7 +95,12 @@ def read_head(scope: MutableMapping[str, Any], trusted: Sequence[str]) -> Incomi
         query=_fields(scope["query_string"]),
         headers=headers,
         cookies=read_cookies(headers.get("cookie", "")),
-        peer=Peer(address=peer, forwarded_for=tuple(forwarded), is_tls=is_secure),
+        peer=Peer(
+            address=peer,
+            forwarded_for=tuple(forwarded),
+            is_forwarded=any(name in headers for name in FORWARDING),
+            is_tls=is_secure,
+        ),
         is_secure=is_secure,
     )
 

@@ -15,6 +15,7 @@ from pilotage.gateway.answers import Frames
 from pilotage.gateway.errors import Headers, error_body, error_headers
 from pilotage.gateway.protocol import Connection
 from pilotage.gateway.strict_json import InvalidJsonError, decode
+from pilotage.serving.addresses import FORWARDING
 from pilotage.serving.context import Bearer, Peer
 from pilotage.serving.refusal import Code, Refusal, RefusedError
 
@@ -63,6 +64,7 @@ class Exchange:
             address=self.peer,
             forwarded_for=self.forwarded_for,
             forwarded_proto=self.header(b"x-forwarded-proto") or "",
+            is_forwarded=any(name.encode() in self.headers for name in FORWARDING),
             is_tls=self.is_tls,
         )
 

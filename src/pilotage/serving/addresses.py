@@ -10,12 +10,18 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from pilotage.serving.refusal import Code, Refusal
 
 Address: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
 Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
+
+FORWARDING: Final = (
+    *("forwarded", "via", "x-real-ip"),
+    *("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"),
+)
+"""Headers that tell of a client behind the TCP peer."""
 
 _NOT_ALLOWED = Refusal(code=Code.IP_NOT_ALLOWED, message="Your address may not use this space.")
 

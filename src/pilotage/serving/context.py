@@ -82,12 +82,14 @@ Credential: TypeAlias = Bearer | Known
 class Peer:
     """The other end of the connection; `address` None is our own process.
 
-    `forwarded_for` and `forwarded_proto` as the headers came; `is_tls`: the connection to this process is encrypted.
+    `forwarded_for` and `forwarded_proto` as the headers came; `is_forwarded`: any header tells of a client behind the
+    peer; `is_tls`: the connection to this process is encrypted.
     """
 
     address: str | None
     forwarded_for: tuple[str, ...] = ()
     forwarded_proto: str = ""
+    is_forwarded: bool = False
     is_tls: bool = False
 
 

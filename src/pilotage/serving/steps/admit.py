@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pilotage.identity.principal import PrincipalKind
-from pilotage.serving.addresses import client_address, is_over_tls, may_enter
-from pilotage.serving.context import Admission, Admitted, Asker, Located
+from pilotage.serving.addresses import client_address, is_over_tls, may_enter, parse_address
+from pilotage.serving.context import Admission, Admitted, Asker, Located, Peer
 from pilotage.serving.refusal import Code, Refusal
 from pilotage.serving.service import Serving
 from pilotage.serving.steps.extend import extend
@@ -69,7 +69,7 @@ def _address(context: Located, serving: Serving) -> Admission | Refusal:
     client = client_address(context.peer.address, context.peer.forwarded_for, gateway.trusted_proxies)
     if isinstance(client, Refusal):
         return client
-    if context.place.space.security.encryption_in_transit and not (client.is_loopback or _had_tls(context, serving)):
+    if context.place.space.security.encryption_in_transit and not (_is_own(context.peer) or _had_tls(context, serving)):
         return _PLAIN
     local = serving.workspace.identity.mode is IdentityMode.LOCAL
     rule = may_enter(client, context.place.space.allowed_ips, local_mode=local)
@@ -81,6 +81,13 @@ def _address(context: Located, serving: Serving) -> Admission | Refusal:
         if isinstance(key_rule, Refusal):
             return key_rule
     return Admission(client=str(client), ip_rule=rule)
+
+
+def _is_own(peer: Peer) -> bool:
+    """Tell whether a process of this machine connected for itself; what headers say of loopback is nobody's word."""
+    address = parse_address(peer.address or "")
+    forwarded = peer.is_forwarded or peer.forwarded_for or peer.forwarded_proto
+    return address is not None and address.is_loopback and not forwarded
 
 
 def _had_tls(context: Located, serving: Serving) -> bool:
