@@ -13,26 +13,28 @@ from tests.emptied import empty
 from tests.evaluation.test_runs_after_upgrade import PAID
 from tests.evaluation.world import EVALUATION, World, make_world
 
+from pilotage.control.scheduled_runs import ask_for_run
 from pilotage.control.space_fitness import Candidate, space_fitness
 from pilotage.control.watch_drift import watch_drift
 from pilotage.control.watch_models import CAUSE, watch_models
 from pilotage.core.digest import Digest
-from pilotage.core.ids import SpaceName, WorkflowName
+from pilotage.core.ids import SpaceName, WorkflowName, new_ulid
 from pilotage.evaluation.criteria import Verdict
 from pilotage.evaluation.run import Cause
 from pilotage.jobs.watches import WATCHES
-from pilotage.store.deployments import deployments_of
+from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.store.drift import open_drift
 from pilotage.store.evaluation_runs import runs_of
-from pilotage.store.model_identity import FIRST, identities_in, identity_changed
+from pilotage.store.ledger_entries import append
+from pilotage.store.ledger_sequencing import number_all
+from pilotage.store.model_identity import FIRST, Identities, Place, identities_of, identity_changed
 
 pytestmark = pytest.mark.store
 SANDBOX, ASSISTANT = SpaceName("sandbox"), WorkflowName("assistant")
 
 _ASKED = text(
     "INSERT INTO interaction (id, at, space, workflow, arm, release, principal, kind, state, outcome, refused, detail)"
-    " VALUES (:id, :at, 'sandbox', 'assistant', 'stable', :release, 'p', 'user', :state, 'ok', false,"
-    " CAST(:detail AS jsonb))"
+    " VALUES (:id, :at, :space, 'assistant', 'stable', :release, 'p', :kind, 'open', 'ok', false, '{}')"
 )
 _CLOSED = text(
     "INSERT INTO interaction_closing (interaction, at, state, outcome, refused, detail)"
@@ -54,23 +56,43 @@ def world(engine: Engine, tmp_path: Path) -> World:
             "stated_fact",
             "run",
         )
-        empty(connection, "hard_look")
+        empty(connection, "model_identity", "model_look")
     world = make_world(engine, tmp_path, cases=2)
     world.write("workflows/assistant/model.yaml", PAID)
     world.write("workflows/assistant/evaluation.yaml", EVALUATION + "cost_cap: 2 USD\n")
     return world
 
 
-def answer(world: World, release: Digest, model: str, fingerprint: str | None = None, **more: object) -> str:
-    """Record one answer, as a space does that writes its record before it answers: opened, then closed."""
+def answer(
+    world: World,
+    release: Digest,
+    model: str,
+    fingerprint: str | None = None,
+    *,
+    space: str = SANDBOX,
+    kind: str = "user",
+    **more: object,
+) -> str:
+    """Record one answer, as a space does that writes its record before it answers: opened, closed, numbered."""
     world.clock.advance(timedelta(seconds=1))
-    now = world.clock.now()
+    now, name = world.clock.now(), new_ulid(world.clock.now())
     named = {} if fingerprint is None else {"fingerprint_used": fingerprint}
-    values = {"id": f"i-{now:%H%M%S}", "at": now, "release": release, "state": "open", "detail": "{}"}
+    values = {"id": name, "at": now, "release": release, "space": space, "kind": kind}
+    entry = encode_entry(
+        id=new_ulid(now),
+        kind=EntryKind.INTERACTION_RECORDED,
+        at=now,
+        actor="system:test",
+        subject=name,
+        space=space,
+        data={},
+    )
     with world.instance.engine.begin() as connection:
         connection.execute(_ASKED, values)
         connection.execute(_CLOSED, values | {"detail": json.dumps({"model_used": model, **named, **more})})
-    return str(values["id"])
+        append(connection, entry)
+    number_all(world.instance.engine)
+    return name
 
 
 def look(world: World) -> list[str]:
@@ -83,6 +105,7 @@ def look(world: World) -> list[str]:
 
 def in_service(world: World) -> Digest:
     release = world.seal()
+    look(world)
     for _ in range(FIRST):
         answer(world, release, "m", "f1")
     assert look(world) == []
@@ -103,31 +126,40 @@ def entries(world: World) -> Counter[str]:
         return Counter(connection.scalars(query))
 
 
-def end_run(world: World, release: Digest, verdict: Verdict) -> None:
+def known_of(world: World, release: Digest) -> Identities:
+    with world.instance.engine.connect() as connection:
+        return identities_of(connection, Place(workflow=ASSISTANT, space=SANDBOX, release=release))
+
+
+def end_run(world: World, release: Digest, verdict: Verdict, *, but: str = "") -> None:
+    """Let the release's runs end now, begun a second ago; `but` changes more of them."""
+    world.clock.advance(timedelta(seconds=1))
     with world.instance.engine.begin() as connection:
         connection.execute(
-            text("UPDATE evaluation_run SET state = 'completed', verdict = :verdict WHERE release = :release"),
-            {"verdict": verdict.value, "release": release},
+            text(
+                "UPDATE evaluation_run SET state = 'completed', verdict = :verdict, started_at = :at"
+                f"{but} WHERE release = :release AND verdict IS NULL"
+            ),
+            {"verdict": verdict.value, "release": release, "at": world.clock.now()},
         )
 
 
 def test_the_first_twenty_answers_fix_the_reference_and_the_same_model_changes_nothing(world: World) -> None:
     before, release = entries(world), world.seal()
+    look(world)
     for _ in range(FIRST - 1):
         answer(world, release, "m", "f1")
     look(world)
-    with world.instance.engine.connect() as connection:
-        assert identities_in(connection, ASSISTANT, SANDBOX) == {}
+    assert (known_of(world, release).answers, entries(world)) == (FIRST - 1, before)
     answer(world, release, "m", "f2")
     assert look(world) == []
-    with world.instance.engine.connect() as connection:
-        (known,) = identities_in(connection, ASSISTANT, SANDBOX).values()
-        (deployment,) = deployments_of(connection, ASSISTANT, releases=[release])
-    assert (known.deployment, sorted(map(str, known.reference))) == (deployment.id, ["m (f1)", "m (f2)"])
+    assert sorted(map(str, known_of(world, release).reference)) == ["m (f1)", "m (f2)"]
     for fingerprint in ("f1", "f2"):
         answer(world, release, "m", fingerprint)
     answer(world, release, "other", cached=True)
-    assert look(world) == [], "the same two, and one from the cache"
+    answer(world, release, "other", kind="synthetic")
+    answer(world, release, "other", space="elsewhere")
+    assert look(world) == [], "the same two, one from the cache, one that no person asked, one of another space"
     assert entries(world) - before == {"deployment.identity_fixed": 1}
     assert holding(world, release) == []
 
@@ -140,7 +172,11 @@ def test_another_model_holds_the_release_pages_and_asks_for_a_run(world: World) 
     assert holding(world, release) == ["MODEL_IDENTITY_CHANGED"]
     world.write("workflows/assistant/prompt.md", "Answer shortly.\n{passages}\n{question}\n")
     assert holding(world, world.seal()) == [], "what replaces it is not held"
-    assert entries(world) - before == {"deployment.identity_fixed": 1, "deployment.drift_found": 1}
+    assert entries(world) - before == {
+        "deployment.identity_fixed": 1,
+        "deployment.identity_changed": 1,
+        "deployment.drift_found": 1,
+    }
     with world.instance.engine.connect() as connection:
         (run,) = runs_of(connection, release=release)
         (row,) = open_drift(connection, space=SANDBOX)
@@ -163,37 +199,66 @@ def test_only_a_run_that_is_go_makes_the_new_model_good(world: World, verdict: V
     answer(world, release, "m-2")
     assert look(world) == []
     assert holding(world, release) == held
-    assert entries(world) - before == ({} if held else {"deployment.drift_ended": 1})
+    assert entries(world) - before == ({} if held else {"deployment.drift_ended": 1, "deployment.identity_accepted": 1})
 
 
-def test_a_run_of_before_the_change_makes_nothing_good_and_its_answers_are_not_used_again(world: World) -> None:
+@pytest.mark.parametrize("but", [", is_gating = false", ", space = ''", ", voided_at = now()"])
+def test_a_run_that_cannot_speak_for_the_place_makes_nothing_good(world: World, but: str) -> None:
     release = in_service(world)
-    world.start(release)
+    answer(world, release, "m-2")
+    look(world)
+    end_run(world, release, Verdict.GO, but=but)
+    look(world)
+    assert holding(world, release) == ["MODEL_IDENTITY_CHANGED"]
+
+
+def test_a_run_begun_before_the_change_makes_nothing_good_and_its_answers_are_not_used_again(world: World) -> None:
+    release = in_service(world)
+    world.start(release, space=SANDBOX)
     end_run(world, release, Verdict.GO)
     answer(world, release, "m-2")
     look(world)
-    with world.instance.engine.begin() as connection:
-        connection.execute(text("UPDATE evaluation_run SET state = 'cancelled' WHERE verdict IS NULL"))
-        changed = identity_changed(connection, release)
     look(world)
     assert holding(world, release) == ["MODEL_IDENTITY_CHANGED"]
-    assert changed == world.clock.now()
+    with world.instance.engine.connect() as connection:
+        assert identity_changed(connection, release) == world.clock.now()
+        assert identity_changed(connection, Digest("sha256:" + "0" * 64)) is None
 
 
-def test_a_change_while_nobody_looked_is_found(world: World) -> None:
+def test_a_run_that_waited_when_the_model_changed_judges_it_once_it_begins(world: World) -> None:
+    release = in_service(world)
+    with world.instance.engine.begin() as connection:
+        assert ask_for_run(connection, world.instance, release, SANDBOX) is None
+    answer(world, release, "m-2")
+    look(world)
+    end_run(world, release, Verdict.GO)
+    look(world)
+    assert holding(world, release) == []
+
+
+def test_a_record_that_comes_late_is_seen_and_a_second_change_pages_again(world: World) -> None:
     release = in_service(world)
     answer(world, release, "m-2")
-    for _ in range(3):
-        world.clock.advance(timedelta(hours=1))
-        answer(world, release, "m", "f1")
     assert look(world) == ["m-2"]
+    world.clock.advance(timedelta(hours=9))
+    late = answer(world, release, "m-3")
+    with world.instance.engine.begin() as connection:
+        connection.execute(text("UPDATE interaction SET at = at - interval '8 h' WHERE id = :id"), {"id": late})
+    assert look(world) == ["m-3"]
+    with world.instance.engine.connect() as connection:
+        told = connection.scalars(
+            text("SELECT payload ->> 'text' FROM outbox WHERE payload ->> 'title' LIKE '%model%'")
+        )
+        said = set(told)
+    assert {model for model in ("m-2", "m-3") if any(model in one for one in said)} == {"m-2", "m-3"}
 
 
-def test_a_change_before_the_reference_was_noted_is_found(world: World) -> None:
+def test_a_change_right_behind_the_first_answers_is_found_in_the_same_look(world: World) -> None:
     release = world.seal()
+    look(world)
     for _ in range(FIRST):
         answer(world, release, "m", "f1")
     answer(world, release, "m-2")
-    world.clock.advance(timedelta(hours=3))
+    answer(world, release, "m-2")
     assert look(world) == ["m-2"]
     assert WATCHES["model_watch"].look is watch_models

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from typing import Final, Protocol
 
 from pilotage import __version__
@@ -125,6 +125,7 @@ class Driver:
         self._watch = watch
         self._owner = new_ulid(instance.clock.now())
         self._reuse_since = plan.run.requested_at
+        self._changed: dict[Arm, datetime | None] = {}
         self._budget = Budget(instance.engine, plan)
         self._slots = asyncio.Semaphore(means.concurrency)
         self._open: dict[tuple[Arm, SpaceName | None], Target] = {}
@@ -144,8 +145,7 @@ class Driver:
             seen = engine_seen(connection)
             if seen is not None and seen.version == __version__:
                 self._reuse_since = seen.since
-            changed = identity_changed(connection, self._plan.run.release)
-            self._reuse_since = max(self._reuse_since, changed or self._reuse_since)
+            self._changed = {arm: identity_changed(connection, release) for arm, release in self._plan.run.arms.items()}
             free_leases(connection, self._plan.run.id)
             ask_again(connection, self._plan.run.id)
             self._budget.begin(connection)
@@ -189,7 +189,7 @@ class Driver:
         planned = self._plan.cases[task.key.case_id]
         target = await self._target(task.key.arm, self._plan.space(planned.case))
         question = await self._question(task, planned, target)
-        cached = await asyncio.to_thread(self._cached, question)
+        cached = await asyncio.to_thread(self._cached, task.key.arm, question)
         reply, room = (Reply(generation=cached), None) if cached is not None else await self._answer(target, question)
         is_final = reply.generation.error in {None, TargetFailure.BUDGET}
         may_come = not is_final and not isinstance(target, AbsentTarget)
@@ -263,11 +263,12 @@ class Driver:
                     return Reply(generation=found)
         return None
 
-    def _cached(self, question: _Question) -> Generation | None:
+    def _cached(self, arm: Arm, question: _Question) -> Generation | None:
         if self._plan.run.cause is Cause.SCHEDULE or not self._means.may_reuse:
             return None
         # What another version of Pilotage, or another model, answered says nothing of this one (gates.md 1.2, 1.4).
         not_before = max(self._plan.run.requested_at - CACHE_DAYS, self._reuse_since)
+        not_before = max(not_before, self._changed.get(arm) or not_before)
         with self._instance.engine.connect() as connection:
             return cached_generation(connection, question.key, not_before=not_before)
 

@@ -51,7 +51,7 @@ from pilotage.store.drift import (
 )
 from pilotage.store.evidence import good_under
 from pilotage.store.index_rows import accepted_versions, count_chunks_of, generation_of, live_revisions
-from pilotage.store.model_identity import identities_in
+from pilotage.store.model_identity import open_identities
 from pilotage.store.releases import load_release
 from pilotage.store.routes import Route, read_route
 from pilotage.store.space_health import served_spaces, workflows_in
@@ -119,11 +119,11 @@ class _Look:
 
     def _identities(self, workflow: WorkflowName, approved: Approved) -> Iterator[Drift]:
         """Yield what a provider answers as and did not first, of the releases that are routed."""
-        for known in identities_in(self.connection, workflow, self.space.name).values():
-            if known.changes and known.release in approved.parts:
+        for known in open_identities(self.connection, workflow, self.space.name):
+            if known.place.release in approved.parts:
                 observed = ", ".join(str(change.identity) for change in known.changes)
                 wanted = ", ".join(str(identity) for identity in sorted(known.reference))
-                yield Drift(part=Part.IDENTITY, release=known.release, observed=observed, approved=wanted)
+                yield Drift(part=Part.IDENTITY, release=known.place.release, observed=observed, approved=wanted)
 
     def _lags(self, held: tuple[Held, ...], approved: dict[str, Approved]) -> dict[tuple[str, str], _Lag]:
         """Return whose newest report of which workflow cannot be compared."""

@@ -88,6 +88,8 @@ class EntryKind(StrEnum):
     DEPLOYMENT_DRIFT_FOUND = "deployment.drift_found"
     DEPLOYMENT_DRIFT_ENDED = "deployment.drift_ended"
     DEPLOYMENT_IDENTITY_FIXED = "deployment.identity_fixed"
+    DEPLOYMENT_IDENTITY_CHANGED = "deployment.identity_changed"
+    DEPLOYMENT_IDENTITY_ACCEPTED = "deployment.identity_accepted"
 
     ROUTE_CHANGED = "route.changed"
     ROUTE_PAUSED = "route.paused"

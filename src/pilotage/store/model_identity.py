@@ -1,27 +1,29 @@
-"""As which models a provider answered for a release since it was promoted: those of its first answers, and later ones.
+"""As which models a provider answered for a release in a space: those of its first answers, and later ones.
 
-Rule: of a deployment the newest stated fact counts; what was answered from the cache says nothing new. Fail mode: no
-fact until the first answers are recorded.
+Rule: answers count in the ledger's order, each once; what came from the cache or was asked by no person says nothing.
+Fail mode: a record counts when the ledger has numbered it, however late that is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Any, Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from pilotage.core.clock import from_text, to_text
 from pilotage.core.digest import Digest
-from pilotage.core.ids import SpaceName, WorkflowName, new_ulid
-from pilotage.store.deployments import Deployment
-from pilotage.store.tables.gates import stated_fact
+from pilotage.core.ids import SpaceName, WorkflowName
 
-KIND: Final = "model_identity"
 FIRST: Final = 20
 """How many answers after a promotion fix what the model calls itself (gates.md 1.4)."""
+
+_AT_ONCE: Final = 200_000
+"""How many ledger entries one look reads at most."""
 
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
@@ -37,7 +39,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
 class Change:
-    """Another identity than the first answers had, the answer it was seen in first, and when."""
+    """Another identity than the first answers had, the answer it was seen in first, and when that was noticed."""
 
     at: datetime
     interaction: str
@@ -45,96 +47,126 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identities:
-    """What is known of one deployment. `reference` also holds what a run found good; `changes` are the open ones."""
+class Place:
+    """Where a release answers."""
 
-    deployment: str
+    workflow: WorkflowName
+    space: SpaceName
     release: Digest
-    reference: frozenset[Identity]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identities:
+    """What is known of one place. `answers` counts up to 20; `reference` also holds what a run found good."""
+
+    place: Place
+    answers: int = 0
+    reference: frozenset[Identity] = frozenset()
     changes: tuple[Change, ...] = ()
 
 
-_NAMED: Final = (
-    "SELECT i.id, i.at, d.detail ->> 'model_used' AS model,"
-    " coalesce(d.detail ->> 'fingerprint_used', '') AS fingerprint"
-    " FROM interaction i LEFT JOIN interaction_closing k ON k.interaction = i.id"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """One answer: among the first 20 of a look each one, behind them the first of each identity."""
+
+    interaction: str
+    identity: Identity
+
+
+_ANSWERED = text(
+    "WITH named AS (SELECT i.workflow, i.space, i.release, i.id, d.detail ->> 'model_used' AS model,"
+    " coalesce(d.detail ->> 'fingerprint_used', '') AS fingerprint,"
+    " row_number() OVER (PARTITION BY i.workflow, i.space, i.release ORDER BY e.seq) AS nth"
+    " FROM ledger_entry e JOIN interaction i ON i.id = e.subject"
+    " LEFT JOIN interaction_closing k ON k.interaction = i.id"
     " CROSS JOIN LATERAL (SELECT coalesce(k.detail, i.detail) AS detail) d"
-    " WHERE i.workflow = :workflow AND i.space = :space AND i.release = :release AND i.at >= :since"
-    " AND coalesce(d.detail ->> 'model_used', '') <> '' AND d.detail -> 'cached' IS DISTINCT FROM 'true'"
+    " WHERE e.seq > :after AND e.seq <= :upto AND e.kind = 'interaction.recorded'"
+    " AND i.kind IN ('user', 'failover') AND i.release IS NOT NULL"
+    " AND coalesce(d.detail ->> 'model_used', '') <> '' AND d.detail -> 'cached' IS DISTINCT FROM 'true')"
+    " SELECT * FROM named WHERE nth <= :first"
+    " UNION ALL (SELECT DISTINCT ON (workflow, space, release, model, fingerprint) * FROM named WHERE nth > :first"
+    " ORDER BY workflow, space, release, model, fingerprint, nth)"
+    " ORDER BY workflow, space, release, nth"
 )
-_FIRST = text(f"{_NAMED} ORDER BY i.at, i.id LIMIT :most")
-_SINCE = text(
-    f"SELECT DISTINCT ON (n.model, n.fingerprint) n.* FROM ({_NAMED}) n"  # noqa: S608 - constants
-    " ORDER BY n.model, n.fingerprint, n.at, n.id"
+_LOOKED = text("SELECT (SELECT seq FROM model_look) AS after, coalesce(max(seq), -1) AS newest FROM ledger_entry")
+_LOOK = text("INSERT INTO model_look (seq) VALUES (:upto) ON CONFLICT (is_one) DO UPDATE SET seq = EXCLUDED.seq")
+_ONE = text("SELECT * FROM model_identity WHERE workflow = :workflow AND space = :space AND release = :release")
+_OPEN = text("SELECT * FROM model_identity WHERE changes <> '[]' ORDER BY workflow, space, release")
+_OPEN_IN = text(
+    "SELECT * FROM model_identity WHERE changes <> '[]' AND workflow = :workflow AND space = :space ORDER BY release"
 )
-_KNOWN = text(
-    "SELECT DISTINCT ON (detail ->> 'deployment') detail FROM stated_fact"
-    " WHERE kind = :kind AND workflow = :workflow AND space = :space"
-    " ORDER BY detail ->> 'deployment', at DESC, id DESC"
-)
-_CHANGED = text(
-    "SELECT max(at) FROM stated_fact WHERE kind = :kind AND detail ->> 'release' = :release"
-    " AND jsonb_array_length(detail -> 'changes') > 0"
-)
+_PUT = text(
+    "INSERT INTO model_identity (workflow, space, release, answers, reference, changes, changed_at)"
+    " VALUES (:workflow, :space, :release, :answers, :reference, :changes, :changed_at)"
+    " ON CONFLICT (workflow, space, release) DO UPDATE SET answers = EXCLUDED.answers,"
+    " reference = EXCLUDED.reference, changes = EXCLUDED.changes,"
+    " changed_at = greatest(model_identity.changed_at, EXCLUDED.changed_at)"
+).bindparams(bindparam("reference", type_=JSONB), bindparam("changes", type_=JSONB))
+_CHANGED = text("SELECT max(changed_at) FROM model_identity WHERE release = :release")
 
 
-def first_answers(connection: Connection, one: Deployment) -> tuple[Identity, ...]:
-    """Return what answered first since the promotion, in order; at most as many as fix the reference."""
-    rows = connection.execute(_FIRST, _of(one, one.at) | {"most": FIRST})
-    return tuple(Identity(model=row.model, fingerprint=row.fingerprint) for row in rows)
+def answered_now(connection: Connection) -> Iterator[tuple[Place, tuple[Answered, ...]]]:
+    """Yield what answered since the look before, by place and in the ledger's order, and note how far it was looked.
+
+    The first look of an installation only notes: what stands in the ledger by then was answered under older rules.
+    """
+    row = connection.execute(_LOOKED).one()
+    after = row.newest if row.after is None else row.after
+    upto = min(row.newest, after + _AT_ONCE)
+    found = connection.execute(_ANSWERED, {"after": after, "upto": upto, "first": FIRST}).all()
+    connection.execute(_LOOK, {"upto": upto})
+    for (workflow, space, release), rows in groupby(found, key=lambda one: (one.workflow, one.space, one.release)):
+        place = Place(workflow=WorkflowName(workflow), space=SpaceName(space), release=Digest(release))
+        identity = [(one.id, Identity(model=one.model, fingerprint=one.fingerprint)) for one in rows]
+        yield place, tuple(Answered(interaction=name, identity=each) for name, each in identity)
 
 
-def answered_since(connection: Connection, one: Deployment, since: datetime) -> tuple[Change, ...]:
-    """Return each identity that answered since a moment, with the first answer of it."""
-    rows = connection.execute(_SINCE, _of(one, max(one.at, since)))
-    return tuple(
-        Change(at=row.at, interaction=row.id, identity=Identity(model=row.model, fingerprint=row.fingerprint))
-        for row in rows
-    )
+def identities_of(connection: Connection, place: Place) -> Identities:
+    """Return what is known of a place, nothing counted where nothing was answered yet."""
+    row = connection.execute(_ONE, asdict(place)).mappings().one_or_none()
+    return Identities(place=place) if row is None else _read(row)
 
 
-def _of(one: Deployment, since: datetime) -> dict[str, Any]:
-    return {"workflow": one.workflow, "space": one.space, "release": one.release, "since": since}
-
-
-def identities_in(connection: Connection, workflow: WorkflowName, space: SpaceName) -> dict[str, Identities]:
-    """Return what is known of each deployment of a workflow in a space."""
-    rows = connection.scalars(_KNOWN, {"kind": KIND, "workflow": workflow, "space": space})
-    return {found.deployment: found for found in map(_read, rows)}
+def open_identities(
+    connection: Connection, workflow: str | None = None, space: str | None = None
+) -> tuple[Identities, ...]:
+    """Return the places whose changes no run has judged yet, of one workflow in one space or all."""
+    query = _OPEN if workflow is None else _OPEN_IN
+    values = {} if workflow is None else {"workflow": workflow, "space": space}
+    return tuple(_read(row) for row in connection.execute(query, values).mappings())
 
 
 def identity_changed(connection: Connection, release: Digest) -> datetime | None:
     """Return when an answer of this release last came from another model than its first ones, None when none did."""
-    found: datetime | None = connection.scalar(_CHANGED, {"kind": KIND, "release": release})
+    found: datetime | None = connection.scalar(_CHANGED, {"release": release})
     return found
 
 
-def state_identities(connection: Connection, one: Deployment, found: Identities, *, by: str, at: datetime) -> None:
-    """Note what is known now."""
-    detail = {
-        "deployment": found.deployment,
-        "release": found.release,
+def put_identities(connection: Connection, found: Identities) -> None:
+    """Keep what is known of a place now."""
+    values = asdict(found.place) | {
+        "answers": found.answers,
         "reference": [asdict(identity) for identity in sorted(found.reference)],
         "changes": [
             {"at": to_text(change.at), "interaction": change.interaction, **asdict(change.identity)}
             for change in found.changes
         ],
+        "changed_at": max((change.at for change in found.changes), default=None),
     }
-    values = {"id": new_ulid(at), "kind": KIND, "workflow": one.workflow, "space": one.space, "by_person": by, "at": at}
-    connection.execute(stated_fact.insert().values(**values, detail=detail))
+    connection.execute(_PUT, values)
 
 
-def _read(detail: Mapping[str, Any]) -> Identities:
+def _read(row: Mapping[Any, Any]) -> Identities:
     return Identities(
-        deployment=detail["deployment"],
-        release=Digest(detail["release"]),
-        reference=frozenset(Identity(**identity) for identity in detail["reference"]),
+        place=Place(workflow=row["workflow"], space=row["space"], release=Digest(row["release"])),
+        answers=row["answers"],
+        reference=frozenset(Identity(**identity) for identity in row["reference"]),
         changes=tuple(
             Change(
                 at=from_text(change["at"]),
                 interaction=change["interaction"],
                 identity=Identity(model=change["model"], fingerprint=change["fingerprint"]),
             )
-            for change in detail["changes"]
+            for change in row["changes"]
         ),
     )

@@ -191,3 +191,23 @@ feedback = Table(
 )
 
 Index("feedback_interaction", feedback.c.interaction, feedback.c.at)
+
+model_identity = Table(
+    "model_identity",
+    metadata,
+    Column("workflow", Text, primary_key=True, nullable=False),
+    Column("space", Text, primary_key=True, nullable=False),
+    Column("release", Text, ForeignKey("release.digest"), primary_key=True, nullable=False),
+    Column("answers", Integer, nullable=False),
+    Column("reference", JSONB, nullable=False),
+    Column("changes", JSONB, nullable=False),
+    Column("changed_at", TIMESTAMP(timezone=True)),
+)
+
+model_look = Table(
+    "model_look",
+    metadata,
+    Column("is_one", Boolean, primary_key=True, nullable=False, server_default=text("true")),
+    Column("seq", BigInteger, nullable=False),
+    CheckConstraint("is_one"),
+)
