@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
+from tests.emptied import empty
 from tests.evaluation.world import World, make_world
 
 from pilotage.control.gate_split import is_new
@@ -32,9 +33,7 @@ def test_a_fifth_of_new_questions_is_new_and_less_is_not() -> None:
 @pytest.mark.store
 @pytest.mark.anyio
 async def test_changing_rows_starts_no_new_count_and_new_questions_do(engine: Engine, open_folder: Path) -> None:
-    folder = open_folder / "gate-split"
-    folder.mkdir()
-    world = make_world(engine, folder, cases=10)
+    world = fresh(engine, open_folder / "gate-split")
     assert await looks(world) == 0
     assert await looks(world) == 1
     assert await looks(world, cause=Cause.SCHEDULE) == 2
@@ -43,8 +42,29 @@ async def test_changing_rows_starts_no_new_count_and_new_questions_do(engine: En
     assert await looks(world) == 2
     edit(world, [{**row, "question": f"{row['question']} Tell me."} if n == 0 else row for n, row in enumerate(rows)])
     assert await looks(world) == 3
-    edit(world, [{**row, "question": f"{row['question']} Please."} if n < 3 else row for n, row in enumerate(rows)])
+    edit(world, [{**row, "question": f"{row['question']} Please."} if n < 6 else row for n, row in enumerate(rows)])
     assert await looks(world) == 0
+
+
+@pytest.mark.store
+@pytest.mark.anyio
+async def test_a_run_on_schedule_of_what_passed_nothing_yet_wears_the_split_out(
+    engine: Engine, open_folder: Path
+) -> None:
+    world = fresh(engine, open_folder / "gate-split-schedule")
+    assert await looks(world, cause=Cause.SCHEDULE) == 0
+    assert await looks(world, cause=Cause.SCHEDULE) == 1, "of the first, which nobody had seen pass"
+    assert await looks(world) == 1, "the second asked what had passed"
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE evaluation_run SET verdict = 'no_go' WHERE state = 'completed'"))
+    assert await looks(world) == 3, "none of them had passed"
+
+
+def fresh(engine: Engine, folder: Path) -> World:
+    folder.mkdir()
+    with engine.begin() as connection:
+        empty(connection, "release", "stated_fact")
+    return make_world(engine, folder, cases=25)
 
 
 def edit(world: World, rows: list[dict[str, Any]]) -> None:

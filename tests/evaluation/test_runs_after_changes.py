@@ -13,6 +13,7 @@ from tests.emptied import empty
 from tests.evaluation.test_runs_after_upgrade import PAID
 from tests.evaluation.world import EVALUATION, World, make_world
 
+from pilotage.control import permission_finish, watch_models
 from pilotage.control.evaluate_changes import LOOK_EVERY, evaluate_changes
 from pilotage.control.evaluation_alerts import CAUSE
 from pilotage.control.open_incident import Trouble, open_incident
@@ -152,9 +153,10 @@ def test_what_is_no_change_asks_for_nothing(world: World) -> None:
     release = in_service(world)
     answer(world, release, "m")
     drift(world, release, "engine")
-    incident(world, f"{CAUSE}answer_accuracy")
+    for cause in (f"{CAUSE}answer_accuracy", permission_finish.CAUSE, watch_models.CAUSE):
+        incident(world, cause)
     incident(world, "a drill", is_drill=True)
-    assert look(world) == (), "what runs opened, drills and settings"
+    assert look(world) == (), "what runs opened or asked for one, drills and settings"
     answer(world, release, "m-2")
     assert look(world) == (release,)
     forget_runs(world)

@@ -1,8 +1,8 @@
 """The evaluation runs that a change under a release asks for: documents, model, guard, price, an incident.
 
 Rule: looked at every ten minutes, of workflows that declare a schedule; all that changed since the look before becomes
-one run of each release that serves (evaluation.md 8), and what the runs themselves opened asks for none. Fail mode: the
-first look only notes; a run that cannot be asked for is told to the owner with its reason, once a change.
+one run of each release that serves (evaluation.md 8), and an incident that a run led to, or asked for one, asks for
+none. Fail mode: the first look only notes; a run that cannot be asked for is told to the owner, once a change.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from pilotage.control.evaluation_alerts import CAUSE
+from pilotage.control.evaluation_alerts import CAUSE as WORSE
 from pilotage.control.instance import Instance
+from pilotage.control.permission_finish import CAUSE as LEAK
 from pilotage.control.scheduled_runs import MACHINE, ask_for_run, serving, tell_why
+from pilotage.control.watch_models import CAUSE as MODEL_CHANGED
 from pilotage.core.digest import Digest
 from pilotage.core.errors import PilotageError
 from pilotage.core.ids import CorpusName, SpaceName, WorkflowName
@@ -34,6 +36,8 @@ LOOK_EVERY: Final = timedelta(minutes=10)
 _ANSWERS: Final = timedelta(hours=1)
 _NEWEST: Final = 50
 _PARTS: Final = frozenset({Part.GUARD, Part.MODEL})
+_ASKED: Final = (WORSE, LEAK, MODEL_CHANGED)
+"""Beginnings of the causes of incidents that a run led to, or that have asked for one."""
 
 
 def evaluate_changes(connection: Connection, instance: Instance) -> tuple[Digest, ...]:
@@ -93,7 +97,7 @@ def _in_force(connection: Connection, workflow: Workflow, places: dict[Digest, S
         incidents=frozenset(
             incident.id
             for incident in list_incidents(connection, workflow=workflow.name, most=_NEWEST)
-            if not incident.is_drill and not incident.cause.startswith(CAUSE)
+            if not incident.is_drill and not incident.cause.startswith(_ASKED)
         ),
     )
 

@@ -9,13 +9,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import Connection, RowMapping, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest, digest_of
 from pilotage.core.errors import IntegrityError
 from pilotage.core.ids import SpaceName, WorkflowName
+from pilotage.evaluation.criteria import Verdict
 from pilotage.evaluation.run import Cause, EvaluationRun, RunKind, RunState
 from pilotage.store.tables.evaluation import evaluation_run, evaluation_void
 from pilotage.store.tables.serving import routing
@@ -75,7 +76,8 @@ def gating_attempts(connection: Connection, run: EvaluationRun) -> tuple[Evaluat
 def gating_uses(connection: Connection, workflow: WorkflowName) -> tuple[tuple[Digest, Digest], ...]:
     """Return golden digest and release of every gating run of a workflow that showed numbers, newest first.
 
-    Runs on schedule are left out: they ask what passed already, and are no attempt.
+    A run on schedule of what had ended GO when it was asked for is left out: it is no attempt. An upgrade or a changed
+    model may have asked for one of a release that passed nothing yet.
     """
     query = (
         select(evaluation_run.c.golden_digest, evaluation_run.c.release)
@@ -83,12 +85,27 @@ def gating_uses(connection: Connection, workflow: WorkflowName) -> tuple[tuple[D
             evaluation_run.c.workflow == workflow,
             evaluation_run.c.kind == RunKind.EVALUATION.value,
             evaluation_run.c.is_gating,
-            evaluation_run.c.cause != Cause.SCHEDULE.value,
+            or_(evaluation_run.c.cause != Cause.SCHEDULE.value, ~_had_passed()),
             evaluation_run.c.state.in_([RunState.COMPLETED.value, RunState.OVER_BUDGET.value]),
         )
         .order_by(evaluation_run.c.requested_at.desc(), evaluation_run.c.id.desc())
     )
     return tuple((Digest(golden), Digest(release)) for golden, release in connection.execute(query))
+
+
+def _had_passed() -> ColumnElement[bool]:
+    """Tell whether the release of a run had ended GO on the same cases before; its baseline may be another by now."""
+    earlier = evaluation_run.alias("earlier")
+    return exists().where(
+        earlier.c.release == evaluation_run.c.release,
+        earlier.c.kind == evaluation_run.c.kind,
+        earlier.c.golden_digest == evaluation_run.c.golden_digest,
+        earlier.c.is_gating,
+        earlier.c.state == RunState.COMPLETED.value,
+        earlier.c.verdict == Verdict.GO.value,
+        earlier.c.voided_at.is_(None),
+        earlier.c.finished_at < evaluation_run.c.requested_at,
+    )
 
 
 def move_run(
