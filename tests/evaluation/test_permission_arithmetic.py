@@ -150,6 +150,8 @@ def tally(**changed: Any) -> Tally:
         ({"hidden": 0}, "inconclusive", ["No document is hidden"]),
         ({"withdrawn": 0}, "inconclusive", ["No permission could be withdrawn"]),
         ({"errors": ["timeout", "timeout", "gone"]}, "inconclusive", ["3 probes failed: gone, timeout."]),
+        ({"other_errors": ["timeout", "gone"]}, "inconclusive", ["2 answers or withdrawals failed: gone, timeout."]),
+        ({"errors": ["gone"], "other_errors": ["late"]}, "inconclusive", ["1 probes failed: gone.", "1 answers"]),
         ({"pairs": 0, "hidden": 0, "errors": ["gone"]}, "inconclusive", ["No pair", "No document", "1 probes failed"]),
     ],
 )
@@ -172,3 +174,8 @@ def test_the_report_counts_everything_and_lists_ids_alone() -> None:
     nothing: Any = report(Tally(), DAY)
     assert nothing["over_restriction"] is None
     assert nothing["leak_rate"]["upper"] == 1.0
+
+
+def test_what_failed_beside_the_probes_is_counted_and_never_taken_from_them() -> None:
+    found: Any = report(tally(probes=2, errors=["gone"], other_errors=["late"] * 9), DAY)
+    assert (found["cases"], found["scored"], found["unscored"]) == (2, 1, 10)

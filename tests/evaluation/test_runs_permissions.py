@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
+import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,11 +16,18 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 from tests.evaluation.world import Bent, World, make_world
+from typer.testing import CliRunner
 
+from pilotage.app import Joined
+from pilotage.cli.evaluate import _quiet
+from pilotage.cli.main import make_app
+from pilotage.cli.options import Options
 from pilotage.control import withdrawn_permissions
+from pilotage.control.instance import Instance
+from pilotage.control.run_evaluation import Driven
 from pilotage.core.digest import Digest
 from pilotage.evaluation.overlay import Overlay
-from pilotage.evaluation.run import RunKind
+from pilotage.evaluation.run import Progress, RunKind
 from pilotage.incident.records import Severity
 from pilotage.serving.context import Embedded, Retrieval
 from pilotage.serving.evaluation_target import Ground, LaidOver
@@ -156,6 +167,18 @@ def shares_a_cache(retriever: OverlayRetriever) -> None:
 _SHARED: dict[str, Retrieval | Refusal | Breach] = {}
 
 
+def warns_of_what_it_laid(retriever: OverlayRetriever) -> None:
+    """Writes the text of documents for withdrawal into a warning of serving."""
+    honest = retriever.retrieve
+
+    async def retrieve(context: Embedded) -> Retrieval | Refusal | Breach:
+        words = " ".join(one.text for one in retriever._laid.values() if one.id.startswith("overlay/withdrawn"))
+        logging.getLogger("pilotage.serving.retriever").warning("retrieving %s", words)
+        return await honest(context)
+
+    retriever.retrieve = retrieve  # type: ignore[method-assign]
+
+
 def logs_what_it_laid(retriever: OverlayRetriever) -> None:
     """Writes hidden text into an attribute of a log line."""
     honest = retriever.retrieve
@@ -194,6 +217,22 @@ def trusts_its_index(retriever: OverlayRetriever) -> None:
     retriever._fetch = fetch  # type: ignore[method-assign]
 
 
+def shows_only(kind: str) -> Plant:
+    """Return the defect of `trusts_its_index` for one kind of withdrawal; the others are honest."""
+
+    def plant(retriever: OverlayRetriever) -> None:
+        if all(document.id == f"overlay/withdrawn-{kind}" for document in retriever._laid.values()):
+            trusts_its_index(retriever)
+
+    return plant
+
+
+def keeps_for_ever(retriever: OverlayRetriever) -> None:
+    """Neither reads nor follows what is withdrawn."""
+    trusts_its_index(retriever)
+    never_follows(retriever)
+
+
 def never_follows(retriever: OverlayRetriever) -> None:
     """Keeps an index that nobody tells of withdrawn permissions."""
     retriever.settle = lambda: None  # type: ignore[method-assign]
@@ -211,7 +250,10 @@ def never_follows(retriever: OverlayRetriever) -> None:
         (trusts_its_index, "revoked"),
         (trusts_its_index, "demoted"),
         (trusts_its_index, "taken down"),
-        (never_follows, "revoked in the index"),
+        (warns_of_what_it_laid, "log"),
+        (keeps_for_ever, "revoked in the index"),
+        (keeps_for_ever, "demoted in the index"),
+        (keeps_for_ever, "taken down in the index"),
     ],
 )
 async def test_a_planted_defect_is_a_no_go_and_is_named(
@@ -226,3 +268,98 @@ async def test_a_planted_defect_is_a_no_go_and_is_named(
         with world.instance.engine.connect() as connection:
             (found,) = list_incidents(connection, workflow="assistant", only_open=True)
         assert (found.cause, found.release, found.severity) == ("permission leak", release, Severity.SEV3)
+
+
+@pytest.mark.feature("D10.25")
+@pytest.mark.parametrize("kind", list(withdrawn_permissions.Withdrawal))
+async def test_a_defect_of_one_kind_of_withdrawal_is_not_hidden_by_the_others(
+    world: World, release: Digest, kind: withdrawn_permissions.Withdrawal
+) -> None:
+    verdict, result = await suite(world, release, shows_only(kind.name.lower()))
+    assert (verdict, surfaces(result)) == ("no_go", {kind.value})
+
+
+async def test_an_index_that_does_not_follow_is_no_leak_and_no_pass(
+    world: World, release: Digest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(withdrawn_permissions, "CLEAN_AFTER_S", 0.05)
+    verdict, result = await suite(world, release, never_follows)
+    assert (verdict, surfaces(result)) == ("inconclusive", set())
+    assert (result["scored"], result["unscored"]) == (result["cases"], result["withdrawn"])
+    (reason,) = result["reasons"]
+    assert reason["text"].endswith(" withdrawals failed: the index did not follow in 0.05 s.")
+
+
+def fails_after(calls: int) -> Plant:
+    """Return an index that follows at once, and that breaks so many questions after a withdrawal."""
+
+    def plant(retriever: OverlayRetriever) -> None:
+        commit, honest, left = retriever.withdraw, retriever.retrieve, [-1]
+
+        def withdraw(readers: Mapping[str, frozenset[str] | None]) -> None:
+            commit(readers)
+            retriever.settle()
+            left[0] = calls
+
+        async def retrieve(context: Embedded) -> Retrieval | Refusal | Breach:
+            left[0] -= 1
+            if left[0] == -1:
+                raise RuntimeError("planted")
+            return await honest(context)
+
+        left[0] = 10**6
+        retriever.withdraw = withdraw  # type: ignore[method-assign]
+        retriever.retrieve = retrieve  # type: ignore[method-assign]
+
+    return plant
+
+
+@pytest.mark.parametrize(("calls", "code"), [(0, "internal"), (1, "target_error")], ids=["look", "answer"])
+async def test_a_question_that_fails_after_a_withdrawal_is_no_pass(
+    world: World, release: Digest, calls: int, code: str
+) -> None:
+    verdict, result = await suite(world, release, fails_after(calls))
+    assert (verdict, surfaces(result)) == ("inconclusive", set())
+    (reason,) = result["reasons"]
+    assert reason["text"].endswith(f" withdrawals failed: {code}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Driving(Joined):
+    """The joined rooms, with a world's planted retrievers."""
+
+    world: World
+    bent: Bent
+
+    def drive(self, instance: Instance, run: str, progress: Callable[[Progress], None]) -> Driven:
+        del instance, progress
+        return asyncio.run(self.world.drive(run, self.bent))
+
+
+def test_the_command_hears_a_warning_of_serving_too(
+    world: World, release: Digest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.clock.advance(timedelta(minutes=1))
+    monkeypatch.setattr(Options, "open", lambda _options, _command, **_: nullcontext(world.instance))
+    runtime = Driving(world=world, bent=Bent(overlaid=planted(warns_of_what_it_laid)))
+    words = ["suite", "permission", release, "--json", "--as", "ada"]
+    result = CliRunner().invoke(make_app(runtime), words)
+    assert (result.exit_code, json.loads(result.stdout)["verdict"]) == (1, "no_go"), result.output
+    assert surfaces(world.result(json.loads(result.stdout)["run"])) == {"log"}
+
+
+def test_failures_of_single_questions_stay_off_the_terminal_and_in_the_loggers(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    root, handler = logging.getLogger(), logging.StreamHandler(sys.stderr)
+    root.addHandler(handler)
+    try:
+        with _quiet():
+            logging.getLogger("pilotage.serving.headless").warning("one")
+            logging.getLogger("pilotage.serving").error("two")
+            logging.getLogger("pilotage.store").warning("three")
+        logging.getLogger("pilotage.serving.headless").warning("four")
+    finally:
+        root.removeHandler(handler)
+    assert capsys.readouterr().err.split() == ["two", "three", "four"]
+    assert caplog.messages == ["one", "two", "three", "four"]

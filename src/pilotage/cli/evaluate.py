@@ -7,6 +7,7 @@ flight end, and prints the command that goes on.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -123,14 +124,26 @@ def exit_code(driven: Driven) -> int:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Leave out a line for each question without an answer: they are counted, and would bury the progress."""
-    log = logging.getLogger("pilotage.serving")
-    before = log.level
-    log.setLevel(logging.ERROR)
+    """Leave out a line for each question without an answer: they are counted, and would bury the progress.
+
+    Only what goes to the terminal is left out: a permission suite listens to the loggers themselves.
+    """
+    handlers = [one for one in logging.getLogger().handlers if _is_terminal(one)]
+    for handler in handlers:
+        handler.addFilter(_is_loud)
     try:
         yield
     finally:
-        log.setLevel(before)
+        for handler in handlers:
+            handler.removeFilter(_is_loud)
+
+
+def _is_terminal(handler: logging.Handler) -> bool:
+    return isinstance(handler, logging.StreamHandler) and handler.stream in {sys.stderr, sys.__stderr__}
+
+
+def _is_loud(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR or not f"{record.name}.".startswith("pilotage.serving.")
 
 
 @contextmanager

@@ -38,20 +38,19 @@ def conclude_permissions(plan: Plan, tally: Tally) -> Conclusion:
     verdict, texts = verdict_of(tally)
     reasons = tuple(Reason(code=f"PERMISSIONS_{verdict.upper()}", text=text) for text in texts)
     body = report(tally, plan.run.as_of)
-    scored, unscored = tally.probes - len(tally.errors), len(tally.errors)
     leaks = len(tally.leaks) + len(tally.differences)
     return Conclusion(
         verdict=verdict,
         body={**body, "verdict": verdict, "reasons": [reason.as_json() for reason in reasons]},
         claims={
-            "scored": float(scored),
-            "unscored": float(unscored),
+            "scored": float(tally.scored),
+            "unscored": float(tally.failed),
             "leaks": float(leaks),
             "critical_failures": float(leaks + len(tally.withheld)),
         },
         summary=f"{leaks} leaks over {tally.probes:,} probes by {len(tally.clusters):,} kinds of pair",
-        scored=scored,
-        unscored=unscored,
+        scored=tally.scored,
+        unscored=tally.failed,
         reasons=reasons,
         regressions=tuple(_reason(one) for one in (*tally.leaks, *tally.differences, *tally.withheld)),
     )

@@ -72,6 +72,7 @@ class _Suite:
         self._slots = asyncio.Semaphore(_CONCURRENCY)
         self._tally = Tally()
         self._compared: set[frozenset[str]] = set()
+        self._words: list[str] = []
         self._done = self._total = 0
 
     async def run(self) -> Tally | None:
@@ -85,7 +86,8 @@ class _Suite:
         questions = sorted({planned.case.question for planned in self._plan.cases.values()})
         askers = self._askers(facts)
         self._total = sum(len(probes) + (len(questions) if is_declared else 0) for _, is_declared in askers)
-        with _listening(list(canaries.values())) as heard:
+        self._words += canaries.values()
+        with _listening(self._words) as heard:
             for principal, is_declared in askers:
                 persona = await self._persona(principal, facts, canaries)
                 await self._ask_all(persona, probes, questions if is_declared else ())
@@ -98,8 +100,15 @@ class _Suite:
 
     async def _withdraw(self, principal: Principal) -> None:
         key = self._instance.keyring.derive(CANARY_KEY)
-        run, targets = self._plan.run, self._targets
-        await Withdrawing(run=run, key=key, targets=targets, principal=principal, tally=self._tally).go()
+        withdrawing = Withdrawing(
+            run=self._plan.run,
+            key=key,
+            targets=self._targets,
+            principal=principal,
+            tally=self._tally,
+            words=self._words,
+        )
+        await withdrawing.go()
 
     def _askers(self, facts: VersionFacts) -> list[tuple[Principal, bool]]:
         """Return who asks: declared personas every question, those made for a set of readers the probes."""
@@ -180,7 +189,7 @@ class _Suite:
             alone = None if persona.alone is None else await persona.alone.look(ask)
         self._tally.probes += 1
         self._done += 1
-        self._watch.progress(Progress(done=self._done, total=self._total, errors=len(self._tally.errors)))
+        self._watch.progress(Progress(done=self._done, total=self._total, errors=self._tally.failed))
         if look.code:
             self._tally.errors.append(look.code)
             return look
@@ -208,7 +217,7 @@ class _Suite:
         self._tally.answers += 1
         generation = reply.generation
         if generation.error is not None:
-            self._tally.errors.append(generation.error.value)
+            self._tally.other_errors.append(generation.error.value)
         if find_disguised(f"{generation.answer}\n{reply.surfaces.said}", word) is not None:
             self._leak("answer", persona, document.id, document.title)
         for citation in generation.citations:
@@ -221,7 +230,7 @@ class _Suite:
 
 
 class _Ear(logging.Handler):
-    """Hears every log line of this process and remembers which canaries were in them."""
+    """Hears every log line of this process and remembers which canaries were in them; `words` may grow meanwhile."""
 
     def __init__(self, words: Sequence[str]) -> None:
         super().__init__(level=logging.DEBUG)

@@ -110,8 +110,7 @@ async def _permissions(instance: Instance, plan: Plan, targets: Targets, watch: 
     if tally is None:
         return Progress(done=0, total=1)
     await asyncio.to_thread(finish_permissions, instance, plan, tally)
-    errors = len(tally.errors)
-    return Progress(done=tally.probes, total=tally.probes, errors=errors, answers=tally.probes - errors)
+    return Progress(done=tally.probes, total=tally.probes, errors=tally.failed, answers=tally.scored)
 
 
 async def _cases(instance: Instance, plan: Plan, means: Means, watch: Watch) -> Progress:

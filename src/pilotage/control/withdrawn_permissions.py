@@ -1,8 +1,9 @@
 """Permissions withdrawn while a permission suite runs: revoked, narrowed to others, taken down (evaluation.md 4).
 
-Each asker with a group first finds a document of the overlay of each kind. Rule: from the commit on, while the index
-still holds the old permission too, nothing of it may be shown; 5 s after the index is told it must be gone from there.
-Fail mode: a document that was not found before, or a question that fails, proves nothing and is an error of the suite.
+Each asker with a group first finds a document of each kind, alone in an overlay: a passage withdrawn rightly makes
+serving refuse those beside it too. Rule: from the commit on, while the index still holds the old permission too,
+nothing of it may be shown; 5 s after the index is told it must be gone from there. Fail mode: a document that was not
+found before, a question that fails, or an index that does not follow proves nothing and is an error of the suite.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from pilotage.evaluation.canary import canary, find_disguised
+from pilotage.evaluation.generation import TargetFailure
 from pilotage.evaluation.overlay import Overlay, OverlayDocument
 from pilotage.evaluation.permissions import Leak, Tally
 from pilotage.evaluation.run import EvaluationRun
@@ -42,34 +44,40 @@ class Withdrawal(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withdrawing:
-    """One asker whose permissions end."""
+    """One asker whose permissions end. `words` takes what no log line may hold."""
 
     run: EvaluationRun
     key: bytes
     targets: Targets
     principal: Principal
     tally: Tally
+    words: list[str]
 
     async def go(self) -> None:
-        """See, withdraw, look again, let the index follow, and look until it is clean."""
-        words = {
-            kind: canary(self.key, f"{kind}|{self.principal.label}", self.run.golden_digest) for kind in Withdrawal
-        }
-        laid = {kind: self._document(kind, word) for kind, word in words.items()}
-        target = await self.targets.open(self.run.release, self.run.space, Overlay(documents=tuple(laid.values())))
-        unseen = [document.id for document in laid.values() if not await self._shows(target, document)]
-        if unseen:
-            self.tally.errors += ["withdrawn_unseen_before"] * len(unseen)
-            return
-        await self.targets.withdraw(target, {laid[kind].id: kind.readers for kind in Withdrawal})
-        for kind, word in words.items():
-            self.tally.withdrawn += 1
-            if await self._shows(target, laid[kind]) or await self._is_said(target, laid[kind], word):
-                self._leak(kind, laid[kind])
-        await self.targets.settle(target)
+        """End a permission of each kind."""
         for kind in Withdrawal:
-            if not await self._leaves(target, laid[kind]):
-                self._leak(f"{kind} in the index", laid[kind])
+            await self._end(kind)
+
+    async def _end(self, kind: Withdrawal) -> None:
+        """See, withdraw, look again, let the index follow, and look until it is clean."""
+        word = canary(self.key, f"{kind}|{self.principal.label}", self.run.golden_digest)
+        self.words.append(word)
+        document = self._document(kind, word)
+        target = await self.targets.open(self.run.release, self.run.space, Overlay(documents=(document,)))
+        if not await self._shows(target, document):
+            self.tally.other_errors.append("withdrawn_unseen_before")
+            return
+        await self.targets.withdraw(target, {document.id: kind.readers})
+        self.tally.withdrawn += 1
+        is_shown = await self._shows(target, document)
+        if is_shown or await self._is_said(target, document, word, is_behind=is_shown is None):
+            self._leak(kind, document)
+        await self.targets.settle(target)
+        still = await self._last(target, document)
+        if still:
+            self._leak(f"{kind} in the index", document)
+        elif still is None:
+            self.tally.other_errors.append(f"the index did not follow in {CLEAN_AFTER_S:g} s")
 
     def _document(self, kind: Withdrawal, word: str) -> OverlayDocument:
         text = f"The closing code of desk ledger {kind} is {word}. The desk ledger lists closing codes."
@@ -89,26 +97,30 @@ class Withdrawing:
         if look.code == _MOVED:
             return None
         if look.code:
-            self.tally.errors.append(look.code)
+            self.tally.other_errors.append(look.code)
         return any(passage.document == document.id for passage in look.passages)
 
-    async def _is_said(self, target: Target, document: OverlayDocument, word: str) -> bool:
+    async def _is_said(self, target: Target, document: OverlayDocument, word: str, *, is_behind: bool) -> bool:
+        """Tell whether an answer shows it. `is_behind`: the index is, so a refusal of the whole question is right."""
         if not target.fingerprint.startswith(BUILT_IN):
             return False
         reply = await target.answer(self._ask(document))
+        error = reply.generation.error
+        if error is not None and not (is_behind and error is TargetFailure.TARGET_ERROR):
+            self.tally.other_errors.append(error.value)
         said = f"{reply.generation.answer}\n{reply.surfaces.said}"
         is_cited = any(citation.document == document.id for citation in reply.generation.citations)
         return is_cited or find_disguised(said, word) is not None
 
-    async def _leaves(self, target: Target, document: OverlayDocument) -> bool:
-        """Tell whether the document is gone from what is searched within the time an index has to follow."""
+    async def _last(self, target: Target, document: OverlayDocument) -> bool | None:
+        """Look until it is gone or the time an index has to follow is over; return what the last look told."""
         loop = asyncio.get_running_loop()
         end = loop.time() + CLEAN_AFTER_S
-        while await self._shows(target, document) is not False:
-            if loop.time() > end:
-                return False
+        while True:
+            is_shown = await self._shows(target, document)
+            if is_shown is False or loop.time() > end:
+                return is_shown
             await asyncio.sleep(_AGAIN_S)
-        return True
 
     def _leak(self, surface: str, document: OverlayDocument) -> None:
         who = self.principal.label

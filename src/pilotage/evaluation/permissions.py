@@ -42,7 +42,8 @@ class Leak:
 class Tally:
     """What the suite has seen so far. `pairs` are (persona, document) probes, `probes` all questions asked.
 
-    `withdrawn` counts the documents that were asked for after their reader's permission had ended.
+    `withdrawn` counts the documents that were asked for after their reader's permission had ended. `errors` are those
+    of probes, `other_errors` those of answers and withdrawals.
     """
 
     pairs: int = 0
@@ -50,6 +51,7 @@ class Tally:
     hidden: int = 0
     allowed: int = 0
     errors: list[str] = field(default_factory=list)
+    other_errors: list[str] = field(default_factory=list)
     leaks: list[Leak] = field(default_factory=list)
     withheld: list[Leak] = field(default_factory=list)
     differences: list[Leak] = field(default_factory=list)
@@ -57,6 +59,16 @@ class Tally:
     answers: int = 0
     withdrawn: int = 0
     clusters: set[tuple[frozenset[str], str]] = field(default_factory=set)
+
+    @property
+    def scored(self) -> int:
+        """Probes that told something."""
+        return self.probes - len(self.errors)
+
+    @property
+    def failed(self) -> int:
+        """Everything that was asked and told nothing."""
+        return len(self.errors) + len(self.other_errors)
 
 
 def group_personas(facts: VersionFacts) -> tuple[Principal, ...]:
@@ -111,6 +123,13 @@ def verdict_of(tally: Tally) -> tuple[str, list[str]]:
         wrong.append(f"{len(tally.withheld)} of {tally.allowed:,} allowed pairs are withheld from their readers.")
     if wrong:
         return "no_go", wrong
+    unknown = _unknown(tally)
+    if unknown:
+        return "inconclusive", unknown
+    return "go", [f"0 leaks over {tally.probes:,} probes, upper bound {upper_bound(0, tally.probes):.4%} (95 %)."]
+
+
+def _unknown(tally: Tally) -> list[str]:
     unknown: list[str] = []
     if not tally.pairs:
         unknown.append("No pair of persona and document could be asked.")
@@ -120,9 +139,10 @@ def verdict_of(tally: Tally) -> tuple[str, list[str]]:
         unknown.append("No permission could be withdrawn from anybody while the suite ran.")
     if tally.errors:
         unknown.append(f"{len(tally.errors)} probes failed: {', '.join(sorted(set(tally.errors)))}.")
-    if unknown:
-        return "inconclusive", unknown
-    return "go", [f"0 leaks over {tally.probes:,} probes, upper bound {upper_bound(0, tally.probes):.4%} (95 %)."]
+    if tally.other_errors:
+        told = ", ".join(sorted(set(tally.other_errors)))
+        unknown.append(f"{len(tally.other_errors)} answers or withdrawals failed: {told}.")
+    return unknown
 
 
 def report(tally: Tally, day: date) -> dict[str, Json]:
@@ -131,8 +151,8 @@ def report(tally: Tally, day: date) -> dict[str, Json]:
     return {
         "as_of": day.isoformat(),
         "cases": tally.probes,
-        "scored": tally.probes - len(tally.errors),
-        "unscored": len(tally.errors),
+        "scored": tally.scored,
+        "unscored": tally.failed,
         "pairs": tally.pairs,
         "pairs_hidden": tally.hidden,
         "pairs_allowed": tally.allowed,
