@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from tests.control.rollout_world import DECIDER, STARTER, bank, make_world, small_plan, with_plan
 
 from pilotage.analysis.counters import Metric
@@ -73,6 +73,67 @@ def test_latencies_counted_under_other_limits_are_not_taken_over(engine: Engine)
     assert again.metric(Metric.ERROR) == seen.metric(Metric.ERROR)
     assert seen.metric(Metric.SLOW).go.n > again.metric(Metric.SLOW).go.n == 0
     assert again.metric(Metric.STALLED).cusum is None
+
+
+def test_latencies_that_an_older_version_summed_by_several_limits_are_not_taken_for_those_of_one(
+    engine: Engine,
+) -> None:
+    canary, full = PLAN.waves[0].steps
+    steps = (canary, replace(full, limits=replace(full.limits, latency_go_ms=500.0)))
+    world = make_world(
+        engine,
+        with_plan(bank(), replace(PLAN, waves=(replace(PLAN.waves[0], steps=steps),))),
+        observe=count_observations,
+    )
+    world.serve(world.seal("Old."), [EAST])
+    new = world.seal("New.")
+    pass_drills(world, new)
+    first = begun(world, new)
+    counters(world, first)
+    older = text("UPDATE rollout_wave SET totals = jsonb_set(totals, '{metrics}', '{\"slow\": [9, 9, 9, 9, 9]}')")
+    with world.engine.begin() as connection:
+        connection.execute(older)
+    aborted(world, first)
+    world.workspace = with_plan(bank(), PLAN)
+    assert counters(world, begun(world, new)).metric(Metric.SLOW).go.n == 0
+
+
+def cusums(world: RolloutWorld, stored: StoredRollout) -> Any:
+    query = text("SELECT totals -> 'cusums' FROM rollout_wave WHERE rollout = :id")
+    with world.engine.connect() as connection:
+        return connection.scalar(query, {"id": stored.id})
+
+
+def test_an_alarm_goes_on_where_only_another_step_s_trip_limit_changed_or_an_older_version_named_it(
+    engine: Engine,
+) -> None:
+    world = make_world(engine, with_plan(bank(), PLAN), observe=count_observations)
+    world.serve(world.seal("Old."), [EAST])
+    new = world.seal("New.")
+    pass_drills(world, new)
+    first = begun(world, new)
+    faults = {Arm.CANDIDATE: Faults(error=0.1)}
+    RecordedTraffic(world=world, space=EAST, principals=400, faults=faults).ask(600)
+    counters(world, first)
+    was = cusums(world, first)["error"]
+    aborted(world, first)
+    canary, full = PLAN.waves[0].steps
+    steps = (canary, replace(full, limits=replace(full.limits, error_trip=0.25)))
+    world.workspace = with_plan(bank(), replace(PLAN, waves=(replace(PLAN.waves[0], steps=steps),)))
+    again = begun(world, new)
+    counters(world, again)
+    now = cusums(world, again)
+    name = f"error>{canary.limits.error_trip!r}"
+    assert (now[name], "error" in now, "error>0.25" in now) == (was, False, False)
+    older = text(
+        "UPDATE rollout_wave SET totals = jsonb_set(totals, '{cusums}',"
+        " (totals -> 'cusums') - CAST(:name AS text) || jsonb_build_object('error', totals -> 'cusums' -> :name))"
+        " WHERE rollout = :id"
+    )
+    with world.engine.begin() as connection:
+        connection.execute(older, {"name": name, "id": again.id})
+    seen = counters(world, again).metric(Metric.ERROR)
+    assert (cusums(world, again)[name], seen.cusum) == (was, float.fromhex(was["peak"]))
 
 
 @pytest.mark.feature("D13.34")

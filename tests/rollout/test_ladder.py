@@ -105,3 +105,25 @@ def test_an_alarm_that_watched_another_limit_starts_anew() -> None:
     kept = cusum.advance(cusum.start(0.01), [True]).as_json()
     assert cusum.resume(kept, 0.01).seen == 1
     assert cusum.resume(kept, 0.02) == cusum.resume(None, 0.02) == cusum.start(0.02)
+
+
+def test_an_alarm_goes_on_by_its_limit_under_the_name_that_the_steps_now_give_it() -> None:
+    level, other = Ladder.level(TIGHT), Ladder.level(StepLimits(latency=TIGHT.latency, trips=LOOSE.trips))
+    both = Ladder(now=TIGHT, every=(*level.every, *other.every))
+    batch = [seen(1, outcome="timeout"), seen(2)]
+    stored = counted([batch], level).as_json()["cusums"]
+    assert tally.standing_alarms(stored, level) == stored
+    moved = tally.standing_alarms(stored, both)
+    assert moved["error>0.01"] == stored["error"]
+    assert "error>0.02" not in moved, "nobody watched that share"
+    split = counted([batch], both).as_json()["cusums"]
+    assert tally.standing_alarms(split, level) == stored
+    assert tally.standing_alarms(split, other)["error"] == split["error>0.02"]
+    assert "stalled@5000" not in tally.standing_alarms(stored, SECOND), "by which latency it was counted nobody knows"
+
+
+def test_a_window_counted_before_the_steps_limits_had_names_is_not_taken_out_and_says_what_to_do() -> None:
+    totals, books, batch = Totals(), dict[str, Book](), [seen(1)]
+    fold(totals, books, batch, caps=Caps(), ladder=Ladder.level(TIGHT))
+    with pytest.raises(ValueError, match="were not counted as slow@4000; let it begin after them"):
+        excuse(totals, books, batch, caps=Caps(), ladder=SECOND)

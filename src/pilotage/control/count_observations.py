@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from pilotage.analysis.counters import Counters
+from pilotage.analysis.counters import Counters, Metric
 from pilotage.control.instance import Instance
 from pilotage.control.recorded_requests import (
     COUNTED,
@@ -41,6 +41,7 @@ from pilotage.rollout.tally import (
     note_look,
     note_records,
     rated_count,
+    standing_alarms,
     unrecorded,
     without_sums,
 )
@@ -63,6 +64,8 @@ from pilotage.workspace.plan import Plan, Step
 
 MOST_LAG_S: Final = 10.0
 _HOUR = timedelta(hours=1)
+_UNNAMED: Final = frozenset({Metric.SLOW.value, Metric.STALLED.value})
+"""Sums by latencies as older versions named them, whichever limits the steps had."""
 
 
 def count_observations(
@@ -98,11 +101,12 @@ def _carried(connection: Connection, rollout: StoredRollout, wave: StoredWave) -
     )
     if earlier is None:
         return {}
-    judged = ladder_at(read_plan(earlier.plan), earlier.wave)
-    is_same = _latencies(judged) == _latencies(ladder_at(rollout.plan, wave.number))
-    dropped = frozenset[str]() if is_same else judged.latency_names()
+    judged, ladder = ladder_at(read_plan(earlier.plan), earlier.wave), ladder_at(rollout.plan, wave.number)
+    is_same = _latencies(judged) == _latencies(ladder)
+    dropped = frozenset[str]() if is_same else judged.latency_names() | _UNNAMED
     carry_over(connection, earlier, rollout=rollout.id, wave=wave.number, without=dropped)
-    return without_sums(earlier.totals, dropped)
+    kept = without_sums(earlier.totals, dropped)
+    return {**kept, "cusums": standing_alarms(kept["cusums"], ladder)}
 
 
 def ladder_at(plan: Plan, wave: int, step: int = 0) -> Ladder:
@@ -128,6 +132,7 @@ class Counting:
     def run(self, now: datetime) -> Observed:
         """Read on, fold, keep, and return the totals."""
         totals = Totals.read(self.wave.totals)
+        totals.cusums |= standing_alarms(totals.cusums, self._ladder())
         since = self.steps[0].started_at - _HOUR
         rows, upto = read_rows(
             self.connection, self.wave.space, self.rollout.workflow, after=self.wave.cursor, since=since

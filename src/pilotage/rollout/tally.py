@@ -43,6 +43,15 @@ def without_sums(totals: Mapping[str, Any], dropped: Collection[str]) -> dict[st
     return kept
 
 
+def standing_alarms(cusums: Mapping[str, Any], ladder: Ladder) -> dict[str, Any]:
+    """Return the stored e-CUSUMs that watch a sum for a share that `ladder` names, by the names it gives them.
+
+    A plan whose other steps changed, or an older version of Pilotage, may have named them otherwise.
+    """
+    stored = {(key.partition(">")[0], cusum.from_json(kept).limit): kept for key, kept in sorted(cusums.items())}
+    return {name: stored[source, limit] for name, source, limit in ladder.alarms() if (source, limit) in stored}
+
+
 @dataclass(slots=True, kw_only=True)
 class Totals:
     """Running sums of one space. All numbers are integers but the exact e-CUSUM states."""
@@ -153,7 +162,8 @@ def excuse(
         for name, failed in ladder.marks(seen).items():
             entry = page.get(name, [0, 0, 0])
             if entry[0] < 1 or entry[1] < failed:
-                raise ValueError("This window holds requests that were never counted.")
+                message = f"It holds requests that were not counted as {name}; let it begin after them."
+                raise ValueError(message)
             page[name] = [entry[0] - 1, entry[1] - failed, _hours(entry)]
         if seen.arm is Arm.CANDIDATE and seen.is_answer:
             totals.answers -= 1
