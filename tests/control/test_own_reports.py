@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from sqlalchemy import Engine, text
 from tests.evaluation.world import HANDBOOK, World, make_world
 
@@ -54,6 +55,21 @@ def test_personal_data_is_handled_where_the_sealed_guard_replaces_it_and_nowhere
     line = next(one for one in guard.splitlines() if "pii_out" in one)
     world.write(GUARD, guard.replace(line, line.replace("action: redact", "action: redact, types: {EMAIL: allow}")))
     assert claims(world, world.seal())["pii_unhandled"] == 1
+
+
+@pytest.mark.feature("D6.6")
+@pytest.mark.parametrize(("threshold", "unhandled"), [(0.5, 0), (0.9, 1), (0.99, 2)], ids=["usual", "number", "both"])
+@pytest.mark.parametrize("check", ["pii_in", "pii_out"])
+def test_what_the_sealed_guards_threshold_leaves_in_place_is_not_handled(
+    world: World, check: str, threshold: float, unhandled: int
+) -> None:
+    with_persons(world)
+    guard = yaml.safe_load((world.root / GUARD).read_text())
+    for line in guard["checks"]:
+        if line["id"] == check:
+            line["threshold"] = threshold
+    world.write(GUARD, yaml.safe_dump(guard))
+    assert claims(world, world.seal())["pii_unhandled"] == unhandled
 
 
 def test_where_nobody_looked_for_personal_data_none_is_claimed(world: World) -> None:

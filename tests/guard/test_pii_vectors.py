@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from dataclasses import replace
 
 import pytest
 
 from pilotage.guard.pii_recognise import recognise, select
 from pilotage.guard.pii_types import PiiType
-from pilotage.guard.policy import Action
-from pilotage.guard.redact import PromptRedactor, stored_form, stored_token, took_out, without_tokens
+from pilotage.guard.policy import Action, Check, FailMode, Stage
+from pilotage.guard.redact import (
+    USUAL,
+    PromptRedactor,
+    Rules,
+    rules_of_line,
+    stored_form,
+    stored_token,
+    took_out,
+    without_tokens,
+)
 from pilotage.guard.secrets import has_secret
 
 KEY = hashlib.sha256(b"tenant key example").digest()
@@ -204,3 +214,24 @@ def test_a_token_that_the_model_repeats_comes_back_as_the_callers_value() -> Non
     answer = redactor.redact_answer("Write to <EMAIL_1>, not to <EMAIL_7> or c@d.org.").text
     assert answer == "Write to <EMAIL_1>, not to \\<EMAIL_7> or <EMAIL_2>."
     assert redactor.restore(answer).text == "Write to a@b.com, not to <EMAIL_7> or <EMAIL_2>."
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.5, 0.6, 0.7, 0.85, 0.9, 0.95, 0.99])
+def test_a_type_counts_as_replaced_only_where_each_of_its_values_is(threshold: float) -> None:
+    rules = Rules(threshold=threshold)
+    for text, kind in VALID:
+        if rules.replaces_all(kind, found_at=USUAL.threshold):
+            assert USUAL.find(text) == tuple(one for one in rules.find(text) if one.score >= USUAL.threshold)
+    left = {kind for kind in PiiType if not rules.replaces_all(kind, found_at=USUAL.threshold)}
+    assert (left == set(), left == set(PiiType) - {PiiType.MRZ}) == (threshold <= 0.6, threshold == 0.99)
+    assert not rules.replaces_all("NO_SUCH_TYPE", found_at=USUAL.threshold)
+
+
+def test_a_line_replaces_what_it_does_not_allow_and_secrets_always() -> None:
+    line = Check(id="pii_in", stage=Stage.INPUT, action=Action.REDACT, fail=FailMode.CLOSED)
+    allowing = replace(line, types={"EMAIL": Action.ALLOW, "SECRET": Action.ALLOW})
+    assert rules_of_line(None) is rules_of_line(line) is rules_of_line(replace(line, threshold=0.5)) is USUAL
+    assert rules_of_line(replace(line, threshold=0.9)) == Rules(threshold=0.9, types={})
+    assert rules_of_line(allowing) == Rules(types={"EMAIL": Action.ALLOW})
+    kinds = ("EMAIL", "SECRET", "PHONE")
+    assert [rules_of_line(allowing).replaces_all(kind, found_at=0.5) for kind in kinds] == [False, True, True]

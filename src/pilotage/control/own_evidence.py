@@ -20,8 +20,8 @@ from pilotage.core.reason import Refusal
 from pilotage.corpus.settings import CorpusSettings
 from pilotage.evidence.own_secrets import search_parts, secrets_reading
 from pilotage.evidence.records import Evidence
-from pilotage.guard.policy import Action as GuardAction
 from pilotage.guard.policy import GuardPolicy
+from pilotage.guard.redact import USUAL, rules_of_line
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, may
 from pilotage.release.content import CorpusPin, ReleaseContent, files_of, part_value
@@ -89,7 +89,8 @@ def _count(
 def _unhandled(version: StoredVersion | None, settings: CorpusSettings | None, guard: GuardPolicy) -> int | None:
     """Return the values of persons that the refresh found and nothing replaces; None where nobody looked.
 
-    A derived copy is redacted as it is made; elsewhere the sealed guard replaces every type that it does not allow.
+    A derived copy is redacted as it is made; elsewhere the sealed guard replaces every type that it does not allow and
+    whose every score reaches its threshold.
     """
     if settings is not None and settings.derived_from is not None:
         return 0
@@ -97,10 +98,13 @@ def _unhandled(version: StoredVersion | None, settings: CorpusSettings | None, g
     found = quality.get("pii") if isinstance(quality, Mapping) else None
     if not isinstance(found, Mapping):
         return None
-    lines = [check for check in guard.checks if check.id in {"pii_in", "pii_out"}]
-    allowed = {kind for check in lines for kind, action in check.types.items() if action is GuardAction.ALLOW}
+    rules = [rules_of_line(check) for check in guard.checks if check.id in {"pii_in", "pii_out"}] or [USUAL]
     counted = {kind: count for kind, count in found.items() if isinstance(count, int)}
-    return sum(count for kind, count in counted.items() if settings is None or kind in allowed)
+
+    def is_replaced(kind: str) -> bool:
+        return settings is not None and all(one.replaces_all(kind, found_at=USUAL.threshold) for one in rules)
+
+    return sum(count for kind, count in counted.items() if not is_replaced(kind))
 
 
 def _run(kind: str, counts: Mapping[str, float], *, now_text: str, instance: Instance, stored: StoredRelease) -> OwnRun:

@@ -15,10 +15,12 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
+from pilotage.guard.pii_patterns import RECOGNISERS
 from pilotage.guard.pii_recognise import recognise, select
 from pilotage.guard.pii_types import Match, PiiType
-from pilotage.guard.policy import Action
+from pilotage.guard.policy import Action, Check
 
 _NOT_ESCAPED = r"(?<!\\)"
 _LOOKS_LIKE_TOKEN = re.compile(_NOT_ESCAPED + r"<(?=[A-Z][A-Z_]{1,20}(?:_\d+|#[0-9a-f]{12})>)")
@@ -48,6 +50,24 @@ class Rules:
         """Return what is to be replaced in a text."""
         found = recognise(text, regions=self.regions)
         return select(found, threshold=self.threshold, types=self.types or {}) if found else ()
+
+    def replaces_all(self, kind: str, *, found_at: float) -> bool:
+        """Tell whether every value of a type that was found at a score of `found_at` or more is replaced."""
+        scores = {score for one in RECOGNISERS if one.type == kind for score in (one.alone, one.with_context)}
+        lowest = min((score for score in scores if score >= found_at), default=-1.0)
+        return lowest >= self.threshold and (self.types or {}).get(kind) is not Action.ALLOW
+
+
+USUAL: Final = Rules()
+"""What is replaced where a policy says nothing else, and what a corpus refresh counts."""
+
+
+def rules_of_line(line: Check | None) -> Rules:
+    """Return what a line of a policy replaces: its threshold and allowed types; secrets are never allowed."""
+    if line is None or (not line.types and line.threshold in {None, USUAL.threshold}):
+        return USUAL
+    allowed = {kind: action for kind, action in line.types.items() if kind != PiiType.SECRET}
+    return Rules(threshold=USUAL.threshold if line.threshold is None else line.threshold, types=allowed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

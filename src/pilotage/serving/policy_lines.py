@@ -11,15 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from pilotage.guard.finding import Finding
-from pilotage.guard.pii_types import PiiType
 from pilotage.guard.policy import Action, Check, FailMode, GuardPolicy, Stage
-from pilotage.guard.redact import Rules
+from pilotage.guard.redact import USUAL, Rules, rules_of_line
 from pilotage.serving.outcome import CHECK_FAILED
 
 logger = logging.getLogger(__name__)
 
-THRESHOLD: Final = 0.5
-_USUAL: Final = Rules(threshold=THRESHOLD)
+THRESHOLD: Final = USUAL.threshold
 
 
 def check_of(policy: GuardPolicy, identifier: str, stage: Stage) -> Check | None:
@@ -32,11 +30,7 @@ def check_of(policy: GuardPolicy, identifier: str, stage: Stage) -> Check | None
 
 def rules_of(policy: GuardPolicy, identifier: str, stage: Stage) -> Rules:
     """Return what is replaced at a stage: the PII line's threshold and allowed types; secrets always."""
-    line = check_of(policy, identifier, stage)
-    if line is None or (not line.types and line.threshold in {None, THRESHOLD}):
-        return _USUAL
-    allowed = {kind: action for kind, action in line.types.items() if kind != PiiType.SECRET}
-    return Rules(threshold=THRESHOLD if line.threshold is None else line.threshold, types=allowed)
+    return rules_of_line(check_of(policy, identifier, stage))
 
 
 def line_of(policy: GuardPolicy, identifier: str, stage: Stage, *, otherwise: Action) -> Check:
