@@ -37,9 +37,12 @@ def made(engine: Engine) -> RolloutWorld:
         ({"space": WEST}, {"second"}),
         ({"spaces": [EAST, WEST]}, {"pagerduty", "second"}),
         ({"space": EU}, {"pagerduty", "second"}),
+        ({"spaces": [EAST, EU]}, {"pagerduty", "second"}),
+        ({"spaces": [WEST, "gone"]}, {"pagerduty", "second"}),
+        ({"spaces": []}, {"pagerduty", "second"}),
         ({}, {"pagerduty", "second"}),
     ],
-    ids=["alerting", "list form", "both spaces", "names none", "about no space"],
+    ids=["alerting", "list form", "both spaces", "names none", "one names none", "one unknown", "empty", "no space"],
 )
 def test_a_page_goes_through_the_channels_that_its_space_names(
     engine: Engine, facts: dict[str, object], told: set[str]

@@ -1,8 +1,8 @@
 """Messages to people, written with the decision they tell of and delivered by the outbox.
 
 A message holds names, numbers and links, never the text of a question or an answer. Rule: every channel of the
-workspace that takes this kind of message gets it once, of several those that a space it is about names for alerts;
-without such a channel it goes to the worker's log, so that it is never silent. The messages of one page share its
+workspace that takes this kind of message gets it once; where each space it is about names channels for alerts, only
+those do. Without a channel it goes to the worker's log, so that it is never silent. The messages of one page share its
 `page`. Fail mode: a dead channel delays nothing but itself.
 """
 
@@ -59,7 +59,8 @@ def send(connection: Connection, instance: Instance, to: Iterable[Notify], notic
     page, written, named = new_ulid(at), 0, _named_for_alerts(instance, notice)
     for kind, audience in audiences.items():
         channels = [channel.name for channel in instance.workspace.channels.values() if kind in channel.kinds]
-        for target in [name for name in channels if name in named] or channels or [LOG]:
+        wanted = {name for names in named for name in (names.intersection(channels) or channels)}
+        for target in [name for name in channels if name in wanted] or [LOG]:
             payload: dict[str, Json] = {
                 "kind": kind.value,
                 "audience": list(audience),
@@ -75,9 +76,10 @@ def send(connection: Connection, instance: Instance, to: Iterable[Notify], notic
     return written
 
 
-def _named_for_alerts(instance: Instance, notice: Notice) -> frozenset[str]:
-    """Return the channels that the spaces of a notice name for alerts."""
+def _named_for_alerts(instance: Instance, notice: Notice) -> list[frozenset[str]]:
+    """Return for each space of a notice the channels it names for alerts; empty for one unknown, or about no space."""
     about = notice.facts.get("spaces")
-    places = {str(one) for one in about} if isinstance(about, list) else {str(notice.facts.get("space"))}
-    spaces = [space for name, space in instance.workspace.spaces.items() if name in places]
-    return frozenset(name for one in spaces for name in (*one.monitoring.alerting, *one.monitoring.destinations))
+    places = [str(one) for one in about] if isinstance(about, list) else [str(notice.facts.get("space"))]
+    spaces = {str(name): space.monitoring for name, space in instance.workspace.spaces.items()}
+    found = [spaces.get(place) for place in places] or [None]
+    return [frozenset() if one is None else frozenset({*one.alerting, *one.destinations}) for one in found]
