@@ -95,8 +95,11 @@ def test_no_colour_stands_in_a_template_a_script_or_a_chart() -> None:
         r"(?:fill|stroke|color|background)[\"':= ]+(?:black|white|red|green|blue|gr[ae]y|orange|yellow)\b"
     )
     root = Path(str(resources.files("pilotage.console")))
+    vendored = (root / "static" / "VENDORED.txt").read_text()  # what is drawn with them takes its colours from the page
     files = [*root.rglob("*.py"), *root.rglob("*.html"), *root.rglob("*.js")]
+    files = [file for file in files if file.name not in vendored]
     assert len(files) > 50
+    assert "uplot.js" in vendored
     for file in files:
         text = re.sub(r"&#x?[0-9a-fA-F]+;", "", file.read_text())
         assert colour.findall(text) == [], file.name

@@ -34,6 +34,6 @@ def instance(engine: Engine, clock: SimulatedClock) -> Instance:
         clock=clock,
         home=Path("/nonexistent"),
         embedded=False,
-        workspace=SimpleNamespace(channels={}),
+        workspace=SimpleNamespace(channels={}, spaces={}),
     )
     return cast(Instance, made)
