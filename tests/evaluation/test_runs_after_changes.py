@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -31,11 +30,6 @@ SCHEDULED = EVALUATION + "schedule: weekly\n"
 MODEL = "workflows/assistant/model.yaml"
 SETTINGS = "workflows/assistant/evaluation.yaml"
 
-_ANSWER = text(
-    "INSERT INTO interaction (id, at, space, workflow, arm, release, principal, kind, state, outcome, refused, detail)"
-    " VALUES (:id, :at, 'sandbox', 'assistant', 'stable', :release, 'p', 'user', 'final', 'answered', false,"
-    " CAST(:detail AS jsonb))"
-)
 _DRIFT = text(
     "INSERT INTO drift (process, space, workflow, release, part, observed, approved, opened_at)"
     " VALUES ('p1', 'sandbox', 'assistant', :release, :part, 'a', 'b', :at)"
@@ -60,23 +54,6 @@ def look(world: World) -> tuple[Digest, ...]:
 def runs(world: World, release: Digest) -> list[EvaluationRun]:
     with world.instance.engine.connect() as connection:
         return list(runs_of(connection, release=release))
-
-
-def states(world: World, release: Digest) -> set[RunState]:
-    return {run.state for run in runs(world, release)}
-
-
-def forget_runs(world: World) -> None:
-    """Leave no run that waits, which another would be asked for beside."""
-    with world.instance.engine.begin() as connection:
-        connection.execute(text("UPDATE evaluation_run SET state = 'cancelled'"))
-
-
-def answer(world: World, release: Digest, model: str) -> None:
-    now = world.clock.now()
-    values = {"id": f"{model}-{now}", "at": now, "release": release, "detail": json.dumps({"model_used": model})}
-    with world.instance.engine.begin() as connection:
-        connection.execute(_ANSWER, values)
 
 
 def drift(world: World, release: Digest, part: str) -> None:
@@ -111,18 +88,16 @@ def reprice(world: World, _release: Digest) -> None:
 CHANGES: dict[str, Callable[[World, Digest], None]] = {
     "a corpus version is accepted": accept,
     "the price changes": reprice,
-    "the provider answers as another model": lambda world, release: answer(world, release, "m-2"),
     "the guard in force drifts": lambda world, release: drift(world, release, "guard"),
     "an incident is opened": lambda world, _release: incident(world, "wrong answers"),
 }
 
 
 def in_service(world: World) -> Digest:
-    """Seal a release with a priced model under a cap, let it answer, and look once."""
+    """Seal a release with a priced model under a cap, and look once."""
     world.write(MODEL, PAID)
     world.write(SETTINGS, SCHEDULED + "cost_cap: 2 USD\n")
     release = world.seal()
-    answer(world, release, "m")
     assert look(world) == (), "the first look only notes"
     return release
 
@@ -151,20 +126,11 @@ def test_what_happens_between_two_looks_becomes_one_run(world: World) -> None:
 
 def test_what_is_no_change_asks_for_nothing(world: World) -> None:
     release = in_service(world)
-    answer(world, release, "m")
     drift(world, release, "engine")
     for cause in (f"{CAUSE}answer_accuracy", permission_finish.CAUSE, watch_models.CAUSE):
         incident(world, cause)
     incident(world, "a drill", is_drill=True)
     assert look(world) == (), "what runs opened or asked for one, drills and settings"
-    answer(world, release, "m-2")
-    assert look(world) == (release,)
-    forget_runs(world)
-    world.clock.advance(timedelta(hours=2))
-    assert (look(world), states(world, release)) == ((), {RunState.CANCELLED}), "nobody asked for hours"
-    for model in ("m", "m-2"):
-        answer(world, release, model)
-        assert look(world) == (), "both names are known"
 
 
 def test_nothing_is_asked_where_nobody_declared_a_schedule_or_nothing_serves(world: World) -> None:

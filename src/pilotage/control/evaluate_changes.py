@@ -1,14 +1,15 @@
-"""The evaluation runs that a change under a release asks for: documents, model, guard, price, an incident.
+"""The evaluation runs that a change under a release asks for: documents, guard, price, an incident.
 
 Rule: looked at every ten minutes, of workflows that declare a schedule; all that changed since the look before becomes
 one run of each release that serves (evaluation.md 8), and an incident that a run led to, or asked for one, asks for
-none. Fail mode: the first look only notes; a run that cannot be asked for is told to the owner, once a change.
+none: so does another model, which watch_models.py sees. Fail mode: the first look only notes; a run that cannot be
+asked for is told to the owner, once a change.
 """
 
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from sqlalchemy import Connection
@@ -22,18 +23,17 @@ from pilotage.core.digest import Digest
 from pilotage.core.errors import PilotageError
 from pilotage.core.ids import CorpusName, SpaceName, WorkflowName
 from pilotage.corpus.version import VersionState
-from pilotage.evaluation.changes import InForce, changes, known
+from pilotage.evaluation.changes import InForce, changes
 from pilotage.monitoring.held import Part
 from pilotage.release.content import ReleaseContent
 from pilotage.store.corpora import newest_version
 from pilotage.store.drift import open_drift
-from pilotage.store.evaluation_changes import last_in_force, models_used, state_in_force
+from pilotage.store.evaluation_changes import last_in_force, state_in_force
 from pilotage.store.incidents import list_incidents
 from pilotage.store.releases import load_release
 from pilotage.workspace.workflow import Workflow
 
 LOOK_EVERY: Final = timedelta(minutes=10)
-_ANSWERS: Final = timedelta(hours=1)
 _NEWEST: Final = 50
 _PARTS: Final = frozenset({Part.GUARD, Part.MODEL})
 _ASKED: Final = (WORSE, LEAK, MODEL_CHANGED)
@@ -48,11 +48,10 @@ def evaluate_changes(connection: Connection, instance: Instance) -> tuple[Digest
         if workflow.evaluation.schedule is None or not places:
             continue
         now = instance.clock.now()
-        seen = _in_force(connection, workflow, places, now)
+        seen = _in_force(connection, workflow, places)
         before = last_in_force(connection, workflow.name)
-        after = seen if before is None else known(before, seen)
-        if after != before:
-            state_in_force(connection, workflow.name, after, by_person=MACHINE, at=now)
+        if seen != before:
+            state_in_force(connection, workflow.name, seen, by_person=MACHINE, at=now)
         said = () if before is None else changes(before, seen)
         if said:
             found += _ask(connection, instance, workflow.name, places, said)
@@ -78,7 +77,7 @@ def _ask(
     return found
 
 
-def _in_force(connection: Connection, workflow: Workflow, places: dict[Digest, SpaceName], now: datetime) -> InForce:
+def _in_force(connection: Connection, workflow: Workflow, places: dict[Digest, SpaceName]) -> InForce:
     contents = {release: found for release in places if (found := _content(connection, release)) is not None}
     names = sorted({pin.name for content in contents.values() for pin in content.corpora.values()})
     newest = {name: newest_version(connection, CorpusName(name), VersionState.ACCEPTED) for name in names}
@@ -86,10 +85,6 @@ def _in_force(connection: Connection, workflow: Workflow, places: dict[Digest, S
     return InForce(
         corpora={name: version.number for name, version in newest.items() if version is not None},
         prices={release: _price(content, workflow) for release, content in contents.items()},
-        models={
-            release: models_used(connection, workflow.name, places[release], release, since=now - _ANSWERS)
-            for release in contents
-        },
         drifts={
             release: frozenset(row.part.value for row in drifts if row.release == release and row.part in _PARTS)
             for release in contents

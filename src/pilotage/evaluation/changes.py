@@ -1,13 +1,13 @@
-"""What may change under a release without changing it: accepted documents, model, guard and price in force, incidents.
+"""What may change under a release without changing it: accepted documents, guard and price in force, incidents.
 
 Rule: a change is something that was not seen of the same release before; a release, or a corpus, that is new brings
-none. Fail mode: what nobody reported is not a change; a model that answered once stays known while its release serves.
+none; another model at the provider is watched by itself (gates.md 1.4). Fail mode: what nobody reported is no change.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 _NONE: Final[frozenset[str]] = frozenset()
@@ -17,13 +17,12 @@ _NONE: Final[frozenset[str]] = frozenset()
 class InForce:
     """What stands under the releases that serve a workflow.
 
-    `corpora`: newest accepted version by name. By release: `prices` as text; `models`, the names that its provider
-    answered under; `drifts`, the parts that a process holds otherwise than approved. `incidents`: the newest ids.
+    `corpora`: newest accepted version by name. By release: `prices` as text; `drifts`, the parts that
+    a process holds otherwise than approved. `incidents`: the newest ids.
     """
 
     corpora: Mapping[str, int] = field(default_factory=dict)
     prices: Mapping[str, str] = field(default_factory=dict)
-    models: Mapping[str, frozenset[str]] = field(default_factory=dict)
     drifts: Mapping[str, frozenset[str]] = field(default_factory=dict)
     incidents: frozenset[str] = _NONE
 
@@ -32,12 +31,6 @@ def changes(before: InForce, now: InForce) -> tuple[str, ...]:
     """Return what changed, as sentences without a full stop."""
     accepted = [f"{name}@{now.corpora[name]} was accepted" for name in _moved(before.corpora, now.corpora)]
     prices = [f"the price of {release[:19]} changed" for release in _moved(before.prices, now.prices)]
-    models = [
-        f"the provider answers as {one}"
-        for release, found in sorted(now.models.items())
-        if before.models.get(release)
-        for one in _new(before.models[release], found)
-    ]
     drifts = [
         f"the {one} in force is not as approved"
         for release, found in sorted(now.drifts.items())
@@ -45,13 +38,7 @@ def changes(before: InForce, now: InForce) -> tuple[str, ...]:
         for one in _new(before.drifts[release], found)
     ]
     incidents = [f"incident {one} was opened" for one in _new(before.incidents, now.incidents)]
-    return (*accepted, *prices, *models, *drifts, *incidents)
-
-
-def known(before: InForce, now: InForce) -> InForce:
-    """Return what is known from now on."""
-    models = {release: before.models.get(release, _NONE) | found for release, found in now.models.items()}
-    return replace(now, models=models)
+    return (*accepted, *prices, *drifts, *incidents)
 
 
 def _moved(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:

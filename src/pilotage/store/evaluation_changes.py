@@ -1,4 +1,4 @@
-"""What stood under the releases of a workflow when its runs were asked for last, and what their providers answer as.
+"""What stood under the releases of a workflow when its runs were asked for last.
 
 Rule: the newest stated fact counts; one is added when something moved. Fail mode: None where nobody looked yet.
 """
@@ -21,12 +21,6 @@ KIND: Final = "evaluation_in_force"
 _LAST = text(
     "SELECT detail FROM stated_fact WHERE kind = :kind AND workflow = :workflow ORDER BY at DESC, id DESC LIMIT 1"
 )
-_MODELS = text(
-    "SELECT DISTINCT coalesce(k.detail, i.detail) ->> 'model_used' FROM interaction i"
-    " LEFT JOIN interaction_closing k ON k.interaction = i.id"
-    " WHERE i.workflow = :workflow AND i.space = :space AND i.release = :release AND i.at >= :since"
-    " AND coalesce(coalesce(k.detail, i.detail) ->> 'model_used', '') <> ''"
-)
 
 
 def last_in_force(connection: Connection, workflow: str) -> InForce | None:
@@ -44,15 +38,9 @@ def state_in_force(connection: Connection, workflow: str, seen: InForce, *, by_p
     connection.execute(stated_fact.insert().values(**values, detail=detail))
 
 
-_SETS: Final = ("models", "drifts")
+_SETS: Final = ("drifts",)
 
 
 def _read(detail: Mapping[str, Any]) -> InForce:
     sets = {name: {key: frozenset(found) for key, found in detail[name].items()} for name in _SETS}
     return InForce(corpora=detail["corpora"], prices=detail["prices"], incidents=frozenset(detail["incidents"]), **sets)
-
-
-def models_used(connection: Connection, workflow: str, space: str, release: str, *, since: datetime) -> frozenset[str]:
-    """Return the names under which a provider answered for a release in a space since a moment."""
-    values = {"workflow": workflow, "space": space, "release": release, "since": since}
-    return frozenset(connection.execute(_MODELS, values).scalars())
