@@ -22,14 +22,14 @@ NOT_YET: dict[str, Any] = {
     ("measured", "words"),
     [
         ({}, "not yet zero"),
-        ({"seconds_to_zero_traffic": "0.790"}, "zero traffic after 0.790 s"),
+        ({"seconds_to_zero_traffic": 0.79}, "zero traffic after 0.790 s"),
         (
-            {"seconds_to_zero_traffic": "0.790", "seconds_to_zero_streams": "7.250", "clock_uncertainty_s": "0.750"},
+            {"seconds_to_zero_traffic": 0.79, "seconds_to_zero_streams": 7.25, "clock_uncertainty_s": 0.75},
             "zero traffic after 0.790 s, zero streams after 7.250 s (clocks are off by up to 0.750 s)",
         ),
     ],
 )
-def test_a_rollback_tells_what_is_measured_by_now(measured: dict[str, str], words: str) -> None:
+def test_a_rollback_tells_what_is_measured_by_now(measured: dict[str, float], words: str) -> None:
     assert f"  back on sha256:888888888888; {words}" in told([], {**NOT_YET, **measured})
 
 

@@ -57,7 +57,7 @@ def test_streams_are_zero_when_every_process_says_so_and_the_last_one_counts(eng
     done = world.step(stored.id, timedelta(seconds=61))
     assert done.state is State.ROLLED_BACK
     shown: Any = rollout_status(world.instance, stored.id)
-    assert shown["rollback"]["seconds_to_zero_streams"] == "7.500"
+    assert shown["rollback"]["seconds_to_zero_streams"] == 7.5
     with engine.connect() as connection:
         query = text("SELECT convert_from(bytes, 'UTF8') FROM ledger_entry WHERE subject = :id AND kind = :kind")
         said = connection.scalars(query, {"id": stored.id, "kind": "rollback.verified"}).one()
@@ -88,7 +88,7 @@ def test_a_process_that_has_not_followed_yet_says_nothing_of_its_streams(engine:
 
 
 def test_clocks_more_than_half_a_second_apart_are_shown_as_uncertainty(engine: Engine) -> None:
-    for offset, shown in ((-499, None), (-734, "0.734")):
+    for offset, shown in ((-499, None), (-734, 0.734)):
         world, stored, _old = running(engine)
         back(world)
         do(world, "DELETE FROM process")

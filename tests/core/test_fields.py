@@ -130,6 +130,12 @@ def test_hints_without_any_known_name() -> None:
     assert did_you_mean("x", [], instead="Write one of") == "Write one of; none is declared."
 
 
+def test_hints_show_every_known_name_or_say_how_many_more_there_are() -> None:
+    assert did_you_mean("?", [f"k{number}" for number in range(40)], instead="Known keys").count("k") == 1 + 40
+    many = did_you_mean("?", [f"k{number:02}" for number in range(41)], instead="Known keys")
+    assert many.endswith(", k11 and 29 more.")
+
+
 def test_addresses_are_encrypted_plain_and_without_secrets() -> None:
     def check(text: str) -> list[str]:
         return problems_of({"x": text}, lambda f: f.need("x", URL))

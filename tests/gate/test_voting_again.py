@@ -21,7 +21,7 @@ from tests.gate.builders import (
 )
 
 from pilotage.core.reason import Reason
-from pilotage.gate.ballots import only_reject, said_before, seat_problems
+from pilotage.gate.ballots import asked_problem, only_reject, said_before, seat_problems
 from pilotage.gate.decide import decide
 from pilotage.gate.records import GateInput, Vote
 from pilotage.gate.vocabulary import VoteDecision
@@ -46,6 +46,21 @@ def test_one_person_votes_in_one_role_of_a_gate() -> None:
     assert told(seat_problems(vote(given, IT), given)) == []
     assert told(seat_problems(vote(given, SECURITY), given)) == []
     assert told(seat_problems(vote(given, SECURITY, person=PERSON), knowing(given, attempt=2))) == []
+
+
+def test_a_role_that_a_gate_does_not_ask_for_is_told_which_it_asks_for() -> None:
+    nobody = empty(replace(role_gate(), pre=replace(role_gate().pre, signoffs=())))
+    for given, end in (
+        (empty(role_gate()), "It asks for senior-engineer."),
+        (empty(board_gate()), "It asks for business-leadership, business-sponsor, executive-sponsor, it-director, "),
+        (nobody, "Nobody signs there: evidence and documents meet it."),
+    ):
+        said = asked_problem(replace(vote(given, Role.LEGAL), is_seat=False), given)
+        assert said is not None
+        assert said.code == "ROLE_NOT_ASKED"
+        assert said.text.startswith(f"Gate {given.gate.name} asks for no legal. {end}")
+    for given, role in ((empty(role_gate()), ENGINEER), (empty(board_gate()), IT)):
+        assert asked_problem(vote(given, role), given) is None
 
 
 @pytest.mark.parametrize(

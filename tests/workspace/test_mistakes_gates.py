@@ -95,7 +95,7 @@ CASES: list[tuple[str, str, str, list[str]]] = [
         "role: qa-boss, count: 0",
         [
             "gates/gates.yaml:9: 'signoffs[0].count' is 0. Write a whole number from 1 to 20.",
-            "gates/gates.yaml:9: 'signoffs[0].role' cannot be 'qa-boss'. Write one of: auditor, business-analyst, business-leadership, business-owner, business-sponsor, compliance-officer, corpus-steward, data-governance-lead, data-scientist, devops-lead, executive-sponsor, integration-partner.",
+            "gates/gates.yaml:9: 'signoffs[0].role' cannot be 'qa-boss'. Write one of: auditor, business-analyst, business-leadership, business-owner, business-sponsor, compliance-officer, corpus-steward, data-governance-lead, data-scientist, devops-lead, executive-sponsor, integration-partner, it-director, lead-ml-engineer, legal, ml-engineer, ml-ops-engineer, model-risk, on-call, operations-lead, operations-manager, platform-engineer, privacy-officer, product-owner, qa-lead, regulatory-affairs, reviewer, risk-management, security-architect, security-director, security-engineer, senior-engineer, service, support-engineer, tech-lead, test-engineer, training-team, uat-participant, workspace-admin.",
         ],
     ),
     (

@@ -51,6 +51,14 @@ CASES: list[tuple[str, str, str, list[str]]] = [
     ),
     (
         "workflows/desk/workflow.yaml",
+        "target: 4,",
+        "target: four,",
+        [
+            "workflows/desk/workflow.yaml:12: 'kpis[0].target' is text, not a number. Write a number from -1,000,000,000,000,000 to 1,000,000,000,000,000.",
+        ],
+    ),
+    (
+        "workflows/desk/workflow.yaml",
         "threshold_ms: 1500}, {name: up,",
         "threshold_ms: 2500}, {name: up, threshold_ms: 5,",
         [

@@ -70,7 +70,7 @@ def render(out: Console, done: tuple[StoredRollout, ...]) -> None:
 def zero_words(measured: Mapping[str, Any]) -> str:
     """Return the times that `zero_json` tells, in words."""
     traffic, streams = measured["seconds_to_zero_traffic"], measured["seconds_to_zero_streams"]
-    words = "not yet zero" if traffic is None else f"zero traffic after {traffic} s"
-    words += "" if streams is None else f", zero streams after {streams} s"
+    words = "not yet zero" if traffic is None else f"zero traffic after {traffic:.3f} s"
+    words += "" if streams is None else f", zero streams after {streams:.3f} s"
     offset = measured["clock_uncertainty_s"]
-    return words if offset is None else f"{words} (clocks are off by up to {offset} s)"
+    return words if offset is None else f"{words} (clocks are off by up to {offset:.3f} s)"

@@ -57,7 +57,7 @@ def zero_json(stored: StoredRollout) -> dict[str, Json]:
         "seconds_to_zero_streams": stored.zero_streams_s,
         "clock_uncertainty_s": stored.clock_offset_s,
     }
-    return {name: None if seconds is None else f"{seconds:.3f}" for name, seconds in measured.items()}
+    return {name: None if seconds is None else round(seconds, 3) for name, seconds in measured.items()}
 
 
 def rollback_json(stored: StoredRollout) -> dict[str, Json]:

@@ -28,7 +28,7 @@ from pilotage.core.digest import Digest
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import PersonId, new_ulid
 from pilotage.core.reason import Reason, Refusal
-from pilotage.gate.ballots import only_reject, said_before, seat_problems
+from pilotage.gate.ballots import asked_problem, only_reject, said_before, seat_problems
 from pilotage.gate.binding import bind_of, moved
 from pilotage.gate.counting import own_seats
 from pilotage.gate.eligibility import form_problem, separation_problem, standing_problem
@@ -36,7 +36,7 @@ from pilotage.gate.records import Bound, GateInput, Login, Vote
 from pilotage.gate.report import GateReport
 from pilotage.gate.vocabulary import GateStatus, Half, VoteDecision
 from pilotage.identity.principal import Principal, PrincipalKind
-from pilotage.identity.roles import VOTING_GATES, Action, Role, may, parse_role
+from pilotage.identity.roles import VOTING_GATES, Action, Role, grant_for, may, parse_role, said
 from pilotage.ledger.entry import EntryKind
 from pilotage.store.gate_votes import Attempt, add_vote, lock_attempt, take_snapshot, vote_by_nonce
 from pilotage.store.releases import StoredRelease, named_release
@@ -211,15 +211,13 @@ def _reasons(
     if vote.is_person and vote.delegated_from is None:
         refusal = vote_refusal(actor.roles | _stand_in_roles(vote, given), vote.gate)
         found += [] if refusal is None else refusal.reasons
-    if not _is_asked(vote, given):
-        text = f"Gate {vote.gate} asks for no {vote.role.value}."
-        found.append(Reason(code="ROLE_NOT_ASKED", text=text, where=vote.role.value))
+    asked = asked_problem(vote, given)
     standing = standing_problem(vote, given, vote.at)
     separate = separation_problem(
         vote.person, given, vote.at, [one for one in chain.evidence if one.id in report.evidence]
     )
     form = form_problem(vote, given, has_acceptances=bool(report.acceptances))
-    found += [one for one in (standing, separate, form) if one is not None]
+    found += [one for one in (asked, standing, separate, form) if one is not None]
     found += _binding_reasons(vote, report, ballot)
     found += seat_problems(vote, given)
     if vote.decision is VoteDecision.APPROVE:
@@ -236,16 +234,17 @@ def vote_refusal(roles: frozenset[Role], gate: str) -> Refusal | None:
     """
     if gate in VOTING_GATES:
         return may(roles, Action.VOTE, within=gate)
-    refusals = [may(roles, Action.VOTE, within=known) for known in sorted(VOTING_GATES)]
-    return None if None in refusals else refusals[0]
+    if any(may(roles, Action.VOTE, within=known) is None for known in VOTING_GATES):
+        return None
+    voters = sorted(
+        role.value for role in Role if any(grant_for((role,), Action.VOTE, within=known) for known in VOTING_GATES)
+    )
+    text = f"{said(Action.VOTE, within=gate)} is not permitted to you. It takes one of the roles {', '.join(voters)}."
+    return Refusal(reasons=(Reason(code="NOT_PERMITTED", text=text, where=gate),))
 
 
 def _stand_in_roles(vote: Vote, given: GateInput) -> frozenset[Role]:
     return frozenset({vote.role}) if given.roster.recused.get(vote.role) == vote.person else frozenset()
-
-
-def _is_asked(vote: Vote, given: GateInput) -> bool:
-    return vote.is_seat or any(one.role is vote.role for one in given.rules.signoffs)
 
 
 def _binding_reasons(vote: Vote, report: GateReport, ballot: Ballot) -> list[Reason]:

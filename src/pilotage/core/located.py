@@ -16,6 +16,7 @@ from pilotage.core.errors import InvalidFiles, Problem
 
 Scalar: TypeAlias = "str | int | float | bool | None"
 Node: TypeAlias = "Scalar | tuple[Located, ...] | Mapping[str, Located]"
+_ALL_SHOWN, _SOME_SHOWN = 40, 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,12 +101,16 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Sequence[str], *, instead: str) -> str:
-    """Return a hint: the nearest known name, else `instead` followed by the known names (at most twelve)."""
+    """Return a hint: the nearest known name, else `instead` followed by the known names (some of them, of many)."""
     close = nearest(name, known)
     if close is not None:
         return f"Did you mean {close!r}?"
-    shown = ", ".join(sorted(known)[:12])
-    return f"{instead}: {shown}." if shown else f"{instead}; none is declared."
+    names = sorted(known)
+    if not names:
+        return f"{instead}; none is declared."
+    if len(names) <= _ALL_SHOWN:
+        return f"{instead}: {', '.join(names)}."
+    return f"{instead}: {', '.join(names[:_SOME_SHOWN])} and {len(names) - _SOME_SHOWN} more."
 
 
 def from_plain(value: Json, *, file: str, line: int = 0, path: str = "") -> Located:

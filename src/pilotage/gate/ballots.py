@@ -59,6 +59,17 @@ def standing_votes(given: GateInput) -> tuple[Vote, ...]:
     return tuple(held.values())
 
 
+def asked_problem(vote: Vote, given: GateInput) -> Reason | None:
+    """Return that the gate does not ask for this role, and which it asks for."""
+    asked = {one.role.value for one in given.rules.signoffs}
+    if vote.is_seat or vote.role.value in asked:
+        return None
+    asked |= set() if given.rules.board is None else {role.value for role in given.rules.board.seats}
+    hint = f"It asks for {', '.join(sorted(asked))}." if asked else "Nobody signs there: evidence and documents meet it."
+    text = f"Gate {vote.gate} asks for no {vote.role.value}. {hint}"
+    return Reason(code="ROLE_NOT_ASKED", text=text, where=vote.role.value)
+
+
 def seat_problems(vote: Vote, given: GateInput) -> tuple[Reason, ...]:
     """Return why the voter may not use this role: they voted in another one already."""
     return tuple(

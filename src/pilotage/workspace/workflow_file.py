@@ -35,7 +35,7 @@ from pilotage.workspace.workflow import (
 
 _CODE = matching(re.compile("none|present"), "none (configuration only) or present")
 _NAMES = list_of(TEXT, or_one=True)
-_SIGNED = number(-1e15, 1e15)
+_SIGNED = number(-(10**15), 10**15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +140,7 @@ def _check_ids(key: str, ids: list[str], fields: Fields) -> None:
 
 
 def _kpi(fields: Fields) -> Kpi:
+    mistakes = len(fields.problems.found)
     baseline, day = fields.get("baseline", _SIGNED, None), fields.get("baseline_date", DATE, None)
     kpi = Kpi(
         id=fields.need("id", SLUG_TEXT),
@@ -154,12 +155,16 @@ def _kpi(fields: Fields) -> Kpi:
     if baseline is None:
         what = f"The KPI {kpi.id!r} has no baseline"
         fields.problems.warn(fields.at, what, "Measure it before the pilot; improvement cannot be shown without.")
-    elif (kpi.target <= baseline) if kpi.direction is Direction.UP else (kpi.target >= baseline):
+    elif len(fields.problems.found) == mistakes and _is_no_improvement(kpi, baseline):
         what = (
             f"The target {kpi.target:g} is no improvement over the baseline {baseline:g} when {kpi.direction} is better"
         )
         fields.problem("target", what, "Check direction, baseline and target.")
     return kpi
+
+
+def _is_no_improvement(kpi: Kpi, baseline: float) -> bool:
+    return kpi.target <= baseline if kpi.direction is Direction.UP else kpi.target >= baseline
 
 
 def _slo(fields: Fields) -> Slo:
