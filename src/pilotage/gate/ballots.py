@@ -65,7 +65,9 @@ def asked_problem(vote: Vote, given: GateInput) -> Reason | None:
     if vote.is_seat or vote.role.value in asked:
         return None
     asked |= set() if given.rules.board is None else {role.value for role in given.rules.board.seats}
-    hint = f"It asks for {', '.join(sorted(asked))}." if asked else "Nobody signs there: evidence and documents meet it."
+    hint = (
+        f"It asks for {', '.join(sorted(asked))}." if asked else "Nobody signs there: evidence and documents meet it."
+    )
     text = f"Gate {vote.gate} asks for no {vote.role.value}. {hint}"
     return Reason(code="ROLE_NOT_ASKED", text=text, where=vote.role.value)
 
