@@ -19,12 +19,19 @@ from pilotage.store.embedded import EmbeddedServer
 from pilotage.store.engine import make_engine, parse_url, psycopg_url
 from pilotage.store.migrate import migrate
 
+AMPLE = 8 * 2**30  # bytes
+
 # No property is timed: speed belongs to benchmarks. A change lands or not on the same examples (CI is set there); at a
 # desk every run looks at new ones.
 settings.register_profile(
     "pilotage", deadline=None, derandomize=bool(os.environ.get("CI")), suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("pilotage")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one process more than there are cores: a test waits for children, disks and browsers."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,10 +53,16 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def open_folder() -> Iterator[Path]:
     """A scratch folder the database's system user can pass through; pytest's own are closed to everybody but root."""
-    folder = Path(tempfile.mkdtemp(prefix="pilotage-test-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="pilotage-test-", dir=_scratch()))
     folder.chmod(0o711)
     yield folder
     shutil.rmtree(folder)
+
+
+def _scratch() -> str:
+    """Where databases come and go soonest: in memory, where it is ample; each commit and drop waits for a disk."""
+    memory = Path("/dev/shm")
+    return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free >= AMPLE else "/tmp"
 
 
 @pytest.fixture(scope="session")
