@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from typing import Any, Final
 
 from pilotage.console.reply import Stream
@@ -17,6 +18,8 @@ logger = logging.getLogger(__name__)
 PING_S: Final = 15.0
 RETRY: Final = b"retry: 3000\n\n"
 """How long a browser waits before it comes back, in milliseconds."""
+_WRITTEN_MOST: Final = 32
+"""Events a process remembers as bytes: one event goes to everybody who looks."""
 
 
 async def send_events(
@@ -30,7 +33,8 @@ async def send_events(
     await send({"type": "http.response.start", "status": 200, "headers": head})
 
     async def emit(event: str, data: str, identifier: str = "") -> None:
-        await send({"type": "http.response.body", "body": event_bytes(event, data, identifier), "more_body": True})
+        written = _written(event, data, identifier) if identifier else event_bytes(event, data)
+        await send({"type": "http.response.body", "body": written, "more_body": True})
 
     await send({"type": "http.response.body", "body": RETRY, "more_body": True})
 
@@ -59,6 +63,11 @@ def event_bytes(event: str, data: str, identifier: str = "") -> bytes:
         event = f"{event}\nid: {identifier}"
     lines = "\n".join(f"data: {line}" for line in data.split("\n"))
     return f"event: {event}\n{lines}\n\n".encode()
+
+
+@lru_cache(maxsize=_WRITTEN_MOST)
+def _written(event: str, data: str, identifier: str) -> bytes:
+    return event_bytes(event, data, identifier)
 
 
 async def _gone(receive: Callable[[], Awaitable[MutableMapping[str, Any]]]) -> None:

@@ -3,8 +3,8 @@
 A watcher asks the database once a second for a version text; when it changed, and once a minute because of what time
 alone changes, it reads the news once for all its streams and wakes them. What they send is kept in the database too, so
 that a browser which comes back with its last id gets what it missed, from any process. Rule: at most five streams a
-person and 500 a process; a lost permission ends the stream with `gone`. Fail mode: a database that does not answer is a
-pause, not an end; a region that cannot be shown ends its streams.
+person and 500 a process; permission is asked at the start and each minute, and its loss ends the stream with `gone`.
+Fail mode: a database that does not answer is a pause, not an end; a region that cannot be shown ends its streams.
 """
 
 from __future__ import annotations
@@ -34,11 +34,16 @@ PER_PROCESS: Final = 500
 
 
 class Event(Protocol):
-    """What a stream sends: a fragment under an id that rises."""
+    """What a stream sends: a fragment under an id that rises. `follows` is the one before it, None if unknown."""
 
     @property
     def id(self) -> int:
         """Its place in the stream."""
+        ...
+
+    @property
+    def follows(self) -> int | None:
+        """The place of the event before it."""
         ...
 
     @property
@@ -77,13 +82,13 @@ class _News:
 class _Watched:
     """One thing under watch: its last version and news, who is woken, and the task that looks.
 
-    `looks` counts the news, `read_at` is when they were read (seconds of the loop), `failure` is why nobody looks.
+    `changed` is set by the next news, `read_at` is when the last were read (seconds of the loop), `failure` is why
+    nobody looks.
     """
 
-    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
     version: str | None = None
     news: _News | None = None
-    looks: int = 0
     read_at: float = 0.0
     failure: Exception | None = None
     viewers: int = 0
@@ -114,32 +119,32 @@ class LiveBoard:
             await self._leave(source.key, watched)
 
     async def _send_changes(self, send: Send, watched: _Watched, source: Source, last: int | None) -> None:
-        is_open = False
+        now = asyncio.get_running_loop().time
+        is_open, asked = False, 0.0
         while True:
-            seen, news = watched.looks, watched.news if is_open else None
-            try:
-                events = await self._in_thread(partial(_missed, source, last, news))
-            except SQLAlchemyError:
-                logger.warning("A live page could not read what changed; it reads again.")
-                await asyncio.sleep(self._look_s)
-                continue
+            changed, news = watched.changed, watched.news if is_open else None
+            is_due = not is_open or now() - asked >= CHECK_S
+            events = None if is_due else _in_hand(last, news)
+            if events is None:
+                try:
+                    events = await self._in_thread(partial(_missed, source, last, news))
+                except SQLAlchemyError:
+                    logger.warning("A live page could not read what changed; it reads again.")
+                    await asyncio.sleep(self._look_s)
+                    continue
+                is_open, asked = True, now()
             if events is None:
                 await send("gone", "")
                 return
             for event in events:
                 await send("region", event.body, str(event.id))
                 last = event.id
-            is_open = True
-            await self._change(watched, seen)
-
-    async def _change(self, watched: _Watched, seen: int) -> None:
-        """Wait until there are other news, at most a minute: then permissions are looked at again."""
-        async with watched.changed:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CHECK_S):
-                    await watched.changed.wait_for(lambda: watched.looks != seen)
-        if watched.failure is not None:
-            raise watched.failure
+            if watched.failure is None:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(asked + CHECK_S):
+                        await changed.wait()
+            if watched.failure is not None:
+                raise watched.failure
 
     def _watch(self, source: Source) -> _Watched:
         watched = self._watched.setdefault(source.key, _Watched())
@@ -173,20 +178,19 @@ class LiveBoard:
                 if found != watched.version or watched.news is None or now() - watched.read_at >= CHECK_S:
                     watched.news = await self._in_thread(partial(_renewed, source, watched.news))
                     watched.version, watched.read_at = found, now()
-                    await _wake(watched)
+                    _wake(watched)
             except SQLAlchemyError:
                 logger.warning("A live page could not look at the database; it looks again.")
             except Exception as error:  # noqa: BLE001 - whatever a page raises is raised again in each of its streams
                 watched.failure = error
-                await _wake(watched)
+                _wake(watched)
                 return
             await asyncio.sleep(self._look_s)
 
 
-async def _wake(watched: _Watched) -> None:
-    async with watched.changed:
-        watched.looks += 1
-        watched.changed.notify_all()
+def _wake(watched: _Watched) -> None:
+    watched.changed.set()
+    watched.changed = asyncio.Event()
 
 
 def _renewed(source: Source, before: _News | None) -> _News:
@@ -195,6 +199,8 @@ def _renewed(source: Source, before: _News | None) -> _News:
     since = None if before is None else before.newest.id
     if before is not None and newest.id == since:
         return before
+    if since is not None and newest.follows == since:
+        return _News(since=since, events=[newest])
     followed = None if since is None else source.after(since)
     return _News(since=since if followed else None, events=followed or [newest])
 
@@ -206,10 +212,18 @@ def _missed(source: Source, last: int | None, news: _News | None) -> Sequence[Ev
     """
     if not source.is_allowed():
         return None
-    if news is not None and last is not None and last >= news.newest.id:
-        return []
-    if news is not None and last is not None and last == news.since:
-        return news.events
+    known = _in_hand(last, news)
+    if known is not None:
+        return known
     newest = source.newest() if news is None else news.newest
     followed = None if last is None else source.after(last)
     return [newest] if followed is None else followed
+
+
+def _in_hand(last: int | None, news: _News | None) -> Sequence[Event] | None:
+    """Return what followed `last` as far as the news tell; None when the database has to be asked."""
+    if news is None or last is None:
+        return None
+    if last >= news.newest.id:
+        return []
+    return news.events if last == news.since else None

@@ -1,7 +1,8 @@
-"""A rollout as a page shows it to one person: where it stands, every verdict, and which commands are open and why not.
+"""A rollout as its page shows it: where it stands, every verdict; and which commands one person may give and why not.
 
-Rule: the permissions and states are those of the commands themselves, which check again. Fail mode: NotFound for an
-unknown id; a command that may not be given comes with its reason.
+Rule: the view names no viewer, so one serves every live page; permissions and states are those of the commands
+themselves, which check again. Fail mode: NotFound for an unknown id; a command that may not be given comes with its
+reason.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Commands:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutView:
-    """Everything a page shows of one rollout."""
+    """What a page shows of one rollout to everybody."""
 
     stored: StoredRollout
     waves: tuple[StoredWave, ...]
@@ -57,7 +58,6 @@ class RolloutView:
     signed: tuple[Signature, ...]
     overrules: tuple[Signature, ...]
     incident: StoredIncident | None
-    commands: Commands
     arms: Arms
     phases: tuple[PhaseView, ...] = ()
     watches: tuple[WatchView, ...] = ()
@@ -75,7 +75,7 @@ class RolloutView:
         return {metric: standing_on(metric, tests) for metric in Compared}
 
 
-def view_rollout(instance: Instance, *, actor: Principal, identifier: str) -> RolloutView:
+def view_rollout(instance: Instance, *, identifier: str) -> RolloutView:
     """Return the rollout; raise NotFound for an id that names none."""
     with instance.engine.connect() as connection:
         stored = find_named(connection, identifier)
@@ -89,7 +89,6 @@ def view_rollout(instance: Instance, *, actor: Principal, identifier: str) -> Ro
             signed=tuple(one for one in signed if one.kind == "go"),
             overrules=tuple(one for one in signed if one.kind == "overrule"),
             incident=None if stored.incident is None else find_incident(connection, stored.incident),
-            commands=_commands(connection, instance, stored, actor, tuple(one for one in signed if one.kind == "go")),
             arms=read_arms(connection, stored, waves),
             phases=view_phases(connection, stored, instance.clock.now()),
             watches=view_watches(connection, stored),
@@ -97,18 +96,19 @@ def view_rollout(instance: Instance, *, actor: Principal, identifier: str) -> Ro
         )
 
 
-def _commands(
-    connection: Connection,
-    instance: Instance,
-    stored: StoredRollout,
-    actor: Principal,
-    signed: tuple[Signature, ...],
-) -> Commands:
+def commands_of(instance: Instance, view: RolloutView, *, actor: Principal) -> Commands:
+    """Return which commands this person may give now."""
+    with instance.engine.connect() as connection:
+        return _commands(connection, instance, view, actor)
+
+
+def _commands(connection: Connection, instance: Instance, view: RolloutView, actor: Principal) -> Commands:
+    stored = view.stored
     space = instance.workspace.spaces.get(stored.space)
     tier = "production" if space is None else space.tier.value
     ending = Event.ABORT if stored.state.has_traffic else Event.CANCEL
     return Commands(
-        go=_against_go(connection, instance, stored, actor, signed),
+        go=_against_go(connection, instance, stored, actor, view.signed),
         pause=_reasons(may_pause(actor, tier)) or _from_here(stored, Event.PAUSE),
         resume=_reasons(may_resume(actor, tier)) or _from_here(stored, Event.RESUME),
         abort=_reasons(may_abort(actor, tier)) or _from_here(stored, ending),

@@ -8,7 +8,6 @@ at most 2 % above the observed one. Fail mode: nothing observed is None, never 0
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -116,12 +115,21 @@ def _slot(seen: Observation, limits: LatencyLimits) -> Slot:
 
 def together(slots: Iterable[Slot]) -> Slot:
     """Return the sum of slots."""
-    sums: Counter[str] = Counter()
-    bins: Counter[int] = Counter()
-    for one in slots:
-        sums.update({name: getattr(one, name) for name in ("requests", "failed", "gone", "scored", "ungrounded")})
-        bins.update(one.bins)
-    return Slot(**sums, bins=dict(bins))
+    found = list(slots)
+    if len(found) == 1:
+        return found[0]
+    bins: dict[int, int] = {}
+    for one in found:
+        for number, requests in one.bins.items():
+            bins[number] = bins.get(number, 0) + requests
+    return Slot(
+        requests=sum(one.requests for one in found),
+        failed=sum(one.failed for one in found),
+        gone=sum(one.gone for one in found),
+        scored=sum(one.scored for one in found),
+        ungrounded=sum(one.ungrounded for one in found),
+        bins=bins,
+    )
 
 
 def added(course: Course, more: Course) -> Course:

@@ -9,11 +9,11 @@ instead.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, exists, insert, select, text, update
+from sqlalchemy import Connection, Row, select, text, update
 
 from pilotage.store.tables.console import live_event
 
@@ -22,13 +22,23 @@ FRESH: Final = timedelta(seconds=10)
 """How long an event is what is shown now without being looked at: several processes ask within it for one change."""
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('pilotage live ' || :stream))")
 
+_LAST = text("SELECT id, version, body, at FROM live_event WHERE stream = :stream ORDER BY id DESC LIMIT 1")
+_FORGET = text("""
+DELETE FROM live_event e WHERE e.at < :before
+  AND EXISTS (SELECT FROM live_event newer WHERE newer.stream = e.stream AND newer.id > e.id)
+""")
+_ADD = text("""
+INSERT INTO live_event (stream, version, body, at) VALUES (:stream, :version, :body, :at) RETURNING id
+""")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveEvent:
-    """One fragment that was sent. `id` rises within a stream."""
+    """One fragment that was sent. `id` rises within a stream; `follows` is known where the event was made just now."""
 
     id: int
     body: str
+    follows: int | None = field(default=None, compare=False)
 
 
 def publish_event(
@@ -37,19 +47,16 @@ def publish_event(
     """Return the event that shows what is seen now: the newest while that is the same, else a new one."""
     connection.execute(_LOCK, {"stream": stream})
     table, state = live_event, version()
-    query = select(table.c.id, table.c.version, table.c.body, table.c.at).where(table.c.stream == stream)
-    last = connection.execute(query.order_by(table.c.id.desc()).limit(1)).one_or_none()
+    last = connection.execute(_LAST, {"stream": stream}).one_or_none()
     if last is not None and last.version == state and abs(now - last.at) < FRESH:
         return _event(last)
     shown = body()
     if last is not None and last.body == shown:
         connection.execute(update(table).where(table.c.id == last.id).values(version=state, at=now))
         return _event(last)
-    newer = table.alias()
-    follows = exists().where(newer.c.stream == table.c.stream, newer.c.id > table.c.id)
-    connection.execute(delete(table).where(table.c.at < now - KEPT, follows))
-    row = insert(table).values(stream=stream, version=state, body=shown, at=now).returning(table.c.id)
-    return LiveEvent(id=connection.execute(row).scalar_one(), body=shown)
+    connection.execute(_FORGET, {"before": now - KEPT})
+    made = connection.execute(_ADD, {"stream": stream, "version": state, "body": shown, "at": now}).scalar_one()
+    return LiveEvent(id=made, body=shown, follows=None if last is None else last.id)
 
 
 def events_after(connection: Connection, stream: str, last: int) -> tuple[LiveEvent, ...] | None:

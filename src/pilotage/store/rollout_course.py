@@ -6,19 +6,32 @@ database error.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
+import json
+from functools import lru_cache
+from typing import Final
+
+from sqlalchemy import Connection, Text, cast, select
 from sqlalchemy.dialects.postgresql import insert
 
 from pilotage.rollout.assignment import Arm
 from pilotage.rollout.course import Course, Slot, added
 from pilotage.store.tables.rollouts import rollout_course
 
+_READ_MOST: Final = 2048
+"""Slots a process remembers: one that is over stays as it is, and is read at each look at its rollout."""
+
 
 def course_of(connection: Connection, rollout: str, wave: int) -> Course:
     """Return the course of a wave so far."""
     here = (rollout_course.c.rollout == rollout) & (rollout_course.c.wave == wave)
-    rows = connection.execute(select(rollout_course.c.arm, rollout_course.c.at, rollout_course.c.counts).where(here))
-    return {(Arm(row.arm), row.at): Slot.read(row.counts) for row in rows}
+    counts = cast(rollout_course.c.counts, Text)
+    rows = connection.execute(select(rollout_course.c.arm, rollout_course.c.at, counts).where(here)).all()
+    return {(Arm(arm), at): _read(text) for arm, at, text in rows}
+
+
+@lru_cache(maxsize=_READ_MOST)
+def _read(counts: str) -> Slot:
+    return Slot.read(json.loads(counts))
 
 
 def add_course(connection: Connection, rollout: str, wave: int, more: Course) -> None:

@@ -46,8 +46,20 @@ class PastVerdict:
 
 def verdict_history(connection: Connection, rollout: str, *, most: int = 400) -> tuple[PastVerdict, ...]:
     """Return the newest verdicts, oldest first."""
-    rows = connection.execute(_HISTORY, {"rollout": rollout, "most": most}).mappings()
-    return tuple(PastVerdict(**{**row, "body": bytes(row["body"])}) for row in rows)
+    rows = connection.execute(_HISTORY, {"rollout": rollout, "most": most}).all()
+    return tuple(
+        PastVerdict(
+            digest=digest,
+            wave=wave,
+            step=step,
+            outcome=outcome,
+            effect=effect,
+            body=bytes(body),
+            at=at,
+            is_decision=is_decision,
+        )
+        for digest, wave, step, outcome, effect, body, at, is_decision in rows
+    )
 
 
 def rollout_version(connection: Connection, rollout: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pilotage.console.charts.plot import DASHES, axes, figure, marker
 from pilotage.console.charts.scale import Scale, pixel, text_of
@@ -25,7 +25,7 @@ def line_chart(
     """Return the figure; `steps` holds each value until the next."""
     shown = checked(series)
     across, up = axes(shown, limits)
-    body = Markup("").join(_line(place, one, across, up, steps=steps) for place, one in enumerate(shown))
+    body = "".join(_line(place, one, across, up, steps=steps) for place, one in enumerate(shown))
     return figure(labels, shown, limits, (across, up), body, x_text=x_text, y_text=y_text)
 
 
@@ -40,17 +40,18 @@ def runs(points: Sequence[Point]) -> list[list[Point]]:
     return [run for run in found if run]
 
 
-def _line(place: int, one: Series, across: Scale, up: Scale, *, steps: bool) -> Markup:
-    path = "".join(_path(run, across, up, steps=steps) for run in runs(one.points))
-    kind = Markup(' data-steps="yes"') if steps else Markup()
-    drawn = Markup('<path class="series s{}" d="{}" stroke-dasharray="{}" data-series="{}"{}/>').format(
-        place % 8, path, DASHES[place % 8], one.name, kind
+def _line(place: int, one: Series, across: Scale, up: Scale, *, steps: bool) -> str:
+    found = runs(one.points)
+    path = "".join(_path(run, across, up, steps=steps) for run in found)
+    kind = ' data-steps="yes"' if steps else ""
+    drawn = (
+        f'<path class="series s{place % 8}" d="{path}" stroke-dasharray="{DASHES[place % 8]}"'
+        f' data-series="{escape(one.name)}"{kind}/>'
     )
-    known = [point for point in one.points if point.y is not None]
+    known = [point for run in found for point in run]
     # Every point is marked while they can be told apart; a lone point between gaps always is.
-    alone = {run[0].x for run in runs(one.points) if len(run) == 1}
-    marked = known if len(known) <= _MARKED else [point for point in known if point.x in alone]
-    return drawn + Markup("").join(marker(place, across.at(point.x), up.at(point.y or 0.0)) for point in marked)
+    marked = known if len(known) <= _MARKED else [run[0] for run in found if len(run) == 1]
+    return drawn + "".join([marker(place, across.at(point.x), up.at(point.y or 0.0)) for point in marked])
 
 
 def _path(run: Sequence[Point], across: Scale, up: Scale, *, steps: bool) -> str:

@@ -7,13 +7,13 @@ Sources: WAI-ARIA graphics (`role="img"` with title and desc). Fail mode: ValueE
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from markupsafe import Markup, escape
 
 from pilotage.console.charts.scale import Scale, pixel, text_of, ticks
-from pilotage.console.charts.series import Labels, Limit, Point, Series
+from pilotage.console.charts.series import Labels, Limit, Series
 
 WIDTH, HEIGHT = 640, 260
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 16, 44
@@ -31,16 +31,14 @@ def axes(series: Sequence[Series], limits: Sequence[Limit]) -> tuple[Scale, Scal
     return across, Scale(low=marks[0], high=marks[-1], start=HEIGHT - BOTTOM, end=TOP)
 
 
-def marker(place: int, x: float, y: float) -> Markup:
+def marker(place: int, x: float, y: float) -> str:
     """Return the marker of the nth series."""
-    kind = Markup("f{}").format(place % 8)
     if place % 3 == 0:
-        return Markup('<circle class="{}" cx="{}" cy="{}" r="3"/>').format(kind, pixel(x), pixel(y))
+        return f'<circle class="f{place % 8}" cx="{pixel(x)}" cy="{pixel(y)}" r="3"/>'
     if place % 3 == 1:
-        corner = (pixel(x - 3), pixel(y - 3))
-        return Markup('<rect class="{}" x="{}" y="{}" width="6" height="6"/>').format(kind, *corner)
+        return f'<rect class="f{place % 8}" x="{pixel(x - 3)}" y="{pixel(y - 3)}" width="6" height="6"/>'
     path = f"M{pixel(x)} {pixel(y - 4)}L{pixel(x + 4)} {pixel(y + 3)}L{pixel(x - 4)} {pixel(y + 3)}z"
-    return Markup('<path class="{}" d="{}"/>').format(kind, path)
+    return f'<path class="f{place % 8}" d="{path}"/>'
 
 
 def figure(  # noqa: PLR0913 - the parts of a figure
@@ -48,114 +46,97 @@ def figure(  # noqa: PLR0913 - the parts of a figure
     series: Sequence[Series],
     limits: Sequence[Limit],
     scales: tuple[Scale, Scale],
-    body: Markup,
+    body: str,
     *,
     x_text: Callable[[float], str] = text_of,
     y_text: Callable[[float], str] = text_of,
 ) -> Markup:
-    """Return the whole figure: drawing, legend and table."""
+    """Return the whole figure: drawing, legend and table. `body` is SVG of ours."""
     across, up = scales
-    parts = [_grid(up, y_text), _floor(across, x_text), _limits(limits, across, up), body]
-    drawing = Markup(
-        '<div class="plot"><svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">'
-        "<title>{}</title><desc>{}</desc>{}</svg></div>"
-    ).format(WIDTH, HEIGHT, labels.title, labels.title, labels.finding, Markup("").join(parts))
-    return Markup("<figure><figcaption>{}</figcaption><p>{}</p>{}{}{}</figure>").format(
-        labels.title, labels.finding, drawing, _legend(series), table(labels, series, x_text=x_text, y_text=y_text)
+    title, finding = escape(labels.title), escape(labels.finding)
+    parts = _grid(up, y_text) + _floor(across, x_text) + _limits(limits, across, up) + body
+    drawing = (
+        f'<div class="plot"><svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">'
+        f"<title>{title}</title><desc>{finding}</desc>{parts}</svg></div>"
+    )
+    numbers = table(labels, series, x_text=x_text, y_text=y_text)
+    whole = f"<figure><figcaption>{title}</figcaption><p>{finding}</p>{drawing}{_legend(series)}{numbers}</figure>"
+    return Markup(whole)  # noqa: S704 - every text in it is escaped where it is put in
+
+
+def _grid(up: Scale, y_text: Callable[[float], str]) -> str:
+    return "".join(
+        f'<path class="axis" d="M{LEFT} {pixel(up.at(value))}H{WIDTH - RIGHT}"/>'
+        f'<text x="{LEFT - 8}" y="{pixel(up.at(value) + 5)}" text-anchor="end" data-tick="y" data-at="{value!r}">'
+        f"{escape(y_text(value))}</text>"
+        for value in ticks(up.low, up.high)
+        if up.low <= value <= up.high
     )
 
 
-def _grid(up: Scale, y_text: Callable[[float], str]) -> Markup:
-    lines = [
-        Markup(
-            '<path class="axis" d="M{} {}H{}"/>'
-            '<text x="{}" y="{}" text-anchor="end" data-tick="y" data-at="{!r}">{}</text>'
-        ).format(LEFT, pixel(up.at(value)), WIDTH - RIGHT, LEFT - 8, pixel(up.at(value) + 5), value, y_text(value))
-        for value in ticks(up.low, up.high)
-        if up.low <= value <= up.high
-    ]
-    return Markup("").join(lines)
-
-
-def _floor(across: Scale, x_text: Callable[[float], str]) -> Markup:
+def _floor(across: Scale, x_text: Callable[[float], str]) -> str:
     middle = (across.low + across.high) / 2
     places = ((across.low, "start"), (middle, "middle"), (across.high, "end"))
-    return Markup("").join(
-        Markup('<text x="{}" y="{}" text-anchor="{}" data-tick="x" data-at="{!r}">{}</text>').format(
-            pixel(across.at(value)), HEIGHT - BOTTOM + 24, anchor, value, x_text(value)
-        )
+    return "".join(
+        f'<text x="{pixel(across.at(value))}" y="{HEIGHT - BOTTOM + 24}" text-anchor="{anchor}" data-tick="x"'
+        f' data-at="{value!r}">{escape(x_text(value))}</text>'
         for value, anchor in places
     )
 
 
-def _limits(limits: Sequence[Limit], across: Scale, up: Scale) -> Markup:
-    return Markup("").join(
-        Markup(
-            '<path class="limit" d="M{} {}H{}"/>'
-            '<text class="limit-word" x="{}" y="{}" text-anchor="{}" data-at="{!r}">{}</text>'
-        ).format(
-            pixel(across.start),
-            pixel(up.at(one.value)),
-            pixel(across.end),
-            pixel(across.start + 4 if place % 2 else across.end),
-            pixel(up.at(one.value) - 5),
-            "start" if place % 2 else "end",  # words of two limits close to each other stay apart
-            one.value,
-            one.word,
-        )
+def _limits(limits: Sequence[Limit], across: Scale, up: Scale) -> str:
+    return "".join(
+        f'<path class="limit" d="M{pixel(across.start)} {pixel(up.at(one.value))}H{pixel(across.end)}"/>'
+        f'<text class="limit-word" x="{pixel(across.start + 4 if place % 2 else across.end)}"'
+        f' y="{pixel(up.at(one.value) - 5)}"'
+        # words of two limits close to each other stay apart
+        f' text-anchor="{"start" if place % 2 else "end"}" data-at="{one.value!r}">{escape(one.word)}</text>'
         for place, one in enumerate(limits)
     )
 
 
-def _legend(series: Sequence[Series]) -> Markup:
+def _legend(series: Sequence[Series]) -> str:
     if len(series) < 2:
-        return Markup()
-    items = Markup("").join(
-        Markup('<li><svg viewBox="0 0 28 12" width="28" height="12" aria-hidden="true">{}{}</svg> {}</li>').format(
-            Markup('<path class="chart-key series s{}" d="M0 6H28" stroke-dasharray="{}"/>').format(
-                place % 8, DASHES[place % 8]
-            ),
-            marker(place, 14, 6),
-            one.name,
-        )
+        return ""
+    items = "".join(
+        '<li><svg viewBox="0 0 28 12" width="28" height="12" aria-hidden="true">'
+        f'<path class="chart-key series s{place % 8}" d="M0 6H28" stroke-dasharray="{DASHES[place % 8]}"/>'
+        f"{marker(place, 14, 6)}</svg> {escape(one.name)}</li>"
         for place, one in enumerate(series)
     )
-    return Markup('<ul class="legend chart">{}</ul>').format(items)
+    return f'<ul class="legend chart">{items}</ul>'
 
 
 def table(
     labels: Labels, series: Sequence[Series], *, x_text: Callable[[float], str], y_text: Callable[[float], str]
-) -> Markup:
+) -> str:
     """Return exactly the plotted numbers; an unknown one is the word."""
-    xs = sorted({point.x for one in series for point in one.points})
-    by_name = [{point.x: point for point in one.points} for one in series]
-    head = Markup("").join(Markup('<th scope="col" class="number">{}</th>').format(one.name) for one in series)
-    rows = Markup("").join(
-        Markup('<tr><th scope="row" data-x="{!r}">{}</th>{}</tr>').format(
-            x, x_text(x), Markup("").join(_cell(points.get(x), y_text) for points in by_name)
-        )
-        for x in xs
+    by_name = [{point.x: point.y for point in one.points} for one in series]
+    head = "".join(f'<th scope="col" class="number">{escape(one.name)}</th>' for one in series)
+    rows = "".join(
+        f'<tr><th scope="row" data-x="{x!r}">{escape(x_text(x))}</th>'
+        f"{''.join([_cell(x, known, y_text) for known in by_name])}</tr>"
+        for x in sorted({x for known in by_name for x in known})
     )
-    return Markup(
-        '<details><summary>Table of these numbers<span class="unseen">: {}</span></summary>'
-        '<div class="scroll" tabindex="0" role="region"'
-        ' aria-label="{}"><table><thead><tr><th scope="col">{}</th>{}</tr></thead><tbody>{}</tbody></table></div>'
-        "{}</details>"
-    ).format(labels.title, labels.title, labels.x, head, rows, _download(labels))
+    title = escape(labels.title)
+    return (
+        f'<details><summary>Table of these numbers<span class="unseen">: {title}</span></summary>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{title}"><table><thead><tr><th scope="col">'
+        f"{escape(labels.x)}</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>{_download(labels)}</details>"
+    )
 
 
-def _download(labels: Labels) -> Markup:
+def _download(labels: Labels) -> str:
     if not labels.csv:
-        return Markup()
-    return Markup('<p><a href="{}" download>Download as CSV<span class="unseen">: {}</span></a></p>').format(
-        labels.csv, labels.title
-    )
+        return ""
+    more = f'<span class="unseen">: {escape(labels.title)}</span>'
+    return f'<p><a href="{escape(labels.csv)}" download>Download as CSV{more}</a></p>'
 
 
-def _cell(point: Point | None, y_text: Callable[[float], str]) -> Markup:
-    if point is None:
-        return Markup('<td class="number"></td>')
-    shown = "unknown" if point.y is None else y_text(point.y)
-    return Markup('<td class="number" data-y="{}">{}</td>').format(
-        "" if point.y is None else repr(point.y), escape(shown)
-    )
+def _cell(x: float, known: Mapping[float, float | None], y_text: Callable[[float], str]) -> str:
+    if x not in known:
+        return '<td class="number"></td>'
+    y = known[x]
+    if y is None:
+        return '<td class="number" data-y="">unknown</td>'
+    return f'<td class="number" data-y="{y!r}">{escape(y_text(y))}</td>'

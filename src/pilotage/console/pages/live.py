@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from pilotage.console.live import Source
 from pilotage.console.pages.inbox import view_inbox
 from pilotage.console.pages.problem import problem_page
-from pilotage.console.pages.rollout import live_of
+from pilotage.console.pages.rollout import live_of, look_at
 from pilotage.console.reply import Reply, Send, Stream
 from pilotage.console.visit import Visit
 from pilotage.control.console_session import find_session
@@ -70,7 +70,7 @@ def _source(visit: Visit, key: str, read: Callable[[Connection], str | None], re
 
     def newest() -> LiveEvent:
         with visit.instance.engine.begin() as connection:
-            state, now = lambda: version() or "", visit.instance.clock.now()
+            state, now = lambda: read(connection) or "", visit.instance.clock.now()
             return publish_event(connection, key, version=state, body=region, now=now)
 
     def after(last: int) -> tuple[LiveEvent, ...] | None:
@@ -86,7 +86,7 @@ def _source(visit: Visit, key: str, read: Callable[[Connection], str | None], re
 
 def rollout_region(visit: Visit) -> str:
     """Return the region as the whole page shows it now."""
-    return _rendered(visit, "_rollout.html", live_of(_now(visit)))
+    return _rendered(visit, "_rollout.html", live_of(look_at(visit), visit.instance.clock.now()))
 
 
 def inbox_region(visit: Visit) -> str:

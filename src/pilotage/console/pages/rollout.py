@@ -28,7 +28,7 @@ from pilotage.control.pause_rollout import pause_rollout, resume_rollout
 from pilotage.control.rollout_status import ROLLOUTS
 from pilotage.control.shadow_status import PhaseView
 from pilotage.control.start_rollout import Started, StartRequest, start_rollout
-from pilotage.control.view_rollout import RolloutView, view_rollout
+from pilotage.control.view_rollout import RolloutView, commands_of, view_rollout
 from pilotage.control.view_watches import WatchView
 from pilotage.core.errors import UsageError
 from pilotage.core.reason import Reason, Refusal
@@ -99,7 +99,7 @@ def show_rollouts(visit: Visit) -> Page:
 
 def show_rollout(visit: Visit) -> Page:
     """Show one rollout."""
-    live = live_of(visit)
+    live = live_of(look_at(visit), visit.now)
     stored = live.view.stored
     return Page(
         template="rollout.html",
@@ -108,15 +108,20 @@ def show_rollout(visit: Visit) -> Page:
         values={
             "live": live,
             "view": live.view,
+            "commands": commands_of(visit.reading, live.view, actor=visit.actor),
             "has_signed": visit.query.get("said") == "signed",
             "was_aborted": visit.query.get("said") == "abort" and stored.state in GIVEN_UP,
         },
     )
 
 
-def live_of(visit: Visit) -> Live:
-    """Return what the live region shows now."""
-    view = view_rollout(visit.reading, actor=visit.actor, identifier=visit.params["rollout"])
+def look_at(visit: Visit) -> RolloutView:
+    """Return what there is to show of the rollout at this address."""
+    return view_rollout(visit.reading, identifier=visit.params["rollout"])
+
+
+def live_of(view: RolloutView, now: datetime) -> Live:
+    """Return what the live region shows of it."""
     body = {} if view.verdict is None else json.loads(view.verdict.body)
     return Live(
         view=view,
@@ -127,7 +132,7 @@ def live_of(visit: Visit) -> Live:
         stages=_stages(view),
         weight=_step_of(view.stored)[1],
         charts=charts_of(view),
-        as_of=visit.now if view.verdict is None else view.verdict.at,
+        as_of=now if view.verdict is None else view.verdict.at,
         phases=[_phase(one) for one in view.phases],
         watches=[
             WatchRow(watch=one, tests=rows_of({name: test.as_json() for name, test in one.tests.items()}))

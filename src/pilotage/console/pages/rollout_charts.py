@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from markupsafe import Markup
@@ -26,54 +26,67 @@ _CHARTS: Final = 3
 _BY_ARM: Final = frozenset({"error", "p95"})
 
 
-@dataclass(slots=True, kw_only=True)
-class _Course:
-    """What one test said over the time of the verdicts; `last` is what it said in the last one it stood in."""
-
-    points: list[Point]
-    last: Mapping[str, Any]
+_READ_MOST: Final = 1024
+"""Verdicts whose tests a process remembers: each change of a live page shows those before it again."""
 
 
-def _courses(history: Sequence[PastVerdict]) -> dict[str, _Course]:
-    found: dict[str, _Course] = {}
-    for verdict in history:
-        hours = (verdict.at - history[0].at).total_seconds() / 3600
-        for name, test in json.loads(verdict.body).get("tests", {}).items():
-            n = int(test.get("n", 0))
-            course = found.setdefault(name, _Course(points=[], last=test))
-            course.points.append(Point(x=hours, y=100 * int(test.get("x", 0)) / n if n else None))
-            course.last = test
+@lru_cache(maxsize=_READ_MOST)
+def _tests_of(body: bytes) -> Mapping[str, Mapping[str, Any]]:
+    """Return the tests that a verdict's bytes hold; nobody writes into them."""
+    found: Mapping[str, Mapping[str, Any]] = json.loads(body).get("tests", {})
     return found
+
+
+def _last_tests(history: Sequence[PastVerdict]) -> Mapping[str, Mapping[str, Any]]:
+    """Return each test as the last verdict that it stood in says it, in the order in which they first stood."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for verdict in history:
+        found.update(_tests_of(verdict.body))
+    return found
+
+
+def _points(history: Sequence[PastVerdict], name: str) -> list[Point]:
+    """Return the share that a test saw in each verdict it stood in, in percent; None where it had seen nothing."""
+    found = []
+    for verdict in history:
+        test = _tests_of(verdict.body).get(name)
+        if test is not None:
+            hours = (verdict.at - history[0].at).total_seconds() / 3600
+            n = int(test.get("n", 0))
+            found.append(Point(x=hours, y=100 * int(test.get("x", 0)) / n if n else None))
+    return found
+
+
+def _saw_something(history: Sequence[PastVerdict], name: str) -> bool:
+    return any(int(_tests_of(verdict.body).get(name, {}).get("n", 0)) for verdict in reversed(history))
 
 
 def charts_of(view: RolloutView) -> list[Markup]:
     """Return both arms over time, then what else of the verdicts matters most."""
     address = f"/rollouts/{view.stored.id}/numbers"
     arms = [draw_course(one, view.arms, f"{address}/{one.name}") for one in courses_of(view.arms)]
-    return [
-        *arms,
-        *verdict_charts(view.history, address, without=_BY_ARM if arms else frozenset())[: _CHARTS - len(arms)],
-    ]
+    without = _BY_ARM if arms else frozenset()
+    return [*arms, *verdict_charts(view.history, address, without=without, most=_CHARTS - len(arms))]
 
 
 def verdict_charts(
-    history: Sequence[PastVerdict], address: str, *, without: frozenset[str] = frozenset()
+    history: Sequence[PastVerdict], address: str, *, without: frozenset[str] = frozenset(), most: int = _CHARTS
 ) -> list[Markup]:
     """Return charts of what matters most: tests that fired, then those that must hold to go on."""
     if len(history) < 2:
         return []
-    courses = {
-        name: one
-        for name, one in _courses(history).items()
-        if one.last.get("purpose") != "check" and any(point.y is not None for point in one.points)
+    last = {
+        name: test
+        for name, test in _last_tests(history).items()
+        if test.get("purpose") != "check" and _saw_something(history, name)
     }
     chosen: dict[str, str] = {}  # one test of each metric: another limit of the same numbers is in the table
-    for name in sorted(courses, key=lambda name: _weight(name, courses[name].last)):
-        chosen.setdefault(_metric(name, courses[name].last), name)
+    for name in sorted(last, key=lambda name: _weight(name, last[name])):
+        chosen.setdefault(_metric(name, last[name]), name)
+    drawn = [name for metric, name in list(chosen.items())[:_CHARTS] if metric not in without]
     return [
-        _chart(name, courses[name].points, str(courses[name].last.get("limit", "")), f"{address}/{name}")
-        for metric, name in list(chosen.items())[:_CHARTS]
-        if metric not in without
+        _chart(name, _points(history, name), str(last[name].get("limit", "")), f"{address}/{name}")
+        for name in drawn[:most]
     ]
 
 
@@ -88,17 +101,17 @@ def _weight(name: str, test: Mapping[str, Any]) -> tuple[int, bool, str]:
 
 def download_numbers(visit: Visit) -> Download:
     """Return the plotted numbers of a chart as CSV, a number that is unknown as an empty cell."""
-    view = view_rollout(visit.reading, actor=visit.actor, identifier=visit.params["rollout"])
+    view = view_rollout(visit.reading, identifier=visit.params["rollout"])
     name = visit.params["test"]
     by_arm = next((one for one in courses_of(view.arms) if one.name == name), None)
     if by_arm is not None:
         head = f"hours,stable_{by_arm.unit},candidate_{by_arm.unit}"
         rows = [",".join([repr(x), *map(_cell, ys)]) for x, ys in points_of(by_arm, view.arms)]
     else:
-        course = _courses(view.history).get(name)
-        if course is None:
+        points = _points(view.history, name)
+        if not points:
             raise NotFound("TEST_UNKNOWN", f"No verdict of this rollout holds a test {name[:80]!r}.")
-        head, rows = "hours,share_in_percent", [f"{point.x!r},{_cell(point.y)}" for point in course.points]
+        head, rows = "hours,share_in_percent", [f"{point.x!r},{_cell(point.y)}" for point in points]
     body = "\r\n".join([head, *rows, ""])
     return Download(body=body.encode(), media="text/csv; charset=utf-8", filename=f"{name}.csv")
 
