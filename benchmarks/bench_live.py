@@ -85,7 +85,7 @@ class Sent:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What was measured: CPU of an event, sorted, its size, and the streams of the product and of one that looks more."""
+    """What was measured: CPU of an event, sorted; its size; the streams as the product looks, and looking more often."""
 
     read_ms: Sequence[float]
     rendered_ms: Sequence[float]
