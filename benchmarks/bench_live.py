@@ -85,7 +85,7 @@ class Sent:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What was measured: CPU of an event, sorted; its size; the streams as the product looks, and looking more often."""
+    """CPU of an event, sorted; its size; the streams as the product looks, and as one that looks more often does."""
 
     read_ms: Sequence[float]
     rendered_ms: Sequence[float]
