@@ -53,7 +53,7 @@ def test_a_live_release_whose_evidence_aged_says_what_was_decided_and_what_would
     headline = shown.page.css_first(".says")
     assert headline is not None
     said = " ".join(headline.text().split())
-    assert said.startswith("Live in dev-deployment. If it were let in today, it would stop at ")
+    assert said.startswith("Live in dev-deployment. May it move on? Not past cab: ")
     entry = next(one for one in shown.page.css("ol.gates li") if "code-review" in one.text())
     words = " ".join(entry.text().split())
     assert words.startswith("code-review MET on ")
