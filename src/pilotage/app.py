@@ -198,9 +198,7 @@ class Joined:
         """Answer in this process, through the same pipeline as HTTP."""
         result = asyncio.run(_ask(instance, actor, question))
         if isinstance(result, Refusal):
-            raise error_of(
-                result, hint=unserved(instance, question.workflow) if result.code is Code.MODEL_NOT_FOUND else ""
-            )
+            raise error_of(result, hint=_hint(instance, question, result.code))
         return answer_record(result)
 
     def drive(self, instance: Instance, run: str, progress: Callable[[Progress], None]) -> Driven:
@@ -342,6 +340,16 @@ def error_of(refusal: Refusal, *, hint: str = "") -> PilotageError:
             return Unavailable(code, message, hint=hint)
         case _:
             return UsageError(code, message, hint=hint)
+
+
+def _hint(instance: Instance, question: Question, code: Code) -> str:
+    match code:
+        case Code.MODEL_NOT_FOUND:
+            return unserved(instance, question.workflow)
+        case Code.SPACE_NOT_FOUND:
+            return f"Declared in spaces/: {', '.join(instance.workspace.spaces)}."
+        case _:
+            return ""
 
 
 def unserved(instance: Instance, workflow: str) -> str:

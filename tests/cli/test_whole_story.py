@@ -119,7 +119,14 @@ def _files_holding(folder: Path, needle: bytes) -> list[str]:
     ("arguments", "code", "words"),
     [
         (("ask", "nothing", "x", "--as", "ada"), 2, "Declared here: assistant."),
+        (("ask", "assistant", "x", "--as", "ada", "--space", "nowhere"), 2, "Declared in spaces/: sandbox."),
         (("ask", "assistant", "x"), 2, "--as PERSON"),
+        (
+            ("corpus", "refresh", "handbook", "--as", "ada", "--from", "nowhere"),
+            2,
+            "Write --from with a folder or file",
+        ),
+        (("corpus", "search", "handbook"), 2, "Missing argument 'QUESTION'."),
         (("ask", "assistant", "x", "--as", "adda"), 2, "ada"),
         (("corpus", "search", "handbook", "x", "--as", "ada", "--as-of", "tomorrow"), 2, "YYYY-MM-DD"),
         (("release", "show", "abc"), 2, "release list"),

@@ -8,7 +8,7 @@ import pytest
 
 from pilotage.core.clock import from_text, to_text
 from pilotage.core.errors import InvalidFiles, Problem
-from pilotage.core.ids import is_ulid, new_ulid
+from pilotage.core.ids import is_ulid, new_ulid, ulid_of_answer
 from pilotage.core.reason import Outcome, Reason, Refusal, worst
 from pilotage.testing.clock import SimulatedClock
 
@@ -21,6 +21,8 @@ def test_a_later_ulid_sorts_after_an_earlier_one() -> None:
     assert early < late
     assert is_ulid(early)
     assert not is_ulid("O" * 26)
+    assert ulid_of_answer(early) == ulid_of_answer(f"chatcmpl-{early}") == early
+    assert ulid_of_answer(f"chatcmpl-chatcmpl-{early}") is None
     assert new_ulid(NOON) != new_ulid(NOON)
 
 

@@ -70,8 +70,9 @@ async def test_who_was_answered_rates_and_nobody_else_learns_that_it_exists(engi
             assert (response.status, refused["error"]["code"]) == (404, "interaction_not_found")
             message = refused["error"]["message"].replace(body["interaction"], "")
             assert "maria" not in message
-        response, again = await up.post({**body, "rating": "up"}, path=f"/spaces/sandbox{PATH}")
-        assert (response.status, again["rating"]) == (200, "up")
+        named = {**body, "interaction": f"chatcmpl-{body['interaction']}", "rating": "up"}
+        response, again = await up.post(named, path=f"/spaces/sandbox{PATH}")
+        assert (response.status, again["rating"], again["interaction"]) == (200, "up", body["interaction"])
     assert _stored(engine, body["interaction"]) == [("down", "wrong for <US_SSN>"), ("up", None)]
 
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
 
+from pilotage.cli.options import write_error
 from pilotage.cli.runtime import Runtime
 
 COMMANDS: Final = {
@@ -98,6 +101,28 @@ def make_app(runtime: Runtime) -> typer.Typer:
         def __init__(self, **given: Any) -> None:  # noqa: ANN401 - Typer's own
             super().__init__(**given)
             self.commands = cast(dict[str, Any], _Loaded(runtime))  # they are only read
+
+        def make_context(self, info_name: str | None, args: list[str], *rest: Any, **given: Any) -> Any:  # noqa: ANN401 - as above
+            """Read the words before the command, and remember how to print a mistake in any."""
+            self.as_json = "--json" in args
+            with self._told():
+                return super().make_context(info_name, args, *rest, **given)
+
+        def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as above
+            """Read the rest, and run the command."""
+            with self._told():
+                return super().invoke(ctx)
+
+        @contextmanager
+        def _told(self) -> Iterator[None]:
+            try:
+                yield
+            except TyperException as error:
+                if self.as_json:
+                    where = getattr(error, "ctx", None)
+                    path = where.command_path if where else "pilotage"
+                    write_error("USAGE", error.format_message(), f"See `{path} --help`.")
+                raise
 
         def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
             """Write the table."""

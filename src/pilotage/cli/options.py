@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import inspect
 import json
@@ -20,6 +21,7 @@ from typing import Annotated, Any, NoReturn, get_type_hints
 import typer
 from rich.console import Console
 from rich.markup import escape
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from pilotage.cli.session_file import SessionFile
 from pilotage.control.console_session import SignedIn, find_session
@@ -35,12 +37,17 @@ from pilotage.workspace.principals import local_principal
 
 NO, USAGE, FORBIDDEN, DOWN = 1, 2, 3, 4
 _PIPED = 200
+_LINE = 100_000  # a message to another program is one line, however long
 _ABOUT_THE_PERSON = frozenset({"NOT_PERMITTED", "NOT_STEWARD", "SECOND_PERSON_NEEDED", "SOD_CONFLICT", "SOD_SERVICE"})
 
 
 def _width() -> int | None:
     """Return the width of what is read by another program: wide enough that its lines stay whole."""
     return None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPED
+
+
+def _message_width() -> int | None:
+    return None if sys.stderr.isatty() or "COLUMNS" in os.environ else _LINE
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,7 +58,7 @@ class Options:
     workspace: Path | None = None
     person: str | None = None
     out: Console = field(default_factory=lambda: Console(highlight=False, width=_width()))
-    err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+    err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False, width=_message_width()))
 
     @property
     def start(self) -> Path:
@@ -132,6 +139,12 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             function(options=options, **given)
         except PilotageError as error:
             fail(options, error)
+        except (OperationalError, InterfaceError) as error:
+            fail(options, _store_lost(error))
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # who read the output has enough of it
+                raise
+            fail(options, _unusable(error))
 
     hints = get_type_hints(function, include_extras=True)
     own = [
@@ -152,6 +165,20 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def _store_lost(error: OperationalError | InterfaceError) -> Unavailable:
+    said = str(error.orig).strip().splitlines() or ["no reason was given"]
+    hint = "Nothing half done was kept. Check the database with `pilotage doctor`, then repeat the command."
+    return Unavailable("STORE_LOST", f"The database stopped answering: {said[0]}.", hint=hint)
+
+
+def _unusable(error: OSError) -> PilotageError:
+    said = error.strerror or str(error) or type(error).__name__
+    if error.filename is None:
+        return Unavailable("SYSTEM_REFUSED", f"The operating system refused: {said}.", hint="Mend that, then repeat.")
+    hint = "Name a place that exists and that you may read and write."
+    return UsageError("FILE_UNUSABLE", f"{error.filename} cannot be used: {said}.", hint=hint)
+
+
 def add_group(app: typer.Typer, name: str, summary: str, **commands: Callable[..., None]) -> None:
     """Add a noun with its verbs, in this order; `fail_back` is the verb fail-back."""
     group = typer.Typer(no_args_is_help=True, help=summary)
@@ -163,14 +190,19 @@ def add_group(app: typer.Typer, name: str, summary: str, **commands: Callable[..
 def fail(options: Options, error: PilotageError) -> NoReturn:
     """Print an error and leave with its exit code."""
     if options.as_json:
-        body = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
-        sys.stdout.write(json.dumps(body, ensure_ascii=False, indent=2) + "\n")
+        write_error(error.code, error.message, error.hint)
     lines = error.message.splitlines() or [error.code]
     for line in lines:
         options.err.print(f"[red]{escape(line)}[/red]")
     if error.hint:
         options.err.print(escape(error.hint))
     raise SystemExit(exit_code(error))
+
+
+def write_error(code: str, message: str, hint: str) -> None:
+    """Write an error as the one JSON document on stdout."""
+    body = {"error": {"code": code, "message": message, "hint": hint}}
+    sys.stdout.write(json.dumps(body, ensure_ascii=False, indent=2) + "\n")
 
 
 def exit_code(error: PilotageError) -> int:

@@ -96,7 +96,7 @@ def validate(options: Options) -> None:
 
     def render(out: Console) -> None:
         for warning in warnings:
-            out.print(f"[yellow]warning[/yellow] {escape(warning)}")
+            out.print(f"[yellow]warning[/yellow] {escape(warning)}", soft_wrap=True)
         out.print(
             f"[green]valid[/green] {workspace.organisation}: people {len(workspace.people)}, "
             f"spaces {len(workspace.spaces)}, workflows {len(workspace.workflows)}, corpora {len(workspace.corpora)}."

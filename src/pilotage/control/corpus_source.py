@@ -26,6 +26,9 @@ def open_source(
             message = f"Corpus {settings.name} is derived and no redaction is configured."
             raise UsageError("DERIVED_CORPUS", message, hint="Configure the guard's redaction first.")
         return DerivedSource(instance.engine, settings.derived_from, redact=redact, inspect=inspect)
+    if source is not None and not source.exists():
+        message = f"There is nothing at {source} to refresh {settings.name} from."
+        raise UsageError("SOURCE_UNKNOWN", message, hint="Write --from with a folder or file that exists.")
     path = source or instance.root / "corpora" / settings.name / settings.source.path
     return open_path(path, settings)
 

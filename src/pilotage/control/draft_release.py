@@ -121,10 +121,12 @@ def _version(connection: Connection, reference: CorpusRef) -> StoredVersion | No
 
 
 def _not_accepted(stage: DataStage, reference: CorpusRef) -> Reason:
-    name = reference.name if reference.version is None else f"{reference.name}@{reference.version}"
-    text_ = (
-        f"Corpus {name} has no accepted version to seal for {stage} spaces. Run `pilotage corpus refresh` and accept."
-    )
+    if reference.version is None:
+        hint = "Run `pilotage corpus refresh` and accept."
+        text_ = f"Corpus {reference.name} has no accepted version to seal for {stage} spaces. {hint}"
+    else:
+        hint = f"Write the number of an accepted one; `pilotage corpus versions {reference.name}` lists them."
+        text_ = f"{reference.name}@{reference.version} is no accepted version to seal for {stage} spaces. {hint}"
     return Reason(code="SEAL_CORPUS_NOT_ACCEPTED", text=text_, where=f"retrieval.yaml: {stage}")
 
 

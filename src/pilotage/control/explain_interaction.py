@@ -20,7 +20,7 @@ from pilotage.control.record_entry import record
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.core.errors import NotFound
-from pilotage.core.ids import CorpusName, InteractionId, is_ulid
+from pilotage.core.ids import CorpusName, InteractionId, ulid_of_answer
 from pilotage.identity.principal import Principal, acl_names
 from pilotage.identity.roles import Action, Role, may
 from pilotage.ledger.commitment import SALT_BYTES, is_opened_by
@@ -90,7 +90,8 @@ class Explanation:
 def explain_interaction(instance: Instance, *, actor: Principal, interaction: str) -> Explanation:
     """Return the explanation; raise NotFound for an interaction that is not the actor's to see."""
     with instance.engine.begin() as connection:
-        found = interaction_by_id(connection, interaction) if is_ulid(interaction) else None
+        asked = ulid_of_answer(interaction)
+        found = None if asked is None else interaction_by_id(connection, asked)
         is_auditor = may(actor.roles, Action.AUDIT) is None
         viewer = pseudonym_of(connection, actor.id)
         ground = None if found is None else _ground(connection, actor, found, is_own=found.principal == viewer)
@@ -109,10 +110,11 @@ def explain_interaction(instance: Instance, *, actor: Principal, interaction: st
 
 def may_explain(instance: Instance, actor: Principal, interaction: str) -> bool:
     """Tell whether the actor may open this interaction's explanation; nothing is opened, so nothing is recorded."""
-    if not is_ulid(interaction):
+    asked = ulid_of_answer(interaction)
+    if asked is None:
         return False
     with instance.engine.begin() as connection:
-        found = interaction_by_id(connection, interaction)
+        found = interaction_by_id(connection, asked)
         if found is None:
             return False
         is_own = found.principal == pseudonym_of(connection, actor.id)

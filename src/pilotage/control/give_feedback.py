@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from pilotage.control.golden_candidates import propose_from_feedback
 from pilotage.control.instance import Instance
 from pilotage.core.errors import NotFound, UsageError
-from pilotage.core.ids import InteractionId, is_ulid, new_ulid
+from pilotage.core.ids import InteractionId, new_ulid, ulid_of_answer
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Role
 from pilotage.ledger.commitment import commitments_of, disclosures_of
@@ -71,7 +71,8 @@ def give_feedback(  # noqa: PLR0913 - the command's options, one argument each
     now = instance.clock.now()
     with instance.engine.begin() as connection:
         pseudonym = pseudonym_of(connection, actor.id)
-        found = interaction_by_id(connection, interaction) if is_ulid(interaction) else None
+        asked = ulid_of_answer(interaction)
+        found = None if asked is None else interaction_by_id(connection, asked)
         if found is None or not _may_rate(found, pseudonym, actor):
             message = f"There is no interaction {interaction[:40]!r} that you may rate."
             raise NotFound("interaction_not_found", message, hint="Use the id of an answer you were given.")

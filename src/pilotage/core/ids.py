@@ -21,6 +21,7 @@ _PAIRS = tuple(first + second for first in _CROCKFORD for second in _CROCKFORD)
 # A random byte as one digit: each of the 32 stands for eight of the 256 bytes, so all are equally likely.
 _DRAWN = bytes(ord(_CROCKFORD[byte & 31]) for byte in range(256))
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+COMPLETION_PREFIX = "chatcmpl-"
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -35,6 +36,12 @@ def new_ulid(at: datetime, *, entropy: bytes | None = None) -> str:
         return time + secrets.token_bytes(16).translate(_DRAWN).decode()
     number = int.from_bytes(entropy, "big")
     return time + "".join([_PAIRS[number >> shift & 1023] for shift in range(70, -1, -10)])
+
+
+def ulid_of_answer(text: str) -> str | None:
+    """Return the ULID of an interaction, written as such or as the `id` of an answer; None for anything else."""
+    bare = text.removeprefix(COMPLETION_PREFIX)
+    return bare if is_ulid(bare) else None
 
 
 def is_ulid(text: str) -> bool:

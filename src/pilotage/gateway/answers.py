@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from pilotage.core.canonical import Json
+from pilotage.core.ids import COMPLETION_PREFIX
 from pilotage.gateway.errors import Headers, error_value
 from pilotage.release.generation import FinishReason
 from pilotage.serving.context import Answer, Cited
@@ -93,7 +94,7 @@ def complete_body(answer: Answer) -> bytes:
     message = {"role": "assistant", "content": answer.text, "annotations": annotations_value(answer)}
     return _encode(
         {
-            "id": f"chatcmpl-{answer.interaction}",
+            "id": f"{COMPLETION_PREFIX}{answer.interaction}",
             "object": "chat.completion",
             "created": int(answer.at.timestamp()),
             "model": answer.workflow,
@@ -120,7 +121,7 @@ class Frames:
 
     def __init__(self, *, interaction: str, created: int, model: str) -> None:
         self._head: dict[str, Json] = {
-            "id": f"chatcmpl-{interaction}",
+            "id": f"{COMPLETION_PREFIX}{interaction}",
             "object": "chat.completion.chunk",
             "created": created,
             "model": model,
