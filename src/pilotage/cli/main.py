@@ -92,37 +92,43 @@ def _commands_of(file: str, runtime: Runtime) -> dict[str, Any]:
     return dict(typer.main.get_group(part).commands)
 
 
+class _Told(TyperGroup):
+    """Wrong usage is one JSON document too, where any word asks for it."""
+
+    as_json = False
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **given: Any) -> Any:  # noqa: ANN401 - Typer's own
+        """Read the words before the command, and remember how to print a mistake in any."""
+        self.as_json = "--json" in args
+        with self._told():
+            return super().make_context(info_name, args, *rest, **given)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer's own
+        """Read the rest, and run the command."""
+        with self._told():
+            return super().invoke(ctx)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except TyperException as error:
+            if self.as_json:
+                where = getattr(error, "ctx", None)
+                path = where.command_path if where else "pilotage"
+                write_error("USAGE", error.format_message(), f"See `{path} --help`.")
+            raise
+
+
 def make_app(runtime: Runtime) -> typer.Typer:
     """Return the command line over the joined rooms."""
 
-    class Commands(TyperGroup):
+    class Commands(_Told):
         """The whole command: its help comes from the table."""
 
         def __init__(self, **given: Any) -> None:  # noqa: ANN401 - Typer's own
             super().__init__(**given)
             self.commands = cast(dict[str, Any], _Loaded(runtime))  # they are only read
-
-        def make_context(self, info_name: str | None, args: list[str], *rest: Any, **given: Any) -> Any:  # noqa: ANN401 - as above
-            """Read the words before the command, and remember how to print a mistake in any."""
-            self.as_json = "--json" in args
-            with self._told():
-                return super().make_context(info_name, args, *rest, **given)
-
-        def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as above
-            """Read the rest, and run the command."""
-            with self._told():
-                return super().invoke(ctx)
-
-        @contextmanager
-        def _told(self) -> Iterator[None]:
-            try:
-                yield
-            except TyperException as error:
-                if self.as_json:
-                    where = getattr(error, "ctx", None)
-                    path = where.command_path if where else "pilotage"
-                    write_error("USAGE", error.format_message(), f"See `{path} --help`.")
-                raise
 
         def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
             """Write the table."""
