@@ -71,6 +71,12 @@ def refused(answer: tuple[int, Any]) -> tuple[int, str]:
         ("/suites/fairness", {"release": "{release}"}),
         ("/suites/redteam", {"release": "{release}"}),
         ("/evaluations/none/resumption", None),
+        (
+            "/evaluations/none/mitigations",
+            {"attribute": "a", "metric": "m", "action": "a", "owner": "o", "due": "2027-01-01"},
+        ),
+        ("/mitigations/none/closure", {"run": "none"}),
+        ("/mitigations/none/closure", {"acceptance": "none"}),
         ("/releases/{release}/evidence/own", None),
         ("/workflows/policy-assistant/drills/rollback", {"space": "sandbox"}),
         ("/workflows/policy-assistant/drills/failover", {"space": "production-us-east-space"}),
@@ -157,6 +163,17 @@ def test_a_cancelled_run_goes_on_by_the_worker(bank: Bank, api: Api) -> None:
 def test_a_suite_is_started(bank: Bank, api: Api, suite: str, kind: str) -> None:
     status, body = client(bank, api, "maria.chen").post(f"/api/v1/suites/{suite}", {"release": bank.release})
     assert (status, body["suite"], body["state"]) == (200, kind, "queued"), body
+
+
+@pytest.mark.store
+def test_a_mitigation_is_closed_by_one_thing(bank: Bank, api: Api) -> None:
+    caller = client(bank, api, "mei.lin")
+    given = {"attribute": "a", "metric": "m", "action": "a", "owner": "o", "due": "2027-01-01"}
+    assert refused(caller.post("/api/v1/evaluations/none/mitigations", given)) == (404, "RUN_UNKNOWN")
+    for body in ({}, {"run": "a", "acceptance": "b"}):
+        assert refused(caller.post("/api/v1/mitigations/none/closure", body)) == (422, "MITIGATION_CLOSING")
+    assert refused(caller.post("/api/v1/mitigations/none/closure", {"run": "a"})) == (404, "MITIGATION_UNKNOWN")
+    assert caller.get("/api/v1/mitigations") == (200, {"mitigations": []})
 
 
 @pytest.mark.store

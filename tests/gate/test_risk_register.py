@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from tests.gate.builders import NOW, Accepting
 
 from pilotage.core.canonical import Json
+from pilotage.core.digest import digest_of
+from pilotage.core.ids import PersonId, WorkflowName
 from pilotage.core.reason import Outcome
+from pilotage.evaluation.mitigation import Closing, Decision, Finding, Mitigation
 from pilotage.gate.report import CriterionResult
-from pilotage.gate.risks import Exposed, Risk, declared_risks, generated_risks, untreated, without_owner
+from pilotage.gate.risks import (
+    Exposed,
+    Risk,
+    declared_risks,
+    generated_risks,
+    mitigation_risks,
+    untreated,
+    without_owner,
+)
 
 ROW: dict[str, Json] = {
     "id": "R1",
@@ -93,6 +105,30 @@ def test_a_mitigation_that_is_overdue_without_a_proof_is_none(changed: dict[str,
     assert untreated([found]) == (), "whoever asks at no day"
     shown = found.as_json()
     assert (shown.get("due"), shown.get("proof")) == (changed["due"], changed.get("proof"))
+
+
+def test_a_mitigation_is_a_row_until_it_is_closed_and_untreated_once_it_is_overdue() -> None:
+    due = NOW.date() + timedelta(days=7)
+    one = Mitigation(
+        id="m1",
+        workflow=WorkflowName("w"),
+        release_before=digest_of(b"bad"),
+        run_before="run-1",
+        finding=Finding(attribute="name", metric="flip_rate", text="flip_rate is 0.1.", value=0.1),
+        action="Names are taken out.",
+        owner=PersonId("ada"),
+        due=due,
+        opened_by=PersonId("max"),
+        opened_at=NOW,
+    )
+    (row,) = found = mitigation_risks([one], ["ada"], NOW)
+    assert (row.id, row.owner, row.treatment, row.control) == ("mitigation:m1", "ada", "mitigate", one.action)
+    assert untreated(found, due) == without_owner(found) == ()
+    assert untreated(found, due + timedelta(days=1)) == found
+    left = mitigation_risks([one], ["max"], NOW)
+    assert without_owner(left) == left
+    closing = Closing(decision=Decision.GO, approver=PersonId("max"), at=NOW)
+    assert mitigation_risks([replace(one, closing=closing)], ["ada"], NOW) == ()
 
 
 @pytest.mark.parametrize("level", [0, 6, -1, True, "3", 2.5, None])

@@ -16,9 +16,9 @@ SCOPES = {Action.VOTE: GATES, Action.PROMOTE: TIERS, Action.ROLLOUT_UP: TIERS, A
 
 # role: seal, claimed evidence | votes | promotes to | rolls out up in | others
 TABLE = """
-lead-ml-engineer    | seal attach_claimed | - | sandbox dev | - | edit_parts
-data-scientist      | seal attach_claimed | - | sandbox dev | - | edit_parts
-ml-engineer         | seal attach_claimed | - | sandbox dev | - | edit_parts
+lead-ml-engineer    | seal attach_claimed | - | sandbox dev | - | edit_parts mitigate
+data-scientist      | seal attach_claimed | - | sandbox dev | - | edit_parts mitigate
+ml-engineer         | seal attach_claimed | - | sandbox dev | - | edit_parts mitigate
 ml-ops-engineer     | seal attach_claimed | - | sandbox dev qa | dev qa | roll_back pause
 tech-lead           | seal attach_claimed | code-review | dev | - |
 senior-engineer     | seal attach_claimed | code-review | dev | - |
@@ -28,12 +28,12 @@ qa-lead             | attach_claimed | qa | qa | - | edit_golden
 test-engineer       | attach_claimed | - | qa | - | edit_golden
 security-engineer   | attach_claimed | - | - | - | pause roll_back quarantine
 security-architect  | attach_claimed | - | - | - | pause roll_back quarantine
-compliance-officer  | attach_claimed | compliance | - | - | pause declare_hard_event revoke
+compliance-officer  | attach_claimed | compliance | - | - | pause declare_hard_event revoke mitigate close_mitigation
 privacy-officer     | attach_claimed | compliance | - | - | pause decide_step declare_hard_event take_down
 legal               | attach_claimed | compliance | - | - | pause decide_step declare_hard_event take_down
 data-governance-lead| attach_claimed | compliance | - | - | pause take_down
 regulatory-affairs  | attach_claimed | - | - | - |
-model-risk          | attach_claimed | model-validation | - | - |
+model-risk          | attach_claimed | model-validation | - | - | mitigate close_mitigation
 operations-manager  | attach_claimed | uat | - | - | pause resume roll_back manage_incident drill freeze
 support-engineer    | attach_claimed | - | - | - | pause roll_back manage_incident drill freeze
 on-call             | attach_claimed | - | - | - | pause roll_back manage_incident drill freeze start_emergency

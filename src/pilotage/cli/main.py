@@ -54,6 +54,7 @@ COMMANDS: Final = {
     "cab": ("cab", "Sessions of the board: agenda, questions, minutes."),
     "evaluate": ("evaluate", "Evaluation runs: may this release replace that one?"),
     "suite": ("suite", "Suites: permissions, fairness, red team."),
+    "mitigation": ("mitigation", "What is done about a finding of the fairness suite."),
     "golden": ("golden", "Golden sets: what they hold, what changed, what leaked."),
     "rollout": ("rollout", "Traffic to a release, step by step, as far as it proves itself."),
     "inbox": ("inbox", "What waits for you: reviews, gates, steps, incidents."),

@@ -18,9 +18,10 @@ from pilotage.control.gate_pack import PackState
 from pilotage.control.gate_reading import Reading
 from pilotage.control.gate_roster import notice_changes, roster_of, seen_policy, seen_roster
 from pilotage.control.instance import Instance
-from pilotage.control.ledger_match import ledger_mismatches, standard_mismatches
+from pilotage.control.ledger_match import ledger_mismatches, mitigation_mismatches, standard_mismatches
 from pilotage.core.ids import PersonId, SpaceName
 from pilotage.core.reason import Reason
+from pilotage.evaluation.mitigation import Mitigation
 from pilotage.evidence.records import Evidence
 from pilotage.gate.emergency import Emergency
 from pilotage.gate.records import GateInput, ReleaseFacts, RiskAcceptance, Roster, Vote
@@ -82,6 +83,11 @@ class Chain:
     def now(self) -> datetime:
         """When."""
         return self.reading.now
+
+    @property
+    def mitigations(self) -> tuple[Mitigation, ...]:
+        """Those of the workflow's fairness findings."""
+        return tuple(one for one in self.reading.snapshot.mitigations if one.workflow == self.stored.workflow)
 
     @property
     def editors(self) -> Mapping[PersonId, datetime]:
@@ -150,6 +156,7 @@ def _unrecorded(reading: Reading, chain: Chain) -> tuple[Reason, ...]:
             said, chain.stored, votes=chain.votes, evidence=chain.evidence, acceptances=chain.acceptances
         ),
         *standard_mismatches(said, chain.stored, chain.changes, chain.templates.values()),
+        *mitigation_mismatches(said, chain.mitigations),
     )
 
 

@@ -8,8 +8,9 @@ from datetime import UTC
 
 from pilotage.core.canonical import Form, Json
 from pilotage.core.clock import to_text
-from pilotage.core.digest import digest_of_json
+from pilotage.core.digest import digest_of, digest_of_json
 from pilotage.core.ids import WorkflowName
+from pilotage.evaluation.mitigation import Closing, Mitigation
 from pilotage.evidence.records import Evidence
 from pilotage.evidence.superseding import ENGINE, VERDICT
 from pilotage.gate.records import RiskAcceptance, Vote
@@ -107,6 +108,35 @@ def template_vote_data(template: str, vote: TemplateVote) -> dict[str, Json]:
 def change_data(one: StandardChange, workflow: WorkflowName) -> dict[str, Json]:
     """Return what the entry of a standard change says; who declared it is opened apart."""
     return {"release": one.release, "workflow": workflow, "template": one.template}
+
+
+def mitigation_data(one: Mitigation) -> dict[str, Json]:
+    """Return what the entry of a mitigation says; owner and opener are opened apart."""
+    return {
+        "workflow": one.workflow,
+        "release": one.release_before,
+        "run": one.run_before,
+        "attribute": one.finding.attribute,
+        "metric": one.finding.metric,
+        "value": _number(one.finding.value),
+        "action": digest_of(one.action.encode()),
+        "due": one.due.isoformat(),
+    }
+
+
+def closing_data(closing: Closing) -> dict[str, Json]:
+    """Return what the entry of a closed mitigation says; its approver is opened apart."""
+    return {
+        "decision": closing.decision.value,
+        "release": closing.release_after,
+        "run": closing.run_after,
+        "value": _number(closing.value_after),
+        "acceptance": closing.acceptance,
+    }
+
+
+def _number(value: float | None) -> str | None:
+    return None if value is None else f"{value:.6g}"
 
 
 def fixed(claims: Mapping[str, float]) -> dict[str, Json]:

@@ -6,6 +6,7 @@ is absent with a note that says why, and its criterion is inconclusive.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from datetime import datetime, timedelta
 from pilotage.control.gate_reading import Reading
 from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName
+from pilotage.evaluation.mitigation import MitigationState
 from pilotage.evidence.records import Evidence
 from pilotage.evidence.superseding import current_items
 from pilotage.gate.risks import Risk, untreated, without_owner
@@ -207,7 +209,16 @@ def _risks(context: FactContext) -> Claims:
     open_ = untreated(context.risks, context.now.date())
     if open_:
         context.notes["fact.risks"] = f"Untreated: {', '.join(one.id for one in open_[:8])}."
-    return {"untreated": float(len(open_)), "without_owner": float(len(without_owner(context.risks)))}
+    states = Counter(
+        one.state(context.now) for one in context.snapshot.mitigations if one.workflow == context.workflow.name
+    )
+    late = states[MitigationState.OVERDUE]
+    return {
+        "untreated": float(len(open_)),
+        "without_owner": float(len(without_owner(context.risks))),
+        "mitigations_open": float(states[MitigationState.OPEN] + late),
+        "mitigations_overdue": float(late),
+    }
 
 
 def _rollout(context: FactContext) -> Claims:

@@ -24,7 +24,7 @@ from pilotage.evidence.superseding import current_items
 from pilotage.gate.acceptance import accepting
 from pilotage.gate.lapse import FLOATING
 from pilotage.gate.records import Facts, GateInput, RiskAcceptance, Roster
-from pilotage.gate.risks import Exposed, Risk, declared_risks, generated_risks
+from pilotage.gate.risks import Exposed, Risk, declared_risks, generated_risks, mitigation_risks
 from pilotage.gate.standard import replaced_gates
 from pilotage.gate.vocabulary import GateStatus, Half, RiskLevel, VoteDecision
 from pilotage.release.residency import floating_models
@@ -227,7 +227,8 @@ def _claims(chain: Chain, space: Space | None, kinds: frozenset[str], pack: Pack
 def risk_register(chain: Chain) -> tuple[Risk, ...]:
     """Return declared and generated risks, the latter from flags and from gates decided so far."""
     assessment = chain.workflow.documents.get("risk-assessment")
-    declared = () if assessment is None else declared_risks(assessment.notes, map(str, chain.instance.workspace.people))
+    people = [str(one) for one in chain.instance.workspace.people]
+    declared = () if assessment is None else declared_risks(assessment.notes, people)
     results = [
         (gate, criterion)
         for (gate, half), report in chain.reports.items()
@@ -243,7 +244,9 @@ def risk_register(chain: Chain) -> tuple[Risk, ...]:
         treated=known,
         exposed=_exposed(chain),
     )
-    return tuple({risk.id: risk for risk in (*generated, *declared)}.values())
+    # No declared row stands for a mitigation: those are closed by a run or an acceptance alone.
+    mitigations = mitigation_risks(chain.mitigations, people, chain.now)
+    return tuple({risk.id: risk for risk in (*generated, *declared, *mitigations)}.values())
 
 
 def _exposed(chain: Chain) -> Exposed:

@@ -20,6 +20,7 @@ from pilotage.control.inbox_task import Task
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
 from pilotage.control.rollout_people import deciding_role
+from pilotage.control.watch_mitigations import mitigation_tasks
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.core.errors import NotFound, PilotageError
@@ -251,4 +252,5 @@ _SOURCES: Final[Mapping[str, Callable[[Connection, Instance, Principal], list[Ta
     "rollouts": _decisions,
     "versions of corpora": _reviews,
     "gates": gate_tasks,
+    "mitigations": mitigation_tasks,
 }

@@ -1,8 +1,8 @@
 """Whether the rows a release is decided from still say what the ledger recorded of them (LEDGER_MISMATCH).
 
-Compared are votes, evidence, risk acceptances and standard changes with their templates, each with its entry, and a
-withdrawn release's state with the newest entry about it. Rule: a row that differs, or has no entry, blocks every gate
-of its release until it is as recorded. Fail mode: a field the entry does not name cannot be compared and is not.
+Compared are votes, evidence, risk acceptances, mitigations and standard changes with their templates, each with its
+entry, and a withdrawn release's state with the newest entry about it. Rule: a row that differs, or has no entry,
+blocks every gate of its release until it is as recorded. Fail mode: a field the entry does not name is not compared.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from dataclasses import replace
 
 from pilotage.control.gate_entries import (
     change_data,
+    closing_data,
     evidence_data,
+    mitigation_data,
     risk_data,
     template_data,
     template_vote_data,
@@ -21,6 +23,7 @@ from pilotage.control.gate_entries import (
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.core.reason import Reason
+from pilotage.evaluation.mitigation import Mitigation
 from pilotage.evidence.records import Evidence, EvidenceState
 from pilotage.gate.records import RiskAcceptance, Vote
 from pilotage.gate.standard import StandardChange, StandardTemplate, TemplateVote
@@ -69,6 +72,23 @@ def standard_mismatches(
         *(reason for one in changes for reason in _change(one, stored, said)),
         *(reason for one in templates for reason in _template(one, said)),
     )
+
+
+def mitigation_mismatches(said: _Entries, mitigations: Iterable[Mitigation]) -> tuple[Reason, ...]:
+    """Return a reason for every mitigation that is not as recorded."""
+    return tuple(reason for one in mitigations for reason in _mitigation(one, said))
+
+
+def _mitigation(one: Mitigation, said: _Entries) -> Iterator[Reason]:
+    entry = _newest(said, one.id, EntryKind.EVALUATION_MITIGATION_OPENED)
+    if entry is not None and "owner" in entry.opened:
+        entry = replace(entry, data={**entry.data, "owner": entry.opened["owner"]})
+    now = mitigation_data(one) | {"owner": one.owner, "time": to_text(one.opened_at), "person": one.opened_by}
+    yield from _compared("mitigation", one.id, now, entry)
+    if one.closing is not None:
+        closed = closing_data(one.closing) | {"time": to_text(one.closing.at), "person": one.closing.approver}
+        last = _newest(said, one.id, EntryKind.EVALUATION_MITIGATION_CLOSED)
+        yield from _compared("closing of mitigation", one.id, closed, last)
 
 
 def _newest(said: _Entries, subject: str, kind: EntryKind) -> Said | None:

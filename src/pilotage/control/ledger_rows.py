@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from pilotage.control.attach_evidence import subjects_of
-from pilotage.control.ledger_match import ledger_mismatches, standard_mismatches
+from pilotage.control.ledger_match import ledger_mismatches, mitigation_mismatches, standard_mismatches
 from pilotage.core.reason import Reason
 from pilotage.evidence.records import SubjectKind
 from pilotage.store.gate_snapshot import GateSnapshot, read_snapshot
@@ -68,3 +68,6 @@ def _of_release(snapshot: GateSnapshot, stored: StoredRelease) -> Iterator[Reaso
     )
     templates = {one.template: snapshot.templates[one.template] for one in changes}
     yield from standard_mismatches(snapshot.said, stored, changes, templates.values())
+    yield from mitigation_mismatches(
+        snapshot.said, [one for one in snapshot.mitigations if one.workflow == stored.workflow]
+    )

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from typing import Final
 
 from pilotage.core.canonical import Json
+from pilotage.evaluation.mitigation import Mitigation, MitigationState
 from pilotage.gate.records import RiskAcceptance
 from pilotage.gate.report import CriterionResult
 
@@ -206,6 +207,27 @@ def generated_risks(
         )
         rows.append(_covered(row, cover))
     return tuple(rows)
+
+
+def mitigation_risks(found: Iterable[Mitigation], people: Iterable[str], now: datetime) -> tuple[Risk, ...]:
+    """Return a row for each mitigation that is not closed; an owner who is no declared person counts as none."""
+    known = set(people)
+    return tuple(
+        Risk(
+            id=f"mitigation:{one.id}",
+            title=f"{one.finding.attribute}: {one.finding.text}",
+            source="generated",
+            likelihood=3,
+            impact=3,
+            owner=one.owner if one.owner in known else "",
+            treatment="mitigate",
+            control=one.action,
+            due=one.due.isoformat(),
+            generated=True,
+        )
+        for one in found
+        if one.state(now) is not MitigationState.CLOSED
+    )
 
 
 def _covered(row: Risk, cover: RiskAcceptance | None) -> Risk:

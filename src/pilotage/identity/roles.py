@@ -108,6 +108,8 @@ class Action(StrEnum):
     TRIAGE = "triage"  # read redacted interactions, review corrections and drafts
     AUDIT = "audit"  # read everything, exports and disclosures
     EDIT_POLICY = "edit_policy"  # roles, roster, gates
+    MITIGATE = "mitigate"  # a finding of a fairness run
+    CLOSE_MITIGATION = "close_mitigation"  # never one's own
     MANAGE_KEYS = "manage_keys"  # for others; a person may hold keys of their own in local mode
 
 
@@ -146,6 +148,8 @@ _DOING: Mapping[Action, str] = MappingProxyType(
         Action.TRIAGE: "Reviewing answers",
         Action.AUDIT: "Auditing",
         Action.EDIT_POLICY: "Editing roles and gates",
+        Action.MITIGATE: "Opening a mitigation",
+        Action.CLOSE_MITIGATION: "Closing a mitigation",
         Action.MANAGE_KEYS: "Managing keys of others",
     }
 )
@@ -166,7 +170,7 @@ def _grants(*plain: Action, **within: str) -> tuple[Grant, ...]:
 
 
 _TIERS = "sandbox dev qa staging production"
-_BUILDER = _grants(Action.SEAL, Action.ATTACH_CLAIMED, Action.EDIT_PARTS, promote="sandbox dev")
+_BUILDER = _grants(Action.SEAL, Action.ATTACH_CLAIMED, Action.EDIT_PARTS, Action.MITIGATE, promote="sandbox dev")
 _ENGINEER = _grants(Action.SEAL, Action.ATTACH_CLAIMED, vote="code-review", promote="dev")
 _PLATFORM = _grants(Action.ATTACH_CLAIMED, Action.ROLL_BACK, Action.EDIT_SPACE, promote=_TIERS, rollout_up=_TIERS)
 _TESTER = _grants(Action.ATTACH_CLAIMED, Action.EDIT_GOLDEN, promote="qa")
@@ -203,12 +207,18 @@ PERMISSIONS: Mapping[Role, tuple[Grant, ...]] = MappingProxyType(
         Role.TEST_ENGINEER: _TESTER,
         Role.SECURITY_ENGINEER: _SECURITY,
         Role.SECURITY_ARCHITECT: _SECURITY,
-        Role.COMPLIANCE_OFFICER: (*_COMPLIANCE, *_grants(Action.DECLARE_HARD_EVENT), *_REVOKER),
+        Role.COMPLIANCE_OFFICER: (
+            *_COMPLIANCE,
+            *_grants(Action.DECLARE_HARD_EVENT, Action.MITIGATE, Action.CLOSE_MITIGATION),
+            *_REVOKER,
+        ),
         Role.PRIVACY_OFFICER: _PRIVACY,
         Role.LEGAL: _PRIVACY,
         Role.DATA_GOVERNANCE_LEAD: (*_COMPLIANCE, *_grants(Action.TAKE_DOWN)),
         Role.REGULATORY_AFFAIRS: _grants(Action.ATTACH_CLAIMED),
-        Role.MODEL_RISK: _grants(Action.ATTACH_CLAIMED, vote="model-validation"),
+        Role.MODEL_RISK: _grants(
+            Action.ATTACH_CLAIMED, Action.MITIGATE, Action.CLOSE_MITIGATION, vote="model-validation"
+        ),
         Role.OPERATIONS_MANAGER: (*_SUPPORT, *_grants(Action.RESUME, vote="uat")),
         Role.SUPPORT_ENGINEER: _SUPPORT,
         Role.ON_CALL: (*_SUPPORT, *_grants(Action.START_EMERGENCY)),

@@ -26,6 +26,7 @@ from pilotage.control.watch_boards import watch_boards
 from pilotage.control.watch_completed import watch_unwatched
 from pilotage.control.watch_drift import watch_drift
 from pilotage.control.watch_indexes import watch_indexes
+from pilotage.control.watch_mitigations import watch_mitigations
 from pilotage.control.watch_models import watch_models
 from pilotage.control.watch_rosters import watch_rosters
 from pilotage.control.watch_spaces import watch_spaces
@@ -57,6 +58,7 @@ WATCHES: Final[Mapping[str, Watch]] = {
     "evaluation_changes": Watch(look=evaluate_changes, every=LOOK_EVERY),
     "index_watch": Watch(look=watch_indexes, every=timedelta(seconds=60)),
     "overdue_watch": Watch(look=watch_overdue, every=timedelta(hours=1)),
+    "mitigation_watch": Watch(look=watch_mitigations, every=timedelta(hours=1)),
     "board_watch": Watch(look=watch_boards, every=timedelta(seconds=60)),
     "page_watch": Watch(look=watch_pages, every=timedelta(seconds=15)),
     "late_watches": Watch(look=watch_unwatched, every=timedelta(seconds=60)),

@@ -150,6 +150,8 @@ class EntryKind(StrEnum):
     EVALUATION_WEAKENING_SIGNED = "evaluation.weakening_signed"
     EVALUATION_CASES_IMPORTED = "evaluation.cases_imported"
     EVALUATION_JUDGE_CALIBRATED = "evaluation.judge_calibrated"
+    EVALUATION_MITIGATION_OPENED = "evaluation.mitigation_opened"
+    EVALUATION_MITIGATION_CLOSED = "evaluation.mitigation_closed"
 
     INCIDENT_OPENED = "incident.opened"
     INCIDENT_UPDATED = "incident.updated"

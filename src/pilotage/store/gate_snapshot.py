@@ -1,4 +1,4 @@
-"""What is stored about the gates of some releases: one and twenty tables in one statement, so on one snapshot.
+"""What is stored about the gates of some releases: two and twenty tables in one statement, so on one snapshot.
 
 Rule: set-wise over releases, the number of statements does not grow with them; nothing is judged here. What rests on
 the traffic stands in `store/gate_traffic.py`. Fail mode: what cannot be read raises, and nothing is decided.
@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 
 from pilotage.core.digest import Digest
 from pilotage.core.ids import PersonId, SpaceName
+from pilotage.evaluation.mitigation import Mitigation
 from pilotage.evidence.records import Evidence, SubjectKind
 from pilotage.gate.emergency import Emergency
 from pilotage.gate.records import Delegation, RiskAcceptance, Tenure, Vote
@@ -34,9 +35,11 @@ from pilotage.store.gate_votes import Attempt, attempt_from, vote_from
 from pilotage.store.incidents import StoredIncident, incident_from
 from pilotage.store.ledger_said import Said, said_from
 from pilotage.store.lineage import BEFORE, Earlier, earlier_from
+from pilotage.store.mitigations import WITH_END, mitigation_from
 from pilotage.store.releases import StoredRelease
 from pilotage.store.routes import Ack, Route, ack_from, route_from
 from pilotage.store.standards import change_from, templates_from
+from pilotage.store.tables.evaluation import mitigation
 from pilotage.store.tables.gates import (
     emergency_change,
     gate_attempt,
@@ -101,6 +104,8 @@ SELECT CAST(json_build_object(
     WHERE t.id IN (SELECT c.template FROM standard_change c WHERE c.release = ANY(:releases))),
   'template_votes', (SELECT json_agg(v ORDER BY v.at, v.id) FROM standard_vote v
     WHERE v.template IN (SELECT c.template FROM standard_change c WHERE c.release = ANY(:releases))),
+  'mitigations', (SELECT json_agg(m ORDER BY m.opened_at, m.id)
+    FROM (@mitigations@ WHERE m.workflow = ANY(:workflows)) m),
   'said', CASE WHEN :compared THEN (SELECT json_agg(json_build_object('kind', e.kind, 'subject', e.subject,
       'body', CAST(convert_from(e.bytes, 'UTF8') AS json),
       'opened', (SELECT json_object_agg(d.field, d.value) FROM ledger_disclosure d WHERE d.entry = e.id))
@@ -114,6 +119,7 @@ SELECT CAST(json_build_object(
       UNION ALL SELECT c.template FROM standard_change c WHERE c.release = ANY(:releases)
       UNION ALL SELECT v.id FROM standard_vote v
         WHERE v.template IN (SELECT c.template FROM standard_change c WHERE c.release = ANY(:releases))
+      UNION ALL SELECT m.id FROM mitigation m WHERE m.workflow = ANY(:workflows)
       UNION ALL SELECT unnest(CAST(:releases AS text[]))))) END,
   'incidents', (SELECT json_agg(i ORDER BY i.detected_at DESC, i.id DESC) FROM incident i
     WHERE (i.workflow = ANY(:workflows) OR i.severity = ANY(:paging)) AND i.state = ANY(:unresolved)
@@ -133,7 +139,7 @@ SELECT CAST(json_build_object(
     FROM part p WHERE p.digest = ANY(:parts) AND p.kind IN ('model', 'corpus', 'retrieval')),
   'earlier', CASE WHEN :compared THEN (SELECT json_agg(b) FROM (@before@) b) END
 ) AS text)
-""".replace("@before@", BEFORE)
+""".replace("@before@", BEFORE).replace("@mitigations@", WITH_END)
 )
 
 
@@ -193,6 +199,7 @@ class GateSnapshot:
     placed: Mapping[Digest, bytes]
     earlier: Earlier | None
     runs: Mapping[Digest, UnderWay]
+    mitigations: tuple[Mitigation, ...] = ()
 
 
 def read_snapshot(  # noqa: PLR0913 - what is read, about what, and as of when
@@ -250,6 +257,7 @@ def read_snapshot(  # noqa: PLR0913 - what is read, about what, and as of when
         placed={Digest(row["digest"]): bytes.fromhex(row["body"]) for row in read.rows("placed")},
         earlier=earlier_from(read.rows("earlier")) if compared else None,
         runs=_runs(read.rows("runs", "since")),
+        mitigations=tuple(mitigation_from(row) for row in read.rows("mitigations", "until", of=mitigation)),
     )
 
 

@@ -48,6 +48,8 @@ STATE_TABLES: Final = (
     StateTable(table="standard_template", subject="r.id", kinds="gate.standard_proposed"),
     StateTable(table="standard_vote", subject="r.id", kinds="gate.standard_signed"),
     StateTable(table="standard_change", subject="r.id", kinds="gate.standard_declared"),
+    StateTable(table="mitigation", subject="r.id", kinds="evaluation.mitigation_opened"),
+    StateTable(table="mitigation", subject="r.id", kinds="evaluation.mitigation_closed", rows="r.decision IS NOT NULL"),
     StateTable(table="deployment", subject="r.id", kinds="deployment.promoted"),
     StateTable(table="service_key", subject="r.id", kinds="key.created"),
     StateTable(table="routing", subject="r.space || '/' || r.workflow", kinds="route.%"),

@@ -77,7 +77,7 @@ KINDS: Mapping[str, frozenset[str]] = MappingProxyType(
         "fact.space": frozenset({"unapproved_differences_to_production"}),
         "fact.oncall": _words("primary_now secondary_now days_covered acknowledged_test_page"),
         "fact.roster": _words("seats_filled seats_empty"),
-        "fact.risks": _words("untreated without_owner"),
+        "fact.risks": _words("untreated without_owner mitigations_open mitigations_overdue"),
         "fact.rollout": _words("rollback_target_authorised undecidable_metrics"),
         "fact.budget": _words("approved forecast_over_budget"),
         "fact.cab_pack": _words("generated sections_missing"),

@@ -11,6 +11,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Date,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -21,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 
-from pilotage.store.tables import releases
+from pilotage.store.tables import gates, releases
 from pilotage.store.tables.metadata import metadata
 
 evaluation_run = Table(
@@ -160,4 +161,36 @@ golden_candidate = Table(
     CheckConstraint("origin IN ('feedback', 'imported')"),
     CheckConstraint("(state IN ('accepted', 'rejected')) = (decided_by IS NOT NULL AND decided_at IS NOT NULL)"),
     Index("golden_candidate_workflow", "workflow", "state", "at"),
+)
+
+mitigation = Table(
+    "mitigation",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("workflow", Text, nullable=False),
+    Column("release_before", Text, ForeignKey(releases.release.c.digest), nullable=False),
+    Column("run_before", Text, ForeignKey("evaluation_run.id"), nullable=False),
+    Column("attribute", Text, nullable=False),
+    Column("metric", Text, nullable=False),
+    Column("finding", Text, nullable=False),
+    Column("value_before", Double),
+    Column("action", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("due", Date, nullable=False),
+    Column("opened_by", Text, nullable=False),
+    Column("opened_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("decision", Text),
+    Column("approver", Text),
+    Column("closed_at", TIMESTAMP(timezone=True)),
+    Column("release_after", Text, ForeignKey(releases.release.c.digest)),
+    Column("run_after", Text, ForeignKey("evaluation_run.id")),
+    Column("value_after", Double),
+    Column("acceptance", Text, ForeignKey(gates.risk_acceptance.c.id)),
+    Column("told_at", TIMESTAMP(timezone=True)),
+    CheckConstraint("decision IN ('go', 'risk_accepted')"),
+    CheckConstraint("approver <> owner"),
+    CheckConstraint("(decision IS NULL) = (approver IS NULL) AND (decision IS NULL) = (closed_at IS NULL)"),
+    CheckConstraint("(decision IS NOT DISTINCT FROM 'go') = (run_after IS NOT NULL AND release_after IS NOT NULL)"),
+    CheckConstraint("(decision IS NOT DISTINCT FROM 'risk_accepted') = (acceptance IS NOT NULL)"),
+    Index("mitigation_workflow", "workflow", "opened_at"),
 )

@@ -1,0 +1,252 @@
+"""Mitigations of fairness findings (evaluation.md 5): what was found, who does what by when, what closes it.
+
+Rule: one is opened for a figure of a completed fairness run that is not GO, and closed only by a GO on a new digest
+that descends from the release it was found in, or by a risk acceptance while that holds; its owner closes nothing.
+Fail mode: what does not fit is a reason, and one whose acceptance ended, was withdrawn or is gone is open again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Final
+
+from pilotage.core.canonical import Json
+from pilotage.core.clock import to_text
+from pilotage.core.digest import Digest
+from pilotage.core.ids import PersonId, WorkflowName
+from pilotage.core.reason import Reason
+from pilotage.evaluation.criteria import Verdict
+from pilotage.evaluation.run import EvaluationRun, RunKind, RunState
+
+MIN_ACTION: Final = 20
+_PREFIX: Final = "FAIRNESS_"
+_FIGURES: Final[Mapping[str, str]] = {
+    "flip_rate": "flip_rate",
+    "difference": "gap",
+    "impact_ratio": "ratio",
+    "equalized_odds": "odds",
+}
+"""Under which name a result holds the figure of a metric that has an interval."""
+
+
+class MitigationState(StrEnum):
+    """`overdue` is open past its day."""
+
+    OPEN = "open"
+    OVERDUE = "overdue"
+    CLOSED = "closed"
+
+
+class Decision(StrEnum):
+    """What closed it."""
+
+    GO = "go"
+    RISK_ACCEPTED = "risk_accepted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One figure of one attribute that is not inside its range; `value` None where it is no number."""
+
+    attribute: str
+    metric: str
+    text: str
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """Who closed it, and with what: a run on another release, or an acceptance, which holds until `until`.
+
+    `until` is the acceptance's end or withdrawal, whichever is first; None for one that is gone.
+    """
+
+    decision: Decision
+    approver: PersonId
+    at: datetime
+    release_after: Digest | None = None
+    run_after: str | None = None
+    value_after: float | None = None
+    acceptance: str | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mitigation:
+    """The record. `due` is the last day on which it is not overdue."""
+
+    id: str
+    workflow: WorkflowName
+    release_before: Digest
+    run_before: str
+    finding: Finding
+    action: str
+    owner: PersonId
+    due: date
+    opened_by: PersonId
+    opened_at: datetime
+    closing: Closing | None = None
+
+    def state(self, now: datetime) -> MitigationState:
+        """Return where it stands."""
+        closing = self.closing
+        if closing is not None and (
+            closing.decision is Decision.GO or (closing.until is not None and now < closing.until)
+        ):
+            return MitigationState.CLOSED
+        return MitigationState.OVERDUE if now.date() > self.due else MitigationState.OPEN
+
+    def as_json(self, now: datetime) -> dict[str, Json]:
+        """Return the documented record."""
+        found, closing = self.finding, self.closing
+        return {
+            "mitigation": self.id,
+            "workflow": self.workflow,
+            "state": self.state(now).value,
+            "finding": found.text,
+            "metric": found.metric,
+            "attribute": found.attribute,
+            "release_before": self.release_before,
+            "run_before": self.run_before,
+            "value_before": found.value,
+            "action": self.action,
+            "owner": self.owner,
+            "due": self.due.isoformat(),
+            "opened_by": self.opened_by,
+            "opened_at": to_text(self.opened_at),
+            "decision": None if closing is None else closing.decision.value,
+            "approver": None if closing is None else closing.approver,
+            "closed_at": None if closing is None else to_text(closing.at),
+            "release_after": None if closing is None else closing.release_after,
+            "run_after": None if closing is None else closing.run_after,
+            "value_after": None if closing is None else closing.value_after,
+            "acceptance": None if closing is None else closing.acceptance,
+            "accepted_until": None if closing is None or closing.until is None else to_text(closing.until),
+        }
+
+
+def findings_of(result: Mapping[str, Json]) -> tuple[Finding, ...]:
+    """Return what a fairness run's result says is not inside its range; too few cases are no finding."""
+    return tuple(
+        Finding(
+            attribute=str(one.get("attribute")),
+            metric=metric,
+            text=str(reason.get("text", "")),
+            value=_number(reason.get("observed")),
+        )
+        for one in _parts(result)
+        for reason in _records(one.get("reasons"))
+        if (metric := _metric(str(reason.get("code", "")))) is not None
+    )
+
+
+def _metric(code: str) -> str | None:
+    if code.startswith(_PREFIX):
+        return code.removeprefix(_PREFIX).lower()
+    return code.lower() if code == "MUST_PASS_FLIP" or code.startswith("BIAS_") else None
+
+
+def _parts(result: Mapping[str, Json]) -> list[Mapping[str, Json]]:
+    return [*_records(result.get("attributes")), *_records(result.get("bias"))]
+
+
+def _records(value: Json) -> list[Mapping[str, Json]]:
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, Sequence) else []
+
+
+def _number(value: Json) -> float | None:
+    try:
+        return float(str(value))
+    except ValueError:
+        return None
+
+
+def value_of(result: Mapping[str, Json], finding: Finding) -> float | None:
+    """Return the same figure in another run's result; None where it was not measured."""
+    for one in _parts(result):
+        if one.get("attribute") != finding.attribute:
+            continue
+        value: Json = None
+        if finding.metric == "must_pass_flip":
+            flipped = one.get("flipped")
+            value = len(flipped) if isinstance(flipped, Sequence) else None
+        elif finding.metric.startswith("bias_"):
+            percent = _number(one.get(finding.metric.removeprefix("bias_")))
+            value = None if percent is None else percent / 100.0
+        else:
+            figure = one.get(_FIGURES.get(finding.metric, ""))
+            value = figure.get("value") if isinstance(figure, Mapping) else None
+        if value is not None:
+            return _number(value)
+    return None
+
+
+def opening_problems(
+    run: EvaluationRun, found: Iterable[Finding], wanted: tuple[str, str], *, action: str, due: date, today: date
+) -> tuple[Reason, ...]:
+    """Return why no mitigation of `wanted` (attribute, metric) is opened for a run."""
+    reasons: list[Reason] = []
+    if run.kind is not RunKind.FAIRNESS or run.state is not RunState.COMPLETED or run.voided_at is not None:
+        text = f"{run.id} is no completed fairness run that counts. Name one: `pilotage evaluate status`."
+        reasons.append(Reason(code="MITIGATION_RUN", text=text, where=run.id))
+    elif wanted not in {(one.attribute, one.metric) for one in found}:
+        known = ", ".join(sorted(f"{one.attribute} {one.metric}" for one in found)) or "nothing"
+        text = f"Run {run.id} found nothing against {wanted[1]} of {wanted[0]}. It found: {known}."
+        reasons.append(Reason(code="MITIGATION_FINDING", text=text, where=run.id))
+    if len(action.strip()) < MIN_ACTION:
+        text = f"Say what is done about it in at least {MIN_ACTION} characters."
+        reasons.append(Reason(code="MITIGATION_ACTION", text=text))
+    if due < today:
+        text = f"It cannot be due on {due}, which is over. Name a day from {today} on."
+        reasons.append(Reason(code="MITIGATION_DUE", text=text, observed=due.isoformat(), limit=today.isoformat()))
+    return tuple(reasons)
+
+
+def approver_problem(one: Mitigation, approver: PersonId) -> Reason | None:
+    """Return why this person does not close it."""
+    if approver != one.owner:
+        return None
+    text = f"{approver} owns this mitigation. Somebody else must close it."
+    return Reason(code="SOD_CONFLICT", text=text, where="owner")
+
+
+def go_problems(
+    one: Mitigation,
+    run: EvaluationRun,
+    *,
+    of_release: Iterable[EvaluationRun],
+    value: float | None,
+    line: Sequence[Digest],
+    has_same_parts: bool,
+) -> tuple[Reason, ...]:
+    """Return why a run does not close it.
+
+    `of_release` are all runs of its release, `value` what it measured of the finding, `line` the release's ancestors;
+    `has_same_parts`: the release is the one of the finding under another digest.
+    """
+    reasons: list[Reason] = []
+    if run.kind is not RunKind.FAIRNESS or run.workflow != one.workflow or not _counts(run):
+        text = f"{run.id} is no completed fairness run of {one.workflow} that gates. Name one, without --golden."
+        return (Reason(code="MITIGATION_RUN", text=text, where=run.id),)
+    bad = [other.id for other in of_release if _counts(other) and other.verdict != Verdict.GO.value]
+    if bad:
+        text = f"{run.release[:19]} is not GO in {', '.join(sorted(bad)[:5])}; a later run does not raise that."
+        reasons.append(Reason(code="MITIGATION_NOT_GO", text=text, where=run.id, limit=Verdict.GO.value))
+    if run.release == one.release_before or has_same_parts:
+        text = "That release is the one it was found in. Change what causes it, seal, and run the suite on that."
+        reasons.append(Reason(code="MITIGATION_SAME_RELEASE", text=text, where=run.release))
+    elif one.release_before not in line:
+        text = f"{run.release[:19]} does not descend from {one.release_before[:19]}, in which it was found."
+        reasons.append(Reason(code="MITIGATION_LINE", text=text, where=run.release))
+    if value is None:
+        text = f"Run {run.id} did not measure {one.finding.metric} of {one.finding.attribute}."
+        reasons.append(Reason(code="MITIGATION_UNMEASURED", text=text, where=run.id))
+    return tuple(reasons)
+
+
+def _counts(run: EvaluationRun) -> bool:
+    is_whole = run.kind is RunKind.FAIRNESS and run.state is RunState.COMPLETED
+    return is_whole and run.is_gating and run.voided_at is None
