@@ -85,6 +85,8 @@ evaluation_task = Table(
     Column("latency_us", BigInteger),
     Column("ttft_us", BigInteger),
     Column("error", Text),
+    Column("model", Text),
+    Column("fingerprint", Text),
     CheckConstraint("arm IN ('candidate', 'baseline', 'oldest')"),
     CheckConstraint("state IN ('waiting', 'done')"),
 )

@@ -209,5 +209,6 @@ model_look = Table(
     metadata,
     Column("is_one", Boolean, primary_key=True, nullable=False, server_default=text("true")),
     Column("seq", BigInteger, nullable=False),
+    Column("looked_at", TIMESTAMP(timezone=True)),
     CheckConstraint("is_one"),
 )

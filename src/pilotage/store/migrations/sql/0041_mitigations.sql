@@ -27,3 +27,11 @@ CREATE TABLE mitigation (
     CHECK ((decision IS NOT DISTINCT FROM 'risk_accepted') = (acceptance IS NOT NULL))
 );
 CREATE INDEX mitigation_workflow ON mitigation (workflow, opened_at);
+
+-- As which model a task was answered, where the provider says so; NULL: not asked, from the cache, or not told.
+ALTER TABLE evaluation_task ADD COLUMN model text;
+ALTER TABLE evaluation_task ADD COLUMN fingerprint text;
+
+-- When models were last looked at. Where that is long ago nobody knows which model answers.
+ALTER TABLE model_look ADD COLUMN looked_at timestamptz;
+UPDATE model_look SET looked_at = clock_timestamp();
