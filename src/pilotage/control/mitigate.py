@@ -74,8 +74,7 @@ def open_mitigation(
         return refusal
     due = _day(request.due)
     with instance.engine.begin() as connection:
-        now = instance.clock.now()
-        found = _run(connection, run)
+        now, found = instance.clock.now(), _run(connection, run)
         findings = findings_of(_result(connection, found))
         wanted = (request.attribute, request.metric)
         nobody = person_problem(actor, "opens a mitigation")

@@ -223,7 +223,6 @@ def read_snapshot(  # noqa: PLR0913 - what is read, about what, and as of when
         "parts": list(parts),
         "spaces": list(spaces),
         "overdue": now - _OVERDUE,
-        "unknown_after": UNKNOWN_AFTER,
     }
     read = Together(connection, _SNAPSHOT, {**values, "compared": compared})
     rosters, policies = read.rows("rosters", of=roster_version), read.rows("policies", "seen_at")
@@ -261,9 +260,7 @@ def read_snapshot(  # noqa: PLR0913 - what is read, about what, and as of when
     )
 
 
-def _about(
-    releases: Collection[StoredRelease], subjects: Mapping[SubjectKind, Collection[str]]
-) -> dict[str, Sequence[str]]:
+def _about(releases: Collection[StoredRelease], subjects: Mapping[SubjectKind, Collection[str]]) -> dict[str, object]:
     pairs = [(kind.value, name) for kind, names in subjects.items() for name in names]
     return {
         "releases": [one.digest for one in releases],
@@ -273,6 +270,7 @@ def _about(
         "subjects": [name for _, name in pairs],
         "unresolved": [state.value for state in UNRESOLVED],
         "paging": [one.value for one in Severity if one.pages],
+        "unknown_after": UNKNOWN_AFTER,
     }
 
 
