@@ -6,7 +6,7 @@ the traffic stands in `store/gate_traffic.py`. Fail mode: what cannot be read ra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
