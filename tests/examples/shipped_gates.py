@@ -240,7 +240,13 @@ CHECKLISTS = {
     ),
     ("compliance", "data-governance-lead"): ("lineage", "classification", "PII handling", "retention"),
     ("compliance", "privacy-officer"): ("PIA", "GDPR", "anonymisation", "consent"),
-    ("compliance", "compliance-officer"): ("SEC", "FINRA", "Bank Secrecy Act", "Fair Lending"),
+    ("compliance", "compliance-officer"): (
+        *("SEC", "FINRA", "Bank Secrecy Act", "Fair Lending"),
+        *("sec.records", "sec.statements", "sec.customer-information", "sec.inside-information"),
+        "sec.recommendations",
+        *("finra.supervision", "finra.vendors", "finra.records", "finra.communications"),
+        *("bsa.no-tipping-off", "bsa.records", "bsa.escalation"),
+    ),
     ("compliance", "legal"): ("terms", "liability", "intellectual property"),
     ("qa", "qa-lead"): ("exploratory testing done", "usability findings filed"),
 }

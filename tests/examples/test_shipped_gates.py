@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.examples.shipped_gates import (
     CHECKLISTS,
@@ -18,8 +20,11 @@ from tests.examples.shipped_gates import (
     signed,
     unmet,
 )
+from tests.gate.builders import holder
 
+from pilotage.gate.checklists import checklists_of
 from pilotage.gate.vocabulary import GateStatus, Half
+from pilotage.identity.roles import Role
 
 EVERY = sorted(DEMANDS)
 
@@ -224,3 +229,27 @@ def test_a_sign_off_answers_each_item_of_its_checklist(name: str, signer: str, i
     (short,) = [one for one in found.signoffs if not one.is_complete]
     assert short.role.value == signer
     assert [(why.code, why.where) for _, why in short.not_counted] == [("CHECKLIST_OPEN", item)]
+
+
+@pytest.mark.feature("D8.15", "D8.16", "D8.17")
+@pytest.mark.parametrize("name", ["sec", "finra", "bsa"])
+def test_a_regulation_is_answered_item_by_item_with_source_evidence_and_signer(name: str) -> None:
+    asked = signed("compliance", SIGNERS["compliance"])
+    kinds = {one.kind for one in asked.evidence}
+    shown = {one.regulation.name: one for one in checklists_of(asked, report(asked), kinds)}
+    found = shown[name]
+    assert (found.role.value, found.open_items) == ("compliance-officer", 0)
+    assert found.regulation.source.startswith("https://")
+    assert found.regulation.as_of == "2026-10-01"
+    assert all(state.item.cite and not state.missing for state in found.items)
+    assert {vote.person for state in found.items for vote, _ in state.answers} == {holder(Role.COMPLIANCE_OFFICER)}
+    key = found.regulation.key(found.items[0].item)
+    bare = signed("compliance", SIGNERS["compliance"], unanswered=key)
+    assert {one.regulation.name: one.open_items for one in checklists_of(bare, report(bare), kinds)}[name] > 0
+    assert not report(bare).status.is_approved
+    for state in found.items:
+        for kind in state.item.evidence:
+            lacking = replace(asked, evidence=tuple(one for one in asked.evidence if one.kind != kind))
+            refused = {(why.code, why.where) for one in report(lacking).signoffs for _, why in one.not_counted}
+            answered = [item for code, item in refused if code == "CHECKLIST_EVIDENCE"]
+            assert answered, kind

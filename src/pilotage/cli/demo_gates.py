@@ -198,7 +198,7 @@ class ReleasePath:
         """Let one person decide at a gate, and tell it."""
         rules = self.instance.workspace.gates[gate]
         asked = rules.post if half is Half.POST and rules.post is not None else rules.pre
-        answers = {item: "yes" for one in asked.signoffs if one.role is role for item in one.checklist}
+        answers = {item: "yes" for one in asked.signoffs if one.role is role for item in one.questions}
         ballot = Ballot(
             gate=gate, role=role.value, decision=decision, checklist=answers, comment=comment, space=space, half=half
         )

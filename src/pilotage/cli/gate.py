@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from pilotage.cli.caller import caller_of
 from pilotage.cli.gate_changes import add_changes
+from pilotage.cli.gate_requests import add_requests
 from pilotage.cli.gate_standard import add_standard
 from pilotage.cli.options import NO, Options, command
 from pilotage.cli.shown import Listing, short
@@ -58,6 +59,7 @@ def register(app: typer.Typer) -> None:
         ("export", export),
     ):
         group.command(name)(command(function))
+    add_requests(group)
     add_changes(group)
     add_standard(group)
     app.add_typer(group, name="gate")
@@ -185,7 +187,7 @@ def _answers(path: Path | None) -> dict[str, str]:
 
 def _all_yes(gate: Gate | None, *, post: bool) -> dict[str, str]:
     half = None if gate is None else (gate.post if post and gate.post is not None else gate.pre)
-    return {} if half is None else {item: "yes" for signoff in half.signoffs for item in signoff.checklist}
+    return {} if half is None else {item: "yes" for signoff in half.signoffs for item in signoff.questions}
 
 
 def accept(

@@ -29,7 +29,7 @@ from pilotage.workspace.workflow import Workflow
 
 EDITOR_SPAN = timedelta(days=30)
 _ROSTER_FILES = ("pilotage.yaml",)
-_POLICY_FILES = ("gates",)
+_POLICY_FILES = ("gates", "regulations")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from pilotage.control.inbox_gates import gate_tasks
 from pilotage.control.inbox_task import Task
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
+from pilotage.control.request_changes import change_tasks
 from pilotage.control.rollout_people import deciding_role
 from pilotage.control.watch_mitigations import mitigation_tasks
 from pilotage.core.canonical import Json
@@ -253,4 +254,5 @@ _SOURCES: Final[Mapping[str, Callable[[Connection, Instance, Principal], list[Ta
     "versions of corpora": _reviews,
     "gates": gate_tasks,
     "mitigations": mitigation_tasks,
+    "requests for changes": change_tasks,
 }

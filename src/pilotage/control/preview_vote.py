@@ -20,12 +20,15 @@ from pilotage.core.reason import Reason
 from pilotage.evidence.records import Evidence
 from pilotage.gate.ballots import only_reject, seat_problems
 from pilotage.gate.binding import bind_of
+from pilotage.gate.change_request import ChangeRequest
+from pilotage.gate.checklists import ChecklistState, checklists_of
 from pilotage.gate.eligibility import separation_problem, standing_problem
 from pilotage.gate.records import Bound, GateInput, Login, RiskAcceptance, Vote
 from pilotage.gate.report import GateReport
 from pilotage.gate.vocabulary import Half, VoteDecision
 from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.identity.roles import Role
+from pilotage.store.change_requests import requests_about
 from pilotage.store.passed_gates import passed_gates
 from pilotage.store.releases import StoredRelease, named_release
 
@@ -57,7 +60,8 @@ class GateView:
     """A gate as a page shows it to one person: report, evidence, votes in order, acceptances, and the choices.
 
     `changes` are statements about emergency changes that concern the spaces behind this gate; `decided` is what was
-    decided here before.
+    decided here before; `requests` is what people here want changed; `checklists` are
+    those of regulations that its sign-offs answer.
     """
 
     release: StoredRelease
@@ -71,12 +75,20 @@ class GateView:
     spaces: tuple[str, ...]
     changes: tuple[str, ...] = ()
     decided: Sequence[Decided] = ()
+    requests: Sequence[ChangeRequest] = ()
+    checklists: Sequence[ChecklistState] = ()
 
     @property
     def binds(self) -> frozenset[str]:
         """Return the binds of today: of a vote on the board, and of one after its result."""
         late = self.report.bind_after_board
         return frozenset({self.report.bind} if late is None else {self.report.bind, late})
+
+    @property
+    def item_texts(self) -> dict[str, str]:
+        """Return what items of regulations ask, by the name that answers give them."""
+        found = (one.regulation for one in self.checklists)
+        return {of.key(item): f"{item.text} ({item.cite})" for of in found for item in of.items}
 
     @property
     def last_of(self) -> dict[PersonId, Vote]:
@@ -95,7 +107,11 @@ def view_gate(
         view = view_in(chain, actor=actor, gate=gate, space=space, half=half)
         decided = decided_gates(passed_gates(connection, stored.digest), instance.workspace.gates).get(gate, ())
         where = space_for(instance, gate, space)
-        return replace(view, decided=[one for one in decided if half is Half.PRE and where in {None, one.space}])
+        return replace(
+            view,
+            decided=[one for one in decided if half is Half.PRE and where in {None, one.space}],
+            requests=[one for one in requests_about(connection, stored.digest) if one.gate == gate],
+        )
 
 
 def view_in(chain: Chain, *, actor: Principal, gate: str, space: str | None = None, half: Half = Half.PRE) -> GateView:
@@ -116,6 +132,7 @@ def view_in(chain: Chain, *, actor: Principal, gate: str, space: str | None = No
         documents=given.rules.documents,
         spaces=given.facts.spaces,
         changes=tuple(one.statement(chain.now) for one in chain.emergencies),
+        checklists=checklists_of(given, report, {item.kind for item in current}),
     )
 
 
@@ -150,7 +167,7 @@ def _choice(role: Role, actor: Principal, given: GateInput, report: GateReport, 
         role=role,
         is_seat=vote.is_seat,
         bound=bound,
-        checklist=next((one.checklist for one in given.rules.signoffs if one.role is role), ()),
+        checklist=next((tuple(one.questions) for one in given.rules.signoffs if one.role is role), ()),
         problems=(*(one for one in found if one is not None), *seat_problems(vote, given)),
         unmet=_unmet(report),
         only_reject=only_reject(vote, given),

@@ -213,10 +213,9 @@ def _reasons(
         found += [] if refusal is None else refusal.reasons
     asked = asked_problem(vote, given)
     standing = standing_problem(vote, given, vote.at)
-    separate = separation_problem(
-        vote.person, given, vote.at, [one for one in chain.evidence if one.id in report.evidence]
-    )
-    form = form_problem(vote, given, has_acceptances=bool(report.acceptances))
+    current = [one for one in chain.evidence if one.id in report.evidence]
+    separate = separation_problem(vote.person, given, vote.at, current)
+    form = form_problem(vote, given, has_acceptances=bool(report.acceptances), current=current)
     found += [one for one in (asked, standing, separate, form) if one is not None]
     found += _binding_reasons(vote, report, ballot)
     found += seat_problems(vote, given)

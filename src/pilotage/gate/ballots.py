@@ -178,7 +178,7 @@ def _problem(
     return (
         standing_problem(vote, given, now)
         or separation_problem(vote.person, given, now, current)
-        or form_problem(vote, given, has_acceptances=has_acceptances)
+        or form_problem(vote, given, has_acceptances=has_acceptances, current=current)
     )
 
 

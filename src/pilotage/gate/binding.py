@@ -22,12 +22,16 @@ def policy_digest(gate: Gate, *, extra: Mapping[str, Json] | None = None) -> Dig
     return digest_of_json({"gate": _plain(asdict(gate)), "extra": dict(extra or {})})
 
 
+_LATER = "regulations"
+"""A rule that came later: where a gate has none, its digest is what it was, so that no vote is lost by an upgrade."""
+
+
 def _plain(value: object) -> Json:
     match value:
         case StrEnum():
             return value.value
         case dict():
-            return {str(key): _plain(item) for key, item in value.items()}
+            return {str(key): _plain(item) for key, item in value.items() if key != _LATER or item}
         case tuple() | list():
             return [_plain(item) for item in value]
         case None | bool() | int() | float() | str():

@@ -6,7 +6,7 @@ who maps to nobody makes every separation check inconclusive, so no vote counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from pilotage.core.ids import PersonId
@@ -188,25 +188,29 @@ def _not_seated(person: PersonId, vote: Vote, roster: Roster) -> Reason:
     )
 
 
-def form_problem(vote: Vote, given: GateInput, *, has_acceptances: bool) -> Reason | None:
+def form_problem(vote: Vote, given: GateInput, *, has_acceptances: bool, current: Iterable[Evidence]) -> Reason | None:
     """Return what the vote itself lacks: a comment, an answer of the checklist, a fresh login."""
     needs_comment = vote.decision is not VoteDecision.APPROVE or has_acceptances
     if needs_comment and len(vote.comment.strip()) < MIN_COMMENT:
         text = f"Say why in at least {MIN_COMMENT} characters: --comment."
         return Reason(code="VOTE_COMMENT", text=text, where=vote.role.value)
     if vote.decision is VoteDecision.APPROVE:
-        problem = _checklist_problem(vote, given)
+        problem = _checklist_problem(vote, given, {item.kind for item in current})
         if problem is not None:
             return problem
     return _login_problem(vote, given)
 
 
-def _checklist_problem(vote: Vote, given: GateInput) -> Reason | None:
+def _checklist_problem(vote: Vote, given: GateInput, kinds: Collection[str]) -> Reason | None:
     for signoff in given.rules.signoffs:
         if signoff.role is not vote.role:
             continue
-        for item in signoff.checklist:
+        for item, evidence in signoff.questions.items():
             answer = vote.checklist.get(item, "").strip()
+            lacking = [kind for kind in evidence if kind not in kinds]
+            if answer == "yes" and lacking:
+                text = f"Item {item!r} rests on {', '.join(lacking)}: bring it, or write n/a with the reason."
+                return Reason(code="CHECKLIST_EVIDENCE", text=text, where=item, observed=", ".join(lacking))
             if answer == "yes" or (answer.startswith("n/a") and len(answer) > len("n/a") + 2):
                 continue
             text = f"The checklist item {item!r} is not answered; write yes, or n/a with the reason."

@@ -81,6 +81,8 @@ class EntryKind(StrEnum):
     GATE_SESSION_CLOSED = "gate.session_closed"
     GATE_QUESTION_ASKED = "gate.question_asked"
     GATE_QUESTION_ANSWERED = "gate.question_answered"
+    GATE_CHANGE_REQUESTED = "gate.change_requested"
+    GATE_CHANGE_CLOSED = "gate.change_closed"
 
     DEPLOYMENT_PROMOTED = "deployment.promoted"
     DEPLOYMENT_ROLLED_BACK = "deployment.rolled_back"

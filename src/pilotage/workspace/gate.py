@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from pilotage.identity.roles import Role
+from pilotage.workspace.regulation import Regulation
 
 
 class Trust(StrEnum):
@@ -100,13 +101,20 @@ class Criterion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signoff:
-    """`count` different people in the role approve, each answering the checklist."""
+    """`count` different people in the role approve, each answering the checklist and those of the regulations."""
 
     role: Role
     count: int = 1
     via: tuple[Via, ...] = (Via.VOTE,)
     checklist: tuple[str, ...] = ()
     after_board: bool = False
+    regulations: tuple[Regulation, ...] = ()
+
+    @property
+    def questions(self) -> dict[str, tuple[str, ...]]:
+        """Return every item that is answered, as answers name it, with the kinds of evidence that a yes rests on."""
+        plain: dict[str, tuple[str, ...]] = dict.fromkeys(self.checklist, ())
+        return plain | {one.key(item): item.evidence for one in self.regulations for item in one.items}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ unknown key, kind, claim, path, role, a criterion id used twice, or a weakened n
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import partial
 
 from pilotage.core.fields import BOOLEAN, TEXT, Fields, Reader, choice, integer, list_of, matching, record
@@ -36,6 +37,7 @@ from pilotage.workspace.gate import (
     Trust,
     Via,
 )
+from pilotage.workspace.regulation import Regulation
 
 _CONDITION = re.compile(r"([a-z][a-z0-9_]*) *(!=|<=|>=|=|<|>) *(?:(-?[0-9]+(?:\.[0-9]+)?)|@([a-z0-9_.]+))")
 _CRITERION_ID = matching(re.compile(r"[a-z0-9][a-z0-9-]{0,59}"), "a name of lower-case letters, digits and hyphens")
@@ -54,12 +56,16 @@ def _read_role(at: Located, problems: Problems) -> Role:
 ROLE: Reader[Role] = Reader(read=_read_role, stand_in=lambda: Role.AUDITOR)
 
 
-def parse_gate(fields: Fields) -> Gate:
+Regulations = Mapping[str, Regulation]
+
+
+def parse_gate(fields: Fields, *, regulations: Regulations | None = None) -> Gate:
     """Read one gate; references to spaces, gates and documents are checked by the workspace as a whole."""
     name = fields.need("gate", SLUG_TEXT)
     trust = fields.need("trust", choice(Trust))
+    half = partial(_half, trust=trust, regulations=regulations or {})
     halved = fields.has("pre") or fields.has("post")
-    pre = fields.need("pre", record(partial(_half, trust=trust))) if halved else _half(fields, trust=trust)
+    pre = fields.need("pre", record(half)) if halved else half(fields)
     gate = Gate(
         name=name,
         guards=fields.need("guards", _GUARDED),
@@ -68,7 +74,7 @@ def parse_gate(fields: Fields) -> Gate:
         trust=trust,
         binds=fields.get("binds", list_of(choice(Binding), or_one=True), ()),
         pre=pre,
-        post=fields.get("post", record(partial(_half, trust=trust)), None),
+        post=fields.get("post", record(half), None),
     )
     _check_never(gate, fields)
     return gate
@@ -89,11 +95,11 @@ _AFTER = _referring("gate")
 _SPACE_NAME = _referring("space")
 
 
-def _half(fields: Fields, *, trust: Trust) -> GateHalf:
+def _half(fields: Fields, *, trust: Trust, regulations: Regulations) -> GateHalf:
     half = GateHalf(
         criteria=fields.get("criteria", list_of(record(partial(_criterion, trust=trust))), ()),
         documents=fields.get("documents", list_of(_DOCUMENT, or_one=True), ()),
-        signoffs=fields.get("signoffs", list_of(record(_signoff)), ()),
+        signoffs=fields.get("signoffs", list_of(record(partial(_signoff, regulations=regulations))), ()),
         board=fields.get("board", record(_board), None),
         ttl_s=fields.get("ttl", SECONDS, None),
         machine_within_s=fields.get("machine_within", SECONDS, None),
@@ -107,6 +113,7 @@ def _half(fields: Fields, *, trust: Trust) -> GateHalf:
         fields.problem(
             "signoffs", "A sign-off waits for a board and the gate has none", "Add a board, or drop after_board."
         )
+    _check_regulations(half, fields)
     if not (half.criteria or half.documents or half.signoffs or half.board):
         fields.problem("criteria", "The gate asks for nothing", "Write criteria, documents, signoffs or a board.")
     return half
@@ -208,14 +215,36 @@ def _read_first_release(at: Located, problems: Problems) -> bool:
 _FIRST_RELEASE: Reader[bool] = Reader(read=_read_first_release, stand_in=bool)
 
 
-def _signoff(fields: Fields) -> Signoff:
+def _signoff(fields: Fields, *, regulations: Regulations) -> Signoff:
     return Signoff(
         role=fields.need("role", ROLE),
         count=fields.get("count", integer(1, 20), 1),
         via=fields.get("via", list_of(choice(Via), or_one=True, at_least=1), (Via.VOTE,)),
         checklist=fields.get("checklist", list_of(TEXT, or_one=True), ()),
         after_board=fields.get("after_board", BOOLEAN, default=False),
+        regulations=_named_regulations(fields, regulations),
     )
+
+
+def _named_regulations(fields: Fields, known: Regulations) -> tuple[Regulation, ...]:
+    """Return the checklists that a sign-off names, each once."""
+    names = fields.get("regulations", list_of(SLUG_TEXT, or_one=True), ())
+    for name in dict.fromkeys(names):
+        if name not in known:
+            hint = did_you_mean(name, sorted(known), instead="Checklists of regulations/")
+            fields.problem("regulations", f"There is no checklist {name!r}", hint)
+    return tuple(known[name] for name in dict.fromkeys(names) if name in known)
+
+
+def _check_regulations(half: GateHalf, fields: Fields) -> None:
+    """Refuse an item that rests on evidence the gate does not ask for: no vote would be bound to it."""
+    asked = {kind for one in half.criteria for kind in one.of if not kind.startswith("fact.")}
+    asked |= {f"document.{name}" for name in half.documents}
+    for regulation in dict.fromkeys(one for signoff in half.signoffs for one in signoff.regulations):
+        for item in regulation.items:
+            for kind in sorted(set(item.evidence) - asked):
+                what = f"The item {regulation.key(item)!r} rests on {kind!r}, which the gate does not ask for"
+                fields.problem("signoffs", what, "Add a criterion or a document to the gate, or name other evidence.")
 
 
 def _board(fields: Fields) -> Board:

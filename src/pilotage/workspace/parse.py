@@ -27,6 +27,8 @@ from pilotage.workspace.operations import Costs, Operations, Portfolio, Training
 from pilotage.workspace.operations_file import parse_costs, parse_portfolio, parse_rotas, parse_training
 from pilotage.workspace.organisation_file import Organisation, parse_organisation
 from pilotage.workspace.records import Workspace
+from pilotage.workspace.regulation import Regulation
+from pilotage.workspace.regulation_file import parse_regulation
 from pilotage.workspace.workflow import Workflow
 from pilotage.workspace.workflow_folder import parse_workflow_folder
 
@@ -143,14 +145,28 @@ def _spaces(
 
 def _gates(files: Mapping[str, bytes], problems: Problems) -> Mapping[str, Gate]:
     gates: dict[str, Gate] = {}
+    parse = partial(parse_gate, regulations=_regulations(files, problems))
     for path in _in_folder(files, "gates"):
         for at in load_yaml_documents(files[path], file=path, problems=problems):
-            gate = read_record(at, problems, parse_gate)
+            gate = read_record(at, problems, parse)
             if gate.name in gates:
                 problems.add(at, f"The gate {gate.name!r} is defined twice", "Keep one definition.")
             if gate.name:
                 gates[gate.name] = gate
     return gates
+
+
+def _regulations(files: Mapping[str, bytes], problems: Problems) -> Mapping[str, Regulation]:
+    found: dict[str, Regulation] = {}
+    for path in _in_folder(files, "regulations"):
+        one = _one(files, path, parse_regulation, problems)
+        if one is None:
+            continue
+        if one.name and one.name != PurePosixPath(path).stem:
+            what = f"checklist is {one.name!r} and the file is called {PurePosixPath(path).name}"
+            problems.add_at(path, 1, what, "Give both the same name.")
+        found[one.name] = one
+    return found
 
 
 def _workflows(files: Mapping[str, bytes], problems: Problems) -> Mapping[WorkflowName, Workflow]:
@@ -215,7 +231,7 @@ def _is_read(path: str) -> bool:
     match PurePosixPath(path).parts:
         case (name,):
             return name in _ROOT_FILES
-        case ("spaces" | "gates", name):
+        case ("spaces" | "gates" | "regulations", name):
             return name.endswith(".yaml")
         case ("workflows", _, name):
             return name in _WORKFLOW_FILES

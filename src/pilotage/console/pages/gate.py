@@ -95,7 +95,9 @@ def vote(visit: Visit) -> Reply | Refusal:
     """Record a decision, bound to what the page showed."""
     gate, digest = visit.params["gate"], visit.params["digest"]
     done = cast_vote(visit, gate, digest, is_grave=gate in GRAVE_GATES)
-    return done if isinstance(done, Refusal) else Redirect(to=f"/releases/{digest}/gates/{gate}{_query(visit)}#votes")
+    return (
+        done if isinstance(done, Refusal) else Redirect(to=f"/releases/{digest}/gates/{gate}{gate_query(visit)}#votes")
+    )
 
 
 def cast_vote(visit: Visit, gate: str, digest: str, *, is_grave: bool) -> Signed | Refusal:
@@ -134,7 +136,9 @@ def accept(visit: Visit) -> Reply | Refusal:
     """Accept a documented risk, from the text the form holds."""
     gate, digest = visit.params["gate"], visit.params["digest"]
     done = accept_typed(visit, gate, digest)
-    return done if isinstance(done, Refusal) else Redirect(to=f"/releases/{digest}/gates/{gate}{_query(visit)}#risks")
+    return (
+        done if isinstance(done, Refusal) else Redirect(to=f"/releases/{digest}/gates/{gate}{gate_query(visit)}#risks")
+    )
 
 
 def accept_typed(visit: Visit, gate: str, digest: str) -> Accepted | Refusal:
@@ -145,7 +149,8 @@ def accept_typed(visit: Visit, gate: str, digest: str) -> Accepted | Refusal:
     return accept_risk(visit.instance, actor=visit.actor, release=digest, gate=gate, text=text)
 
 
-def _query(visit: Visit) -> str:
+def gate_query(visit: Visit) -> str:
+    """Return the part of the address that tells which space and half are looked at."""
     kept = _kept(visit)
     return f"?{urlencode(kept)}" if kept else ""
 

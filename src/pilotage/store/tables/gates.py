@@ -1,7 +1,8 @@
 """Rosters, policies, attempts, votes, risk acceptances, delegations, packs, emergencies and sessions of a board.
 
 Mirror of the `gates` part of the schema; what each column means stands in `store/migrations/sql/` (0002_gates.sql,
-0008_emergencies.sql, 0017_standard_changes.sql, 0018_board_sessions.sql, 0033_lapses_and_streams.sql).
+0008_emergencies.sql, 0017_standard_changes.sql, 0018_board_sessions.sql, 0033_lapses_and_streams.sql,
+0040_mission.sql).
 """
 
 from __future__ import annotations
@@ -281,3 +282,18 @@ gate_lapse = Table(
     Column("ended_at", TIMESTAMP(timezone=True)),
     Column("acted_at", TIMESTAMP(timezone=True)),
 )
+
+gate_change_request = Table(
+    "gate_change_request",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("release", Text, ForeignKey("release.digest"), nullable=False),
+    Column("gate", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("at", TIMESTAMP(timezone=True), nullable=False),
+    Column("closed_at", TIMESTAMP(timezone=True)),
+    Column("closed_reason", Text, nullable=False, server_default=sql("''")),
+)
+Index("gate_change_request_release", gate_change_request.c.release, gate_change_request.c.gate)

@@ -70,6 +70,7 @@ deployment = Table(
     Column("policy", Text),
     Column("gate_reports", JSONB, nullable=False, server_default=text("'[]'")),
     Column("healthy_since", TIMESTAMP(timezone=True)),
+    Column("space_change", JSONB),
 )
 
 Index("deployment_release", deployment.c.release, deployment.c.space, deployment.c.at)
