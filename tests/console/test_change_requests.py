@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 from tests.console.room import Room, make_room
-from tests.control.gate_world import FELIX, KEIKO
+from tests.control.gate_world import FELIX, KEIKO, REVIEW
 
 from pilotage.workspace.regulation import Regulation, RegulationItem
 
@@ -51,13 +51,14 @@ def test_a_request_that_says_nothing_comes_back_with_what_was_typed(room: Room) 
     assert "No.</textarea>" in answer.text
 
 
-def test_a_checklist_of_a_regulation_is_shown_item_by_item_and_answered_in_the_form(room: Room) -> None:
+def test_a_checklist_of_a_regulation_is_shown_item_by_item_and_answered_in_the_form(
+    engine: Engine, tmp_path: Path
+) -> None:
     item = RegulationItem(id="records", text="Kept for five years", cite="31 CFR 1010.430", evidence=("tests.unit",))
     bsa = Regulation(name="bsa", title="Secrecy", source="https://act.example", as_of="2026-10-01", items=(item,))
-    gate = room.world.workspace.gates["code-review"]
-    (signoff,) = gate.pre.signoffs
-    half = replace(gate.pre, signoffs=(replace(signoff, regulations=(bsa,)),))
-    room.world.declare(gates={**room.world.workspace.gates, "code-review": replace(gate, pre=half)})
+    (signoff,) = REVIEW.pre.signoffs
+    half = replace(REVIEW.pre, signoffs=(replace(signoff, regulations=(bsa,)),))
+    room = make_room(engine, tmp_path, gates={"code-review": replace(REVIEW, pre=half)})
     where = f"/releases/{room.short}/gates/code-review"
     browser = room.browser(FELIX)
     page = browser.get(where)
