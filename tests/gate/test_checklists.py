@@ -45,7 +45,7 @@ def answered(given: GateInput, **answers: str) -> GateInput:
     return replace(given, votes=tuple(replace(one, checklist=said) for one in given.votes))
 
 
-def open_items(given: GateInput) -> set[tuple[str, str]]:
+def open_items(given: GateInput) -> set[tuple[str, str | None]]:
     (signoff,) = decide(given, NOW).signoffs
     return {(why.code, why.where) for _, why in signoff.not_counted}
 
