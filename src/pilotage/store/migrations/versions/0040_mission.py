@@ -9,7 +9,7 @@ from alembic import op
 from pilotage.store.script import run_script
 
 revision = "0040"
-down_revision = "0039"
+down_revision = "0041"
 branch_labels = None
 depends_on = None
 
