@@ -19,15 +19,24 @@ from pilotage.control.watch_drift import watch_drift
 from pilotage.control.watch_models import CAUSE, watch_models
 from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName, WorkflowName, new_ulid
+from pilotage.evaluation.answering_model import Identity
 from pilotage.evaluation.criteria import Verdict
-from pilotage.evaluation.run import Cause
+from pilotage.evaluation.run import Cause, EvaluationRun
 from pilotage.jobs.watches import WATCHES
 from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.store.drift import open_drift
-from pilotage.store.evaluation_runs import runs_of
+from pilotage.store.evaluation_runs import find_run, runs_of
 from pilotage.store.ledger_entries import append
 from pilotage.store.ledger_sequencing import number_all
-from pilotage.store.model_identity import FIRST, Identities, Place, identities_of, identity_changed
+from pilotage.store.model_identity import (
+    FIRST,
+    Identities,
+    Place,
+    answered_in,
+    identities_of,
+    identity_changed,
+    put_identities,
+)
 
 pytestmark = pytest.mark.store
 SANDBOX, ASSISTANT = SpaceName("sandbox"), WorkflowName("assistant")
@@ -40,6 +49,11 @@ _CLOSED = text(
     "INSERT INTO interaction_closing (interaction, at, state, outcome, refused, detail)"
     " VALUES (:id, :at, 'final', 'ok', false, CAST(:detail AS jsonb))"
 )
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
 
 
 @pytest.fixture
@@ -131,10 +145,11 @@ def known_of(world: World, release: Digest) -> Identities:
         return identities_of(connection, Place(workflow=ASSISTANT, space=SANDBOX, release=release))
 
 
-def end_run(world: World, release: Digest, verdict: Verdict, *, but: str = "") -> None:
-    """Let the release's runs end now, begun a second ago; `but` changes more of them."""
+def end_run(world: World, release: Digest, verdict: Verdict, *, but: str = "", model: str | None = "m-2") -> None:
+    """Let the release's runs end now, begun a second ago, answered by `model`; `but` changes more of them."""
     world.clock.advance(timedelta(seconds=1))
     with world.instance.engine.begin() as connection:
+        connection.execute(text("UPDATE evaluation_task SET state = 'done', model = :model"), {"model": model})
         connection.execute(
             text(
                 "UPDATE evaluation_run SET state = 'completed', verdict = :verdict, started_at = :at"
@@ -262,3 +277,67 @@ def test_a_change_right_behind_the_first_answers_is_found_in_the_same_look(world
     answer(world, release, "m-2")
     assert look(world) == ["m-2"]
     assert WATCHES["model_watch"].look is watch_models
+
+
+@pytest.mark.parametrize("model", ["m", None], ids=["the first model", "nobody knows which"])
+def test_a_run_that_another_model_answered_judges_no_change(world: World, model: str | None) -> None:
+    release = in_service(world)
+    answer(world, release, "m-2")
+    look(world)
+    end_run(world, release, Verdict.GO, model=model)
+    look(world)
+    assert holding(world, release) == ["MODEL_IDENTITY_CHANGED"]
+
+
+@pytest.mark.anyio
+async def test_a_run_that_another_model_answered_is_neither_evidence_nor_attempt(world: World) -> None:
+    world.restore()
+    release = world.seal()
+    place = Place(workflow=ASSISTANT, space=SANDBOX, release=release)
+
+    async def ended(*known: str, answers: int = FIRST) -> tuple[EvaluationRun, list[object]]:
+        names = frozenset(Identity(model=name) for name in known)
+        with world.instance.engine.begin() as connection:
+            put_identities(connection, Identities(place=place, answers=answers, reference=names))
+        world.clock.advance(timedelta(minutes=1))
+        world.forget_answers()
+        run = (await world.evaluate(release)).run
+        with world.instance.engine.connect() as connection:
+            found = find_run(connection, run.id)
+            said = answered_in(connection, run.id)
+        assert found is not None
+        assert {one.model for one in said} == {"extractive"}
+        reasons = world.result(run.id)["reasons"]
+        assert isinstance(reasons, list)
+        return found, [one["code"] for one in reasons]
+
+    run, codes = await ended("m")
+    assert (run.verdict, run.is_gating, run.evidence, codes) == (
+        "inconclusive",
+        False,
+        None,
+        ["MODEL_IDENTITY_CHANGED"],
+    )
+    for known, answers in ((["m", "extractive"], FIRST), (["m"], FIRST - 1)):
+        run, codes = await ended(*known, answers=answers)
+        assert (run.is_gating, run.evidence is not None) == (True, True)
+        assert "MODEL_IDENTITY_CHANGED" not in codes
+
+
+def test_where_nobody_looks_at_models_any_more_what_a_provider_answers_is_unknown(world: World) -> None:
+    release = in_service(world)
+
+    def unknown(*, after: timedelta) -> list[str]:
+        world.clock.advance(after)
+        with world.instance.engine.begin() as connection:
+            watch_drift(connection, world.instance)
+            return [row.reason.text for row in open_drift(connection, space=SANDBOX) if row.process == "model watch"]
+
+    assert unknown(after=timedelta(seconds=170)) == []
+    assert unknown(after=timedelta(seconds=30)) == ["model watch in sandbox has not said what it serves: for 200 s."]
+    with world.instance.engine.connect() as connection:
+        of = Candidate(workflow=ASSISTANT, release=release)
+        found = space_fitness(connection, [SANDBOX], of=of, now=world.clock.now()).holding
+    assert "DRIFT_UNKNOWN" in {reason.code for reason in found}
+    look(world)
+    assert unknown(after=timedelta()) == []

@@ -308,6 +308,8 @@ class Driver:
                 latency_us=reply.latency_us,
                 ttft_us=reply.ttft_us,
                 error=None if generation.error is None else generation.error.value,
+                model=None if reply.identity is None else reply.identity.model,
+                fingerprint=None if reply.identity is None else reply.identity.fingerprint,
             )
             if not finish_task(connection, task, answered):
                 message = f"Task {task.key.case_id} of run {task.key.run} has another worker; nothing was written."

@@ -1,7 +1,8 @@
 """The end of a run: what was answered becomes a result, a verdict, a ledger entry and evidence, in one transaction.
 
 Rule: the result is a function of sealed cases, stored answers and earlier attempts, so whoever finishes the run writes
-the same bytes; latencies stand beside it. A later attempt can lower a verdict and never raise it. Fail mode: a run that
+the same bytes; latencies stand beside it. A later attempt can lower a verdict and never raise it; a run
+that another model answered than the release's is neither attempt nor evidence. Fail mode: a run that
 is no longer `running` is left alone.
 """
 
@@ -29,7 +30,10 @@ from pilotage.control.sealed_golden import Plan, PlannedCase, sealed_golden
 from pilotage.core.canonical import Form, Json, canonical_bytes
 from pilotage.core.digest import digest_of
 from pilotage.core.ids import new_ulid
+from pilotage.core.reason import Reason
+from pilotage.evaluation.answering_model import strange_reason
 from pilotage.evaluation.conclude import Answered, Asked, Attempts, CaseResult, Conclusion, conclude
+from pilotage.evaluation.criteria import Verdict
 from pilotage.evaluation.generation import Generation
 from pilotage.evaluation.leakage import Leak, LeakCode
 from pilotage.evaluation.run import Arm, Progress, RunKind
@@ -38,9 +42,10 @@ from pilotage.evaluation.target import Reply
 from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.ledger.tree import leaf_hash, root_of
 from pilotage.store.evaluation_answers import assessments_of, generations_of, put_assessments
-from pilotage.store.evaluation_runs import complete_run, find_run, gating_attempts
+from pilotage.store.evaluation_runs import complete_run, find_run, gating_attempts, take_out_of_gating
 from pilotage.store.evaluation_tasks import DoneTask, done_tasks
 from pilotage.store.ledger_entries import append
+from pilotage.store.model_identity import answered_in, known_identities
 
 ACTOR: Final = "system:evaluation"
 _QUANTILES: Final = {"p50_ms": 0.50, "p95_ms": 0.95, "p99_ms": 0.99}
@@ -71,6 +76,12 @@ def finish_cases(instance: Instance, plan: Plan, scoring: Scoring, progress: Pro
             found = replace(found, body={**found.body, "kept": kept})
         if progress.not_asked:
             found = _over_budget(connection, plan, found, progress)
+        known = known_identities(connection, plan.run.release, plan.run.space)
+        strange = strange_reason(answered_in(connection, plan.run.id), known)
+        if strange is not None and plan.run.is_gating:
+            take_out_of_gating(connection, plan.run.id)
+            plan = replace(plan, run=replace(plan.run, is_gating=False))
+            found = _by_another(found, strange)
         write_end(instance, connection, plan, found, figures)
     return found
 
@@ -115,6 +126,13 @@ def _over_budget(connection: Connection, plan: Plan, found: Conclusion, progress
     reason = over_cap(plan, run, progress)
     body = {**found.body, "verdict": None, "reasons": [dict(reason.as_json())]}
     return replace(found, verdict="", body=body, reasons=(reason,), summary=reason.text)
+
+
+def _by_another(found: Conclusion, reason: Reason) -> Conclusion:
+    """Return what a run leaves that another model answered: its numbers, without any verdict over the release."""
+    verdict = found.verdict and Verdict.INCONCLUSIVE.value
+    body = {**found.body, "verdict": verdict or None, "reasons": [dict(reason.as_json())]}
+    return replace(found, verdict=verdict, body=body, reasons=(reason,), regressions=(), summary=reason.text)
 
 
 def assessments_root(answers: Answers) -> str:

@@ -4,14 +4,14 @@ Each look compares every process's newest report with the deployment record and 
 watch_models.py found of the models behind them. A difference opens a row; content that differs in two reports takes a
 process of production out of the routing, and when none is left clean the release is rolled back. Rule: rows, ledger
 entries, incident and rollback commit together. Fail mode: a process that is silent for 180 s, or whose reports speak of
-another moment for as long, is DRIFT_UNKNOWN, which stops increases, and never evicts or rolls back; what was seen of it
-before stays true.
+another moment for as long, is DRIFT_UNKNOWN, and so is a provider's model that nobody looked at for 180 s: it stops
+increases, and never evicts or rolls back; what was seen before stays true.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -33,6 +33,7 @@ from pilotage.ledger.entry import EntryKind
 from pilotage.monitoring.held import Approved, CorpusState, Drift, Part, Settings, behind, drifts
 from pilotage.release.content import ReleaseContent
 from pilotage.release.fingerprint import fingerprints
+from pilotage.release.model import Provider
 from pilotage.retrieval.root import root_of
 from pilotage.space.digest import space_digest
 from pilotage.space.settings import Space, Tier
@@ -51,7 +52,7 @@ from pilotage.store.drift import (
 )
 from pilotage.store.evidence import good_under
 from pilotage.store.index_rows import accepted_versions, count_chunks_of, generation_of, live_revisions
-from pilotage.store.model_identity import open_identities
+from pilotage.store.model_identity import looked_at, open_identities
 from pilotage.store.releases import load_release
 from pilotage.store.routes import Route, read_route
 from pilotage.store.space_health import served_spaces, workflows_in
@@ -109,6 +110,9 @@ class _Look:
             for found in self._identities(WorkflowName(workflow), wanted):
                 row = self._put(PROVIDER, found, workflow)
                 now[_key(row)] = row
+            for process, found in self._unseen_models(wanted):
+                row = self._put(process, found, workflow)
+                now[_key(row)] = row
         for key, row in before.items():
             is_unknown = row.part is Part.UNKNOWN
             is_waiting = not is_unknown and ((row.process, row.workflow) in lags or self._is_waiting(row, held))
@@ -124,6 +128,19 @@ class _Look:
                 observed = ", ".join(str(change.identity) for change in known.changes)
                 wanted = ", ".join(str(identity) for identity in sorted(known.reference))
                 yield Drift(part=Part.IDENTITY, release=known.place.release, observed=observed, approved=wanted)
+
+    def _unseen_models(self, approved: Approved) -> Iterator[tuple[Held, Drift]]:
+        """Yield that nobody looked for 180 s at which model answers, where a provider answers at all."""
+        last = looked_at(self.connection)
+        age = None if last is None else self.deed.at - last
+        if approved.stable is None or (age is not None and age <= UNKNOWN_AFTER):
+            return
+        contents = [self._content(Digest(digest)) for digest in approved.parts]
+        if all(one is not None and one.model.provider is Provider.EXTRACTIVE for one in contents):
+            return
+        observed = "never" if age is None else f"for {age.total_seconds():.0f} s"
+        process = replace(PROVIDER, process="model watch", at=last)
+        yield process, Drift(part=Part.UNKNOWN, release=approved.stable, observed=observed, approved="within 180 s")
 
     def _lags(self, held: tuple[Held, ...], approved: dict[str, Approved]) -> dict[tuple[str, str], _Lag]:
         """Return whose newest report of which workflow cannot be compared."""

@@ -2,9 +2,9 @@
 
 The first 20 answers in a space fix what the provider calls its model. Another name or fingerprint afterwards is
 MODEL_IDENTITY_CHANGED: an open drift (watch_drift.py) that holds the release's rollouts and gates, a page, and a run of
-the golden set. A gating run there that began after the change and ends GO makes the new identity one of the reference.
-Rule: rows, ledger entries, incident and run commit together. Fail mode: a look that fails is repeated from where the
-last ended.
+the golden set. A gating run there that began after the change, was answered by the new identity and ends GO makes it
+one of the reference. Rule: rows, ledger entries, incident and run commit together. Fail mode: a look that fails is
+repeated from where the last ended, and what nobody looked at for 180 s is unknown (watch_drift.py).
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from pilotage.store.model_identity import (
     Answered,
     Change,
     Identities,
+    answered_in,
     answered_now,
     identities_of,
     open_identities,
@@ -48,7 +49,7 @@ def watch_models(connection: Connection, instance: Instance) -> tuple[Change, ..
     for known in open_identities(connection):
         watch.judge(known)
     found: list[Change] = []
-    for place, answers in answered_now(connection):
+    for place, answers in answered_now(connection, watch.deed.at):
         found += watch.compare(identities_of(connection, place), answers)
     return tuple(found)
 
@@ -96,13 +97,13 @@ class _Watch:
             data: dict[str, Json] = {"identity": str(change.identity), "run": run.id}
             self._record(EntryKind.DEPLOYMENT_IDENTITY_ACCEPTED, after, data)
 
-    @staticmethod
-    def _good(before: Identities, change: Change, runs: list[EvaluationRun]) -> EvaluationRun | None:
-        """Return a run that can speak of what answers now: answers of before its beginning count in none of them."""
+    def _good(self, before: Identities, change: Change, runs: list[EvaluationRun]) -> EvaluationRun | None:
+        """Return a GO that can speak of what answers now: begun since, and answered by that model."""
         for run in runs:
             is_whole = run.state is RunState.COMPLETED and run.is_gating and run.voided_at is None
             is_later = run.started_at is not None and run.started_at >= change.at
-            if is_whole and is_later and run.space == before.place.space and run.verdict == Verdict.GO.value:
+            is_good = is_whole and is_later and run.space == before.place.space and run.verdict == Verdict.GO.value
+            if is_good and change.identity in answered_in(self.connection, run.id):
                 return run
         return None
 

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName
+from pilotage.evaluation.answering_model import Identity
 from pilotage.evaluation.generation import Generation, Passage, TargetFailure
 from pilotage.evaluation.oracle import VersionFacts
 from pilotage.evaluation.overlay import Overlay
@@ -48,13 +49,14 @@ class Surfaces:
 class Reply:
     """The answer without its times, so that equal answers have equal digests; the times stand beside it.
 
-    `corpus` is where the passages stand.
+    `corpus` is where the passages stand, `identity` as what the provider answered, None where it was not asked.
     """
 
     generation: Generation
     latency_us: int | None = None
     ttft_us: int | None = None
     corpus: str | None = None
+    identity: Identity | None = None
     surfaces: Surfaces = Surfaces()
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 from pilotage.core.digest import Digest, digest_of
 from pilotage.core.errors import NotFound, Unavailable
 from pilotage.core.ids import SpaceName
+from pilotage.evaluation.answering_model import Identity
 from pilotage.evaluation.generation import Citation, Generation, Passage, TargetFailure
 from pilotage.evaluation.oracle import VersionFacts
 from pilotage.evaluation.overlay import Overlay, OverlayDocument
@@ -203,12 +204,13 @@ class ServingTarget:
         walked = await self._path.ask(ask.principal, self._asked(ask))
         judge = _Judge(facts=await self.facts(), overlay=self._overlay, names=acl_names(ask.principal))
         generation = _generation(walked, judge)
-        first_us = walked.context.generation.first_us if isinstance(walked.context, Generated) else None
+        said = walked.context.generation if isinstance(walked.context, Generated) else None
         return Reply(
             generation=generation,
             latency_us=walked.total_us if generation.error is None else None,
-            ttft_us=first_us,
+            ttft_us=None if said is None else said.first_us,
             corpus=None if self._pin is None else self._pin.name,
+            identity=None if said is None else Identity(model=said.model, fingerprint=said.fingerprint or ""),
             surfaces=_surfaces(walked),
         )
 

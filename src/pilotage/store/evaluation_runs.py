@@ -206,6 +206,11 @@ def stable_release(connection: Connection, space: SpaceName, workflow: WorkflowN
     return None if found is None else Digest(found)
 
 
+def take_out_of_gating(connection: Connection, identifier: str) -> None:
+    """Make a run one that gates nothing: no evidence, and no attempt."""
+    connection.execute(update(evaluation_run).where(evaluation_run.c.id == identifier).values(is_gating=False))
+
+
 def attach_evidence_id(connection: Connection, identifier: str, evidence: str) -> None:
     """Remember which evidence item a run became."""
     connection.execute(update(evaluation_run).where(evaluation_run.c.id == identifier).values(evidence=evidence))

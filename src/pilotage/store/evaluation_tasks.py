@@ -37,7 +37,8 @@ _TAKE: Final = text(
 )
 _FINISH: Final = text(
     "UPDATE evaluation_task SET state = 'done', generation = :generation, context = :context, is_cached = :is_cached,"  # noqa: S608 - constants
-    " latency_us = :latency_us, ttft_us = :ttft_us, error = :error, lease_owner = NULL, lease_until = NULL"
+    " latency_us = :latency_us, ttft_us = :ttft_us, error = :error, model = :model, fingerprint = :fingerprint,"
+    " lease_owner = NULL, lease_until = NULL"
     f" WHERE {_HELD}"
 ).bindparams(bindparam("context", type_=JSONB))
 _RETRY: Final = text(
@@ -67,7 +68,7 @@ _NEXT_DUE: Final = text("SELECT min(due_at) FROM evaluation_task WHERE run = :ru
 class Answered:
     """How a task ended, and what its answer is scored with. A cached answer has no latency.
 
-    `error` is a TargetFailure's value, else None.
+    `error` is a TargetFailure's value, else None; `model` None where none was asked or named.
     """
 
     generation: Digest
@@ -76,6 +77,8 @@ class Answered:
     latency_us: int | None = None
     ttft_us: int | None = None
     error: str | None = None
+    model: str | None = None
+    fingerprint: str | None = None
 
 
 _ANSWERED: Final = tuple(Answered.__dataclass_fields__)

@@ -18,23 +18,13 @@ from sqlalchemy.dialects.postgresql import JSONB
 from pilotage.core.clock import from_text, to_text
 from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName, WorkflowName
+from pilotage.evaluation.answering_model import Identity
 
 FIRST: Final = 20
 """How many answers after a promotion fix what the model calls itself (gates.md 1.4)."""
 
 _AT_ONCE: Final = 200_000
 """How many ledger entries one look reads at most."""
-
-
-@dataclass(frozen=True, slots=True, order=True, kw_only=True)
-class Identity:
-    """What a provider calls the model that answered; `fingerprint` empty where it tells none."""
-
-    model: str
-    fingerprint: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.model} ({self.fingerprint})" if self.fingerprint else self.model
 
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
@@ -89,7 +79,16 @@ _ANSWERED = text(
     " ORDER BY workflow, space, release, nth"
 )
 _LOOKED = text("SELECT (SELECT seq FROM model_look) AS after, coalesce(max(seq), -1) AS newest FROM ledger_entry")
-_LOOK = text("INSERT INTO model_look (seq) VALUES (:upto) ON CONFLICT (is_one) DO UPDATE SET seq = EXCLUDED.seq")
+_LOOK = text(
+    "INSERT INTO model_look (seq, looked_at) VALUES (:upto, :at)"
+    " ON CONFLICT (is_one) DO UPDATE SET seq = EXCLUDED.seq, looked_at = EXCLUDED.looked_at"
+)
+_LOOKED_AT = text("SELECT looked_at FROM model_look")
+_OF_RELEASE = text("SELECT * FROM model_identity WHERE release = :release AND answers >= :first")
+_IN_RUN = text(
+    "SELECT DISTINCT model, coalesce(fingerprint, '') AS fingerprint FROM evaluation_task"
+    " WHERE run = :run AND arm = 'candidate' AND state = 'done' AND model IS NOT NULL"
+)
 _ONE = text("SELECT * FROM model_identity WHERE workflow = :workflow AND space = :space AND release = :release")
 _OPEN = text("SELECT * FROM model_identity WHERE changes <> '[]' ORDER BY workflow, space, release")
 _OPEN_IN = text(
@@ -105,7 +104,7 @@ _PUT = text(
 _CHANGED = text("SELECT max(changed_at) FROM model_identity WHERE release = :release")
 
 
-def answered_now(connection: Connection) -> Iterator[tuple[Place, tuple[Answered, ...]]]:
+def answered_now(connection: Connection, at: datetime) -> Iterator[tuple[Place, tuple[Answered, ...]]]:
     """Yield what answered since the look before, by place and in the ledger's order, and note how far it was looked.
 
     The first look of an installation only notes: what stands in the ledger by then was answered under older rules.
@@ -114,11 +113,38 @@ def answered_now(connection: Connection) -> Iterator[tuple[Place, tuple[Answered
     after = row.newest if row.after is None else row.after
     upto = min(row.newest, after + _AT_ONCE)
     found = connection.execute(_ANSWERED, {"after": after, "upto": upto, "first": FIRST}).all()
-    connection.execute(_LOOK, {"upto": upto})
+    connection.execute(_LOOK, {"upto": upto, "at": at})
     for (workflow, space, release), rows in groupby(found, key=lambda one: (one.workflow, one.space, one.release)):
         place = Place(workflow=WorkflowName(workflow), space=SpaceName(space), release=Digest(release))
         identity = [(one.id, Identity(model=one.model, fingerprint=one.fingerprint)) for one in rows]
         yield place, tuple(Answered(interaction=name, identity=each) for name, each in identity)
+
+
+def looked_at(connection: Connection) -> datetime | None:
+    """Return when what answered was last looked at."""
+    found: datetime | None = connection.scalar(_LOOKED_AT)
+    return found
+
+
+def known_identities(connection: Connection, release: Digest, space: SpaceName | None) -> frozenset[Identity] | None:
+    """Return as what a release answers: as it first did, as a run found good, and as a run is still to judge.
+
+    None where nothing is fixed yet. Where it is fixed in the space, that alone counts, else wherever it is.
+    """
+    rows = connection.execute(_OF_RELEASE, {"release": release, "first": FIRST}).mappings()
+    fixed = [_read(row) for row in rows]
+    there = [one for one in fixed if one.place.space == space] or fixed
+    if not there:
+        return None
+    return frozenset(
+        identity for one in there for identity in (*one.reference, *(change.identity for change in one.changes))
+    )
+
+
+def answered_in(connection: Connection, run: str) -> frozenset[Identity]:
+    """Return as what the release itself answered in a run; empty where every answer came from the cache."""
+    rows = connection.execute(_IN_RUN, {"run": run})
+    return frozenset(Identity(model=row.model, fingerprint=row.fingerprint) for row in rows)
 
 
 def identities_of(connection: Connection, place: Place) -> Identities:
