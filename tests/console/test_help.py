@@ -1,4 +1,4 @@
-"""Help needs no internet: the docs list each page of the console, and what help links to is there (console.md 10.15)."""
+"""Help needs no internet: the docs list each page, and what help links to is there (console.md 10.15)."""
 
 from __future__ import annotations
 
