@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 os.environ.setdefault("LANCEDB_LOG", "error")  # read when the library is imported
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is imported; a process of Pilotage sets it
 
 import numpy as np
 from pyroaring import BitMap

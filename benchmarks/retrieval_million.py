@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 os.environ.setdefault("LANCEDB_LOG", "error")  # read when the library is imported
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is imported; a process of Pilotage sets it
 
 import numpy as np
 from bench_retrieval import ASKERS, Row, Timings, fastest, interleave, print_rows, private_bytes, timed
@@ -197,8 +198,8 @@ def _say(what: str) -> None:
     print(what, file=sys.stderr, flush=True)
 
 
-def run(folder: Path, *, chunks: int, rounds: int) -> list[Row]:
-    """Measure everything, and return the table."""
+def run(folder: Path, *, chunks: int, rounds: int, kinds: Sequence[str], levels: Sequence[str]) -> list[Row]:
+    """Measure everything asked for, and return the table."""
     lancedb = lancedb_module()
     if lancedb is None:
         sys.exit("LanceDB is not installed (pip install lancedb): there is nothing to compare with.")
@@ -208,12 +209,14 @@ def run(folder: Path, *, chunks: int, rounds: int) -> list[Row]:
     quantiser = write_index(folder / "index", corpus)
     lances: dict[str, Lance] = {}
     for number, (kind, index) in enumerate(INDEXES.items()):
+        if kind not in kinds:
+            continue
         _say(f"LanceDB's table with {kind}")
         (folder / f"lance{number}").mkdir(exist_ok=True)
         lances[kind] = Lance(lancedb, folder / f"lance{number}", corpus, vectors=index)
     snapshot = open_index(folder / "index", corpus)
     rows: list[Row] = []
-    for level in LEVELS:
+    for level in levels:
         _say(level)
         rows += compare(level, corpus, snapshot, lances, rounds)
     rows.append(exact_row(snapshot, make_questions(corpus, "100 %", askers=1, many=5)))
@@ -228,6 +231,8 @@ def main() -> None:
     parser.add_argument("--chunks", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--folder", type=Path, help="keep corpus and indexes here, and use what is there")
+    parser.add_argument("--kinds", nargs="+", choices=INDEXES, default=list(INDEXES), help="of LanceDB's indexes")
+    parser.add_argument("--levels", nargs="+", choices=LEVELS, default=list(LEVELS), help="visible shares")
     parser.add_argument("--memory", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.memory:
@@ -236,7 +241,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="pilotage-bench-", dir="/tmp") as name:
         folder = chosen.folder or Path(name)
         folder.mkdir(parents=True, exist_ok=True)
-        rows = run(folder, chunks=chosen.chunks, rounds=chosen.rounds)
+        rows = run(folder, chunks=chosen.chunks, rounds=chosen.rounds, kinds=chosen.kinds, levels=chosen.levels)
     print_rows(f"retrieval, {chosen.chunks:,} chunks, hybrid p50", rows)
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -32,3 +36,19 @@ def test_a_product_is_that_of_the_chosen_rows(places: Ids, is_short: bool) -> No
     found = _product(matrix, places.astype(np.uint32) if is_short else places, query)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, matrix[places] @ query, rtol=1e-4, atol=1e-5)
+
+
+THREADS = """
+import os, pilotage.__main__, numpy as np
+np.ones((4_000, 400), np.float32) @ np.ones(400, np.float32)
+print(len(os.listdir("/proc/self/task")))
+"""
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core: a product has one thread anyway")
+@pytest.mark.parametrize(("given", "threads"), [(None, 1), ("2", 2)])
+def test_a_product_takes_one_core_unless_the_operator_gives_more(given: str | None, threads: int) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    environment |= {"OPENBLAS_NUM_THREADS": given} if given else {}
+    done = subprocess.run([sys.executable, "-c", THREADS], env=environment, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == threads
