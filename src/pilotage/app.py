@@ -1,6 +1,6 @@
 """The composition root: the only place that joins adapters to rooms.
 
-`pilotage/__main__.py` loads it when a command asks or serves. Serving is put together here from guard, indexes, store
+`pilotage/cli/started.py` loads it when a command asks or serves. Serving is put together here from guard, indexes, store
 and gateway; the worker from schedules and handlers. Fail mode: what cannot be joined at start ends the process with its
 message and exit code 4.
 """
@@ -30,13 +30,14 @@ from pilotage.console.app import CONCURRENT as PAGES_AT_ONCE
 from pilotage.console.app import Console
 from pilotage.console.asking import PipelineAsking
 from pilotage.console.visit import Services
+from pilotage.control.driven_run import Driven
 from pilotage.control.evaluation_drive import Watch
 from pilotage.control.instance import Instance
 from pilotage.control.ledger_checkpoint import prepare_ledger_key
 from pilotage.control.open_instance import Opening, open_instance
-from pilotage.control.refresh_corpus import RefreshTools
+from pilotage.control.refresh_tools import RefreshTools
 from pilotage.control.replay_questions import ReplayTools, replay_questions
-from pilotage.control.run_evaluation import Driven, drive_run
+from pilotage.control.run_evaluation import drive_run
 from pilotage.core.errors import Conflict, NotFound, NotPermitted, PilotageError, Unavailable, UsageError
 from pilotage.core.ids import InteractionId, SpaceName, WorkflowName, new_ulid
 from pilotage.evaluation.run import Progress

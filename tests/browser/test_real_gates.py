@@ -31,11 +31,11 @@ from pilotage.cli.demo_rollout import PLAN, Rollouts, spaces_of
 from pilotage.cli.runtime import Question
 from pilotage.console.app import Console
 from pilotage.console.visit import Services
+from pilotage.control.driven_run import Driven
 from pilotage.control.gate_status import gate_status
 from pilotage.control.instance import Instance
 from pilotage.control.load_workspace import load_workspace
 from pilotage.control.promote_release import Promoted
-from pilotage.control.run_evaluation import Driven
 from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName
 from pilotage.evaluation.run import Progress

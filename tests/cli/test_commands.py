@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -47,6 +48,35 @@ def test_a_command_loads_its_own_file_only(arguments: list[str]) -> None:
     assert ("'pilotage.cli.ledger'" in loaded) == (arguments[0] == "ledger")
     assert "'pilotage.cli.gate'" not in loaded
     assert "'pilotage.cli.evidence'" not in loaded
+
+
+def test_the_command_line_is_here_before_what_refreshes_evaluates_and_serves() -> None:
+    script = "import sys, pilotage.cli.started; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    heavy = {"numpy", "pilotage.app", "pilotage.control.refresh_corpus", "pilotage.control.run_evaluation"}
+    assert heavy.isdisjoint(loaded)
+
+
+INTERRUPTED = """
+import os, signal, sys
+from pilotage.__main__ import main
+
+class Interrupting:
+    def find_spec(self, name, *rest):
+        if name == "pilotage.cli.started":
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, getattr(signal, sys.argv.pop(1)))
+sys.meta_path.insert(0, Interrupting())
+main()
+"""
+
+
+@pytest.mark.parametrize(("handler", "code"), [("default_int_handler", -signal.SIGINT), ("SIG_IGN", 0)])
+def test_an_interrupt_while_modules_load_ends_in_silence(handler: str, code: int) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, handler, "version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, "")
 
 
 def test_an_argument_that_is_no_text_is_told_in_one_line() -> None:

@@ -23,7 +23,8 @@ from sqlalchemy import text
 from pilotage.cli.workspace import write_template
 from pilotage.control.instance import Instance
 from pilotage.control.open_instance import Opening, open_instance
-from pilotage.control.refresh_corpus import RefreshTools, refresh_corpus
+from pilotage.control.refresh_corpus import refresh_corpus
+from pilotage.control.refresh_tools import RefreshTools
 from pilotage.control.seal_release import Sealed, seal_release
 from pilotage.core.ids import CorpusName, PersonId
 from pilotage.workspace.principals import local_principal

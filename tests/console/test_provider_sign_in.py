@@ -22,7 +22,7 @@ from pilotage.app import Joined
 from pilotage.console.app import Console
 from pilotage.console.visit import Services
 from pilotage.control.provider_session import KEPT_BY_ONE
-from pilotage.control.refresh_corpus import RefreshTools
+from pilotage.control.refresh_tools import RefreshTools
 from pilotage.core.errors import Unavailable
 from pilotage.core.ids import PersonId
 from pilotage.jobs.handlers import Step

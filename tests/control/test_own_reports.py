@@ -11,7 +11,8 @@ from sqlalchemy import Engine, text
 from tests.evaluation.world import HANDBOOK, World, make_world
 
 from pilotage.control.own_evidence import attach_own
-from pilotage.control.refresh_corpus import RefreshResult, RefreshTools, refresh_corpus
+from pilotage.control.refresh_corpus import RefreshResult, refresh_corpus
+from pilotage.control.refresh_tools import RefreshTools
 from pilotage.core.digest import Digest
 from pilotage.core.reason import Refusal
 from pilotage.serving.guarding import inspect_document

@@ -21,7 +21,8 @@ from pilotage.control.ledger_checkpoint import write_checkpoint
 from pilotage.control.ledger_fsck import fsck_ledger
 from pilotage.control.ledger_verify import verify_ledger
 from pilotage.control.open_instance import Opening, open_instance
-from pilotage.control.refresh_corpus import RefreshTools, refresh_corpus
+from pilotage.control.refresh_corpus import refresh_corpus
+from pilotage.control.refresh_tools import RefreshTools
 from pilotage.control.seal_release import Sealed, seal_release
 from pilotage.control.verify_release import verify_release
 from pilotage.core.ids import CorpusName, PersonId, WorkflowName

@@ -12,7 +12,8 @@ from sqlalchemy import Engine
 
 from pilotage.adapters.keyring import Keyring
 from pilotage.control.instance import Instance
-from pilotage.control.refresh_corpus import RefreshResult, RefreshTools, refresh_corpus
+from pilotage.control.refresh_corpus import RefreshResult, refresh_corpus
+from pilotage.control.refresh_tools import RefreshTools
 from pilotage.core.digest import digest_of
 from pilotage.core.ids import CorpusName, PersonId, PrincipalId
 from pilotage.corpus.connector import Connector

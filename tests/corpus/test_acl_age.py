@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from pilotage.control.corpus_reports import diff_versions
-from pilotage.control.refresh_corpus import RefreshTools
+from pilotage.control.refresh_tools import RefreshTools
 from pilotage.control.search_corpus import Search, search_corpus
 from pilotage.core.errors import Unavailable
 from pilotage.core.ids import CorpusName

@@ -11,16 +11,8 @@ import pytest
 from pilotage.core.digest import digest_of
 from pilotage.core.ids import DocumentId
 from pilotage.corpus.acl import EVERYONE
-from pilotage.corpus.quality import (
-    MIN_TOKENS,
-    MOST_IDS,
-    FindingKind,
-    Inspected,
-    QualityCollector,
-    Seen,
-    inspect_nothing,
-    stale_limit,
-)
+from pilotage.corpus.inspection import Inspected, inspect_nothing
+from pilotage.corpus.quality import MIN_TOKENS, MOST_IDS, FindingKind, QualityCollector, Seen, stale_limit
 from pilotage.corpus.records import Chunk, DocumentDraft, Rejected
 from pilotage.corpus.settings import Classification
 

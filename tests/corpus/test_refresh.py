@@ -13,14 +13,14 @@ import pytest
 from sqlalchemy import text
 
 from pilotage.control.corpus_reports import diff_versions, list_versions
-from pilotage.control.refresh_corpus import RefreshTools
+from pilotage.control.refresh_tools import RefreshTools
 from pilotage.control.review_version import accept_version, reject_version
 from pilotage.control.take_down import TakedownRequest, TakedownResult, take_down
 from pilotage.core.errors import Conflict, NotFound
 from pilotage.core.ids import CorpusName
 from pilotage.core.reason import Refusal
 from pilotage.corpus.connector import ListingFailed
-from pilotage.corpus.quality import Inspected
+from pilotage.corpus.inspection import Inspected
 from pilotage.corpus.settings import AclRule, Classification, DataStage, Exclusions, History, Review
 from pilotage.corpus.version import BLOCK_LIST_KEY, revision_hmac
 from pilotage.identity.roles import Role

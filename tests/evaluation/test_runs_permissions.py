@@ -23,8 +23,8 @@ from pilotage.cli.evaluate import _quiet
 from pilotage.cli.main import make_app
 from pilotage.cli.options import Options
 from pilotage.control import withdrawn_permissions
+from pilotage.control.driven_run import Driven
 from pilotage.control.instance import Instance
-from pilotage.control.run_evaluation import Driven
 from pilotage.core.digest import Digest
 from pilotage.evaluation.overlay import Overlay
 from pilotage.evaluation.run import Progress, RunKind

@@ -15,12 +15,14 @@ from sqlalchemy import Engine, text
 
 from pilotage.adapters.keyring import Keyring
 from pilotage.app import joined_serving, retriever_parts
+from pilotage.control.driven_run import Driven
 from pilotage.control.evaluate_release import EvaluationRequest, start_evaluation
 from pilotage.control.evaluation_drive import Scoring, Watch
 from pilotage.control.instance import Instance
 from pilotage.control.load_workspace import load_workspace
-from pilotage.control.refresh_corpus import RefreshResult, RefreshTools, refresh_corpus
-from pilotage.control.run_evaluation import Driven, drive_run
+from pilotage.control.refresh_corpus import RefreshResult, refresh_corpus
+from pilotage.control.refresh_tools import RefreshTools
+from pilotage.control.run_evaluation import drive_run
 from pilotage.control.seal_release import Sealed, seal_release
 from pilotage.core.canonical import parse_json
 from pilotage.core.digest import Digest

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from pilotage.control.instance import Instance
-from pilotage.control.refresh_corpus import RefreshTools
+from pilotage.control.refresh_tools import RefreshTools
 from pilotage.core.errors import Conflict
 from pilotage.jobs.handlers import Registry, Work
 from pilotage.jobs.ledger_checks import KIND as LEDGER

@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import Engine, text
 from tests.corpus.conftest import Bank, make_bank, settings
 
-from pilotage.control.refresh_corpus import RefreshTools
+from pilotage.control.refresh_tools import RefreshTools
 from pilotage.control.take_down import TakedownRequest, TakedownResult, take_down
 from pilotage.core.errors import UsageError
 from pilotage.core.ids import CorpusName
-from pilotage.corpus.quality import Inspected
+from pilotage.corpus.inspection import Inspected
 from pilotage.corpus.settings import DataStage
 from pilotage.corpus.takedown import TakedownState
 from pilotage.testing.connectors import MemoryConnector, MemoryDocument

@@ -21,7 +21,7 @@ from pilotage.control.follow_takedown import (
     takedown_as_json,
 )
 from pilotage.control.purge_document import purge_document
-from pilotage.control.refresh_corpus import RefreshTools
+from pilotage.control.refresh_tools import RefreshTools
 from pilotage.control.search_corpus import Search, search_corpus
 from pilotage.control.take_down import TakedownRequest, TakedownResult, take_down
 from pilotage.core.errors import NotFound, UsageError

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 from tests.corpus.conftest import Bank, make_bank, settings
 
-from pilotage.control.refresh_corpus import RefreshTools
+from pilotage.control.refresh_tools import RefreshTools
 from pilotage.control.review_version import accept_version
 from pilotage.control.search_corpus import Search, search_corpus
 from pilotage.control.take_down import TakedownRequest, TakedownResult, take_down

@@ -18,7 +18,8 @@ from pilotage.control.explain_interaction import explain_interaction
 from pilotage.control.instance import Instance
 from pilotage.control.load_workspace import load_workspace
 from pilotage.control.open_instance import Opening, open_instance
-from pilotage.control.refresh_corpus import RefreshResult, RefreshTools, refresh_corpus
+from pilotage.control.refresh_corpus import RefreshResult, refresh_corpus
+from pilotage.control.refresh_tools import RefreshTools
 from pilotage.control.seal_release import Sealed, seal_release
 from pilotage.core.ids import CorpusName, PersonId
 from pilotage.core.reason import Refusal

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 
 from pilotage.control.instance import Instance
-from pilotage.control.refresh_corpus import RefreshTools
+from pilotage.control.refresh_tools import RefreshTools
 from pilotage.control.rollout_ports import RolloutPorts
 from pilotage.core.reason import Refusal
 from pilotage.gate.records import Login

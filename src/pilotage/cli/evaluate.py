@@ -21,6 +21,7 @@ from typer.core import TyperGroup
 from pilotage.cli.options import DOWN, NO, Options, command
 from pilotage.cli.runtime import Runtime
 from pilotage.cli.shown import Listing, minute, print_record
+from pilotage.control.driven_run import Driven
 from pilotage.control.evaluate_release import EvaluationRequest, start_evaluation
 from pilotage.control.evaluation_status import (
     cancel_run,
@@ -32,7 +33,6 @@ from pilotage.control.evaluation_status import (
     void_run,
 )
 from pilotage.control.instance import Instance
-from pilotage.control.run_evaluation import Driven
 from pilotage.core.reason import Refusal
 from pilotage.evaluation.run import Progress as Done
 

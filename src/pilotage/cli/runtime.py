@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
 
+from pilotage.control.driven_run import Driven
 from pilotage.control.instance import Instance
 from pilotage.control.open_instance import Opening
-from pilotage.control.refresh_corpus import RefreshTools
-from pilotage.control.run_evaluation import Driven
+from pilotage.control.refresh_tools import RefreshTools
 from pilotage.evaluation.run import Progress
 from pilotage.identity.principal import Principal
 

@@ -9,9 +9,9 @@ from pilotage.adapters.connectors.jsonl import JsonlConnector
 from pilotage.control.instance import Instance
 from pilotage.core.errors import UsageError
 from pilotage.corpus.connector import Connector, ListingFailed
-from pilotage.corpus.quality import Inspect
+from pilotage.corpus.inspection import Inspect, Redact
 from pilotage.corpus.settings import CorpusSettings
-from pilotage.store.corpus_derivation import DerivedSource, Redact
+from pilotage.store.corpus_derivation import DerivedSource
 
 
 def open_source(

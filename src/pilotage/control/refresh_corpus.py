@@ -7,8 +7,7 @@ no version names: killed at any point, a refresh leaves nothing visible, and the
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -26,7 +25,8 @@ from pilotage.control.instance import Instance
 from pilotage.control.refresh_drafts import Drafted, DraftMaker
 from pilotage.control.refresh_permissions import narrow_derived
 from pilotage.control.refresh_publish import Findings, Published, Publisher
-from pilotage.control.refresh_staging import NewSalt, Stager
+from pilotage.control.refresh_staging import Stager
+from pilotage.control.refresh_tools import RefreshTools
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest
 from pilotage.core.ids import CorpusName, new_ulid
@@ -34,42 +34,18 @@ from pilotage.core.reason import Reason, Refusal
 from pilotage.corpus.cadence import CadenceProblem, parse_cadence, period
 from pilotage.corpus.connector import Connector
 from pilotage.corpus.dates import overlap
-from pilotage.corpus.quality import FindingKind, Inspect, QualityCollector, Seen, inspect_nothing, stale_limit
+from pilotage.corpus.quality import FindingKind, QualityCollector, Seen, stale_limit
 from pilotage.corpus.records import Rejected, SourceItem
 from pilotage.corpus.settings import CorpusSettings, Review
 from pilotage.corpus.version import BLOCK_LIST_KEY, VersionState, revision_hmac
 from pilotage.identity.principal import Principal
 from pilotage.ledger.entry import EntryKind
 from pilotage.store.corpora import StoredVersion, ensure_corpus, lock_corpus, newest_version, referenced_revisions
-from pilotage.store.corpus_derivation import Redact
 from pilotage.store.corpus_documents import Blocked, blocked, remove_revisions, unreferenced_revisions
 from pilotage.store.corpus_lock import refresh_lock, require_lock
 
-Progress = Callable[[int, int | None], None]
-"""Called with (items done, items in all or None while unknown)."""
-
 _BATCH_ITEMS = 256
 _BATCH_BYTES = 8 << 20
-
-
-def random_salt(_document: str, _revision: Digest) -> bytes:
-    """Return 32 random bytes: what keeps a purged text from being guessed."""
-    return secrets.token_bytes(32)
-
-
-def no_progress(_done: int, _total: int | None) -> None:
-    """Tell nobody."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefreshTools:
-    """What a refresh works with besides its instance. `connector` replaces the declared source, in tests."""
-
-    inspect: Inspect = inspect_nothing
-    redact: Redact | None = None
-    progress: Progress = no_progress
-    new_salt: NewSalt = random_salt
-    connector: Connector | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,8 @@ from datetime import date
 from pyroaring import BitMap
 from sqlalchemy import Connection
 
-from pilotage.control.refresh_staging import Kept, NewSalt, Stager, kept_from, kept_from_new, retained_until
+from pilotage.control.refresh_staging import Kept, Stager, kept_from, kept_from_new, retained_until
+from pilotage.control.refresh_tools import NewSalt
 from pilotage.core.digest import Digest
 from pilotage.corpus.dates import Dated, end_at, keep_history
 from pilotage.corpus.settings import CorpusSettings

@@ -16,7 +16,8 @@ from sqlalchemy import Connection
 from pilotage.control.corpus_entries import Deed, record_corpus
 from pilotage.control.refresh_history import merge_history
 from pilotage.control.refresh_permissions import apply_permissions
-from pilotage.control.refresh_staging import Kept, NewSalt, Stager
+from pilotage.control.refresh_staging import Kept, Stager
+from pilotage.control.refresh_tools import NewSalt
 from pilotage.core.canonical import Json, canonical_bytes
 from pilotage.core.digest import Digest, digest_of
 from pilotage.core.errors import Conflict

@@ -7,13 +7,14 @@ transaction; what a killed run staged is referenced by no version and is cleared
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from pyroaring import BitMap
 from sqlalchemy import Connection, Engine
 
+from pilotage.control.refresh_tools import NewSalt
 from pilotage.core.digest import Digest
 from pilotage.corpus.analyser import ANALYSER_ID
 from pilotage.corpus.chunker import CHUNKER_ID
@@ -33,9 +34,6 @@ from pilotage.store.corpus_documents import (
     take_revision_numbers,
     text_lengths,
 )
-
-NewSalt = Callable[[str, Digest], bytes]
-"""Gives 32 bytes for a document's revision: random outside tests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,11 +7,12 @@ resuming is the same attempt. Fail mode: Conflict when another process drives it
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, assert_never
 
 from sqlalchemy import Connection
 
+from pilotage.control.driven_run import Driven
 from pilotage.control.evaluation_drive import Driver, Means, Scoring, Watch
 from pilotage.control.evaluation_finish import finish_cases
 from pilotage.control.evaluation_scoring import make_scoring
@@ -30,15 +31,6 @@ from pilotage.store.evaluation_runs import find_run, move_run
 
 _ENDED: Final = (RunState.COMPLETED, RunState.OVER_BUDGET)
 _MAY_RUN: Final = (RunState.QUEUED, RunState.RUNNING, RunState.CANCELLED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Driven:
-    """Where a run stands now. `is_interrupted`: it was stopped and can be resumed."""
-
-    run: EvaluationRun
-    progress: Progress
-    is_interrupted: bool
 
 
 def run_named(instance: Instance, identifier: str) -> EvaluationRun:

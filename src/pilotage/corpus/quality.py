@@ -7,7 +7,7 @@ finding that exposes data (`confidential` or higher, readable by everyone) block
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,6 +16,7 @@ from pilotage.core.canonical import Json
 from pilotage.core.reason import Reason
 from pilotage.corpus.acl import EVERYONE
 from pilotage.corpus.dates import overlap
+from pilotage.corpus.inspection import Inspect
 from pilotage.corpus.near_duplicates import Signature, near_pairs, signature_of
 from pilotage.corpus.records import DocumentDraft, Rejected
 from pilotage.corpus.settings import Classification
@@ -46,23 +47,6 @@ class FindingKind(StrEnum):
 
 
 BLOCKING = frozenset({FindingKind.READABLE_BY_EVERYONE})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspected:
-    """What the guard's recognisers counted in one text: structured PII per type, and instructions to a model."""
-
-    pii: Mapping[str, int] = field(default_factory=dict)
-    tripwires: int = 0
-
-
-Inspect = Callable[[str], Inspected]
-"""Counts PII and tripwires in a text. Given by the caller: this room knows no recognisers."""
-
-
-def inspect_nothing(_text: str) -> Inspected:
-    """Find nothing: for corpora checked elsewhere, and for tests."""
-    return Inspected()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,10 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
+from pilotage.control.driven_run import Driven
 from pilotage.control.evaluate_release import EvaluationRequest, start_evaluation
 from pilotage.control.instance import Instance
-from pilotage.control.run_evaluation import Driven, run_named
+from pilotage.control.run_evaluation import run_named
 from pilotage.control.scheduled_runs import ask_uncapped, serving, tell_why
 from pilotage.core.errors import Conflict
 from pilotage.core.ids import WorkflowName

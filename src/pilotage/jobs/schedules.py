@@ -20,7 +20,8 @@ from pilotage.control.evaluate_release import DRIVE
 from pilotage.control.instance import Instance
 from pilotage.control.provider_session import forget_old_logins
 from pilotage.control.purge_document import purge_document
-from pilotage.control.refresh_corpus import RefreshTools, refresh_corpus
+from pilotage.control.refresh_corpus import refresh_corpus
+from pilotage.control.refresh_tools import RefreshTools
 from pilotage.control.shadow_phases import REPLAY_KIND
 from pilotage.control.take_down import RUN_KIND as TAKEDOWN
 from pilotage.core.ids import CorpusName

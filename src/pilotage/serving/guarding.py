@@ -15,7 +15,7 @@ from typing import Final
 
 from pilotage.adapters.keyring import Keyring
 from pilotage.corpus.analyser import analyse
-from pilotage.corpus.quality import Inspected
+from pilotage.corpus.inspection import Inspected
 from pilotage.guard.canary import shows_canary
 from pilotage.guard.clean import Cleaned, clean
 from pilotage.guard.extractive import Source, extract

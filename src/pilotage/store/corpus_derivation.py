@@ -7,7 +7,7 @@ by document.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 
 from sqlalchemy import Engine, text
@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 from pilotage.core.digest import digest_of_json
 from pilotage.core.ids import CorpusName
 from pilotage.corpus.connector import Fetched, ItemUnreadable, ListingFailed
-from pilotage.corpus.quality import Inspect
+from pilotage.corpus.inspection import Inspect, Redact
 from pilotage.corpus.records import SECTION_SEPARATOR, Paragraph, ParsedDocument, Rejected, Section, SourceItem
 from pilotage.corpus.version import VersionState
 from pilotage.store.corpora import newest_version
@@ -26,9 +26,6 @@ _GOVERNED = text(
     "SELECT id, acl, classification, region, acl_confirmed_at FROM document"
     " WHERE corpus = :corpus AND tombstone IS NULL"
 )
-
-Redact = Callable[[str], str]
-"""Replaces personal data by one-way tokens; the same value gives the same token."""
 
 
 class DerivedSource:
