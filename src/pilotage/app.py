@@ -1,8 +1,8 @@
 """The composition root: the only place that joins adapters to rooms.
 
-`pilotage/cli/started.py` loads it when a command asks or serves. Serving is put together here from guard, indexes, store
-and gateway; the worker from schedules and handlers. Fail mode: what cannot be joined at start ends the process with its
-message and exit code 4.
+`pilotage/cli/started.py` loads it when a command asks or serves. Serving is put together here from guard, indexes,
+store and gateway; the worker from schedules and handlers. Fail mode: what cannot be joined at start ends the process
+with its message and exit code 4.
 """
 
 from __future__ import annotations
