@@ -1,4 +1,4 @@
-"""`pilotage space status | fail-back`."""
+"""`pilotage space status | diff | fail-back`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from rich.markup import escape
 from pilotage.cli.options import Options, add_group
 from pilotage.cli.shown import Listing, minute
 from pilotage.control.fail_back import fail_back
+from pilotage.control.space_diff import diff_spaces
 from pilotage.control.space_status import health_json, space_status
 from pilotage.core.reason import Refusal
+from pilotage.gate.pack_layout import text_of
 
 _COLOURS = {"healthy": "green", "unhealthy": "red"}
 
@@ -20,7 +22,7 @@ _COLOURS = {"healthy": "green", "unhealthy": "red"}
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     summary = "Spaces: their health, and where their askers are."
-    add_group(app, "space", summary, status=status, fail_back=bring_home)
+    add_group(app, "space", summary, status=status, diff=diff, fail_back=bring_home)
 
 
 def status(options: Options) -> None:
@@ -28,6 +30,30 @@ def status(options: Options) -> None:
     with options.open("pilotage space status") as instance:
         found = space_status(instance)
     options.show({"spaces": found}, lambda out: _render(out, found))
+
+
+def diff(
+    options: Options,
+    space: Annotated[str, typer.Argument(metavar="SPACE", help="Space that a release enters.")],
+    against: Annotated[
+        str | None, typer.Option("--against", metavar="SPACE", help="Compared with this space; the one before without.")
+    ] = None,
+    release: Annotated[
+        str | None, typer.Option("--release", metavar="DIGEST", help="As it was recorded when this release entered.")
+    ] = None,
+) -> None:
+    """Show which settings change for a release that goes from one space into the next."""
+    with options.open("pilotage space diff") as instance:
+        found = diff_spaces(instance, space=space, against=against, release=release)
+    options.show(found, lambda out: _render_diff(out, found))
+
+
+def _render_diff(out: Console, found: dict[str, Any]) -> None:
+    out.print(f"From {escape(str(found['before']))} into [bold]{escape(found['space'])}[/bold]:")
+    table = Listing("setting!", "before", "after")
+    for one in found["changes"]:
+        table.add_row(escape(one["key"]), escape(text_of(one["before"])), escape(text_of(one["after"])))
+    out.print(table if found["changes"] else "No setting changes.")
 
 
 def bring_home(

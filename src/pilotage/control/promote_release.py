@@ -21,10 +21,11 @@ from pilotage.control.gate_roster import notice_changes
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
 from pilotage.control.rollout_facts import quarantine_reasons
+from pilotage.control.space_diff import changes_ahead
 from pilotage.control.space_fitness import Candidate, space_fitness
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
-from pilotage.core.digest import Digest
+from pilotage.core.digest import Digest, digest_of_json
 from pilotage.core.errors import NotFound
 from pilotage.core.ids import PersonId, SpaceName, new_ulid
 from pilotage.core.reason import Reason, Refusal
@@ -235,6 +236,7 @@ def _write(chain: Chain, target: Space, actor: Principal, *, basis: str) -> Prom
         plan=None if rollout is None else plan_digest(rollout.plans[rollout.default_plan]),
         space_config=space_digest(target),
         healthy_since=now,
+        space_change=changes_ahead(chain.instance.workspace)[target.name].as_json(),
     )
     reports = [report_of(chain, name, space=target.name) for name in gates_into(chain, target)]
     add_deployment(connection, one, [_report_json(report) for report in reports])
@@ -272,6 +274,7 @@ def _record(
             "basis": one.basis,
             "previous": one.previous,
             "gates": [_report_json(report) for report in reports],
+            "space_change": None if one.space_change is None else digest_of_json(dict(one.space_change)),
             "at": to_text(one.at),
         },
     )

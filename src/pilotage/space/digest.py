@@ -1,8 +1,9 @@
-"""The digest of a space's settings: what approvals bind, and what the drift detector compares."""
+"""The digest of a space's settings, which approvals bind and the drift detector compares, and how two spaces differ."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from pilotage.core.canonical import Json
@@ -45,16 +46,38 @@ def _plain(value: object) -> Json:
 def differences(one: Space, other: Space) -> tuple[str, ...]:
     """Return the dotted keys in which two spaces differ, their names and tiers left out."""
     left, right = plain_space(one), plain_space(other)
-    return tuple(sorted(key for key in _different("", left, right) if key.split(".")[0] not in _IDENTITY))
+    return tuple(sorted(key for key, _, _ in _different("", left, right) if key.split(".")[0] not in _IDENTITY))
 
 
 _IDENTITY = frozenset({"name", "tier", "differs_from", "soak_s", "record_mode", "auto_promote", "hosts"})
 
 
-def _different(path: str, left: Json, right: Json) -> list[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingChange:
+    """One setting by its dotted key, in the space before and in this one; None: not set."""
+
+    key: str
+    before: Json
+    after: Json
+
+    def as_json(self) -> dict[str, Json]:
+        """Return the documented record."""
+        return {"key": self.key, "before": self.before, "after": self.after}
+
+
+def changes_between(before: Space, after: Space) -> tuple[SettingChange, ...]:
+    """Return every setting that changes for a release that goes from one space into the next, sorted by key."""
+    found = _different("", plain_space(before), plain_space(after))
+    return tuple(
+        SettingChange(key=key, before=left, after=right)
+        for key, left, right in sorted(found, key=lambda one: one[0])
+        if key not in {"name", "tier"}
+    )
+
+
+def _different(path: str, left: Json, right: Json) -> Iterator[tuple[str, Json, Json]]:
     if isinstance(left, dict) and isinstance(right, dict):
-        found: list[str] = []
         for key in sorted({*left, *right}):
-            found += _different(f"{path}.{key}" if path else key, left.get(key), right.get(key))
-        return found
-    return [] if left == right else [path]
+            yield from _different(f"{path}.{key}" if path else key, left.get(key), right.get(key))
+    elif left != right:
+        yield path, left, right

@@ -6,7 +6,7 @@ added to; a deployment that ended keeps its row with its state.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,10 @@ from pilotage.store.tables.serving import deployment
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """One release in one space. `state`: active, waiting (for its rollout), retired, rolled_back."""
+    """One release in one space. `state`: active, waiting (for its rollout), retired, rolled_back.
+
+    `space_change`: the settings in which the space differed from the one before it then.
+    """
 
     id: str
     workflow: WorkflowName
@@ -36,6 +39,7 @@ class Deployment:
     space_config: str | None = None
     policy: str | None = None
     healthy_since: datetime | None = None
+    space_change: Mapping[str, Any] | None = None
 
 
 def add_deployment(connection: Connection, one: Deployment, gate_reports: list[dict[str, Any]]) -> None:
@@ -97,4 +101,5 @@ def _deployment(row: RowMapping) -> Deployment:
         space_config=row["space_config"],
         policy=row["policy"],
         healthy_since=row["healthy_since"],
+        space_change=row["space_change"],
     )

@@ -15,12 +15,14 @@ from pilotage.control.decided_gates import Decided
 from pilotage.control.evaluate_release import EvaluationRequest, start_evaluation
 from pilotage.control.promote_release import promote_release
 from pilotage.control.release_reports import diff_named
+from pilotage.control.space_diff import Entering, changes_ahead
 from pilotage.control.verify_release import verify_release
 from pilotage.control.view_release import view_release
 from pilotage.core.digest import Digest, short
 from pilotage.core.errors import NotFound
 from pilotage.core.reason import Reason, Refusal
 from pilotage.evaluation.run import EvaluationRun
+from pilotage.gate.pack_layout import text_of
 from pilotage.gate.report import GateReport
 from pilotage.identity.roles import Action, may
 from pilotage.release.authorship import Author
@@ -92,9 +94,14 @@ def show_release(visit: Visit) -> Page:
             "may_not_evaluate": _why_not_claim(visit),
             "may_not_promote": _may_nowhere(visit, Action.PROMOTE),
             "may_not_roll_out": _may_nowhere(visit, Action.ROLLOUT_UP),
+            "changes_ahead": [_changing(one) for name, one in changes_ahead(workspace).items() if name not in served],
             "spaces": [(workspace.spaces[name], served.get(name)) for name in workspace.order],
         },
     )
+
+
+def _changing(one: Entering) -> tuple[str, Entering, Sequence[tuple[str, str, str]]]:
+    return one.space, one, [(of.key, text_of(of.before), text_of(of.after)) for of in one.changes]
 
 
 def _was(decided: Sequence[Decided]) -> tuple[Decided, Status] | None:

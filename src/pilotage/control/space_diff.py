@@ -1,0 +1,81 @@
+"""`pilotage space diff`: which settings change for a release that goes from one space into the next.
+
+Rule: what is shown before a promotion is what is recorded with it, by the same function. Fail mode: NotFound for a
+space or a promotion that is not there, and for a first space without `against`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pilotage.control.instance import Instance
+from pilotage.core.canonical import Json
+from pilotage.core.errors import NotFound
+from pilotage.core.ids import SpaceName
+from pilotage.gate.promotion import previous_space
+from pilotage.space.digest import SettingChange, changes_between
+from pilotage.space.settings import Space, Tier
+from pilotage.store.deployments import deployments_of
+from pilotage.store.releases import named_release
+from pilotage.workspace.records import Workspace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entering:
+    """What changes for a release that enters a space. `before` None: no space comes before it."""
+
+    space: SpaceName
+    before: SpaceName | None
+    changes: tuple[SettingChange, ...]
+
+    def as_json(self) -> dict[str, Json]:
+        """Return the documented record, which a promotion keeps."""
+        return {"space": self.space, "before": self.before, "changes": [one.as_json() for one in self.changes]}
+
+
+def diff_spaces(
+    instance: Instance, *, space: str, against: str | None = None, release: str | None = None
+) -> dict[str, Json]:
+    """Return how a space differs from the one before it or `against`; of `release`: as recorded when it entered."""
+    target = _known(instance.workspace, space)
+    if release is not None:
+        return _recorded(instance, target, release)
+    before = _before(instance.workspace, target) if against is None else _known(instance.workspace, against)
+    if before is None:
+        message = f"No space comes before {space}."
+        raise NotFound("SPACE_FIRST", message, hint="Name one to compare it with: --against SPACE.")
+    return _entering(target, before).as_json()
+
+
+def _entering(target: Space, before: Space | None) -> Entering:
+    changes = () if before is None else changes_between(before, target)
+    return Entering(space=target.name, before=None if before is None else before.name, changes=changes)
+
+
+def changes_ahead(workspace: Workspace) -> Mapping[SpaceName, Entering]:
+    """Return by space what changes for a release that enters it, in the order of promotion."""
+    return {one.name: _entering(one, _before(workspace, one)) for one in workspace.spaces.values()}
+
+
+def _before(workspace: Workspace, target: Space) -> Space | None:
+    return None if target.tier is Tier.SANDBOX else previous_space(workspace.order, workspace.spaces, target.name)
+
+
+def _known(workspace: Workspace, name: str) -> Space:
+    found = workspace.spaces.get(SpaceName(name))
+    if found is None:
+        known = ", ".join(workspace.order)
+        raise NotFound("SPACE_UNKNOWN", f"There is no space {name!r}.", hint=f"Declared: {known}.")
+    return found
+
+
+def _recorded(instance: Instance, target: Space, release: str) -> dict[str, Json]:
+    with instance.engine.connect() as connection:
+        stored = named_release(connection, release)
+        found = deployments_of(connection, stored.workflow, releases=[stored.digest])
+    recorded = [one.space_change for one in found if one.space == target.name and one.space_change is not None]
+    if not recorded:
+        message = f"No promotion of {stored.digest[:19]} into {target.name} recorded its settings."
+        raise NotFound("PROMOTION_UNKNOWN", message, hint="Without --release it shows what would change now.")
+    return dict(recorded[-1])
