@@ -19,7 +19,8 @@ from pilotage.store.ledger_entries import entries_of
 pytestmark = pytest.mark.store
 _ANSWER = text(
     "INSERT INTO interaction (id, at, space, workflow, arm, release, principal, kind, state, outcome, refused, detail)"
-    " VALUES ('healthy', :at, :space, 'policy-assistant', 'stable', :release, 'p_1', 'user', 'final', 'ok', false, '{}')"
+    " VALUES ('healthy', :at, :space, 'policy-assistant', 'stable', :release, 'p_1', 'user', 'final', 'ok', false,"
+    " '{}')"
 )
 __all__ = ["world"]
 
