@@ -1,4 +1,4 @@
-"""A release's whole way in the browser alone: sealed, voted on, rolled out, taken back; with and without script.
+"""A release's whole way in the browser, sealed to taken back and looked back on; with and without script.
 
 Only the askers and the time are played. What people do, they do in forms.
 """
@@ -27,7 +27,7 @@ from pilotage.store.releases import named_release
 pytestmark = [pytest.mark.store, pytest.mark.timeout(600)]
 Come = Callable[[str, str], AbstractContextManager[Page]]
 """Signs a person in, led to an address; who has done their part closes the browser."""
-SEALER, WATCHER, LEADER, CHAIR = "maria.chen", "elena.marchetti", SEATS[1], SEATS[0]
+SEALER, WATCHER, HELPER, LEADER, CHAIR = "maria.chen", "elena.marchetti", "dina.kowalski", SEATS[1], SEATS[0]
 
 
 @pytest.fixture(scope="module")
@@ -143,8 +143,8 @@ def _start(come: Come, release: str) -> str:
         return page.url.rsplit("/", 1)[-1]
 
 
-def _taken_back(bank: BankOnItsWay, come: Come, rollout: str, *, is_live: bool) -> None:
-    """Let the candidate fail before people; the page says that it was taken back, and names the incident."""
+def _taken_back(bank: BankOnItsWay, come: Come, rollout: str, *, is_live: bool) -> str:
+    """Let the candidate fail before people; return where the page leads that says so: the incident's."""
     begun = bank.world.step(rollout)
     assert begun.state is State.OBSERVING, begun.why
     with come(WATCHER, f"/rollouts/{rollout}") as page:
@@ -161,3 +161,29 @@ def _taken_back(bank: BankOnItsWay, come: Come, rollout: str, *, is_live: bool) 
         expect(region).to_contain_text("Incident")
         expect(page.locator("#do-pause")).to_have_attribute("aria-disabled", "true")
         expect(page.locator("#note")).to_have_value("The rates look wrong." if is_live else "")
+        return page.locator("#region a[href^='/incidents/']").get_attribute("href") or ""
+
+
+def _look_back(come: Come, incident: str) -> None:
+    """Take the incident on, resolve it, write its post-mortem and have it approved: then it closes, and not before."""
+    with come(HELPER, incident) as page:
+        expect(page.locator(".says")).to_contain_text("open")
+        for word in ("Take it on", "It is mitigated", "Lift its freeze", "It is resolved"):
+            page.click(f"#change button:has-text('{word}')")
+            expect(page.locator("#problems")).to_have_count(0)
+        expect(page.locator(".says")).to_contain_text("resolved")
+        page.click("#change button:has-text('Close it')")
+        expect(page.locator("#problems")).to_contain_text("POST_MORTEM_MISSING")
+        page.fill("#cause", "The new rule made one answer in twenty fail.")
+        page.fill("#informed", "Those who asked were written to.")
+        page.fill("#text-1", "Ask the golden set for the years")
+        page.fill("#owner-1", SEALER)
+        page.fill("#due-1", "2026-04-30")
+        page.click("#post-mortem button.main")
+        expect(page.locator("#post-mortem")).to_contain_text("Nobody approved it yet.")
+    with come(WATCHER, incident) as page:
+        page.click("button:has-text('Approve the post-mortem')")
+        expect(page.locator("#post-mortem")).to_contain_text("Approved by Elena Marchetti.")
+    with come(HELPER, incident) as page:
+        page.click("#change button:has-text('Close it')")
+        expect(page.locator(".says")).to_contain_text("closed")

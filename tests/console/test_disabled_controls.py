@@ -289,6 +289,8 @@ MATRIX = (
     line("/corpora/{name}/versions/{version}", set(), decision="accept"),
     line("/corpora/{name}/versions/{version}", set(), decision="reject", note="No."),
     line("/ledger", {Role.AUDITOR}),
+    line("/incidents/{incident}", _able(Action.MANAGE_INCIDENT), do="note", note="Seen."),
+    line("/incidents/{incident}/post-mortem", _able(Action.MANAGE_INCIDENT), cause="A rule.", informed="Told."),
     line("/releases/{digest}/verification", EVERYBODY),
     line("/ask/{workflow}", EVERYBODY),
     line("/interactions/{interaction}/feedback", EVERYBODY),

@@ -17,7 +17,10 @@ from pilotage.app import Joined
 from pilotage.cli.main import make_app
 from pilotage.console.route import Entry
 from pilotage.console.site import ENTRIES
+from pilotage.control.manage_incident import open_by_person
+from pilotage.core.reason import Refusal
 from pilotage.identity.roles import DERIVED_ROLES, Action, Role, may
+from pilotage.incident.records import Severity
 
 pytestmark = pytest.mark.store
 
@@ -35,6 +38,15 @@ FORMS = [entry for entry in ENTRIES if entry.method == "POST"]
 def filled(bank: Bank) -> dict[str, str]:
     """Values for the names in addresses: things that exist."""
     interaction = bank.answered("omar.haddad", f"Limit? {HOSTILE}", f"It is 5. [1] {HOSTILE}")
+    opened = open_by_person(
+        bank.instance,
+        actor=bank.person("dina.kowalski"),
+        workflow="policy-assistant",
+        space="sandbox",
+        severity=Severity.SEV3,
+        summary=f"Slow. {HOSTILE}",
+    )
+    assert not isinstance(opened, Refusal)
     with bank.instance.engine.connect() as connection:
         entry = connection.exec_driver_sql("SELECT id FROM ledger_entry ORDER BY id LIMIT 1").scalar_one()
     return {
@@ -49,6 +61,7 @@ def filled(bank: Bank) -> dict[str, str]:
         "gate": "qa",
         "rollout": bank.roll_out(),
         "test": "error_rate.go",
+        "incident": opened.id,
         **bank.call_board(),
     }
 

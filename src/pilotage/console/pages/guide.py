@@ -71,6 +71,13 @@ TOPICS: Final = (
         " kept as CSV. A pause keeps traffic as it is; an abort takes it back at once.",
     ),
     Topic(
+        name="Incidents",
+        question="What now?",
+        path="/incidents",
+        says="What is open; and of one incident the timeline, the commands that move it on, and its post-mortem beside"
+        " what the records say. Somebody else than its author and the commander approves it.",
+    ),
+    Topic(
         name="Assistant",
         question="What do the documents say?",
         path="/ask",
