@@ -19,7 +19,7 @@ from tests.api.client import Client
 from tests.api.test_api import api
 from tests.console.browser import Answer, Browser
 from tests.console.conftest import Bank, make_bank
-from tests.console.test_every_page import AUDITORS_ONLY, FORMS, PAGES, address, filled
+from tests.console.test_every_page import AUDITORS_ONLY, FORMS, PAGES, address, filled, open_incident
 
 from pilotage.api.app import Api
 from pilotage.console.app import Console
@@ -396,6 +396,7 @@ def test_whoever_the_table_names_is_not_refused_for_their_role(own_engine: Engin
     names = board | {
         "digest": bank.release.removeprefix("sha256:")[:12], "workflow": "policy-assistant", "gate": "qa",
         "interaction": interaction, "name": "policies", "version": "1", "rollout": rollout, "test": "error_rate.go",
+        "incident": open_incident(bank),
     }  # fmt: skip
     for one in MATRIX:
         for role in sorted(one.roles - DERIVED_ROLES)[:most]:

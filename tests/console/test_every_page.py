@@ -34,10 +34,8 @@ PAGES = [entry for entry in ENTRIES if entry.method == "GET" and not entry.path.
 FORMS = [entry for entry in ENTRIES if entry.method == "POST"]
 
 
-@pytest.fixture(scope="module")
-def filled(bank: Bank) -> dict[str, str]:
-    """Values for the names in addresses: things that exist."""
-    interaction = bank.answered("omar.haddad", f"Limit? {HOSTILE}", f"It is 5. [1] {HOSTILE}")
+def open_incident(bank: Bank) -> str:
+    """Open an incident; return its id."""
     opened = open_by_person(
         bank.instance,
         actor=bank.person("dina.kowalski"),
@@ -47,6 +45,13 @@ def filled(bank: Bank) -> dict[str, str]:
         summary=f"Slow. {HOSTILE}",
     )
     assert not isinstance(opened, Refusal)
+    return opened.id
+
+
+@pytest.fixture(scope="module")
+def filled(bank: Bank) -> dict[str, str]:
+    """Values for the names in addresses: things that exist."""
+    interaction = bank.answered("omar.haddad", f"Limit? {HOSTILE}", f"It is 5. [1] {HOSTILE}")
     with bank.instance.engine.connect() as connection:
         entry = connection.exec_driver_sql("SELECT id FROM ledger_entry ORDER BY id LIMIT 1").scalar_one()
     return {
@@ -61,7 +66,7 @@ def filled(bank: Bank) -> dict[str, str]:
         "gate": "qa",
         "rollout": bank.roll_out(),
         "test": "error_rate.go",
-        "incident": opened.id,
+        "incident": open_incident(bank),
         **bank.call_board(),
     }
 
