@@ -9,7 +9,7 @@ from importlib import resources
 
 import pytest
 from tests.console.conftest import Bank
-from tests.console.test_every_page import PAGES, address, counted, viewer
+from tests.console.test_every_page import PAGES, address, counted, open_incident, viewer
 
 from pilotage.console.route import Entry
 from pilotage.control.gate_case import open_chains
@@ -49,6 +49,7 @@ def grown(bank: Bank) -> dict[str, str]:
         "chunk": "0",
         "entry": str(entry),
         "gate": "cab",
+        "incident": open_incident(bank),
         "rollout": bank.roll_out(),
         "test": "error_rate.go",
         **bank.call_board(),
