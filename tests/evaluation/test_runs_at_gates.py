@@ -91,6 +91,18 @@ async def test_a_go_run_opens_the_gate(world: World) -> None:
     assert refused(world, release) == set()
 
 
+async def test_a_second_run_that_met_only_kept_answers_leaves_the_times_of_the_first(world: World) -> None:
+    world.write("gates/quality-run.yaml", GATE.replace('"unscored = 0"', '"p95_ms <= 60000"'))
+    world.restore(max_tokens=2_000)
+    release = world.seal()
+    assert (await world.evaluate(release)).run.verdict == "go"
+    assert accuracy(world, release).holds
+    world.clock.advance(timedelta(hours=1))
+    again = await world.evaluate(release)
+    assert (again.run.verdict, again.progress.cached) == ("go", again.progress.total)
+    assert accuracy(world, release).holds
+
+
 async def test_a_voided_run_opens_nothing(world: World) -> None:
     world.restore(max_tokens=1_000)  # a release of its own: another run of the same would still hold
     release = world.seal()
