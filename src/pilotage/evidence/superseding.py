@@ -109,8 +109,8 @@ def _fresh_runs(runs: Sequence[Evidence], now: datetime) -> list[Evidence]:
 def pooled(runs: Sequence[Evidence]) -> Mapping[str, float]:
     """Return the claims of several own runs as one: the worst of each, sizes and scored cases of the largest.
 
-    A claim that one run lacks is absent, so its check is inconclusive. Times are those of the runs that measured any: one
-    that met only kept answers has none (evaluation.md 3.6), and says nothing of them.
+    A claim that one run lacks is absent, so its check is inconclusive. Times are those of the runs that measured any:
+    one that met only kept answers has none (evaluation.md 3.6), and says nothing of them.
     """
     if not runs:
         return {}
