@@ -270,6 +270,10 @@ MATRIX = (
     line("/releases/{digest}/rollouts", PLATFORM, space="production-us-east-space"),
     line("/releases/{digest}/gates/{gate}", VOTERS["qa"], role="qa-lead", decision="reject", comment="I looked at it."),
     line("/releases/{digest}/gates/{gate}/risks", RISK_TAKERS),
+    line(
+        "/releases/{digest}/gates/{gate}/change-requests", VOTERS["qa"], role="qa-lead", change="The year is missing."
+    ),
+    line("/releases/{digest}/gates/{gate}/closures", EVERYBODY, request="none", reason="It is settled."),
     line("/cab", VOTERS["cab"] | PLATFORM),
     line("/cab/{session}/votes", VOTERS["cab"], role="it-director", decision="reject", comment="I looked at it."),
     line("/cab/{session}/risks", RISK_TAKERS),

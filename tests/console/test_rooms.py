@@ -35,6 +35,7 @@ SHOWN = {
     "pilotage.gate.minutes.lay_out_minutes",
     "pilotage.gate.pack_layout.lay_out",
     "pilotage.gate.pack_layout.section_of",
+    "pilotage.gate.pack_layout.text_of",
     "pilotage.gate.session.seated",
     "pilotage.gate.vocabulary.said",
     "pilotage.identity.principal.acl_names",
