@@ -341,3 +341,42 @@ def test_where_nobody_looks_at_models_any_more_what_a_provider_answers_is_unknow
     assert "DRIFT_UNKNOWN" in {reason.code for reason in found}
     look(world)
     assert unknown(after=timedelta()) == []
+
+
+@pytest.mark.anyio
+async def test_what_another_model_answered_is_kept_for_no_later_run(world: World) -> None:
+    world.restore()
+    release = world.seal()
+    place = Place(workflow=ASSISTANT, space=SANDBOX, release=release)
+    with world.instance.engine.begin() as connection:
+        known = Identities(place=place, answers=FIRST, reference=frozenset({Identity(model="m")}))
+        put_identities(connection, known)
+    world.forget_answers()
+    for _ in range(2):
+        world.clock.advance(timedelta(minutes=1))
+        run = (await world.evaluate(release)).run
+        with world.instance.engine.connect() as connection:
+            found = find_run(connection, run.id)
+        assert found is not None
+        assert (found.is_gating, found.evidence) == (False, None)
+
+
+def test_a_worker_that_comes_back_looks_at_models_before_it_holds_for_them(world: World) -> None:
+    in_service(world)
+    world.clock.advance(timedelta(seconds=200))
+
+    def held() -> list[str]:
+        with world.instance.engine.begin() as connection:
+            watch_drift(connection, world.instance)
+            return [row.process for row in open_drift(connection, space=SANDBOX) if row.process == "model watch"]
+
+    with world.instance.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO space_health (space, state, since, checked_at, drift_at) VALUES"
+                " ('sandbox', 'healthy', now(), now(), clock_timestamp() - interval '200 s')"
+                " ON CONFLICT (space) DO UPDATE SET drift_at = EXCLUDED.drift_at"
+            )
+        )
+    assert held() == [], "nobody looked at anything; the look at models is as late, and due now"
+    assert held() == ["model watch"]

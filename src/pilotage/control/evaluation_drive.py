@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Final, Protocol
 
+from sqlalchemy import Connection
+
 from pilotage import __version__
 from pilotage.control.absent_release import absent_target
 from pilotage.control.evaluation_budget import Budget, Reserved
@@ -22,6 +24,7 @@ from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest
 from pilotage.core.errors import Conflict, IntegrityError, NotFound, Unavailable
 from pilotage.core.ids import SpaceName, new_ulid
+from pilotage.evaluation.answering_model import strange_reason
 from pilotage.evaluation.assessment import Assessment, Measure
 from pilotage.evaluation.generation import Generation, ScoringContext, TargetFailure
 from pilotage.evaluation.oracle import VersionFacts, permission_digest
@@ -49,7 +52,7 @@ from pilotage.store.evaluation_tasks import (
     take_tasks,
 )
 from pilotage.store.gate_facts import engine_seen
-from pilotage.store.model_identity import identity_changed
+from pilotage.store.model_identity import identity_changed, known_identities
 from pilotage.workspace.golden import GoldenCase
 
 CONCURRENCY: Final = 8
@@ -291,13 +294,19 @@ class Driver:
             retry_task(connection, task, due_at=due_at, error=error)
             self._budget.settle(connection, room, reply.generation)
 
+    def _is_strange(self, connection: Connection, arm: Arm, reply: Reply) -> bool:
+        """Tell whether another model answered than the release's: a later run that met it would not know."""
+        answered = () if reply.identity is None else (reply.identity,)
+        known = known_identities(connection, self._plan.run.arms[arm], self._plan.run.space)
+        return strange_reason(answered, known) is not None
+
     def _commit(self, task: Task, answer: _Answer) -> None:
         question, reply = answer.question, answer.reply
         generation, now = reply.generation, self._instance.clock.now()
         is_cached = reply.latency_us is None and generation.error is None
         with self._instance.engine.begin() as connection:
             put_generation(connection, generation, corpus=reply.corpus, at=now)
-            if generation.error is None and not is_cached:
+            if generation.error is None and not is_cached and not self._is_strange(connection, task.key.arm, reply):
                 put_cache(connection, question.key, generation.digest, at=now)
             put_assessments(connection, question.subject, answer.found)
             self._budget.settle(connection, answer.room, generation)

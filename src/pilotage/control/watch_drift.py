@@ -45,6 +45,7 @@ from pilotage.store.drift import (
     close_drift,
     evict,
     held_in,
+    is_resumed,
     keep_lags,
     mark_looked,
     open_drift,
@@ -130,10 +131,14 @@ class _Look:
                 yield Drift(part=Part.IDENTITY, release=known.place.release, observed=observed, approved=wanted)
 
     def _unseen_models(self, approved: Approved) -> Iterator[tuple[Held, Drift]]:
-        """Yield that nobody looked for 180 s at which model answers, where a provider answers at all."""
+        """Yield that nobody looked for 180 s at which model answers, where a provider answers at all.
+
+        The first look after a standstill leaves it to the next: the look at models is as late as this one, and due.
+        """
         last = looked_at(self.connection)
         age = None if last is None else self.deed.at - last
-        if approved.stable is None or (age is not None and age <= UNKNOWN_AFTER):
+        is_fresh = age is not None and age <= UNKNOWN_AFTER
+        if approved.stable is None or is_fresh or is_resumed(self.connection, self.space.name):
             return
         contents = [self._content(Digest(digest)) for digest in approved.parts]
         if all(one is not None and one.model.provider is Provider.EXTRACTIVE for one in contents):

@@ -207,9 +207,19 @@ def mark_looked(connection: Connection, space: str) -> None:
 
 def is_unlooked(connection: Connection, space: str) -> bool:
     """Tell whether nobody has looked at the drift of a space for 180 s."""
+    found = _is_late(connection, space)
+    return found is None or found
+
+
+def is_resumed(connection: Connection, space: str) -> bool:
+    """Tell whether a look now is the first at a judged space for 180 s."""
+    return bool(_is_late(connection, space))
+
+
+def _is_late(connection: Connection, space: str) -> bool | None:
     values = {"space": space, "after": UNKNOWN_AFTER}
     found: bool | None = connection.execute(_UNSEEN, values).scalar_one_or_none()
-    return found is None or found
+    return found
 
 
 def _key(row: StoredDrift) -> dict[str, str]:
