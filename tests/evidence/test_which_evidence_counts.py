@@ -88,12 +88,20 @@ def test_pooled_runs_are_as_large_as_the_largest_and_leave_unscored_what_each_of
 def test_times_are_those_of_the_runs_that_measured_any() -> None:
     timed = item("a", hours_ago=3, kind="evaluation", scored=90, p95_ms=40.0)
     slower = item("b", hours_ago=2, kind="evaluation", scored=90, p95_ms=60.0)
-    kept = item("c", hours_ago=1, kind="evaluation", scored=90)
+    kept = item("c", hours_ago=1, kind="evaluation", scored=90, unscored=0)
     assert pooled([timed, kept]) == pooled([kept, timed]) == {"scored": 90.0, "p95_ms": 40.0}
     assert pooled([timed, slower, kept])["p95_ms"] == 60.0
     assert "p95_ms" not in pooled([kept])
     assert is_benign(timed, kept)
     assert not is_benign(replace(timed, kind="load.expected"), replace(kept, kind="load.expected"))
+
+
+@pytest.mark.parametrize("claims", [{"scored": 60.0, "unscored": 30.0}, {"scored": 90.0}], ids=["failed", "not said"])
+def test_a_run_whose_answers_failed_leaves_no_time_standing(claims: dict[str, float]) -> None:
+    timed = item("a", hours_ago=3, kind="evaluation", scored=90, unscored=0, p95_ms=40.0)
+    failed = item("b", hours_ago=1, kind="evaluation", **claims)
+    assert "p95_ms" not in pooled([timed, failed])
+    assert not is_benign(timed, failed)
 
 
 def test_evidence_is_shown_without_its_bytes_or_findings_and_with_its_reason() -> None:

@@ -109,18 +109,27 @@ def _fresh_runs(runs: Sequence[Evidence], now: datetime) -> list[Evidence]:
 def pooled(runs: Sequence[Evidence]) -> Mapping[str, float]:
     """Return the claims of several own runs as one: the worst of each, sizes and scored cases of the largest.
 
-    A claim that one run lacks is absent, so its check is inconclusive. Times are those of the runs that measured any:
-    one that met only kept answers has none (evaluation.md 3.6), and says nothing of them.
+    A claim that one run lacks is absent, so its check is inconclusive. Times are those of the runs that asked: one that
+    met only kept answers has none (evaluation.md 3.6), and says nothing of them.
     """
     if not runs:
         return {}
-    names = set(runs[0].claims).intersection(*(run.claims for run in runs[1:]))
-    names |= {name for run in runs for name in run.claims if _is_time(name)}
+    names = {name for name in _shared(runs) if not _is_time(name)}
+    names |= {name for name in _shared([run for run in runs if not _asked_nothing(run)]) if _is_time(name)}
     return {name: _pool(name, [run.claims[name] for run in runs if name in run.claims]) for name in sorted(names)}
+
+
+def _shared(runs: Sequence[Evidence]) -> set[str]:
+    return set(runs[0].claims).intersection(*(run.claims for run in runs[1:])) if runs else set()
 
 
 def _is_time(claim: str) -> bool:
     return claim.endswith("_ms")
+
+
+def _asked_nothing(run: Evidence) -> bool:
+    """Tell whether every answer was kept: one that failed has no time either, and is unscored."""
+    return run.claims.get("unscored") == 0 and not any(_is_time(name) for name in run.claims)
 
 
 def _pool(name: str, values: Sequence[float]) -> float:
@@ -141,7 +150,7 @@ def is_benign(old: Evidence, new: Evidence) -> bool:
         return False
     for name, before in old.claims.items():
         after = new.claims.get(name)
-        if after is None and new.kind in OWN_RUNS and _is_time(name):
+        if after is None and new.kind in OWN_RUNS and _is_time(name) and _asked_nothing(new):
             continue
         if after is None:
             return False
