@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from threading import Thread
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 from tests.control.gate_world import FELIX, KEIKO, GateWorld, codes, gate_world
 from tests.emptied import empty
 
 from pilotage.control.inbox import list_tasks
-from pilotage.control.request_changes import Wish, close_request, list_requests, request_changes
+from pilotage.control.request_changes import Wish, change_tasks, close_request, list_requests, request_changes
 from pilotage.control.sign_gate import Signed
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.reason import Refusal
 from pilotage.gate.change_request import ChangeRequest
 from pilotage.gate.vocabulary import GateStatus
 from pilotage.identity.roles import Role
+from pilotage.store.change_requests import close
 from pilotage.store.ledger_entries import entries_of
 
 pytestmark = pytest.mark.store
@@ -88,6 +90,44 @@ def test_whoever_asked_closes_it_and_both_stand_in_the_ledger(world: GateWorld) 
     assert kinds == ["gate.change_requested", "gate.change_closed"]
     assert {body["facts"].get("request") for body in told} == {one.id}
     assert TEXT not in str(told)
+
+
+def test_a_second_closing_at_once_is_refused_and_the_first_reason_stands(world: GateWorld) -> None:
+    one, actor, done = asked(world), world.person(FELIX), list[object]()
+    late = Thread(target=lambda: done.append(close_request(world.instance, actor=actor, request=one.id, reason="Two.")))
+    with world.inner.engine.begin() as connection:
+        close(connection, one.id, at=world.inner.clock.now(), reason="One.")
+        late.start()
+        late.join(0.5)
+        assert late.is_alive()
+    late.join()
+    assert codes(done[0]) == {"CHANGE_CLOSED"}
+    assert [found.closed_reason for found in list_requests(world.instance, release=world.release)] == ["One."]
+
+
+def test_an_inbox_asks_as_often_for_many_requests_as_for_one(world: GateWorld) -> None:
+    def statements() -> int:
+        seen = list[str]()
+
+        def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+            seen.append(statement)
+
+        event.listen(world.inner.engine, "before_cursor_execute", note)
+        try:
+            with world.inner.engine.connect() as connection:
+                wanted.append(len(change_tasks(connection, world.instance, world.person(AUTHOR))))
+        finally:
+            event.remove(world.inner.engine, "before_cursor_execute", note)
+        return len(seen)
+
+    wanted = list[int]()
+    asked(world)
+    first = statements()
+    world.release = world.inner.seal("Another line.", author=AUTHOR)
+    asked(world)
+    with world.inner.engine.begin() as connection:
+        connection.execute(text("UPDATE gate_change_request SET at = at + interval '1 day'"))
+    assert (statements(), wanted) == (first, [1, 2])
 
 
 def test_a_request_decides_nothing(world: GateWorld) -> None:

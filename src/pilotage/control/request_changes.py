@@ -6,7 +6,7 @@ a Refusal with every reason, nothing written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
@@ -21,7 +21,7 @@ from pilotage.control.send_messages import Notice, send
 from pilotage.control.sign_gate import vote_refusal
 from pilotage.control.typed_text import checked_text
 from pilotage.core.canonical import Json
-from pilotage.core.digest import short
+from pilotage.core.digest import Digest, short
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import PersonId, new_ulid
 from pilotage.core.reason import Reason, Refusal
@@ -114,10 +114,10 @@ def close_request(instance: Instance, *, actor: Principal, request: str, reason:
         if problem is not None:
             return Refusal(reasons=(problem,))
         now = instance.clock.now()
-        if change_requests.close(connection, one.id, at=now, reason=words):
-            data: dict[str, Json] = {"release": one.release, "gate": one.gate}
-            kind, opened = EntryKind.GATE_CHANGE_CLOSED, {"reason": words}
-            record(connection, kind, actor=actor, at=now, subject=one.id, data=data, opened=opened)
+        change_requests.close(connection, one.id, at=now, reason=words)
+        data: dict[str, Json] = {"release": one.release, "gate": one.gate}
+        kind, opened = EntryKind.GATE_CHANGE_CLOSED, {"reason": words}
+        record(connection, kind, actor=actor, at=now, subject=one.id, data=data, opened=opened)
     return replace(one, closed_at=now, closed_reason=words)
 
 
@@ -133,8 +133,7 @@ def change_tasks(connection: Connection, instance: Instance, actor: Principal) -
     if actor.person is None or may(actor.roles, Action.SEAL) is not None:
         return []
     found = change_requests.open_requests(connection)
-    stored = releases_by_digest(connection, {one.release for one in found})
-    makers = {one.digest: _makers(connection, one) for one in stored}
+    makers = _makers(connection, releases_by_digest(connection, {one.release for one in found}))
     return [
         _task(instance, one, makers[one.release] - {actor.person})
         for one in found
@@ -142,10 +141,15 @@ def change_tasks(connection: Connection, instance: Instance, actor: Principal) -
     ]
 
 
-def _makers(connection: Connection, stored: StoredRelease) -> frozenset[PersonId]:
-    parts = read_manifest(stored.manifest, digest=stored.digest).parts.values()
-    authors = authors_of_parts(connection, parts).values()
-    return persons(one for found in authors for one in found) | {PersonId(stored.sealed_by)}
+def _makers(connection: Connection, releases: Sequence[StoredRelease]) -> dict[Digest, frozenset[PersonId]]:
+    """Return by release who made a part of it or sealed it."""
+    parts = {one.digest: read_manifest(one.manifest, digest=one.digest).parts.values() for one in releases}
+    authors = authors_of_parts(connection, {part for found in parts.values() for part in found}) if parts else {}
+    return {
+        one.digest: persons(author for part in parts[one.digest] for author in authors[part])
+        | {PersonId(one.sealed_by)}
+        for one in releases
+    }
 
 
 def _task(instance: Instance, one: ChangeRequest, others: Iterable[PersonId]) -> Task:

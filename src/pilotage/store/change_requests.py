@@ -26,7 +26,7 @@ LEFT JOIN LATERAL (
   ORDER BY n.sealed_at, n.digest LIMIT 1) n ON true
 """
 _OF_RELEASE = text(f"{_FOUND} WHERE c.release = :release ORDER BY c.at, c.id")
-_ONE = text(f"{_FOUND} WHERE c.id = :id")
+_ONE = text(f"{_FOUND} WHERE c.id = :id FOR UPDATE OF c")
 _OPEN = text(f"{_FOUND} WHERE c.closed_at IS NULL AND n.digest IS NULL ORDER BY c.at, c.id")
 
 
@@ -48,16 +48,15 @@ def open_requests(connection: Connection) -> tuple[ChangeRequest, ...]:
 
 
 def find_request(connection: Connection, name: str) -> ChangeRequest | None:
-    """Return one request."""
+    """Return one request, its row locked."""
     row = connection.execute(_ONE, {"id": name}).mappings().first()
     return None if row is None else _request(row)
 
 
-def close(connection: Connection, name: str, *, at: datetime, reason: str) -> bool:
-    """Close a request; False when it was closed before."""
-    table = gate_change_request
-    row = update(table).where(table.c.id == name, table.c.closed_at.is_(None))
-    return connection.execute(row.values(closed_at=at, closed_reason=reason)).rowcount == 1
+def close(connection: Connection, name: str, *, at: datetime, reason: str) -> None:
+    """Close a request; the caller holds its row."""
+    row = update(gate_change_request).where(gate_change_request.c.id == name)
+    connection.execute(row.values(closed_at=at, closed_reason=reason))
 
 
 def _request(row: Mapping[Any, Any]) -> ChangeRequest:
