@@ -12,7 +12,7 @@ from tests.control.test_emergency import opened, world
 from pilotage.control.promote_release import Promoted, promote_release
 from pilotage.control.space_diff import diff_spaces
 from pilotage.core.digest import digest_of_json
-from pilotage.core.errors import NotFound
+from pilotage.core.errors import IntegrityError, NotFound, UsageError
 from pilotage.ledger.entry import decode_entry
 from pilotage.store.ledger_entries import entries_of
 
@@ -53,6 +53,13 @@ def test_what_changes_into_qa_is_shown_before_and_recorded_with_the_promotion(wo
             decode_entry(entry.bytes) for one in (first, second) for entry in entries_of(connection, one.deployment)
         ]
     assert entries[-1].data["space_change"] == digest_of_json(shown)
+    with pytest.raises(UsageError, match="one of them"):
+        diff_spaces(world.instance, space=QA, against=DEV, release=world.release)
+    with engine.begin() as connection:
+        forged = text("UPDATE deployment SET space_change = jsonb_set(space_change, '{changes}', '[]') WHERE id = :id")
+        connection.execute(forged, {"id": second.deployment})
+    with pytest.raises(IntegrityError, match="not what the ledger says"):
+        diff_spaces(world.instance, space=QA, release=world.release)
 
 
 def test_a_space_is_compared_with_any_other_and_the_first_with_one_that_is_named(world: GateWorld) -> None:

@@ -201,6 +201,7 @@ def test_another_model_holds_the_release_pages_and_asks_for_a_run(world: World) 
     assert row.reason.text == f"m (f9) answers for {release[:19]} in sandbox; its first answers were m (f1)."
     assert (cause, row.evicts) == (CAUSE, False)
     assert interaction in summary
+    assert "is GO and answered by m (f9)" in summary, "a run that the first model answers ends nothing"
     assert told
 
 

@@ -1,7 +1,7 @@
 """`pilotage space diff`: which settings change for a release that goes from one space into the next.
 
 Rule: what is shown before a promotion is what is recorded with it, by the same function. Fail mode: NotFound for a
-space or a promotion that is not there, and for a first space without `against`.
+space or a promotion that is not there, and for a first space without `against`; IntegrityError for an altered record.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from dataclasses import dataclass
 
 from pilotage.control.instance import Instance
 from pilotage.core.canonical import Json
-from pilotage.core.errors import NotFound
+from pilotage.core.digest import digest_of_json
+from pilotage.core.errors import IntegrityError, NotFound, UsageError
 from pilotage.core.ids import SpaceName
 from pilotage.gate.promotion import previous_space
+from pilotage.ledger.entry import decode_entry
 from pilotage.space.digest import SettingChange, changes_between
 from pilotage.space.settings import Space, Tier
 from pilotage.store.deployments import deployments_of
+from pilotage.store.ledger_entries import entries_of
 from pilotage.store.releases import named_release
 from pilotage.workspace.records import Workspace
 
@@ -39,6 +42,9 @@ def diff_spaces(
 ) -> dict[str, Json]:
     """Return how a space differs from the one before it or `against`; of `release`: as recorded when it entered."""
     target = _known(instance.workspace, space)
+    if release is not None and against is not None:
+        message = "`against` compares settings of now, `release` shows those recorded. Give one of them."
+        raise UsageError("SPACE_DIFF", message)
     if release is not None:
         return _recorded(instance, target, release)
     before = _before(instance.workspace, target) if against is None else _known(instance.workspace, against)
@@ -74,8 +80,13 @@ def _recorded(instance: Instance, target: Space, release: str) -> dict[str, Json
     with instance.engine.connect() as connection:
         stored = named_release(connection, release)
         found = deployments_of(connection, stored.workflow, releases=[stored.digest])
-    recorded = [one.space_change for one in found if one.space == target.name and one.space_change is not None]
-    if not recorded:
-        message = f"No promotion of {stored.digest[:19]} into {target.name} recorded its settings."
-        raise NotFound("PROMOTION_UNKNOWN", message, hint="Without --release it shows what would change now.")
-    return dict(recorded[-1])
+        recorded = [one for one in found if one.space == target.name and one.space_change is not None]
+        if not recorded:
+            message = f"No promotion of {stored.digest[:19]} into {target.name} recorded its settings."
+            raise NotFound("PROMOTION_UNKNOWN", message, hint="Without --release it shows what would change now.")
+        shown = dict(recorded[-1].space_change or {})
+        entries = [decode_entry(one.bytes) for one in entries_of(connection, recorded[-1].id)]
+    if digest_of_json(shown) not in {one.data.get("space_change") for one in entries}:
+        message = f"The settings kept with promotion {recorded[-1].id} are not what the ledger says."
+        raise IntegrityError("LEDGER_MISMATCH", message, hint="Restore a backup; see `pilotage doctor`.")
+    return shown

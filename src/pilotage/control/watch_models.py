@@ -116,7 +116,7 @@ class _Watch:
         summary = (
             f"MODEL_IDENTITY_CHANGED: {short} in {place.space} is answered by {change.identity} since interaction"
             f" {change.interaction}, and was not in its first {FIRST} answers. {run} Its rollouts are held until"
-            f" `pilotage evaluate {short} --space {place.space}` is GO."
+            f" `pilotage evaluate {short} --space {place.space}` is GO and answered by {change.identity}."
         )
         trouble = Trouble(
             workflow=place.workflow,
