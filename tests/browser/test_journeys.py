@@ -10,6 +10,12 @@ from playwright.sync_api import Page, expect
 from tests.browser.accessible import violations
 from tests.browser.conftest import Site
 
+from pilotage.control.manage_incident import open_by_person
+from pilotage.core.ids import PersonId
+from pilotage.core.reason import Refusal
+from pilotage.incident.records import Severity
+from pilotage.workspace.principals import local_principal
+
 pytestmark = [pytest.mark.store, pytest.mark.timeout(600)]
 WIRE = "What is the daily wire transfer limit for a retail customer?"
 HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</script> javascript:alert(3)'
@@ -153,8 +159,24 @@ def _addresses(site: Site, page: Page) -> list[str]:
         "/corpora/policies/versions/2",
         "/ledger",
         entry,
+        "/incidents",
+        f"/incidents/{_incident(site)}",
         "/nothing",
     ]
+
+
+def _incident(site: Site) -> str:
+    """Open an incident, the same one each time; return its id."""
+    opened = open_by_person(
+        site.instance,
+        actor=local_principal(site.instance.workspace, PersonId("dina.kowalski")),
+        workflow="policy-assistant",
+        space="sandbox",
+        severity=Severity.SEV2,
+        summary="Answers are slow.",
+    )
+    assert not isinstance(opened, Refusal)
+    return opened.id
 
 
 def test_the_ledger_verifies_on_the_page(site: Site) -> None:

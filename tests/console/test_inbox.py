@@ -58,12 +58,12 @@ def incident(bank: Bank, rollout: str) -> str:
     return "task-0"
 
 
-def test_an_incident_waits_for_those_it_calls_then_for_its_commander(bank: Bank, incident: str, rollout: str) -> None:
+def test_an_incident_waits_for_those_it_calls_then_for_its_commander(bank: Bank, incident: str) -> None:
     for name in ("hanna.virtanen", "dina.kowalski"):
         page = inbox(bank, name)
         assert "Take on the SEV2 incident of policy-assistant: wrong answers" in page.words
         assert f"pilotage incident update {incident} --state acknowledged" in page.words
-        assert f'href="/rollouts/{rollout}"' in page.text
+        assert f'href="/incidents/{incident}"' in page.text
         assert "a rehearsal" not in page.words
     assert "wrong answers" not in inbox(bank, "omar.haddad").words
     set_incident(bank, incident, "acknowledged_at = detected_at, state = 'acknowledged', commander = 'hanna.virtanen'")

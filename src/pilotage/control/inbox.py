@@ -179,11 +179,10 @@ def _incident(one: StoredIncident, person: PersonId) -> Task:
         minutes, due = 60, post_mortem_due(one.detected_at)
     else:
         sentence, why = f"Resolve {what}", f"You answer for it: {command} resolved`"
-    path = "/workflows" if one.rollout is None else f"/rollouts/{one.rollout}"
     return Task(
         key=f"incident/{one.id}",
         sentence=sentence,
-        path=path,
+        path=f"/incidents/{one.id}",
         since=one.detected_at,
         why=f"{why}.",
         minutes=minutes,

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from pilotage.control.instance import Instance
 from pilotage.control.open_incident import Trouble, open_incident, tell, write_line
 from pilotage.control.rollout_moves import Deed, person_deed
+from pilotage.core.digest import digest_of_json
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import PersonId
 from pilotage.core.reason import Reason, Refusal
@@ -54,7 +55,10 @@ _HOLDS = "A post-mortem holds cause, informed and actions: [{text, owner, due, a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What to change; None keeps it. `post_mortem` as its file says; `approve`: the actor approves the post-mortem."""
+    """What to change; None keeps it. `post_mortem` as its file says; `approve`: the actor approves the post-mortem.
+
+    `read` is the digest of the post-mortem that the actor saw (`read_as`); None binds the change to none.
+    """
 
     state: IncidentState | None = None
     severity: Severity | None = None
@@ -63,6 +67,7 @@ class Change:
     post_mortem: Mapping[str, Any] | None = None
     approve: bool = False
     note: str = ""
+    read: str | None = None
 
 
 def open_by_person(
@@ -93,7 +98,7 @@ def open_by_person(
 def update_incident(instance: Instance, *, actor: Principal, incident: str, change: Change) -> StoredIncident | Refusal:
     """Change an incident; a repeated command changes nothing more."""
     refusal = may(actor.roles, Action.MANAGE_INCIDENT)
-    is_review = change == Change(approve=True, note=change.note)
+    is_review = change == Change(approve=True, note=change.note, read=change.read)
     if refusal is not None and not is_review:
         return refusal
     with _locked(instance, actor, incident) as (connection, found, deed):
@@ -123,6 +128,9 @@ def _locked(instance: Instance, actor: Principal, identifier: str) -> Iterator[t
 
 def _applied(connection: Connection, found: StoredIncident, change: Change, deed: Deed) -> StoredIncident | Refusal:
     after = found
+    if change.read is not None and change.read != read_as(found.postmortem):
+        text = "The post-mortem was written anew or approved since you opened it. Read it, then decide again."
+        return Refusal(reasons=(Reason(code="POST_MORTEM_CHANGED", text=text),))
     if change.severity is not None and change.severity is not found.severity:
         refusal = lower(facts_of(connection, found), change.severity, reason=change.note)
         if refusal is not None:
@@ -149,10 +157,21 @@ def _approved(after: StoredIncident, person: str) -> StoredIncident | Refusal:
     written = after.postmortem
     if written is None:
         return Refusal(reasons=(Reason(code="POST_MORTEM_MISSING", text="There is no post-mortem to approve."),))
-    if person in {written["author"], after.commander}:
-        text = "Somebody other than its author and the commander approves a post-mortem."
-        return Refusal(reasons=(Reason(code="SECOND_PERSON_NEEDED", text=text),))
-    return replace(after, postmortem={**written, "approved_by": person})
+    refusal = may_approve(written["author"], after.commander, person)
+    return refusal or replace(after, postmortem={**written, "approved_by": person})
+
+
+def may_approve(author: str, commander: str | None, person: str | None) -> Refusal | None:
+    """Return None when this person may approve what the author wrote."""
+    if person not in {author, commander}:
+        return None
+    text = "Somebody other than its author and the commander approves a post-mortem."
+    return Refusal(reasons=(Reason(code="SECOND_PERSON_NEEDED", text=text),))
+
+
+def read_as(postmortem: Mapping[str, Any] | None) -> str:
+    """Return the digest of a post-mortem as it is kept; "" where there is none."""
+    return "" if postmortem is None else digest_of_json(dict(postmortem))
 
 
 def _moved(

@@ -71,8 +71,7 @@ def _of(one: Named) -> Hit:
         case "session":
             return Hit(kind="board session", name=one.name, about=one.about, path=f"/cab/{one.name}")
         case "incident":
-            path = f"/rollouts/{one.about}" if one.about else ""
-            return Hit(kind="incident", name=one.name, about="on its rollout's page" if path else "", path=path)
+            return Hit(kind="incident", name=one.name, about="", path=f"/incidents/{one.name}")
         case _:
             return Hit(kind="ledger entry", name=one.name, about=one.about, path=f"/ledger/{one.name}")
 
