@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,16 +55,36 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def open_folder() -> Iterator[Path]:
     """A scratch folder the database's system user can pass through; pytest's own are closed to everybody but root."""
-    folder = Path(tempfile.mkdtemp(prefix="pilotage-test-", dir=_scratch()))
+    where = scratch()
+    sweep(where)
+    folder = Path(tempfile.mkdtemp(prefix=f"pilotage-test-{os.getpid()}-", dir=where))
     folder.chmod(0o711)
     yield folder
     shutil.rmtree(folder)
 
 
-def _scratch() -> str:
+def scratch() -> Path:
     """Where databases come and go soonest: in memory, where it is ample; each commit and drop waits for a disk."""
     memory = Path("/dev/shm")
-    return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free >= AMPLE else "/tmp"
+    return memory if memory.is_dir() and min(shutil.disk_usage(memory).free, _free_memory()) >= AMPLE else Path("/tmp")
+
+
+def _free_memory() -> int:
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+
+
+def sweep(where: Path) -> None:
+    """Remove what killed runs left here, their servers too: it may take memory."""
+    for folder in where.glob("pilotage-test-[0-9]*-*") if Path("/proc/self").exists() else ():
+        if Path("/proc", folder.name.split("-")[2]).exists():
+            continue
+        for running in folder.rglob("postmaster.pid"):
+            server = running.read_text().split("\n", 1)[0]
+            with contextlib.suppress(OSError, ValueError):
+                if str(folder) in Path("/proc", server, "cmdline").read_text():
+                    os.kill(int(server), signal.SIGQUIT)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -71,6 +71,14 @@ def failing(error: BaseException) -> Any:
             "/etc/x cannot be used: Permission denied.",
         ),
         (OSError(errno.ENOSPC, "No space left on device"), 4, "SYSTEM_REFUSED", "No space left on device"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/etc/x"),
+            4,
+            "SYSTEM_REFUSED",
+            "refused /etc/x: No space left",
+        ),
+        (TimeoutError(), 4, "SYSTEM_REFUSED", "TimeoutError (at test_failures_told.py:"),
+        (OperationalError("SELECT 1", {}, psycopg.errors.QueryCanceled("too long")), 4, "STORE_SLOW", "limit of time"),
     ],
 )
 def test_what_fails_below_a_command_is_no_traceback(error: Exception, exit_code: int, code: str, words: str) -> None:

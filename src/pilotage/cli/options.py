@@ -12,6 +12,7 @@ import inspect
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -37,6 +38,13 @@ from pilotage.workspace.principals import local_principal
 
 NO, USAGE, FORBIDDEN, DOWN = 1, 2, 3, 4
 _PIPED = 200
+_TOO_LONG = "57014"  # query_canceled: a statement met its limit of time
+_ABOUT_THE_NAME = frozenset(
+    {
+        *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
+        *(errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS, errno.EINVAL),
+    }
+)
 _LINE = 100_000  # a message to another program is one line, however long
 _ABOUT_THE_PERSON = frozenset({"NOT_PERMITTED", "NOT_STEWARD", "SECOND_PERSON_NEEDED", "SOD_CONFLICT", "SOD_SERVICE"})
 
@@ -165,16 +173,26 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def _place(error: BaseException) -> str:
+    """Return where an error came up, innermost, as file:line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"
+
+
 def _store_lost(error: OperationalError | InterfaceError) -> Unavailable:
     said = str(error.orig).strip().splitlines() or ["no reason was given"]
     hint = "Nothing half done was kept. Check the database with `pilotage doctor`, then repeat the command."
+    if getattr(error.orig, "sqlstate", None) == _TOO_LONG:
+        return Unavailable("STORE_SLOW", f"The database gave up at a statement's limit of time: {said[0]}.", hint=hint)
     return Unavailable("STORE_LOST", f"The database stopped answering: {said[0]}.", hint=hint)
 
 
 def _unusable(error: OSError) -> PilotageError:
     said = error.strerror or str(error) or type(error).__name__
-    if error.filename is None:
-        return Unavailable("SYSTEM_REFUSED", f"The operating system refused: {said}.", hint="Mend that, then repeat.")
+    if error.filename is None or error.errno not in _ABOUT_THE_NAME:
+        about = "" if error.filename is None else f" {error.filename}"
+        text = f"The operating system refused{about}: {said} (at {_place(error)})."
+        return Unavailable("SYSTEM_REFUSED", text, hint="Mend that, then repeat.")
     hint = "Name a place that exists and that you may read and write."
     return UsageError("FILE_UNUSABLE", f"{error.filename} cannot be used: {said}.", hint=hint)
 
