@@ -30,6 +30,7 @@ LOOKS = (
     "compare_",
     "diff_",
     "settings_of",
+    "incident_detail",
 )
 """Functions of control that only look; what stands under every other name may change something."""
 BY_THE_GATEWAY = {"ask"}
