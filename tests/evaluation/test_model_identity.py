@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,7 @@ from pilotage.evaluation.criteria import Verdict
 from pilotage.evaluation.run import Cause, EvaluationRun
 from pilotage.jobs.watches import WATCHES
 from pilotage.ledger.entry import EntryKind, encode_entry
+from pilotage.store import model_identity
 from pilotage.store.drift import open_drift
 from pilotage.store.evaluation_runs import find_run, runs_of
 from pilotage.store.ledger_entries import append
@@ -35,6 +36,7 @@ from pilotage.store.model_identity import (
     answered_in,
     identities_of,
     identity_changed,
+    looked_at,
     put_identities,
 )
 
@@ -342,6 +344,24 @@ def test_where_nobody_looks_at_models_any_more_what_a_provider_answers_is_unknow
     assert "DRIFT_UNKNOWN" in {reason.code for reason in found}
     look(world)
     assert unknown(after=timedelta()) == []
+
+
+def test_a_look_that_did_not_come_to_the_end_is_none(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = in_service(world)
+    for _ in range(2):
+        answer(world, release, "m", "f1")
+
+    def last() -> datetime | None:
+        look(world)
+        with world.instance.engine.connect() as connection:
+            return looked_at(connection)
+
+    with world.instance.engine.connect() as connection:
+        before = looked_at(connection)
+    monkeypatch.setattr(model_identity, "_AT_ONCE", 1)
+    assert last() == before, "an answer is left that nobody looked at"
+    monkeypatch.undo()
+    assert last() == world.clock.now()
 
 
 @pytest.mark.anyio

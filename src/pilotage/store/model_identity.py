@@ -81,7 +81,8 @@ _ANSWERED = text(
 _LOOKED = text("SELECT (SELECT seq FROM model_look) AS after, coalesce(max(seq), -1) AS newest FROM ledger_entry")
 _LOOK = text(
     "INSERT INTO model_look (seq, looked_at) VALUES (:upto, :at)"
-    " ON CONFLICT (is_one) DO UPDATE SET seq = EXCLUDED.seq, looked_at = EXCLUDED.looked_at"
+    " ON CONFLICT (is_one) DO UPDATE SET seq = EXCLUDED.seq,"
+    " looked_at = CASE WHEN :is_caught_up THEN EXCLUDED.looked_at ELSE model_look.looked_at END"
 )
 _LOOKED_AT = text("SELECT looked_at FROM model_look")
 _OF_RELEASE = text("SELECT * FROM model_identity WHERE release = :release AND answers >= :first")
@@ -113,7 +114,7 @@ def answered_now(connection: Connection, at: datetime) -> Iterator[tuple[Place, 
     after = row.newest if row.after is None else row.after
     upto = min(row.newest, after + _AT_ONCE)
     found = connection.execute(_ANSWERED, {"after": after, "upto": upto, "first": FIRST}).all()
-    connection.execute(_LOOK, {"upto": upto, "at": at})
+    connection.execute(_LOOK, {"upto": upto, "at": at, "is_caught_up": upto == row.newest})
     for (workflow, space, release), rows in groupby(found, key=lambda one: (one.workflow, one.space, one.release)):
         place = Place(workflow=WorkflowName(workflow), space=SpaceName(space), release=Digest(release))
         identity = [(one.id, Identity(model=one.model, fingerprint=one.fingerprint)) for one in rows]
@@ -121,7 +122,7 @@ def answered_now(connection: Connection, at: datetime) -> Iterator[tuple[Place, 
 
 
 def looked_at(connection: Connection) -> datetime | None:
-    """Return when what answered was last looked at."""
+    """Return when all that had answered was last looked at; a look that did not come to the end is none."""
     found: datetime | None = connection.scalar(_LOOKED_AT)
     return found
 
