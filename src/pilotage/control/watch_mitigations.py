@@ -17,7 +17,7 @@ from pilotage.control.send_messages import Notice, send
 from pilotage.evaluation.mitigation import Mitigation, MitigationState
 from pilotage.identity.principal import Principal
 from pilotage.rollout.transitions import Notify
-from pilotage.store.mitigations import list_mitigations, note_told, past_their_day
+from pilotage.store.mitigations import note_told, owned_by, past_their_day
 
 _AGAIN: Final = timedelta(days=7)
 
@@ -44,6 +44,8 @@ def watch_mitigations(connection: Connection, instance: Instance) -> tuple[str, 
 
 def mitigation_tasks(connection: Connection, instance: Instance, actor: Principal) -> list[Task]:
     """Return the open mitigations that this person owns."""
+    if actor.person is None:
+        return []
     now = instance.clock.now()
     return [
         Task(
@@ -55,8 +57,8 @@ def mitigation_tasks(connection: Connection, instance: Instance, actor: Principa
             minutes=60,
             due=datetime.combine(one.due + timedelta(days=1), time(), tzinfo=UTC),
         )
-        for one in list_mitigations(connection)
-        if actor.person is not None and one.owner == actor.person and one.state(now) is not MitigationState.CLOSED
+        for one in owned_by(connection, actor.person)
+        if one.state(now) is not MitigationState.CLOSED
     ]
 
 

@@ -25,6 +25,9 @@ WITH_END: Final = (
 
 _ONE = text(f"{WITH_END} WHERE m.id = :id FOR UPDATE OF m")
 _LIST = text(f"{WITH_END} WHERE :workflow = '' OR m.workflow = :workflow ORDER BY m.opened_at DESC, m.id DESC")
+_OWNED = text(
+    f"{WITH_END} WHERE m.owner = :owner AND m.decision IS DISTINCT FROM 'go' ORDER BY m.opened_at DESC, m.id DESC"
+)
 _LATE = text(
     f"{WITH_END} WHERE m.due < :today AND m.decision IS DISTINCT FROM 'go' AND (m.told_at IS NULL"
     " OR m.told_at < :again) ORDER BY m.opened_at, m.id"
@@ -80,6 +83,12 @@ def find_mitigation(connection: Connection, name: str) -> Mitigation | None:
 def list_mitigations(connection: Connection, workflow: str | None = None) -> tuple[Mitigation, ...]:
     """Return those of a workflow, or all, newest first."""
     rows = connection.execute(_LIST, {"workflow": workflow or ""}).mappings()
+    return tuple(mitigation_from(row) for row in rows)
+
+
+def owned_by(connection: Connection, owner: PersonId) -> tuple[Mitigation, ...]:
+    """Return those of an owner without a GO, newest first."""
+    rows = connection.execute(_OWNED, {"owner": owner}).mappings()
     return tuple(mitigation_from(row) for row in rows)
 
 
