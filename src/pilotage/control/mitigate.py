@@ -1,8 +1,8 @@
 """`pilotage mitigation open | close | list`: what is done about a finding of the fairness suite, until it is closed.
 
 Rule: the rules stand in `evaluation/mitigation.py`; who closes one is neither its owner nor made the release that it is
-closed by, and an acceptance closes one only while it holds at its gate. Row and ledger entry commit together. Fail
-mode: a Refusal with every reason; nothing changed.
+closed by; an acceptance that holds at its gate closes one until its end or withdrawal. Row and ledger entry commit
+together. Fail mode: a Refusal with every reason; nothing changed.
 """
 
 from __future__ import annotations

@@ -27,13 +27,14 @@ from pilotage.core.ids import PersonId, new_ulid
 from pilotage.core.reason import Reason, Refusal
 from pilotage.gate.change_request import LEAST_CHARACTERS, ChangeRequest, closing_problem
 from pilotage.identity.principal import Principal
-from pilotage.identity.roles import Action, Role, may, parse_role
+from pilotage.identity.roles import Action, may, parse_role
 from pilotage.ledger.entry import EntryKind
 from pilotage.release.authorship import persons
 from pilotage.release.manifest import read_manifest
 from pilotage.rollout.transitions import Notify
 from pilotage.store import change_requests
 from pilotage.store.releases import StoredRelease, authors_of_parts, named_release, releases_by_digest
+from pilotage.workspace.principals import roles_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +155,7 @@ def _makers(connection: Connection, releases: Sequence[StoredRelease]) -> dict[D
 
 def _task(instance: Instance, one: ChangeRequest, others: Iterable[PersonId]) -> Task:
     asker = instance.workspace.people.get(one.person)
-    able = {who for who in others if may(_roles_of(instance, who), Action.SEAL) is None}
+    able = {who for who in others if may(roles_of(instance.workspace, who), Action.SEAL) is None}
     return Task(
         key=f"change/{one.id}",
         sentence=f"Change release {short(one.release)} for gate {one.gate}: {one.text}",
@@ -164,7 +165,3 @@ def _task(instance: Instance, one: ChangeRequest, others: Iterable[PersonId]) ->
         minutes=60,
         others=tuple(sorted(able)),
     )
-
-
-def _roles_of(instance: Instance, person: PersonId) -> frozenset[Role]:
-    return frozenset(role for role, people in instance.workspace.roster.items() if person in people)

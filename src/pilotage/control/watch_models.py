@@ -22,7 +22,7 @@ from pilotage.control.scheduled_runs import ask_for_run
 from pilotage.control.send_messages import Notice, send
 from pilotage.core.canonical import Json
 from pilotage.evaluation.criteria import Verdict
-from pilotage.evaluation.run import EvaluationRun, RunKind, RunState
+from pilotage.evaluation.run import EvaluationRun, RunKind
 from pilotage.incident.records import Severity
 from pilotage.ledger.entry import EntryKind
 from pilotage.rollout.transitions import Notify
@@ -100,9 +100,8 @@ class _Watch:
     def _good(self, before: Identities, change: Change, runs: list[EvaluationRun]) -> EvaluationRun | None:
         """Return a GO that can speak of what answers now: begun since, and answered by that model."""
         for run in runs:
-            is_whole = run.state is RunState.COMPLETED and run.is_gating and run.voided_at is None
             is_later = run.started_at is not None and run.started_at >= change.at
-            is_good = is_whole and is_later and run.space == before.place.space and run.verdict == Verdict.GO.value
+            is_good = run.counts and is_later and run.space == before.place.space and run.verdict == Verdict.GO.value
             if is_good and change.identity in answered_in(self.connection, run.id):
                 return run
         return None

@@ -224,14 +224,14 @@ def go_problems(
 ) -> tuple[Reason, ...]:
     """Return why a run does not close it.
 
-    `of_release` are all runs of its release, `value` what it measured of the finding, `line` the release's ancestors;
-    `has_same_parts`: the release is the one of the finding under another digest.
+    `of_release` are all fairness runs of its release, `value` what it measured of the finding, `line` the release's
+    ancestors; `has_same_parts`: the release is the one of the finding under another digest.
     """
     reasons: list[Reason] = []
-    if run.kind is not RunKind.FAIRNESS or run.workflow != one.workflow or not _counts(run):
+    if run.kind is not RunKind.FAIRNESS or run.workflow != one.workflow or not run.counts:
         text = f"{run.id} is no completed fairness run of {one.workflow} that gates. Name one, without --golden."
         return (Reason(code="MITIGATION_RUN", text=text, where=run.id),)
-    bad = [other.id for other in of_release if _counts(other) and other.verdict != Verdict.GO.value]
+    bad = [other.id for other in of_release if other.counts and other.verdict != Verdict.GO.value]
     if bad:
         text = f"{run.release[:19]} is not GO in {', '.join(sorted(bad)[:5])}; a later run does not raise that."
         reasons.append(Reason(code="MITIGATION_NOT_GO", text=text, where=run.id, limit=Verdict.GO.value))
@@ -245,8 +245,3 @@ def go_problems(
         text = f"Run {run.id} did not measure {one.finding.metric} of {one.finding.attribute}."
         reasons.append(Reason(code="MITIGATION_UNMEASURED", text=text, where=run.id))
     return tuple(reasons)
-
-
-def _counts(run: EvaluationRun) -> bool:
-    is_whole = run.kind is RunKind.FAIRNESS and run.state is RunState.COMPLETED
-    return is_whole and run.is_gating and run.voided_at is None

@@ -100,6 +100,11 @@ class EvaluationRun:
     oldest: Digest | None = None
 
     @property
+    def counts(self) -> bool:
+        """Tell whether its verdict is one on the release: whole, gating, and not voided."""
+        return self.state is RunState.COMPLETED and self.is_gating and self.voided_at is None
+
+    @property
     def arms(self) -> dict[Arm, Digest]:
         """The release that each arm asks, in the order they are asked."""
         found = {Arm.CANDIDATE: self.release, Arm.BASELINE: self.baseline, Arm.OLDEST: self.oldest}
