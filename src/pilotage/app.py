@@ -29,6 +29,7 @@ from pilotage.cli.runtime import Question
 from pilotage.console.app import CONCURRENT as PAGES_AT_ONCE
 from pilotage.console.app import Console
 from pilotage.console.asking import PipelineAsking
+from pilotage.console.live import READERS
 from pilotage.console.visit import Services
 from pilotage.control.driven_run import Driven
 from pilotage.control.evaluation_drive import Watch
@@ -138,7 +139,8 @@ def retriever_parts(instance: Instance, indexes: Indexes, pool: AsyncConnectionP
 
 def make_console(instance: Instance, running: OpenServing, pipeline: Pipeline, uploads: Uploads) -> Console:
     """Join the console over a running serving path. Its pages read with an engine that gives up after 2 s."""
-    reading = make_engine(url_of(instance.engine), pool_size=PAGES_AT_ONCE, statement_timeout_ms=_PAGE_TIMEOUT_MS)
+    size = PAGES_AT_ONCE + 2 * READERS
+    reading = make_engine(url_of(instance.engine), pool_size=size, statement_timeout_ms=_PAGE_TIMEOUT_MS)
     services = Services(
         instance=instance,
         reading=replace(instance, engine=reading),

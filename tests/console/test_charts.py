@@ -39,8 +39,19 @@ def test_every_point_of_a_line_lies_where_its_number_says(lines: list[tuple[Poin
         assert (path.attributes["d"] or "").count("M") == len(runs(one.points))
     cells = [cell.attributes["data-y"] for cell in page.css("td[data-y]")]
     assert len(cells) == sum(len(one.points) for one in series)
-    plotted = sorted(repr(point.y) for one in series for point in one.points if point.y is not None)
-    assert sorted(cell for cell in cells if cell) == plotted
+    plotted = sorted(point.y for one in series for point in one.points if point.y is not None)
+    assert sorted(float(cell) for cell in cells if cell) == plotted
+
+
+def test_a_row_remembered_of_one_chart_is_not_taken_for_that_of_another() -> None:
+    def drawn(y: float | None, unit: str) -> str:
+        series = [Series(name="a", points=(Point(x=0, y=y),))]
+        return str(line_chart(LABELS, series, y_text=lambda value: f"{value:g} {unit}"))
+
+    assert '<td class="number" data-y="3.0">3 %</td>' in drawn(3, "%")
+    assert '<td class="number" data-y="3.0">3 ms</td>' in drawn(3.0, "ms")
+    assert '<td class="number" data-y="">unknown</td>' in drawn(None, "ms")
+    assert '<td class="number" data-y="0.0">0 ms</td>' in drawn(-0.0, "ms")
 
 
 @given(LINES)

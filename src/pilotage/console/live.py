@@ -31,6 +31,8 @@ LOOK_S: Final = 1.0
 CHECK_S: Final = 60.0
 PER_PERSON: Final = 5
 PER_PROCESS: Final = 500
+READERS: Final = 2
+"""Threads of a process that read for live pages; each needs up to two connections."""
 
 
 class Event(Protocol):
@@ -101,7 +103,7 @@ class LiveBoard:
     def __init__(self, *, look_s: float = LOOK_S) -> None:
         self._watched: dict[str, _Watched] = {}
         self._people: Counter[str] = Counter()
-        self._limiter = CapacityLimiter(2)
+        self._limiter = CapacityLimiter(READERS)
         self._look_s = look_s
 
     def has_room(self, person: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection
 
@@ -30,7 +31,7 @@ from pilotage.rollout.states import State
 from pilotage.rollout.transitions import Actor, Event, transition
 from pilotage.store.excuses import Excuse, excuses_of
 from pilotage.store.incidents import StoredIncident, find_incident
-from pilotage.store.rollout_history import PastVerdict, verdict_history
+from pilotage.store.rollout_history import PastVerdict, parts_of, verdict_history
 from pilotage.store.rollout_verdicts import Signature, signatures_of
 from pilotage.store.rollouts import StoredRollout, StoredStep, StoredWave, steps_of, waves_of
 
@@ -78,22 +79,27 @@ class RolloutView:
 def view_rollout(instance: Instance, *, identifier: str) -> RolloutView:
     """Return the rollout; raise NotFound for an id that names none."""
     with instance.engine.connect() as connection:
-        stored = find_named(connection, identifier)
-        signed = () if stored.decision is None else signatures_of(connection, stored.id, stored.decision)
-        waves = waves_of(connection, stored.id)
-        return RolloutView(
-            stored=stored,
-            waves=waves,
-            steps=steps_of(connection, stored.id),
-            history=verdict_history(connection, stored.id),
-            signed=tuple(one for one in signed if one.kind == "go"),
-            overrules=tuple(one for one in signed if one.kind == "overrule"),
-            incident=None if stored.incident is None else find_incident(connection, stored.incident),
-            arms=read_arms(connection, stored, waves),
-            phases=view_phases(connection, stored, instance.clock.now()),
-            watches=view_watches(connection, stored),
-            excuses=excuses_of(connection, stored.id),
-        )
+        return read_view(connection, identifier, instance.clock.now())
+
+
+def read_view(connection: Connection, identifier: str, now: datetime) -> RolloutView:
+    """Return the rollout as this transaction sees it; raise NotFound for an id that names none."""
+    stored = find_named(connection, identifier)
+    signed = () if stored.decision is None else signatures_of(connection, stored.id, stored.decision)
+    waves, parts = waves_of(connection, stored.id), parts_of(connection, stored.id)
+    return RolloutView(
+        stored=stored,
+        waves=waves,
+        steps=steps_of(connection, stored.id),
+        history=verdict_history(connection, stored.id),
+        signed=tuple(one for one in signed if one.kind == "go"),
+        overrules=tuple(one for one in signed if one.kind == "overrule"),
+        incident=None if stored.incident is None else find_incident(connection, stored.incident),
+        arms=read_arms(connection, stored, waves),
+        phases=view_phases(connection, stored, now) if parts.phases else (),
+        watches=view_watches(connection, stored) if parts.watches else (),
+        excuses=excuses_of(connection, stored.id) if parts.excuses else (),
+    )
 
 
 def commands_of(instance: Instance, view: RolloutView, *, actor: Principal) -> Commands:

@@ -151,6 +151,8 @@ def shown(course: Course, length: timedelta) -> Sequence[tuple[datetime, Mapping
     if not times:
         return ()
     first, last = min(times), max(times)
+    while (last - first) // length >= MOST_POINTS:
+        length *= 2
     while not _is_readable(parts := _parts(course, first, last, length)):
         length *= 2
     return parts
@@ -169,8 +171,6 @@ def _parts(
 
 
 def _is_readable(parts: Sequence[tuple[datetime, Mapping[Arm, Slot]]]) -> bool:
-    if len(parts) > MOST_POINTS:
-        return False
     met = {place: part[Arm.CANDIDATE].requests for place, (_, part) in enumerate(parts) if Arm.CANDIDATE in part}
     if len(parts) <= _LEAST_POINTS or not met:
         return True

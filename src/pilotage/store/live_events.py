@@ -23,11 +23,11 @@ FRESH: Final = timedelta(seconds=10)
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('pilotage live ' || :stream))")
 
 _LAST = text("SELECT id, version, body, at FROM live_event WHERE stream = :stream ORDER BY id DESC LIMIT 1")
-_FORGET = text("""
-DELETE FROM live_event e WHERE e.at < :before
-  AND EXISTS (SELECT FROM live_event newer WHERE newer.stream = e.stream AND newer.id > e.id)
-""")
 _ADD = text("""
+WITH forgotten AS (
+  DELETE FROM live_event e WHERE e.at < :before
+    AND EXISTS (SELECT FROM live_event newer WHERE newer.stream = e.stream AND newer.id > e.id)
+)
 INSERT INTO live_event (stream, version, body, at) VALUES (:stream, :version, :body, :at) RETURNING id
 """)
 
@@ -54,8 +54,8 @@ def publish_event(
     if last is not None and last.body == shown:
         connection.execute(update(table).where(table.c.id == last.id).values(version=state, at=now))
         return _event(last)
-    connection.execute(_FORGET, {"before": now - KEPT})
-    made = connection.execute(_ADD, {"stream": stream, "version": state, "body": shown, "at": now}).scalar_one()
+    values = {"stream": stream, "version": state, "body": shown, "at": now, "before": now - KEPT}
+    made = connection.execute(_ADD, values).scalar_one()
     return LiveEvent(id=made, body=shown, follows=None if last is None else last.id)
 
 

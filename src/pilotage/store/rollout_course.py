@@ -10,23 +10,22 @@ import json
 from functools import lru_cache
 from typing import Final
 
-from sqlalchemy import Connection, Text, cast, select
+from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from pilotage.rollout.assignment import Arm
 from pilotage.rollout.course import Course, Slot, added
 from pilotage.store.tables.rollouts import rollout_course
 
-_READ_MOST: Final = 2048
+_READ_MOST: Final = 4096
 """Slots a process remembers: one that is over stays as it is, and is read at each look at its rollout."""
+_COURSE = text("SELECT arm, at, counts::text FROM rollout_course WHERE rollout = :rollout AND wave = :wave")
 
 
 def course_of(connection: Connection, rollout: str, wave: int) -> Course:
     """Return the course of a wave so far."""
-    here = (rollout_course.c.rollout == rollout) & (rollout_course.c.wave == wave)
-    counts = cast(rollout_course.c.counts, Text)
-    rows = connection.execute(select(rollout_course.c.arm, rollout_course.c.at, counts).where(here)).all()
-    return {(Arm(arm), at): _read(text) for arm, at, text in rows}
+    rows = connection.execute(_COURSE, {"rollout": rollout, "wave": wave}).all()
+    return {(Arm(arm), at): _read(counts) for arm, at, counts in rows}
 
 
 @lru_cache(maxsize=_READ_MOST)

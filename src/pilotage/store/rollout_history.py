@@ -1,22 +1,35 @@
 """The verdicts of a rollout in order of time, for pages: what was known when.
 
-Rule: reads only. Fail mode: a database error; at most the newest `most` are returned, oldest first.
+Rule: reads only; the bytes of a verdict never change, so a process that looks again reads those of new ones alone. Fail
+mode: a database error; at most the newest `most` are returned, oldest first.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Lock
+from typing import Final
 
 from sqlalchemy import Connection, text
 
 from pilotage.core.digest import Digest
 
+REMEMBERED: Final = 4096
+"""Verdicts a process keeps the bytes of: the whole history of ten rollouts."""
+
 _HISTORY = text("""
-SELECT digest, wave, step, outcome, effect, body, at, is_decision FROM (
-  SELECT digest, wave, step, outcome, effect, body, at, is_decision FROM rollout_verdict
+SELECT digest, wave, step, outcome, effect, at, is_decision FROM (
+  SELECT digest, wave, step, outcome, effect, at, is_decision FROM rollout_verdict
   WHERE rollout = :rollout ORDER BY at DESC, digest LIMIT :most
 ) AS newest ORDER BY at, digest
+""")
+_BODIES = text("SELECT digest, body FROM rollout_verdict WHERE rollout = :rollout AND digest = ANY(:digests)")
+_PARTS = text("""
+SELECT EXISTS (SELECT FROM rollout_shadow WHERE rollout = :rollout),
+  EXISTS (SELECT FROM release_watch WHERE rollout = :rollout),
+  EXISTS (SELECT FROM rollout_excuse WHERE rollout = :rollout)
 """)
 _VERSION = text("""
 SELECT concat_ws('/', r.state, r.state_at, r.wave, r.step, r.decision, r.zeroed, r.latched, r.zero_s, r.incident,
@@ -44,9 +57,42 @@ class PastVerdict:
     is_decision: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a rollout has beside its steps; most have none of it."""
+
+    phases: bool
+    watches: bool
+    excuses: bool
+
+
+class _Bodies:
+    """Bytes of verdicts by their digest, those read first forgotten first; threads share it."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+        self._lock = Lock()
+
+    def known(self, digests: Iterable[str]) -> dict[str, bytes]:
+        """Return those that are kept."""
+        with self._lock:
+            return {digest: self._kept[digest] for digest in digests if digest in self._kept}
+
+    def keep(self, more: Mapping[str, bytes]) -> None:
+        """Keep more, and let the oldest go."""
+        with self._lock:
+            self._kept.update(more)
+            for digest in list(self._kept)[: max(0, len(self._kept) - REMEMBERED)]:
+                del self._kept[digest]
+
+
+_bodies: Final = _Bodies()
+
+
 def verdict_history(connection: Connection, rollout: str, *, most: int = 400) -> tuple[PastVerdict, ...]:
     """Return the newest verdicts, oldest first."""
     rows = connection.execute(_HISTORY, {"rollout": rollout, "most": most}).all()
+    bodies = _bodies_of(connection, rollout, [row.digest for row in rows])
     return tuple(
         PastVerdict(
             digest=digest,
@@ -54,12 +100,30 @@ def verdict_history(connection: Connection, rollout: str, *, most: int = 400) ->
             step=step,
             outcome=outcome,
             effect=effect,
-            body=bytes(body),
+            body=bodies[digest],
             at=at,
             is_decision=is_decision,
         )
-        for digest, wave, step, outcome, effect, body, at, is_decision in rows
+        for digest, wave, step, outcome, effect, at, is_decision in rows
+        if digest in bodies
     )
+
+
+def _bodies_of(connection: Connection, rollout: str, digests: list[str]) -> Mapping[str, bytes]:
+    known = _bodies.known(digests)
+    missing = [digest for digest in digests if digest not in known]
+    if not missing:
+        return known
+    rows = connection.execute(_BODIES, {"rollout": rollout, "digests": missing})
+    read = {digest: bytes(body) for digest, body in rows}
+    _bodies.keep(read)
+    return known | read
+
+
+def parts_of(connection: Connection, rollout: str) -> Parts:
+    """Return which parts a rollout has, so that nobody asks for those it has not."""
+    phases, watches, excuses = connection.execute(_PARTS, {"rollout": rollout}).one()
+    return Parts(phases=phases, watches=watches, excuses=excuses)
 
 
 def rollout_version(connection: Connection, rollout: str) -> str | None:

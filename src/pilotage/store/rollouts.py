@@ -12,7 +12,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, exists, func, select, text, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Text,
+    bindparam,
+    exists,
+    func,
+    select,
+    text,
+    tuple_,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from pilotage.analysis.verdict import Judgement
@@ -121,10 +133,16 @@ def add_rollout(connection: Connection, stored: StoredRollout, waves: tuple[Stor
     return True
 
 
+_NAMED = bindparam("rollout", type_=Text)
+_FIND = select(rollout).where(rollout.c.id == _NAMED)
+_FIND_LOCKED = _FIND.with_for_update()
+_WAVES = select(rollout_wave).where(rollout_wave.c.rollout == _NAMED).order_by(rollout_wave.c.number)
+_STEPS = select(rollout_step).where(rollout_step.c.rollout == _NAMED).order_by(rollout_step.c.wave, rollout_step.c.step)
+
+
 def find_rollout(connection: Connection, identifier: str, *, lock: bool = False) -> StoredRollout | None:
     """Return a rollout by its id, locked until the caller's transaction ends when asked."""
-    query = select(rollout).where(rollout.c.id == identifier)
-    row = connection.execute(query.with_for_update() if lock else query).mappings().one_or_none()
+    row = connection.execute(_FIND_LOCKED if lock else _FIND, {"rollout": identifier}).mappings().one_or_none()
     return None if row is None else _stored(row)
 
 
@@ -231,8 +249,7 @@ def save_rollout(connection: Connection, stored: StoredRollout) -> None:
 
 def waves_of(connection: Connection, identifier: str) -> tuple[StoredWave, ...]:
     """Return the spaces of a rollout in their order."""
-    query = select(rollout_wave).where(rollout_wave.c.rollout == identifier).order_by(rollout_wave.c.number)
-    return tuple(_wave(row) for row in connection.execute(query).mappings())
+    return tuple(_wave(row) for row in connection.execute(_WAVES, {"rollout": identifier}).mappings())
 
 
 def save_wave(connection: Connection, wave: StoredWave) -> None:
@@ -256,9 +273,7 @@ def end_steps(connection: Connection, identifier: str, wave: int, at: datetime) 
 
 def steps_of(connection: Connection, identifier: str) -> tuple[StoredStep, ...]:
     """Return the steps that began, in order."""
-    query = select(rollout_step).where(rollout_step.c.rollout == identifier)
-    query = query.order_by(rollout_step.c.wave, rollout_step.c.step)
-    return tuple(StoredStep(**row) for row in connection.execute(query).mappings())
+    return tuple(StoredStep(**row) for row in connection.execute(_STEPS, {"rollout": identifier}).mappings())
 
 
 def attempts_before(connection: Connection, workflow: str, space: str, *, but: str = "") -> int:

@@ -8,6 +8,7 @@ Sources: WAI-ARIA graphics (`role="img"` with title and desc). Fail mode: ValueE
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from markupsafe import Markup, escape
@@ -17,6 +18,10 @@ from pilotage.console.charts.series import Labels, Limit, Series
 
 WIDTH, HEIGHT = 640, 260
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 16, 44
+_ROWS_KEPT: Final = 8192
+"""Rows of tables a process remembers: a live chart grows by one, and the others stay as they are."""
+_ABSENT: Final = "absent"
+"""Stands where a series has no point; `None` is one whose value is unknown."""
 DASHES: Final = ("", "6 3", "2 3", "8 3 2 3", "10 4", "4 4", "1 3", "12 3 3 3")
 
 
@@ -114,9 +119,10 @@ def table(
     by_name = [{point.x: point.y for point in one.points} for one in series]
     head = "".join(f'<th scope="col" class="number">{escape(one.name)}</th>' for one in series)
     rows = "".join(
-        f'<tr><th scope="row" data-x="{x!r}">{escape(x_text(x))}</th>'
-        f"{''.join([_cell(x, known, y_text) for known in by_name])}</tr>"
-        for x in sorted({x for known in by_name for x in known})
+        [
+            _row(x + 0.0, tuple([_known(known, x) for known in by_name]), x_text, y_text)
+            for x in sorted({x for known in by_name for x in known})
+        ]
     )
     title = escape(labels.title)
     return (
@@ -133,10 +139,23 @@ def _download(labels: Labels) -> str:
     return f'<p><a href="{escape(labels.csv)}" download>Download as CSV{more}</a></p>'
 
 
-def _cell(x: float, known: Mapping[float, float | None], y_text: Callable[[float], str]) -> str:
-    if x not in known:
+def _known(points: Mapping[float, float | None], x: float) -> float | str | None:
+    """Return what a series says there; no zero is negative, so that equal numbers are one row."""
+    y = points.get(x, _ABSENT)
+    return y if y is None or isinstance(y, str) else y + 0.0
+
+
+@lru_cache(maxsize=_ROWS_KEPT)
+def _row(
+    x: float, ys: tuple[float | str | None, ...], x_text: Callable[[float], str], y_text: Callable[[float], str]
+) -> str:
+    cells = "".join([_cell(y, y_text) for y in ys])
+    return f'<tr><th scope="row" data-x="{x!r}">{escape(x_text(x))}</th>{cells}</tr>'
+
+
+def _cell(y: float | str | None, y_text: Callable[[float], str]) -> str:
+    if isinstance(y, str):
         return '<td class="number"></td>'
-    y = known[x]
     if y is None:
         return '<td class="number" data-y="">unknown</td>'
     return f'<td class="number" data-y="{y!r}">{escape(y_text(y))}</td>'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection
@@ -11,11 +12,12 @@ from sqlalchemy import Connection
 from pilotage.console.live import Source
 from pilotage.console.pages.inbox import view_inbox
 from pilotage.console.pages.problem import problem_page
-from pilotage.console.pages.rollout import live_of, look_at
+from pilotage.console.pages.rollout import live_of
 from pilotage.console.reply import Reply, Send, Stream
 from pilotage.console.visit import Visit
 from pilotage.control.console_session import find_session
 from pilotage.control.rollout_desk import find_named
+from pilotage.control.view_rollout import read_view
 from pilotage.core.reason import Reason
 from pilotage.store.last_deed import last_deed
 from pilotage.store.live_events import LiveEvent, events_after, publish_event
@@ -55,23 +57,25 @@ def rollout_source(visit: Visit, name: str) -> Source:
     def version(connection: Connection) -> str | None:
         return rollout_version(connection, name)
 
-    return _source(visit, f"rollout/{name}", version, lambda: rollout_region(visit))
+    return _source(visit, f"rollout/{name}", version, partial(rollout_region, visit, name))
 
 
 def inbox_source(visit: Visit) -> Source:
     """Return a person's inbox as a stream of their own: looked at again whenever anything but an answer is recorded."""
-    return _source(visit, f"inbox/{visit.actor.id}", last_deed, lambda: inbox_region(visit))
+    return _source(visit, f"inbox/{visit.actor.id}", last_deed, lambda _connection: inbox_region(visit))
 
 
-def _source(visit: Visit, key: str, read: Callable[[Connection], str | None], region: Callable[[], str]) -> Source:
+def _source(
+    visit: Visit, key: str, read: Callable[[Connection], str | None], region: Callable[[Connection], str]
+) -> Source:
     def version() -> str | None:
         with visit.reading.engine.connect() as connection:
-            return read(connection)
+            return read(connection.execution_options(isolation_level="AUTOCOMMIT"))  # one statement is one round trip
 
     def newest() -> LiveEvent:
-        with visit.instance.engine.begin() as connection:
-            state, now = lambda: read(connection) or "", visit.instance.clock.now()
-            return publish_event(connection, key, version=state, body=region, now=now)
+        with visit.reading.engine.begin() as connection:
+            state, body = lambda: read(connection) or "", lambda: region(connection)
+            return publish_event(connection, key, version=state, body=body, now=visit.instance.clock.now())
 
     def after(last: int) -> tuple[LiveEvent, ...] | None:
         with visit.reading.engine.connect() as connection:
@@ -84,9 +88,10 @@ def _source(visit: Visit, key: str, read: Callable[[Connection], str | None], re
     return Source(key=key, version=version, newest=newest, after=after, is_allowed=is_allowed)
 
 
-def rollout_region(visit: Visit) -> str:
+def rollout_region(visit: Visit, name: str, connection: Connection) -> str:
     """Return the region as the whole page shows it now."""
-    return _rendered(visit, "_rollout.html", live_of(look_at(visit), visit.instance.clock.now()))
+    now = visit.instance.clock.now()
+    return _rendered(visit, "_rollout.html", live_of(read_view(connection, name, now), now))
 
 
 def inbox_region(visit: Visit) -> str:

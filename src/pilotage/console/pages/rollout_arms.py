@@ -130,7 +130,7 @@ def courses_of(arms: Arms) -> tuple[Course, ...]:
             title="Error rate by arm",
             unit="percent",
             value=_error_percent,
-            text=lambda share: f"{share:.3g} %",
+            text=share_text,
             limits=(
                 Limit(value=100 * limits.error_go, word=f"go below {percent(limits.error_go)}"),
                 Limit(value=100 * limits.error_trip, word=f"back above {percent(limits.error_trip)}"),
@@ -141,7 +141,7 @@ def courses_of(arms: Arms) -> tuple[Course, ...]:
             title=f"{quantile} latency by arm, ms",
             unit="ms",
             value=lambda slot: _latency_ms(slot, limits.latency_quantile),
-            text=lambda value: f"{value:,.0f}",
+            text=_ms_text,
             limits=(
                 Limit(value=limits.latency_go_ms, word=f"go below {limits.latency_go_ms / 1000:g} s"),
                 Limit(value=limits.latency_trip_ms, word=f"back above {limits.latency_trip_ms / 1000:g} s"),
@@ -166,6 +166,15 @@ def points_of(course: Course, arms: Arms) -> list[tuple[float, tuple[float | Non
         (_hours(at, first), (_value(course, slots, Arm.STABLE), _value(course, slots, Arm.CANDIDATE)))
         for at, slots in arms.course
     ]
+
+
+def share_text(percent: float) -> str:
+    """Return "0.83 %"."""
+    return f"{percent:.3g} %"
+
+
+def _ms_text(value: float) -> str:
+    return f"{value:,.0f}"
 
 
 def hours_text(hours: float) -> str:

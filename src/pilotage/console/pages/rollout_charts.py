@@ -14,23 +14,19 @@ from markupsafe import Markup
 
 from pilotage.console.charts.lines import line_chart
 from pilotage.console.charts.series import Labels, Limit, Point, Series
-from pilotage.console.pages.rollout_arms import courses_of, draw_course, hours_text, points_of
+from pilotage.console.pages.rollout_arms import courses_of, draw_course, hours_text, points_of, share_text
 from pilotage.console.pages.rollout_tests import URGENCY, row_of
 from pilotage.console.reply import Download
 from pilotage.console.visit import Visit
 from pilotage.control.view_rollout import RolloutView, view_rollout
 from pilotage.core.errors import NotFound
-from pilotage.store.rollout_history import PastVerdict
+from pilotage.store.rollout_history import REMEMBERED, PastVerdict
 
 _CHARTS: Final = 3
 _BY_ARM: Final = frozenset({"error", "p95"})
 
 
-_READ_MOST: Final = 1024
-"""Verdicts whose tests a process remembers: each change of a live page shows those before it again."""
-
-
-@lru_cache(maxsize=_READ_MOST)
+@lru_cache(maxsize=REMEMBERED)
 def _tests_of(body: bytes) -> Mapping[str, Mapping[str, Any]]:
     """Return the tests that a verdict's bytes hold; nobody writes into them."""
     found: Mapping[str, Mapping[str, Any]] = json.loads(body).get("tests", {})
@@ -136,7 +132,7 @@ def _chart(name: str, points: Sequence[Point], limit: str, csv: str) -> Markup:
         lines,
         steps=True,
         x_text=hours_text,
-        y_text=lambda share: f"{share:.3g} %",
+        y_text=share_text,
     )
 
 
