@@ -14,6 +14,7 @@ from tests.evaluation.world import Bent, World, drive_ticking, make_world
 from pilotage.cli.evaluate import exit_code
 from pilotage.core.digest import Digest
 from pilotage.core.errors import IntegrityError, NotFound, Unavailable
+from pilotage.evaluation.run import RunState
 from pilotage.release.generation import Model
 from pilotage.serving.routing import Release
 from pilotage.testing.models import FakeModel
@@ -74,7 +75,7 @@ async def test_a_release_that_answers_nothing_is_down_whatever_its_baseline_answ
     model = FakeModel(failure=Unavailable("MODEL_DOWN", "Nobody answers."))
     bent = Bent(model=lambda found: found.model if found.digest == baseline else model)
     driven = await drive_ticking(world, world.start(release, baseline=baseline).id, bent)
-    assert (driven.run.verdict, driven.progress.answers, driven.progress.errors) == ("inconclusive", 0, CASES)
+    assert (driven.run.state, driven.progress.answers, driven.progress.errors) == (RunState.FAILED, 0, CASES)
     assert exit_code(driven) == 4
 
 

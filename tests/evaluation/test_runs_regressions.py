@@ -16,6 +16,7 @@ from pilotage.core.digest import Digest
 from pilotage.core.reason import Refusal
 from pilotage.evaluation.run import RunState
 from pilotage.ledger.entry import EntryKind, decode_entry
+from pilotage.release.generation import GenerationRequest
 from pilotage.release.model import Provider
 from pilotage.serving.routing import Release
 from pilotage.store.evaluation_facts import version_facts
@@ -24,6 +25,7 @@ from pilotage.testing.models import FakeModel
 pytestmark = [pytest.mark.anyio, pytest.mark.store]
 
 DOCUMENTS = list(facts())[:40]
+_BEFORE_IT_FAILS = 3
 
 
 @pytest.fixture(scope="module")
@@ -135,14 +137,19 @@ async def test_a_worse_prompt_is_found(world: World, good: Digest) -> None:
     assert "answer_accuracy is worse" in texts(result, "regressions")
 
 
-async def test_a_target_that_is_down_never_passes(world: World, good: Digest) -> None:
+async def test_a_target_that_is_down_never_passes_and_uses_up_no_attempt(world: World, good: Digest) -> None:
     del good
     world.restore(max_tokens=300)
     release = world.seal()
     world.clock.advance(timedelta(minutes=1))
+    asked = 0
 
     def broken(_release: Release) -> FakeModel:
-        def fail(_request: object) -> str:
+        def fail(request: GenerationRequest) -> str:
+            nonlocal asked
+            asked += 1
+            if asked <= _BEFORE_IT_FAILS:
+                return quoting(request)
             message = "the provider is away"
             raise RuntimeError(message)
 
@@ -151,19 +158,20 @@ async def test_a_target_that_is_down_never_passes(world: World, good: Digest) ->
     world.forget_answers()
     run = world.start(release)
     driven = await drive_ticking(world, run.id, Bent(model=broken))
-    result = world.result(driven.run.id)
-    assert driven.run.verdict == "inconclusive"
-    assert driven.progress.errors == driven.progress.total
-    assert result["scored"] == 0
+    progress, found = driven.progress, driven.run
+    assert (found.state, found.verdict, found.evidence) == (RunState.FAILED, None, None)
+    assert (progress.done, progress.answers) == (progress.total, _BEFORE_IT_FAILS)
+    (reason,) = describe_run(world.instance, run.id)["reasons"]
+    assert f"pilotage evaluate resume {run.id}" in reason["text"]
+    before = asked
+    again = await world.drive(run.id, Bent(model=lambda _release: FakeModel(reply=quoting)))
+    assert (again.run.state, again.run.verdict, again.progress.errors) == (RunState.COMPLETED, "go", 0)
+    assert 2 * again.progress.answers == progress.total, "both releases were asked"
+    assert asked == before
     world.clock.advance(timedelta(minutes=1))
-    again = await world.evaluate(release)
-    assert again.run.verdict == "inconclusive", "a rerun cannot raise a verdict"
-    assert "EARLIER_ATTEMPT" in {one["code"] for one in world.result(again.run.id)["reasons"]}  # type: ignore[attr-defined]
+    last = await world.evaluate(release, Bent(model=lambda _release: FakeModel(reply=quoting)))
+    assert last.run.verdict == "go"
     await _void(world, run.id)
-    world.clock.advance(timedelta(minutes=1))
-    third = await world.evaluate(release)
-    assert describe_run(world.instance, third.run.id)["verdict"] == "inconclusive", "the second attempt still counts"
-    assert third.run.state is RunState.COMPLETED
 
 
 async def _void(world: World, run: str) -> None:

@@ -1,6 +1,6 @@
 """`pilotage evaluate DIGEST | evaluate status | resume | cancel | void | report`, and `pilotage compare A B`.
 
-Exit codes: 0 GO, 1 NO-GO or INCONCLUSIVE, 2 bad input, 4 the target was down from the start. Ctrl-C lets calls in
+Exit codes: 0 GO, 1 NO-GO or INCONCLUSIVE, 2 bad input, 4 the target was not reached. Ctrl-C lets calls in
 flight end, and prints the command that goes on.
 """
 
@@ -35,6 +35,7 @@ from pilotage.control.evaluation_status import (
 from pilotage.control.instance import Instance
 from pilotage.core.reason import Refusal
 from pilotage.evaluation.run import Progress as Done
+from pilotage.evaluation.run import RunState
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Id of a run; see `evaluate status`.")]
 _STYLE = {"go": "green", "no_go": "red", "inconclusive": "yellow"}
@@ -83,7 +84,7 @@ def _evaluate(runtime: Runtime) -> Callable[..., None]:
 
 def _resume(runtime: Runtime) -> Callable[..., None]:
     def resume(options: Options, run: Run) -> None:
-        """Go on with a run that was stopped or killed; what is answered is not asked again."""
+        """Go on with a run that was stopped, killed or failed; what is answered is not asked again."""
         with options.open("pilotage evaluate resume") as instance:
             refusal = may_resume(options.actor(instance))
             if refusal is not None:
@@ -115,11 +116,11 @@ def _drive(options: Options, runtime: Runtime, instance: Instance, run: str) -> 
 
 
 def exit_code(driven: Driven) -> int:
-    """Return 0 for GO, 4 when the release was asked and answered nothing, else 1."""
+    """Return 0 for GO, 4 when the release was not reached or answered nothing, else 1."""
     if driven.run.verdict == "go":
         return 0
     is_down = driven.progress.errors > driven.progress.not_asked and driven.progress.answers == 0
-    return DOWN if is_down else NO
+    return DOWN if is_down or driven.run.state is RunState.FAILED else NO
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from pilotage.control.rollout_moves import Deed
 from pilotage.control.send_messages import Notice, send
 from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName, WorkflowName
+from pilotage.core.reason import Reason
 from pilotage.evaluation.conclude import Conclusion
 from pilotage.evaluation.criteria import Verdict
 from pilotage.evaluation.run import Cause, EvaluationRun, RunKind
@@ -47,6 +48,19 @@ def tell_result(connection: Connection, instance: Instance, run: EvaluationRun, 
     notice = Notice(
         title=f"{run.workflow}: the scheduled evaluation is {found.verdict or 'not concluded'}",
         text=f"{found.summary}. See `pilotage evaluate report {run.id}`.",
+        links={"release": run.release},
+        facts={"run": run.id},
+    )
+    send(connection, instance, (Notify.OWNER,), notice, at=instance.clock.now())
+
+
+def tell_unreached(connection: Connection, instance: Instance, run: EvaluationRun, reason: Reason) -> None:
+    """Tell the owner of a run that nobody watches and that did not reach its release."""
+    if run.cause is Cause.COMMAND:
+        return
+    notice = Notice(
+        title=f"{run.workflow}: the {run.kind.value} run of {run.release[:19]} did not reach its release",
+        text=reason.text,
         links={"release": run.release},
         facts={"run": run.id},
     )

@@ -2,8 +2,8 @@
 
 Rule: the result is a function of sealed cases, stored answers and earlier attempts, so whoever finishes the run writes
 the same bytes; latencies stand beside it. A later attempt can lower a verdict and never raise it; a run
-that another model answered than the release's is neither attempt nor evidence. Fail mode: a run that
-is no longer `running` is left alone.
+that another model answered than the release's is neither attempt nor evidence, nor is one that mostly did not reach its
+release. Fail mode: a run that is no longer `running` is left alone.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pilotage.control.evaluation_alerts import tell_result
 from pilotage.control.evaluation_budget import over_cap
 from pilotage.control.evaluation_drive import Scoring, measured
 from pilotage.control.evaluation_evidence import attach_run
+from pilotage.control.fail_evaluation import fail_evaluation
 from pilotage.control.fairness_finish import conclude_fairness
 from pilotage.control.gate_split import count_looks
 from pilotage.control.golden_sets import leaks_of
@@ -39,6 +40,7 @@ from pilotage.evaluation.leakage import Leak, LeakCode
 from pilotage.evaluation.run import Arm, Progress, RunKind
 from pilotage.evaluation.stored import assessment_subject
 from pilotage.evaluation.target import Reply
+from pilotage.evaluation.unreached import unreached_reason
 from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.ledger.tree import leaf_hash, root_of
 from pilotage.store.evaluation_answers import assessments_of, generations_of, put_assessments
@@ -74,6 +76,10 @@ def finish_cases(instance: Instance, plan: Plan, scoring: Scoring, progress: Pro
         kept: list[Json] = [name for name in plan.cases if is_kept(name)]
         if kept:
             found = replace(found, body={**found.body, "kept": kept})
+        unreached = None if progress.not_asked else _unreached(plan, found, answers)
+        if unreached is not None:
+            fail_evaluation(instance, connection, plan.run, unreached)
+            return found
         if progress.not_asked:
             found = _over_budget(connection, plan, found, progress)
         known = known_identities(connection, plan.run.release, plan.run.space)
@@ -118,6 +124,12 @@ def _leaks(connection: Connection, plan: Plan) -> tuple[Leak, ...]:
     """Return the leaks of a run's cases; one that was moved to dev still counts, so standing there is no leak of it."""
     found = leaks_of(connection, sealed_golden(connection, plan.run.release), plan.files)
     return tuple(one for one in found if not (one.code is LeakCode.SPLITS and is_kept(one.case_id)))
+
+
+def _unreached(plan: Plan, found: Conclusion, answers: Answers) -> Reason | None:
+    ends = [result.generation.error for result in answers.candidate]
+    failures = [error.value for error in ends if error is not None]
+    return unreached_reason(plan.run.id, found.verdict, failures=failures, asked=len(ends))
 
 
 def _over_budget(connection: Connection, plan: Plan, found: Conclusion, progress: Progress) -> Conclusion:

@@ -20,11 +20,12 @@ from pilotage.core.errors import NotFound
 from pilotage.core.ids import new_ulid
 from pilotage.core.reason import Reason, Refusal
 from pilotage.evaluation.run import EvaluationRun, Progress, RunKind, RunState
+from pilotage.evaluation.unreached import UNREACHED
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, may
 from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.store.evaluation_runs import add_void, find_run, mark_voided, move_run, result_of, runs_of
-from pilotage.store.evaluation_tasks import progress_of
+from pilotage.store.evaluation_tasks import ask_unanswered, progress_of
 from pilotage.store.evidence import evidence_by_id
 from pilotage.store.ledger_entries import append
 from pilotage.store.pseudonyms import pseudonym_of
@@ -32,6 +33,7 @@ from pilotage.store.releases import named_release
 from pilotage.store.runs import request_run
 
 _VOIDS_NEEDED: Final = 2
+_RESUMABLE: Final = (RunState.CANCELLED, RunState.FAILED)
 _EMPTY: Final[Mapping[str, Any]] = {}
 
 
@@ -84,11 +86,15 @@ def describe_run(instance: Instance, identifier: str) -> dict[str, Any]:
         "unscored": body.get("unscored", 0),
         "metrics": body.get("metrics", {}),
         "regressions": body.get("regressions", []),
-        "reasons": body.get("reasons", []),
+        "reasons": body.get("reasons", _unreached(run)),
         "ratchet": body.get("ratchet"),
         "measured": dict(figures),
         "result_sha256": run.result_sha256,
     }
+
+
+def _unreached(run: EvaluationRun) -> list[Json]:
+    return [{"code": UNREACHED, "text": run.note}] if run.state is RunState.FAILED else []
 
 
 def report_of(instance: Instance, identifier: str) -> dict[str, Any]:
@@ -162,7 +168,7 @@ def may_resume(actor: Principal) -> Refusal | None:
 
 
 def resume_run(instance: Instance, *, actor: Principal, identifier: str) -> EvaluationRun | Refusal:
-    """Let a worker go on with a cancelled run; one that is queued or running goes on anyway."""
+    """Let a worker go on with a cancelled or failed run; one that is queued or running goes on anyway."""
     refusal = may_resume(actor)
     if refusal is not None:
         return refusal
@@ -170,7 +176,10 @@ def resume_run(instance: Instance, *, actor: Principal, identifier: str) -> Eval
     now = instance.clock.now()
     with instance.engine.begin() as connection:
         note = f"Resumed by {pseudonym_of(connection, actor.id)}."
-        if move_run(connection, identifier, RunState.QUEUED, expected=(RunState.CANCELLED,), at=now, note=note):
+        before = find_run(connection, identifier, lock=True)
+        if move_run(connection, identifier, RunState.QUEUED, expected=_RESUMABLE, at=now, note=note):
+            if before is not None and before.state is RunState.FAILED:
+                ask_unanswered(connection, identifier, due_at=now)
             request_run(connection, kind=DRIVE, key=identifier, due_at=now)
     after = run_named(instance, identifier)
     if after.state not in {RunState.QUEUED, RunState.RUNNING}:

@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from pilotage.control.evaluation_finish import ACTOR, write_end
+from pilotage.control.fail_evaluation import fail_evaluation
 from pilotage.control.instance import Instance
 from pilotage.control.open_incident import Trouble, open_incident
 from pilotage.control.rollout_moves import Deed
@@ -16,6 +17,7 @@ from pilotage.core.reason import Reason
 from pilotage.evaluation.conclude import Conclusion
 from pilotage.evaluation.permissions import Leak, Tally, report, verdict_of
 from pilotage.evaluation.run import EvaluationRun
+from pilotage.evaluation.unreached import unreached_reason
 from pilotage.incident.records import Severity
 from pilotage.space.settings import Tier
 from pilotage.store.routes import read_route
@@ -26,7 +28,13 @@ CAUSE: Final = "permission leak"
 def finish_permissions(instance: Instance, plan: Plan, tally: Tally) -> Conclusion:
     """Write the end of a permission run."""
     found = conclude_permissions(plan, tally)
+    failures = (*tally.errors, *tally.other_errors)
+    asked = tally.probes + tally.answers
+    unreached = unreached_reason(plan.run.id, found.verdict, failures=failures, asked=asked)
     with instance.engine.begin() as connection:
+        if unreached is not None:
+            fail_evaluation(instance, connection, plan.run, unreached)
+            return found
         write_end(instance, connection, plan, found, {})
         if tally.leaks:
             _open_incident(instance, connection, plan, tally)

@@ -28,9 +28,10 @@ from pilotage.evaluation.run import EvaluationRun, Progress, RunKind, RunState
 from pilotage.evaluation.target import Targets
 from pilotage.store.evaluation_lock import drive_lock
 from pilotage.store.evaluation_runs import find_run, move_run
+from pilotage.store.evaluation_tasks import ask_unanswered
 
-_ENDED: Final = (RunState.COMPLETED, RunState.OVER_BUDGET)
-_MAY_RUN: Final = (RunState.QUEUED, RunState.RUNNING, RunState.CANCELLED)
+_ENDED: Final = (RunState.COMPLETED, RunState.OVER_BUDGET, RunState.FAILED)
+_MAY_RUN: Final = (RunState.QUEUED, RunState.RUNNING, RunState.CANCELLED, RunState.FAILED)
 
 
 def run_named(instance: Instance, identifier: str) -> EvaluationRun:
@@ -39,8 +40,8 @@ def run_named(instance: Instance, identifier: str) -> EvaluationRun:
         return _found(connection, identifier)
 
 
-def _found(connection: Connection, identifier: str) -> EvaluationRun:
-    found = find_run(connection, identifier)
+def _found(connection: Connection, identifier: str, *, lock: bool = False) -> EvaluationRun:
+    found = find_run(connection, identifier, lock=lock)
     if found is None:
         raise NotFound("RUN_UNKNOWN", f"There is no evaluation run {identifier!r}.", hint="See `evaluate status`.")
     return found
@@ -115,11 +116,12 @@ async def _cases(instance: Instance, plan: Plan, means: Means, watch: Watch) -> 
 def _begin(instance: Instance, identifier: str) -> Plan:
     now = instance.clock.now()
     with instance.engine.begin() as connection:
+        found = _found(connection, identifier, lock=True)
         if not move_run(connection, identifier, RunState.RUNNING, expected=_MAY_RUN, at=now):
-            found = _found(connection, identifier)
             message = f"The run {identifier} is {found.state.value}; only one that is not over can run."
             raise Conflict("RUN_OVER", message, hint=f"See it: pilotage evaluate report {identifier}.")
-        run = find_run(connection, identifier)
-        assert run is not None
+        if found.state is RunState.FAILED:
+            ask_unanswered(connection, identifier, due_at=now)
+        run = _found(connection, identifier)
         golden = sealed_golden(connection, run.release)
         return plan_of(golden, run, kept_of(connection, golden, run))

@@ -32,7 +32,7 @@ class RunKind(StrEnum):
 
 
 class RunState(StrEnum):
-    """`completed` says nothing about the verdict."""
+    """`completed` says nothing about the verdict; `failed`: the release was not reached, and may be asked again."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -43,7 +43,7 @@ class RunState(StrEnum):
 
     @property
     def is_over(self) -> bool:
-        """Tell whether nothing follows; a cancelled run may be resumed."""
+        """Tell whether nothing follows by itself; a cancelled or failed run may be resumed."""
         return self not in {RunState.QUEUED, RunState.RUNNING}
 
 

@@ -61,6 +61,10 @@ _ASK_AGAIN: Final = text(
     " WHERE run = :run AND state = 'done' AND error IS NULL AND generation IS NOT NULL"
     " AND NOT EXISTS (SELECT 1 FROM evaluation_generation g WHERE g.digest = t.generation)"
 )
+_ASK_UNANSWERED: Final = text(
+    "UPDATE evaluation_task SET state = 'waiting', attempt = 0, failures = 0, generation = NULL, error = NULL,"
+    " due_at = :due_at WHERE run = :run AND state = 'done' AND error IN ('target_error', 'timeout')"
+)
 _NEXT_DUE: Final = text("SELECT min(due_at) FROM evaluation_task WHERE run = :run AND state = 'waiting'")
 
 
@@ -150,6 +154,11 @@ def progress_of(connection: Connection, run: str) -> Progress:
 def ask_again(connection: Connection, run: str) -> int:
     """Make tasks wait again whose answer is gone (a document in it was taken down); return how many."""
     return connection.execute(_ASK_AGAIN, {"run": run}).rowcount
+
+
+def ask_unanswered(connection: Connection, run: str, *, due_at: datetime) -> int:
+    """Make the tasks wait again that ended without an answer, for a run that failed; return how many."""
+    return connection.execute(_ASK_UNANSWERED, {"run": run, "due_at": due_at}).rowcount
 
 
 def next_due(connection: Connection, run: str) -> datetime | None:

@@ -149,7 +149,7 @@ OPERATIONS = (
         method="POST",
         path="/evaluations/{run}/resumption",
         command="evaluate resume",
-        summary="Go on with a cancelled run; the worker drives it",
+        summary="Go on with a cancelled or failed run; the worker drives it",
         gives="The run; what is answered is not asked again.",
         run=_resume,
     ),
