@@ -102,12 +102,35 @@ def test_the_quality_report_of_a_corpus_version_is_no_evidence_of_a_gate(world: 
         show_evidence(world.instance, reported(world))
 
 
+def of_the_version_before(item: Evidence) -> dict[str, Json]:
+    return {name: value for name, value in evidence_data(item).items() if name != "reading"}
+
+
+@pytest.mark.parametrize(
+    "bend",
+    ["jsonb_set(reading, '{names,passed_tests}', '[\"x\"]')", "jsonb_set(reading, '{refs,commit}', '\"c1\"')"],
+    ids=["names", "references"],
+)
+def test_a_reading_that_was_bent_before_it_was_recorded_counts_for_nothing(
+    world: GateWorld, monkeypatch: pytest.MonkeyPatch, bend: str
+) -> None:
+    monkeypatch.setattr(keep_evidence, "evidence_data", of_the_version_before)
+    (item,) = world.attach(("tests.unit", junit(passed=8)))
+    monkeypatch.undo()
+    with world.instance.engine.begin() as connection:
+        connection.execute(text(f"UPDATE evidence SET reading = {bend} WHERE id = :id"), {"id": item.id})
+        assert record_readings(connection, world.instance) == 1
+        assert record_readings(connection, world.instance) == 0
+    found = show_evidence(world.instance, item.id)
+    assert (found["state"], found["reason"]["code"]) == ("withdrawn", "EV_READING_DIFFERS")  # type: ignore[index,call-overload]
+    assert item.id not in {one.where for one in row_mismatches(world.instance.engine, world.instance.clock.now())}
+    (again,) = world.attach(("tests.unit", junit(passed=8)))
+    assert (again.state, again.id == item.id) == (EvidenceState.ACCEPTED, False)
+
+
 def test_a_reading_attached_before_entries_held_it_is_recorded_once_and_compared_from_then_on(
     world: GateWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def of_the_version_before(item: Evidence) -> dict[str, Json]:
-        return {name: value for name, value in evidence_data(item).items() if name != "reading"}
-
     monkeypatch.setattr(keep_evidence, "evidence_data", of_the_version_before)
     (item,) = world.attach(("tests.unit", junit(passed=7)))
     reported(world)

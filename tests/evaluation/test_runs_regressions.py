@@ -16,7 +16,7 @@ from pilotage.core.digest import Digest
 from pilotage.core.reason import Refusal
 from pilotage.evaluation.run import RunState
 from pilotage.ledger.entry import EntryKind, decode_entry
-from pilotage.release.generation import GenerationRequest
+from pilotage.release.generation import GenerationRequest, Model
 from pilotage.release.model import Provider
 from pilotage.serving.routing import Release
 from pilotage.store.evaluation_facts import version_facts
@@ -144,7 +144,7 @@ async def test_a_target_that_is_down_never_passes_and_uses_up_no_attempt(world: 
     world.clock.advance(timedelta(minutes=1))
     asked = 0
 
-    def broken(_release: Release) -> FakeModel:
+    def broken(found: Release) -> Model:
         def fail(request: GenerationRequest) -> str:
             nonlocal asked
             asked += 1
@@ -153,7 +153,7 @@ async def test_a_target_that_is_down_never_passes_and_uses_up_no_attempt(world: 
             message = "the provider is away"
             raise RuntimeError(message)
 
-        return FakeModel(reply=fail)
+        return FakeModel(reply=fail) if found.digest == release else found.model
 
     world.forget_answers()
     run = world.start(release)
@@ -163,11 +163,16 @@ async def test_a_target_that_is_down_never_passes_and_uses_up_no_attempt(world: 
     assert (progress.done, progress.answers) == (progress.total, _BEFORE_IT_FAILS)
     (reason,) = describe_run(world.instance, run.id)["reasons"]
     assert f"pilotage evaluate resume {run.id}" in reason["text"]
-    before = asked
-    again = await world.drive(run.id, Bent(model=lambda _release: FakeModel(reply=quoting)))
+    later: list[str] = []
+
+    def answering(request: GenerationRequest) -> str:
+        later.append(request.messages[-1].content)
+        return quoting(request)
+
+    again = await world.drive(run.id, Bent(model=lambda _release: FakeModel(reply=answering)))
     assert (again.run.state, again.run.verdict, again.progress.errors) == (RunState.COMPLETED, "go", 0)
     assert 2 * again.progress.answers == progress.total, "both releases were asked"
-    assert asked == before
+    assert len(later) == progress.errors, "what was answered is not asked again"
     world.clock.advance(timedelta(minutes=1))
     last = await world.evaluate(release, Bent(model=lambda _release: FakeModel(reply=quoting)))
     assert last.run.verdict == "go"

@@ -57,7 +57,7 @@ def test_an_approval_of_the_head_commit_by_a_known_person_counts() -> None:
     reading = read(pull(review("Bob", "APPROVED", at=2), review("cy", "COMMENTED", at=3)), "review.code")
     assert reading.claims == {"approvals_on_head": 1, "changes_requested": 0, "unmapped": 0}
     assert reading.names["approvers"] == ("local|bob",)
-    assert reading.refs == {"head_sha": "head", "head_tree": "tree1"}
+    assert reading.refs == {"head_sha": "head", "head_tree": "tree1", "read_by": "GitHub review@1"}
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_the_answers_of_three_calls_in_one_file_are_read_together() -> None:
     reading = read(value)
     assert reading.claims["gate_ok"] == 1
     assert (reading.claims["hotspots_to_review"], reading.claims["new_issues"]) == (2, 5)
-    assert reading.refs == {"commit": "abc"}
+    assert reading.refs == {"commit": "abc", "read_by": "SonarQube quality@1"}
     assert reading.produced_at is not None
 
 

@@ -106,8 +106,8 @@ def attach_evidence(
             space=space,
             now=now,
             current=evidence_about(connection, subjects_of(stored)),
-            authors=_authors(connection, stored),
-            tags=_tags(connection, stored, workflow, uploads),
+            authors=authors_of(connection, stored),
+            tags=tags_of(connection, stored, workflow, [upload.kind for upload in uploads]),
         )
         judged = _as_set([judging.item(upload) for upload in uploads])
         kept = tuple(known_item(connection, item) for item in judged)
@@ -256,19 +256,18 @@ class _Judging:
         )
 
 
-def _tags(
-    connection: Connection, stored: StoredRelease, workflow: Workflow, uploads: Sequence[Upload]
+def tags_of(
+    connection: Connection, stored: StoredRelease, workflow: Workflow, kinds: Sequence[str | None]
 ) -> dict[str, tuple[str, ...]]:
     """Return the tags of the release's golden cases, where a coverage file may be held against paths that name them."""
-    if not any(path.cases for path in workflow.critical_paths) or all(
-        upload.kind not in {None, "coverage"} for upload in uploads
-    ):
+    if not any(path.cases for path in workflow.critical_paths) or all(kind not in {None, "coverage"} for kind in kinds):
         return {}
     golden = sealed_golden(connection, stored.digest)
     return {case.id: case.tags for file in golden.files for case in file.cases}
 
 
-def _authors(connection: Connection, stored: StoredRelease) -> frozenset[str]:
+def authors_of(connection: Connection, stored: StoredRelease) -> frozenset[str]:
+    """Return the person ids of who made any part of a release."""
     manifest = read_manifest(stored.manifest, digest=stored.digest)
     found = authors_of_parts(connection, manifest.parts.values())
     return frozenset(str(author.person) for authors in found.values() for author in authors)

@@ -15,6 +15,7 @@ from pilotage.control.gate_reading import Reading
 from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName
 from pilotage.evaluation.mitigation import MitigationState
+from pilotage.evidence.reader_versions import changed_reason
 from pilotage.evidence.records import Evidence
 from pilotage.evidence.superseding import current_items
 from pilotage.gate.risks import Risk, untreated, without_owner
@@ -126,7 +127,11 @@ def _residency(context: FactContext) -> Claims:
 
 def listed_by(evidence: Iterable[Evidence], now: datetime) -> Listed:
     """Return the subprocessors of the current document that lists them; without one nobody is listed."""
-    documents = [one for one in current_items(evidence, now) if one.kind == f"document.{DOCUMENT}"]
+    documents = [
+        one
+        for one in current_items(evidence, now)
+        if one.kind == f"document.{DOCUMENT}" and changed_reason(one) is None
+    ]
     return from_lines(documents[-1].names.get(DOCUMENT, ())) if documents else {}
 
 

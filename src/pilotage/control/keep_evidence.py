@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from pilotage.control.gate_entries import evidence_data
 from pilotage.control.record_entry import record
+from pilotage.evidence.reader_versions import changed_reason
 from pilotage.evidence.records import Evidence, EvidenceState, Reading
 from pilotage.identity.principal import Principal
 from pilotage.ledger.entry import EntryKind
@@ -33,11 +34,15 @@ def with_reading(item: Evidence, read: Reading) -> Evidence:
 
 
 def known_item(connection: Connection, item: Evidence) -> Evidence:
-    """Return the item that is there already when the same bytes say the same of the same subject, no less trusted."""
+    """Return the item that is there already when the same bytes say the same of the same subject, no less trusted.
+
+    One that a reader of another version read is not.
+    """
     if item.state is not EvidenceState.ACCEPTED:
         return item
     known = same_evidence(connection, item)
-    return item if known is None or known.trust.rank < item.trust.rank else known
+    is_there = known is not None and known.trust.rank >= item.trust.rank and changed_reason(known) is None
+    return known if known is not None and is_there else item
 
 
 def keep_item(connection: Connection, item: Evidence, body: bytes, *, actor: Principal | None, at: datetime) -> None:

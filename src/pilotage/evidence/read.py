@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from typing import Final
 
 from pilotage.core.located import nearest
 from pilotage.core.reason import Reason
@@ -22,6 +23,9 @@ from pilotage.workspace.evidence_kinds import KINDS
 
 FORMATS: tuple[Format, ...] = (*REPORT_FORMATS, *SCAN_FORMATS, *LAST_FORMATS)
 """Every format, first match wins."""
+
+READ_BY: Final = "read_by"
+"""Reference of a reading: which reader of which version made it."""
 
 DOCUMENT_CLAIMS = frozenset({"complete", "missing_sections", "placeholders", "words", "valid_days"})
 
@@ -61,6 +65,7 @@ def _read(data: bytes, *, kind: str | None, name: str, context: ReadContext, tex
         reading,
         claims=_own_claims(reading),
         findings=reading.findings[:MAX_FINDINGS],
+        refs={**reading.refs, READ_BY: found.named},
         names={purpose: listed[:MAX_NAMES] for purpose, listed in reading.names.items()},
     )
 

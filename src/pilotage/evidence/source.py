@@ -104,7 +104,8 @@ class Format:
 
     `kinds` are names or globs (`tests.*`) of evidence this format can be; `looks_like` tells by content alone, cheaply
     and without raising; `read` may raise `Unreadable`. `detected_kind` is the kind when the uploader named none; None
-    when the content cannot tell.
+    when the content cannot tell. `version` is that of `read`: it rises with every change by which `read` makes
+    something else of the same bytes.
     """
 
     id: str
@@ -112,3 +113,9 @@ class Format:
     looks_like: Callable[[Content], bool]
     read: Reader
     detected_kind: str | None = None
+    version: int = 1
+
+    @property
+    def named(self) -> str:
+        """How a reading calls who made it."""
+        return f"{self.id}@{self.version}"

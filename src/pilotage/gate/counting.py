@@ -15,6 +15,7 @@ from pilotage.core.digest import Digest, digest_of_json
 from pilotage.core.ids import PersonId
 from pilotage.core.reason import Reason
 from pilotage.evidence.fresh import age_of, window_of
+from pilotage.evidence.reader_versions import changed_reason
 from pilotage.evidence.records import Evidence
 from pilotage.gate.acceptance import seat_cover
 from pilotage.gate.eligibility import holders, seat_of, separation_problem
@@ -215,7 +216,8 @@ def _reviewers(signoff: Signoff, given: GateInput, current: Sequence[Evidence], 
     for item in current:
         if item.kind != "review.code" or tree is None or item.refs.get("head_tree") != tree:
             continue
-        if item.trust.rank < given.gate.trust.rank or age_of(item, now) > window_of(item.kind):
+        is_old = age_of(item, now) > window_of(item.kind) or changed_reason(item) is not None
+        if is_old or item.trust.rank < given.gate.trust.rank:
             continue
         found |= {PersonId(name) for name in item.names.get("approvers", ())}
     held = holders(given.roster, signoff.role, now)

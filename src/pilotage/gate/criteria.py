@@ -14,6 +14,7 @@ from typing import Final, assert_never
 
 from pilotage.core.reason import Outcome, Reason, worst
 from pilotage.evidence.fresh import age_of, window_of
+from pilotage.evidence.reader_versions import CHANGED, changed_reason
 from pilotage.evidence.records import Evidence, Severity
 from pilotage.evidence.scan_result import UNPROVEN
 from pilotage.evidence.superseding import (
@@ -50,6 +51,8 @@ _COUNTED = frozenset(
     }
 )
 _GO = "go"
+_UNKNOWN = frozenset({"EV_EXPIRED", CHANGED})
+"""Codes of items that leave a kind unknown, whatever the others of it say."""
 _STRONGER = {
     Trust.CLAIMED: "anybody who may attach it",
     Trust.PUSHED: "a service key that lists the kind attaches it",
@@ -110,7 +113,11 @@ def _cleared(item: Evidence, current: Sequence[Evidence], now: datetime) -> Evid
     """Return a scan without the findings that fresh VEX statements clear; anything else as it is."""
     if not item.kind.startswith("scan."):
         return item
-    fresh = [one for one in current if one.kind in CLEARING and age_of(one, now) <= window_of(one.kind)]
+    fresh = [
+        one
+        for one in current
+        if one.kind in CLEARING and age_of(one, now) <= window_of(one.kind) and changed_reason(one) is None
+    ]
     if not any(one.kind == "vex" for one in fresh):
         return item
     return replace(item, claims=open_claims(item, fresh, fresh), findings=open_findings(item, fresh, fresh))
@@ -160,7 +167,7 @@ def _kind_checks(
             weak.append(item)
     if not usable:
         return problems
-    checks = [check for check in problems if check.reason is None or check.reason.code == "EV_EXPIRED"]
+    checks = [check for check in problems if check.reason is None or check.reason.code in _UNKNOWN]
     checks += _verdict_checks(criterion, usable)
     checks += _engine_checks(kind, criterion, given, usable, now)
     for seen in _views(kind, criterion.id, usable):
@@ -266,7 +273,7 @@ def _summed(items: Sequence[Evidence]) -> dict[str, float]:
 
 
 def _unusable(item: Evidence, criterion: Criterion, given: GateInput, now: datetime) -> Check | None:
-    reason = _space_reason(item, given) or _trust_reason(item, criterion)
+    reason = changed_reason(item) or _space_reason(item, given) or _trust_reason(item, criterion)
     is_expiry = False
     if reason is None:
         reason = _expiry(item, criterion, given, now)

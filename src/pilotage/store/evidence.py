@@ -83,7 +83,7 @@ def evidence_about(connection: Connection, subjects: Mapping[SubjectKind, Collec
 
 
 def same_evidence(connection: Connection, item: Evidence) -> Evidence | None:
-    """Return the item that already holds the same bytes about the same subject, kind, space and suite."""
+    """Return the newest item that holds the same bytes about the same subject, kind, space and suite."""
     query = select(evidence).where(
         evidence.c.sha256 == item.sha256.removeprefix("sha256:"),
         evidence.c.subject_kind == item.subject_kind.value,
@@ -93,7 +93,7 @@ def same_evidence(connection: Connection, item: Evidence) -> Evidence | None:
         or_(evidence.c.space == item.space, evidence.c.space.is_(None) & (item.space is None)),
         evidence.c.state == EvidenceState.ACCEPTED.value,
     )
-    row = connection.execute(query.limit(1)).mappings().first()
+    row = connection.execute(query.order_by(evidence.c.id.desc()).limit(1)).mappings().first()
     return None if row is None else evidence_from(row)
 
 
