@@ -81,11 +81,11 @@ def bank(own_engine: Engine, tmp_path: Path) -> Bank:
     return make_bank(own_engine, tmp_path)
 
 
-def entered(bank: Bank, number: int, *, status: str, basis: str = "normal") -> None:
+def entered(bank: Bank, number: int, *, status: str, basis: str = "normal", space: SpaceName = EAST) -> None:
     one = Deployment(
         id=f"D{number}",
         workflow=next(iter(bank.instance.workspace.workflows)),
-        space=EAST,
+        space=space,
         release=Digest(bank.release),
         basis=basis,
         engine="1",
@@ -136,3 +136,13 @@ def test_an_emergency_tells_nothing_of_the_gates_before_and_none_of_its_traffic(
     entered(bank, 2, status="approved")
     assert (decided(bank)["cab"].status, decided(bank)["cab"].is_emergency) == (GateStatus.APPROVED, False)
     assert json.dumps(sorted(decided(bank))).count("code-review") == 1
+
+
+def test_what_let_it_into_one_space_is_still_ahead_on_the_way_into_the_next(bank: Bank) -> None:
+    browser, page = bank.browser("omar.haddad"), f"/releases/{bank.release[7:19]}"
+    entered(bank, 1, status="approved")
+    traffic(bank)
+    assert "Not past development on its way into production-us-west: " in browser.get(page).words
+    for number, space in enumerate(("production-us-west-space", "production-eu-space"), start=2):
+        entered(bank, number, status="approved", space=SpaceName(space))
+    assert "Not past go-live on its way into production-us-west: " in browser.get(page).words

@@ -80,6 +80,14 @@ def gates_into(chain: Chain, space: Space) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def gates_on_way(chain: Chain, space: Space) -> frozenset[str]:
+    """Return every gate that a release passes until it takes traffic in a space, near and far; none for a sandbox."""
+    names = gates_into(chain, space)
+    if space.tier is Tier.PRODUCTION:
+        names = (*names, *(gate.name for gate in _production(chain)))
+    return frozenset(_with_earlier(chain, names))
+
+
 def chain_problems(
     chain: Chain, space: Space, *, with_go_live: bool = False, with_emergency: bool = True
 ) -> tuple[Reason, ...]:

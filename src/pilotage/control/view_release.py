@@ -16,6 +16,7 @@ from pilotage.control.decided_gates import Decided, decided_gates
 from pilotage.control.gate_case import open_to_look
 from pilotage.control.gate_status import all_reports
 from pilotage.control.instance import Instance
+from pilotage.control.way_ahead import Ahead, gate_ahead
 from pilotage.core.digest import Digest
 from pilotage.evidence.records import Evidence
 from pilotage.gate.report import GateReport
@@ -31,7 +32,7 @@ from pilotage.store.served import Served
 class ReleaseView:
     """Everything of the page. `line`: the release first, then its ancestors; `served`: routes of the same content.
 
-    `reports` are gates as they are decided now, `decided` what was decided at them.
+    `reports` are gates as they are decided now, `decided` what was decided at them, `ahead` the first not passed yet.
     """
 
     release: StoredRelease
@@ -41,6 +42,7 @@ class ReleaseView:
     evidence: Sequence[Evidence]
     reports: Sequence[GateReport]
     decided: Mapping[str, Sequence[Decided]]
+    ahead: Ahead | None
 
 
 def view_release(instance: Instance, name: str) -> ReleaseView:
@@ -49,7 +51,8 @@ def view_release(instance: Instance, name: str) -> ReleaseView:
         stored = named_release(connection, name)
         line = lineage_of(connection, stored.digest)
         served, passed = served_and_passed(connection, stored.digest, stored.parts_digest)
-        authors, evidence, reports = _decided(connection, instance, stored, line[0])
+        decided = decided_gates(passed, instance.workspace.gates)
+        authors, evidence, reports, ahead = _now(connection, instance, stored, line[0], decided)
         return ReleaseView(
             release=stored,
             line=line,
@@ -57,15 +60,20 @@ def view_release(instance: Instance, name: str) -> ReleaseView:
             served=served,
             evidence=evidence,
             reports=reports,
-            decided=decided_gates(passed, instance.workspace.gates),
+            decided=decided,
+            ahead=ahead,
         )
 
 
-def _decided(
-    connection: Connection, instance: Instance, stored: StoredRelease, this: Ancestor
-) -> tuple[Mapping[Digest, Sequence[Author]], Sequence[Evidence], Sequence[GateReport]]:
+def _now(
+    connection: Connection,
+    instance: Instance,
+    stored: StoredRelease,
+    this: Ancestor,
+    decided: Mapping[str, Sequence[Decided]],
+) -> tuple[Mapping[Digest, Sequence[Author]], Sequence[Evidence], Sequence[GateReport], Ahead | None]:
     if stored.workflow not in instance.workspace.workflows:
         authors = authors_of_parts(connection, this.manifest.parts.values())
-        return authors, evidence_about(connection, subjects_of(stored)), ()
+        return authors, evidence_about(connection, subjects_of(stored)), (), None
     chain = open_to_look(connection, instance, stored, instance.clock.now())
-    return chain.reading.snapshot.authors, chain.evidence, all_reports(chain)
+    return chain.reading.snapshot.authors, chain.evidence, all_reports(chain), gate_ahead(chain, decided)

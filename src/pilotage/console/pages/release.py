@@ -23,7 +23,6 @@ from pilotage.core.errors import NotFound
 from pilotage.core.reason import Reason, Refusal
 from pilotage.evaluation.run import EvaluationRun
 from pilotage.gate.pack_layout import text_of
-from pilotage.gate.report import GateReport
 from pilotage.identity.roles import Action, may
 from pilotage.release.authorship import Author
 from pilotage.release.manifest import PartKind
@@ -85,7 +84,7 @@ def show_release(visit: Visit) -> Page:
             ],
             "live": [route.space for route in view.served if route.stable == stored.digest],
             "stopping": next((report for report in view.reports if not report.status.is_approved), None),
-            "ahead": _ahead(view.reports, view.decided),
+            "ahead": view.ahead,
             "evidence": sorted(view.evidence, key=lambda item: item.received_at, reverse=True),
             "brought": next((item for item in view.evidence if item.id == visit.query.get("brought")), None),
             "kinds": asked_kinds(list(workspace.gates.values())),
@@ -107,12 +106,6 @@ def _changing(one: Entering) -> tuple[str, Entering, Sequence[tuple[str, str, st
 def _was(decided: Sequence[Decided]) -> tuple[Decided, Status] | None:
     """Return what was decided at a gate last, with its word."""
     return (decided[0], gate_word(decided[0].status.value)) if decided else None
-
-
-def _ahead(reports: Sequence[GateReport], decided: Mapping[str, Sequence[Decided]]) -> GateReport | None:
-    """Return the first open gate that the release has not gone past yet; None when none is left."""
-    passed = {gate for gate, found in decided.items() if any(one.status.is_approved for one in found)}
-    return next((one for one in reports if not one.status.is_approved and one.gate not in passed), None)
 
 
 def _may_nowhere(visit: Visit, action: Action) -> tuple[Reason, ...]:
