@@ -6,15 +6,26 @@ import asyncio
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 from tests.console.conftest import Bank
+from tests.console.test_disabled_controls import one_role
 
 from pilotage.console import live
+from pilotage.console.app import Console
+from pilotage.console.cookies import PLAIN_NAME
 from pilotage.console.events import event_bytes
 from pilotage.console.live import PER_PERSON, LiveBoard, Source
+from pilotage.console.pages.live import inbox_source
+from pilotage.console.visit import Visit
+from pilotage.console.waiting import WaitingCounts
+from pilotage.control.console_session import SignedIn, find_session
+from pilotage.identity.principal import Principal
+from pilotage.identity.roles import Role
+from pilotage.serving.context import Peer
 from pilotage.serving.ending import end
 from pilotage.store.last_deed import last_deed
 from pilotage.store.live_events import FRESH, LiveEvent, events_after, publish_event
@@ -368,6 +379,43 @@ def test_the_inbox_is_streamed_as_its_page_shows_it_and_holds_no_token(bank: Ban
     }
     assert "token" not in streamed
     assert 'key"' not in streamed
+
+
+@pytest.mark.store
+def test_sessions_of_one_person_with_other_roles_share_neither_stream_nor_count(bank: Bank) -> None:
+    now, steward = bank.clock.now(), bank.person("grace.okafor")
+    reader = replace(steward, roles=frozenset({Role.AUDITOR}))
+    one, two, three = (
+        inbox_source(visit_of(bank.console, person)).key for person in (steward, reader, replace(reader))
+    )
+    assert (one == two, two == three) == (False, True)
+    counts = WaitingCounts()
+    counts.put(steward, 3, now)
+    assert (counts.get(steward, now), counts.get(reader, now)) == (3, None)
+    counts.put(reader, 0, now)
+    counts.forget(steward)
+    assert (counts.get(steward, now), counts.get(reader, now)) == (None, None)
+
+
+@pytest.mark.store
+def test_an_inbox_is_not_followed_any_more_when_the_roles_behind_it_changed(bank: Bank) -> None:
+    person = one_role(bank)
+    person.become(Role.QA_LEAD)
+    console, token = person.browser.application, person.browser.cookies[PLAIN_NAME]
+    assert isinstance(console, Console)
+    signed = find_session(console._services.reading, token)
+    assert signed is not None
+    source = inbox_source(visit_of(console, signed.principal, token=token))
+    assert source.is_allowed()
+    person.become(Role.AUDITOR)
+    assert not source.is_allowed()
+
+
+def visit_of(console: Console, person: Principal, *, token: str = "") -> Visit:
+    services = console._services
+    now = services.instance.clock.now()
+    signed = SignedIn(token=token, principal=person, authenticated_at=now)
+    return Visit(services=services, method="GET", path="/", now=now, peer=Peer(address=""), signed_in=signed)
 
 
 @pytest.mark.store

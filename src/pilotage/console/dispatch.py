@@ -128,7 +128,7 @@ def _posted(entry: Entry, visit: Visit) -> Reply:
     if visit.signed_in is not None and not is_form_token(visit.signed_in.token, visit.typed("token")):
         return problem_page(403, (FORM_TOKEN,))
     if visit.signed_in is not None:
-        visit.services.waiting.forget(visit.actor.id)
+        visit.services.waiting.forget(visit.actor)
     is_grave = entry.is_grave is not None and entry.is_grave(visit)
     if is_grave and visit.signed_in is not None and not visit.signed_in.is_recent(visit.now):
         return login_page(visit, kept=entry)

@@ -65,13 +65,13 @@ def _read(visit: Visit) -> Frame:
         return Frame(waiting=None, signed=None)
     try:
         with visit.reading.engine.connect() as connection:
-            waiting = visit.services.waiting.get(visit.actor.id, visit.now)
+            waiting = visit.services.waiting.get(visit.actor, visit.now)
             if waiting is None:
                 found = tasks_of(connection, visit.reading, visit.actor)
                 if found.unread:
                     return Frame(waiting=None, signed=signed_size(connection))
                 waiting = len(found.tasks)
-                visit.services.waiting.put(visit.actor.id, waiting, visit.now)
+                visit.services.waiting.put(visit.actor, waiting, visit.now)
             return Frame(waiting=waiting, signed=signed_size(connection))
     except SQLAlchemyError:
         return Frame(waiting=None, signed=None, unread=Status.UNKNOWN)

@@ -17,6 +17,7 @@ from pilotage.console.waiting import WaitingCounts
 from pilotage.control.console_session import SignedIn
 from pilotage.control.instance import Instance
 from pilotage.control.rollout_ports import RolloutPorts
+from pilotage.core.digest import digest_of_json, short
 from pilotage.core.reason import Reason
 from pilotage.identity.principal import Principal
 from pilotage.identity.refused import CredentialRefused
@@ -120,6 +121,12 @@ class Visit:
             message = "This page was opened without a session."
             raise RuntimeError(message)
         return self.signed_in.principal
+
+    @property
+    def viewer(self) -> str:
+        """Name the person together with their roles: two sessions of one person may hold different ones."""
+        held = digest_of_json(sorted(role.value for role in self.actor.roles))
+        return f"{self.actor.id}/{short(held)}"
 
     @property
     def is_print(self) -> bool:

@@ -38,7 +38,7 @@ def show_inbox(visit: Visit) -> Page:
     """Show the person's tasks, what is due first, and below them what is done."""
     view = view_inbox(visit)
     if not view.found.unread:
-        visit.services.waiting.put(visit.actor.id, len(view.found.tasks), visit.now)
+        visit.services.waiting.put(visit.actor, len(view.found.tasks), visit.now)
     return Page(template="inbox.html", title="Inbox", values={"view": view})
 
 

@@ -19,6 +19,7 @@ from pilotage.control.console_session import find_session
 from pilotage.control.rollout_desk import find_named
 from pilotage.control.view_rollout import read_view
 from pilotage.core.reason import Reason
+from pilotage.identity.roles import Role
 from pilotage.store.last_deed import last_deed
 from pilotage.store.live_events import LiveEvent, events_after, publish_event
 from pilotage.store.rollout_history import rollout_version
@@ -61,8 +62,9 @@ def rollout_source(visit: Visit, name: str) -> Source:
 
 
 def inbox_source(visit: Visit) -> Source:
-    """Return a person's inbox as a stream of their own: looked at again whenever anything but an answer is recorded."""
-    return _source(visit, f"inbox/{visit.actor.id}", last_deed, lambda _connection: inbox_region(visit))
+    """Return a person's inbox, as their roles make it: looked at again whenever anything but an answer is recorded."""
+    own = _source(visit, f"inbox/{visit.viewer}", last_deed, lambda _connection: inbox_region(visit))
+    return replace(own, is_allowed=lambda: _roles_now(visit) == visit.actor.roles)
 
 
 def _source(
@@ -82,10 +84,16 @@ def _source(
             return events_after(connection, key, last)
 
     def is_allowed() -> bool:
-        session = visit.signed_in
-        return session is not None and find_session(visit.reading, session.token, touch=False) is not None
+        return _roles_now(visit) is not None
 
     return Source(key=key, version=version, newest=newest, after=after, is_allowed=is_allowed)
+
+
+def _roles_now(visit: Visit) -> frozenset[Role] | None:
+    """Return the roles of the session that opened the stream; None when it has ended."""
+    session = visit.signed_in
+    found = None if session is None else find_session(visit.reading, session.token, touch=False)
+    return None if found is None else found.principal.roles
 
 
 def rollout_region(visit: Visit, name: str, connection: Connection) -> str:

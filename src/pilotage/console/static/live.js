@@ -65,7 +65,7 @@
     // The browser itself comes back with the last id; after a pause of ours the address says it.
     source = new EventSource(region.dataset.live + (seen ? `?after=${seen}` : ""));
     source.addEventListener("region", (event) => { seen = event.lastEventId; settled(); swap(event.data); });
-    source.addEventListener("gone", () => { close(); tell("You were signed out. Reload to sign in again."); });
+    source.addEventListener("gone", () => { close(); tell("You were signed out, or your roles are others now. Reload."); });
     source.addEventListener("open", settled);
     source.addEventListener("error", () => {
       const since = new Date().toLocaleTimeString();
