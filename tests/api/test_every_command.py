@@ -75,6 +75,7 @@ def refused(answer: tuple[int, Any]) -> tuple[int, str]:
             "/evaluations/none/mitigations",
             {"attribute": "a", "metric": "m", "action": "a", "owner": "o", "due": "2027-01-01"},
         ),
+        ("/mitigations/none/change", {"reason": "Keiko is on leave until May.", "owner": "ada"}),
         ("/mitigations/none/closure", {"run": "none"}),
         ("/mitigations/none/closure", {"acceptance": "none"}),
         ("/releases/{release}/evidence/own", None),

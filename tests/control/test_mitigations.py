@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
-from tests.control.gate_world import CAB, REVIEW, TESTED, GateWorld, codes, gate_world
+from tests.control.gate_world import CAB, QA, REVIEW, TESTED, GateWorld, codes, gate_world, junit
 from tests.control.test_gate_loopholes import accept
 from tests.evaluation.test_mitigation_rules import result
 
 from pilotage.control.accept_risk import Accepted
+from pilotage.control.change_mitigation import MitigationChange, change_mitigation
 from pilotage.control.inbox import list_tasks
 from pilotage.control.ledger_rows import row_mismatches
 from pilotage.control.mitigate import (
@@ -23,6 +24,7 @@ from pilotage.control.mitigate import (
     mitigations_of,
     open_mitigation,
 )
+from pilotage.control.reopen_mitigations import reopen_mitigations
 from pilotage.control.risk_reports import risks_of
 from pilotage.control.watch_mitigations import watch_mitigations
 from pilotage.core.canonical import Form, canonical_bytes
@@ -223,6 +225,75 @@ def test_an_acceptance_closes_one_only_while_it_holds(world: GateWorld) -> None:
         withdraw_acceptance(connection, fair.risk.id, world.inner.clock.now())
     assert set(register(world)) == {f"mitigation:{one.id}"}
     assert "RISK_EXPIRY" in codes(closed_by(fair.risk.id))
+
+
+def reopened(world: GateWorld) -> tuple[str, ...]:
+    with world.inner.engine.begin() as connection:
+        return reopen_mitigations(connection, world.instance)
+
+
+@pytest.mark.feature("D6.11")
+def test_one_is_open_again_when_the_condition_of_its_acceptance_comes_true_and_stays_so(world: GateWorld) -> None:
+    one = one_of(world)
+    condition = "[{kind: tests.smoke, when: failed > 0}]"
+    fair = accept(world, criteria="[fair]", risk="Names sway answers", revoke_when=condition)
+    assert isinstance(fair, Accepted), fair
+    actor = world.person(APPROVER)
+    assert isinstance(
+        close_by_acceptance(world.instance, actor=actor, name=one.id, acceptance=fair.risk.id), Mitigation
+    )
+    assert (reopened(world), register(world)) == ((), {})
+    world.attach(("tests.smoke", junit(passed=4, failed=1)), space=QA)
+    assert (reopened(world), reopened(world)) == ((one.id,), ())
+    assert set(register(world)) == {f"mitigation:{one.id}"}
+    world.inner.clock.advance(timedelta(minutes=1))
+    world.attach(("tests.smoke", junit(passed=5)), space=QA)
+    assert reopened(world) == ()
+    assert set(register(world)) == {f"mitigation:{one.id}"}
+    assert recorded(world) == []
+    with world.inner.engine.connect() as connection:
+        texts = connection.execute(text("SELECT payload ->> 'text' FROM outbox")).scalars().all()
+    assert any("Its own condition came true: failed > 0" in each and OWNER in each for each in texts)
+    with world.inner.engine.begin() as connection:
+        connection.execute(text("UPDATE mitigation SET reopened_at = NULL"))
+    assert "LEDGER_MISMATCH" in {reason.code for reason in world.status("qa").reasons}
+
+
+@pytest.mark.feature("D6.11")
+def test_owner_and_day_change_with_a_reason_that_the_ledger_keeps(world: GateWorld) -> None:
+    one = one_of(world)
+    later = (one.due + timedelta(days=10)).isoformat()
+    why = "Keiko leaves the team, and Felix takes over."
+
+    def changed(by: str, **how: Any) -> Any:
+        asked = MitigationChange(**{"reason": why, **how})
+        return change_mitigation(world.instance, actor=world.person(by), name=one.id, change=asked)
+
+    assert "NOT_PERMITTED" in codes(changed(OWNER, due=later))
+    assert "MITIGATION_OWNER" in codes(changed(OPENER, owner="nobody.known"))
+    assert "MITIGATION_REASON" in codes(changed(OPENER, owner="felix.braun", reason="Leave."))
+    done = changed(OPENER, owner="felix.braun", due=later)
+    assert isinstance(done, Mitigation), done
+    assert register(world) == {f"mitigation:{one.id}": ("felix.braun", later)}
+    assert recorded(world) == []
+    assert "LEDGER_MISMATCH" not in {reason.code for reason in world.status("qa").reasons}
+    with world.inner.engine.begin() as connection:
+        connection.execute(text("UPDATE mitigation SET due = due + 30"))
+    assert "LEDGER_MISMATCH" in {reason.code for reason in world.status("qa").reasons}
+
+
+def test_the_same_finding_is_not_opened_twice_while_one_is_open(world: GateWorld) -> None:
+    one = one_of(world)
+    refused = opened(world)
+    assert codes(refused) == {"MITIGATION_OPEN"}
+    assert one.id in refused.reasons[0].text
+    better = world.inner.seal("Without names.", parent=world.release)
+    again = ran(world, better, "no_go", result(20))
+    assert codes(opened(world, run=again)) == {"MITIGATION_OPEN"}, "it descends from the release of the open one"
+    assert isinstance(
+        close(world, one, ran(world, world.inner.seal("Now.", parent=better), "go", result(0))), Mitigation
+    )
+    assert isinstance(opened(world, run=again), Mitigation)
 
 
 @pytest.mark.feature("D6.11")

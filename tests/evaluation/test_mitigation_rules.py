@@ -23,9 +23,11 @@ from pilotage.evaluation.mitigation import (
     Mitigation,
     MitigationState,
     approver_problem,
+    change_problems,
     findings_of,
     go_problems,
     opening_problems,
+    twin_problem,
     value_of,
 )
 from pilotage.evaluation.run import EvaluationRun, RunKind, RunState
@@ -193,3 +195,62 @@ def test_it_is_open_until_closed_and_again_when_its_acceptance_ends(
     shown = one.as_json(NOW + after)
     assert (shown["state"], shown["value_before"], shown["due"]) == (wanted.value, 0.1, "2026-03-09")
     assert shown["approver"] == (None if closing is None else "eva")
+
+
+WHY = "She is on leave for all of March."
+TAKEN = Closing(decision=Decision.RISK_ACCEPTED, approver=PersonId("eva"), at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("person", "owner", "day", "reason", "wanted"),
+    [
+        ("max", "ada", 9, WHY, ["MITIGATION_SAME"]),
+        ("max", "ada", 20, " Later. ", ["MITIGATION_REASON"]),
+        ("max", "ada", 1, WHY, ["MITIGATION_DUE"]),
+        ("max", "ada", 20, WHY, []),
+        ("max", "tom", 9, WHY, []),
+        ("max", "max", 9, WHY, []),
+        ("max", "max", 20, WHY, ["SOD_CONFLICT"]),
+        ("ada", "ada", 20, WHY, ["SOD_CONFLICT"]),
+        ("ada", "tom", 9, WHY, ["SOD_CONFLICT"]),
+        ("ada", "ada", 5, WHY, []),
+        ("max", "eva", 9, WHY, ["SOD_CONFLICT"]),
+    ],
+)
+def test_its_owner_neither_hands_it_over_nor_puts_it_off(
+    person: str, owner: str, day: int, reason: str, wanted: list[str]
+) -> None:
+    found = change_problems(
+        replace(ONE, closing=TAKEN),
+        PersonId(person),
+        owner=PersonId(owner),
+        due=date(2026, 3, day),
+        reason=reason,
+        today=NOW.date(),
+    )
+    assert codes(found) == wanted
+
+
+def test_one_that_is_overdue_may_go_to_another_owner_without_another_day() -> None:
+    late = date(2026, 4, 1)
+    assert change_problems(ONE, PersonId("max"), owner=PersonId("tom"), due=ONE.due, reason=WHY, today=late) == ()
+
+
+@pytest.mark.parametrize(
+    ("one", "wanted", "line", "is_twin"),
+    [
+        (ONE, ("name", "flip_rate"), [BAD], True),
+        (ONE, ("name", "flip_rate"), [GOOD, BAD], True),
+        (ONE, ("name", "flip_rate"), [GOOD], False),
+        (ONE, ("age", "flip_rate"), [BAD], False),
+        (ONE, ("name", "difference"), [BAD], False),
+        (replace(ONE, closing=replace(TAKEN, until=NOW + timedelta(days=1))), ("name", "flip_rate"), [BAD], False),
+        (replace(ONE, closing=replace(TAKEN, until=NOW)), ("name", "flip_rate"), [BAD], True),
+    ],
+)
+def test_a_finding_has_one_open_mitigation_in_its_line(
+    one: Mitigation, wanted: tuple[str, str], line: list[Any], *, is_twin: bool
+) -> None:
+    found = twin_problem([one], wanted, line, NOW)
+    assert (found is not None) is is_twin
+    assert found is None or one.id in found.text

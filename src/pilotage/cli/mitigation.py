@@ -1,4 +1,4 @@
-"""`pilotage mitigation open | close | list`: what is done about a finding of the fairness suite, until it is closed."""
+"""`pilotage mitigation open | change | close | list`: what is done about a finding of the fairness suite."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from pilotage.cli.options import Options, add_group
 from pilotage.cli.shown import Listing
+from pilotage.control.change_mitigation import MitigationChange, change_mitigation
 from pilotage.control.mitigate import (
     MitigationRequest,
     close_by_acceptance,
@@ -34,6 +35,7 @@ def register(app: typer.Typer) -> None:
         "mitigation",
         "What is done about a finding of the fairness suite.",
         open=open_,
+        change=change,
         close=close,
         list=list_,
     )
@@ -53,6 +55,20 @@ def open_(
     with options.open("pilotage mitigation open") as instance:
         now = instance.clock.now()
         done = open_mitigation(instance, actor=options.actor(instance), run=run, request=request)
+    _show(options, done, now)
+
+
+def change(
+    options: Options,
+    name: Annotated[str, typer.Argument(metavar="ID", help="The mitigation.")],
+    reason: Annotated[str, typer.Option(help="Why; it stands in the ledger.")],
+    owner: Annotated[str | None, typer.Option(metavar="PERSON", help="Who does it from now on.")] = None,
+    due: Annotated[str | None, typer.Option(metavar="DAY", help="By when: 2026-12-31.")] = None,
+) -> None:
+    """Give a mitigation another owner or day; its own owner only names an earlier one."""
+    with options.open("pilotage mitigation change") as instance:
+        now, asked = instance.clock.now(), MitigationChange(reason=reason, owner=owner, due=due)
+        done = change_mitigation(instance, actor=options.actor(instance), name=name, change=asked)
     _show(options, done, now)
 
 

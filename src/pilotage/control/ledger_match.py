@@ -83,12 +83,23 @@ def _mitigation(one: Mitigation, said: _Entries) -> Iterator[Reason]:
     entry = _newest(said, one.id, EntryKind.EVALUATION_MITIGATION_OPENED)
     if entry is not None and "owner" in entry.opened:
         entry = replace(entry, data={**entry.data, "owner": entry.opened["owner"]})
+    changed = _newest(said, one.id, EntryKind.EVALUATION_MITIGATION_CHANGED)
+    if entry is not None and changed is not None:
+        entry = replace(entry, data={**entry.data, **changed.data, **_owner(changed)})
     now = mitigation_data(one) | {"owner": one.owner, "time": to_text(one.opened_at), "person": one.opened_by}
     yield from _compared("mitigation", one.id, now, entry)
     if one.closing is not None:
         closed = closing_data(one.closing) | {"time": to_text(one.closing.at), "person": one.closing.approver}
         last = _newest(said, one.id, EntryKind.EVALUATION_MITIGATION_CLOSED)
         yield from _compared("closing of mitigation", one.id, closed, last)
+        again = _newest(said, one.id, EntryKind.EVALUATION_MITIGATION_REOPENED)
+        is_later = again is not None and last is not None and again.at >= last.at
+        if again is not None and is_later and (one.closing.until is None or one.closing.until > again.at):
+            yield _differs("mitigation", one.id, "state", "closed", "reopened")
+
+
+def _owner(changed: Said) -> dict[str, Json]:
+    return {"owner": changed.opened["owner"]} if "owner" in changed.opened else {}
 
 
 def _newest(said: _Entries, subject: str, kind: EntryKind) -> Said | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 
 from sqlalchemy import Connection
 
@@ -35,6 +35,7 @@ from pilotage.evaluation.mitigation import (
     findings_of,
     go_problems,
     opening_problems,
+    twin_problem,
     value_of,
 )
 from pilotage.evaluation.run import EvaluationRun, RunKind
@@ -47,7 +48,13 @@ from pilotage.ledger.entry import EntryKind
 from pilotage.store.evaluation_runs import find_run, result_of, runs_of
 from pilotage.store.gate_people import acceptance_by_id
 from pilotage.store.lineage import lineage_of
-from pilotage.store.mitigations import add_mitigation, close_mitigation, find_mitigation, list_mitigations
+from pilotage.store.mitigations import (
+    add_mitigation,
+    close_mitigation,
+    find_mitigation,
+    list_mitigations,
+    lock_mitigations,
+)
 from pilotage.store.releases import StoredRelease, named_release
 from pilotage.workspace.gate import Gate
 
@@ -72,16 +79,18 @@ def open_mitigation(
     refusal = may(actor.roles, Action.MITIGATE)
     if refusal is not None:
         return refusal
-    due = _day(request.due)
+    due = day_of(request.due)
     with instance.engine.begin() as connection:
         now, found = instance.clock.now(), _run(connection, run)
+        lock_mitigations(connection, found.workflow)
         findings = findings_of(_result(connection, found))
         wanted = (request.attribute, request.metric)
         nobody = person_problem(actor, "opens a mitigation")
         reasons = (
             *(() if nobody is None else (nobody,)),
-            *_owner_problems(instance, request.owner),
+            *owner_problems(instance, request.owner),
             *opening_problems(found, findings, wanted, action=request.action, due=due, today=now.date()),
+            *_twins(connection, found, wanted, now),
         )
         if reasons:
             return Refusal(reasons=reasons)
@@ -117,7 +126,7 @@ def close_by_run(instance: Instance, *, actor: Principal, name: str, run: str) -
     if refusal is not None:
         return refusal
     with instance.engine.begin() as connection:
-        one, found = _open_one(instance, connection, name), _run(connection, run)
+        one, found = open_one(instance, connection, name), _run(connection, run)
         now = instance.clock.now()
         notice_changes(connection, instance, now)
         chain = open_chain(connection, instance, named_release(connection, found.release), now)
@@ -155,7 +164,7 @@ def close_by_acceptance(instance: Instance, *, actor: Principal, name: str, acce
     if refusal is not None:
         return refusal
     with instance.engine.begin() as connection:
-        one = _open_one(instance, connection, name)
+        one = open_one(instance, connection, name)
         risk = acceptance_by_id(connection, acceptance)
         if risk is None:
             message = f"There is no risk acceptance {acceptance!r}."
@@ -165,7 +174,11 @@ def close_by_acceptance(instance: Instance, *, actor: Principal, name: str, acce
         stored = named_release(connection, risk.release)
         chain = open_chain(connection, instance, stored, now)
         line = {each.digest for each in lineage_of(connection, stored.digest)}
-        reasons = (*_person_problems(one, actor), *_scope(instance, one, risk, stored, line), *_holds(chain, risk))
+        reasons = (
+            *_person_problems(one, actor),
+            *_scope(instance, one, risk, stored, line),
+            *held_problems(chain, risk),
+        )
         if reasons:
             return Refusal(reasons=reasons)
         closing = Closing(
@@ -207,7 +220,14 @@ def _person_problems(one: Mitigation, actor: Principal) -> tuple[Reason, ...]:
     return () if own is None else (own,)
 
 
-def _owner_problems(instance: Instance, owner: str) -> tuple[Reason, ...]:
+def _twins(connection: Connection, run: EvaluationRun, wanted: tuple[str, str], now: datetime) -> tuple[Reason, ...]:
+    line = [each.digest for each in lineage_of(connection, run.release)]
+    twin = twin_problem(list_mitigations(connection, run.workflow), wanted, line, now)
+    return () if twin is None else (twin,)
+
+
+def owner_problems(instance: Instance, owner: str) -> tuple[Reason, ...]:
+    """Return why nobody of this id owns a mitigation."""
     if PersonId(owner) in instance.workspace.people:
         return ()
     text = f"{owner!r} is no declared person. Name an id from `people` in pilotage.yaml as the owner."
@@ -233,7 +253,7 @@ def _fair(gate: Gate) -> set[str]:
     return {one.id for half in halves for one in half.criteria if _SUITE in one.of}
 
 
-def _holds(chain: Chain, risk: RiskAcceptance) -> tuple[Reason, ...]:
+def held_problems(chain: Chain, risk: RiskAcceptance) -> tuple[Reason, ...]:
     """Return why an acceptance does not hold at its gate now."""
     if risk.gate not in chain.instance.workspace.gates:
         return ()
@@ -244,7 +264,8 @@ def _holds(chain: Chain, risk: RiskAcceptance) -> tuple[Reason, ...]:
     return acceptance_problems(risk, given, chain.now, current)
 
 
-def _open_one(instance: Instance, connection: Connection, name: str) -> Mitigation:
+def open_one(instance: Instance, connection: Connection, name: str) -> Mitigation:
+    """Return one that is not closed, its row locked; raise NotFound or Conflict."""
     one = find_mitigation(connection, name)
     if one is None:
         raise NotFound(
@@ -268,7 +289,8 @@ def _result(connection: Connection, run: EvaluationRun) -> Mapping[str, Json]:
     return body if isinstance(body, Mapping) else {}
 
 
-def _day(words: str) -> date:
+def day_of(words: str) -> date:
+    """Return a day as a person writes it; raise UsageError."""
     try:
         return date.fromisoformat(words)
     except ValueError:

@@ -1,8 +1,9 @@
 """Mitigations of fairness findings (evaluation.md 5): what was found, who does what by when, what closes it.
 
 Rule: one is opened for a figure of a completed fairness run that is not GO, and closed only by a GO on a new digest
-that descends from the release it was found in, or by a risk acceptance while that holds; its owner closes nothing.
-Fail mode: what does not fit is a reason, and one whose acceptance ended, was withdrawn or is gone is open again.
+that descends from the release it was found in, or by a risk acceptance while that holds; its owner closes nothing, and
+puts nothing off. Fail mode: what does not fit is a reason, and one whose acceptance ended, was withdrawn, does not hold
+any more or is gone is open again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pilotage.evaluation.criteria import Verdict
 from pilotage.evaluation.run import EvaluationRun, RunKind, RunState
 
 MIN_ACTION: Final = 20
+MIN_REASON: Final = 20
 _PREFIX: Final = "FAIRNESS_"
 _FIGURES: Final[Mapping[str, str]] = {
     "flip_rate": "flip_rate",
@@ -61,7 +63,8 @@ class Finding:
 class Closing:
     """Who closed it, and with what: a run on another release, or an acceptance, which holds until `until`.
 
-    `until` is the acceptance's end or withdrawal, whichever is first; None for one that is gone.
+    `until` is when the acceptance ended, was withdrawn or was found not to hold, whichever is first; None for one that
+    is gone.
     """
 
     decision: Decision
@@ -202,6 +205,47 @@ def opening_problems(
     if due < today:
         text = f"It cannot be due on {due}, which is over. Name a day from {today} on."
         reasons.append(Reason(code="MITIGATION_DUE", text=text, observed=due.isoformat(), limit=today.isoformat()))
+    return tuple(reasons)
+
+
+def twin_problem(
+    found: Iterable[Mitigation], wanted: tuple[str, str], line: Iterable[Digest], now: datetime
+) -> Reason | None:
+    """Return why `wanted` (attribute, metric) needs no other one; `line`: the run's release and its ancestors."""
+    releases = set(line)
+    for one in found:
+        is_same = (one.finding.attribute, one.finding.metric) == wanted and one.release_before in releases
+        if is_same and one.state(now) is not MitigationState.CLOSED:
+            text = (
+                f"Mitigation {one.id} of {one.owner}, due {one.due}, is open for {wanted[1]} of {wanted[0]}. Change"
+                f" that one: pilotage mitigation change {one.id}."
+            )
+            return Reason(code="MITIGATION_OPEN", text=text, where=one.id)
+    return None
+
+
+def change_problems(
+    one: Mitigation, person: PersonId, *, owner: PersonId, due: date, reason: str, today: date
+) -> tuple[Reason, ...]:
+    """Return why this person does not give it this owner and day."""
+    reasons: list[Reason] = []
+    if (owner, due) == (one.owner, one.due):
+        reasons.append(Reason(code="MITIGATION_SAME", text="Nothing changes. Name another owner or another day."))
+    if len(reason.strip()) < MIN_REASON:
+        text = f"Say why it changes in at least {MIN_REASON} characters."
+        reasons.append(Reason(code="MITIGATION_REASON", text=text))
+    if due != one.due and due < today:
+        text = f"It cannot be due on {due}, which is over. Name a day from {today} on."
+        reasons.append(Reason(code="MITIGATION_DUE", text=text, observed=due.isoformat(), limit=today.isoformat()))
+    if person == one.owner and (owner != one.owner or due > one.due):
+        text = f"{person} owns it and may only name an earlier day. Somebody else must hand it over or put it off."
+        reasons.append(Reason(code="SOD_CONFLICT", text=text, where="owner"))
+    elif person == owner and due > one.due:
+        text = f"{person} cannot take it over and put it off at once. Somebody else must put it off."
+        reasons.append(Reason(code="SOD_CONFLICT", text=text, where="owner"))
+    if one.closing is not None and owner == one.closing.approver:
+        text = f"{owner} closed it before, and its owner is somebody else. Name another owner."
+        reasons.append(Reason(code="SOD_CONFLICT", text=text, where="approver"))
     return tuple(reasons)
 
 

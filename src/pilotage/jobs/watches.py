@@ -21,6 +21,7 @@ from pilotage.control.evaluate_upgrade import evaluate_upgrade
 from pilotage.control.evaluation_alerts import watch_overdue
 from pilotage.control.instance import Instance
 from pilotage.control.record_readings import record_readings
+from pilotage.control.reopen_mitigations import reopen_mitigations
 from pilotage.control.unreached_pages import watch_pages
 from pilotage.control.watch_boards import watch_boards
 from pilotage.control.watch_completed import watch_unwatched
@@ -58,6 +59,7 @@ WATCHES: Final[Mapping[str, Watch]] = {
     "evaluation_changes": Watch(look=evaluate_changes, every=LOOK_EVERY),
     "index_watch": Watch(look=watch_indexes, every=timedelta(seconds=60)),
     "overdue_watch": Watch(look=watch_overdue, every=timedelta(hours=1)),
+    "accepted_mitigations": Watch(look=reopen_mitigations, every=timedelta(minutes=1)),
     "mitigation_watch": Watch(look=watch_mitigations, every=timedelta(hours=1)),
     "board_watch": Watch(look=watch_boards, every=timedelta(seconds=60)),
     "page_watch": Watch(look=watch_pages, every=timedelta(seconds=15)),

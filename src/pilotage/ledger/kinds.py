@@ -154,6 +154,8 @@ class EntryKind(StrEnum):
     EVALUATION_JUDGE_CALIBRATED = "evaluation.judge_calibrated"
     EVALUATION_MITIGATION_OPENED = "evaluation.mitigation_opened"
     EVALUATION_MITIGATION_CLOSED = "evaluation.mitigation_closed"
+    EVALUATION_MITIGATION_CHANGED = "evaluation.mitigation_changed"
+    EVALUATION_MITIGATION_REOPENED = "evaluation.mitigation_reopened"
 
     INCIDENT_OPENED = "incident.opened"
     INCIDENT_UPDATED = "incident.updated"

@@ -1,6 +1,7 @@
 """Mitigations of fairness findings as rows, each with the end of the acceptance that closed it.
 
-Rule: a row is written once and closed; one whose acceptance ended may be closed anew. The caller owns the transaction.
+Rule: finding and action are written once, owner and day change by command; one whose acceptance ended, or was found
+not to hold, may be closed anew. The caller owns the transaction.
 Fail mode: None for an id that names none.
 """
 
@@ -18,7 +19,7 @@ from pilotage.store.tables.evaluation import mitigation
 from pilotage.store.together import StoredRow
 
 WITH_END: Final = (
-    "SELECT m.*, least(a.expires, a.withdrawn_at) AS until"
+    "SELECT m.*, least(a.expires, a.withdrawn_at, m.reopened_at) AS until"
     " FROM mitigation m LEFT JOIN risk_acceptance a ON a.id = m.acceptance"
 )
 """Rows for `mitigation_from`."""
@@ -28,6 +29,11 @@ _LIST = text(f"{WITH_END} WHERE :workflow = '' OR m.workflow = :workflow ORDER B
 _OWNED = text(
     f"{WITH_END} WHERE m.owner = :owner AND m.decision IS DISTINCT FROM 'go' ORDER BY m.opened_at DESC, m.id DESC"
 )
+_ACCEPTED = text(
+    f"{WITH_END} WHERE m.decision = 'risk_accepted' AND least(a.expires, a.withdrawn_at, m.reopened_at) > :now"
+    " ORDER BY m.opened_at, m.id FOR UPDATE OF m"
+)
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('mitigation/' || :workflow, 0))")
 _LATE = text(
     f"{WITH_END} WHERE m.due < :today AND m.decision IS DISTINCT FROM 'go' AND (m.told_at IS NULL"
     " OR m.told_at < :again) ORDER BY m.opened_at, m.id"
@@ -65,8 +71,30 @@ def close_mitigation(connection: Connection, name: str, closing: Closing) -> Non
         "run_after": closing.run_after,
         "value_after": closing.value_after,
         "acceptance": closing.acceptance,
+        "reopened_at": None,
     }
     connection.execute(update(mitigation).where(mitigation.c.id == name).values(values))
+
+
+def change_mitigation(connection: Connection, name: str, *, owner: PersonId, due: date) -> None:
+    """Write another owner and day; the caller holds its row."""
+    connection.execute(update(mitigation).where(mitigation.c.id == name).values(owner=owner, due=due))
+
+
+def reopen_mitigation(connection: Connection, name: str, at: datetime) -> None:
+    """Write that the acceptance that closed it was found not to hold."""
+    connection.execute(update(mitigation).where(mitigation.c.id == name).values(reopened_at=at))
+
+
+def closed_by_acceptance(connection: Connection, now: datetime) -> tuple[Mitigation, ...]:
+    """Return those that an acceptance closes now, their rows locked."""
+    rows = connection.execute(_ACCEPTED, {"now": now}).mappings()
+    return tuple(mitigation_from(row) for row in rows)
+
+
+def lock_mitigations(connection: Connection, workflow: WorkflowName) -> None:
+    """Let one transaction at a time open a mitigation of a workflow."""
+    connection.execute(_LOCK, {"workflow": workflow})
 
 
 def note_told(connection: Connection, name: str, at: datetime) -> None:

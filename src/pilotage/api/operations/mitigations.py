@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pilotage.api.operation import Body, Call, Operation, Result
+from pilotage.control.change_mitigation import MitigationChange, change_mitigation
 from pilotage.control.mitigate import (
     MitigationRequest,
     close_by_acceptance,
@@ -29,6 +30,14 @@ class ClosingMitigation(Body):
 
     run: str | None = None
     acceptance: str | None = None
+
+
+class ChangingMitigation(Body):
+    """Why it changes, and the new owner, the new day (2026-12-31) or both."""
+
+    reason: str
+    owner: str | None = None
+    due: str | None = None
 
 
 class ListingMitigations(Body):
@@ -58,6 +67,13 @@ def _close(call: Call) -> Result:
     return done if isinstance(done, Refusal) else done.as_json(call.instance.clock.now())
 
 
+def _change(call: Call) -> Result:
+    asked: ChangingMitigation = call.fields
+    change = MitigationChange(reason=asked.reason, owner=asked.owner, due=asked.due)
+    done = change_mitigation(call.instance, actor=call.actor, name=call.params["id"], change=change)
+    return done if isinstance(done, Refusal) else done.as_json(call.instance.clock.now())
+
+
 def _list(call: Call) -> Result:
     return dict(mitigations_of(call.instance, workflow=call.fields.workflow))
 
@@ -80,6 +96,15 @@ OPERATIONS = (
         gives="The mitigation.",
         run=_open,
         takes=Mitigating,
+    ),
+    Operation(
+        method="POST",
+        path="/mitigations/{id}/change",
+        command="mitigation change",
+        summary="Give a mitigation another owner or day",
+        gives="The mitigation as it stands now.",
+        run=_change,
+        takes=ChangingMitigation,
     ),
     Operation(
         method="POST",

@@ -189,6 +189,7 @@ mitigation = Table(
     Column("value_after", Double),
     Column("acceptance", Text, ForeignKey(gates.risk_acceptance.c.id)),
     Column("told_at", TIMESTAMP(timezone=True)),
+    Column("reopened_at", TIMESTAMP(timezone=True)),
     CheckConstraint("decision IN ('go', 'risk_accepted')"),
     CheckConstraint("approver <> owner"),
     CheckConstraint("(decision IS NULL) = (approver IS NULL) AND (decision IS NULL) = (closed_at IS NULL)"),
