@@ -108,15 +108,9 @@ def open_mitigation(
             opened_at=now,
         )
         add_mitigation(connection, one)
-        record(
-            connection,
-            EntryKind.EVALUATION_MITIGATION_OPENED,
-            actor=actor,
-            at=now,
-            subject=one.id,
-            data=mitigation_data(one),
-            opened={"owner": one.owner, "person": one.opened_by, "action": one.action, "finding": finding.text},
-        )
+        said = {"owner": one.owner, "person": one.opened_by, "action": one.action, "finding": finding.text}
+        opened, data = EntryKind.EVALUATION_MITIGATION_OPENED, mitigation_data(one)
+        record(connection, opened, actor=actor, at=now, subject=one.id, data=data, opened=said)
         return one
 
 
