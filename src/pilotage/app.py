@@ -49,6 +49,7 @@ from pilotage.gateway.feedback import Feedback
 from pilotage.gateway.health import Health
 from pilotage.gateway.metrics import GatewayMetrics
 from pilotage.gateway.server import bind, make_server
+from pilotage.gateway.states import StoreState
 from pilotage.guard.first_pass import FIRST_PASS
 from pilotage.identity.principal import Principal
 from pilotage.jobs.parent_watch import end_with_parent
@@ -74,6 +75,7 @@ from pilotage.serving.uploads import Uploads
 from pilotage.store.engine import check_listening, make_engine, psycopg_url, url_of
 from pilotage.store.index_build import index_folder
 from pilotage.store.notify import Channel, Heard
+from pilotage.store.serving_facts import store_facts
 from pilotage.store.serving_pool import make_pool
 
 logger = logging.getLogger("pilotage")
@@ -383,7 +385,7 @@ def answer_record(answer: Answer) -> dict[str, Any]:
 
 async def _serve(instance: Instance, opening: Opening, sockets: list[socket.socket], said: str) -> None:
     async with joined_serving(instance, dict(opening.environ), has_shadow=True) as (running, _):
-        metrics = GatewayMetrics(running.serving)
+        metrics = GatewayMetrics(running.serving, StoreState(lambda: store_facts(running.pool)))
 
         def finished(request: Finished) -> None:
             metrics.finished(request)

@@ -56,7 +56,7 @@ class Health:
         elif scope["path"] == "/healthz":
             await _send(send, 200, _JSON, b'{"status":"ok"}')
         elif scope["path"] == "/metrics":
-            await _send(send, 200, _TEXT, self.metrics.render())
+            await _send(send, 200, _TEXT, await self.metrics.read())
         else:
             reasons = await self.against()
             value: dict[str, Json] = {"ready": not reasons, "reasons": [reason.as_json() for reason in reasons]}

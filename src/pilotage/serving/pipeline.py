@@ -114,10 +114,12 @@ class Pipeline:
         if routed.asked.stream:
             run.streams_of = (routed.place.row.space, routed.place.row.workflow, routed.release.digest)
             serving.admissions.open_stream(run.streams_of)
+        self._mark(run, "admit")
         guarded = await guard_in(routed, serving)
         if isinstance(guarded, Refusal):
             return guarded
         run.context = guarded
+        self._mark(run, "guard_in")
         checked = await (self._stopped if is_stopped(guarded) else self._checked)(run, guarded)
         return checked if isinstance(checked, Refusal) else await self._deliver(run, checked)
 
@@ -147,6 +149,7 @@ class Pipeline:
         retrieved = await retrieve(guarded, serving)
         if isinstance(retrieved, Refusal):
             return retrieved
+        self._mark(run, "retrieve")
         if is_stopped(retrieved):
             return await self._stopped(run, retrieved)
         composed = await compose(retrieved, serving)
@@ -160,7 +163,10 @@ class Pipeline:
             return generated
         run.context = generated
         refusal = await outlet.finish() if outlet is not None else None
-        return refusal or await guard_out(generated, serving)
+        self._mark(run, "generate")
+        checked = refusal or await guard_out(generated, serving)
+        self._mark(run, "guard_out")
+        return checked
 
     async def _stopped(self, run: Run, context: Guarded) -> Checked:
         """Answer a question that a check stopped, without the model."""
@@ -177,6 +183,7 @@ class Pipeline:
         if isinstance(answer, Refusal):
             return answer
         run.context, run.is_recorded = checked, True
+        self._mark(run, "record")
         if keeps_answers(checked):
             keep(checked, self._serving)
         await keep_answer(answer, checked, run, self._serving)
@@ -184,6 +191,11 @@ class Pipeline:
             run.has_started = True
             await run.sink.send(answer.text)
         return answer
+
+    def _mark(self, run: Run, stage: str) -> None:
+        """Note that a stage has ended; one that is repeated stands where it ended last."""
+        run.marks.pop(stage, None)
+        run.marks[stage] = self._serving.elapsed_us(run.context.started)
 
     def _finish(self, run: Run, result: Result) -> Finished:
         outcome = RequestOutcome.OK
@@ -221,6 +233,7 @@ class Pipeline:
             outcome=outcome,
             context=run.context,
             total_us=self._serving.elapsed_us(run.context.started),
+            stages=run.stages,
         )
         if self._on_finished is not None:
             self._on_finished(finished)

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psycopg
 
@@ -37,6 +38,7 @@ _STOP_S = 10.0
 class _Waiting:
     rows: RecordRows
     done: asyncio.Future[None] | None
+    since: float = field(default_factory=time.monotonic)
 
 
 class Recorder:
@@ -61,6 +63,11 @@ class Recorder:
     def waiting(self) -> int:
         """Records that are accepted and not yet durable."""
         return len(self._queue)
+
+    @property
+    def lag_s(self) -> float:
+        """Seconds since the oldest of them was accepted; 0 when nothing waits."""
+        return time.monotonic() - self._queue[0].since if self._queue else 0.0
 
     @property
     def is_saturated(self) -> bool:

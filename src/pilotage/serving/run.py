@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from pilotage.core.digest import Digest
 from pilotage.serving.admissions import Key
@@ -12,6 +13,9 @@ from pilotage.serving.outcome import RequestOutcome
 from pilotage.serving.record_rows import new_salts
 from pilotage.serving.refusal import Refusal
 from pilotage.store.serving_idempotency import Owner
+
+STAGES: Final = ("admit", "guard_in", "retrieve", "generate", "guard_out", "record")
+"""The stages of an answered request in their order; `admit` ends with the release, `generate` with the last word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +53,8 @@ class Run:
     `context` is the record of the last step that succeeded. `is_recorded`: an earlier record of this request exists or
     may exist, so the next one closes it. `has_started`: answer text has left. `holds_slot`: a stream slot must be given
     back. `key`: an idempotency key is claimed. `withdrawn`: why the release may not speak any more. `streams_of`: whose
-    stream is counted as open.
+    stream is counted as open. `marks`: when each stage ended, in microseconds since the start; of one that was
+    repeated, its last end.
     """
 
     context: Received
@@ -61,21 +66,29 @@ class Run:
     key: Owner | None = None
     withdrawn: Refusal | None = None
     streams_of: Key | None = None
+    marks: dict[str, int] = field(default_factory=dict)
 
     @property
     def release(self) -> Digest | None:
         """The release that answers, once it is known."""
         return self.context.release.digest if isinstance(self.context, Routed) else None
 
+    @property
+    def stages(self) -> list[tuple[str, int]]:
+        """The stages that ended, with how long each took."""
+        ends = [0, *self.marks.values()]
+        return [(stage, end - began) for (stage, end), began in zip(self.marks.items(), ends, strict=False)]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """How a request ended. `context` is how far it got."""
+    """How a request ended. `context` is how far it got; `stages` are those that ended, each with its microseconds."""
 
     result: Result | None
     outcome: RequestOutcome
     context: Received
     total_us: int
+    stages: Sequence[tuple[str, int]] = ()
 
     @property
     def release(self) -> Digest | None:

@@ -80,6 +80,11 @@ class Serving:
         is_free = release.model.provider is Provider.EXTRACTIVE or rule is Unpriced.ALLOW
         return not is_free and self.prices_of(release) is None
 
+    def lacks_price(self, release: ReleaseContent) -> bool:
+        """Tell whether nobody said what a release's models cost, be that allowed or not."""
+        prices, is_free = self.prices_of(release), release.model.provider is Provider.EXTRACTIVE
+        return (prices is None and not is_free) or embedding_nano(release, prices, 1) is None
+
     def cost_nano(self, release: ReleaseContent, usage: Usage, *, embedded: int = 0) -> int | None:
         """Return the price of this usage in nano-units, or None without prices.
 
