@@ -36,6 +36,7 @@ from pilotage.store.model_identity import (
     answered_in,
     identities_of,
     identity_changed,
+    known_identities,
     looked_at,
     put_identities,
 )
@@ -205,6 +206,70 @@ def test_another_model_holds_the_release_pages_and_asks_for_a_run(world: World) 
     assert interaction in summary
     assert "is GO and answered by m (f9)" in summary, "a run that the first model answers ends nothing"
     assert told
+
+
+def test_a_rollout_that_compares_with_a_stable_release_whose_model_changed_meanwhile_is_held(world: World) -> None:
+    release = world.seal()
+    world.write("workflows/assistant/prompt.md", "Answer shortly.\n{passages}\n{question}\n")
+    stable, began = in_service(world), world.clock.now()
+
+    def held_since(at: datetime | None) -> list[str]:
+        of = Candidate(workflow=ASSISTANT, release=release, since=at)
+        with world.instance.engine.connect() as connection:
+            found = space_fitness(connection, [SANDBOX], of=of, now=world.clock.now()).holding
+        return [reason.text for reason in found if reason.code == "MODEL_IDENTITY_CHANGED"]
+
+    assert held_since(began) == []
+    answer(world, stable, "m", "f9")
+    look(world)
+    (text_of,) = held_since(began)
+    assert text_of.startswith(f"m (f9) answers for the stable {stable[:19]} in sandbox since this rollout began")
+    world.clock.advance(timedelta(seconds=1))
+    assert (held_since(world.clock.now()), held_since(None)) == ([], []), (
+        "one that begins now compares what answers now"
+    )
+    answer(world, stable, "m", "f10")
+    look(world)
+    assert held_since(began), "whichever of several changes came since"
+    end_run(world, stable, Verdict.GO, but=", space = 'sandbox'", model="m")
+    assert held_since(began), "a run of the first model judges no change"
+
+
+def test_what_a_run_of_another_space_is_still_to_judge_is_unknown_elsewhere(world: World) -> None:
+    release = in_service(world)
+    answer(world, release, "m-2")
+    look(world)
+
+    def known(space: str | None) -> set[str]:
+        with world.instance.engine.connect() as connection:
+            found = known_identities(connection, release, None if space is None else SpaceName(space))
+        return {str(one) for one in found or ()}
+
+    assert known(SANDBOX) == {"m (f1)", "m-2"}
+    assert known("elsewhere") == known(None) == {"m (f1)"}
+    end_run(world, release, Verdict.GO)
+    look(world)
+    assert known("elsewhere") == known(None) == {"m (f1)", "m-2"}
+
+
+@pytest.mark.anyio
+async def test_a_run_whose_baseline_another_model_answered_counts_for_nothing(world: World) -> None:
+    world.restore()
+    baseline = world.seal()
+    world.restore(max_tokens=300)
+    release = world.seal()
+    known = Identities(
+        place=Place(workflow=ASSISTANT, space=SANDBOX, release=baseline),
+        answers=FIRST,
+        reference=frozenset({Identity(model="m")}),
+    )
+    with world.instance.engine.begin() as connection:
+        put_identities(connection, known)
+    world.forget_answers()
+    run = (await world.evaluate(release, baseline=baseline)).run
+    assert (run.verdict, run.is_gating, run.evidence) == ("inconclusive", False, None)
+    (reason,) = world.result(run.id)["reasons"]  # type: ignore[misc,attr-defined]
+    assert (reason["code"], baseline[:19] in reason["text"]) == ("MODEL_IDENTITY_CHANGED", True)
 
 
 @pytest.mark.parametrize(("verdict", "held"), [(Verdict.GO, []), (Verdict.NO_GO, ["MODEL_IDENTITY_CHANGED"])])

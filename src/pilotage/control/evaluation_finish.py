@@ -82,8 +82,7 @@ def finish_cases(instance: Instance, plan: Plan, scoring: Scoring, progress: Pro
             return found
         if progress.not_asked:
             found = _over_budget(connection, plan, found, progress)
-        known = known_identities(connection, plan.run.release, plan.run.space)
-        strange = strange_reason(answered_in(connection, plan.run.id), known)
+        strange = _strange(connection, plan)
         if strange is not None and plan.run.is_gating:
             take_out_of_gating(connection, plan.run.id)
             plan = replace(plan, run=replace(plan.run, is_gating=False))
@@ -138,6 +137,17 @@ def _over_budget(connection: Connection, plan: Plan, found: Conclusion, progress
     reason = over_cap(plan, run, progress)
     body = {**found.body, "verdict": None, "reasons": [dict(reason.as_json())]}
     return replace(found, verdict="", body=body, reasons=(reason,), summary=reason.text)
+
+
+def _strange(connection: Connection, plan: Plan) -> Reason | None:
+    """Return why a run was answered by another model than that of its release, or of one that it compares with."""
+    run = plan.run
+    for arm, release in run.arms.items():
+        known, answered = known_identities(connection, release, run.space), answered_in(connection, run.id, arm)
+        reason = strange_reason(answered, known, compared="" if arm is Arm.CANDIDATE else release)
+        if reason is not None:
+            return reason
+    return None
 
 
 def _by_another(found: Conclusion, reason: Reason) -> Conclusion:

@@ -284,12 +284,16 @@ def is_floating(chain: Chain) -> bool:
 
 def accepted_floating(chain: Chain, given: GateInput) -> RiskAcceptance | None:
     """Return the acceptance, at a gate that was decided, of a model without a fixed version."""
-    found = [risk for risk in given.acceptances if FLOATING in risk.findings]
-    if not found:
+    return accepted_finding(chain, given, FLOATING)
+
+
+def accepted_finding(chain: Chain, given: GateInput, finding: str) -> RiskAcceptance | None:
+    """Return the acceptance of medium severity or higher, at a gate that was decided, that names a finding."""
+    if not any(finding in risk.findings for risk in given.acceptances):
         return None
     counted = {name for report in chain.reports.values() if report.gate == given.gate.name for name in report.evidence}
     current = [one for one in given.evidence if one.id in counted]
-    return accepting(FLOATING, given, chain.now, current, level=RiskLevel.MEDIUM)
+    return accepting(finding, given, chain.now, current, level=RiskLevel.MEDIUM)
 
 
 def _pack(chain: Chain, gate: Gate, attempt: Attempt | None) -> PackState | None:

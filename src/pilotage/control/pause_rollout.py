@@ -67,7 +67,7 @@ def _against(desk: Desk, ports: RolloutPorts) -> tuple[Reason, ...]:
     gate = gate_reasons(desk.connection, desk.instance, ports, stored, stored.space, now)
     if gate is None:
         gate = (Reason(code="GATE_NOT_MET", text="The gates could not be evaluated; traffic does not go up."),)
-    candidate = Candidate(workflow=stored.workflow, release=stored.release)
+    candidate = Candidate(workflow=stored.workflow, release=stored.release, since=stored.created_at)
     fitness = space_fitness(desk.connection, [stored.space], of=candidate, now=now)
     # From weight 0 traffic goes up, which what nobody has seen stands against too.
     unfit = (*fitness.holding, *fitness.unseen) if stored.zeroed else fitness.known

@@ -254,7 +254,7 @@ class _Row:
 
 
 def _fitness(connection: Connection, stored: StoredRollout, spaces: tuple[SpaceName, ...], now: datetime) -> Fitness:
-    candidate = Candidate(workflow=stored.workflow, release=stored.release)
+    candidate = Candidate(workflow=stored.workflow, release=stored.release, since=stored.created_at)
     return space_fitness(connection, spaces, of=candidate, now=now)
 
 

@@ -99,7 +99,7 @@ def _detail(connection: Connection, stored: StoredRollout) -> dict[str, Json]:
 def _fitness(connection: Connection, instance: Instance, stored: StoredRollout) -> dict[str, Json]:
     """Return what stands against more traffic: health, failover and drift of its spaces."""
     live = [wave.space for wave in waves_of(connection, stored.id) if wave.state is WaveState.LIVE]
-    candidate = Candidate(workflow=stored.workflow, release=stored.release)
+    candidate = Candidate(workflow=stored.workflow, release=stored.release, since=stored.created_at)
     found = space_fitness(connection, (stored.space, *live), of=candidate, now=instance.clock.now())
     return {
         "unfit": [dict(reason.as_json()) for reason in found.holding],

@@ -12,11 +12,14 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from pilotage.core.ids import SpaceName
+from pilotage.core.digest import Digest
+from pilotage.core.ids import SpaceName, WorkflowName
 from pilotage.core.reason import Reason
+from pilotage.monitoring.held import Part
 from pilotage.space.health import HealthState
-from pilotage.store.drift import is_unlooked, open_drift
+from pilotage.store.drift import StoredDrift, is_unlooked, open_drift
 from pilotage.store.hard_signs import Look, stale_looks
+from pilotage.store.model_identity import Place, identities_of
 from pilotage.store.routes import read_route
 from pilotage.store.space_health import StoredHealth, list_health
 
@@ -40,10 +43,11 @@ class Fitness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """Whose traffic would go up."""
+    """Whose traffic would go up. `since`: when the rollout began that compares it with what is stable, None without."""
 
     workflow: str
     release: str
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +82,33 @@ def space_fitness(connection: Connection, names: Iterable[SpaceName], *, of: Can
 def _add_drift(found: _Found, connection: Connection, space: str, *, of: Candidate, now: datetime) -> None:
     """Add the open drift of a workflow in a space; content seen in one report only may have been on its way."""
     for row in open_drift(connection, space=space):
-        if row.workflow != of.workflow or not row.stands_against(of.release) or not row.counts(now):
+        if row.workflow != of.workflow or not row.counts(now):
+            continue
+        if not row.stands_against(of.release):
+            if _moves_the_stable(connection, row, of):
+                found.holding.append(_incomparable(row))
             continue
         (found.holding if row.is_sure else found.doubtful).append(row.reason)
+
+
+def _moves_the_stable(connection: Connection, row: StoredDrift, of: Candidate) -> bool:
+    """Tell whether another model answers for what is stable than did when the comparison with it began."""
+    if row.part is not Part.IDENTITY or of.since is None:
+        return False
+    space, workflow, release = SpaceName(row.space), WorkflowName(row.workflow), Digest(row.release)
+    if read_route(connection, space, workflow).stable != release:
+        return False
+    known = identities_of(connection, Place(workflow=workflow, space=space, release=release))
+    return any(change.at >= of.since for change in known.changes)
+
+
+def _incomparable(row: StoredDrift) -> Reason:
+    text = (
+        f"{row.observed} answers for the stable {row.release[:19]} in {row.space} since this rollout began; before it"
+        f" was {row.approved}. The arms cannot be compared. Run `pilotage evaluate {row.release[:19]} --space"
+        f" {row.space}` until that is GO, or abort the rollout and start it again."
+    )
+    return Reason(code=row.part.code, text=text, where=row.space, observed=row.observed, limit=row.approved)
 
 
 def _unseen(connection: Connection, name: SpaceName, health: StoredHealth | None) -> list[Reason]:

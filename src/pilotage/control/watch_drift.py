@@ -18,6 +18,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from pilotage import __version__
+from pilotage.control.accepted_models import accepted_models
 from pilotage.control.gate_roster import notice_engine
 from pilotage.control.instance import Instance
 from pilotage.control.open_incident import Trouble, open_incident
@@ -123,10 +124,14 @@ class _Look:
         self._act(tuple(now.values()), held)
 
     def _identities(self, workflow: WorkflowName, approved: Approved) -> Iterator[Drift]:
-        """Yield what a provider answers as and did not first, of the releases that are routed."""
+        """Yield what a provider answers as, did not first and nobody accepts, of the releases that are routed."""
         for known in open_identities(self.connection, workflow, self.space.name):
-            if known.place.release in approved.parts:
-                observed = ", ".join(str(change.identity) for change in known.changes)
+            if known.place.release not in approved.parts:
+                continue
+            accepted = accepted_models(self.connection, self.instance, known, self.space)
+            open_ones = [change.identity for change in known.changes if change.identity not in accepted]
+            if open_ones:
+                observed = ", ".join(str(identity) for identity in open_ones)
                 wanted = ", ".join(str(identity) for identity in sorted(known.reference))
                 yield Drift(part=Part.IDENTITY, release=known.place.release, observed=observed, approved=wanted)
 

@@ -21,6 +21,7 @@ from pilotage.control.rollout_moves import Deed
 from pilotage.control.scheduled_runs import ask_for_run
 from pilotage.control.send_messages import Notice, send
 from pilotage.core.canonical import Json
+from pilotage.evaluation.answering_model import finding_of
 from pilotage.evaluation.criteria import Verdict
 from pilotage.evaluation.run import EvaluationRun, RunKind
 from pilotage.incident.records import Severity
@@ -114,8 +115,11 @@ class _Watch:
         run = "A run of the golden set is asked for." if why is None else f"No run could be asked for: {why}"
         summary = (
             f"MODEL_IDENTITY_CHANGED: {short} in {place.space} is answered by {change.identity} since interaction"
-            f" {change.interaction}, and was not in its first {FIRST} answers. {run} Its rollouts are held until"
-            f" `pilotage evaluate {short} --space {place.space}` is GO and answered by {change.identity}."
+            f" {change.interaction}, and was not in its first {FIRST} answers. {run} Its rollouts are held, and so are"
+            f" those under way that compare with it, until `pilotage evaluate {short} --space {place.space}` is GO and"
+            f" answered by {change.identity}; --repeat 25 asks more often where that model answers rarely. Where no run"
+            f" meets it, risk-management may accept the finding `{finding_of(change.identity)}` at a gate into"
+            f" {place.space}, of severity medium or more: `pilotage gate accept-risk {short} --gate NAME --file FILE`."
         )
         trouble = Trouble(
             workflow=place.workflow,

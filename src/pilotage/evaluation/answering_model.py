@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from pilotage.core.reason import Reason
+
+CHANGED: Final = "MODEL_IDENTITY_CHANGED"
 
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
@@ -24,8 +27,18 @@ class Identity:
         return f"{self.model} ({self.fingerprint})" if self.fingerprint else self.model
 
 
-def strange_reason(answered: Iterable[Identity], known: frozenset[Identity] | None) -> Reason | None:
-    """Return why a run does not speak for its release; `known` None: nothing is fixed yet."""
+def finding_of(identity: Identity) -> str:
+    """Return the finding by which a risk acceptance names another model."""
+    return f"{CHANGED} {identity}"
+
+
+def strange_reason(
+    answered: Iterable[Identity], known: frozenset[Identity] | None, *, compared: str = ""
+) -> Reason | None:
+    """Return why a run does not speak for its release; `known` None: nothing is fixed yet.
+
+    `compared`: the release that it was compared with and that answered so, empty: it is its own.
+    """
     strange = [] if known is None else sorted(set(answered) - known)
     if not strange:
         return None
@@ -34,4 +47,10 @@ def strange_reason(answered: Iterable[Identity], known: frozenset[Identity] | No
         f"{seen} answered in this run; the release answers as {wanted}. The run counts for nothing. Once an asker is"
         " answered so too, rollouts are held and a run of it is asked for."
     )
-    return Reason(code="MODEL_IDENTITY_CHANGED", text=text, observed=seen, limit=wanted)
+    if compared:
+        text = (
+            f"{seen} answered for {compared[:19]}, which this run compares with and which answers as {wanted}. The run"
+            f" counts for nothing. Run `pilotage evaluate {compared[:19]} --space SPACE` where it serves until that is"
+            " GO, or name another --baseline."
+        )
+    return Reason(code=CHANGED, text=text, observed=seen, limit=wanted)

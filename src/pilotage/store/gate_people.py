@@ -165,6 +165,13 @@ def acceptance_by_id(connection: Connection, name: str) -> RiskAcceptance | None
     return None if row is None else acceptance_from(row)
 
 
+def findings_accepted(connection: Connection, release: Digest) -> frozenset[str]:
+    """Return every finding that an acceptance of a release names, whether it holds or not."""
+    query = select(risk_acceptance).where(risk_acceptance.c.release == release)
+    rows = connection.execute(query).mappings()
+    return frozenset(finding for row in rows for finding in acceptance_from(row).findings)
+
+
 def acceptances_of_risk(connection: Connection, risk: str) -> tuple[RiskAcceptance, ...]:
     """Return every acceptance of the same named risk, in any release: renewals are counted over these."""
     table = risk_acceptance

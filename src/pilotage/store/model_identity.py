@@ -19,6 +19,7 @@ from pilotage.core.clock import from_text, to_text
 from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName, WorkflowName
 from pilotage.evaluation.answering_model import Identity
+from pilotage.evaluation.run import Arm
 
 FIRST: Final = 20
 """How many answers after a promotion fix what the model calls itself (gates.md 1.4)."""
@@ -88,7 +89,7 @@ _LOOKED_AT = text("SELECT looked_at FROM model_look")
 _OF_RELEASE = text("SELECT * FROM model_identity WHERE release = :release AND answers >= :first")
 _IN_RUN = text(
     "SELECT DISTINCT model, coalesce(fingerprint, '') AS fingerprint FROM evaluation_task"
-    " WHERE run = :run AND arm = 'candidate' AND state = 'done' AND model IS NOT NULL"
+    " WHERE run = :run AND arm = :arm AND state = 'done' AND model IS NOT NULL"
 )
 _ONE = text("SELECT * FROM model_identity WHERE workflow = :workflow AND space = :space AND release = :release")
 _OPEN = text("SELECT * FROM model_identity WHERE changes <> '[]' ORDER BY workflow, space, release")
@@ -128,23 +129,24 @@ def looked_at(connection: Connection) -> datetime | None:
 
 
 def known_identities(connection: Connection, release: Digest, space: SpaceName | None) -> frozenset[Identity] | None:
-    """Return as what a release answers: as it first did, as a run found good, and as a run is still to judge.
+    """Return as what a release answers: as it first did and as a run found good, and as a run there is to judge.
 
-    None where nothing is fixed yet. Where it is fixed in the space, that alone counts, else wherever it is.
+    None where nothing is fixed yet. Where it is fixed in the space, that alone counts. Elsewhere it counts wherever it
+    is fixed, without what a run of another space is still to judge.
     """
     rows = connection.execute(_OF_RELEASE, {"release": release, "first": FIRST}).mappings()
     fixed = [_read(row) for row in rows]
-    there = [one for one in fixed if one.place.space == space] or fixed
-    if not there:
+    if not fixed:
         return None
-    return frozenset(
-        identity for one in there for identity in (*one.reference, *(change.identity for change in one.changes))
-    )
+    for one in fixed:
+        if one.place.space == space:
+            return one.reference | {change.identity for change in one.changes}
+    return frozenset(identity for one in fixed for identity in one.reference)
 
 
-def answered_in(connection: Connection, run: str) -> frozenset[Identity]:
-    """Return as what the release itself answered in a run; empty where every answer came from the cache."""
-    rows = connection.execute(_IN_RUN, {"run": run})
+def answered_in(connection: Connection, run: str, arm: Arm = Arm.CANDIDATE) -> frozenset[Identity]:
+    """Return as what a release answered in a run, itself by default; empty where every answer came from the cache."""
+    rows = connection.execute(_IN_RUN, {"run": run, "arm": arm.value})
     return frozenset(Identity(model=row.model, fingerprint=row.fingerprint) for row in rows)
 
 
