@@ -268,7 +268,9 @@ async def test_a_run_whose_baseline_another_model_answered_counts_for_nothing(wo
     world.forget_answers()
     run = (await world.evaluate(release, baseline=baseline)).run
     assert (run.verdict, run.is_gating, run.evidence) == ("inconclusive", False, None)
-    (reason,) = world.result(run.id)["reasons"]  # type: ignore[misc,attr-defined]
+    reasons = world.result(run.id)["reasons"]
+    assert isinstance(reasons, list)
+    (reason,) = reasons
     assert (reason["code"], baseline[:19] in reason["text"]) == ("MODEL_IDENTITY_CHANGED", True)
 
 
