@@ -49,6 +49,15 @@ def test_only_a_text_that_was_recorded_is_called_erased() -> None:
     assert "answer none" in shown
 
 
+def test_gates_are_told_with_their_people_and_accepted_risks() -> None:
+    signed = [{"person": "yusuf.demir", "role": "security-director", "decision": "approve"}]
+    gate = {"gate": "cab", "status": "approved", "at": "2026-11-23T06:33:57.735Z", "by": "x", "signed": signed}
+    shown = told(gates=[{**gate, "risks": [{"risk": "slow-start"}]}, {**gate, "gate": "qa", "signed": [], "risks": []}])
+    assert "cab approved 2026-11-23T06:33:57.735Z: yusuf.demir approve (security-director); risk" in shown
+    assert "slow-start accepted" in shown
+    assert "qa approved 2026-11-23T06:33:57.735Z: no sign-off" in shown
+
+
 @pytest.mark.parametrize("seq", [None, 9])
 def test_an_entry_above_the_signed_tree_waits_for_its_number(seq: int | None) -> None:
     proof = {**PROOF, "seq": seq, "size": None, "root": None, "erased": ()}

@@ -136,6 +136,15 @@ def test_whoever_wants_a_person_finds_support_owner_and_who_is_on_call_now(bank:
     assert refused.css_first("#person") is not None
 
 
+def test_a_question_that_was_asked_again_stands_once_among_the_recent_ones(fresh: Bank) -> None:
+    for _ in range(3):
+        newest = fresh.answered("omar.haddad", "How much?", "It is 5. [1]")
+        fresh.clock.advance(timedelta(minutes=1))
+    other = fresh.answered("omar.haddad", "How long?", "Two days. [1]")
+    links = fresh.browser("omar.haddad").get(WHERE).page.css("aside a[href^='/interactions/']")
+    assert [one.attributes["href"] for one in links] == [f"/interactions/{other}", f"/interactions/{newest}"]
+
+
 def test_a_workflow_without_a_rota_has_nobody_on_duty(bank: Bank) -> None:
     workspace = replace(bank.instance.workspace, operations=Operations())
     found = on_call_now(workspace, workspace.workflows[WorkflowName("policy-assistant")], bank.clock.now())

@@ -9,7 +9,7 @@ from importlib import resources
 
 import pytest
 from tests.console.conftest import Bank
-from tests.console.test_every_page import PAGES, address, counted, open_incident, viewer
+from tests.console.test_every_page import PAGES, address, an_item, counted, open_incident, viewer
 
 from pilotage.console.route import Entry
 from pilotage.control.gate_case import open_chains
@@ -48,6 +48,7 @@ def grown(bank: Bank) -> dict[str, str]:
         "rev": "0",
         "chunk": "0",
         "entry": str(entry),
+        "evidence": an_item(bank),
         "gate": "cab",
         "incident": open_incident(bank),
         "rollout": bank.roll_out(),

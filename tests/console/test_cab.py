@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -45,14 +46,36 @@ def test_a_session_goes_from_its_call_to_its_minutes_by_forms_alone(room: Room) 
     assert closed.header("location") == f"{where}/minutes"
     after = chair.get(where)
     assert "What was decided stands in the minutes" in after.words
+    assert "rejected, as the minutes say" in after.words
+    assert "Today it would be" not in after.words
     forms = [form.attributes["action"] or "" for form in after.page.css("main form")]
     assert [action for action in forms if action.startswith("/cab/")] == [], "nothing is added to a closed session"
     minutes = chair.get(f"{where}/minutes")
     for words in ("Minutes of the cab session", "not", "rehearsed", "Who reads?", "unanswered", "Next week."):
         assert words in minutes.words
+    assert "Carol Whitfield" in minutes.words
+    assert CHAIR not in minutes.words, "people are named"
+    assert not re.search(r"\d\dT\d\d:", minutes.words), "times are written for people"
     assert chair.get(f"{where}/minutes/pdf").body.startswith(b"%PDF-")
     assert "Closed" in chair.get(where).words
     assert chair.get(where).page.css_first(f'form[action="{where}/minutes"]') is None
+
+
+def test_a_closed_session_says_what_was_decided_before_what_would_be_today(room: Room) -> None:
+    where = room.call()
+    chair = room.browser(CHAIR)
+    for name, role in zip(SEATS, SEAT_ROLES, strict=True):
+        assert room.vote(name, where, "approve", role.value).status == 303
+    assert room.vote(SPONSOR, where, "approve", "executive-sponsor").status == 303
+    fields = chair.get(where).fields(f"{where}/minutes")
+    assert chair.post(f"{where}/minutes", fields | {"note": ""}).status == 303
+    room.world.inner.clock.advance(timedelta(days=120))
+    (stop,) = room.browser(CHAIR).get(where).page.css("nav[aria-label=Agenda] li")
+    words = " ".join(stop.text(separator=" ").split())
+    assert re.search(r"MET approved, as the minutes say Today it would be: (NOT MET|STALE|EXPIRED) ", words), words
+    with room.world.inner.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE board_session SET minutes = '{}'::bytea")
+    assert "as the minutes say" not in room.browser(CHAIR).get(where).words, "changed minutes tell nothing"
 
 
 def test_the_sponsor_signs_after_the_board_on_what_the_page_showed(room: Room) -> None:

@@ -106,6 +106,7 @@ def answers(browser: Browser, names: dict[str, str], hostile: str) -> Iterator[t
         f"/releases/{digest}",
         f"/releases/{digest}/gates/qa",
         f"/rollouts/{names['rollout']}",
+        "/evidence/ev-hostile",
         "/corpora/policies/passages/0/0",
         "/corpora/policies/versions/1",
         "/ask/policy-assistant",

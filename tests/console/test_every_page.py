@@ -48,6 +48,13 @@ def open_incident(bank: Bank) -> str:
     return opened.id
 
 
+def an_item(bank: Bank) -> str:
+    """Return the id of an item of evidence."""
+    with bank.instance.engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT id FROM evidence WHERE subject_kind = 'release' ORDER BY id LIMIT 1")
+        return str(found.scalar_one())
+
+
 @pytest.fixture(scope="module")
 def filled(bank: Bank) -> dict[str, str]:
     """Values for the names in addresses: things that exist."""
@@ -63,6 +70,7 @@ def filled(bank: Bank) -> dict[str, str]:
         "rev": "0",
         "chunk": "0",
         "entry": str(entry),
+        "evidence": an_item(bank),
         "gate": "qa",
         "rollout": bank.roll_out(),
         "test": "error_rate.go",

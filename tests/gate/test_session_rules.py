@@ -13,11 +13,11 @@ from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest, digest_of_json
 from pilotage.core.ids import PersonId
 from pilotage.gate.decide import decide
-from pilotage.gate.minutes import Closing, Discussed, lay_out_minutes, minutes_of
+from pilotage.gate.minutes import Closing, Discussed, lay_out_minutes, minutes_of, results_in
 from pilotage.gate.pack_html import layout_html
 from pilotage.gate.report import SignoffResult
 from pilotage.gate.session import AgendaItem, Question, Session, SessionState, board_problems, seated
-from pilotage.gate.vocabulary import VoteDecision
+from pilotage.gate.vocabulary import GateStatus, VoteDecision
 from pilotage.identity.roles import Role
 from pilotage.workspace.gate import Board, BoardRule
 
@@ -156,6 +156,13 @@ def test_a_session_shows_its_agenda_and_questions_and_gives_those_of_one_release
     assert (shown["state"], shown["agenda"], shown["closed_by"]) == ("closed", ["sha256:aa"], "ben")
     assert [one["digest"] for one in shown["questions"]] == ["sha256:bb", "sha256:aa"]
     assert SESSION.as_json(NOON)["closed_at"] is None
+
+
+def test_minutes_say_what_each_release_was_left_as_and_a_word_nobody_knows_is_left_out() -> None:
+    item: dict[str, Json] = {"release": "sha256:1", "result": "approved"}
+    items: list[Json] = [item, {**item, "result": "a word of tomorrow"}, "no item"]
+    assert results_in({"items": items}) == {"sha256:1": GateStatus.APPROVED}
+    assert results_in({}) == {}
 
 
 def test_minutes_of_an_open_session_are_a_draft_and_say_so() -> None:

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -43,6 +44,7 @@ from pilotage.control.review_version import accept_version
 from pilotage.control.seal_release import seal_release
 from pilotage.control.take_down import TakedownRequest, take_down
 from pilotage.core.clock import Clock
+from pilotage.core.digest import short
 from pilotage.core.errors import UsageError
 from pilotage.core.ids import CorpusName, PersonId
 from pilotage.core.reason import Reason, Refusal
@@ -52,6 +54,7 @@ from pilotage.identity.service_key import KeyKind
 from pilotage.ledger.verify import Verdict
 from pilotage.store.corpora import versions_of
 from pilotage.store.embedded_home import resolve_home
+from pilotage.store.outbox import NOTIFICATION, claim_message, mark_delivered
 from pilotage.testing.clock import SimulatedClock
 from pilotage.workspace.principals import local_principal
 
@@ -75,7 +78,10 @@ _LOGINS = (
     ("on-call", "hanna.virtanen"),
     ("owner", "nadia.brooks"),
     ("auditor", "anita.rao"),
+    ("steward of the documents", "grace.okafor"),
+    ("executive sponsor", "helena.stroud"),
 )
+_ASKER = "omar.haddad"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,6 +97,7 @@ class Demo:
     told: list[dict[str, Any]] = field(default_factory=list)
     logins: dict[str, str] = field(default_factory=dict)
     today: Clock = field(default_factory=SystemClock)
+    release: str = ""
 
     def run(self) -> None:
         """Tell the story."""
@@ -130,17 +137,18 @@ class Demo:
 
     def _story(self, instance: Instance, clock: SimulatedClock) -> str:
         self._publish(instance, "The policies are read, held for review, and accepted by a second person.")
-        first = self._seal(instance, "First release, served in the sandbox")
-        self._ask(instance, "omar.haddad", WIRE, refused=False)
-        self._ask(instance, "omar.haddad", RETAINER, refused=True)
+        first = self.release = self._seal(instance, "First release, served in the sandbox")
+        self._ask(instance, _ASKER, WIRE, refused=False)
+        self._ask(instance, _ASKER, RETAINER, refused=True)
         answer = self._ask(instance, "helena.stroud", RETAINER, refused=False)
         self._explain(instance, "helena.stroud", str(answer["interaction"]))
         last = self._to_production(instance, clock, first)
         self._update(instance)
         second = self._seal(instance, "A release on the changed policies", parent=last)
-        changed = self._ask(instance, "omar.haddad", WIRE, refused=False)
+        changed = self._ask(instance, _ASKER, WIRE, refused=False)
         self._expect("$50,000" in str(changed["answer"]), f"release {second[:19]} does not know the new limit")
         self._take_down(instance)
+        self._deliver(instance)
         self._verify(instance)
         self._expect(instance.clock.now() <= self.today.now(), "the story ran past today")
         return self._keys(instance)
@@ -166,14 +174,22 @@ class Demo:
         """Make a key for the asker, and one per role for the console's login."""
         issued = create_key(
             instance,
-            actor=self._person(instance, "omar.haddad"),
-            request=KeyRequest(kind=KeyKind.LOCAL, name="omar.haddad", owner=PersonId("omar.haddad")),
+            actor=self._person(instance, _ASKER),
+            request=KeyRequest(kind=KeyKind.LOCAL, name=_ASKER, owner=PersonId(_ASKER)),
         )
         for role, person in _LOGINS:
             request = KeyRequest(kind=KeyKind.LOCAL, name=person, owner=PersonId(person))
             key = self._ok(create_key(instance, actor=self._person(instance, person), request=request))
             self.logins[f"{person} ({role})"] = key.text
-        return self._ok(issued).text
+        asker = self._ok(issued).text
+        self.logins[f"{_ASKER} (asks the assistant)"] = asker
+        return asker
+
+    def _deliver(self, instance: Instance) -> None:
+        """Play the bank's channels: what the story told people has arrived."""
+        with instance.engine.begin() as connection:
+            while (message := claim_message(connection, [NOTIFICATION], instance.clock.now())) is not None:
+                mark_delivered(connection, message)
 
     def _publish(self, instance: Instance, words: str) -> int:
         """Refresh as the builder, accept as the steward, and derive the UAT corpus."""
@@ -237,7 +253,7 @@ class Demo:
         )
 
     def _take_down(self, instance: Instance) -> None:
-        before = self._ask(instance, "omar.haddad", HOLIDAY_QUESTION, refused=False)
+        before = self._ask(instance, _ASKER, HOLIDAY_QUESTION, refused=False)
         self._expect(HOLIDAY in _cited(before), "the notice is not cited")
         done = self._ok(
             take_down(
@@ -252,7 +268,7 @@ class Demo:
             f"State {done.state}: hidden from every version at once, then erased. {proof.get('shingles')} pieces of "
             f"its text were searched in {proof.get('files_scanned')} files: {proof.get('hits')} hits.",
         )
-        after = self._ask(instance, "omar.haddad", HOLIDAY_QUESTION, refused=None)
+        after = self._ask(instance, _ASKER, HOLIDAY_QUESTION, refused=None)
         self._expect(HOLIDAY not in _cited(after), "a taken-down document is cited")
 
     def _verify(self, instance: Instance) -> None:
@@ -285,6 +301,9 @@ class Demo:
         self.options.out.print("Log in at " + address + "/login with one of these keys:")
         for who, login in self.logins.items():
             self.options.out.print(f"  {who}: {login}", soft_wrap=True)
+        self.options.out.print("\nLook first at:")
+        for path, what in self._sights():
+            self.options.out.print(f"  {address}{path}  {what}", soft_wrap=True)
         self.options.out.print("")
         for line in (
             (
@@ -295,6 +314,17 @@ class Demo:
             f'{_command()} ask {WORKFLOW} "{RETAINER}" --as helena.stroud --workspace {folder}',
         ):
             self.options.out.print(escape(line), soft_wrap=True)
+
+    def _sights(self) -> Iterator[tuple[str, str]]:
+        """Yield where the story stands in the console, with what is seen there."""
+        yield "/workflows", "where the assistant is on its way to production"
+        if self.acts > 1:
+            yield f"/releases/{short(self.release)}/gates/cab", "the board's votes, a dissent under risk acceptance"
+        if self.acts > 2:
+            yield "/rollouts", "who met the release, and what went back by itself"
+            yield "/incidents", "what that opened"
+        yield f"/ask/{WORKFLOW}", "ask; under each answer stands why it was given"
+        yield "/ledger", "every decision and answer, verified on a click (as the auditor)"
 
     def _stop_earlier(self, home: Path) -> None:
         """Stop the server an earlier demo of this home left running; nobody else's process is touched."""

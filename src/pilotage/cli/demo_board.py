@@ -24,6 +24,8 @@ from pilotage.identity.roles import Role
 from pilotage.workspace.plan import Wave
 from pilotage.workspace.principals import local_principal
 
+_BETWEEN = timedelta(minutes=2)
+"""What passes between two votes, so that each has its time."""
 _DISSENTER = Role.BUSINESS_LEADERSHIP
 _QUESTION = "Who helps a branch when the assistant and the old paper policy disagree?"
 _ANSWER = "The floor walkers of the first week, and the policy desk by telephone; the answer names its source."
@@ -58,6 +60,7 @@ class Board:
         for seat in board.seats if board is not None else ():
             holder = next(one.holder for one in path.instance.workspace.seats if one.role is seat)
             who = local_principal(path.instance.workspace, PersonId(holder))
+            path.clock.advance(_BETWEEN)
             if seat is _DISSENTER and self.has_dissent:
                 path.cast("cab", seat, who, "reject", comment=_DISSENT)
             else:
@@ -65,6 +68,7 @@ class Board:
         if self.has_dissent:
             self._ask(session.id)
             self._accept_dissent()
+        path.clock.advance(_BETWEEN)
         read = "I read the dissent; the floor walkers answer it." if self.has_dissent else "I read the pack."
         path.sign("cab", Role.EXECUTIVE_SPONSOR, comment=read)
         closed = agreed(close_session(path.instance, actor=chair, session=session.id, note="Decided in one session."))

@@ -206,7 +206,7 @@ class ReleasePath:
         said = f" ({comment})" if comment else ""
         self.say(
             f"Gate {gate}",
-            f"{who.label} {decision}s as {role.value}{said}; the gate is {done.report.status.value}.",
+            f"{who.label} {decision}s as {role.value}{said}; the gate is {done.report.status.value.replace('_', ' ')}.",
         )
 
     def enter(self, space: str, what: str) -> Promoted:

@@ -25,6 +25,7 @@ from pilotage.core.ids import SpaceName, WorkflowName
 from pilotage.core.reason import Refusal
 from pilotage.gate.vocabulary import Half
 from pilotage.identity.roles import Role
+from pilotage.incident.records import IncidentState
 from pilotage.rollout.assignment import Arm
 from pilotage.rollout.states import State
 from pilotage.store.ledger_sequencing import number_all
@@ -137,10 +138,13 @@ class Rollouts:
         return stored
 
     def tell_incident(self, incident: str) -> None:
-        """Say who is on duty for the incident; it stays open for the console's reader."""
+        """Let who is on duty take the incident on; it stays open for the console's reader."""
         who = self.path.person(Role.ON_CALL)
-        self.path.say("An incident is open", f"{incident}: {who.label} is paged; the war room shows its timeline.")
-        change = Change(commander=who.person, lift_freeze=True, note="The release is out; documents may move again.")
+        self.path.say(
+            "An incident is open", f"{incident}: {who.label} is paged and takes it on; its page shows the timeline."
+        )
+        note = "The release is out; documents may move again."
+        change = Change(state=IncidentState.ACKNOWLEDGED, commander=who.person, lift_freeze=True, note=note)
         agreed(update_incident(self.path.instance, actor=who, incident=incident, change=change))
 
     def _ask(self, space: str, *, bad: bool) -> None:
@@ -196,8 +200,9 @@ class Rollouts:
         verdict = shown.get("verdict")
         outcome = verdict.get("outcome") if isinstance(verdict, dict) else None
         self.path.say(
-            f"Rollout {stored.state.value}",
-            f"{stored.space} at step {step.name} ({step.weight:.0%}); verdict {outcome or 'none yet'}.",
+            f"Rollout {stored.state.value.replace('_', ' ')}",
+            f"{stored.space} at step {step.name} ({step.weight:.0%}); "
+            f"verdict {str(outcome or 'none yet').replace('_', ' ')}.",
         )
 
 

@@ -40,7 +40,8 @@ def tell_rollout(path: ReleasePath, *, is_last: bool) -> None:
     done = rollouts.finish(done)
     path.say(
         "One region went back by itself, two go on",
-        f"The rollout is {done.state.value}; the United States stay on the release, Europe on its closed door.",
+        f"The rollout is {done.state.value.replace('_', ' ')}; the United States stay on the release, Europe on its "
+        "closed door.",
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -24,6 +25,9 @@ from pilotage.gate.vocabulary import said
 from pilotage.workspace.records import Workspace
 
 _ORDINALS = {"1": "first", "2": "second", "3": "third"}
+_AROUND = 20
+"""Words shown before and after a change."""
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 _DIGEST = re.compile(r"(sha256:[0-9a-f]{64})(?![0-9a-f])")
 
 
@@ -46,6 +50,7 @@ class Renderer:
             {
                 "moment": self.moment,
                 "day": self.day,
+                "cell": self.cell,
                 "day_of": self.day_of,
                 "called": called,
                 "gate_word": gate_status,
@@ -55,6 +60,8 @@ class Renderer:
                 "count": count,
                 "coded": coded,
                 "said": said,
+                "rounded": rounded,
+                "shortened": shortened,
             }
         )
         self._environment.globals.update({"asset": assets.path, "organisation": workspace.organisation})
@@ -68,10 +75,12 @@ class Renderer:
         module = self._environment.get_template(template).module
         return str(getattr(module, name)(*arguments))
 
-    def moment(self, at: datetime | None) -> Markup:
+    def moment(self, at: datetime | str | None) -> Markup:
         """Return a time in the workspace's zone, with UTC in its title."""
         if at is None:
             return Markup("-")
+        if isinstance(at, str):
+            at = datetime.fromisoformat(at)
         local = at.astimezone(self._zone)
         utc = at.astimezone(UTC)
         return Markup('<time datetime="{}" title="{}">{}</time>').format(
@@ -93,6 +102,16 @@ class Renderer:
         return Markup('<time datetime="{}" title="{}">{}</time>').format(
             utc.isoformat(timespec="seconds"), utc.strftime("%Y-%m-%d %H:%M:%S UTC"), self.day(local.date())
         )
+
+    def cell(self, value: str) -> str:
+        """Return a value of a paper: a time as pages say it, declared persons by name, all else as it stands."""
+        if _INSTANT.fullmatch(value):
+            with suppress(ValueError):  # 99 o'clock is a text like any other
+                return self.moment(value)
+        named = [one.partition(" (") for one in value.split(", ")]
+        if not all(person in self._people for person, _, _ in named):
+            return value
+        return ", ".join(f"{self.person(person)}{mark}{role}" for person, mark, role in named)
 
     def person(self, identifier: str | None) -> str:
         """Return a declared person's name; an id that names nobody stays as it is."""
@@ -126,6 +145,20 @@ def short(digest: str | None) -> str:
 def count(number: int, one: str, many: str | None = None) -> str:
     """Return "1 document", "1,204 documents"."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def shortened(words: str) -> str:
+    """Return the ends of a long text that did not change: what stands around a change."""
+    found = words.split(" ")
+    return words if len(found) <= 2 * _AROUND + 1 else " ".join((*found[:_AROUND], "…", *found[-_AROUND:]))
+
+
+def rounded(number: object) -> str:
+    """Return a number to four digits; what is none stays as it is."""
+    try:
+        return f"{float(str(number)):.4g}"
+    except ValueError:
+        return str(number)
 
 
 def coded(text: str) -> Markup:

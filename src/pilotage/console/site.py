@@ -83,6 +83,7 @@ ENTRIES: Final = (
         is_decision=True,
         takes_files=bringing_refused,
     ),
+    Entry(method="GET", path="/evidence/{evidence}", name="Evidence", handle=evidence.show),
     Entry(method="GET", path="/releases/{digest}/changes", name="Release", handle=release.show_changes),
     Entry(
         method="POST",

@@ -7,7 +7,7 @@ whose readers do not include the asker, or whose text was purged, is listed with
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -27,18 +27,23 @@ from pilotage.identity.principal import Principal, acl_names
 from pilotage.store.acl_changes import changes_between
 from pilotage.store.corpora import StoredVersion, newest_version, version_of, versions_of
 from pilotage.store.corpus_derivation import join_passages
-from pilotage.store.corpus_documents import StoredRevision, documents_of, revisions_of, stored_passages
+from pilotage.store.corpus_documents import StoredRevision, documents_of, passages_of_revisions, revisions_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiffReport:
-    """Version `a` (0: nothing, before the first) against `b`. `words` by document: only what the asker may read."""
+    """Version `a` (0: nothing, before the first) against `b`. `words` by document: only what the asker may read.
+
+    `version` is `b` whole, `held` how many revisions `a` holds.
+    """
 
     corpus: CorpusName
     a: int
     b: int
     diff: VersionDiff
     words: dict[str, tuple[SectionDiff, ...]]
+    version: StoredVersion
+    held: int
 
     def as_json(self) -> dict[str, Json]:
         """Return ids by kind and, where given, words by document and section."""
@@ -93,7 +98,7 @@ def version_as_json(version: StoredVersion) -> dict[str, Json]:
     }
 
 
-def diff_versions(
+def diff_versions(  # noqa: PLR0913 - what to compare, and how much of its words
     instance: Instance,
     *,
     actor: Principal,
@@ -101,8 +106,12 @@ def diff_versions(
     a: int | None = None,
     b: int | None = None,
     words: bool = False,
+    most: int | None = None,
 ) -> DiffReport:
-    """Compare two versions. Without `b`: the newest proposed or accepted one; without `a`: the one it follows."""
+    """Compare two versions. Without `b`: the newest proposed or accepted one; without `a`: the one it follows.
+
+    `words`: of changed documents that the actor may read. With `most`: of so many, and after them of added ones.
+    """
     settings = settings_of(instance, corpus)
     with instance.engine.connect() as connection:
         right = _right(connection, corpus, b)
@@ -115,9 +124,10 @@ def diff_versions(
         diff = diff_revisions(map(_held, gone), map(_held, came), staying=common)
         diff = replace(diff, acl=_acl_changes(connection, corpus, number, right.number))
         since = settings.confirmed_since(instance.clock.now())
-        readable = _readable(connection, corpus, acl_names(actor), diff, since) if words else set()
+        wanted = () if not words else diff.changed if most is None else (*diff.changed, *diff.added)
+        readable = _readable(connection, corpus, acl_names(actor), wanted, since)[:most]
         shown = _words(connection, corpus, readable, gone, came)
-    return DiffReport(corpus=corpus, a=number, b=right.number, diff=diff, words=shown)
+    return DiffReport(corpus=corpus, a=number, b=right.number, diff=diff, words=shown, version=right, held=len(old))
 
 
 def _acl_changes(connection: Connection, corpus: CorpusName, a: int, b: int) -> dict[str, AclChange]:
@@ -153,36 +163,40 @@ def _held(one: StoredRevision) -> Held:
 
 
 def _readable(
-    connection: Connection, corpus: CorpusName, names: frozenset[str], diff: VersionDiff, since: datetime | None
-) -> set[str]:
-    """Return the changed documents that holders of these names may read now."""
-    return {
+    connection: Connection, corpus: CorpusName, names: frozenset[str], wanted: Sequence[str], since: datetime | None
+) -> list[str]:
+    """Return those of the documents, in their order, that holders of these names may read now."""
+    found = documents_of(connection, corpus, wanted) if wanted else {}
+    return [
         id_
-        for id_, one in documents_of(connection, corpus, diff.changed).items()
-        if one.tombstone is None and not names.isdisjoint(one.acl) and (since is None or one.acl_confirmed_at >= since)
-    }
+        for id_ in wanted
+        if (one := found.get(id_)) is not None
+        and one.tombstone is None
+        and not names.isdisjoint(one.acl)
+        and (since is None or one.acl_confirmed_at >= since)
+    ]
 
 
 def _words(
     connection: Connection,
     corpus: CorpusName,
-    readable: set[str],
+    readable: Sequence[str],
     gone: Sequence[StoredRevision],
     came: Sequence[StoredRevision],
 ) -> dict[str, tuple[SectionDiff, ...]]:
     before = {one.document: one.rev for one in gone if one.document in readable}
     after = {one.document: one.rev for one in came if one.document in readable}
+    revs = (*before.values(), *after.values())
+    texts = passages_of_revisions(connection, corpus, revs) if revs else {}
     return {
-        document: word_diff(
-            _text(connection, corpus, before.get(document)), _text(connection, corpus, after.get(document))
-        )
-        for document in sorted(readable)
+        document: word_diff(_text(texts, before.get(document)), _text(texts, after.get(document)))
+        for document in readable
     }
 
 
-def _text(connection: Connection, corpus: CorpusName, rev: int | None) -> dict[str, str]:
+def _text(texts: Mapping[int, Sequence[tuple[str, str, int, int]]], rev: int | None) -> dict[str, str]:
     """Return a revision's text by section heading."""
     found: dict[str, str] = {}
-    for heading, body in join_passages(stored_passages(connection, corpus, rev)) if rev is not None else ():
+    for heading, body in join_passages(texts.get(rev, ())) if rev is not None else ():
         found[heading] = f"{found[heading]}\n\n{body}" if heading in found else body
     return found

@@ -15,12 +15,15 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from pilotage.control.explain_gates import gates_of_answer
+from pilotage.control.give_feedback import may_be_rated
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
+from pilotage.core.digest import Digest
 from pilotage.core.errors import NotFound
-from pilotage.core.ids import CorpusName, InteractionId, ulid_of_answer
+from pilotage.core.ids import CorpusName, InteractionId, SpaceName, ulid_of_answer
 from pilotage.identity.principal import Principal, acl_names
 from pilotage.identity.roles import Action, Role, may
 from pilotage.ledger.commitment import SALT_BYTES, is_opened_by
@@ -63,7 +66,10 @@ class EntryProof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """The whole chain. Texts are redacted, None once erased. `allowed` is empty for everybody but auditors."""
+    """The whole chain. Texts are redacted, None once erased. `allowed` is empty for everybody but auditors.
+
+    `gates`: those its release had passed into the space by then; `may_rate`: whether the viewer may.
+    """
 
     interaction: InteractionId
     at: datetime
@@ -80,6 +86,8 @@ class Explanation:
     release: Mapping[str, Json]
     feedback: Sequence[Mapping[str, Json]]
     proof: Sequence[EntryProof]
+    gates: Sequence[Mapping[str, Json]] = ()
+    may_rate: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return the chain for CLI and API, link by link."""
@@ -98,7 +106,11 @@ def explain_interaction(instance: Instance, *, actor: Principal, interaction: st
         if found is None or ground is None:
             message = f"There is no interaction {interaction[:40]!r} that you may see."
             raise NotFound("interaction_not_found", message, hint="Use the id of an answer you were given.")
-        explained = _explained(connection, found, is_auditor=is_auditor)
+        explained = replace(
+            _explained(connection, found, is_auditor=is_auditor),
+            gates=_gates(connection, instance, found),
+            may_rate=may_be_rated(found, viewer, actor),
+        )
         if found.principal != viewer:
             since = instance.workspace.acls_confirmed_since(CorpusName(found.corpus or ""), instance.clock.now())
             reader = Reader(names=acl_names(actor), confirmed_since=since)
@@ -106,6 +118,13 @@ def explain_interaction(instance: Instance, *, actor: Principal, interaction: st
         if found.principal != viewer:
             _record_opening(connection, found, viewer, ground, instance.clock.now())
         return explained
+
+
+def _gates(connection: Connection, instance: Instance, found: StoredInteraction) -> Sequence[Mapping[str, Json]]:
+    if found.release is None:
+        return ()
+    release, space = Digest(found.release), SpaceName(found.space)
+    return gates_of_answer(connection, instance, release=release, space=space, at=found.at)
 
 
 def may_explain(instance: Instance, actor: Principal, interaction: str) -> bool:

@@ -73,7 +73,7 @@ def give_feedback(  # noqa: PLR0913 - the command's options, one argument each
         pseudonym = pseudonym_of(connection, actor.id)
         asked = ulid_of_answer(interaction)
         found = None if asked is None else interaction_by_id(connection, asked)
-        if found is None or not _may_rate(found, pseudonym, actor):
+        if found is None or not may_be_rated(found, pseudonym, actor):
             message = f"There is no interaction {interaction[:40]!r} that you may rate."
             raise NotFound("interaction_not_found", message, hint="Use the id of an answer you were given.")
         stored = StoredFeedback(
@@ -128,7 +128,8 @@ def _enter(
     append(connection, entry, opened)
 
 
-def _may_rate(found: StoredInteraction, pseudonym: str, actor: Principal) -> bool:
+def may_be_rated(found: StoredInteraction, pseudonym: str, actor: Principal) -> bool:
+    """Tell whether the actor, who has this pseudonym, may rate the interaction."""
     return found.principal == pseudonym or Role.REVIEWER in actor.roles
 
 

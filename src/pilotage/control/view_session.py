@@ -6,6 +6,7 @@ mode: NotFound for a session nobody called.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -18,9 +19,10 @@ from pilotage.control.instance import Instance
 from pilotage.control.preview_vote import GateView, view_in
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest
+from pilotage.core.errors import IntegrityError
 from pilotage.core.ids import PersonId
 from pilotage.core.reason import Reason
-from pilotage.gate.minutes import Closing, Discussed, minutes_of
+from pilotage.gate.minutes import Closing, Discussed, minutes_of, results_in
 from pilotage.gate.report import GateReport
 from pilotage.gate.session import AgendaItem, Session, SessionState, board_problems, seated
 from pilotage.gate.vocabulary import GateStatus
@@ -48,13 +50,17 @@ class ItemView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionView:
-    """A session with its agenda. `chosen` is the item that is taken now, `gate` what may be decided about it."""
+    """A session with its agenda. `chosen` is the item that is taken now, `gate` what may be decided about it.
+
+    `decided`: what the minutes of a closed session say of each release.
+    """
 
     session: Session
     state: SessionState
     items: tuple[ItemView, ...]
     chosen: ItemView | None = None
     gate: GateView | None = None
+    decided: Mapping[Digest, GateStatus] = field(default_factory=dict)
 
     def as_json(self, now: datetime) -> dict[str, Json]:
         """Return the session for CLI and API, with where every release stands."""
@@ -140,7 +146,15 @@ def view_session(instance: Instance, *, actor: Principal, session: str, item: in
         items = tuple(_item(chain, at, found, packs) for at, chain in zip(found.agenda, chains, strict=True))
         chosen = _chosen(items, item)
         gate = None if chosen is None else view_in(chains[chosen.item.position - 1], actor=actor, gate=found.gate)
-    return SessionView(session=found, state=found.state(now), items=items, chosen=chosen, gate=gate)
+        decided = {} if found.closed_at is None else _decided(connection, found)
+    return SessionView(session=found, state=found.state(now), items=items, chosen=chosen, gate=gate, decided=decided)
+
+
+def _decided(connection: Connection, closed: Session) -> dict[Digest, GateStatus]:
+    try:
+        return results_in(read_minutes(connection, closed))
+    except IntegrityError:  # the page of the minutes says so; of what was decided nothing is told
+        return {}
 
 
 def find_named(instance: Instance, name: str) -> Session:

@@ -19,7 +19,7 @@ from pilotage.gate.pack_layout import Block, Heading, Layout, Note, Pairs, block
 from pilotage.gate.records import RiskAcceptance, Vote
 from pilotage.gate.report import GateReport, SignoffResult
 from pilotage.gate.session import Question, Seated, Session, seated
-from pilotage.gate.vocabulary import VoteDecision
+from pilotage.gate.vocabulary import GateStatus, VoteDecision
 
 _HEAD = ("organisation", "session", "gate", "starts_at", "called_by", "closed_at", "closed_by", "as_of", "note")
 _ITEM = ("result", "release", "attempt", "pack", "sealed_by")
@@ -133,6 +133,17 @@ def _accepted(risk: RiskAcceptance) -> Json:
         "owner": risk.owner,
         "people": [f"{who.person} ({who.role.value})" for who in risk.approvers],
         "expires": to_text(risk.expires),
+    }
+
+
+def results_in(facts: Mapping[str, Json]) -> dict[Digest, GateStatus]:
+    """Return what the board left each release as; an item without a result that we know is left out."""
+    items = facts.get("items")
+    known = {status.value: status for status in GateStatus}
+    return {
+        Digest(str(one["release"])): known[str(one["result"])]
+        for one in (items if isinstance(items, Sequence) else ())
+        if isinstance(one, Mapping) and one.get("result") in known
     }
 
 

@@ -89,6 +89,11 @@ _SECTIONS = text(
     " ON t.corpus = c.corpus AND t.content_hash = c.content_hash"
     " WHERE c.corpus = :corpus AND c.rev = :rev ORDER BY c.ordinal"
 )
+_SECTIONS_OF = text(
+    "SELECT c.rev, c.section, t.body, c.start_offset, c.end_offset FROM chunk c JOIN chunk_text t"
+    " ON t.corpus = c.corpus AND t.content_hash = c.content_hash"
+    " WHERE c.corpus = :corpus AND c.rev = ANY(:revs) ORDER BY c.rev, c.ordinal"
+)
 _MANY = 5_000
 
 Blocked: TypeAlias = tuple[frozenset[str], frozenset[str]]
@@ -299,6 +304,16 @@ def missing_revisions(connection: Connection, corpus: CorpusName, revs: BitMap) 
 def stored_passages(connection: Connection, corpus: CorpusName, rev: int) -> list[tuple[str, str, int, int]]:
     """Return `(section, text, start, end)` of a revision's chunks in order; empty once purged."""
     return [(row[0], row[1], row[2], row[3]) for row in connection.execute(_SECTIONS, {"corpus": corpus, "rev": rev})]
+
+
+def passages_of_revisions(
+    connection: Connection, corpus: CorpusName, revs: Iterable[int]
+) -> dict[int, list[tuple[str, str, int, int]]]:
+    """Return what `stored_passages` does, of several revisions in one statement."""
+    found: dict[int, list[tuple[str, str, int, int]]] = {}
+    for row in connection.execute(_SECTIONS_OF, {"corpus": corpus, "revs": list(revs)}):
+        found.setdefault(row[0], []).append((row[1], row[2], row[3], row[4]))
+    return found
 
 
 def _revisions(connection: Connection, statement: object, values: Mapping[str, object]) -> Iterator[StoredRevision]:

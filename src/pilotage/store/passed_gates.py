@@ -16,7 +16,7 @@ from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName
 from pilotage.store.served import Served
 
-_PASSED = """
+PASSED = """
 SELECT space, at, promoted_by AS by, basis, gate_reports AS reports FROM deployment WHERE release = :release
 UNION ALL
 SELECT w.space, min(s.started_at), r.started_by, 'traffic', '[]'::jsonb FROM rollout r
@@ -29,10 +29,10 @@ SELECT r.space, r.workflow, r.stable, r.candidate, r.fraction_ppm, r.paused, r.r
 FROM routing r JOIN release s ON s.digest IN (r.stable, r.candidate)
 WHERE s.parts_digest = :parts ORDER BY r.workflow, r.space
 """
-_ALONE = text(_PASSED)
+_ALONE = text(PASSED)
 _BOTH = text(f"""
 SELECT CAST(json_build_object(
-  'served', (SELECT json_agg(s) FROM ({_SERVED}) s), 'passed', (SELECT json_agg(p) FROM ({_PASSED}) p)) AS text)
+  'served', (SELECT json_agg(s) FROM ({_SERVED}) s), 'passed', (SELECT json_agg(p) FROM ({PASSED}) p)) AS text)
 """)  # noqa: S608 - our own texts
 
 

@@ -31,7 +31,7 @@ from pilotage.serving.refusal import Refusal as ServingRefusal
 from pilotage.serving.residency import fits_asker
 from pilotage.serving.run import Finished
 from pilotage.space.settings import Tier
-from pilotage.store.own_questions import own_questions
+from pilotage.store.own_questions import OwnQuestion, own_questions
 from pilotage.workspace.workflow import HumanReview, Workflow
 
 _RECENT: Final = timedelta(days=7)
@@ -174,7 +174,7 @@ def _page(visit: Visit, told: Told | None) -> Page:
         values={
             "workflow": workflow,
             "told": told,
-            "recent": recent,
+            "recent": _once(recent),
             "samples": _samples(workflow, visit.actor.groups),
             "documents": documents,
             "guidance": render_document(first) if first else None,
@@ -182,6 +182,14 @@ def _page(visit: Visit, told: Told | None) -> Page:
             "contact": on_call_now(visit.instance.workspace, workflow, visit.now),
         },
     )
+
+
+def _once(asked: Sequence[OwnQuestion]) -> list[OwnQuestion]:
+    """Return each question once, as it was asked last; of those whose text is gone, every one."""
+    seen: dict[str, OwnQuestion] = {}
+    for one in asked:
+        seen.setdefault(one.question or one.id, one)
+    return list(seen.values())
 
 
 def _workflow(visit: Visit) -> Workflow:

@@ -13,7 +13,7 @@ from pilotage.adapters.pack_pdf import layout_pdf, pack_pdf
 from pilotage.console.pages.gate import accept_typed, cast_vote, may_not_accept, risk_template
 from pilotage.console.reply import Download, Page, Redirect, Reply
 from pilotage.console.visit import Visit
-from pilotage.console.words import gate_status
+from pilotage.console.words import Status, gate_status
 from pilotage.control.call_session import call_session, may_prepare, submit_release
 from pilotage.control.close_session import close_session
 from pilotage.control.make_cab_pack import kept_pack, make_cab_pack
@@ -80,7 +80,7 @@ def show_session(visit: Visit) -> Page:
         "session": view.session,
         "state": view.state.value,
         "is_closed": view.state is SessionState.CLOSED,
-        "agenda": [(one, gate_status(one.report.status.value), _counts(one)) for one in view.items],
+        "agenda": [(one, gate_status(one.report.status.value), _counts(one), _result(view, one)) for one in view.items],
         "why_not": {name: () if refusal is None else refusal.reasons for name, refusal in refusals.items()},
         "may_not_accept": may_not_accept(visit),
         **_chosen(view),
@@ -97,6 +97,12 @@ def _counts(one: ItemView) -> str:
     """Return how the seats stand, in words: `4 approved, 1 rejected, 1 absent`."""
     words = [said(seated(seat)) for seat in one.report.signoffs if seat.is_seat]
     return ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
+
+
+def _result(view: SessionView, one: ItemView) -> tuple[Status, str] | None:
+    """Return what the minutes say of a release, as its word and in words; None while there are none."""
+    found = view.decided.get(one.release.digest)
+    return None if found is None else (gate_status(found.value), found.value.replace("_", " "))
 
 
 def _chosen(view: SessionView) -> dict[str, object]:

@@ -30,16 +30,16 @@ from pilotage.store.takedowns import newest_takedowns
 MUCH: Final = 0.2
 """The share of a corpus above which whoever accepts types how many documents come and go."""
 
+MOST_TEXTS: Final = 20
+"""Documents whose words the page shows."""
+
 
 def show_version(visit: Visit) -> Page:
     """Show one version against the one it follows, with the decision form."""
     corpus, number = _place(visit)
     settings = settings_of(visit.instance, corpus)
-    with visit.reading.engine.connect() as connection:
-        version = version_of(connection, corpus, number)
-    if version is None:
-        raise NotFound("VERSION_UNKNOWN", f"There is no version {number} of corpus {corpus}.")
-    report = diff_versions(visit.reading, actor=visit.actor, corpus=corpus, b=number)
+    report = diff_versions(visit.reading, actor=visit.actor, corpus=corpus, b=number, words=True, most=MOST_TEXTS)
+    version = report.version
     accept = may_accept(settings, visit.actor, triggered_by=version.created_by)
     reject = may_decide(settings, visit.actor)
     is_open = version.state is VersionState.PROPOSED
@@ -52,9 +52,11 @@ def show_version(visit: Visit) -> Page:
             "version": version,
             "diff": report.diff,
             "before": report.a,
+            "texts": report.words if report.a else {},
+            "whole": MOST_TEXTS,
             "widened": widened,
             "narrowed": {document: change for document, change in report.diff.acl.items() if document not in widened},
-            "to_type": _to_type(visit, report),
+            "to_type": _to_type(report),
             "summary": version.summary,
             "rejected": _rows(version.summary.get("rejected")),
             "may_not_accept": _why_not(accept, is_open=is_open, version=version),
@@ -130,14 +132,11 @@ def decide(visit: Visit) -> Reply | Refusal:
     return done if isinstance(done, Refusal) else Redirect(to=f"/corpora/{corpus}/versions/{number}")
 
 
-def _to_type(visit: Visit, report: DiffReport) -> int | None:
+def _to_type(report: DiffReport) -> int | None:
     """Return the number that whoever accepts must type: added plus removed, where much of a corpus changes."""
-    with visit.reading.engine.connect() as connection:
-        before = version_of(connection, report.corpus, report.a)
     found = report.diff
     moved = len(found.added) + len(found.removed)
-    is_much = before is not None and moved + len(found.changed) > MUCH * len(before.revisions)
-    return moved if is_much else None
+    return moved if report.a and moved + len(found.changed) > MUCH * report.held else None
 
 
 def _check_typed(visit: Visit, corpus: CorpusName, number: int) -> None:
@@ -148,7 +147,7 @@ def _check_typed(visit: Visit, corpus: CorpusName, number: int) -> None:
         return
     if may_accept(settings_of(visit.instance, corpus), visit.actor, triggered_by=version.created_by) is not None:
         return
-    wanted = _to_type(visit, diff_versions(visit.reading, actor=visit.actor, corpus=corpus, b=number))
+    wanted = _to_type(diff_versions(visit.reading, actor=visit.actor, corpus=corpus, b=number))
     if wanted is not None and visit.typed("confirmed").strip() != str(wanted):
         message = f"Type {wanted}, the number of documents that are added or removed, to accept so large a change."
         raise UsageError("CONFIRMATION", message)

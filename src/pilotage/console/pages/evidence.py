@@ -1,4 +1,4 @@
-"""Evidence brought in the browser: one file, bound to the release whose page it is brought on.
+"""Evidence: what one item says, and how a file is brought in the browser, bound to the release of the page.
 
 Rule: whoever brings it is a person, so it is `claimed`; the file's content decides what it is, not its name. Fail mode:
 a file that cannot be read is kept as rejected evidence, and the page says why.
@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pilotage.console.reply import Redirect, Reply
+from pilotage.console.reply import Page, Redirect, Reply
 from pilotage.console.visit import Visit
 from pilotage.control.attach_evidence import OWN_KINDS, Bringer, Upload, attach_evidence
+from pilotage.control.evidence_reports import show_evidence
 from pilotage.control.evidence_text import text_of
 from pilotage.core.errors import UsageError
 from pilotage.core.reason import Refusal
 from pilotage.workspace.gate import Gate
+
+
+def show(visit: Visit) -> Page:
+    """Show one item as its reader understood it: claims, findings, and what stands behind it."""
+    found = show_evidence(visit.reading, visit.params["evidence"])
+    return Page(
+        template="evidence.html", title=f"Evidence {found['kind']}", about=str(found["id"]), values={"found": found}
+    )
 
 
 def bring(visit: Visit) -> Reply | Refusal:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from pilotage.console.prose import render_answer
 from pilotage.console.reply import Download, Page, Redirect, Reply
 from pilotage.console.visit import Visit
+from pilotage.console.words import gate_status
 from pilotage.control.explain_interaction import EntryProof, Explanation, explain_interaction
 from pilotage.control.give_feedback import Rating, give_feedback
 from pilotage.core.canonical import Form, Json, canonical_bytes
@@ -42,6 +43,7 @@ def show_interaction(visit: Visit) -> Page:
             "hidden": _hidden(found) + len(found.passages) - len(shown) if is_auditor else None,
             "is_auditor": is_auditor,
             "proof": proof_line(found.proof),
+            "gates": [(one, gate_status(str(one["status"]))) for one in found.gates],
             "checks": check_words(found.guards.get("checks")),
             "release_digest": found.release.get("digest"),
         },

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlencode
 
+from pilotage.console.render import count
 from pilotage.console.reply import Page, Redirect, Reply
 from pilotage.console.visit import Visit
 from pilotage.console.words import Status, criterion_status, gate_status
@@ -35,6 +36,7 @@ def show_gate(visit: Visit) -> Page:
         "view": view,
         "report": report,
         "gate_word": gate_status(report.status.value),
+        "standing": standing(report),
         "decided": [(one, gate_status(one.status.value)) for one in view.decided],
         "rows": [(one, word_of(one), _shown(one)) for one in report.criteria],
         "names": {item.id: item for item in view.evidence},
@@ -48,6 +50,23 @@ def show_gate(visit: Visit) -> Page:
     }
     title = f"Gate {report.gate} for {short(view.release.digest)}"
     return Page(template="gate.html", title=title, values=values, about=view.release.digest)
+
+
+def standing(report: GateReport) -> str:
+    """Return in a sentence what keeps a gate from being met; "" when nothing does."""
+    unmet = [one for one in report.criteria if not one.holds]
+    if not report.criteria and not report.signoffs:
+        return "Blocked: an empty gate passes nobody."
+    if unmet:
+        return f"{len(unmet)} of {count(len(report.criteria), 'criterion', 'criteria')} open."
+    if report.status.is_approved:
+        return ""
+    holds = "Every criterion holds" if report.criteria else "It has no criteria"
+    if any(one.rejected_by and not one.covered_by for one in report.signoffs):
+        return f"{holds}; somebody rejected it."
+    if any(not one.is_complete and not one.covered_by for one in report.signoffs):
+        return f"{holds}; what is missing are people."
+    return f"{holds}, nobody is missing; what stands against it is said below."
 
 
 def _view(visit: Visit) -> GateView:

@@ -50,6 +50,13 @@ TOPICS: Final = (
         says="Parts, lineage, gates and evidence. Promoting and starting a rollout say every reason against them.",
     ),
     Topic(
+        name="Evidence",
+        question="What does it say, and who stands behind it?",
+        path=None,
+        says="One item as it was read: the numbers that gates compare, its findings, and why it does not count where it"
+        " does not.",
+    ),
+    Topic(
         name="Gate",
         question="Do I sign?",
         path=None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from pilotage.console.pages.evidence import asked_kinds
 from pilotage.console.reply import Page, Redirect, Reply
@@ -30,6 +31,7 @@ from pilotage.space.settings import Tier
 from pilotage.store.evaluation_runs import find_run
 from pilotage.store.lineage import Ancestor
 from pilotage.store.releases import named_release
+from pilotage.store.served import Served
 
 PART_WORDS = {
     PartKind.PROMPT: "Prompt",
@@ -41,6 +43,10 @@ PART_WORDS = {
     PartKind.EGRESS: "Egress policy",
     PartKind.GOLDEN: "Golden set",
 }
+
+
+_PPM: Final = 10_000
+"""Millionths in a percent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +88,7 @@ def show_release(visit: Visit) -> Page:
                 (report, gate_word(report.status.value), _was(view.decided.get(report.gate, ())))
                 for report in view.reports
             ],
-            "live": [route.space for route in view.served if route.stable == stored.digest],
+            "live": _live(view.served, stored.digest),
             "stopping": next((report for report in view.reports if not report.status.is_approved), None),
             "ahead": view.ahead,
             "evidence": sorted(view.evidence, key=lambda item: item.received_at, reverse=True),
@@ -97,6 +103,18 @@ def show_release(visit: Visit) -> Page:
             "spaces": [(workspace.spaces[name], served.get(name)) for name in workspace.order],
         },
     )
+
+
+def _live(served: Sequence[Served], release: Digest) -> list[str]:
+    """Return where this release answers people, and for how much of the traffic where that is less than stable."""
+    found = []
+    for route in served:
+        name = route.space.replace("-space", "")
+        if route.stable == release:
+            found.append(name)
+        elif route.candidate == release and route.fraction_ppm:
+            found.append(f"{name} (candidate, {route.fraction_ppm / _PPM:g} %)")
+    return found
 
 
 def _changing(one: Entering) -> tuple[str, Entering, Sequence[tuple[str, str, str]]]:
