@@ -88,7 +88,7 @@ def show_release(visit: Visit) -> Page:
                 (report, gate_word(report.status.value), _was(view.decided.get(report.gate, ())))
                 for report in view.reports
             ],
-            "live": _live(view.served, stored.digest),
+            "live": live_in(view.served, stored.digest),
             "stopping": next((report for report in view.reports if not report.status.is_approved), None),
             "ahead": view.ahead,
             "evidence": sorted(view.evidence, key=lambda item: item.received_at, reverse=True),
@@ -105,7 +105,7 @@ def show_release(visit: Visit) -> Page:
     )
 
 
-def _live(served: Sequence[Served], release: Digest) -> list[str]:
+def live_in(served: Sequence[Served], release: Digest) -> list[str]:
     """Return where this release answers people, and for how much of the traffic where that is less than stable."""
     found = []
     for route in served:
