@@ -12,7 +12,14 @@ from tests.control.gate_world import FELIX, KEIKO, GateWorld, codes, gate_world
 from tests.emptied import empty
 
 from pilotage.control.inbox import list_tasks
-from pilotage.control.request_changes import Wish, change_tasks, close_request, list_requests, request_changes
+from pilotage.control.request_changes import (
+    Wish,
+    change_tasks,
+    close_request,
+    list_request_page,
+    list_requests,
+    request_changes,
+)
 from pilotage.control.sign_gate import Signed
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.reason import Refusal
@@ -89,6 +96,10 @@ def test_whoever_asked_closes_it_and_both_stand_in_the_ledger(world: GateWorld) 
         told = connection.execute(text("SELECT payload FROM outbox WHERE kind = 'notification'")).scalars().all()
     assert kinds == ["gate.change_requested", "gate.change_closed"]
     assert {body["facts"].get("request") for body in told} == {one.id}
+    assert {(body["kind"], *body["audience"], body["facts"]["people"]) for body in told} == {
+        ("ticket", "owner", AUTHOR)
+    }
+    assert all(f"It waits for {AUTHOR}." in body["text"] for body in told)
     assert TEXT not in str(told)
 
 
@@ -103,6 +114,22 @@ def test_a_second_closing_at_once_is_refused_and_the_first_reason_stands(world: 
     late.join()
     assert codes(done[0]) == {"CHANGE_CLOSED"}
     assert [found.closed_reason for found in list_requests(world.instance, release=world.release)] == ["One."]
+
+
+def test_requests_are_listed_page_by_page_and_gate_by_gate(world: GateWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pilotage.control.request_changes.MOST_REQUESTS", 2)
+    made = []
+    for _ in range(5):
+        world.inner.clock.advance(timedelta(minutes=1))
+        made.append(asked(world).id)
+    first = list_request_page(world.instance, release=world.release, gate="code-review")
+    second = list_request_page(world.instance, release=world.release, gate="code-review", after=first.more)
+    last = list_request_page(world.instance, release=world.release, after=second.more)
+    assert [[one.id for one in page.requests] for page in (first, second, last)] == [made[:2], made[2:4], made[4:]]
+    assert (first.as_json()["next_page"], last.as_json()["next_page"]) == (made[1], None)
+    assert list_request_page(world.instance, release=world.release, gate="cab").requests == ()
+    with pytest.raises(UsageError):
+        list_request_page(world.instance, release=world.release, after="none")
 
 
 def test_an_inbox_asks_as_often_for_many_requests_as_for_one(world: GateWorld) -> None:

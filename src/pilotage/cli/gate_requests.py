@@ -13,7 +13,7 @@ from pilotage.cli.caller import caller_of
 from pilotage.cli.options import Options, command
 from pilotage.cli.shown import minute
 from pilotage.control.preview_vote import view_gate
-from pilotage.control.request_changes import Wish, close_request, list_requests, request_changes
+from pilotage.control.request_changes import Wish, close_request, list_request_page, request_changes
 from pilotage.core.clock import to_text
 from pilotage.core.reason import Refusal
 from pilotage.gate.change_request import ChangeRequest
@@ -67,14 +67,15 @@ def requests(
     options: Options,
     digest: _Digest,
     gate: Annotated[str | None, typer.Option("--gate", help="One gate; all of them without.")] = None,
+    page: Annotated[str | None, typer.Option("--page", metavar="KEY", help="What the page before ended with.")] = None,
 ) -> None:
     """List what people at gates want changed about a release, oldest first."""
     with options.open("pilotage gate requests") as instance:
-        found = list_requests(instance, release=digest, gate=gate)
-    options.show({"requests": [one.as_json() for one in found]}, lambda out: _render(out, found))
+        found = list_request_page(instance, release=digest, gate=gate, after=page)
+    options.show(found.as_json(), lambda out: _render(out, found.requests, found.more))
 
 
-def _render(out: Console, found: tuple[ChangeRequest, ...]) -> None:
+def _render(out: Console, found: tuple[ChangeRequest, ...], more: str | None) -> None:
     for one in found:
         how = one.state if one.answered_by is None else f"answered by {one.answered_by[:19]}"
         out.print(f"[bold]{escape(one.text)}[/bold]")
@@ -82,6 +83,8 @@ def _render(out: Console, found: tuple[ChangeRequest, ...]) -> None:
         out.print(f"    [dim]{one.id}[/dim]")
     if not found:
         out.print("Nobody wants anything changed.")
+    if more is not None:
+        out.print(f"[dim]more requests: --page {more}[/dim]")
 
 
 def checklists(

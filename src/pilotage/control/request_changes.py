@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -35,6 +36,8 @@ from pilotage.rollout.transitions import Notify
 from pilotage.store import change_requests
 from pilotage.store.releases import StoredRelease, authors_of_parts, named_release, releases_by_digest
 from pilotage.workspace.principals import roles_of
+
+MOST_REQUESTS: Final = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +78,27 @@ def request_changes(instance: Instance, *, actor: Principal, release: str, wish:
         data: dict[str, Json] = {"release": one.release, "gate": one.gate, "role": role.value}
         kind, opened = EntryKind.GATE_CHANGE_REQUESTED, {"text": words}
         record(connection, kind, actor=actor, at=now, subject=one.id, data=data, opened=opened)
-        notice = Notice(
-            title=f"Changes are asked of release {short(one.release)}",
-            text=f"{one.role.value} at gate {one.gate} wants something changed before signing.",
-            facts={"workflow": one.workflow, "release": one.release, "gate": one.gate, "request": one.id},
-        )
-        send(connection, instance, (Notify.DECIDERS,), notice, at=now)
+        send(connection, instance, (Notify.OWNER,), _notice(connection, instance, stored, one), at=now)
     return one
+
+
+def _notice(connection: Connection, instance: Instance, stored: StoredRelease, one: ChangeRequest) -> Notice:
+    """Return what is told, with for whom it waits: who made the release and may seal the next one."""
+    makers = _makers(connection, (stored,))[stored.digest]
+    able = sorted(who for who in makers if may(roles_of(instance.workspace, who), Action.SEAL) is None)
+    waits = f"It waits for {', '.join(able)}." if able else "Nobody who made it may seal the next one."
+    return Notice(
+        title=f"Changes are asked of release {short(one.release)}",
+        text=f"{one.role.value} at gate {one.gate} wants something changed before signing. {waits}",
+        links={"release": one.release},
+        facts={
+            "workflow": one.workflow,
+            "release": one.release,
+            "gate": one.gate,
+            "request": one.id,
+            "people": ", ".join(able),
+        },
+    )
 
 
 def _asking_reasons(
@@ -127,6 +144,33 @@ def list_requests(instance: Instance, *, release: str, gate: str | None = None) 
     with instance.engine.connect() as connection:
         found = change_requests.requests_about(connection, named_release(connection, release).digest)
     return tuple(one for one in found if gate in {None, one.gate})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestList:
+    """A page of requests, oldest first; `more` is the key of the next page."""
+
+    requests: tuple[ChangeRequest, ...]
+    more: str | None
+
+    def as_json(self) -> dict[str, Json]:
+        """Return the documented result."""
+        return {"requests": [one.as_json() for one in self.requests], "next_page": self.more}
+
+
+def list_request_page(
+    instance: Instance, *, release: str, gate: str | None = None, after: str | None = None
+) -> RequestList:
+    """Return at most 50 of what was asked about a release, oldest first, behind `after`."""
+    with instance.engine.connect() as connection:
+        digest = named_release(connection, release).digest
+        if after and not change_requests.is_about(connection, after, digest):
+            raise UsageError("PAGE", f"{after[:80]!r} is the key of no page.", hint="Leave it out for the first page.")
+        found = change_requests.requests_after(
+            connection, digest, gate=gate or "", after=after or "", most=MOST_REQUESTS + 1
+        )
+    shown = found[:MOST_REQUESTS]
+    return RequestList(requests=shown, more=shown[-1].id if len(found) > MOST_REQUESTS else None)
 
 
 def change_tasks(connection: Connection, instance: Instance, actor: Principal) -> list[Task]:

@@ -26,6 +26,11 @@ LEFT JOIN LATERAL (
   ORDER BY n.sealed_at, n.digest LIMIT 1) n ON true
 """
 _OF_RELEASE = text(f"{_FOUND} WHERE c.release = :release ORDER BY c.at, c.id")
+_PAGE = text(
+    f"{_FOUND} WHERE c.release = :release AND (:gate = '' OR c.gate = :gate) AND (:after = '' OR (c.at, c.id) >"  # noqa: S608 - constants
+    " (SELECT at, id FROM gate_change_request WHERE id = :after)) ORDER BY c.at, c.id LIMIT :most"
+)
+_KNOWN = text("SELECT EXISTS (SELECT FROM gate_change_request WHERE id = :id AND release = :release)")
 _ONE = text(f"{_FOUND} WHERE c.id = :id FOR UPDATE OF c")
 _OPEN = text(f"{_FOUND} WHERE c.closed_at IS NULL AND n.digest IS NULL ORDER BY c.at, c.id")
 
@@ -40,6 +45,19 @@ def add_request(connection: Connection, one: ChangeRequest) -> None:
 def requests_about(connection: Connection, release: Digest) -> tuple[ChangeRequest, ...]:
     """Return what was asked about a release, oldest first."""
     return tuple(_request(row) for row in connection.execute(_OF_RELEASE, {"release": release}).mappings())
+
+
+def is_about(connection: Connection, name: str, release: Digest) -> bool:
+    """Tell whether a request of this id is about a release."""
+    return bool(connection.scalar(_KNOWN, {"id": name, "release": release}))
+
+
+def requests_after(
+    connection: Connection, release: Digest, *, gate: str, after: str, most: int
+) -> tuple[ChangeRequest, ...]:
+    """Return what was asked about a release behind a request, oldest first; "" is every gate, and from the first."""
+    values = {"release": release, "gate": gate, "after": after, "most": most}
+    return tuple(_request(row) for row in connection.execute(_PAGE, values).mappings())
 
 
 def open_requests(connection: Connection) -> tuple[ChangeRequest, ...]:

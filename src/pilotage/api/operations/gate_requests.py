@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pilotage.api.operation import Body, Call, Operation, Result
 from pilotage.control.preview_vote import view_gate
-from pilotage.control.request_changes import Wish, close_request, list_requests, request_changes
+from pilotage.control.request_changes import Wish, close_request, list_request_page, request_changes
 from pilotage.core.reason import Refusal
 
 
@@ -23,9 +23,10 @@ class ClosingRequest(Body):
 
 
 class ListingRequests(Body):
-    """One gate; all without."""
+    """One gate; all without. `page`: the key that the page before ended with."""
 
     gate: str | None = None
+    page: str | None = None
 
 
 class LookingAtChecklists(Body):
@@ -52,8 +53,9 @@ def _close(call: Call) -> Result:
 
 
 def _list(call: Call) -> Result:
-    found = list_requests(call.instance, release=call.params["digest"], gate=call.fields.gate)
-    return {"requests": [one.as_json() for one in found]}
+    asked: ListingRequests = call.fields
+    found = list_request_page(call.instance, release=call.params["digest"], gate=asked.gate, after=asked.page)
+    return found.as_json()
 
 
 OPERATIONS = (
@@ -62,7 +64,7 @@ OPERATIONS = (
         path="/releases/{digest}/change-requests",
         command="gate requests",
         summary="List what people at gates want changed about a release",
-        gives="Requests, oldest first, each open, closed or answered by a newer release.",
+        gives="A page of requests, oldest first, each open, closed or answered by a newer release; the next one's key.",
         run=_list,
         takes=ListingRequests,
     ),
