@@ -1,4 +1,4 @@
-"""`pilotage report cab | risks`: what the board reads, as text, JSON, HTML or PDF."""
+"""`pilotage report cab | risks | cost`: what boards and owners read, as text, JSON, HTML or PDF."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pilotage.adapters.pack_pdf import pack_pdf
+from pilotage.adapters.pack_pdf import layout_pdf, pack_pdf
 from pilotage.cli.caller import caller_of
 from pilotage.cli.options import Options, command
 from pilotage.cli.shown import Listing
 from pilotage.cli.written import write_file
+from pilotage.control.cost_layout import lay_out_costs
+from pilotage.control.cost_report import make_cost_report
 from pilotage.control.make_cab_pack import CabPack, make_cab_pack
 from pilotage.control.risk_reports import risks_of
 from pilotage.core.reason import Refusal
-from pilotage.gate.pack_html import pack_html
+from pilotage.gate.pack_html import layout_html, pack_html
 from pilotage.gate.pack_layout import Grid, Heading, Layout, Note, Pairs, lay_out
 from pilotage.gate.risks import Risk
 
@@ -30,6 +32,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="What is read before a decision.")
     group.command("cab")(command(cab))
     group.command("risks")(command(risks))
+    group.command("cost")(command(cost))
     app.add_typer(group, name="report")
 
 
@@ -98,3 +101,33 @@ def _render_risks(out: Console, register_: tuple[Risk, ...]) -> None:
         cells = (one.id, score, one.rating, one.title, one.owner, one.treatment, one.control, one.status)
         table.add_row(*(escape(cell or "-") for cell in cells))
     out.print(table)
+
+
+def cost(
+    options: Options,
+    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="Whose costs.")],
+    month: Annotated[
+        str | None, typer.Option("--month", metavar="YYYY-MM", help="Another month than this one.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write it as a page that prints.")] = None,
+    pdf: Annotated[Path | None, typer.Option("--pdf", metavar="FILE", help="Write it as PDF.")] = None,
+) -> None:
+    """Set plan beside what was spent, say where the month ends, and what a question costs."""
+    with options.open("pilotage report cost") as instance:
+        actor = caller_of(instance, options).principal
+        done = make_cost_report(instance, actor=actor, workflow=workflow, month=month)
+    if isinstance(done, Refusal):
+        options.refuse(done)
+    layout, written = lay_out_costs(done.facts), [str(path) for path in (html, pdf) if path is not None]
+    if html is not None:
+        write_file(html, layout_html(layout).encode())
+    if pdf is not None:
+        write_file(pdf, layout_pdf(layout))
+
+    def render(out: Console) -> None:
+        if not written:
+            print_layout(out, layout)
+        for path in written:
+            out.print(f"written to {escape(path)}")
+
+    options.show({**done.as_json(), "written": written}, render)
