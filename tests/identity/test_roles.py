@@ -158,7 +158,7 @@ def test_a_refusal_names_the_roles_that_would_do() -> None:
     assert refusal is not None
     (reason,) = refusal.reasons
     assert (reason.code, reason.where) == ("NOT_PERMITTED", "qa")
-    assert reason.text == "Voting at qa is not permitted to you. It takes one of the roles qa-lead."
+    assert reason.text == "Voting at qa is not permitted to you. It takes the role qa-lead."
     nobody = may(Role, Action.ACCEPT_RISK, within="critical")
     assert nobody is not None
     assert (

@@ -294,6 +294,7 @@ def may(roles: Iterable[Role], action: Action, *, within: str = "") -> Refusal |
     if grant_for(roles, action, within=within) is not None:
         return None
     able = sorted(role.value for role in Role if grant_for((role,), action, within=within) is not None)
-    hint = f"It takes one of the roles {', '.join(able)}." if able else "No role permits it."
+    named = f"the role {able[0]}" if len(able) == 1 else f"one of the roles {', '.join(able)}"
+    hint = f"It takes {named}." if able else "No role permits it."
     text = f"{said(action, within=within)} is not permitted to you. {hint}"
     return Refusal(reasons=(Reason(code="NOT_PERMITTED", text=text, where=within or None),))
