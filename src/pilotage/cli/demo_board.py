@@ -24,8 +24,8 @@ from pilotage.identity.roles import Role
 from pilotage.workspace.plan import Wave
 from pilotage.workspace.principals import local_principal
 
-_BETWEEN = timedelta(minutes=2)
-"""What passes between two votes, so that each has its time."""
+_BETWEEN = timedelta(milliseconds=1)
+"""What passes between two votes, so that each has its place; evidence of the spaces before does not age by it."""
 _DISSENTER = Role.BUSINESS_LEADERSHIP
 _QUESTION = "Who helps a branch when the assistant and the old paper policy disagree?"
 _ANSWER = "The floor walkers of the first week, and the policy desk by telephone; the answer names its source."
