@@ -110,6 +110,15 @@ ENTRIES: Final = (
         back=release.show_release,
         is_decision=True,
     ),
+    Entry(
+        method="POST",
+        path="/releases/{digest}/mitigations",
+        name="Release",
+        handle=release.change_mitigated,
+        command="mitigation change",
+        back=release.show_release,
+        is_decision=True,
+    ),
     Entry(method="GET", path="/releases/{digest}/gates/{gate}", name="Gate", handle=gate.show_gate),
     Entry(
         method="POST",

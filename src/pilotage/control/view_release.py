@@ -18,11 +18,13 @@ from pilotage.control.gate_status import all_reports
 from pilotage.control.instance import Instance
 from pilotage.control.way_ahead import Ahead, gate_ahead
 from pilotage.core.digest import Digest
+from pilotage.evaluation.mitigation import Mitigation, MitigationState
 from pilotage.evidence.records import Evidence
 from pilotage.gate.report import GateReport
 from pilotage.release.authorship import Author
 from pilotage.store.evidence import evidence_about
 from pilotage.store.lineage import Ancestor, lineage_of
+from pilotage.store.mitigations import list_mitigations
 from pilotage.store.passed_gates import served_and_passed
 from pilotage.store.releases import StoredRelease, authors_of_parts, named_release
 from pilotage.store.served import Served
@@ -32,7 +34,8 @@ from pilotage.store.served import Served
 class ReleaseView:
     """Everything of the page. `line`: the release first, then its ancestors; `served`: routes of the same content.
 
-    `reports` are gates as they are decided now, `decided` what was decided at them, `ahead` the first not passed yet.
+    `reports` are gates as they are decided now, `decided` what was decided at them, `ahead` the first not passed yet;
+    `mitigations` are open, and of what was found in the release or its ancestors.
     """
 
     release: StoredRelease
@@ -43,6 +46,7 @@ class ReleaseView:
     reports: Sequence[GateReport]
     decided: Mapping[str, Sequence[Decided]]
     ahead: Ahead | None
+    mitigations: Sequence[Mitigation] = ()
 
 
 def view_release(instance: Instance, name: str) -> ReleaseView:
@@ -62,7 +66,19 @@ def view_release(instance: Instance, name: str) -> ReleaseView:
             reports=reports,
             decided=decided,
             ahead=ahead,
+            mitigations=_mitigations(connection, instance, stored, line),
         )
+
+
+def _mitigations(
+    connection: Connection, instance: Instance, stored: StoredRelease, line: Sequence[Ancestor]
+) -> Sequence[Mitigation]:
+    releases, now = {one.digest for one in line}, instance.clock.now()
+    return [
+        one
+        for one in list_mitigations(connection, stored.workflow)
+        if one.release_before in releases and one.state(now) is not MitigationState.CLOSED
+    ]
 
 
 def _now(

@@ -12,6 +12,7 @@ from pilotage.console.visit import Visit
 from pilotage.console.words import Status
 from pilotage.console.words import gate_status as gate_word
 from pilotage.control.attach_evidence import bringing_refused
+from pilotage.control.change_mitigation import MitigationChange, change_mitigation
 from pilotage.control.decided_gates import Decided
 from pilotage.control.evaluate_release import EvaluationRequest, start_evaluation
 from pilotage.control.promote_release import promote_release
@@ -96,7 +97,9 @@ def show_release(visit: Visit) -> Page:
             "kinds": asked_kinds(list(workspace.gates.values())),
             "may_not_bring": () if refusal is None else refusal.reasons,
             "run": _run(visit, stored.digest),
-            "may_not_evaluate": _why_not_claim(visit),
+            "may_not_evaluate": _why_not(visit, Action.ATTACH_CLAIMED),
+            "mitigations": [(one, one.state(visit.instance.clock.now()).value) for one in view.mitigations],
+            "may_not_mitigate": _why_not(visit, Action.MITIGATE),
             "may_not_promote": _may_nowhere(visit, Action.PROMOTE),
             "may_not_roll_out": _may_nowhere(visit, Action.ROLLOUT_UP),
             "changes_ahead": [_changing(one) for name, one in changes_ahead(workspace).items() if name not in served],
@@ -143,8 +146,8 @@ def _run(visit: Visit, release: Digest) -> EvaluationRun | None:
     return found if found is not None and found.release == release else None
 
 
-def _why_not_claim(visit: Visit) -> tuple[Reason, ...]:
-    refusal = may(visit.actor.roles, Action.ATTACH_CLAIMED)
+def _why_not(visit: Visit, action: Action) -> tuple[Reason, ...]:
+    refusal = may(visit.actor.roles, action)
     return () if refusal is None else refusal.reasons
 
 
@@ -153,6 +156,17 @@ def promote(visit: Visit) -> Reply | Refusal:
     digest = visit.params["digest"]
     done = promote_release(visit.instance, actor=visit.actor, release=digest, space=visit.typed("space"))
     return done if isinstance(done, Refusal) else Redirect(to=f"/releases/{digest}")
+
+
+def change_mitigated(visit: Visit) -> Reply | Refusal:
+    """Give a mitigation another owner or day."""
+    change = MitigationChange(
+        reason=visit.typed("reason"),
+        owner=visit.typed("owner").strip() or None,
+        due=visit.typed("due").strip() or None,
+    )
+    done = change_mitigation(visit.instance, actor=visit.actor, name=visit.typed("mitigation"), change=change)
+    return done if isinstance(done, Refusal) else Redirect(to=f"/releases/{visit.params['digest']}#mitigations")
 
 
 def evaluate(visit: Visit) -> Reply | Refusal:
