@@ -288,7 +288,7 @@ def test_each_section_says_what_is_declared_and_sealed(world: RolloutWorld) -> N
     first, second = on_duty(world.workspace.operations.rotas[flow.on_call], world.clock.now())
     resources = told["resources"]
     assert (resources["primary"], resources["secondary"], resources["days_covered"] >= 30) == (first, second, True)
-    assert (resources["approved_by"], resources["monthly_limit"]) == ("george.hale", 10_000.0)
+    assert (resources["approved_by"], resources["monthly_limit"]) == ("george.hale", "10000.00")
 
 
 @pytest.mark.feature("D12.12")

@@ -253,7 +253,7 @@ def _budget(context: FactContext) -> Claims:
         and line.per.value == "month"
         and line.workflow in {None, context.workflow.name}
     )
-    claims["forecast_over_budget"] = float(usage > month / 1_000_000_000)
+    claims["forecast_over_budget"] = float(usage * 1_000_000_000 > month)
     return claims
 
 

@@ -7,6 +7,7 @@ it, so a vote cannot change it. Fail mode: what is not there is `MISSING`.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 from itertools import accumulate
 
 from pilotage.control.gate_case import Chain
@@ -25,6 +26,7 @@ from pilotage.gate.records import RiskAcceptance
 from pilotage.gate.risks import Risk
 from pilotage.gate.vocabulary import Half, VoteDecision
 from pilotage.incident.duty import days_covered, on_duty
+from pilotage.portfolio.cost_report import money
 from pilotage.rollout.freezes import is_over
 from pilotage.rollout.preflight import as_json
 from pilotage.rollout.target import rollback_target
@@ -202,7 +204,7 @@ def resources(chain: Chain) -> Json:
         "secondary": or_missing(duty[1] if len(duty) > 1 else None),
         "days_covered": MISSING if rota is None else days_covered(rota, chain.now),
         "currency": costs.currency,
-        "monthly_limit": MISSING if month is None else month / 1_000_000_000,
+        "monthly_limit": MISSING if month is None else money(Decimal(month) / 10**9),
         "costs": or_missing([_cost(line) for line in lines]),
         "approved_by": or_missing(_text(notes.get("approved_by"))),
         "approved_on": or_missing(_text(notes.get("approved_on"))),
@@ -218,7 +220,7 @@ def _cost(line: CostLine) -> Json:
         "id": line.id,
         "class": line.cost_class.value,
         "phase": line.phase,
-        "amount": float(line.amount),
+        "amount": money(line.amount),
         "per": "once" if line.per is Per.ONCE else f"month from {line.starts_month}",
         "source": line.source.value,
     }
