@@ -180,7 +180,13 @@ TABLE: tuple[Transition, ...] = (
 )
 """All rows but the first (`- -> planned`), which makes the rollout."""
 
-_CALLED = {_E.DECIDE: "decision to go on", _E.ROLL_BACK: "rollback", _E.EXTEND: "extension", _E.OVERRULE: "overruling"}
+_CALLED = {
+    _E.DECIDE: "decision to go on",
+    _E.CANCEL: "abort",
+    _E.ROLL_BACK: "rollback",
+    _E.EXTEND: "extension",
+    _E.OVERRULE: "overruling",
+}
 """What people call an event that is no noun by itself."""
 
 _BY_EVENT = {row.event: row for row in TABLE}
