@@ -82,3 +82,9 @@ def test_a_resume_goes_back_to_where_the_pause_began() -> None:
 def test_over_and_with_traffic_are_told_by_the_state_itself() -> None:
     assert {state for state in State if state.is_over} == OVER
     assert {state for state in State if state.has_traffic} == WITH_TRAFFIC
+
+
+def test_what_a_person_wanted_is_called_as_their_button_says() -> None:
+    found = transition(State.COMPLETED, Event.CANCEL, Actor.PERSON)
+    assert isinstance(found, Refusal)
+    assert found.reasons[0].text.startswith("A rollout that is completed takes no abort from a person.")
