@@ -138,7 +138,7 @@ class Rollouts:
         return stored
 
     def tell_incident(self, incident: str) -> None:
-        """Let who is on duty take the incident on; it stays open for the console's reader."""
+        """Say who is on duty for the incident; it stays open for the console's reader."""
         who = self.path.person(Role.ON_CALL)
         self.path.say(
             "An incident is open", f"{incident}: {who.label} is paged and takes it on; its page shows the timeline."
