@@ -25,7 +25,6 @@ from pilotage.core.ids import SpaceName, WorkflowName
 from pilotage.core.reason import Refusal
 from pilotage.gate.vocabulary import Half
 from pilotage.identity.roles import Role
-from pilotage.incident.records import IncidentState
 from pilotage.rollout.assignment import Arm
 from pilotage.rollout.states import State
 from pilotage.store.ledger_sequencing import number_all
@@ -140,11 +139,8 @@ class Rollouts:
     def tell_incident(self, incident: str) -> None:
         """Say who is on duty for the incident; it stays open for the console's reader."""
         who = self.path.person(Role.ON_CALL)
-        self.path.say(
-            "An incident is open", f"{incident}: {who.label} is paged and takes it on; its page shows the timeline."
-        )
-        note = "The release is out; documents may move again."
-        change = Change(state=IncidentState.ACKNOWLEDGED, commander=who.person, lift_freeze=True, note=note)
+        self.path.say("An incident is open", f"{incident}: {who.label} is paged; its page shows the timeline.")
+        change = Change(commander=who.person, lift_freeze=True, note="The release is out; documents may move again.")
         agreed(update_incident(self.path.instance, actor=who, incident=incident, change=change))
 
     def _ask(self, space: str, *, bad: bool) -> None:
