@@ -12,9 +12,10 @@ from sqlalchemy import Engine
 from tests.evaluation.world import Bent, World, drive_ticking, make_world
 
 from pilotage.cli.evaluate import exit_code
+from pilotage.control.evaluation_status import resume_run
 from pilotage.core.digest import Digest
 from pilotage.core.errors import IntegrityError, NotFound, Unavailable
-from pilotage.evaluation.run import RunState
+from pilotage.evaluation.run import EvaluationRun, RunState
 from pilotage.release.generation import Model
 from pilotage.serving.routing import Release
 from pilotage.testing.models import FakeModel
@@ -77,6 +78,11 @@ async def test_a_release_that_answers_nothing_is_down_whatever_its_baseline_answ
     driven = await drive_ticking(world, world.start(release, baseline=baseline).id, bent)
     assert (driven.run.state, driven.progress.answers, driven.progress.errors) == (RunState.FAILED, 0, CASES)
     assert exit_code(driven) == 4
+    again = resume_run(world.instance, actor=world.person("ada"), identifier=driven.run.id)
+    assert isinstance(again, EvaluationRun)
+    assert again.state is RunState.QUEUED
+    ended = await world.drive(again.id)
+    assert (ended.run.state, ended.progress.errors, ended.progress.answers) == (RunState.COMPLETED, 0, CASES)
 
 
 async def test_without_an_earlier_run_nothing_is_compared(world: World) -> None:

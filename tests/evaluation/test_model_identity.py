@@ -13,6 +13,7 @@ from tests.emptied import empty
 from tests.evaluation.test_runs_after_upgrade import PAID
 from tests.evaluation.world import EVALUATION, World, make_world
 
+from pilotage.control import watch_drift as drift_watch
 from pilotage.control.scheduled_runs import ask_for_run
 from pilotage.control.space_fitness import Candidate, space_fitness
 from pilotage.control.watch_drift import watch_drift
@@ -233,6 +234,25 @@ def test_a_rollout_that_compares_with_a_stable_release_whose_model_changed_meanw
     assert held_since(began), "whichever of several changes came since"
     end_run(world, stable, Verdict.GO, but=", space = 'sandbox'", model="m")
     assert held_since(began), "a run of the first model judges no change"
+
+
+def test_what_somebody_accepts_holds_nothing_while_it_is_accepted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = in_service(world)
+    for fingerprint in ("f9", "f10"):
+        answer(world, release, "m", fingerprint)
+    look(world)
+    rare, other = (Identity(model="m", fingerprint=one) for one in ("f9", "f10"))
+    seen = list[tuple[list[str], list[str]]]()
+    for accepted in ({rare}, {rare, other}, set[Identity]()):
+        monkeypatch.setattr(drift_watch, "accepted_models", lambda *_, now=frozenset(accepted): now)
+        look(world)
+        with world.instance.engine.connect() as connection:
+            rows = [row.observed for row in open_drift(connection, space=SANDBOX)]
+        seen.append((rows, holding(world, release)))
+    held = ["MODEL_IDENTITY_CHANGED"]
+    assert seen == [(["m (f10)"], held), ([], []), (["m (f9), m (f10)"], held)]
 
 
 def test_what_a_run_of_another_space_is_still_to_judge_is_unknown_elsewhere(world: World) -> None:

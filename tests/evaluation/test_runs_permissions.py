@@ -27,7 +27,7 @@ from pilotage.control.driven_run import Driven
 from pilotage.control.instance import Instance
 from pilotage.core.digest import Digest
 from pilotage.evaluation.overlay import Overlay
-from pilotage.evaluation.run import Progress, RunKind
+from pilotage.evaluation.run import Progress, RunKind, RunState
 from pilotage.incident.records import Severity
 from pilotage.serving.context import Embedded, Retrieval
 from pilotage.serving.evaluation_target import Ground, LaidOver
@@ -322,6 +322,26 @@ async def test_a_question_that_fails_after_a_withdrawal_is_no_pass(
     assert (verdict, surfaces(result)) == ("inconclusive", set())
     (reason,) = result["reasons"]
     assert reason["text"].endswith(f" withdrawals failed: {code}.")
+
+
+def is_down(retriever: OverlayRetriever) -> None:
+    """Answers nobody."""
+
+    async def retrieve(_context: Embedded) -> Retrieval | Refusal | Breach:
+        raise RuntimeError("planted")
+
+    retriever.retrieve = retrieve  # type: ignore[method-assign,assignment]
+
+
+async def test_a_suite_whose_index_is_down_has_failed_and_runs_again_whole(world: World) -> None:
+    world.write("workflows/assistant/model.yaml", "provider: extractive\nmax_tokens: 400\n")
+    release = world.seal()
+    world.clock.advance(timedelta(minutes=1))
+    driven = await world.evaluate(release, Bent(overlaid=planted(is_down)), kind=RunKind.PERMISSIONS)
+    assert (driven.run.state, driven.run.verdict, driven.run.evidence) == (RunState.FAILED, None, None)
+    assert f"pilotage evaluate resume {driven.run.id}" in driven.run.note
+    again = await world.drive(driven.run.id)
+    assert (again.run.state, again.run.verdict) == (RunState.COMPLETED, "go")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

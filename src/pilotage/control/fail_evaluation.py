@@ -36,7 +36,7 @@ def fail_evaluation(instance: Instance, connection: Connection, run: EvaluationR
             "golden": run.golden_digest,
             "verdict": None,
             "state": RunState.FAILED.value,
-            "unscored": reason.observed,
+            "unscored": int(reason.observed or 0),
         },
     )
     append(connection, entry)

@@ -28,9 +28,7 @@ CAUSE: Final = "permission leak"
 def finish_permissions(instance: Instance, plan: Plan, tally: Tally) -> Conclusion:
     """Write the end of a permission run."""
     found = conclude_permissions(plan, tally)
-    failures = (*tally.errors, *tally.other_errors)
-    asked = tally.probes + tally.answers
-    unreached = unreached_reason(plan.run.id, found.verdict, failures=failures, asked=asked)
+    unreached = unreached_reason(plan.run.id, found.verdict, failures=tally.errors, asked=tally.probes)
     with instance.engine.begin() as connection:
         if unreached is not None:
             fail_evaluation(instance, connection, plan.run, unreached)
