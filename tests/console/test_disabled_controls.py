@@ -9,8 +9,10 @@ import hashlib
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from selectolax.lexbor import LexborNode
@@ -26,6 +28,7 @@ from pilotage.console.app import Console
 from pilotage.console.site import ENTRIES
 from pilotage.core.ids import PersonId
 from pilotage.identity.roles import DERIVED_ROLES, PERMISSIONS, Action, Role
+from pilotage.incident.records import UNRESOLVED, IncidentState
 from pilotage.release.authorship import Author, How
 from pilotage.release.manifest import read_manifest
 from pilotage.rollout.states import State
@@ -118,6 +121,64 @@ def test_a_command_of_a_rollout_that_is_printed_disabled_is_refused_for_that_rea
             assert status == answer.status
             assert [one["code"] for one in found["error"]["reasons"]] == codes(why)
     assert seen > min(most, len(STATES) * len(LOOKERS))
+
+
+_PLACED = text("""
+UPDATE incident SET state = :state, commander = :commander, freezes = :freezes, freeze_lifted_at = NULL,
+  resolved_at = CASE WHEN :ended THEN CAST(:at AS timestamptz) END,
+  postmortem = CASE WHEN :written THEN jsonb_build_object('author', 'dina.kowalski', 'cause', 'A rule.', 'informed', '',
+    'actions', '[]'::jsonb, 'approved_by', NULL) END
+WHERE id = :id
+""")
+_ASKED: Final[Mapping[str, dict[str, Any]]] = {
+    **{state.value: {"state": state.value} for state in IncidentState},
+    "lift": {"lift_freeze": True},
+    "approve": {"approve": True},
+    "note": {"note": "Seen."},
+    "severity": {"severity": "SEV2"},
+    "commander": {"commander": "omar.haddad"},
+}
+
+
+@pytest.mark.parametrize("most", [6, pytest.param(1_000, marks=pytest.mark.slow)])
+def test_a_command_of_an_incident_that_is_printed_disabled_is_refused_for_that_reason(
+    bank: Bank, filled: dict[str, str], api: Api, most: int
+) -> None:
+    incident, seen = filled["incident"], set[str]()
+    path, names = f"/incidents/{incident}", ("omar.haddad", "dina.kowalski", "hanna.virtanen")
+    people = {name: (bank.browser(name), Client(api=api, key=bank.key(name).text)) for name in names}
+    every = list(product(IncidentState, (None, "dina.kowalski"), (True, False), (1, 9), people))
+    for state, commander, is_grave, days, name in random.Random(0).sample(every, min(most, len(every))):
+        ended, at = state not in UNRESOLVED, bank.clock.now() - timedelta(days=days)
+        values = {"state": state.value, "commander": commander, "freezes": is_grave, "written": is_grave}
+        with bank.instance.engine.begin() as connection:
+            connection.execute(_PLACED, {**values, "id": incident, "ended": ended, "at": at})
+        browser, caller = people[name]
+        page = browser.get(path)
+        buttons = {one.attributes["value"] or "": one for one in page.page.css("#change button")}
+        assert set(_ASKED) - set(buttons) == {state.value} | (set() if is_grave else {"lift", "approve"})
+        for word, button in buttons.items():
+            if button.attributes.get("aria-disabled") != "true":
+                continue
+            why = told(page.page.css(f"#why-{word} li"))
+            assert why, (state, word)
+            typed = {"do": word, "note": "Seen.", "severity": "SEV2", "commander": "omar.haddad"}
+            before = incident_row(bank, incident)
+            answer = browser.post(path, page.fields(path) | typed | {"key": key_of(word, *values.values(), name, days)})
+            status, found = caller.post(f"/api/v1{path}/changes", _ASKED[word])
+            assert incident_row(bank, incident) == before, (state, word, name)
+            assert problems(answer) == why, (state, word, name)
+            assert status == answer.status
+            assert [one["code"] for one in found["error"]["reasons"]] == codes(why)
+            seen |= {word, *codes(why)}
+    every_one = {"lift", "approve", "closed", "open", "ILLEGAL_TRANSITION", "NOT_PERMITTED", "FREEZE", "TOO_LATE"}
+    assert every_one <= seen, seen
+
+
+def incident_row(bank: Bank, incident: str) -> tuple[object, ...]:
+    with bank.instance.engine.connect() as connection:
+        query = text("SELECT i::text, (SELECT count(*) FROM ledger_entry) FROM incident i WHERE i.id = :id")
+        return tuple(connection.execute(query, {"id": incident}).one())
 
 
 def test_a_version_that_may_not_be_decided_is_not_decided(bank: Bank, api: Api) -> None:
@@ -295,6 +356,10 @@ MATRIX = (
     line("/corpora/{name}/versions/{version}", set(), decision="reject", note="No."),
     line("/ledger", {Role.AUDITOR}),
     line("/incidents/{incident}", _able(Action.MANAGE_INCIDENT), do="note", note="Seen."),
+    line("/incidents/{incident}", _able(Action.MANAGE_INCIDENT), do="severity", severity="SEV4", note="Less."),
+    line("/incidents/{incident}", _able(Action.MANAGE_INCIDENT), do="commander", commander="hanna.virtanen"),
+    line("/incidents/{incident}", _able(Action.MANAGE_INCIDENT), do="acknowledged"),
+    line("/incidents/{incident}", _able(Action.MANAGE_INCIDENT), do="open"),
     line("/incidents/{incident}/post-mortem", _able(Action.MANAGE_INCIDENT), cause="A rule.", informed="Told."),
     line("/releases/{digest}/verification", EVERYBODY),
     line("/ask/{workflow}", EVERYBODY),

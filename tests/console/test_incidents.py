@@ -12,9 +12,10 @@ from tests.console.test_every_page import open_incident
 from pilotage.control.incident_reports import incident_detail
 from pilotage.control.manage_incident import Change, update_incident
 from pilotage.core.reason import Refusal
+from pilotage.store.pseudonyms import pseudonym_of
 
 pytestmark = pytest.mark.store
-WRITER, READER = "dina.kowalski", "elena.marchetti"
+WRITER, READER, LEADER = "dina.kowalski", "elena.marchetti", "hanna.virtanen"
 ACTIONS = [{"text": f"Deed {number}", "owner": "maria.chen", "due": "2026-04-30", "aim": "detect"} for number in "1234"]
 WHOLE: dict[str, Any] = {
     "cause": "A rule.",
@@ -103,3 +104,44 @@ def test_an_incident_is_found_by_its_id_and_all_of_them_from_the_rollouts(bank: 
     incident, browser = open_incident(bank), bank.browser(WRITER)
     for path, to in ((f"/search?q={incident}", f"/incidents/{incident}"), ("/rollouts", "/incidents")):
         assert to in [one.attributes["href"] for one in browser.get(path).page.css("main a")], path
+
+
+def moved(bank: Bank, incident: str, name: str, **typed: str) -> Answer:
+    browser, here = bank.browser(name), f"/incidents/{incident}"
+    return browser.post(here, browser.get(here).fields(here) | typed)
+
+
+def test_an_incident_is_graded_handed_to_a_commander_and_opened_again_on_its_page(bank: Bank) -> None:
+    incident = open_incident(bank)
+    assert moved(bank, incident, WRITER, do="severity", severity="SEV2").status == 303
+    lowered = moved(bank, incident, WRITER, do="severity", severity="SEV3")
+    assert (lowered.status, "REASON_NEEDED" in lowered.words) == (409, True)
+    assert moved(bank, incident, WRITER, do="severity", severity="SEV3", note="Nobody was met.").status == 303
+    assert moved(bank, incident, WRITER, do="commander", commander=LEADER).status == 303
+    assert moved(bank, incident, WRITER, do="resolved").status == 303
+    assert moved(bank, incident, WRITER, do="open").status == 303
+    found = incident_detail(bank.instance, incident)
+    assert (found["severity"], found["commander"], found["state"]) == ("SEV3", LEADER, "open")
+    for typed, said in (
+        ({"do": "severity", "severity": ""}, "SEVERITY_MISSING"),
+        ({"do": "commander", "commander": ""}, "COMMANDER_MISSING"),
+        ({"do": "commander", "commander": "nobody.known"}, "PERSON_UNKNOWN"),
+        ({"do": "dance"}, "STATE_MISSING"),
+    ):
+        answer = moved(bank, incident, WRITER, **typed)
+        assert answer.status in {404, 422}
+        assert said in answer.words
+    assert incident_detail(bank.instance, incident)["commander"] == LEADER
+
+
+def test_a_line_tells_who_wrote_it_by_name_and_a_pseudonym_that_was_typed_names_nobody(bank: Bank) -> None:
+    incident = open_incident(bank)
+    moved(bank, incident, WRITER, do="commander", commander=LEADER)
+    with bank.instance.engine.begin() as connection:
+        asker = pseudonym_of(connection, "local|omar.haddad")
+    moved(bank, incident, WRITER, do="note", note=f"Seen with {asker}.")
+    page = bank.browser("omar.haddad").get(f"/incidents/{incident}").page
+    lines = [" ".join(one.text().split()) for one in page.css("#region ol.line li")]
+    assert [", Dina Kowalski" in line for line in lines[-2:]] == [True, True]
+    assert lines[-2].endswith("commander: Hanna Virtanen")
+    assert lines[-1].endswith(f"Seen with {asker}.")

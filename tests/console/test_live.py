@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 from tests.console.conftest import Bank
 from tests.console.test_disabled_controls import one_role
+from tests.console.test_every_page import open_incident
 
 from pilotage.console import live
 from pilotage.console.app import Console
@@ -23,6 +24,8 @@ from pilotage.console.pages.live import inbox_source
 from pilotage.console.visit import Visit
 from pilotage.console.waiting import WaitingCounts
 from pilotage.control.console_session import SignedIn, find_session
+from pilotage.control.manage_incident import Change, update_incident
+from pilotage.core.reason import Refusal
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Role
 from pilotage.serving.context import Peer
@@ -461,3 +464,21 @@ def test_an_answer_is_streamed_and_ends_with_the_fragment_of_the_whole_page(bank
 def _plain(text: str) -> str:
     (interaction,) = re.findall(r"/interactions/([0-9A-Z]{26})/feedback", text)
     return re.sub(r'(name="token" value=)"[^"]+"', r'\1"TOKEN"', text.replace(interaction, "INTERACTION"))
+
+
+@pytest.mark.store
+def test_an_incident_is_streamed_as_its_page_shows_it_and_again_when_it_changed(bank: Bank) -> None:
+    incident, browser = open_incident(bank), bank.browser("omar.haddad")
+    page = browser.get(f"/incidents/{incident}").text
+    (event,) = browser.stream(f"/live/incidents/{incident}", most=1)
+    last = event.split("\n")[1].removeprefix("id: ")
+    assert "\n".join(line.removeprefix("data: ") for line in event.split("\n")[2:]).rstrip("\n") in page
+    (other,) = bank.browser("dina.kowalski").stream(f"/live/incidents/{incident}", most=1)
+    assert other == event  # one fragment for everybody
+    change = Change(note="A second look.")
+    assert not isinstance(
+        update_incident(bank.instance, actor=bank.person("dina.kowalski"), incident=incident, change=change), Refusal
+    )
+    (again,) = browser.stream(f"/live/incidents/{incident}", most=1, last_event_id=last)
+    assert "A second look." in again
+    assert browser.get("/live/incidents/none").status == 404

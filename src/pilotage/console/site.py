@@ -302,6 +302,7 @@ ENTRIES: Final = (
         back=incident.show_incident,
         is_decision=True,
     ),
+    Entry(method="GET", path="/live/incidents/{incident}", name="Incidents", handle=live.follow_incident),
     Entry(method="GET", path="/ask", name="Assistant", handle=ask.show_first_workflow, needs=Action.ASK),
     Entry(method="GET", path="/ask/{workflow}", name="Assistant", handle=ask.show_assistant, needs=Action.ASK),
     Entry(

@@ -41,12 +41,22 @@ def _share(part: int, whole: int) -> str | None:
 def incident_detail(instance: Instance, identifier: str) -> dict[str, Json]:
     """Return one incident with its timeline and post-mortem; raise NotFound."""
     with instance.engine.connect() as connection:
-        found = find_incident(connection, identifier)
-        if found is None:
-            message = f"There is no incident {identifier!r}."
-            raise NotFound("INCIDENT_UNKNOWN", message, hint="See `pilotage incident list`.")
-        lines = lines_of(connection, identifier)
-        draft = _draft(connection, found, instance.clock.now()) if _is_looked_back(found) else None
+        return detail_of(connection, named_incident(connection, identifier), instance.clock.now())
+
+
+def named_incident(connection: Connection, identifier: str) -> StoredIncident:
+    """Return the incident of this id; raise NotFound."""
+    found = find_incident(connection, identifier)
+    if found is None:
+        message = f"There is no incident {identifier!r}."
+        raise NotFound("INCIDENT_UNKNOWN", message, hint="See `pilotage incident list`.")
+    return found
+
+
+def detail_of(connection: Connection, found: StoredIncident, now: datetime) -> dict[str, Json]:
+    """Return an incident with its timeline and post-mortem."""
+    lines = lines_of(connection, found.id)
+    draft = _draft(connection, found, now) if _is_looked_back(found) else None
     written: dict[str, Json] = {} if found.postmortem is None else dict(found.postmortem)
     return {
         **incident_json(found),

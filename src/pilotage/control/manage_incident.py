@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
+from datetime import datetime
 from itertools import chain
 from typing import Any
 
@@ -39,6 +40,7 @@ from pilotage.rollout.states import BACKING_OUT
 from pilotage.store.incidents import StoredIncident, find_incident, open_like, save_incident
 from pilotage.store.pseudonyms import pseudonym_of
 from pilotage.store.rollouts import find_rollout
+from pilotage.workspace.principals import local_principal
 
 _AT = {
     IncidentState.ACKNOWLEDGED: "acknowledged_at",
@@ -101,6 +103,8 @@ def update_incident(instance: Instance, *, actor: Principal, incident: str, chan
     is_review = change == Change(approve=True, note=change.note, read=change.read)
     if refusal is not None and not is_review:
         return refusal
+    if change.commander is not None:
+        local_principal(instance.workspace, PersonId(change.commander))  # raises NotFound
     with _locked(instance, actor, incident) as (connection, found, deed):
         after = _applied(connection, found, change, deed)
         if isinstance(after, Refusal):
@@ -139,9 +143,9 @@ def _applied(connection: Connection, found: StoredIncident, change: Change, deed
     if change.commander is not None:
         after = replace(after, commander=change.commander)
     if change.lift_freeze and after.freeze_lifted_at is None:
-        if after.commander not in {None, deed.person}:
-            text = f"The commander of {found.id} lifts its freeze."
-            return Refusal(reasons=(Reason(code="NOT_PERMITTED", text=text, limit=after.commander),))
+        refusal = against_lifting(after, deed.person)
+        if refusal is not None:
+            return refusal
         after = replace(after, freeze_lifted_at=deed.at)
     if change.post_mortem is not None:
         after = replace(after, postmortem=_written(change.post_mortem, deed.person))
@@ -179,11 +183,11 @@ def _moved(
 ) -> StoredIncident | Refusal:
     if state is None or state is after.state:
         return after
-    if state is IncidentState.OPEN:
-        return _reopened(connection, after, deed)
-    refusal = move(facts_of(connection, after), state)
+    refusal = against_move(connection, after, facts_of(connection, after), state, now=deed.at)
     if refusal is not None:
         return refusal
+    if state is IncidentState.OPEN:
+        return _reopened(after)
     times: dict[str, Any] = {_AT[state]: deed.at} if state in _AT else {}
     if state is IncidentState.CLOSED and after.resolved_at is None:
         times["resolved_at"] = deed.at
@@ -193,15 +197,30 @@ def _moved(
     return replace(after, state=state, commander=commander, **times)
 
 
-def _reopened(connection: Connection, after: StoredIncident, deed: Deed) -> StoredIncident | Refusal:
-    """Return an ended incident as it is when it is open again, its freeze with it, unless another was opened since."""
-    refusal = reopen(facts_of(connection, after), ended_at=after.closed_at or after.resolved_at, now=deed.at)
-    if refusal is not None:
-        return refusal
-    other = open_like(connection, after)
+def against_move(
+    connection: Connection, stored: StoredIncident, facts: Incident, state: IncidentState, *, now: datetime
+) -> Refusal | None:
+    """Return why an incident does not go to another state now, back to `open` included."""
+    if state is not IncidentState.OPEN:
+        return move(facts, state)
+    refusal = reopen(facts, ended_at=stored.closed_at or stored.resolved_at, now=now)
+    other = None if refusal is not None else open_like(connection, stored)
     if other is not None:
         text = f"Incident {other.id} is open about the same thing; go on there."
         return Refusal(reasons=(Reason(code="ALREADY_OPEN", text=text, where=other.id),))
+    return refusal
+
+
+def against_lifting(stored: StoredIncident, person: str | None) -> Refusal | None:
+    """Return why this person does not lift its freeze."""
+    if stored.commander in {None, person}:
+        return None
+    text = f"The commander of {stored.id} lifts its freeze."
+    return Refusal(reasons=(Reason(code="NOT_PERMITTED", text=text, limit=stored.commander),))
+
+
+def _reopened(after: StoredIncident) -> StoredIncident:
+    """Return an ended incident as it is when it is open again, its freeze with it."""
     return replace(
         after,
         state=IncidentState.OPEN,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, case, func, select, update
+from sqlalchemy import Connection, case, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pilotage.core.reason import Reason
@@ -20,6 +20,11 @@ from pilotage.store.tables.rollouts import incident, incident_line
 from pilotage.store.together import StoredRow
 
 _MOST_TASKS: Final = 100
+_VERSION = text("""
+SELECT concat_ws('/', md5(i::text), (SELECT max(l.number) FROM incident_line l WHERE l.incident = i.id),
+  (SELECT r.state FROM rollout r WHERE r.id = i.rollout))
+FROM incident i WHERE i.id = :incident
+""")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,15 +79,15 @@ def open_or_join(connection: Connection, wanted: StoredIncident) -> tuple[Stored
     row = insert(incident).values(_values(wanted)).on_conflict_do_nothing().returning(incident.c.id)
     if connection.execute(row).first() is not None:
         return wanted, True
-    found = open_like(connection, wanted)
+    found = open_like(connection, wanted, lock=True)
     if found is None:  # it was resolved between the two statements: try once more
         connection.execute(incident.insert().values(_values(wanted)))
         return wanted, True
     return found, False
 
 
-def open_like(connection: Connection, wanted: StoredIncident) -> StoredIncident | None:
-    """Return the open incident about the same thing, locked."""
+def open_like(connection: Connection, wanted: StoredIncident, *, lock: bool = False) -> StoredIncident | None:
+    """Return the open incident about the same thing, locked when asked."""
     query = select(incident).where(
         incident.c.workflow == wanted.workflow,
         incident.c.space == wanted.space,
@@ -91,7 +96,7 @@ def open_like(connection: Connection, wanted: StoredIncident) -> StoredIncident 
         incident.c.is_drill == wanted.is_drill,
         incident.c.state.in_([state.value for state in UNRESOLVED]),
     )
-    row = connection.execute(query.with_for_update()).mappings().first()
+    row = connection.execute(query.with_for_update() if lock else query).mappings().first()
     return None if row is None else incident_from(row)
 
 
@@ -100,6 +105,15 @@ def find_incident(connection: Connection, identifier: str, *, lock: bool = False
     query = select(incident).where(incident.c.id == identifier)
     row = connection.execute(query.with_for_update() if lock else query).mappings().one_or_none()
     return None if row is None else incident_from(row)
+
+
+def incident_version(connection: Connection, identifier: str) -> str | None:
+    """Return a text that changes with the row, its timeline and its rollout; None for an unknown id.
+
+    Time alone changes a page too: the minutes and requests of what is not mitigated yet.
+    """
+    found: str | None = connection.execute(_VERSION, {"incident": identifier}).scalar_one_or_none()
+    return found
 
 
 def list_incidents(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+from collections.abc import Collection
 
 from sqlalchemy import Connection, text
 
@@ -18,6 +19,10 @@ _ADD = text(
     "INSERT INTO principal_pseudonym (principal, pseudonym) VALUES (:principal, :pseudonym) ON CONFLICT DO NOTHING"
 )
 _RESOLVE = text("SELECT principal FROM principal_pseudonym WHERE pseudonym = :pseudonym")
+_RESOLVE_ALL = text(
+    "SELECT pseudonym, principal FROM principal_pseudonym"
+    " WHERE pseudonym = ANY(:pseudonyms) OR principal = ANY(:principals)"
+)
 _FORGET = text("DELETE FROM principal_pseudonym WHERE principal = :principal")
 
 
@@ -39,6 +44,14 @@ def principal_of(connection: Connection, pseudonym: str) -> PrincipalId | None:
     """Return who stands behind a pseudonym, or None once erased."""
     found: str | None = connection.execute(_RESOLVE, {"pseudonym": pseudonym}).scalar_one_or_none()
     return None if found is None else PrincipalId(found)
+
+
+def principals_of(
+    connection: Connection, pseudonyms: Collection[str], *, also: Collection[PrincipalId] = ()
+) -> dict[str, PrincipalId]:
+    """Return who stands behind each pseudonym, and the pseudonyms of these principals; what was erased is left out."""
+    rows = connection.execute(_RESOLVE_ALL, {"pseudonyms": list(pseudonyms), "principals": list(also)})
+    return {pseudonym: PrincipalId(principal) for pseudonym, principal in rows}
 
 
 def forget_principal(connection: Connection, principal: str) -> bool:

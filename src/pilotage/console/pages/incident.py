@@ -1,43 +1,73 @@
 """Incident: what now? State and times, the timeline, the commands, and the post-mortem with what the records say.
 
-Rule: every change is `incident update`, with the reasons of CLI and API. Fail mode: a Refusal with everything that is
-missing, shown above the form; what was typed is kept. A post-mortem is approved or replaced as it was read, or not.
+The live region is one macro: the whole page shows it, and the stream sends it again when something changed. Rule: every
+change is `incident update`, with the reasons of CLI and API. Fail mode: a Refusal with everything that is missing,
+shown above the form; what was typed is kept. A post-mortem is approved or replaced as it was read, or not.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 from pilotage.console.reply import Page, Redirect, Reply
 from pilotage.console.visit import Visit
 from pilotage.control.incident_reports import incident_detail, incident_list
-from pilotage.control.manage_incident import Change, may_approve, read_as, update_incident
+from pilotage.control.manage_incident import Change, update_incident
+from pilotage.control.view_incident import APPROVE, CHANGE, LIFT, PSEUDONYM, IncidentView, view_desk
+from pilotage.core.digest import digest_of_json, short
 from pilotage.core.errors import UsageError
-from pilotage.core.reason import Refusal
-from pilotage.identity.roles import Action, may
-from pilotage.incident.records import IncidentState
+from pilotage.core.reason import Reason, Refusal
+from pilotage.incident.records import IncidentState, Severity
+from pilotage.workspace.records import Workspace
 
 MOST: Final = 50
 ACTIONS: Final = 3
 _TIMES: Final = ("started", "detected", "acknowledged", "mitigated", "resolved", "closed")
-_TEXTS: Final = {
-    "summary": "What happened",
-    "impact": "Whom it met",
-    "detection": "How it was noticed",
-    "cause": "Why it happened",
-    "went_well": "What went well",
-    "went_badly": "What went badly",
-    "lucky": "Where we were lucky",
-    "informed": "Who was informed",
-}
+_TEXTS: Final = MappingProxyType(
+    {
+        "summary": "What happened",
+        "impact": "Whom it met",
+        "detection": "How it was noticed",
+        "cause": "Why it happened",
+        "went_well": "What went well",
+        "went_badly": "What went badly",
+        "lucky": "Where we were lucky",
+        "informed": "Who was informed",
+    }
+)
 _ACTION: Final = ("text", "owner", "due", "aim")
 _MOVES: Final = (
     ("acknowledged", "Take it on"),
     ("mitigated", "It is mitigated"),
     ("resolved", "It is resolved"),
     ("closed", "Close it"),
+    ("open", "Open it again"),
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineRow:
+    """One line, with the name of who wrote it where that is known."""
+
+    at: datetime
+    by: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What the live region shows, the same to everybody. `state` changes with what the commands depend on."""
+
+    told: Mapping[str, Any]
+    state: str
+    lines: Sequence[TimelineRow]
+    times: Sequence[tuple[str, datetime]]
+    due: datetime | None
+    texts: Mapping[str, str] = field(default_factory=lambda: _TEXTS)
 
 
 def show_incidents(visit: Visit) -> Page:
@@ -50,44 +80,85 @@ def show_incidents(visit: Visit) -> Page:
 
 def show_incident(visit: Visit) -> Page:
     """Show one incident."""
-    found: Any = incident_detail(visit.reading, visit.params["incident"])
-    refusal = may(visit.actor.roles, Action.MANAGE_INCIDENT)
-    times = [(word, datetime.fromisoformat(found[f"{word}_at"])) for word in _TIMES if found[f"{word}_at"]]
-    due, told = found["post_mortem_due"], found["postmortem"] or {}
-    held = told.get("actions", [])
-    against = may_approve(told["author"], found["commander"], visit.actor.person) if told else None
+    view, desk = view_desk(visit.reading, visit.params["incident"], actor=visit.actor)
+    shown = shown_of(visit.instance.workspace, view)
+    found, held = shown.told, (shown.told["postmortem"] or {}).get("actions", [])
+    against: Mapping[str, Sequence[Reason]] = desk.against
     return Page(
         template="incident.html",
         title=f"Incident of {found['workflow']}",
         about=found["incident"],
         values={
             "found": found,
-            "times": times,
-            "lines": [(datetime.fromisoformat(one["at"]), one) for one in found["timeline"]],
-            "due": None if due is None else datetime.fromisoformat(due),
-            "moves": _MOVES,
-            "texts": _TEXTS,
+            "shown": shown,
+            "read": view.read,
+            "moves": [(state, word, against[state]) for state, word in _MOVES if state in against],
+            "against": {"lift": against[LIFT], "approve": against[APPROVE]},
+            "may_not": against[CHANGE],
+            "leaders": desk.leaders,
+            "severities": [one.value for one in Severity if one.value != found["severity"]],
             "actions": [(place, held[place - 1] if place <= len(held) else {}) for place in range(1, _rows(held) + 1)],
-            "read": read_as(found["postmortem"]),
-            "against": () if against is None else against.reasons,
-            "may_not": () if refusal is None else refusal.reasons,
         },
     )
 
 
+def shown_of(workspace: Workspace, view: IncidentView) -> Shown:
+    """Return what the live region shows of it."""
+    told, people = view.told, workspace.people
+    names = {pseudonym: people[person].name for pseudonym, person in view.people.items()}
+    due = told["post_mortem_due"]
+    return Shown(
+        told=told,
+        state=_state(told, view.read),
+        lines=[
+            TimelineRow(
+                at=datetime.fromisoformat(one["at"]),
+                by=names.get(one["actor"], one["actor"]),
+                text=PSEUDONYM.sub(lambda found: names.get(found[0], found[0]), one["text"]),
+            )
+            for one in told["timeline"]
+        ],
+        times=[(word, datetime.fromisoformat(told[f"{word}_at"])) for word in _TIMES if told[f"{word}_at"]],
+        due=None if due is None else datetime.fromisoformat(due),
+    )
+
+
+def _state(told: Mapping[str, Any], read: str) -> str:
+    """Return a word that changes with what the forms beside the region print."""
+    named = {name: told[name] for name in ("state", "severity", "commander", "freezes")}
+    return f"{told['state']} {short(digest_of_json({**named, 'read': read}))}"
+
+
 def change(visit: Visit) -> Reply | Refusal:
-    """Move it on, lift its freeze, approve its post-mortem, or add a line."""
+    """Move it on or back, lift its freeze, approve its post-mortem, grade it, name who leads it, or add a line."""
     word, note = visit.typed("do"), visit.typed("note").strip()
     match word:
         case "approve":
             return _changed(visit, Change(approve=True, note=note, read=visit.typed("read")))
         case "lift":
             return _changed(visit, Change(lift_freeze=True, note=note))
+        case "severity":
+            return _changed(visit, Change(severity=_severity(visit), note=note))
+        case "commander":
+            return _changed(visit, Change(commander=_commander(visit), note=note))
         case "note":
             return _noted(visit, note)
     if word not in {state.value for state in IncidentState}:
-        raise UsageError("STATE_MISSING", "Choose what happened: taken on, mitigated, resolved or closed.")
+        raise UsageError("STATE_MISSING", "Choose what happened: taken on, mitigated, resolved, closed or open again.")
     return _changed(visit, Change(state=IncidentState(word), note=note))
+
+
+def _severity(visit: Visit) -> Severity:
+    typed = visit.typed("severity")
+    if typed not in {one.value for one in Severity}:
+        raise UsageError("SEVERITY_MISSING", "Choose a severity from SEV1, the worst, to SEV4.")
+    return Severity(typed)
+
+
+def _commander(visit: Visit) -> str:
+    if not visit.typed("commander"):
+        raise UsageError("COMMANDER_MISSING", "Choose who leads it from now on.")
+    return visit.typed("commander")
 
 
 def write(visit: Visit) -> Reply | Refusal:

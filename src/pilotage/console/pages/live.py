@@ -11,15 +11,19 @@ from sqlalchemy import Connection
 
 from pilotage.console.live import Source
 from pilotage.console.pages.inbox import view_inbox
+from pilotage.console.pages.incident import shown_of
 from pilotage.console.pages.problem import problem_page
 from pilotage.console.pages.rollout import live_of
 from pilotage.console.reply import Reply, Send, Stream
 from pilotage.console.visit import Visit
 from pilotage.control.console_session import find_session
+from pilotage.control.incident_reports import named_incident
 from pilotage.control.rollout_desk import find_named
+from pilotage.control.view_incident import view_incident
 from pilotage.control.view_rollout import read_view
 from pilotage.core.reason import Reason
 from pilotage.identity.roles import Role
+from pilotage.store.incidents import incident_version
 from pilotage.store.last_deed import last_deed
 from pilotage.store.live_events import LiveEvent, events_after, publish_event
 from pilotage.store.rollout_history import rollout_version
@@ -33,6 +37,14 @@ def follow_rollout(visit: Visit) -> Reply:
     with visit.reading.engine.connect() as connection:
         find_named(connection, name)
     return _follow(visit, rollout_source(visit, name))
+
+
+def follow_incident(visit: Visit) -> Reply:
+    """Stream an incident's live region, from the event after the one the browser saw last."""
+    name = visit.params["incident"]
+    with visit.reading.engine.connect() as connection:
+        named_incident(connection, name)
+    return _follow(visit, incident_source(visit, name))
 
 
 def follow_inbox(visit: Visit) -> Reply:
@@ -59,6 +71,15 @@ def rollout_source(visit: Visit, name: str) -> Source:
         return rollout_version(connection, name)
 
     return _source(visit, f"rollout/{name}", version, partial(rollout_region, visit, name))
+
+
+def incident_source(visit: Visit, name: str) -> Source:
+    """Return an incident as a stream: one fragment for everybody who may look, because it names no viewer."""
+
+    def version(connection: Connection) -> str | None:
+        return incident_version(connection, name)
+
+    return _source(visit, f"incident/{name}", version, partial(incident_region, visit, name))
 
 
 def inbox_source(visit: Visit) -> Source:
@@ -100,6 +121,12 @@ def rollout_region(visit: Visit, name: str, connection: Connection) -> str:
     """Return the region as the whole page shows it now."""
     now = visit.instance.clock.now()
     return _rendered(visit, "_rollout.html", live_of(read_view(connection, name, now), now))
+
+
+def incident_region(visit: Visit, name: str, connection: Connection) -> str:
+    """Return the region as the whole page shows it now."""
+    view = view_incident(connection, visit.reading, name)
+    return _rendered(visit, "_incident.html", shown_of(visit.reading.workspace, view))
 
 
 def inbox_region(visit: Visit) -> str:
