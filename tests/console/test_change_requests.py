@@ -71,3 +71,23 @@ def test_a_checklist_of_a_regulation_is_shown_item_by_item_and_answered_in_the_f
     answer = browser.post(where, browser.get(where).fields(where) | said | {"check.bsa.records": "yes"})
     assert answer.status == 303, answer.words
     assert "1 item open" not in browser.get(where).words
+
+
+def test_an_item_of_a_regulation_that_does_not_apply_is_answered_with_its_reason(
+    engine: Engine, tmp_path: Path
+) -> None:
+    item = RegulationItem(id="records", text="Kept for five years", cite="31 CFR 1010.430", evidence=("scan.sast",))
+    bsa = Regulation(name="bsa", title="Secrecy", source="https://act.example", as_of="2026-10-01", items=(item,))
+    (signoff,) = REVIEW.pre.signoffs
+    half = replace(REVIEW.pre, signoffs=(replace(signoff, regulations=(bsa,)),))
+    room = make_room(engine, tmp_path, gates={"code-review": replace(REVIEW, pre=half)})
+    where, browser = f"/releases/{room.short}/gates/code-review", room.browser(FELIX)
+    said = {"role": "senior-engineer", "decision": "approve", "check.read the diff": "yes"}
+    why = {"na.bsa.records": "No record is made."}
+    both = browser.post(where, browser.get(where).fields(where) | said | why | {"check.bsa.records": "yes"})
+    assert (both.status, "CHECKLIST_BOTH" in both.words) == (422, True)
+    assert 'value="No record is made."' in both.text
+    assert "na.read the diff" not in both.text
+    answer = browser.post(where, browser.get(where).fields(where) | said | why)
+    assert answer.status == 303, answer.words
+    assert "n/a: No record is made." in browser.get(where).words

@@ -100,10 +100,10 @@ def test_who_wrote_the_account_sees_why_somebody_else_approves_it(bank: Bank) ->
     assert "aria-disabled" not in other.attributes
 
 
-def test_an_incident_is_found_by_its_id_and_all_of_them_from_the_rollouts(bank: Bank) -> None:
+def test_an_incident_is_found_by_its_id_and_all_of_them_from_every_page(bank: Bank) -> None:
     incident, browser = open_incident(bank), bank.browser(WRITER)
     for path, to in ((f"/search?q={incident}", f"/incidents/{incident}"), ("/rollouts", "/incidents")):
-        assert to in [one.attributes["href"] for one in browser.get(path).page.css("main a")], path
+        assert to in [one.attributes["href"] for one in browser.get(path).page.css("main a, nav a")], path
 
 
 def moved(bank: Bank, incident: str, name: str, **typed: str) -> Answer:

@@ -42,12 +42,17 @@ def register(app: typer.Typer) -> None:
 def list_all(
     options: Options,
     workflow: Annotated[str | None, typer.Option("--workflow", help="Only this workflow's.")] = None,
+    state: Annotated[IncidentState | None, typer.Option("--state", help="Only those in this state.")] = None,
+    severity: Annotated[Severity | None, typer.Option("--severity", help="Only those of this severity.")] = None,
+    page: Annotated[str | None, typer.Option("--page", help="Key of the next page.")] = None,
     *,
     only_open: Annotated[bool, typer.Option("--open", help="Only those that are not resolved.")] = False,
 ) -> None:
     """List incidents, newest first, with the time to recover over them."""
     with options.open("pilotage incident list") as instance:
-        found = incident_list(instance, workflow=workflow, only_open=only_open)
+        found = incident_list(
+            instance, workflow=workflow, only_open=only_open, state=state, severity=severity, page=page
+        )
     options.show(found, lambda out: _render_list(out, found))
 
 
@@ -64,6 +69,8 @@ def _render_list(out: Console, found: dict[str, Any]) -> None:
             minute(one["detected_at"]),
         )
     out.print(table)
+    if found["next_page"]:
+        out.print(f"older incidents: --page {found['next_page']}")
     mean = found["mttr_minutes"]
     out.print(f"{found['open']} open; mean time to recover {'not known yet' if mean is None else f'{mean} minutes'}.")
     worst = ", ".join(f"{count} {severity}" for severity, count in found["by_severity"].items() if count)

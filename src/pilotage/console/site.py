@@ -15,6 +15,7 @@ from pilotage.console.pages import (
     guide,
     inbox,
     incident,
+    incidents,
     ledger,
     live,
     login,
@@ -282,7 +283,7 @@ ENTRIES: Final = (
         is_grave=lambda _visit: True,
     ),
     Entry(method="GET", path="/live/rollouts/{rollout}", name="Rollout", handle=live.follow_rollout),
-    Entry(method="GET", path="/incidents", name="Incidents", handle=incident.show_incidents),
+    Entry(method="GET", path="/incidents", name="Incidents", handle=incidents.show_incidents),
     Entry(method="GET", path="/incidents/{incident}", name="Incidents", handle=incident.show_incident),
     Entry(
         method="POST",

@@ -21,7 +21,7 @@ from pilotage.control.standing_trouble import open_once
 from pilotage.incident.records import Severity
 from pilotage.space.digest import space_digest
 from pilotage.space.settings import Space, Tier
-from pilotage.store.drills import StoredDrill, drills_in
+from pilotage.store.drills import LastDrill, StoredDrill, drills_in, last_drills
 from pilotage.store.routes import Route, read_route
 
 EARLY: Final = timedelta(days=14)
@@ -57,6 +57,14 @@ def look_at_drills(connection: Connection, instance: Instance) -> tuple[DrillDue
             if is_overdue(found, space, now) and (not is_asked or _ran_out(found, now)):
                 _tell(connection, instance, route, found[0], now)
     return tuple(due)
+
+
+def next_drill(connection: Connection) -> tuple[LastDrill, datetime] | None:
+    """Return what the machine drills next, at the latest; None where no person has drilled yet."""
+    found = [
+        (one, max((one.until or one.started_at) - EARLY, one.started_at + AGAIN)) for one in last_drills(connection)
+    ]
+    return min(found, key=lambda pair: pair[1], default=None)
 
 
 def is_due(found: tuple[StoredDrill, ...], space: Space, now: datetime) -> bool:

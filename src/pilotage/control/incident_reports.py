@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -11,15 +12,34 @@ from pilotage.control.open_incident import MACHINE
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
 from pilotage.core.errors import NotFound
-from pilotage.incident.records import Severity, Times, post_mortem_due, recovery
-from pilotage.store.incidents import StoredIncident, find_incident, lines_of, list_incidents
+from pilotage.incident.records import UNRESOLVED, IncidentState, Severity, Times, post_mortem_due, recovery
+from pilotage.store.incidents import IncidentFilter, StoredIncident, browse_incidents, find_incident, lines_of
 from pilotage.store.rollout_records import impact_of
 
+LISTED: Final = 200
+"""Incidents that one answer of `incident list` holds."""
 
-def incident_list(instance: Instance, *, workflow: str | None = None, only_open: bool = False) -> dict[str, Json]:
-    """Return incidents, newest first, and the time to recover over them; drills are shown and not counted."""
+
+def incident_list(
+    instance: Instance,
+    *,
+    workflow: str | None = None,
+    only_open: bool = False,
+    state: IncidentState | None = None,
+    severity: Severity | None = None,
+    page: str | None = None,
+) -> dict[str, Json]:
+    """Return incidents, newest first, with the key of the next page, and the time to recover over them.
+
+    Drills are shown and not counted.
+    """
+    states = UNRESOLVED if only_open else None
+    if state is not None:
+        states = frozenset({state}) & (states or frozenset(IncidentState))
+    wanted = IncidentFilter(workflow=workflow, severity=severity, states=states, before=page)
     with instance.engine.connect() as connection:
-        found = list_incidents(connection, workflow=workflow, only_open=only_open)
+        listed = browse_incidents(connection, wanted, most=LISTED + 1)
+    found = listed[:LISTED]
     real = [one for one in found if not one.is_drill]
     figures = recovery(
         Times(started_at=one.started_at, detected_at=one.detected_at, resolved_at=one.resolved_at) for one in real
@@ -30,6 +50,7 @@ def incident_list(instance: Instance, *, workflow: str | None = None, only_open:
         "mttd_minutes": _minutes(figures.mttd_minutes),
         "open": figures.open,
         "by_severity": {one.value: sum(found.severity is one for found in real) for one in Severity},
+        "next_page": found[-1].id if len(listed) > len(found) else None,
         "found_by_machine": _share(sum(one.detected_by == MACHINE for one in real), len(real)),
     }
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from pilotage.core.digest import Digest
 from pilotage.store.tables.rollouts import drill
+from pilotage.store.tables.serving import routing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,16 @@ class StoredDrill:
         """Return the documented record, its report included."""
         named = {"drill": self.id, "state": self.state, "workflow": self.workflow, "space": self.space}
         return {**named, "incident": self.incident, **self.report}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastDrill:
+    """When a workflow was drilled in a space last, and until when a passed drill counts; None: none passed."""
+
+    workflow: str
+    space: str
+    started_at: datetime
+    until: datetime | None
 
 
 def add_drill(connection: Connection, stored: StoredDrill) -> None:
@@ -73,6 +84,19 @@ def drills_in(connection: Connection, workflow: str, space: str, *, kind: str) -
     query = select(drill).where(drill.c.workflow == workflow, drill.c.space == space, drill.c.kind == kind)
     rows = connection.execute(query.order_by(drill.c.started_at.desc(), drill.c.id.desc())).mappings()
     return tuple(StoredDrill(**row) for row in rows)
+
+
+def last_drills(connection: Connection) -> tuple[LastDrill, ...]:
+    """Return the last rollback drill of each workflow in each space where a release of it serves."""
+    passed = func.max(drill.c.valid_until).filter(drill.c.state == "passed")
+    query = (
+        select(drill.c.workflow, drill.c.space, func.max(drill.c.started_at).label("started_at"), passed.label("until"))
+        .join(routing, (routing.c.workflow == drill.c.workflow) & (routing.c.space == drill.c.space))
+        .where(drill.c.kind == "rollback", routing.c.stable.is_not(None))
+        .group_by(drill.c.workflow, drill.c.space)
+        .order_by(drill.c.workflow, drill.c.space)
+    )
+    return tuple(LastDrill(**row) for row in connection.execute(query).mappings())
 
 
 def running_drills(connection: Connection, *, before: datetime, lock: bool = False) -> tuple[StoredDrill, ...]:

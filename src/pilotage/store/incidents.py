@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, case, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, case, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pilotage.core.reason import Reason
@@ -56,6 +56,11 @@ class StoredIncident:
     freeze_lifted_at: datetime | None = None
     postmortem: Mapping[str, Any] | None = None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it is resolved or closed."""
+        return self.state not in UNRESOLVED
+
     def stands_against(self, workflow: str, space: str) -> bool:
         """Tell whether it keeps a workflow out of a space: it pages, and names the space, or none and the workflow."""
         if self.is_drill or not self.severity.pages:
@@ -72,6 +77,25 @@ class Line:
     at: datetime
     actor: str
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentFilter:
+    """Which incidents to list: of a workflow or severity, in these states, below the one of this id; None: all."""
+
+    workflow: str | None = None
+    severity: Severity | None = None
+    states: frozenset[IncidentState] | None = None
+    before: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentCounts:
+    """How many a filter lets through; of all, drills apart, how many are open and when the last was detected."""
+
+    total: int
+    open: int
+    last: datetime | None
 
 
 def open_or_join(connection: Connection, wanted: StoredIncident) -> tuple[StoredIncident, bool]:
@@ -120,12 +144,39 @@ def list_incidents(
     connection: Connection, *, workflow: str | None = None, only_open: bool = False, most: int = 200
 ) -> tuple[StoredIncident, ...]:
     """Return incidents, newest first."""
-    query = select(incident).order_by(incident.c.detected_at.desc(), incident.c.id.desc()).limit(most)
-    if workflow is not None:
-        query = query.where(incident.c.workflow == workflow)
-    if only_open:
-        query = query.where(incident.c.state.in_([state.value for state in UNRESOLVED]))
+    wanted = IncidentFilter(workflow=workflow, states=UNRESOLVED if only_open else None)
+    return browse_incidents(connection, wanted, most=most)
+
+
+def browse_incidents(connection: Connection, wanted: IncidentFilter, *, most: int) -> tuple[StoredIncident, ...]:
+    """Return incidents, newest first; a key that names none begins with the first."""
+    query = select(incident).where(*_which(wanted))
+    last = None if wanted.before is None else find_incident(connection, wanted.before)
+    if last is not None:
+        query = query.where(tuple_(incident.c.detected_at, incident.c.id) < tuple_(last.detected_at, last.id))
+    query = query.order_by(incident.c.detected_at.desc(), incident.c.id.desc()).limit(most)
     return tuple(incident_from(row) for row in connection.execute(query).mappings())
+
+
+def count_incidents(connection: Connection, wanted: IncidentFilter, *, most: int) -> IncidentCounts:
+    """Count what the filter lets through, up to `most`, and whatever it says what is open and when the last was."""
+    counted = select(incident.c.id).where(*_which(wanted)).limit(most).subquery()
+    unresolved = incident.c.state.in_([state.value for state in UNRESOLVED])
+    open_ = select(func.count()).select_from(incident).where(unresolved, ~incident.c.is_drill).scalar_subquery()
+    last = select(func.max(incident.c.detected_at)).where(~incident.c.is_drill).scalar_subquery()
+    total, is_open, at = connection.execute(select(func.count(), open_, last).select_from(counted)).one()
+    return IncidentCounts(total=total, open=is_open, last=at)
+
+
+def _which(wanted: IncidentFilter) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.workflow is not None:
+        found.append(incident.c.workflow == wanted.workflow)
+    if wanted.severity is not None:
+        found.append(incident.c.severity == wanted.severity.value)
+    if wanted.states is not None:
+        found.append(incident.c.state.in_([state.value for state in wanted.states]))
+    return found
 
 
 def incidents_of(connection: Connection, person: str) -> tuple[StoredIncident, ...]:

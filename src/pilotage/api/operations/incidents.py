@@ -17,10 +17,13 @@ from pilotage.incident.records import HardKind, IncidentState, Severity
 
 
 class Finding(Body):
-    """Only this workflow's; only those that are not resolved."""
+    """Only this workflow's, of this severity, in this state, or not resolved. `page`: the key the page before gave."""
 
     workflow: str | None = None
     only_open: bool = False
+    state: IncidentState | None = None
+    severity: Severity | None = None
+    page: str | None = None
 
 
 class Opening(Body):
@@ -57,7 +60,7 @@ class Closing(Body):
 
 
 def _list(call: Call) -> Result:
-    return incident_list(call.instance, workflow=call.fields.workflow, only_open=call.fields.only_open)
+    return incident_list(call.instance, **msgspec.structs.asdict(call.fields))
 
 
 def _show(call: Call) -> Result:
@@ -114,7 +117,7 @@ OPERATIONS = (
         path="/incidents",
         command="incident list",
         summary="List incidents",
-        gives="Incidents, newest first, with the time to recover.",
+        gives="A page of incidents, newest first, with the time to recover over them and the key of the next page.",
         run=_list,
         takes=Finding,
     ),

@@ -134,9 +134,7 @@ def cast_vote(visit: Visit, gate: str, digest: str, *, is_grave: bool) -> Signed
         role=role,
         decision=visit.typed("decision"),
         comment=visit.typed("comment"),
-        checklist={
-            name.removeprefix("check."): value for name, value in visit.form.items() if name.startswith("check.")
-        },
+        checklist=_answers(visit),
         bind=visit.typed(f"bind.{role}"),
         half=_half(visit),
         space=visit.typed("space") or None,
@@ -144,6 +142,17 @@ def cast_vote(visit: Visit, gate: str, digest: str, *, is_grave: bool) -> Signed
         login=None if signed_in is None else signed_in.login,
     )
     return sign_gate(visit.instance, actor=visit.actor, release=digest, ballot=ballot)
+
+
+def _answers(visit: Visit) -> dict[str, str]:
+    """Return what each item of the checklist was answered: ticked, or why it does not apply."""
+    ticked = {name.removeprefix("check."): value for name, value in visit.form.items() if name.startswith("check.")}
+    why = {name.removeprefix("na."): value.strip() for name, value in visit.form.items() if name.startswith("na.")}
+    given = {item: f"n/a: {reason}" for item, reason in why.items() if reason}
+    both = sorted(ticked.keys() & given.keys())
+    if both:
+        raise UsageError("CHECKLIST_BOTH", f"Tick {both[0]}, or write why it does not apply, not both.")
+    return ticked | given
 
 
 def is_grave(visit: Visit) -> bool:

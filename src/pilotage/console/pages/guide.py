@@ -81,8 +81,8 @@ TOPICS: Final = (
         name="Incidents",
         question="What now?",
         path="/incidents",
-        says="What is open; and of one incident the timeline, the commands that move it on, and its post-mortem beside"
-        " what the records say. Somebody else than its author and the commander approves it.",
+        says="Open and closed ones; and of one incident, live, the timeline, the commands that move it on or back, and"
+        " its post-mortem beside what the records say. Somebody else than its author and the commander approves it.",
     ),
     Topic(
         name="Assistant",

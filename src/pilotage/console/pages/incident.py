@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from pilotage.console.reply import Page, Redirect, Reply
 from pilotage.console.visit import Visit
-from pilotage.control.incident_reports import incident_detail, incident_list
+from pilotage.control.incident_reports import incident_detail
 from pilotage.control.manage_incident import Change, update_incident
 from pilotage.control.view_incident import APPROVE, CHANGE, LIFT, PSEUDONYM, IncidentView, view_desk
 from pilotage.core.digest import digest_of_json, short
@@ -24,7 +24,6 @@ from pilotage.core.reason import Reason, Refusal
 from pilotage.incident.records import IncidentState, Severity
 from pilotage.workspace.records import Workspace
 
-MOST: Final = 50
 ACTIONS: Final = 3
 _TIMES: Final = ("started", "detected", "acknowledged", "mitigated", "resolved", "closed")
 _TEXTS: Final = MappingProxyType(
@@ -68,14 +67,6 @@ class Shown:
     times: Sequence[tuple[str, datetime]]
     due: datetime | None
     texts: Mapping[str, str] = field(default_factory=lambda: _TEXTS)
-
-
-def show_incidents(visit: Visit) -> Page:
-    """Show what is open."""
-    found: Any = incident_list(visit.reading, only_open=True)
-    rows = [(one, datetime.fromisoformat(one["detected_at"])) for one in found["incidents"]]
-    values = {"rows": rows[:MOST], "total": len(rows)}
-    return Page(template="incidents.html", title="Incidents", values=values)
 
 
 def show_incident(visit: Visit) -> Page:
