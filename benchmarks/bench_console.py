@@ -1,10 +1,10 @@
 """Pages of the console on a large store: `python benchmarks/bench_console.py [--interactions N] [--requests N]`.
 
 The sample bank with 50 workflows, 2,000 releases, 20,000 evidence items, 100,000 ledger entries and a million
-interactions (console.md 7), on a real PostgreSQL (DATABASE_URL, else an embedded server of this run). Each page is
-asked for by the console's ASGI application, as a browser does, one after the other. Timed is the whole request; beside
-it stand the CPU of this process, SQL statements and bytes. Exits 1 when a page's p95, its statements, its bytes, or the
-data of a gate page are over their limit.
+interactions (console.md 7), and 2,000 incidents of which one has a timeline of 200 lines, on a real PostgreSQL
+(DATABASE_URL, else an embedded server of this run). Each page is asked for by the console's ASGI application, as a
+browser does, one after the other. Timed is the whole request; beside it stand the CPU of this process, SQL statements
+and bytes. Exits 1 when a page's p95, its statements, its bytes, or the data of a gate page are over their limit.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ from pilotage.store.tables.ledger import ledger_entry
 from pilotage.store.tables.releases import evidence, release
 
 WORKFLOWS, RELEASES, EVIDENCE, ENTRIES = 50, 2_000, 20_000, 100_000
+INCIDENTS, LINES = 2_000, 200
 MUST_P95_MS, MUST_SLOW_P95_MS, MUST_GATE_MS, MUST_STATEMENTS, MUST_KB = 100.0, 200.0, 50.0, 12, 40.0
 GATED = 500
 BATCH = 5_000
@@ -62,6 +63,21 @@ SELECT lpad(to_hex(n), 26, '0'), CAST(:now AS timestamptz) - n * interval '2 sec
   'stable', :release, 'policies', 1, 'p_' || n % 5000, 'user', 'final', 'ok', false,
   CAST(:detail AS jsonb)
 FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) n
+""")
+_INCIDENTS = text("""
+INSERT INTO incident (id, workflow, space, spaces, release, cause, severity, state, summary, detected_by, commander,
+  responders, started_at, detected_at, mitigated_at)
+SELECT 'bench-' || lpad(n::text, 5, '0'), 'policy-assistant', 'sandbox', '{sandbox}', :release, 'cause ' || n,
+  'SEV' || (n % 4 + 1), (ARRAY['open', 'mitigated', 'resolved', 'closed'])[n % 4 + 1], 'Answers are slow, ' || n,
+  'machine', 'hanna.virtanen', '{hanna.virtanen,dina.kowalski}', CAST(:now AS timestamptz) - n * interval '3 hours',
+  CAST(:now AS timestamptz) - n * interval '3 hours', NULL
+FROM generate_series(1, :incidents) AS one (n)
+""")
+_LINES = text("""
+INSERT INTO incident_line (incident, number, at, actor, text)
+SELECT 'bench-00001', n, CAST(:now AS timestamptz) + n * interval '1 second', 'p_' || lpad(n::text, 26, 'a'),
+  'Line ' || n || ': looked at the rates of the last minutes again.'
+FROM generate_series(1, :lines) AS one (n)
 """)
 _DETAIL = {
     "via": "local",
@@ -105,6 +121,7 @@ def grow(bank: Bank, interactions: int) -> Bank:
     _releases(bank, [first.name, *names])
     _evidence(bank)
     _entries(bank)
+    _incidents(bank)
     values = {"now": bank.clock.now(), "workflows": WORKFLOWS, "release": bank.release, "detail": json.dumps(_DETAIL)}
     for first in range(1, interactions + 1, MANY):
         with bank.instance.engine.begin() as connection:
@@ -187,6 +204,13 @@ def _entries(bank: Bank) -> None:
     assert isinstance(sequence_now(bank.instance), int)
 
 
+def _incidents(bank: Bank) -> None:
+    values = {"now": bank.clock.now(), "release": bank.release, "incidents": INCIDENTS, "lines": LINES}
+    with bank.instance.engine.begin() as connection:
+        connection.execute(_INCIDENTS, values)
+        connection.execute(_LINES, values)
+
+
 def timed(engine: Engine, name: str, act: Callable[[], object], requests: int, *, must_ms: float) -> Measured:
     """Run an action again and again; the first runs warm caches and are not counted."""
     statements: list[str] = []
@@ -213,7 +237,9 @@ def timed(engine: Engine, name: str, act: Callable[[], object], requests: int, *
 
 def pages(bank: Bank, requests: int) -> list[Measured]:
     """Ask for every page as somebody who sees it full."""
-    people = {name: bank.browser(name) for name in ("omar.haddad", "anita.rao", "felix.braun", "arthur.bell")}
+    people = {
+        name: bank.browser(name) for name in ("omar.haddad", "anita.rao", "felix.braun", "arthur.bell", "dina.kowalski")
+    }
     interaction = bank.answered("omar.haddad", "What is the limit?", "It is 5. [1]")
     rollout, board = bank.roll_out(), bank.call_board()
     short = bank.release.removeprefix("sha256:")[:12]
@@ -228,6 +254,9 @@ def pages(bank: Bank, requests: int) -> list[Measured]:
         ("Sessions", "arthur.bell", "/cab"),
         ("CAB", "arthur.bell", f"/cab/{board['session']}"),
         ("Rollout", "omar.haddad", f"/rollouts/{rollout}"),
+        ("Incidents", "omar.haddad", "/incidents"),
+        ("Incidents, filtered", "omar.haddad", "/incidents?state=closed&severity=SEV4&workflow=policy-assistant"),
+        ("Incident", "dina.kowalski", "/incidents/bench-00001"),
         ("Assistant", "omar.haddad", "/ask/policy-assistant"),
         ("Explain", "omar.haddad", f"/interactions/{interaction}"),
         ("Passage", "anita.rao", "/corpora/policies/passages/0/0"),
