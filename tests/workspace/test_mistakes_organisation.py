@@ -274,7 +274,7 @@ CASES: list[tuple[str, str, str, list[str]]] = [
         "id: test-bank\n",
         "id: test-bank\nsecurty: 1\n",
         [
-            "pilotage.yaml:2: The key 'securty' is unknown. Known keys: backup_retention, board, evidence, exporters, freezes, gateway, gpu_selectors, groups, id, identity, index, ledger, licences, notifications, organisation, people, providers, roster, spaces, timezone.",
+            "pilotage.yaml:2: The key 'securty' is unknown. Known keys: backup_retention, board, evidence, exporters, freezes, gateway, gpu_selectors, groups, id, identity, index, kubernetes, ledger, licences, notifications, organisation, people, providers, roster, spaces, timezone.",
         ],
     ),
     (

@@ -60,7 +60,7 @@ COMMANDS: Final = {
     "inbox": ("inbox", "What waits for you: reviews, gates, steps, incidents."),
     "incident": ("incident", "Incidents: found, acknowledged, mitigated, learned from."),
     "drill": ("drill", "Rehearsals on real processes, as evidence."),
-    "space": ("space", "Spaces: their health, and where their askers are."),
+    "space": ("space", "Spaces: their health, where their askers are, and what runs them."),
     "ledger": ("ledger", "The append-only record that verifies without us."),
     "key": ("key", "Keys of people (local mode) and services."),
 }

@@ -1,4 +1,4 @@
-"""`pilotage space status | diff | fail-back`."""
+"""`pilotage space status | diff | fail-back | render`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from pilotage.cli.options import Options, add_group
 from pilotage.cli.shown import Listing, minute
+from pilotage.cli.space_render import render
 from pilotage.control.fail_back import fail_back
 from pilotage.control.space_diff import diff_spaces
 from pilotage.control.space_status import health_json, space_status
@@ -21,8 +22,8 @@ _COLOURS = {"healthy": "green", "unhealthy": "red"}
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    summary = "Spaces: their health, and where their askers are."
-    add_group(app, "space", summary, status=status, diff=diff, fail_back=bring_home)
+    summary = "Spaces: their health, where their askers are, and what runs them."
+    add_group(app, "space", summary, status=status, diff=diff, fail_back=bring_home, render=render)
 
 
 def status(options: Options) -> None:

@@ -31,6 +31,8 @@ from pilotage.workspace.gate_file import ROLE
 from pilotage.workspace.gateway import GatewaySettings
 from pilotage.workspace.gateway_file import parse_gateway
 from pilotage.workspace.index import IndexSettings, parse_index
+from pilotage.workspace.kubernetes import KubernetesSettings
+from pilotage.workspace.kubernetes_file import GPU_SELECTOR, parse_kubernetes
 from pilotage.workspace.people import IdentityMode, IdentitySettings, Person, Seat
 from pilotage.workspace.people_file import parse_identity, parse_person, read_identity_word
 from pilotage.workspace.plan import Freeze
@@ -69,6 +71,7 @@ class Organisation:
     denied_licences: frozenset[str] = frozenset()
     backup_retention_days: int | None = None
     index: IndexSettings = field(default_factory=IndexSettings)
+    kubernetes: KubernetesSettings | None = None
 
 
 def parse_organisation(fields: Fields) -> Organisation:
@@ -96,10 +99,11 @@ def parse_organisation(fields: Fields) -> Organisation:
         exporters=frozenset(fields.get("exporters", _NAMES, ())) | {"prometheus"},
         freezes=fields.get("freezes", list_of(record(parse_freeze)), ()),
         evidence=fields.get("evidence", record(parse_evidence), EvidenceSettings()),
-        gpu_selectors=fields.get("gpu_selectors", map_of(TEXT), {}),
+        gpu_selectors=fields.get("gpu_selectors", map_of(GPU_SELECTOR), {}),
         denied_licences=fields.get("licences", record(_denied_licences), frozenset()),
         backup_retention_days=fields.get("backup_retention", DAYS, None),
         index=fields.get("index", record(parse_index), IndexSettings()),
+        kubernetes=fields.get("kubernetes", record(parse_kubernetes), None),
     )
 
 

@@ -72,6 +72,7 @@ def parse_workspace(files: Mapping[str, bytes]) -> Workspace:
         denied_licences=organisation.denied_licences,
         backup_retention_days=organisation.backup_retention_days,
         index=organisation.index,
+        kubernetes=organisation.kubernetes,
         digest=digest_of_json({path: digest_of(data) for path, data in files.items()}),
     )
     check_workspace(workspace, organisation.at, problems)

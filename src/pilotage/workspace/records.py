@@ -21,6 +21,7 @@ from pilotage.workspace.evidence_sources import EvidenceSource
 from pilotage.workspace.gate import Gate
 from pilotage.workspace.gateway import GatewaySettings
 from pilotage.workspace.index import IndexSettings
+from pilotage.workspace.kubernetes import KubernetesSettings
 from pilotage.workspace.operations import Operations
 from pilotage.workspace.people import IdentitySettings, Person, Seat
 from pilotage.workspace.plan import Freeze
@@ -94,6 +95,7 @@ class Workspace:
     denied_licences: frozenset[str] = frozenset()
     backup_retention_days: int | None = None
     index: IndexSettings = field(default_factory=IndexSettings)
+    kubernetes: KubernetesSettings | None = None
     warnings: tuple[Problem, ...] = ()
     digest: Digest
 

@@ -1,0 +1,1 @@
+"""What runs a space elsewhere: files for Kubernetes and Helm."""
