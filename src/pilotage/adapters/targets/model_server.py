@@ -61,13 +61,11 @@ def _pod(placed: Placed, server: ModelServerSettings) -> dict[str, Tree]:
         "securityContext": CONTAINED,
         "volumeMounts": mounts,
     }
-    selector = dict(placed.cluster.node_selector)
-    if placed.gpu_selector is not None:
-        selector[placed.gpu_selector[0]] = placed.gpu_selector[1]
+    selector = {**placed.cluster.node_selector, **dict([placed.gpu_selector] if placed.gpu_selector else [])}
     return {
         **shielded(placed),
-        "nodeSelector": Setting(path="model.nodeSelector", value=selector),
-        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
         "containers": [container],
         "volumes": volumes,
+        "nodeSelector": Setting(path="model.nodeSelector", value=selector),
+        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
     }
