@@ -59,7 +59,7 @@ def conninfo(database_url: str) -> str:
 def instance(engine: Engine) -> Iterator[Any]:
     limits = SimpleNamespace(stream_s=600.0)
     gateway = SimpleNamespace(limits=limits)
-    workspace = SimpleNamespace(gateway=gateway, acls_confirmed_since=lambda _corpus, _now: None)
+    workspace = SimpleNamespace(gateway=gateway, gates={}, acls_confirmed_since=lambda _corpus, _now: None)
     yield SimpleNamespace(engine=engine, clock=SimulatedClock(NOW + timedelta(hours=1)), workspace=workspace)
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM interaction_closing"))

@@ -49,36 +49,41 @@ class ReleaseView:
     mitigations: Sequence[Mitigation] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Now:
+    """What holds at the gates now; without gates where the workflow is not declared any more."""
+
+    authors: Mapping[Digest, Sequence[Author]]
+    evidence: Sequence[Evidence]
+    reports: Sequence[GateReport] = ()
+    ahead: Ahead | None = None
+    mitigations: Sequence[Mitigation]
+
+
 def view_release(instance: Instance, name: str) -> ReleaseView:
     """Return the release that a digest or its prefix names, with its gates as they are decided now."""
     with instance.engine.begin() as connection:
-        stored = named_release(connection, name)
+        stored, now = named_release(connection, name), instance.clock.now()
         line = lineage_of(connection, stored.digest)
         served, passed = served_and_passed(connection, stored.digest, stored.parts_digest)
         decided = decided_gates(passed, instance.workspace.gates)
-        authors, evidence, reports, ahead = _now(connection, instance, stored, line[0], decided)
+        found = _now(connection, instance, stored, line[0], decided)
+        releases = {one.digest for one in line}
         return ReleaseView(
             release=stored,
             line=line,
-            authors=authors,
+            authors=found.authors,
             served=served,
-            evidence=evidence,
-            reports=reports,
+            evidence=found.evidence,
+            reports=found.reports,
             decided=decided,
-            ahead=ahead,
-            mitigations=_mitigations(connection, instance, stored, line),
+            ahead=found.ahead,
+            mitigations=[
+                one
+                for one in found.mitigations
+                if one.release_before in releases and one.state(now) is not MitigationState.CLOSED
+            ],
         )
-
-
-def _mitigations(
-    connection: Connection, instance: Instance, stored: StoredRelease, line: Sequence[Ancestor]
-) -> Sequence[Mitigation]:
-    releases, now = {one.digest for one in line}, instance.clock.now()
-    return [
-        one
-        for one in list_mitigations(connection, stored.workflow)
-        if one.release_before in releases and one.state(now) is not MitigationState.CLOSED
-    ]
 
 
 def _now(
@@ -87,9 +92,18 @@ def _now(
     stored: StoredRelease,
     this: Ancestor,
     decided: Mapping[str, Sequence[Decided]],
-) -> tuple[Mapping[Digest, Sequence[Author]], Sequence[Evidence], Sequence[GateReport], Ahead | None]:
+) -> _Now:
     if stored.workflow not in instance.workspace.workflows:
-        authors = authors_of_parts(connection, this.manifest.parts.values())
-        return authors, evidence_about(connection, subjects_of(stored)), (), None
+        return _Now(
+            authors=authors_of_parts(connection, this.manifest.parts.values()),
+            evidence=evidence_about(connection, subjects_of(stored)),
+            mitigations=list_mitigations(connection, stored.workflow),
+        )
     chain = open_to_look(connection, instance, stored, instance.clock.now())
-    return chain.reading.snapshot.authors, chain.evidence, all_reports(chain), gate_ahead(chain, decided)
+    return _Now(
+        authors=chain.reading.snapshot.authors,
+        evidence=chain.evidence,
+        reports=all_reports(chain),
+        ahead=gate_ahead(chain, decided),
+        mitigations=chain.mitigations[::-1],
+    )
