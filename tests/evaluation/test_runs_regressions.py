@@ -176,7 +176,8 @@ async def test_a_target_that_is_down_never_passes_and_uses_up_no_attempt(world: 
     world.clock.advance(timedelta(minutes=1))
     last = await world.evaluate(release, Bent(model=lambda _release: FakeModel(reply=quoting)))
     assert last.run.verdict == "go"
-    await _void(world, run.id)
+    for one in (run.id, last.run.id):  # the next test's baseline is the good release again
+        await _void(world, one)
 
 
 async def _void(world: World, run: str) -> None:
