@@ -276,6 +276,21 @@ def test_that_the_machine_mitigated_it_acknowledges_nothing_and_that_a_person_mo
     assert escalate(world, 60) == 0
 
 
+def test_what_the_machine_mitigated_is_taken_on_as_it_stands_and_pages_no_further(engine: Engine) -> None:
+    world = make_world(engine)
+    critical = reported(world, Severity.SEV2)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE incident SET state = 'mitigated', mitigated_at = now()"))
+    taken = change(world, critical.id, SUPPORT, state=IncidentState.ACKNOWLEDGED)
+    assert isinstance(taken, StoredIncident)
+    assert (taken.state, taken.acknowledged_at) == (IncidentState.MITIGATED, world.clock.now())
+    assert taken.commander is not None
+    assert escalate(world, 60) == 0
+    again = change(world, critical.id, SUPPORT, state=IncidentState.ACKNOWLEDGED)
+    assert isinstance(again, Refusal)
+    assert again.reasons[0].code == "ILLEGAL_TRANSITION"
+
+
 def test_one_that_is_open_again_escalates_anew_from_then(engine: Engine) -> None:
     world = make_world(engine)
     critical = reported(world, Severity.SEV2)

@@ -57,6 +57,13 @@ def test_an_incident_closes_only_when_everything_is_there(changes: dict[str, Any
     assert codes(replace(READY, **changes), IncidentState.CLOSED) == expected
 
 
+def test_one_that_a_machine_mitigated_is_taken_on_once() -> None:
+    mitigated = Incident(id="i", severity=Severity.SEV2, state=IncidentState.MITIGATED, is_taken=False)
+    assert codes(mitigated, IncidentState.ACKNOWLEDGED) == []
+    assert codes(replace(mitigated, is_taken=True), IncidentState.ACKNOWLEDGED) == ["ILLEGAL_TRANSITION"]
+    assert codes(replace(mitigated, state=IncidentState.RESOLVED), IncidentState.ACKNOWLEDGED) == ["ILLEGAL_TRANSITION"]
+
+
 @pytest.mark.parametrize(("day", "due"), [(2, 9), (6, 13), (7, 13), (8, 13)])
 def test_a_post_mortem_is_due_after_five_working_days(day: int, due: int) -> None:
     """The 2nd of March 2026 is a Monday."""

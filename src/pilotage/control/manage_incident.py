@@ -194,7 +194,8 @@ def _moved(
     if after.acknowledged_at is None:  # whoever moves it on has seen it
         times["acknowledged_at"] = deed.at
     commander = after.commander or (deed.person if state is IncidentState.ACKNOWLEDGED else None)
-    return replace(after, state=state, commander=commander, **times)
+    is_taken_as_it_is = state is IncidentState.ACKNOWLEDGED and after.state is IncidentState.MITIGATED
+    return replace(after, state=after.state if is_taken_as_it_is else state, commander=commander, **times)
 
 
 def against_move(
@@ -245,6 +246,7 @@ def facts_of(connection: Connection, stored: StoredIncident) -> Incident:
         freeze_lifted=stored.freeze_lifted_at is not None,
         is_verified=rollout is None or rollout.state not in BACKING_OUT,
         is_rollback=stored.freezes and stored.rollout is not None,
+        is_taken=stored.acknowledged_at is not None,
         post_mortem=None if written is None else read_post_mortem(written),
     )
 

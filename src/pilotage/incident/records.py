@@ -89,7 +89,8 @@ class PostMortem:
 class Incident:
     """What a move is decided from. `is_verified`: the rollback passed its validation, or there was none.
 
-    `is_rollback`: a release was taken out, which is looked back on whatever severity it was given later.
+    `is_rollback`: a release was taken out, which is looked back on whatever severity it was given later. `is_taken`:
+    somebody has taken it on; what a machine mitigated at once may wait for that still.
     """
 
     id: str
@@ -100,12 +101,18 @@ class Incident:
     freeze_lifted: bool = False
     is_verified: bool = True
     is_rollback: bool = False
+    is_taken: bool = True
     post_mortem: PostMortem | None = None
 
 
 def move(incident: Incident, to: IncidentState) -> Refusal | None:
-    """Return None when the incident may go to that state now, else everything that is missing."""
+    """Return None when the incident may go to that state now, else everything that is missing.
+
+    One that a machine mitigated is taken on as it stands: it is acknowledged, and stays mitigated.
+    """
     now, then = _ORDER.index(incident.state), _ORDER.index(to)
+    if to is IncidentState.ACKNOWLEDGED and incident.state is IncidentState.MITIGATED and not incident.is_taken:
+        return None
     if then <= now:
         text = f"Incident {incident.id} is {incident.state}; it cannot become {to}."
         return Refusal(reasons=(Reason(code="ILLEGAL_TRANSITION", text=text, observed=incident.state.value),))
