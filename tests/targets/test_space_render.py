@@ -16,7 +16,9 @@ SPACE = MISSION[1]
 
 
 def run(folder: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(make_app(Joined()), ["space", "render", *arguments, "--workspace", str(folder)])
+    # Whoever runs the tests may have set COLUMNS; messages are read here as whole lines.
+    command = ["space", "render", *arguments, "--workspace", str(folder)]
+    return CliRunner(env={"COLUMNS": "10000"}).invoke(make_app(Joined()), command)
 
 
 @pytest.fixture
