@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from tests.console.browser import Answer
 from tests.console.conftest import Bank
 from tests.console.test_every_page import open_incident
@@ -145,3 +146,32 @@ def test_a_line_tells_who_wrote_it_by_name_and_a_pseudonym_that_was_typed_names_
     assert [", Dina Kowalski" in line for line in lines[-2:]] == [True, True]
     assert lines[-2].endswith("commander: Hanna Virtanen")
     assert lines[-1].endswith(f"Seen with {asker}.")
+
+
+def test_naming_oneself_commander_does_not_lift_a_freeze_in_the_same_change(bank: Bank) -> None:
+    incident = open_incident(bank)
+    with bank.instance.engine.begin() as connection:
+        connection.execute(text("UPDATE incident SET freezes = true WHERE id = :id"), {"id": incident})
+    assert moved(bank, incident, WRITER, do="commander", commander=LEADER).status == 303
+    both = Change(commander=WRITER, lift_freeze=True)
+    done = update_incident(bank.instance, actor=bank.person(WRITER), incident=incident, change=both)
+    assert isinstance(done, Refusal)
+    assert [one.code for one in done.reasons] == ["NOT_PERMITTED"]
+    handed = update_incident(bank.instance, actor=bank.person(LEADER), incident=incident, change=both)
+    assert not isinstance(handed, Refusal)
+
+
+def test_whoever_led_an_incident_once_does_not_approve_its_account_and_is_told_by_name(bank: Bank) -> None:
+    incident = open_incident(bank)
+    written(bank, incident, WHOLE)
+    for name in (LEADER, "felix.braun"):
+        assert moved(bank, incident, WRITER, do="commander", commander=name).status == 303
+    refused = moved(bank, incident, LEADER, do="approve")
+    assert (refused.status, "SECOND_PERSON_NEEDED" in refused.words) == (403, True)
+    assert kept(bank, incident)["approved_by"] is None
+    page = bank.browser(LEADER).get(f"/incidents/{incident}").page
+    lines = [" ".join(one.text().split()) for one in page.css("#region ol.line li")]
+    assert [one.rsplit("commander: ")[-1] for one in lines[-2:]] == ["Hanna Virtanen", "Felix Braun"]
+    button = page.css_first("button[value=approve]")
+    assert button is not None
+    assert button.attributes.get("aria-disabled") == "true"

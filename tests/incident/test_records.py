@@ -45,6 +45,7 @@ def codes(incident: Incident, to: IncidentState) -> list[str]:
         ({"post_mortem": replace(WRITTEN, approved_by=None)}, ["SECOND_PERSON_NEEDED"]),
         ({"post_mortem": replace(WRITTEN, approved_by="anna")}, ["SECOND_PERSON_NEEDED"]),
         ({"post_mortem": replace(WRITTEN, approved_by="ben")}, ["SECOND_PERSON_NEEDED"]),
+        ({"former_commanders": ("carl",)}, ["SECOND_PERSON_NEEDED"]),
         ({"is_verified": False}, ["NOT_VERIFIED"]),
         ({"freezes": True}, ["FREEZE"]),
         ({"freezes": True, "freeze_lifted": True}, []),

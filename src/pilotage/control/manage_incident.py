@@ -6,7 +6,7 @@ lowers a severity. Fail mode: a Refusal with everything that is missing; nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
 from datetime import datetime
@@ -140,10 +140,10 @@ def _applied(connection: Connection, found: StoredIncident, change: Change, deed
         if refusal is not None:
             return refusal
         after = replace(after, severity=change.severity)
-    if change.commander is not None:
-        after = replace(after, commander=change.commander)
+    if change.commander is not None and change.commander != found.commander:
+        after = replace(after, commander=change.commander, former_commanders=found.leaders)
     if change.lift_freeze and after.freeze_lifted_at is None:
-        refusal = against_lifting(after, deed.person)
+        refusal = against_lifting(found, deed.person)  # whoever is named in the same change does not lead it yet
         if refusal is not None:
             return refusal
         after = replace(after, freeze_lifted_at=deed.at)
@@ -161,15 +161,15 @@ def _approved(after: StoredIncident, person: str) -> StoredIncident | Refusal:
     written = after.postmortem
     if written is None:
         return Refusal(reasons=(Reason(code="POST_MORTEM_MISSING", text="There is no post-mortem to approve."),))
-    refusal = may_approve(written["author"], after.commander, person)
+    refusal = may_approve(written["author"], after.leaders, person)
     return refusal or replace(after, postmortem={**written, "approved_by": person})
 
 
-def may_approve(author: str, commander: str | None, person: str | None) -> Refusal | None:
-    """Return None when this person may approve what the author wrote."""
-    if person not in {author, commander}:
+def may_approve(author: str, leaders: Collection[str], person: str | None) -> Refusal | None:
+    """Return None when this person may approve what the author wrote; `leaders` were ever its commander."""
+    if person not in {author, *leaders}:
         return None
-    text = "Somebody other than its author and the commander approves a post-mortem."
+    text = "Somebody other than its author and whoever was its commander approves a post-mortem."
     return Refusal(reasons=(Reason(code="SECOND_PERSON_NEEDED", text=text),))
 
 
@@ -242,6 +242,7 @@ def facts_of(connection: Connection, stored: StoredIncident) -> Incident:
         severity=stored.severity,
         state=stored.state,
         commander=stored.commander,
+        former_commanders=stored.former_commanders,
         freezes=stored.freezes,
         freeze_lifted=stored.freeze_lifted_at is not None,
         is_verified=rollout is None or rollout.state not in BACKING_OUT,

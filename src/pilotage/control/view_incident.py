@@ -80,9 +80,9 @@ def view_incident(connection: Connection, instance: Instance, identifier: str) -
 def _people(
     connection: Connection, workspace: Workspace, stored: StoredIncident, lines: Sequence[Mapping[str, Any]]
 ) -> dict[str, PersonId]:
-    """Return who acted, and who leads: a pseudonym that somebody typed into a line names nobody else."""
+    """Return who acted, and who leads or led it: a pseudonym that somebody typed into a line names nobody else."""
     acted = {str(line["actor"]) for line in lines}
-    leads = () if stored.commander is None else (local_principal_id(PersonId(stored.commander)),)
+    leads = tuple(local_principal_id(PersonId(one)) for one in stored.leaders)
     linked = linked_accounts(workspace)
     found: dict[str, PersonId] = {}
     for pseudonym, principal in principals_of(connection, acted, also=leads).items():
@@ -105,7 +105,7 @@ def _against(
         if state is not stored.state
     }
     written = stored.postmortem
-    review = None if written is None else may_approve(written["author"], stored.commander, person)
+    review = None if written is None else may_approve(written["author"], stored.leaders, person)
     found: dict[str, Refusal | None] = {
         **moves,
         LIFT: refusal or against_lifting(stored, person),

@@ -76,7 +76,7 @@ class ActionItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostMortem:
-    """The written account. `approved_by` is neither its author nor the commander."""
+    """The written account. `approved_by` is neither its author nor ever was the commander."""
 
     author: str
     cause: str
@@ -97,6 +97,7 @@ class Incident:
     severity: Severity
     state: IncidentState
     commander: str | None = None
+    former_commanders: tuple[str, ...] = ()
     freezes: bool = False
     freeze_lifted: bool = False
     is_verified: bool = True
@@ -167,8 +168,9 @@ def _closing(incident: Incident) -> list[Reason]:
     if not written.informed.strip():
         text = "Say that the affected askers were informed, or why not."
         found.append(Reason(code="ASKERS_UNINFORMED", text=text))
-    if written.approved_by is None or written.approved_by in {written.author, incident.commander}:
-        text = "Somebody other than its author and the commander has to approve the post-mortem."
+    involved = {None, written.author, incident.commander, *incident.former_commanders}
+    if written.approved_by in involved:
+        text = "Somebody other than its author and whoever was its commander has to approve the post-mortem."
         found.append(Reason(code="SECOND_PERSON_NEEDED", text=text))
     return found
 

@@ -44,6 +44,7 @@ class StoredIncident:
     verdict: str | None = None
     is_drill: bool = False
     commander: str | None = None
+    former_commanders: tuple[str, ...] = ()
     responders: tuple[str, ...] = ()
     detected_by: str
     started_at: datetime
@@ -55,6 +56,12 @@ class StoredIncident:
     freezes: bool = False
     freeze_lifted_at: datetime | None = None
     postmortem: Mapping[str, Any] | None = None
+
+    @property
+    def leaders(self) -> tuple[str, ...]:
+        """Whoever was its commander, in order, the present one last."""
+        present = () if self.commander is None else (self.commander,)
+        return (*(one for one in self.former_commanders if one not in present), *present)
 
     @property
     def is_over(self) -> bool:
@@ -296,6 +303,7 @@ def _values(stored: StoredIncident) -> dict[str, Any]:
     return {
         **values,
         "spaces": list(stored.spaces),
+        "former_commanders": list(stored.former_commanders),
         "responders": list(stored.responders),
         "severity": stored.severity.value,
         "state": stored.state.value,
@@ -309,6 +317,7 @@ def incident_from(row: StoredRow) -> StoredIncident:
         **{
             **row,
             "spaces": tuple(row["spaces"]),
+            "former_commanders": tuple(row["former_commanders"]),
             "responders": tuple(row["responders"]),
             "severity": Severity(row["severity"]),
             "state": IncidentState(row["state"]),

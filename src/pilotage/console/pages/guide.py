@@ -82,7 +82,7 @@ TOPICS: Final = (
         question="What now?",
         path="/incidents",
         says="Open and closed ones; and of one incident, live, the timeline, the commands that move it on or back, and"
-        " its post-mortem beside what the records say. Somebody else than its author and the commander approves it.",
+        " its post-mortem beside what the records say. Somebody else than its author and whoever led it approves it.",
     ),
     Topic(
         name="Assistant",

@@ -290,6 +290,7 @@ incident = Table(
     Column("freezes", Boolean, nullable=False, server_default=text("false")),
     Column("freeze_lifted_at", TIMESTAMP(timezone=True)),
     Column("postmortem", JSONB(none_as_null=True)),
+    Column("former_commanders", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     CheckConstraint("severity IN ('SEV1', 'SEV2', 'SEV3', 'SEV4')"),
     CheckConstraint("state IN ('open', 'acknowledged', 'mitigated', 'resolved', 'closed')"),
 )

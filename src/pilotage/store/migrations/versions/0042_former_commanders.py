@@ -1,0 +1,20 @@
+"""Incidents keep who led them before."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from alembic import op
+
+from pilotage.store.script import run_script
+
+revision = "0042"
+down_revision = "0043"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the schema's SQL as written."""
+    sql = resources.files("pilotage.store.migrations") / "sql" / "0042_former_commanders.sql"
+    run_script(op.get_bind(), sql.read_text(encoding="utf-8"))
