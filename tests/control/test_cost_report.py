@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -10,15 +11,20 @@ import pytest
 from sqlalchemy import Connection, text
 from tests.console.conftest import Bank, bank
 
+from pilotage.control import cost_report
 from pilotage.control.cost_layout import lay_out_costs
 from pilotage.control.cost_report import CostReport, make_cost_report
 from pilotage.core.digest import digest_of_json
-from pilotage.core.errors import NotFound, UsageError
+from pilotage.core.errors import IntegrityError, NotFound, UsageError
 from pilotage.core.ids import SpaceName
+from pilotage.core.reason import Refusal
 from pilotage.gate.pack_html import layout_html
 from pilotage.monitoring.outcomes import SLOW_US
+from pilotage.release.model import Prices
+from pilotage.retrieval.settings import Embedding
 from pilotage.store.ledger_entries import entries_of
 from pilotage.store.spend import spent
+from pilotage.testing.serving_path import WORKFLOW, content
 
 __all__ = ["bank"]
 pytestmark = pytest.mark.store
@@ -103,6 +109,44 @@ def test_a_report_is_in_the_ledger_by_its_digest_and_prints_what_it_says(bank: B
     for shown in (done.digest, "948000.00", "&gt;= 3.00", "no invoice entered", "Answers without a price: 1."):
         assert shown in page
     del asked
+
+
+@pytest.mark.parametrize(
+    ("embedding_nano", "unpriced"), [pytest.param(None, 2, id="nobody said"), pytest.param(20, 1, id="priced")]
+)
+def test_a_free_model_with_vectors_of_unknown_price_is_not_free(
+    bank: Bank, asked: date, monkeypatch: pytest.MonkeyPatch, embedding_nano: int | None, unpriced: int
+) -> None:
+    outside = Embedding(model="e", dimension=3, endpoint="https://vectors.example/v1/embeddings")
+    sealed = content()
+    sealed = replace(
+        sealed,
+        retrieval=replace(sealed.retrieval, embedding=outside),
+        prices=Prices(unmetered="ours", embedding_nano=embedding_nano),
+    )
+    monkeypatch.setattr(cost_report, "load_release", lambda *_: sealed)
+    assert made(bank)[1]["spent"]["unpriced_answers"] == unpriced
+    del asked
+
+
+def test_a_release_that_does_not_verify_leaves_its_answers_without_a_price(
+    bank: Bank, asked: date, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def altered(*_: object) -> None:
+        raise IntegrityError("VERIFY_BYTES", "Altered.")
+
+    monkeypatch.setattr(cost_report, "load_release", altered)
+    assert made(bank)[1]["spent"]["unpriced_answers"] == 2
+    del asked
+
+
+def test_whoever_holds_no_role_reads_no_costs(bank: Bank) -> None:
+    nobody = replace(bank.person("maria.chen"), roles=frozenset())
+    refused = make_cost_report(bank.instance, actor=nobody, workflow="policy-assistant")
+    assert isinstance(refused, Refusal)
+    assert refused.reasons[0].code == "NOT_PERMITTED"
+    owner = replace(nobody, person=bank.instance.workspace.workflows[WORKFLOW].owner)
+    assert isinstance(make_cost_report(bank.instance, actor=owner, workflow="policy-assistant"), CostReport)
 
 
 def test_what_cannot_be_reported_is_refused_with_what_to_write(bank: Bank) -> None:

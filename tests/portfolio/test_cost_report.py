@@ -155,7 +155,33 @@ def test_a_common_line_is_shared_by_tokens() -> None:
     assert only(known(common, share=Decimal("0.25")))["own_part"] == "250.00"
     assert only(known(common, share=None))["own_part"] is None
     assert reasons(known(common, share=None)) == {"share of common lines": "no workflow used a token this month."}
+    assert cost_report(known(common, share=None))["plan"] is None
+    plan: Any = cost_report(known(common, line("own", 10), share=Decimal("0.25")))["plan"]
+    assert (plan["each_month"], plan["first_year"]) == ("260.00", "3120.00")
     assert cost_report(known(line("x", 1, workflow=WorkflowName("other"))))["lines"] == []
+
+
+def test_two_one_time_lines_of_a_phase_are_not_both_told_the_same_spending() -> None:
+    first = line("a", 1, cost_class=CostClass.USAGE, per=Per.ONCE, phase="development")
+    before = [row(NOW.date(), 2 * 10**9, space=DEV)]
+    rows: Any = cost_report(known(first, replace(first, id="b", space=DEV), before=before, runs_ever=10**9))["lines"]
+    assert [one["actual"] for one in rows] == [None, None]
+    apart = replace(first, space=DEV), replace(first, id="b", space=UAT)
+    rows = cost_report(known(*apart, before=before, runs_ever=10**9))["lines"]
+    assert [one["actual"] for one in rows] == ["2.00", "0.00"]
+    rows = cost_report(known(first, replace(first, id="b", phase="testing"), before=before))["lines"]
+    assert [one["actual"] for one in rows] == ["2.00", "0.00"]
+
+
+def test_what_is_not_kept_any_more_is_not_told_as_nothing() -> None:
+    usage = line("models", 10_000, cost_class=CostClass.USAGE)
+    old = known(usage, rows=(), is_kept=False, is_whole=False)
+    assert "spent" not in cost_report(old)
+    assert only(old)["why_unknown"] == "requests of this month are not kept any more"
+    assert reasons(old) == {"spent": "requests of this month are not kept any more."}
+    before = [row(NOW.date(), 2 * 10**9, space=DEV)]
+    once = replace(usage, per=Per.ONCE, phase="development")
+    assert only(known(once, before=before, is_whole=False))["actual"] == ">= 2.00"
 
 
 def test_an_answer_without_a_price_makes_every_sum_the_least_it_can_be() -> None:

@@ -24,7 +24,7 @@ _PLAN: Final = (
 _SPENT: Final = (
     ("people", "answers to people, in production"),
     ("other_traffic", "probes, drills and other traffic there"),
-    ("shadow", "shadow and replay answers"),
+    ("shadow", "shadow and replay answers, as held against their cap"),
     ("evaluation_under_a_cap", "evaluation runs under a cost cap"),
     ("unpriced_answers", "answers without a price"),
 )
@@ -50,8 +50,7 @@ def lay_out_costs(facts: Mapping[str, Any]) -> Layout:
     head = [(name.replace("_", " "), _text(facts[name])) for name in _HEAD]
     head += [("share of common lines", _text(facts["share_of_common_lines"])), ("report", digest_of_json(dict(facts)))]
     plan, lines = facts["plan"], facts["lines"]
-    phases = Grid(columns=("phase", "paid once"), rows=tuple((one["phase"], one["amount"]) for one in plan["phases"]))
-    blocks: list[Block] = [Heading(level=1, text="Plan"), phases, _pairs(plan, _PLAN)]
+    blocks: list[Block] = [Heading(level=1, text="Plan, of common lines this workflow's share"), *_planned(plan)]
     blocks += [Heading(level=1, text="Lines"), _lines(lines) if lines else Note(text="None.")]
     if "spent" in facts:
         blocks += [Heading(level=1, text=f"Spent in {facts['month']}"), _pairs(facts["spent"], _SPENT)]
@@ -62,6 +61,13 @@ def lay_out_costs(facts: Mapping[str, Any]) -> Layout:
     blocks += [Note(text=f"{one['what']}: {one['why']}") for one in facts["unknown"]] or [Note(text="Nothing.")]
     title = f"Costs of {facts['workflow']}, {facts['month']}"
     return Layout(title=title, head=Pairs(rows=tuple(head)), blocks=tuple(blocks))
+
+
+def _planned(plan: Mapping[str, Any] | None) -> list[Block]:
+    if plan is None:
+        return [Note(text=UNKNOWN)]
+    phases = tuple((one["phase"], one["amount"]) for one in plan["phases"])
+    return [Grid(columns=("phase", "paid once"), rows=phases), _pairs(plan, _PLAN)]
 
 
 def _pairs(values: Mapping[str, Json], names: Sequence[tuple[str, str]]) -> Pairs:

@@ -17,17 +17,17 @@ from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest, digest_of_json
-from pilotage.core.errors import NotFound, UsageError
+from pilotage.core.errors import NotFound, PilotageError, UsageError
 from pilotage.core.ids import WorkflowName
-from pilotage.core.reason import Refusal
+from pilotage.core.reason import Reason, Refusal
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, may
 from pilotage.ledger.entry import EntryKind
 from pilotage.monitoring.outcomes import SLOW_US
 from pilotage.portfolio.cost import HISTORY_DAYS, last_day, token_share
 from pilotage.portfolio.cost_report import CostFacts, cost_report, last_whole_day
-from pilotage.release.content import ReleaseContent
 from pilotage.release.model import Prices, Provider
+from pilotage.release.residency import embedding_host
 from pilotage.space.settings import Tier
 from pilotage.store.deployments import first_deployed
 from pilotage.store.releases import load_release
@@ -59,6 +59,9 @@ def make_cost_report(
         return refusal
     now = instance.clock.now()
     declared = _declared(instance, workflow)
+    if not actor.roles and actor.person != declared.owner:
+        text = f"Reading what {declared.name} costs takes a role in the workspace, and you hold none."
+        return Refusal(reasons=(Reason(code="NOT_PERMITTED", text=text),))
     first = _first_day(month, now)
     with instance.engine.begin() as connection:
         facts = cost_report(_read(connection, instance, declared, first, now))
@@ -101,13 +104,15 @@ def _read(connection: Connection, instance: Instance, workflow: Workflow, first:
     begin, until = _midnight(first), min(_midnight(last_day(first) + timedelta(days=1)), now)
     since = _midnight(min(first, last_whole_day(first, now) - timedelta(days=HISTORY_DAYS - 1)))
     name = workflow.name
+    oldest = now - KEPT
     rows = spent(connection, name, spaces=production, since=since, until=until, slow_us=SLOW_US)
-    before = spent(connection, name, spaces=others, since=now - KEPT, until=until, slow_us=SLOW_US)
+    before = spent(connection, name, spaces=others, since=oldest, until=until, slow_us=SLOW_US)
     releases = {row.release for row in (*rows, *before) if row.release is not None}
-    prices = {digest: _prices(load_release(connection, digest), workflow) for digest in releases}
-    free = {digest for digest, price in prices.items() if price is not None and price.unmetered is not None}
+    known = {digest: _prices(connection, digest, workflow) for digest in releases}
+    free = {digest for digest, price in known.items() if price is not None and price.unmetered is not None}
     used = tokens_used(connection, since=begin, until=until)
-    begun = [at for (_, space), at in first_deployed(connection, [name]).items() if space in production]
+    begun = first_deployed(connection, [name])
+    live = [at for (_, space), at in begun.items() if space in production]
     return CostFacts(
         organisation=workspace.organisation,
         workflow=name,
@@ -117,17 +122,26 @@ def _read(connection: Connection, instance: Instance, workflow: Workflow, first:
         tiers=tiers,
         rows=[replace(row, without_price=0) if row.release in free else row for row in rows],
         before=[replace(row, without_price=0) if row.release in free else row for row in before],
-        currencies=frozenset(price.currency for price in prices.values() if price is not None and not price.unmetered),
+        currencies=frozenset(price.currency for price in known.values() if price is not None and not price.unmetered),
         runs=spent_on_runs(connection, name, since=begin, until=until),
-        runs_ever=spent_on_runs(connection, name, since=now - KEPT, until=until),
+        runs_ever=spent_on_runs(connection, name, since=oldest, until=until),
         shadows=spent_on_shadows(connection, name, first=first, last=last_day(first) + timedelta(days=1)),
         share=token_share(used.get(name, 0), sum(used.values()), len(workspace.workflows)),
-        live_since=min(begun).astimezone(UTC).date() if begun else None,
+        live_since=min(live).astimezone(UTC).date() if live else None,
+        is_kept=begin >= oldest,
+        is_whole=all(at >= oldest for at in begun.values()),
     )
 
 
-def _prices(release: ReleaseContent, workflow: Workflow) -> Prices | None:
-    """Return what a release's model costs; the built-in one is unmetered by what it is."""
+def _prices(connection: Connection, digest: Digest, workflow: Workflow) -> Prices | None:
+    """Return what a release's models cost, None where nobody knows; the built-in one is unmetered by what it is."""
+    try:
+        release = load_release(connection, digest)
+    except PilotageError:
+        return None  # whoever watches releases tells that it does not verify
+    prices, embedding = release.prices_by(workflow.model), release.retrieval.embedding
     if release.model.provider is Provider.EXTRACTIVE:
-        return Prices(unmetered="the built-in model")
-    return release.prices_by(workflow.model)
+        vectors = None if prices is None else prices.embedding_nano
+        prices = Prices(unmetered="the built-in model", embedding_nano=vectors)
+    is_outside = embedding is not None and embedding_host(embedding) is not None
+    return None if is_outside and (prices is None or prices.embedding_nano is None) else prices

@@ -23,7 +23,8 @@ MAX_SERIES = 2_000
 _BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 1.5, 2, 3, 5, 10, 30)
 _NANO = 1e9
 _FORBIDDEN = 403
-_SERVED = frozenset({TrafficKind.USER, TrafficKind.FAILOVER})
+_PURPOSE = "serving"
+"""What the gateway spends on; evaluation and shadow run apart and are told by their reports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +88,7 @@ class GatewayMetrics:
         for stage, took_us in finished.stages:
             series.stages[stage].observe(took_us / 1e6)
         if isinstance(context, Generated):
-            self._said(context, series, kind)
+            self._said(context, series)
         if isinstance(result, Refusal):
             self.error(result.code.value)
             if STATUS[result.code] == _FORBIDDEN:
@@ -96,7 +97,7 @@ class GatewayMetrics:
             found = [(str(item.check), str(item.action), item.count) for item in result.findings]
             self.findings(workflow=workflow, space=space, found=found)
 
-    def _said(self, context: Generated, series: _Series, kind: TrafficKind) -> None:
+    def _said(self, context: Generated, series: _Series) -> None:
         """Count what the model was asked and said, whether or not its answer left."""
         said, place = context.generation, (context.asked.workflow, context.place.space.name)
         if not said.usage.prompt_tokens:  # kept from before, or stopped by a check
@@ -108,8 +109,7 @@ class GatewayMetrics:
         if said.cost_nano is not None:
             prices = self._serving.prices_of(context.release.content)
             currency = "" if prices is None else prices.currency
-            purpose = "serving" if kind in _SERVED else kind.value
-            self._cost.labels(*self._bounded((*place, currency, purpose))).inc(said.cost_nano / _NANO)
+            self._cost.labels(*self._bounded((*place, currency, _PURPOSE))).inc(said.cost_nano / _NANO)
         elif self._serving.lacks_price(context.release.content):
             self._unpriced.labels(*self._bounded(place)).inc()
 

@@ -7,7 +7,7 @@ price is marked ">=". Fail mode: another currency of model prices leaves everyth
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -43,7 +43,8 @@ class CostFacts:
 
     `rows` are of production, in the month and the 28 days before its last whole day; `before` of every other space as
     far back as it is kept. `runs` and `shadows` are 1e-9 of the currency in the month, `runs_ever` as far back as kept;
-    `currencies` are those of model prices.
+    `currencies` are those of model prices. `is_kept`: requests of the month are kept still; `is_whole`: so are those of
+    every space since its first release.
     """
 
     organisation: str
@@ -60,6 +61,8 @@ class CostFacts:
     shadows: int
     share: Decimal | None
     live_since: date | None
+    is_kept: bool = True
+    is_whole: bool = True
 
     @property
     def through(self) -> date:
@@ -98,10 +101,10 @@ def cost_report(known: CostFacts) -> dict[str, Json]:
         "live_since": None if known.live_since is None else known.live_since.isoformat(),
         "month_number": number,
         "share_of_common_lines": None if known.share is None else f"{known.share:.6f}",
-        "plan": _plan(lines, number),
+        "plan": _plan(known, lines, number),
         "lines": [_line(known, line, lines) for line in lines],
     }
-    if not known.is_foreign:
+    if known.is_kept and not known.is_foreign:
         facts |= _spending(known, unknown)
     return facts | {"unknown": unknown}
 
@@ -114,6 +117,8 @@ def _lacking(known: CostFacts, lines: Sequence[CostLine]) -> list[Json]:
         others = ", ".join(sorted(known.currencies - {known.costs.currency}))
         why = f"model prices are in {others}, the costs in {known.costs.currency}: write one currency."
         found.append(_lack("spent", why))
+    if not known.is_kept:
+        found.append(_lack("spent", "requests of this month are not kept any more."))
     if known.live_since is None:
         found.append(_lack("this month's plan", "no release stood in a production space yet."))
     if known.share is None:
@@ -125,14 +130,18 @@ def _lack(what: str, why: str) -> Json:
     return {"what": what, "why": why}
 
 
-def _plan(lines: Sequence[CostLine], number: int | None) -> Json:
-    once, year = once_of(lines), year_of(lines)
+def _plan(known: CostFacts, lines: Sequence[CostLine], number: int | None) -> Json:
+    """Return the workflow's own part of the plan: of a common line its share."""
+    if known.share is None and any(line.workflow is None for line in lines):
+        return None
+    own = [line if line.workflow else replace(line, amount=line.amount * (known.share or 0)) for line in lines]
+    once, year = once_of(own), year_of(own)
     paid = sum(once.values(), Decimal(0))
     return {
         "phases": [{"phase": phase, "amount": money(amount)} for phase, amount in once.items()],
         "all_phases": money(paid),
-        "each_month": money(monthly_of(lines)),
-        "this_month": None if number is None else money(month_of(lines, number)),
+        "each_month": money(monthly_of(own)),
+        "this_month": None if number is None else money(month_of(own, number)),
         "first_year": money(year),
         "first_year_and_phases": money(year + paid),
     }
@@ -161,22 +170,32 @@ def _actual(known: CostFacts, line: CostLine, lines: Sequence[CostLine]) -> tupl
         return money(line.amount), None
     if line.cost_class is not CostClass.USAGE:
         return None, "no invoice entered"
-    if line.per is Per.ONCE:
-        tiers = _PHASES.get(line.phase)
-        if tiers is None:
-            return None, f"phase {line.phase} is not metered: only development and testing are"
-        wanted = [name for name, tier in known.tiers.items() if tier in tiers and line.space in {None, name}]
-        rows = [row for row in known.before if row.space in wanted]
-        return _at_least(rows, more=known.runs_ever if line.phase == "development" else 0), None
-    usage = [one for one in lines if one.cost_class is CostClass.USAGE and one.per is Per.MONTH]
-    if any(one is not line and (one.space is None or line.space in {None, one.space}) for one in usage):
+    if any(_is_same_spending(line, one) for one in lines if one is not line):
         return None, "another usage line is of the same spending: give each its space"
-    return _at_least([row for row in known.month if line.space in {None, row.space}]), None
+    if line.per is Per.MONTH:
+        if not known.is_kept:
+            return None, "requests of this month are not kept any more"
+        return _at_least([row for row in known.month if line.space in {None, row.space}]), None
+    tiers = _PHASES.get(line.phase)
+    if tiers is None:
+        return None, f"phase {line.phase} is not metered: only development and testing are"
+    wanted = [name for name, tier in known.tiers.items() if tier in tiers and line.space in {None, name}]
+    rows = [row for row in known.before if row.space in wanted]
+    runs = known.runs_ever if line.phase == "development" and line.space is None else 0
+    return _at_least(rows, more=runs, is_whole=known.is_whole), None
 
 
-def _at_least(rows: Sequence[Spent], *, more: int = 0) -> str:
-    """Return what rows cost; ">=" where a price is missing."""
-    return _sign(rows) + _of_nano(sum(row.nano for row in rows) + more)
+def _is_same_spending(line: CostLine, other: CostLine) -> bool:
+    """Tell whether two usage lines are metered from the same requests."""
+    if other.cost_class is not CostClass.USAGE or other.source is not CostSource.PLAN or other.per is not line.per:
+        return False
+    is_one_phase = line.per is Per.MONTH or line.phase == other.phase
+    return is_one_phase and (line.space is None or other.space in {None, line.space})
+
+
+def _at_least(rows: Sequence[Spent], *, more: int = 0, is_whole: bool = True) -> str:
+    """Return what rows cost; ">=" where a price is missing, or older ones are not kept."""
+    return (_sign(rows) if is_whole else ">= ") + _of_nano(sum(row.nano for row in rows) + more)
 
 
 def _sign(rows: Sequence[Spent]) -> str:
