@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NoReturn
 
 import pytest
 from sqlalchemy import Engine, text
 from tests.control.gate_world import GateWorld, gate_world, junit
 
-from pilotage.control import keep_evidence
+from pilotage.adapters.parsing.evidence_process import EVIDENCE
+from pilotage.control import keep_evidence, reread_evidence
+from pilotage.control import record_readings as record_readings_room
 from pilotage.control.evidence_reports import show_evidence
 from pilotage.control.gate_entries import evidence_data
 from pilotage.control.ledger_fsck import fsck_ledger
@@ -19,7 +22,7 @@ from pilotage.core.canonical import Json
 from pilotage.core.errors import NotFound
 from pilotage.core.ids import new_ulid
 from pilotage.core.reason import Reason
-from pilotage.evidence.records import Evidence, EvidenceState
+from pilotage.evidence.records import Evidence, EvidenceState, ReadRefusal
 from pilotage.ledger.entry import EntryKind
 from pilotage.store.corpus_evidence import attach_quality_report
 from pilotage.store.ledger_state_rows import unmatched
@@ -123,6 +126,9 @@ def test_a_reading_that_was_bent_before_it_was_recorded_counts_for_nothing(
         assert record_readings(connection, world.instance) == 0
     found = show_evidence(world.instance, item.id)
     assert (found["state"], found["reason"]["code"]) == ("withdrawn", "EV_READING_DIFFERS")  # type: ignore[index,call-overload]
+    told = text("SELECT count(*) FROM outbox WHERE payload -> 'facts' ->> 'evidence' = :id")
+    with world.instance.engine.connect() as connection:
+        assert connection.scalar(told, {"id": item.id}), "its owner is told"
     assert item.id not in {one.where for one in row_mismatches(world.instance.engine, world.instance.clock.now())}
     (again,) = world.attach(("tests.unit", junit(passed=8)))
     assert (again.state, again.id == item.id) == (EvidenceState.ACCEPTED, False)
@@ -142,6 +148,37 @@ def test_a_reading_attached_before_entries_held_it_is_recorded_once_and_compared
     assert [one.where for one in changed(world, bend, id=item.id)] == [item.id]
     with world.instance.engine.begin() as connection:
         assert record_readings(connection, world.instance) == 0  # what was bent afterwards is not recorded anew
+
+
+@pytest.mark.parametrize("trouble", ["raises", "refuses", "gone"])
+def test_a_file_that_cannot_be_read_again_stands_with_a_warning_and_keeps_no_other_from_its_look(
+    world: GateWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, trouble: str
+) -> None:
+    monkeypatch.setattr(keep_evidence, "evidence_data", of_the_version_before)
+    items = [world.attach(("tests.unit", junit(passed=count)))[0] for count in (5, 6)]
+    monkeypatch.undo()
+    refused = ReadRefusal(reason=Reason(code="EV_TOO_LARGE", text="It takes too long."))
+
+    def failing(*_: object) -> NoReturn:
+        raise LookupError
+
+    match trouble:
+        case "raises":
+            monkeypatch.setattr(reread_evidence, "authors_of", failing)
+        case "refuses":
+            monkeypatch.setattr(EVIDENCE, "read", lambda *_, **__: refused)
+        case _:
+            monkeypatch.setattr(record_readings_room, "releases_of", lambda _: ())
+    with world.instance.engine.begin() as connection:
+        assert record_readings(connection, world.instance) == 2
+        assert record_readings(connection, world.instance) == 0
+    assert [evidence_state(world, item) for item in items] == ["accepted", "accepted"]
+    assert len([one for one in caplog.records if "as it stands" in one.getMessage()]) == 2
+
+
+def evidence_state(world: GateWorld, item: Evidence) -> object:
+    found: object = show_evidence(world.instance, item.id)["state"]
+    return found
 
 
 def test_evidence_of_a_workflow_is_told_of_once(world: GateWorld) -> None:
