@@ -85,6 +85,29 @@ def test_somebody_elses_file_is_left_alone(folder: Path, tmp_path: Path) -> None
     assert (done.exit_code, "is not a folder" in done.stderr) == (2, True)
 
 
+@pytest.mark.parametrize("target", ["kubernetes", "helm"])
+def test_what_another_space_has_in_a_folder_or_below_it_stays(folder: Path, tmp_path: Path, target: str) -> None:
+    out = tmp_path / "deploy"
+    for space in MISSION[:2]:
+        assert run(folder, space, "--target", target, "--out", str(out / space)).exit_code == 0
+    below = {name: (out / name).read_bytes() for name in names(out)}
+    assert run(folder, MISSION[2], "--target", target, "--out", str(out)).exit_code == 0
+    assert below.items() < {name: (out / name).read_bytes() for name in names(out)}.items()
+    refused = run(folder, MISSION[2], "--target", target, "--out", str(out / MISSION[1]))
+    assert refused.exit_code == 2
+    assert f"rendered for another space than {MISSION[2]}" in refused.stderr
+    assert below.items() < {name: (out / name).read_bytes() for name in names(out)}.items()
+
+
+def test_every_file_of_a_chart_says_whose_it_is_and_another_form_leaves_it(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(folder, SPACE, "--target", "helm", "--out", str(out))
+    chart = {name: (out / name).read_bytes() for name in names(out)}
+    assert all(f"from spaces/{SPACE}.yaml".encode() in data for data in chart.values())
+    run(folder, SPACE, "--target", "kubernetes", "--out", str(out))
+    assert chart.items() < {name: (out / name).read_bytes() for name in names(out)}.items()
+
+
 @pytest.mark.parametrize(
     ("root", "arguments", "said"),
     [

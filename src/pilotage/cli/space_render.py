@@ -37,7 +37,7 @@ def render(
     if out is None:
         options.show(rendered.as_json(), lambda shown: _show(shown, rendered))
         return
-    before = read_rendered(out)
+    before = read_rendered(out, space=rendered.space, target=target)
     diff = changes(before, rendered.files)
     if not only_diff:
         write_rendered(out, before, rendered.files)

@@ -1,8 +1,9 @@
 """`pilotage space render`: the files that run a space on Kubernetes, what stands in their way, and what would change.
 
 Rule: the workspace alone decides; equal workspaces give equal bytes, and no secret is in them. In a folder only files
-that an earlier call wrote are replaced or removed. Fail mode: NotFound, or UsageError that says what to write; a folder
-with somebody else's file of that name is left alone.
+that an earlier call wrote for this space, where this form writes them, are replaced or removed. Fail mode: NotFound, or
+UsageError that says what to write; a folder with another space's files there, or with somebody else's file of that
+name, is left alone.
 """
 
 from __future__ import annotations
@@ -14,15 +15,14 @@ from pathlib import Path
 
 from pilotage.adapters.files import put_file
 from pilotage.adapters.targets.findings import findings
-from pilotage.adapters.targets.placed import MARK, place
-from pilotage.adapters.targets.rendering import Form, render
+from pilotage.adapters.targets.placed import MARK, mark_of, place
+from pilotage.adapters.targets.rendering import Form, is_place, render
 from pilotage.core.canonical import Json
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import SpaceName
 from pilotage.core.reason import Reason
 from pilotage.workspace.records import Workspace
 
-_SUFFIXES = (".yaml", ".json")
 _HEAD = 400
 
 
@@ -55,17 +55,24 @@ def render_space(workspace: Workspace, *, space: str, target: Form) -> Rendered:
     return Rendered(space=found.name, target=target, files=render(placed, target), warnings=findings(placed))
 
 
-def read_rendered(folder: Path) -> dict[str, str]:
-    """Return what an earlier call left in the folder, by name; empty where there is none."""
+def read_rendered(folder: Path, *, space: SpaceName, target: Form) -> dict[str, str]:
+    """Return what an earlier call for this space and target left in the folder, by name; UsageError for another's."""
     if not folder.is_dir():
         if folder.exists():
             raise UsageError("FOLDER_TAKEN", f"{folder} is not a folder.", hint="Name another one.")
         return {}
     found: dict[str, str] = {}
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in _SUFFIXES and path.is_file()):
-        text = path.read_text(encoding="utf-8", errors="replace")
-        if MARK in text[:_HEAD]:
-            found[path.relative_to(folder).as_posix()] = text
+    others: list[str] = []
+    for path in sorted(path for path in (*folder.glob("*"), *folder.glob("templates/*")) if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        text = path.read_text(encoding="utf-8", errors="replace") if is_place(name, target) else ""
+        if mark_of(space) in text[:_HEAD]:
+            found[name] = text
+        elif MARK in text[:_HEAD]:
+            others.append(name)
+    if others:
+        message = f"{folder} holds {', '.join(others)}, rendered for another space than {space}."
+        raise UsageError("FOLDER_OF_ANOTHER", message, hint=f"Write --out {folder / space}, or move that away.")
     return found
 
 

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from pilotage import __version__
-from pilotage.adapters.targets.placed import MARK, Placed
+from pilotage.adapters.targets.placed import Placed, mark_of
 from pilotage.adapters.targets.tree import Manifest, as_template, as_yaml, settings_of
 from pilotage.core.canonical import Json
 
+CHART: Final = ("Chart.yaml", "values.yaml", "values.schema.json")
+"""What stands beside the templates."""
 _IMAGE: Final = {"type": "string", "pattern": "^[^@\\s]+@sha256:[0-9a-f]{64}$"}
 _OPEN: Final = frozenset({"resources", "annotations", "nodeSelector", "podSecurityContext"})
 _KINDS: Final[Mapping[type, str]] = {str: "string", int: "integer", dict: "object", list: "array"}
@@ -22,7 +24,8 @@ _KINDS: Final[Mapping[type, str]] = {str: "string", int: "integer", dict: "objec
 
 def render_helm(placed: Placed, made: Mapping[str, tuple[Manifest, ...]]) -> dict[str, str]:
     """Return the chart's files."""
-    head = f"# {MARK} from spaces/{placed.space.name}.yaml and pilotage.yaml: change those.\n"
+    mark = mark_of(placed.space.name)
+    head = f"# {mark}\n"
     chart: Manifest = {
         "apiVersion": "v2",
         "name": placed.base,
@@ -39,7 +42,7 @@ def render_helm(placed: Placed, made: Mapping[str, tuple[Manifest, ...]]) -> dic
     return {
         "Chart.yaml": head + as_yaml(chart),
         "values.yaml": head + as_yaml(values),
-        "values.schema.json": json.dumps(_schema(values), indent=2) + "\n",
+        "values.schema.json": json.dumps(_schema(values, mark), indent=2) + "\n",
         **templates,
     }
 
@@ -61,9 +64,9 @@ def _put(values: dict[str, Any], path: list[str], value: Json) -> None:
     values[path[-1]] = value
 
 
-def _schema(values: Mapping[str, Any]) -> dict[str, Any]:
+def _schema(values: Mapping[str, Any], mark: str) -> dict[str, Any]:
     """Return the JSON schema of the values: their kinds, and images by digest."""
-    return {"$schema": "http://json-schema.org/draft-07/schema#", "$comment": f"{MARK}.", **_of(values)}
+    return {"$schema": "http://json-schema.org/draft-07/schema#", "$comment": mark, **_of(values)}
 
 
 def _of(values: Mapping[str, Any]) -> dict[str, Any]:

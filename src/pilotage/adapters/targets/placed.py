@@ -20,6 +20,7 @@ from pilotage.workspace.records import Workspace
 
 SERVE_PORT: Final = 8080
 MARK: Final = "Rendered by `pilotage space render`"
+"""Begins what stands at the head of every file; `mark_of` says whose it is."""
 _REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:\S.*")
 _SECRET_FIELDS = re.compile(r".*_(?:ref|secret)")
 _UNITS: Final = (
@@ -81,6 +82,11 @@ class Placed:
     def secret(self) -> Setting:
         """The Secret whose keys are environment variables."""
         return Setting(path="secretName", value=self.cluster.secret)
+
+
+def mark_of(space: str) -> str:
+    """Return what stands at the head of every file of a space."""
+    return f"{MARK} from spaces/{space}.yaml and pilotage.yaml: change those."
 
 
 def place(workspace: Workspace, space: Space) -> Placed:

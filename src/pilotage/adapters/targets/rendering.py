@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, Protocol, cast
 
-from pilotage.adapters.targets.helm import render_helm
+from pilotage.adapters.targets.helm import CHART, render_helm
 from pilotage.adapters.targets.model_server import model_manifests
 from pilotage.adapters.targets.network import ingress, network_policies, service, service_monitor
-from pilotage.adapters.targets.placed import MARK, Placed
+from pilotage.adapters.targets.placed import Placed, mark_of
 from pilotage.adapters.targets.scaling import autoscaler
 from pilotage.adapters.targets.tree import Manifest, Tree, as_yaml
 from pilotage.adapters.targets.workloads import (
@@ -41,6 +41,14 @@ class Renders(Protocol):
         ...
 
 
+def is_place(name: str, form: Form) -> bool:
+    """Tell whether a form writes files at this path of its folder."""
+    folder, _, file = name.rpartition("/")
+    if form is Form.HELM:
+        return name in CHART if not folder else folder == "templates" and file.endswith(".yaml")
+    return not folder and file.endswith(".yaml") and file not in CHART
+
+
 def manifests(placed: Placed) -> dict[str, tuple[Manifest, ...]]:
     """Return the manifests by file, in the order in which they are applied."""
     server = placed.model_server
@@ -66,7 +74,7 @@ def manifests(placed: Placed) -> dict[str, tuple[Manifest, ...]]:
 
 def render_kubernetes(placed: Placed, made: Mapping[str, tuple[Manifest, ...]]) -> dict[str, str]:
     """Return the manifests for `kubectl apply -k`."""
-    head = f"# {MARK} from spaces/{placed.space.name}.yaml and pilotage.yaml: change those.\n"
+    head = f"# {mark_of(placed.space.name)}\n"
     files = {
         name: head + "---\n".join(as_yaml(_inside(one, placed.cluster.namespace)) for one in found)
         for name, found in made.items()
