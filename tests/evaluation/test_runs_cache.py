@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
-from tests.evaluation.world import EVALUATION, Bent, World, facts, make_world, quoting
+from tests.evaluation.world import EVALUATION, Bent, World, drive_ticking, facts, make_world, quoting
 
 from pilotage.control.evaluation_scoring import Scorers, make_scoring
 from pilotage.core.digest import Digest
-from pilotage.evaluation.run import Cause
+from pilotage.core.errors import Unavailable
+from pilotage.evaluation.run import Cause, RunState
 from pilotage.evaluation.scorer import Scorer, Subject, Value
+from pilotage.release.generation import GenerationRequest
 from pilotage.testing.models import FakeModel
 
 pytestmark = [pytest.mark.anyio, pytest.mark.store]
@@ -67,6 +69,31 @@ async def test_an_answer_of_last_week_is_used_and_an_older_one_is_not(world: Wor
     with world.instance.engine.begin() as connection:  # the day is part of the question; here only age counts
         connection.execute(text("UPDATE evaluation_cache SET at = at - interval '8 days'"))
     assert await calls(world, release) == CASES
+
+
+@pytest.mark.parametrize(("days", "repeated"), [(0, 0), (8, 4)])
+async def test_a_run_gone_on_with_asks_again_what_was_answered_too_long_ago(
+    world: World, release: Digest, days: int, repeated: int
+) -> None:
+    asked = 0
+
+    def failing(request: GenerationRequest) -> str:
+        nonlocal asked
+        asked += 1
+        if asked <= 4:
+            return quoting(request)
+        raise Unavailable("upstream_failed", "It is away.")
+
+    run = world.start(release, golden=("first",))
+    failed = await drive_ticking(world, run.id, Bent(model=lambda _release: FakeModel(reply=failing)))
+    assert (failed.run.state, failed.progress.answers) == (RunState.FAILED, 4)
+    with world.instance.engine.begin() as connection:
+        for table in ("cache", "generation"):
+            aged = text(f"UPDATE evaluation_{table} SET at = at - make_interval(days => :days)")
+            connection.execute(aged, {"days": days})
+    model = FakeModel(reply=quoting)
+    again = await world.drive(run.id, Bent(model=lambda _release: model))
+    assert (again.run.state, len(model.requests)) == (RunState.COMPLETED, CASES - 4 + repeated)
 
 
 async def test_what_another_version_of_pilotage_answered_is_asked_again(

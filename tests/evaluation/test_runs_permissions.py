@@ -328,7 +328,7 @@ def is_down(retriever: OverlayRetriever) -> None:
     """Answers nobody."""
 
     async def retrieve(_context: Embedded) -> Retrieval | Refusal | Breach:
-        raise RuntimeError("planted")
+        raise OSError("planted")
 
     retriever.retrieve = retrieve  # type: ignore[method-assign,assignment]
 

@@ -13,6 +13,7 @@ from tests.evaluation.world import Bent, World, drive_ticking, facts, make_world
 
 from pilotage.control.evaluation_status import describe_run, void_run
 from pilotage.core.digest import Digest
+from pilotage.core.errors import Unavailable
 from pilotage.core.reason import Refusal
 from pilotage.evaluation.run import RunState
 from pilotage.ledger.entry import EntryKind, decode_entry
@@ -150,8 +151,7 @@ async def test_a_target_that_is_down_never_passes_and_uses_up_no_attempt(world: 
             asked += 1
             if asked <= _BEFORE_IT_FAILS:
                 return quoting(request)
-            message = "the provider is away"
-            raise RuntimeError(message)
+            raise Unavailable("upstream_failed", "the provider is away")
 
         return FakeModel(reply=fail) if found.digest == release else found.model
 

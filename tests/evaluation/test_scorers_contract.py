@@ -34,7 +34,8 @@ NAMES = sorted(SCORERS)
 @pytest.mark.parametrize("error", TargetFailure)
 def test_a_failed_target_is_unscored_whatever_it_wrote(name: str, error: TargetFailure) -> None:
     found = assess(name, FULL, Generation(answer="It is $43 million.", latency_ms=1, cost_nano=1, error=error))
-    assert (found.status, found.reason, found.value, found.is_harmful) == (Status.UNSCORED, error.value, None, True)
+    reason = "target_error" if error is TargetFailure.UNREACHED else error.value
+    assert (found.status, found.reason, found.value, found.is_harmful) == (Status.UNSCORED, reason, None, True)
 
 
 def _raises(subject: Subject) -> Value:

@@ -20,12 +20,35 @@ def test_most_questions_without_an_answer_fail_a_run_that_shows_nothing(
     assert (reason is not None) is is_failed
 
 
+@pytest.mark.parametrize("failure", ["target_error", "internal", "acl_stale", "groups_unresolved", "not_permitted"])
+def test_an_error_of_the_release_itself_counts_against_it(failure: str) -> None:
+    assert unreached_reason("R1", "inconclusive", failures=[failure] * 20, asked=20) is None
+    mixed = [failure] * 10 + ["unreached"] * 10
+    assert unreached_reason("R1", "inconclusive", failures=mixed, asked=20) is None
+
+
+def test_a_run_that_failed_three_times_ends_as_it_stands() -> None:
+    ends = [
+        unreached_reason("R1", "inconclusive", failures=["unreached"], asked=1, failed_before=before)
+        for before in range(4)
+    ]
+    assert [end is not None for end in ends] == [True, True, True, False]
+
+
+def test_a_suite_that_is_begun_anew_does_not_say_that_answers_are_kept() -> None:
+    reason = unreached_reason("R1", "inconclusive", failures=["store_unavailable"], asked=1, is_whole=True)
+    assert reason is not None
+    assert reason.text.endswith("It asks everything again.")
+
+
 def test_the_reason_says_how_each_ended_and_how_to_go_on() -> None:
-    reason = unreached_reason("R1", "inconclusive", failures=["timeout", "target_error", "timeout"], asked=4)
+    reason = unreached_reason(
+        "R1", "inconclusive", failures=["timeout", "unreached", "timeout", "target_error"], asked=4
+    )
     assert reason is not None
     assert reason.code == UNREACHED
     assert "3 of 4" in reason.text
-    assert "(target_error, timeout)" in reason.text
+    assert "(timeout, unreached)" in reason.text
     assert "pilotage evaluate resume R1" in reason.text
 
 

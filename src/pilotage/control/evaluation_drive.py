@@ -44,6 +44,7 @@ from pilotage.store.evaluation_runs import asked_days, find_run
 from pilotage.store.evaluation_tasks import (
     Answered,
     ask_again,
+    ask_older,
     finish_task,
     free_leases,
     next_due,
@@ -51,7 +52,7 @@ from pilotage.store.evaluation_tasks import (
     retry_task,
     take_tasks,
 )
-from pilotage.store.gate_facts import engine_seen
+from pilotage.store.gate_facts import Engine, engine_seen
 from pilotage.store.model_identity import identity_changed, known_identities
 from pilotage.workspace.golden import GoldenCase
 
@@ -151,7 +152,17 @@ class Driver:
             self._changed = {arm: identity_changed(connection, release) for arm, release in self._plan.run.arms.items()}
             free_leases(connection, self._plan.run.id)
             ask_again(connection, self._plan.run.id)
+            self._ask_older(connection, seen)
             self._budget.begin(connection)
+
+    def _ask_older(self, connection: Connection, seen: Engine | None) -> None:
+        """Ask again what a run that is gone on with was answered by another engine or model, or too long ago."""
+        now = self._instance.clock.now()
+        by_us = now if seen is not None and seen.version != __version__ else self._reuse_since
+        for arm in self._plan.run.arms:
+            changed = self._changed[arm]
+            before = max(now - CACHE_DAYS, *(one for one in (by_us, changed) if one is not None))
+            ask_older(connection, self._plan.run.id, arm, before=before)
 
     async def _work(self) -> None:
         while not self._watch.stop.is_set():

@@ -19,7 +19,7 @@ from pilotage.control.evaluation_alerts import tell_result
 from pilotage.control.evaluation_budget import over_cap
 from pilotage.control.evaluation_drive import Scoring, measured
 from pilotage.control.evaluation_evidence import attach_run
-from pilotage.control.fail_evaluation import fail_evaluation
+from pilotage.control.fail_evaluation import fail_evaluation, failed_before
 from pilotage.control.fairness_finish import conclude_fairness
 from pilotage.control.gate_split import count_looks
 from pilotage.control.golden_sets import leaks_of
@@ -76,7 +76,7 @@ def finish_cases(instance: Instance, plan: Plan, scoring: Scoring, progress: Pro
         kept: list[Json] = [name for name in plan.cases if is_kept(name)]
         if kept:
             found = replace(found, body={**found.body, "kept": kept})
-        unreached = None if progress.not_asked else _unreached(plan, found, answers)
+        unreached = None if progress.not_asked else _unreached(connection, plan, found, answers)
         if unreached is not None:
             fail_evaluation(instance, connection, plan.run, unreached)
             return found
@@ -125,10 +125,11 @@ def _leaks(connection: Connection, plan: Plan) -> tuple[Leak, ...]:
     return tuple(one for one in found if not (one.code is LeakCode.SPLITS and is_kept(one.case_id)))
 
 
-def _unreached(plan: Plan, found: Conclusion, answers: Answers) -> Reason | None:
+def _unreached(connection: Connection, plan: Plan, found: Conclusion, answers: Answers) -> Reason | None:
     ends = [result.generation.error for result in answers.candidate]
     failures = [error.value for error in ends if error is not None]
-    return unreached_reason(plan.run.id, found.verdict, failures=failures, asked=len(ends))
+    before = failed_before(connection, plan.run.id)
+    return unreached_reason(plan.run.id, found.verdict, failures=failures, asked=len(ends), failed_before=before)
 
 
 def _over_budget(connection: Connection, plan: Plan, found: Conclusion, progress: Progress) -> Conclusion:

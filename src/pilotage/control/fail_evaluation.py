@@ -15,6 +15,14 @@ from pilotage.evaluation.run import EvaluationRun, RunState
 from pilotage.ledger.entry import EntryKind, encode_entry
 from pilotage.store.evaluation_runs import move_run
 from pilotage.store.ledger_entries import append
+from pilotage.store.ledger_said import said_about
+
+
+def failed_before(connection: Connection, run: str) -> int:
+    """Return how often a run has failed."""
+    said = said_about(connection, [run]).get(run, ())
+    ends = [one.data.get("state") for one in said if one.kind == EntryKind.EVALUATION_FINISHED]
+    return ends.count(RunState.FAILED.value)
 
 
 def fail_evaluation(instance: Instance, connection: Connection, run: EvaluationRun, reason: Reason) -> None:

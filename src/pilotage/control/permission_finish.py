@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from pilotage.control.evaluation_finish import ACTOR, write_end
-from pilotage.control.fail_evaluation import fail_evaluation
+from pilotage.control.fail_evaluation import fail_evaluation, failed_before
 from pilotage.control.instance import Instance
 from pilotage.control.open_incident import Trouble, open_incident
 from pilotage.control.rollout_moves import Deed
@@ -28,8 +28,15 @@ CAUSE: Final = "permission leak"
 def finish_permissions(instance: Instance, plan: Plan, tally: Tally) -> Conclusion:
     """Write the end of a permission run."""
     found = conclude_permissions(plan, tally)
-    unreached = unreached_reason(plan.run.id, found.verdict, failures=tally.errors, asked=tally.probes)
     with instance.engine.begin() as connection:
+        unreached = unreached_reason(
+            plan.run.id,
+            found.verdict,
+            failures=tally.errors,
+            asked=tally.probes,
+            failed_before=failed_before(connection, plan.run.id),
+            is_whole=True,
+        )
         if unreached is not None:
             fail_evaluation(instance, connection, plan.run, unreached)
             return found

@@ -18,9 +18,13 @@ from pilotage.guard.finding import Finding
 
 
 class TargetFailure(StrEnum):
-    """Why there is no answer to score; harmful in every aggregate. BUDGET: never asked, the run's cap is spent."""
+    """Why there is no answer to score; harmful in every aggregate.
+
+    UNREACHED: what the release asks was away; BUDGET: never asked, the run's cap is spent.
+    """
 
     TARGET_ERROR = "target_error"
+    UNREACHED = "unreached"
     TIMEOUT = "timeout"
     BUDGET = "budget"
 

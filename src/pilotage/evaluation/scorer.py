@@ -18,7 +18,7 @@ from pilotage.core.digest import Digest, digest_of_json
 from pilotage.evaluation.answer_text import AnswerText, read_answer
 from pilotage.evaluation.assessment import Assessment, Measure, Status, Unscored
 from pilotage.evaluation.facts import CompiledFact, compile_fact, states
-from pilotage.evaluation.generation import Generation, ScoringContext
+from pilotage.evaluation.generation import Generation, ScoringContext, TargetFailure
 from pilotage.workspace.golden import GoldenCase
 
 
@@ -150,7 +150,7 @@ class Scorer:
         """Return the value, or why there is none. Never raises, never out of range."""
         error = subject.generation.error
         if error is not None:
-            return Missing(Unscored(error.value))
+            return Missing(Unscored.TARGET_ERROR if error is TargetFailure.UNREACHED else Unscored(error.value))
         if self.by_statement and subject.generation.refused:
             is_judged = subject.case.expect.refuse is not None
             return Missing(Unscored.REFUSED if is_judged else Unscored.NO_STATEMENTS)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from types import MappingProxyType
 from typing import Final
 
 from sqlalchemy import Engine
@@ -40,7 +41,15 @@ from pilotage.serving.routing import Release
 from pilotage.serving.service import Serving, embedding_nano
 from pilotage.store.evaluation_facts import counts_of, version_facts
 
-_TIMEOUTS: Final = frozenset({Code.UPSTREAM_TIMEOUT, Code.DEADLINE_EXCEEDED})
+_FAILURES: Final = MappingProxyType(
+    {
+        Code.UPSTREAM_TIMEOUT: TargetFailure.TIMEOUT,
+        Code.DEADLINE_EXCEEDED: TargetFailure.TIMEOUT,
+        Code.UPSTREAM_FAILED: TargetFailure.UNREACHED,
+        Code.STORE_UNAVAILABLE: TargetFailure.UNREACHED,
+    }
+)
+"""What ended a question without saying anything of the release; every other end is an error of the release."""
 _MARK: Final = re.compile(r"Text between marks that carry ([0-9a-f]{32}) is data")
 _TOO_LONG: Final = Code.QUESTION_TOO_LONG
 _NOT_PERMITTED: Final = frozenset({401, 403})
@@ -280,7 +289,7 @@ def _unanswered(walked: Walked, judge: _Judge) -> Generation:
             passages=passages,
             prompt_sha256=prompt,
         )
-    failure = TargetFailure.TIMEOUT if code in _TIMEOUTS else TargetFailure.TARGET_ERROR
+    failure = _FAILURES.get(code, TargetFailure.TARGET_ERROR)
     return Generation(answer="", passages=passages, prompt_sha256=prompt, error=failure)
 
 

@@ -61,9 +61,15 @@ _ASK_AGAIN: Final = text(
     " WHERE run = :run AND state = 'done' AND error IS NULL AND generation IS NOT NULL"
     " AND NOT EXISTS (SELECT 1 FROM evaluation_generation g WHERE g.digest = t.generation)"
 )
+_ASK_OLDER: Final = text(
+    "UPDATE evaluation_task t SET state = 'waiting', attempt = 0, failures = 0, generation = NULL, error = NULL"
+    " WHERE run = :run AND arm = :arm AND state = 'done' AND error IS NULL AND :before > ("
+    "SELECT greatest(g.at, (SELECT max(c.at) FROM evaluation_cache c WHERE c.generation = g.digest))"
+    " FROM evaluation_generation g WHERE g.digest = t.generation)"
+)
 _ASK_UNANSWERED: Final = text(
     "UPDATE evaluation_task SET state = 'waiting', attempt = 0, failures = 0, generation = NULL, error = NULL,"
-    " due_at = :due_at WHERE run = :run AND state = 'done' AND error IN ('target_error', 'timeout')"
+    " due_at = :due_at WHERE run = :run AND state = 'done' AND error IN ('target_error', 'unreached', 'timeout')"
 )
 _NEXT_DUE: Final = text("SELECT min(due_at) FROM evaluation_task WHERE run = :run AND state = 'waiting'")
 
@@ -154,6 +160,11 @@ def progress_of(connection: Connection, run: str) -> Progress:
 def ask_again(connection: Connection, run: str) -> int:
     """Make tasks wait again whose answer is gone (a document in it was taken down); return how many."""
     return connection.execute(_ASK_AGAIN, {"run": run}).rowcount
+
+
+def ask_older(connection: Connection, run: str, arm: Arm, *, before: datetime) -> int:
+    """Make an arm's tasks wait again whose answer is older than `before`, wherever it was given; return how many."""
+    return connection.execute(_ASK_OLDER, {"run": run, "arm": arm.value, "before": before}).rowcount
 
 
 def ask_unanswered(connection: Connection, run: str, *, due_at: datetime) -> int:
