@@ -13,7 +13,7 @@ from tests.control.rollout_world import bank
 from pilotage.control.evidence_context import About, read_context
 from pilotage.core.digest import digest_of
 from pilotage.core.ids import PersonId, SpaceName
-from pilotage.evidence.read import read_evidence
+from pilotage.evidence.read import READ_BY, read_evidence
 from pilotage.evidence.records import Evidence, EvidenceState, ReadContext, Reading, SubjectKind
 from pilotage.identity.roles import Role
 from pilotage.testing.rollouts import WORKFLOW
@@ -70,6 +70,10 @@ def rate(*current: Evidence, trust: Trust = Trust.PUSHED) -> float:
     read = read_evidence(LCOV, kind="coverage", name="lcov", context=context(*current, trust=trust))
     assert isinstance(read, Reading), read
     return read.claims["critical_rate"]
+
+
+def test_what_a_reader_of_another_version_read_proves_no_path() -> None:
+    assert rate(replace(PASSED, refs={READ_BY: "JUnit XML@0"})) == 0
 
 
 def test_every_declared_path_counts_whether_tests_or_golden_cases_prove_it() -> None:

@@ -13,6 +13,7 @@ from glob import escape
 
 from pilotage.core.ids import SpaceName
 from pilotage.evidence.fresh import age_of, window_of
+from pilotage.evidence.reader_versions import changed_reason
 from pilotage.evidence.records import Evidence, ReadContext
 from pilotage.evidence.superseding import current_items
 from pilotage.identity.roles import Role
@@ -64,7 +65,11 @@ def read_context(workspace: Workspace, workflow: Workflow, about: About) -> Read
         if account.startswith(_GITHUB)
     }
     now = about.received_at
-    fresh = [item for item in current_items(about.current, now) if age_of(item, now) <= window_of(item.kind)]
+    fresh = [
+        item
+        for item in current_items(about.current, now)
+        if age_of(item, now) <= window_of(item.kind) and changed_reason(item) is None
+    ]
     return ReadContext(
         must_include=workflow.must_include,
         critical_paths={

@@ -20,6 +20,7 @@ from pilotage.control.gate_roster import policy_of
 from pilotage.control.standard_scope import standing_of
 from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName
+from pilotage.evidence.reader_versions import changed_reason
 from pilotage.evidence.superseding import current_items
 from pilotage.gate.acceptance import accepting
 from pilotage.gate.lapse import FLOATING
@@ -272,6 +273,7 @@ def _untested(chain: Chain) -> tuple[str, ...]:
         if item.space is not None
         and item.space in spaces
         and (item.kind in _IN_A_REGION or item.kind.startswith("load."))
+        and changed_reason(item) is None
     }
     return tuple(sorted(aims - made))
 

@@ -23,6 +23,7 @@ from pilotage.core.digest import Digest
 from pilotage.core.errors import NotFound
 from pilotage.core.ids import PersonId, SpaceName
 from pilotage.core.reason import Reason, Refusal
+from pilotage.evidence.reader_versions import changed_reason
 from pilotage.evidence.records import Evidence, EvidenceState, SubjectKind
 from pilotage.gate.eligibility import author_problem
 from pilotage.identity.principal import Principal
@@ -133,6 +134,7 @@ def _fresh(chain: Chain, space: SpaceName | None, since: datetime) -> tuple[Evid
         and item.received_at > since
         and item.produced_at > since
         and (space is None or item.space in {None, space})
+        and changed_reason(item) is None
     )
 
 
