@@ -10,9 +10,12 @@ from tests.console.browser import Answer
 from tests.console.conftest import Bank
 from tests.console.test_every_page import open_incident
 
+from pilotage.console.pages.incident import shown_of
 from pilotage.control.incident_reports import incident_detail
-from pilotage.control.manage_incident import Change, update_incident
+from pilotage.control.manage_incident import Change, open_by_person, update_incident
+from pilotage.control.view_incident import view_incident
 from pilotage.core.reason import Refusal
+from pilotage.incident.records import Severity
 from pilotage.store.pseudonyms import pseudonym_of
 
 pytestmark = pytest.mark.store
@@ -27,6 +30,17 @@ WHOLE: dict[str, Any] = {
     "golden_cases": ["case-7"],
     "actions": ACTIONS,
 }
+
+
+def opened_in(bank: Bank, place: int) -> str:
+    """Open one that no other test of this file changes; return its id."""
+    space = sorted(one for one in bank.instance.workspace.spaces if one != "sandbox")[place]
+    actor, severity = bank.person(WRITER), Severity.SEV3
+    opened = open_by_person(
+        bank.instance, actor=actor, workflow="policy-assistant", space=space, severity=severity, summary="Slow."
+    )
+    assert not isinstance(opened, Refusal)
+    return opened.id
 
 
 def written(bank: Bank, incident: str, account: dict[str, Any]) -> None:
@@ -149,7 +163,7 @@ def test_a_line_tells_who_wrote_it_by_name_and_a_pseudonym_that_was_typed_names_
 
 
 def test_naming_oneself_commander_does_not_lift_a_freeze_in_the_same_change(bank: Bank) -> None:
-    incident = open_incident(bank)
+    incident = opened_in(bank, 0)
     with bank.instance.engine.begin() as connection:
         connection.execute(text("UPDATE incident SET freezes = true WHERE id = :id"), {"id": incident})
     assert moved(bank, incident, WRITER, do="commander", commander=LEADER).status == 303
@@ -175,3 +189,38 @@ def test_whoever_led_an_incident_once_does_not_approve_its_account_and_is_told_b
     button = page.css_first("button[value=approve]")
     assert button is not None
     assert button.attributes.get("aria-disabled") == "true"
+
+
+def test_an_incident_that_is_open_again_closes_on_an_account_that_is_approved_again(bank: Bank) -> None:
+    incident = opened_in(bank, 1)
+    written(bank, incident, WHOLE)
+    moved(bank, incident, WRITER, do="severity", severity="SEV1")
+    moved(bank, incident, READER, do="approve")
+    assert [moved(bank, incident, WRITER, do=one).status for one in ("closed", "open", "closed")] == [303, 303, 403]
+    assert kept(bank, incident)["approved_by"] is None
+
+
+def test_a_note_and_an_account_longer_than_is_taken_stay_in_their_form(bank: Bank) -> None:
+    incident, long = open_incident(bank), "x" * 4_001
+    answer = moved(bank, incident, WRITER, do="note", note=long)
+    assert (answer.status, shown_fields(answer, f"/incidents/{incident}")["note"]) == (422, long)
+    browser, form = bank.browser(WRITER), f"/incidents/{incident}/post-mortem"
+    fields = browser.get(f"/incidents/{incident}").fields(form)
+    for name in ("cause", "lucky"):
+        answer = browser.post(form, {**fields, name: long})
+        assert (answer.status, shown_fields(answer, form)[name]) == (422, long)
+    deed = {"action.1.text": long, "action.1.owner": "maria.chen", "action.1.due": "2026-04-30"}
+    assert browser.post(form, {**fields, **deed}).status == 422
+    assert moved(bank, incident, WRITER, do="note", note="x" * 4_000).status == 303
+
+
+def test_the_state_of_the_region_is_another_when_the_rollback_is_verified(bank: Bank) -> None:
+    incident, rollout, states = opened_in(bank, 2), bank.roll_out(), []
+    with bank.instance.engine.begin() as connection:
+        at = {"rollout": rollout, "id": incident}
+        connection.execute(text("UPDATE incident SET rollout = :rollout WHERE id = :id"), at)
+        for one in ("rolling_back", "rolled_back"):
+            connection.execute(text("UPDATE rollout SET state = :one WHERE id = :rollout"), {**at, "one": one})
+            view = view_incident(connection, bank.instance, incident)
+            states.append(shown_of(bank.instance.workspace, view).state)
+    assert states[0] != states[1]

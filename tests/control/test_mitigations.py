@@ -272,6 +272,8 @@ def test_owner_and_day_change_with_a_reason_that_the_ledger_keeps(world: GateWor
     assert "NOT_PERMITTED" in codes(changed(OWNER, due=later))
     assert "MITIGATION_OWNER" in codes(changed(OPENER, owner="nobody.known"))
     assert "MITIGATION_REASON" in codes(changed(OPENER, owner="felix.braun", reason="Leave."))
+    with pytest.raises(UsageError, match="4,000"):
+        changed(OPENER, owner="felix.braun", reason="x" * 4_001)
     done = changed(OPENER, owner="felix.braun", due=later)
     assert isinstance(done, Mitigation), done
     assert register(world) == {f"mitigation:{one.id}": ("felix.braun", later)}

@@ -151,7 +151,8 @@ def test_an_incident_goes_from_page_to_post_mortem(engine: Engine) -> None:
     assert (back.resolved_at, back.closed_at, back.mitigated_at) == (None, None, None)
     with engine.connect() as connection:
         assert [reason.where for reason in incident_freezes(connection, WORKFLOW)] == [identifier]
-    assert codes(change(world, identifier, SUPPORT, state=IncidentState.CLOSED)) == ["FREEZE"]
+    assert codes(change(world, identifier, SUPPORT, state=IncidentState.CLOSED)) == ["FREEZE", "SECOND_PERSON_NEEDED"]
+    change(world, identifier, OTHER, approve=True)
     change(world, identifier, SUPPORT, lift_freeze=True, state=IncidentState.CLOSED)
     shown: Any = incident_detail(world.instance, identifier)
     assert (shown["state"], shown["freezes"]) == ("closed", False)

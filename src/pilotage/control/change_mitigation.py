@@ -12,6 +12,7 @@ from pilotage.control.declared_person import person_problem
 from pilotage.control.instance import Instance
 from pilotage.control.mitigate import day_of, open_one, owner_problems
 from pilotage.control.record_entry import record
+from pilotage.control.typed_text import checked_text
 from pilotage.core.ids import PersonId
 from pilotage.core.reason import Refusal
 from pilotage.evaluation.mitigation import Mitigation, change_problems
@@ -34,6 +35,7 @@ def change_mitigation(
     instance: Instance, *, actor: Principal, name: str, change: MitigationChange
 ) -> Mitigation | Refusal:
     """Give a mitigation another owner or day."""
+    checked_text(change.reason, "reason")
     refusal = may(actor.roles, Action.MITIGATE)
     if refusal is not None:
         return refusal

@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from pilotage.control.instance import Instance
+from pilotage.control.manage_incident import read_as
 from pilotage.control.open_incident import MACHINE
 from pilotage.core.canonical import Json
 from pilotage.core.clock import to_text
@@ -75,7 +76,7 @@ def named_incident(connection: Connection, identifier: str) -> StoredIncident:
 
 
 def detail_of(connection: Connection, found: StoredIncident, now: datetime) -> dict[str, Json]:
-    """Return an incident with its timeline and post-mortem."""
+    """Return an incident with its timeline and post-mortem; a change with `read` is bound to that."""
     lines = lines_of(connection, found.id)
     draft = _draft(connection, found, now) if _is_looked_back(found) else None
     written: dict[str, Json] = {} if found.postmortem is None else dict(found.postmortem)
@@ -85,6 +86,7 @@ def detail_of(connection: Connection, found: StoredIncident, now: datetime) -> d
             {"number": line.number, "at": to_text(line.at), "actor": line.actor, "text": line.text} for line in lines
         ],
         "postmortem": written or None,
+        "read": read_as(found.postmortem),
         "draft": draft,
     }
 

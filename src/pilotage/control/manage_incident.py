@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from datetime import datetime
 from itertools import chain
 from typing import Any
@@ -16,8 +16,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from pilotage.control.instance import Instance
-from pilotage.control.open_incident import Trouble, open_incident, tell, write_line
+from pilotage.control.open_incident import Trouble, open_incident, tell, unapproved, write_line
 from pilotage.control.rollout_moves import Deed, person_deed
+from pilotage.control.typed_text import checked_text
 from pilotage.core.digest import digest_of_json
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import PersonId
@@ -76,6 +77,7 @@ def open_by_person(
     instance: Instance, *, actor: Principal, workflow: str, space: str, severity: Severity, summary: str
 ) -> StoredIncident | Refusal:
     """Open an incident that a person noticed; the same one again joins it."""
+    checked_text(summary, "summary")
     refusal = may(actor.roles, Action.MANAGE_INCIDENT)
     if refusal is not None:
         return refusal
@@ -99,6 +101,7 @@ def open_by_person(
 
 def update_incident(instance: Instance, *, actor: Principal, incident: str, change: Change) -> StoredIncident | Refusal:
     """Change an incident; a repeated command changes nothing more."""
+    checked_text(change.note, "note")
     refusal = may(actor.roles, Action.MANAGE_INCIDENT)
     is_review = change == Change(approve=True, note=change.note, read=change.read)
     if refusal is not None and not is_review:
@@ -221,7 +224,7 @@ def against_lifting(stored: StoredIncident, person: str | None) -> Refusal | Non
 
 
 def _reopened(after: StoredIncident) -> StoredIncident:
-    """Return an ended incident as it is when it is open again, its freeze with it."""
+    """Return an ended incident as it is when it is open again: its freeze holds, its post-mortem waits for approval."""
     return replace(
         after,
         state=IncidentState.OPEN,
@@ -230,6 +233,7 @@ def _reopened(after: StoredIncident) -> StoredIncident:
         resolved_at=None,
         closed_at=None,
         freeze_lifted_at=None,
+        postmortem=unapproved(after.postmortem),
     )
 
 
@@ -261,7 +265,12 @@ def _written(value: Mapping[str, Any], author: str) -> dict[str, Any]:
     needed = {"cause": value.get("cause"), "informed": value.get("informed"), "actions": value.get("actions") or []}
     told = {name: value[name] for name in _TOLD if value.get(name)}
     written = {"author": author, "approved_by": None, **needed, **told}
-    read_post_mortem(written)
+    for action in read_post_mortem(written).actions:
+        for name, words in asdict(action).items():
+            checked_text(words, f"{name} of an action")
+    for name, words in (needed | told).items():
+        if isinstance(words, str):
+            checked_text(words, name.replace("_", " "))
     return written
 
 

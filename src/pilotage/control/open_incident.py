@@ -8,9 +8,10 @@ Fail mode: none of its own: it writes in the caller's transaction or not at all.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
@@ -112,7 +113,13 @@ def _joined(found: StoredIncident, wanted: StoredIncident) -> StoredIncident:
         state=IncidentState.OPEN if is_back else found.state,
         mitigated_at=None if is_back else found.mitigated_at,
         acknowledged_at=None if is_back else found.acknowledged_at,
+        postmortem=unapproved(found.postmortem) if is_back else found.postmortem,
     )
+
+
+def unapproved(postmortem: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return a post-mortem of what goes on: whoever approved it did not know of that."""
+    return None if postmortem is None else {**postmortem, "approved_by": None}
 
 
 def tell(connection: Connection, instance: Instance, found: StoredIncident, at: datetime) -> None:

@@ -37,13 +37,14 @@ PSEUDONYM: Final = re.compile(r"\bp_[a-z2-7]{26}\b")
 class IncidentView:
     """What everybody sees. `told` as `incident show` gives it; `people`: the person behind each pseudonym in it.
 
-    `read` is the digest of its post-mortem.
+    `read` is the digest of its post-mortem, `is_verified` as moves are decided from it.
     """
 
     stored: StoredIncident
     told: Mapping[str, Any]
     people: Mapping[str, PersonId]
     read: str
+    is_verified: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,7 @@ def view_incident(connection: Connection, instance: Instance, identifier: str) -
         told=told,
         people=_people(connection, instance.workspace, stored, told["timeline"]),
         read=read_as(stored.postmortem),
+        is_verified=facts_of(connection, stored).is_verified,
     )
 
 

@@ -41,7 +41,7 @@ class Changing(Body):
     """What to change; what is left out stays.
 
     `post_mortem` holds cause, informed and actions, and may tell summary, impact, detection, went_well, went_badly,
-    lucky and golden_cases.
+    lucky and golden_cases. `read`, as the incident gave it, binds an approval or a new text to what was read.
     """
 
     state: IncidentState | None = None
@@ -51,6 +51,7 @@ class Changing(Body):
     post_mortem: dict[str, Any] | None = None
     approve: bool = False
     note: str = ""
+    read: str | None = None
 
 
 class Closing(Body):

@@ -38,6 +38,7 @@ _TEXTS: Final = MappingProxyType(
         "informed": "Who was informed",
     }
 )
+_DECIDING: Final = ("state", "severity", "commander", "freezes", "acknowledged_at")
 _ACTION: Final = ("text", "owner", "due", "aim")
 _MOVES: Final = (
     ("acknowledged", "Take it on"),
@@ -100,7 +101,7 @@ def shown_of(workspace: Workspace, view: IncidentView) -> Shown:
     due = told["post_mortem_due"]
     return Shown(
         told=told,
-        state=_state(told, view.read),
+        state=_state(view),
         lines=[
             TimelineRow(
                 at=datetime.fromisoformat(one["at"]),
@@ -114,10 +115,12 @@ def shown_of(workspace: Workspace, view: IncidentView) -> Shown:
     )
 
 
-def _state(told: Mapping[str, Any], read: str) -> str:
+def _state(view: IncidentView) -> str:
     """Return a word that changes with what the forms beside the region print."""
-    named = {name: told[name] for name in ("state", "severity", "commander", "freezes")}
-    return f"{told['state']} {short(digest_of_json({**named, 'read': read}))}"
+    told: dict[str, Any] = {name: view.told[name] for name in _DECIDING}
+    led = list(view.stored.former_commanders)
+    held = {**told, "read": view.read, "is_verified": view.is_verified, "led": led}
+    return f"{told['state']} {short(digest_of_json(held))}"
 
 
 def change(visit: Visit) -> Reply | Refusal:
