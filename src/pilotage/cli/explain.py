@@ -40,7 +40,7 @@ def render_explanation(out: Console, record: Mapping[str, Any]) -> None:
         ("Passages", _passages(record["passages"])),
         ("Checks", _grid(_checks(record["guards"]))),
         ("Release", _grid(_release(record["release"]))),
-        ("Gates passed by then", _grid(_gates(record.get("gates", ())))),
+        ("Gates when it was let in", _grid(_gates(record.get("gates", ())))),
         ("Feedback", _grid((one["rating"], one["comment"] or "") for one in record["feedback"])),
         ("Proof", _grid(_proof(record["proof"]))),
     ):
@@ -53,7 +53,8 @@ def _gates(gates: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
     for one in gates:
         signed = ", ".join(f"{who['person']} {who['decision']} ({who['role']})" for who in one["signed"])
         risks = "".join(f"; risk {risk['risk']} accepted" for risk in one["risks"])
-        yield str(one["gate"]), f"{str(one['status']).replace('_', ' ')} {one['at']}: {signed or 'no sign-off'}{risks}"
+        let_in = f"let in {'by emergency ' if one['is_emergency'] else ''}{one['at']} by {one['by']}"
+        yield str(one["gate"]), f"{str(one['status']).replace('_', ' ')}, {let_in}: {signed or 'no sign-off'}{risks}"
 
 
 def _grid(rows: Iterable[Row]) -> Table:

@@ -19,9 +19,14 @@ from pilotage.store.passed_gates import PASSED, Passed
 _THEN = text(f"""
 SELECT CAST(json_build_object(
   'passed', (SELECT json_agg(p) FROM ({PASSED}) p WHERE p.at <= :at),
-  'votes', (SELECT json_agg(v ORDER BY v.at, v.id) FROM (
-    SELECT DISTINCT ON (gate, role, person) id, gate, role, person, decision, at FROM gate_vote
-    WHERE release = :release AND half = 'pre' AND at <= :at ORDER BY gate, role, person, at DESC, id DESC) v),
+  'votes', (SELECT json_agg(json_build_object('gate', v.gate, 'attempt', v.attempt, 'space', v.bound ->> 'space',
+      'role', v.role, 'person', v.person, 'decision', v.decision, 'evidence', v.evidence, 'at', v.at)
+      ORDER BY v.at, v.id)
+    FROM gate_vote v WHERE v.release = :release AND v.half = 'pre' AND v.at <= :at),
+  'attempts', (SELECT json_agg(json_build_object('gate', gate, 'attempt', attempt, 'at', opened_at))
+    FROM gate_attempt WHERE release = :release AND opened_at <= :at),
+  'kinds', (SELECT json_object_agg(e.id, e.kind) FROM evidence e WHERE e.id IN (
+    SELECT unnest(evidence) FROM gate_vote WHERE release = :release AND half = 'pre' AND at <= :at)),
   'risks', (SELECT json_agg(json_build_object('gate', r.gate, 'risk', r.body ->> 'risk',
       'severity', r.body ->> 'severity', 'owner', r.body ->> 'owner', 'approvers', r.approvers, 'expires', r.expires)
       ORDER BY r.created, r.id)
@@ -33,17 +38,30 @@ SELECT CAST(json_build_object(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatesThen:
-    """`passed` oldest first; `votes`: each person's last in each role; `risks`: accepted, not ended at that moment."""
+    """All until that moment. `passed` and `votes` oldest first; `risks`: accepted, not ended then.
+
+    `votes`: gate, attempt, space, role, person, decision, evidence, at; `attempts`: gate, attempt, at; `kinds`: of the
+    evidence that votes name.
+    """
 
     passed: Sequence[Passed]
     votes: Sequence[Mapping[str, Any]]
+    attempts: Sequence[Mapping[str, Any]]
+    kinds: Mapping[str, str]
     risks: Sequence[Mapping[str, Any]]
 
 
 def gates_then(connection: Connection, release: Digest, at: datetime) -> GatesThen:
     """Return what stood about the gates of a release at this moment."""
     found = json.loads(connection.execute(_THEN, {"release": release, "at": at}).scalar_one())
-    passed = [{**row, "at": datetime.fromisoformat(row["at"])} for row in found["passed"] or ()]
     return GatesThen(
-        passed=tuple(Passed(**row) for row in passed), votes=found["votes"] or (), risks=found["risks"] or ()
+        passed=tuple(Passed(**row) for row in _timed(found["passed"])),
+        votes=_timed(found["votes"]),
+        attempts=_timed(found["attempts"]),
+        kinds=found["kinds"] or {},
+        risks=found["risks"] or (),
     )
+
+
+def _timed(rows: Sequence[Mapping[str, Any]] | None) -> tuple[dict[str, Any], ...]:
+    return tuple({**row, "at": datetime.fromisoformat(row["at"])} for row in rows or ())
