@@ -51,7 +51,13 @@ def test_only_a_text_that_was_recorded_is_called_erased() -> None:
 
 def test_gates_are_told_with_their_people_and_accepted_risks() -> None:
     signed = [{"person": "yusuf.demir", "role": "security-director", "decision": "approve"}]
-    gate: dict[str, object] = {"gate": "cab", "status": "approved", "at": "2026-11-23T06:33:57.735Z", "by": "x", "signed": signed}
+    gate: dict[str, object] = {
+        "gate": "cab",
+        "status": "approved",
+        "at": "2026-11-23T06:33:57.735Z",
+        "by": "x",
+        "signed": signed,
+    }
     gate |= {"is_emergency": False}
     skipped = {**gate, "gate": "qa", "status": "blocked", "is_emergency": True, "signed": [], "risks": []}
     shown = told(gates=[{**gate, "risks": [{"risk": "slow-start"}]}, skipped])

@@ -75,7 +75,13 @@ def test_a_closed_session_says_what_was_decided_before_what_would_be_today(room:
     assert re.search(r"MET approved, as the minutes say Today it would be: (NOT MET|STALE|EXPIRED) ", words), words
     with room.world.inner.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE board_session SET minutes = '{}'::bytea")
-    assert "as the minutes say" not in room.browser(CHAIR).get(where).words, "changed minutes tell nothing"
+    page = room.browser(CHAIR).get(where)
+    (stop,) = page.page.css("nav[aria-label=Agenda] li")
+    words = " ".join(stop.text(separator=" ").split())
+    assert "as the minutes say" not in words, "changed minutes tell nothing"
+    assert re.search("UNKNOWN the minutes cannot be read Today it would be: (NOT MET|STALE|EXPIRED) ", words), words
+    assert "were changed in the database" in page.words
+    assert "What was decided is not known" in page.words
 
 
 def test_the_sponsor_signs_after_the_board_on_what_the_page_showed(room: Room) -> None:

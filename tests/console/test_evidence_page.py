@@ -27,11 +27,24 @@ def test_an_item_shows_its_numbers_and_findings_and_pages_lead_to_it(bank: Bank)
     item = an_item(bank)
     reading = {"findings": [FINDING], "refs": {"head_sha": "abc"}, "names": {"failed_tests": ["test_a"]}}
     with bank.instance.engine.begin() as connection:
-        values = {"id": item, "claims": json.dumps({"line_rate": 0.914}), "reading": json.dumps(reading)}
+        values = {
+            "id": item,
+            "claims": json.dumps({"line_rate": 0.8999996, "requests": 12345678, "tests": 1204777.0}),
+            "reading": json.dumps(reading),
+        }
         connection.execute(_READ, values)
     browser = bank.browser("omar.haddad")
     page = browser.get(f"/evidence/{item}")
-    for words in ("line_rate", "0.914", "CVE-2026-1", "high suppressed by the tool", "libparse 1.2", "abc", "test_a"):
+    for words in (
+        "line_rate 0.8999996",
+        "requests 12345678",
+        "tests 1204777",
+        "CVE-2026-1",
+        "high suppressed by the tool",
+        "libparse 1.2",
+        "abc",
+        "test_a",
+    ):
         assert words in page.words, words
     release = browser.get(f"/releases/{bank.release[7:19]}")
     assert release.page.css_first(f'#evidence a[href="/evidence/{item}"]') is not None

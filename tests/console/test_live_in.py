@@ -1,4 +1,4 @@
-"""A release says where it answers people: as what serves, or as a candidate and for how much of the traffic."""
+"""A release says where it answers people: as what serves, or as a candidate and for how much of its cohort."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ STABLE = Served(
 def test_a_candidate_that_answers_people_is_named_with_its_share() -> None:
     east = replace(STABLE, space=SpaceName("production-us-east-space"), stable=OTHER, candidate=THIS)
     everybody, few, nobody = (replace(east, fraction_ppm=one) for one in (1_000_000, 50_000, 0))
-    assert live_in([STABLE, everybody], THIS) == ["qa-deployment", "production-us-east (candidate, 100 %)"]
-    assert live_in([few], THIS) == ["production-us-east (candidate, 5 %)"]
+    assert live_in([STABLE, everybody], THIS) == [
+        "qa-deployment",
+        "production-us-east (candidate, 100 % of its cohort)",
+    ]
+    assert live_in([few], THIS) == ["production-us-east (candidate, 5 % of its cohort)"]
     assert live_in([nobody], THIS) == []

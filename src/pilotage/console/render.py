@@ -61,6 +61,7 @@ class Renderer:
                 "coded": coded,
                 "said": said,
                 "rounded": rounded,
+                "exact": exact,
                 "shortened": shortened,
             }
         )
@@ -159,6 +160,11 @@ def rounded(number: object) -> str:
         return f"{float(str(number)):.4g}"
     except ValueError:
         return str(number)
+
+
+def exact(number: float) -> str:
+    """Return a number with every digit it has, and a whole one without a fraction."""
+    return f"{number:.0f}" if float(number).is_integer() else repr(number)
 
 
 def coded(text: str) -> Markup:

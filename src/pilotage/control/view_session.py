@@ -7,7 +7,7 @@ mode: NotFound for a session nobody called.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -52,7 +52,7 @@ class ItemView:
 class SessionView:
     """A session with its agenda. `chosen` is the item that is taken now, `gate` what may be decided about it.
 
-    `decided`: what the minutes of a closed session say of each release.
+    `decided`: what the minutes of a closed session say of each release; `unread`: why they cannot be told.
     """
 
     session: Session
@@ -61,6 +61,7 @@ class SessionView:
     chosen: ItemView | None = None
     gate: GateView | None = None
     decided: Mapping[Digest, GateStatus] = field(default_factory=dict)
+    unread: Reason | None = None
 
     def as_json(self, now: datetime) -> dict[str, Json]:
         """Return the session for CLI and API, with where every release stands."""
@@ -146,15 +147,15 @@ def view_session(instance: Instance, *, actor: Principal, session: str, item: in
         items = tuple(_item(chain, at, found, packs) for at, chain in zip(found.agenda, chains, strict=True))
         chosen = _chosen(items, item)
         gate = None if chosen is None else view_in(chains[chosen.item.position - 1], actor=actor, gate=found.gate)
-        decided = {} if found.closed_at is None else _decided(connection, found)
-    return SessionView(session=found, state=found.state(now), items=items, chosen=chosen, gate=gate, decided=decided)
+        view = SessionView(session=found, state=found.state(now), items=items, chosen=chosen, gate=gate)
+        return view if found.closed_at is None else _minuted(connection, view)
 
 
-def _decided(connection: Connection, closed: Session) -> dict[Digest, GateStatus]:
+def _minuted(connection: Connection, view: SessionView) -> SessionView:
     try:
-        return results_in(read_minutes(connection, closed))
-    except IntegrityError:  # the page of the minutes says so; of what was decided nothing is told
-        return {}
+        return replace(view, decided=results_in(read_minutes(connection, view.session)))
+    except IntegrityError as broken:  # the rest of the session can still be looked at
+        return replace(view, unread=Reason(code=broken.code, text=str(broken), where=view.session.id))
 
 
 def find_named(instance: Instance, name: str) -> Session:

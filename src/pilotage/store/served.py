@@ -22,7 +22,7 @@ ORDER BY workflow, space
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """One space and workflow. `fraction_ppm` of the traffic goes to the candidate, in millionths."""
+    """One space and workflow. `fraction_ppm` of the cohort meets the candidate, in millionths."""
 
     space: SpaceName
     workflow: WorkflowName

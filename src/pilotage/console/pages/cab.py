@@ -80,6 +80,7 @@ def show_session(visit: Visit) -> Page:
         "session": view.session,
         "state": view.state.value,
         "is_closed": view.state is SessionState.CLOSED,
+        "unknown": Status.UNKNOWN,
         "agenda": [(one, gate_status(one.report.status.value), _counts(one), _result(view, one)) for one in view.items],
         "why_not": {name: () if refusal is None else refusal.reasons for name, refusal in refusals.items()},
         "may_not_accept": may_not_accept(visit),

@@ -109,14 +109,14 @@ def show_release(visit: Visit) -> Page:
 
 
 def live_in(served: Sequence[Served], release: Digest) -> list[str]:
-    """Return where this release answers people, and for how much of the traffic where that is less than stable."""
+    """Return where this release answers people; as a candidate, how much of the step's cohort meets it."""
     found = []
     for route in served:
         name = route.space.replace("-space", "")
         if route.stable == release:
             found.append(name)
         elif route.candidate == release and route.fraction_ppm:
-            found.append(f"{name} (candidate, {route.fraction_ppm / _PPM:g} %)")
+            found.append(f"{name} (candidate, {route.fraction_ppm / _PPM:g} % of its cohort)")
     return found
 
 
