@@ -40,7 +40,7 @@ def test_without_a_folder_the_files_are_shown_and_nothing_is_written(folder: Pat
     record = json.loads(run(folder, SPACE, "--target", "helm", "--json").stdout)
     assert (record["space"], record["target"]) == (SPACE, "helm")
     assert {"Chart.yaml", "values.yaml", "values.schema.json"} < set(record["files"])
-    assert {one["code"] for one in record["warnings"]} == {"TARGET_CPU_ASSUMED", "GPU_RECORDED"}
+    assert {one["code"] for one in record["warnings"]} == {"TARGET_CPU_ASSUMED", "GPU_RECORDED", "SIGN_IN_HOST"}
 
 
 @pytest.mark.feature("D9.6")

@@ -55,7 +55,10 @@ identity:
     issuer: https://login.bank.example/tenant
     audience: pilotage
     jwks_uri: https://login.bank.example/keys
-    sign_in: {client_id: pilotage, public_url: https://pilotage.bank.example, client_secret: env:OIDC_SECRET}
+    sign_in:
+      client_id: pilotage
+      public_url: https://dev-deployment-space.pilotage.bank.example
+      client_secret: env:OIDC_SECRET
 people: []
 spaces:
   - {name: dev-deployment-space, tier: dev}

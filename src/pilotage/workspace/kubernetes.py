@@ -69,7 +69,7 @@ class ModelServerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Zone:
-    """What stands apart in a jurisdiction or region: its database, keys, model; None: as elsewhere."""
+    """What stands apart in a jurisdiction or region: database, keys, names, ways out, nodes; None: as elsewhere."""
 
     secret: str | None = None
     claim: str | None = None

@@ -18,8 +18,13 @@ DEFAULT_CPU: Final = 80
 UP_AFTER_S: Final = 120
 DOWN_AFTER_S: Final = 600
 CPU_DOWN_AFTER_S: Final = 300
-CALM: Final = 0.6
+CALM_PERCENT: Final = 60
 """Share of the latency aimed at below which fewer pods would do."""
+ABOVE_PERCENT: Final = 120
+BELOW_PERCENT: Final = 50
+"""What the autoscaler is told at least when p95 is above, and at most when it is calm: it ignores what is within 10 %
+of its aim, and rounds up, so that two pods become one only at half of it or less.
+"""
 
 
 def autoscaler(placed: Placed) -> Manifest | None:
@@ -99,14 +104,17 @@ def _by_latency(placed: Placed, target_ms: int) -> Manifest:
 def latency_query(space: str, target_ms: int) -> str:
     """Return p95 in seconds where it should move the number of pods, else the very latency aimed at.
 
+    Above the aim it is at least `ABOVE_PERCENT` of it, and where it is calm at most `BELOW_PERCENT`.
     Without a request p95 is not a number: nobody waits, so it counts as 0. Without any series it is what is aimed at.
     """
     of_space = f'{{space="{space}"}}'
     name = "pilotage_request_duration_seconds"
     p95 = f"histogram_quantile(0.95, sum by (le) (rate({name}_bucket{of_space}[2m])))"
     idle = f"sum(rate({name}_count{of_space}[2m])) == 0"
-    target, calm = _seconds(target_ms), _seconds(round(CALM * target_ms))
-    return f"({p95} > {target}) or ({p95} < {calm}) or ({idle}) or vector({target})"
+    target, calm = _seconds(target_ms), _seconds(CALM_PERCENT * target_ms // 100)
+    above, below = _seconds(-(-ABOVE_PERCENT * target_ms // 100)), _seconds(BELOW_PERCENT * target_ms // 100)
+    up, down = f"clamp_min({p95} > {target}, {above})", f"clamp_max({p95} < {calm}, {below})"
+    return f"{up} or {down} or ({idle}) or vector({target})"
 
 
 def _seconds(ms: int) -> str:
