@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 # Domain rooms whose every line and branch a test inside one process reaches; a room joins when it is whole.
-WHOLE_ROOMS := gate guard release retrieval analysis rollout incident ledger corpus monitoring
+WHOLE_ROOMS := gate guard release retrieval analysis rollout incident ledger corpus monitoring portfolio
 # Some readers of evidence are reached by the public sample files beside the checkout alone: without them nobody can say.
 WHOLE_ROOMS += $(if $(wildcard ../shared/data/evidence),evidence)
 # Rooms whose tests reach into those too: what is declared is read by the room it is for.

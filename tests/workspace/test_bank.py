@@ -145,7 +145,9 @@ def test_corpora_and_operations(bank: Files) -> None:
     operations = workspace.operations
     assert operations.rotas["desk"].layers[0].people == ("ada", "ben")
     assert operations.costs.lines[1].amount == Decimal("15000.50")
-    assert operations.portfolio.use_cases[0].share.value == Decimal("0.5")
+    share = operations.portfolio.use_cases[0].share
+    assert share is not None
+    assert share.value == Decimal("0.5")
     assert operations.training.records[0].person == "ben"
 
 

@@ -173,6 +173,7 @@ CASES: list[tuple[str, str, str, list[str]]] = [
             "gates/gates.yaml:1: The gate 'compliance' weakens 'redaction', which may never be accepted as a risk (POLICY_NEVER). Keep a criterion with id: redaction, accept: never and pii_leaks = 0.",
             "gates/gates.yaml:1: The gate 'compliance' weakens 'residency', which may never be accepted as a risk (POLICY_NEVER). Keep a criterion with id: residency, accept: never and violations = 0.",
             "gates/gates.yaml:14: 'first' is not a gate. Write one of: compliance, last.",
+            "portfolio.yaml:14: 'first' is not a gate. Write one of: compliance, last.",
         ],
     ),
 ]

@@ -53,6 +53,17 @@ def read_workspace_files(root: Path) -> dict[str, bytes]:
     return files
 
 
+def read_declared_file(root: Path, name: str) -> bytes | None:
+    """Return one file directly in the folder as it is now, None when there is none; raise InvalidFiles."""
+    if not os.path.lexists(root / name):
+        return None
+    problems: list[Problem] = []
+    data = _read(root / name, name, problems)
+    if data is None:
+        raise InvalidFiles(tuple(problems))
+    return data
+
+
 def _problem(name: str, what: str, hint: str) -> Problem:
     return Problem(file=name, line=0, what=what, hint=hint)
 

@@ -58,6 +58,7 @@ COMMANDS: Final = {
     "golden": ("golden", "Golden sets: what they hold, what changed, what leaked."),
     "rollout": ("rollout", "Traffic to a release, step by step, as far as it proves itself."),
     "inbox": ("inbox", "What waits for you: reviews, gates, steps, incidents."),
+    "portfolio": ("portfolio", "What to fund next: use cases ranked by value, evidence and data."),
     "incident": ("incident", "Incidents: found, acknowledged, mitigated, learned from."),
     "drill": ("drill", "Rehearsals on real processes, as evidence."),
     "space": ("space", "Spaces: their health, where their askers are, and what runs them."),

@@ -20,6 +20,7 @@ from pilotage.console.pages import (
     live,
     login,
     passage,
+    portfolio,
     release,
     rollout,
     rollout_charts,
@@ -73,6 +74,7 @@ ENTRIES: Final = (
         back=seal.show_seal,
         is_decision=True,
     ),
+    Entry(method="GET", path="/portfolio", name="Portfolio", handle=portfolio.show_portfolio),
     Entry(method="GET", path="/releases/{digest}", name="Release", handle=release.show_release),
     Entry(
         method="POST",

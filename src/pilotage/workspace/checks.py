@@ -24,15 +24,20 @@ _STEPS = ("review", "cab", "production")
 
 def check_workspace(workspace: Workspace, top: Located, problems: Problems) -> None:
     """Add every cross-file problem and warning; `top` is `pilotage.yaml`."""
+    check_references(workspace, problems)
+    _check_reporting(workspace, top, problems)
+    _check_gate_order(workspace, problems)
+    warn_workspace(workspace, top, problems)
+
+
+def check_references(workspace: Workspace, problems: Problems) -> None:
+    """Add a problem for every name that was written and does not exist."""
     known = _known(workspace)
     for reference in problems.references:
         if reference.kind in known:
             _check_name(reference, known[reference.kind], problems)
         elif reference.kind in _SPECIAL:
             _SPECIAL[reference.kind](reference, workspace, problems)
-    _check_reporting(workspace, top, problems)
-    _check_gate_order(workspace, problems)
-    warn_workspace(workspace, top, problems)
 
 
 def _known(workspace: Workspace) -> Mapping[str, tuple[str, list[str]]]:
@@ -45,6 +50,7 @@ def _known(workspace: Workspace) -> Mapping[str, tuple[str, list[str]]]:
         "space": ("a space", spaces),
         "workflow": ("a workflow", _names(workspace.workflows)),
         "gate": ("a gate", sorted(workspace.gates)),
+        "band gate": ("a gate", sorted(workspace.gates)),
         "guarded place": ("a space or step", [*spaces, *_STEPS]),
         "exporter": ("an exporter of pilotage.yaml", exporters),
         "channel": ("a notification channel of pilotage.yaml", channels),

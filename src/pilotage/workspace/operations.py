@@ -1,6 +1,6 @@
-"""What `oncall.yaml`, `costs.yaml`, `portfolio.yaml` and `training.yaml` declare (operations.md 3.3, 7, 8, 10).
+"""What `oncall.yaml`, `costs.yaml` and `training.yaml` declare (operations.md 3.3, 7, 10); `portfolio.py` has the rest.
 
-Money is a decimal in the stated currency. Rule: every number of the inventory has a source and a date.
+Money is a decimal in the stated currency.
 Fail mode: the parser refuses; arithmetic is `monitoring/`, `incident/` and `portfolio/`'s work.
 """
 
@@ -12,7 +12,8 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
-from pilotage.core.ids import CorpusName, PersonId, SpaceName, WorkflowName
+from pilotage.core.ids import PersonId, SpaceName, WorkflowName
+from pilotage.workspace.portfolio import Portfolio
 
 
 class Handoff(StrEnum):
@@ -44,14 +45,6 @@ class CostSource(StrEnum):
     PLAN = "plan"
     INVOICE = "invoice"
     METER = "meter"
-
-
-class NumberSource(StrEnum):
-    """How well a number of the inventory is known."""
-
-    MEASURED = "measured"
-    LOG = "log"
-    ESTIMATE = "estimate"
 
 
 class TrainingKind(StrEnum):
@@ -127,55 +120,6 @@ class Costs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourcedNumber:
-    """A number with its source and the day it was taken."""
-
-    value: Decimal
-    source: NumberSource
-    date: date
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UseCase:
-    """One row of the inventory. `share` is the part that help can change, in [0, 1]; `error_rate` in [0, 1]."""
-
-    name: str
-    unit: str
-    owner: PersonId
-    volume: SourcedNumber
-    minutes: SourcedNumber
-    hourly_cost: SourcedNumber
-    error_rate: SourcedNumber
-    cost_per_error: SourcedNumber
-    share: SourcedNumber
-    kpis: tuple[str, ...] = ()
-    corpora: tuple[CorpusName, ...] = ()
-    sensitivity: str | None = None
-    update_frequency: str | None = None
-    human_review: tuple[str, ...] = ()
-    workflow: WorkflowName | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Band:
-    """Money a gate may release: `minimum`..`maximum`, signed by `signer`."""
-
-    name: str
-    minimum: Decimal
-    maximum: Decimal
-    released_by: str
-    signer: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Portfolio:
-    """The inventory and its investment bands."""
-
-    use_cases: tuple[UseCase, ...] = ()
-    bands: tuple[Band, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRecord:
     """A completed course; valid for `Training.valid_days`."""
 
@@ -201,5 +145,5 @@ class Operations:
 
     rotas: Mapping[str, Rota] = field(default_factory=dict)
     costs: Costs = Costs()
-    portfolio: Portfolio = Portfolio()
+    portfolio: Portfolio = field(default_factory=Portfolio)
     training: Training = Training()

@@ -1,17 +1,15 @@
-"""Reads `oncall.yaml`, `costs.yaml`, `portfolio.yaml` and `training.yaml` (operations.md 3.3, 7, 8, 10).
+"""Reads `oncall.yaml`, `costs.yaml` and `training.yaml` (operations.md 3.3, 7, 10).
 
-Fail mode: every mistake at once; people, spaces, workflows and corpora must exist.
+Fail mode: every mistake at once; people, spaces and workflows must exist.
 """
 
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 
 from pilotage.core.fields import TEXT, Fields, choice, integer, list_of, map_of, matching, record
 from pilotage.core.ids import SLUG
 from pilotage.core.readers import (
-    CORPUS,
     DATE,
     DECIMAL,
     LOCAL_TIME,
@@ -22,9 +20,7 @@ from pilotage.core.readers import (
     WALL_TIME,
     WORKFLOW,
 )
-from pilotage.workspace.gate_file import ROLE
 from pilotage.workspace.operations import (
-    Band,
     CostClass,
     CostLine,
     Costs,
@@ -32,21 +28,16 @@ from pilotage.workspace.operations import (
     Escalation,
     Handoff,
     Layer,
-    NumberSource,
     Override,
     Per,
-    Portfolio,
     Rota,
-    SourcedNumber,
     Training,
     TrainingKind,
     TrainingRecord,
-    UseCase,
 )
 
 _CURRENCY = matching(re.compile(r"[A-Z]{3}"), "a currency code such as USD")
 _TARGET = matching(re.compile(r"layer:[1-9]|person:\S+|role:[a-z-]+"), "layer:1, person:ID or role:NAME")
-_NAMES = list_of(TEXT, or_one=True)
 
 
 def parse_rotas(fields: Fields) -> dict[str, Rota]:
@@ -138,60 +129,6 @@ def _cost_line(fields: Fields) -> CostLine:
         space=fields.get("space", SPACE, None),
         workflow=fields.get("workflow", WORKFLOW, None),
     )
-
-
-def parse_portfolio(fields: Fields) -> Portfolio:
-    """Read `portfolio.yaml`."""
-    return Portfolio(
-        use_cases=fields.need("use_cases", list_of(record(_use_case))),
-        bands=fields.get("bands", list_of(record(_band)), ()),
-    )
-
-
-def _sourced(fields: Fields) -> SourcedNumber:
-    return SourcedNumber(
-        value=fields.need("value", DECIMAL),
-        source=fields.need("source", choice(NumberSource)),
-        date=fields.need("date", DATE),
-    )
-
-
-def _use_case(fields: Fields) -> UseCase:
-    number = record(_sourced)
-    case = UseCase(
-        name=fields.need("name", TEXT),
-        unit=fields.need("unit", TEXT),
-        owner=fields.need("owner", PERSON),
-        volume=fields.need("volume", number),
-        minutes=fields.need("minutes", number),
-        hourly_cost=fields.need("hourly_cost", number),
-        error_rate=fields.need("error_rate", number),
-        cost_per_error=fields.need("cost_per_error", number),
-        share=fields.need("share", number),
-        kpis=fields.get("kpis", _NAMES, ()),
-        corpora=fields.get("corpora", list_of(CORPUS, or_one=True), ()),
-        sensitivity=fields.get("sensitivity", TEXT, None),
-        update_frequency=fields.get("update_frequency", TEXT, None),
-        human_review=fields.get("human_review", _NAMES, ()),
-        workflow=fields.get("workflow", WORKFLOW, None),
-    )
-    for key in ("error_rate", "share"):
-        if getattr(case, key).value > Decimal(1):
-            fields.problem(key, f"{key!r} is {getattr(case, key).value}", "Write a share from 0 to 1.")
-    return case
-
-
-def _band(fields: Fields) -> Band:
-    band = Band(
-        name=fields.need("name", TEXT),
-        minimum=fields.need("min", DECIMAL),
-        maximum=fields.need("max", DECIMAL),
-        released_by=fields.need("released_by", TEXT),
-        signer=fields.need("signer", ROLE),
-    )
-    if band.maximum < band.minimum:
-        fields.problem("max", f"The band {band.name!r} ends below its start", "Write max: at least as much as min.")
-    return band
 
 
 def parse_training(fields: Fields) -> Training:

@@ -23,9 +23,11 @@ from pilotage.space.settings_file import parse_space
 from pilotage.workspace.checks import check_workspace
 from pilotage.workspace.gate import Gate
 from pilotage.workspace.gate_file import parse_gate
-from pilotage.workspace.operations import Costs, Operations, Portfolio, Training
-from pilotage.workspace.operations_file import parse_costs, parse_portfolio, parse_rotas, parse_training
+from pilotage.workspace.operations import Costs, Operations, Training
+from pilotage.workspace.operations_file import parse_costs, parse_rotas, parse_training
 from pilotage.workspace.organisation_file import Organisation, parse_organisation
+from pilotage.workspace.portfolio import Portfolio
+from pilotage.workspace.portfolio_file import parse_portfolio
 from pilotage.workspace.records import Workspace
 from pilotage.workspace.regulation import Regulation
 from pilotage.workspace.regulation_file import parse_regulation

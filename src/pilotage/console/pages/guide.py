@@ -44,6 +44,13 @@ TOPICS: Final = (
         " sealed, or nothing is.",
     ),
     Topic(
+        name="Portfolio",
+        question="What next?",
+        path="/portfolio",
+        says="Use cases ranked by value, by what is known of their measures and by how ready their data is, with every"
+        " number's source and date; what is not ranked and why; bands by gate; retrieval, fine-tuning or a prompt.",
+    ),
+    Topic(
         name="Release",
         question="What is it, and may it move?",
         path=None,

@@ -1,0 +1,188 @@
+"""Data readiness is scored from what a refresh saw, answered by name where it saw nothing, and never guessed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from tests.portfolio.inventory import DAY, NOW, use_case
+
+from pilotage.core.ids import CorpusName, PersonId
+from pilotage.portfolio.data_readiness import AspectScore, Basis, CorpusScan, DataReadiness, Owners, assess
+from pilotage.workspace.portfolio import Answer, Aspect
+
+POLICIES, FORMS = CorpusName("policies"), CorpusName("forms")
+BOTH = Owners(data=(PersonId("ada"),), security=PersonId("ben"))
+SCAN = CorpusScan(
+    corpus=POLICIES,
+    version=3,
+    at=NOW - timedelta(days=2),
+    documents=120,
+    rejected=0,
+    unsound=0,
+    with_lineage=120,
+    with_acl=120,
+    labelled=120,
+    exposed=0,
+    looked_for_pii=True,
+    refreshed_at=NOW - timedelta(days=2),
+    period=timedelta(days=7),
+    retention_days=2557,
+    has_exclusions=True,
+)
+
+
+def answer(score: str, note: str = "") -> Answer:
+    return Answer(score=Decimal(score), by=PersonId("cyd"), date=DAY, note=note)
+
+
+def found(scan: CorpusScan | None = SCAN, owners: Owners = BOTH, **answers: Answer) -> DataReadiness:
+    case = use_case(corpora=(POLICIES,), readiness={Aspect(name): one for name, one in answers.items()})
+    return assess(case, {} if scan is None else {POLICIES: scan}, owners, now=NOW)
+
+
+def of(readiness: DataReadiness, aspect: Aspect) -> AspectScore:
+    return next(one for one in readiness.scores if one.aspect is aspect)
+
+
+@pytest.mark.feature("R1.2")
+def test_a_corpus_in_order_is_ready_and_says_by_what() -> None:
+    whole = found()
+    assert whole.value == 1
+    assert [one.aspect for one in whole.scores] == list(Aspect)
+    assert {one.basis for one in whole.scores} == {Basis.SCAN, Basis.DECLARED}
+    assert of(whole, Aspect.ACCESS_POLICY).text == "policies@3: 120 of 120 documents have an ACL"
+    assert of(whole, Aspect.QUALITY).day == SCAN.at.date()
+
+
+@pytest.mark.parametrize(
+    ("changes", "aspect", "score"),
+    [
+        ({"unsound": 1}, Aspect.QUALITY, "0.75"),
+        ({"rejected": 40}, Aspect.QUALITY, "0.75"),
+        ({"rejected": 41}, Aspect.QUALITY, "0.5"),
+        ({"unsound": 500}, Aspect.QUALITY, "0"),
+        ({"with_lineage": 89}, Aspect.LINEAGE, "0.5"),
+        ({"retention_days": None}, Aspect.RETENTION, "0"),
+        ({"with_acl": 119}, Aspect.ACCESS_POLICY, "0.75"),
+        ({"with_acl": 30}, Aspect.ACCESS_POLICY, "0.25"),
+        ({"refreshed_at": NOW - timedelta(days=7)}, Aspect.FRESHNESS, "1"),
+        ({"refreshed_at": NOW - timedelta(days=8)}, Aspect.FRESHNESS, "0.75"),
+        ({"refreshed_at": NOW - timedelta(days=14)}, Aspect.FRESHNESS, "0.5"),
+        ({"refreshed_at": NOW - timedelta(days=29)}, Aspect.FRESHNESS, "0"),
+        ({"labelled": 119}, Aspect.CLASSIFICATION, "0.75"),
+        ({"looked_for_pii": False}, Aspect.CLASSIFICATION, "0.5"),
+        ({"exposed": 1}, Aspect.CLASSIFICATION, "0"),
+    ],
+)
+def test_shares_are_rounded_down_to_a_quarter(changes: dict[str, object], aspect: Aspect, score: str) -> None:
+    readiness = found(replace(SCAN, **changes))  # type: ignore[arg-type] - one field each
+    assert of(readiness, aspect).score == Decimal(score)
+    assert of(readiness, aspect).text.startswith("policies@3: ")
+
+
+@pytest.mark.parametrize("aspect", [Aspect.ACCESS_POLICY, Aspect.LINEAGE])
+def test_no_reader_or_no_lineage_at_all_sets_readiness_to_zero(aspect: Aspect) -> None:
+    field = {Aspect.ACCESS_POLICY: "with_acl", Aspect.LINEAGE: "with_lineage"}[aspect]
+    readiness = found(replace(SCAN, **{field: 0}))  # type: ignore[arg-type] - one field each
+    assert (readiness.value, readiness.least, readiness.most, readiness.vetoes) == (0, 0, 0, (aspect,))
+
+
+def test_owners_answered_with_zero_set_it_to_zero_even_while_others_are_unknown() -> None:
+    case = use_case(corpora=(POLICIES,), readiness={Aspect.OWNERS: answer("0")})
+    readiness = assess(case, {}, Owners(data=(), security=None), now=NOW)
+    assert (readiness.value, readiness.vetoes) == (0, (Aspect.OWNERS,))
+    assert Aspect.QUALITY in readiness.unknown
+
+
+@pytest.mark.parametrize(
+    ("owners", "score", "text"),
+    [
+        (BOTH, "1", "data: ada; security: ben"),
+        (Owners(data=(PersonId("ada"),), security=None), "0.5", "data: ada; security: nobody"),
+        (Owners(data=(), security=PersonId("ben")), "0.5", "data: nobody; security: ben"),
+    ],
+)
+def test_owners_are_persons_of_data_and_of_security(owners: Owners, score: str, text: str) -> None:
+    one = of(found(owners=owners), Aspect.OWNERS)
+    assert (one.score, one.text, one.basis) == (Decimal(score), text, Basis.DECLARED)
+
+
+def test_nobody_named_is_unknown_unless_somebody_answers() -> None:
+    nobody = Owners(data=(), security=None)
+    assert found(owners=nobody).unknown == (Aspect.OWNERS,)
+    case = use_case(corpora=(POLICIES,), readiness={Aspect.OWNERS: answer("0.5")})
+    assert assess(case, {POLICIES: SCAN}, nobody, now=NOW).value == Decimal("0.9375")
+
+
+@pytest.mark.feature("R1.2")
+def test_what_no_refresh_says_is_answered_with_a_name_or_unknown() -> None:
+    never = found(None)
+    assert never.value is None
+    assert (never.least, never.most) == (Decimal("0.125"), Decimal(1))
+    assert set(never.unknown) == set(Aspect) - {Aspect.OWNERS}
+    assert "readiness: {quality: {score, by, date}}" in of(never, Aspect.QUALITY).text
+    case = use_case(corpora=(POLICIES,), readiness={one: answer("0.5", "seen") for one in Aspect})
+    answered = assess(case, {}, BOTH, now=NOW)
+    assert answered.value == Decimal("0.5625")
+    one = of(answered, Aspect.QUALITY)
+    assert (one.basis, one.by, one.day, one.text) == (Basis.ANSWER, "cyd", DAY, "seen")
+    assert of(found(None, quality=answer("1")), Aspect.QUALITY).text == "answered without a note"
+
+
+def test_a_scan_is_believed_before_an_answer() -> None:
+    one = of(found(replace(SCAN, with_acl=30), access_policy=answer("1")), Aspect.ACCESS_POLICY)
+    assert (one.score, one.basis) == (Decimal("0.25"), Basis.SCAN)
+
+
+@pytest.mark.parametrize(
+    ("changes", "aspects"),
+    [
+        ({"period": None}, {Aspect.FRESHNESS}),
+        ({"refreshed_at": None}, {Aspect.FRESHNESS}),
+        ({"has_exclusions": False}, {Aspect.EXCLUSIONS}),
+        ({"documents": 0}, {Aspect.QUALITY, Aspect.LINEAGE, Aspect.ACCESS_POLICY, Aspect.CLASSIFICATION}),
+    ],
+)
+def test_what_a_scan_cannot_say_is_unknown_and_never_a_pass(changes: dict[str, object], aspects: set[Aspect]) -> None:
+    readiness = found(replace(SCAN, **changes))  # type: ignore[arg-type] - one field each
+    assert set(readiness.unknown) == aspects
+    assert readiness.value is None
+    answered = found(replace(SCAN, **changes), **{one.value: answer("0.5") for one in aspects})  # type: ignore[arg-type]
+    assert answered.value == 1 - Decimal("0.5") * len(aspects) / 8
+
+
+def two(**answers: Answer) -> DataReadiness:
+    case = use_case(corpora=(POLICIES, FORMS), readiness={Aspect(name): one for name, one in answers.items()})
+    return assess(case, {POLICIES: replace(SCAN, with_acl=60)}, BOTH, now=NOW)
+
+
+def test_the_worst_corpus_counts_and_one_without_a_scan_needs_an_answer() -> None:
+    assert Aspect.ACCESS_POLICY in two().unknown
+    assert of(two(access_policy=answer("1")), Aspect.ACCESS_POLICY).score == Decimal("0.5")
+    assert of(two(access_policy=answer("0.25")), Aspect.ACCESS_POLICY).score == Decimal("0.25")
+    case = use_case(corpora=(POLICIES, FORMS))
+    both = {POLICIES: SCAN, FORMS: replace(SCAN, corpus=FORMS, with_acl=0)}
+    assert assess(case, both, BOTH, now=NOW).value == 0
+    assert assess(case, {FORMS: both[FORMS]}, BOTH, now=NOW).vetoes == (Aspect.ACCESS_POLICY,)
+
+
+def test_a_use_case_without_a_corpus_is_answered_whole() -> None:
+    case = use_case(readiness={one: answer("1") for one in Aspect})
+    assert assess(case, {}, BOTH, now=NOW).value == 1
+    assert "no corpus is named" in of(assess(use_case(), {}, BOTH, now=NOW), Aspect.QUALITY).text
+
+
+def test_ages_are_said_in_days_or_hours() -> None:
+    fresh = replace(SCAN, refreshed_at=NOW - timedelta(hours=5), period=timedelta(days=1))
+    assert of(found(fresh), Aspect.FRESHNESS).text == "policies@3: refreshed 5 h ago, due every 1 day"
+
+
+def test_the_record_holds_bounds_and_what_is_unknown() -> None:
+    shown = found(replace(SCAN, has_exclusions=False)).as_json()
+    assert (shown["value"], shown["least"], shown["most"]) == (None, "0.875", "1")
+    assert (shown["unknown"], shown["set_to_zero_by"]) == (["exclusions"], [])
+    (unknown,) = [one for one in found(None).as_json()["scores"] if one["aspect"] == "quality"]  # type: ignore[union-attr, index, call-overload]
+    assert (unknown["score"], unknown["date"], unknown["by"], unknown["basis"]) == (None, None, None, "nothing")  # type: ignore[index, call-overload]
