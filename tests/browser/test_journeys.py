@@ -147,6 +147,7 @@ def _addresses(site: Site, page: Page) -> list[str]:
     return [
         "/",
         "/workflows",
+        "/portfolio",
         "/search?q=virtanen",
         "/rollouts?space=sandbox",
         f"/releases/{site.release}",

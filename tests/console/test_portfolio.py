@@ -37,7 +37,8 @@ def file(bank: Bank) -> Iterator[Path]:
     path.write_bytes(kept)
 
 
-def words(node: LexborNode) -> str:
+def words(node: LexborNode | None) -> str:
+    assert node is not None
     return " ".join(node.text(separator=" ").split())
 
 
@@ -74,7 +75,7 @@ def test_readiness_comes_from_the_refreshed_corpus_and_elsewhere_from_named_peop
 def test_bands_and_the_decision_aid_stand_on_the_page(bank: Bank) -> None:
     bands = region(bank, "Bands by gate")
     assert bands[2] == "first workflow 53,000 130,000 cab business-sponsor 73,000 unknown"
-    page = words(bank.browser("omar.haddad").get("/portfolio").page.css_first("main"))  # type: ignore[arg-type]
+    page = words(bank.browser("omar.haddad").get("/portfolio").page.css_first("main"))
     assert "Build adverse action reasons on: fine-tuning" in page
     assert "sensitivity: restricted would make it prompt only" in page
 
@@ -86,7 +87,7 @@ def test_a_wrong_row_is_told_by_line_and_the_others_are_ranked(bank: Bank, file:
     page = bank.browser("omar.haddad").get("/portfolio").page
     assert f"portfolio.yaml:{line}: 'use_cases[1].volume.source' cannot be 'rumour'." in words(
         page.css_first(".notice.nogo")
-    )  # type: ignore[arg-type]
+    )
     assert [row.split(" ")[1] for row in region(bank, "Ranking of use cases")] == [
         "policy",
         "adverse",

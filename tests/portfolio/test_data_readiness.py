@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from tests.portfolio.inventory import DAY, NOW, use_case
@@ -77,23 +78,24 @@ def test_a_corpus_in_order_is_ready_and_says_by_what() -> None:
         ({"exposed": 1}, Aspect.CLASSIFICATION, "0"),
     ],
 )
-def test_shares_are_rounded_down_to_a_quarter(changes: dict[str, object], aspect: Aspect, score: str) -> None:
-    readiness = found(replace(SCAN, **changes))  # type: ignore[arg-type] - one field each
+def test_shares_are_rounded_down_to_a_quarter(changes: dict[str, Any], aspect: Aspect, score: str) -> None:
+    readiness = found(replace(SCAN, **changes))
     assert of(readiness, aspect).score == Decimal(score)
     assert of(readiness, aspect).text.startswith("policies@3: ")
 
 
 @pytest.mark.parametrize("aspect", [Aspect.ACCESS_POLICY, Aspect.LINEAGE])
 def test_no_reader_or_no_lineage_at_all_sets_readiness_to_zero(aspect: Aspect) -> None:
-    field = {Aspect.ACCESS_POLICY: "with_acl", Aspect.LINEAGE: "with_lineage"}[aspect]
-    readiness = found(replace(SCAN, **{field: 0}))  # type: ignore[arg-type] - one field each
-    assert (readiness.value, readiness.least, readiness.most, readiness.vetoes) == (0, 0, 0, (aspect,))
+    none: dict[str, Any] = {{Aspect.ACCESS_POLICY: "with_acl", Aspect.LINEAGE: "with_lineage"}[aspect]: 0}
+    readiness = found(replace(SCAN, **none))
+    assert {readiness.value, readiness.least, readiness.most} == {Decimal(0)}
+    assert readiness.vetoes == (aspect,)
 
 
 def test_owners_answered_with_zero_set_it_to_zero_even_while_others_are_unknown() -> None:
     case = use_case(corpora=(POLICIES,), readiness={Aspect.OWNERS: answer("0")})
     readiness = assess(case, {}, Owners(data=(), security=None), now=NOW)
-    assert (readiness.value, readiness.vetoes) == (0, (Aspect.OWNERS,))
+    assert (readiness.value, readiness.vetoes) == (Decimal(0), (Aspect.OWNERS,))
     assert Aspect.QUALITY in readiness.unknown
 
 
@@ -146,11 +148,12 @@ def test_a_scan_is_believed_before_an_answer() -> None:
         ({"documents": 0}, {Aspect.QUALITY, Aspect.LINEAGE, Aspect.ACCESS_POLICY, Aspect.CLASSIFICATION}),
     ],
 )
-def test_what_a_scan_cannot_say_is_unknown_and_never_a_pass(changes: dict[str, object], aspects: set[Aspect]) -> None:
-    readiness = found(replace(SCAN, **changes))  # type: ignore[arg-type] - one field each
+def test_what_a_scan_cannot_say_is_unknown_and_never_a_pass(changes: dict[str, Any], aspects: set[Aspect]) -> None:
+    readiness = found(replace(SCAN, **changes))
     assert set(readiness.unknown) == aspects
     assert readiness.value is None
-    answered = found(replace(SCAN, **changes), **{one.value: answer("0.5") for one in aspects})  # type: ignore[arg-type]
+    answers: dict[str, Any] = {one.value: answer("0.5") for one in aspects}
+    answered = found(replace(SCAN, **changes), **answers)
     assert answered.value == 1 - Decimal("0.5") * len(aspects) / 8
 
 

@@ -41,7 +41,8 @@ def codes(advice: Advice) -> set[str]:
 
 @pytest.mark.parametrize("need", RETRIEVAL)
 def test_any_one_of_four_duties_needs_retrieval(need: str) -> None:
-    found = advise(facts(**{need: True}))
+    needed: dict[str, Any] = {need: True}
+    found = advise(facts(**needed))
     assert found.choice is Choice.RETRIEVAL
     assert (found.reasons[0].code, found.reasons[0].where) == ("NEEDS_RETRIEVAL", need)
     # with that fact otherwise a prompt would do

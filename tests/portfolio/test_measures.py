@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from tests.portfolio.inventory import DAY, MEASURED, NAMED, TODAY, number, use_case
@@ -39,9 +40,9 @@ KPI = Kpi(
     ],
 )
 def test_a_measure_counts_whole_with_a_measured_baseline_and_a_target(
-    changes: dict[str, object], *, is_measured: bool
+    changes: dict[str, Any], *, is_measured: bool
 ) -> None:
-    one = replace(MEASURED, **changes)  # type: ignore[arg-type] - one field each
+    one = replace(MEASURED, **changes)
     assert one.is_measured(TODAY) is is_measured
     assert weight_of([one], TODAY) == (Decimal(1) if is_measured else Decimal("0.5"))
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -167,7 +168,7 @@ def test_ranking_monotone(volume: Decimal, fields: dict[str, Decimal], data: st.
     more = volume + data.draw(amounts)
     low, high = sorted((data.draw(quarters), data.draw(quarters)), key=Decimal)
     worse, better = sorted((data.draw(st.integers(0, 2)), data.draw(st.integers(0, 2))))
-    rest = {name: number(str(value)) for name, value in fields.items()}
+    rest: dict[str, Any] = {name: number(str(value)) for name, value in fields.items()}
 
     def index(count: Decimal, d: str, grade: int, source: NumberSource = NumberSource.LOG) -> Decimal:
         case = use_case(volume=number(str(count), source), **rest)
