@@ -65,7 +65,7 @@ def test_advice_says_reasons_open_questions_and_what_would_change_it() -> None:
     case = use_case(needs=Needs(takedown_duty=True, adapt_for=None), update_frequency="quarterly")
     text = told(lambda out: _render_advice(out, AdviceView(case=case, advice=advise(facts_of(case)))))
     assert text.splitlines()[:2] == [
-        "letters: build on retrieval",
+        "letters: build on retrieval (hybrid possible)",
         "  A document may have to disappear: weights do not forget. takedown_duty",
     ]
     assert "  open nobody answered adapt for" in text

@@ -35,7 +35,7 @@ def test_a_band_has_its_gate_its_signer_and_what_is_planned_and_spent_of_it() ->
         line("5000.50"),
         line("38000", "deployment"),
         line("50000", "development"),
-        line("40000", per=Per.MONTH),
+        line("40000", "run", per=Per.MONTH),
         line("1200.25", source=CostSource.INVOICE),
         line("10", source=CostSource.METER),
     ]
@@ -60,7 +60,6 @@ def test_what_no_line_says_is_unknown_and_not_zero() -> None:
     assert (found.as_json("USD")["planned"], found.as_json("USD")["spent"]) == (None, None)
 
 
-@pytest.mark.feature("R1.10")
 @pytest.mark.parametrize(
     ("source", "amount", "codes"),
     [
@@ -76,7 +75,16 @@ def test_a_band_may_not_fund_more_than_its_gate_released(source: CostSource, amo
     assert all((one.observed, one.limit) == ("130,000.01 USD", "130,000 USD") for one in found.findings)
 
 
-@pytest.mark.feature("R1.10")
+@pytest.mark.parametrize("source", [CostSource.PLAN, CostSource.INVOICE])
+def test_a_band_that_pays_each_month_is_unknown_and_says_why(source: CostSource) -> None:
+    lines = [line("900000", per=Per.MONTH, source=source), line("130000.01", source=CostSource.INVOICE)]
+    (found,) = fund([band("run", "130000", "testing")], lines, "USD")
+    assert (found.planned, found.spent) == (None, None)
+    assert [one.code for one in found.findings] == ["BAND_MONTHLY", "BAND_OVERSPENT"]
+    assert "testing-900000 of costs.yaml are paid each month" in found.findings[0].text
+    assert "signature" not in found.findings[1].text
+
+
 def test_one_band_for_everything_is_a_finding() -> None:
     assert [one.code for one in plan_findings([band()])] == ["ONE_BAND"]
     assert plan_findings([band(), band("hypercare")]) == ()

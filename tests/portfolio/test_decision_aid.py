@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.portfolio.inventory import use_case
 
 from pilotage.corpus.settings import Classification
-from pilotage.portfolio.decision_aid import Advice, Choice, Facts, advise, facts_of, update_days
-from pilotage.workspace.portfolio import Needs, Purpose
+from pilotage.portfolio.decision_aid import Advice, Choice, Facts, advise, facts_of
+from pilotage.workspace.portfolio import Needs, Purpose, update_days
 
 PLAIN = Facts(
     needs=Needs(
@@ -31,7 +31,7 @@ TUNED: dict[str, Any] = {"adapt_for": Purpose.TONE, "reviewed_examples": 500}
 RETRIEVAL = ("per_person_permissions", "takedown_duty", "citations_required", "content_residency")
 
 
-def facts(*, days: int | None = 91, level: Classification | None = Classification.INTERNAL, **needs: Any) -> Facts:
+def facts(*, days: float | None = 91, level: Classification | None = Classification.INTERNAL, **needs: Any) -> Facts:
     return replace(PLAIN, update_days=days, sensitivity=level, needs=replace(PLAIN.needs, **needs))
 
 
@@ -103,6 +103,8 @@ def test_restricted_data_never_enters_weights(needs: Needs, days: int | None) ->
 def test_nobody_answered_leaves_the_choice_open_and_says_what_is_missing() -> None:
     found = advise(facts_of(use_case()))
     assert (found.choice, found.reasons, found.changes) == (Choice.OPEN, (), ())
+    assert found.possible == (Choice.RETRIEVAL, Choice.FINE_TUNING, Choice.HYBRID, Choice.PROMPT_ONLY)
+    assert found.said == "open"
     assert set(found.missing) == {
         *RETRIEVAL,
         "update_frequency",
@@ -115,12 +117,22 @@ def test_nobody_answered_leaves_the_choice_open_and_says_what_is_missing() -> No
 
 def test_an_open_question_that_cannot_change_the_choice_is_not_asked() -> None:
     found = advise(facts(takedown_duty=True, citations_required=None, reviewed_examples=None))
-    assert (found.choice, found.missing) == (Choice.RETRIEVAL, ())
+    assert (found.choice, found.missing, found.possible) == (Choice.RETRIEVAL, (), ())
+    assert found.said == "retrieval"
 
 
 def test_retrieval_may_be_sure_while_tuning_is_open() -> None:
-    found = advise(facts(**{**TUNED, "reviewed_examples": None}, takedown_duty=True))
-    assert (found.choice, found.missing) == (Choice.RETRIEVAL, ("reviewed_examples",))
+    found = advise(facts(**{**TUNED, "examples_for_everyone": None}, takedown_duty=True))
+    assert (found.choice, found.missing) == (Choice.RETRIEVAL, ("examples_for_everyone",))
+    assert (found.possible, found.said) == ((Choice.HYBRID,), "retrieval (hybrid possible)")
+    assert ("examples_for_everyone", "yes", Choice.HYBRID) in {(one.fact, one.to, one.choice) for one in found.changes}
+    assert found.as_json()["possible"] == ["hybrid"]
+
+
+def test_one_open_answer_that_two_questions_rest_on_is_not_counted_twice() -> None:
+    found = advise(facts(**TUNED, days=None))
+    assert (found.choice, found.missing) == (Choice.OPEN, ("update_frequency",))
+    assert found.possible == (Choice.RETRIEVAL, Choice.FINE_TUNING, Choice.PROMPT_ONLY)
 
 
 @pytest.mark.parametrize(
@@ -132,18 +144,45 @@ def test_retrieval_may_be_sure_while_tuning_is_open() -> None:
         ("quarterly", 91),
         ("14d", 14),
         ("P120D", 120),
-        ("often", None),
-        (None, None),
+        ("P30DT12H", 30.5),
+        ("36h", 1.5),
     ],
 )
-def test_how_often_content_changes_is_read_from_a_word_or_a_duration(written: str | None, days: int | None) -> None:
+def test_how_often_content_changes_is_read_from_a_word_or_a_duration(written: str, days: float) -> None:
     assert update_days(written) == days
 
 
-def test_a_use_case_gives_its_facts_and_an_unreadable_class_is_unanswered() -> None:
-    found = facts_of(use_case(sensitivity="restricted", update_frequency="weekly", needs=PLAIN.needs))
+@pytest.mark.parametrize("written", ["often", "Weekly", "P1M", "30d12h"])
+def test_another_word_for_how_often_is_refused_with_what_to_write(written: str) -> None:
+    with pytest.raises(ValueError, match="Write one of hourly, daily, weekly"):
+        update_days(written)
+
+
+def test_half_a_day_more_than_thirty_is_seldomer_than_every_thirty() -> None:
+    assert advise(facts(days=update_days("P30DT12H"))).choice is Choice.PROMPT_ONLY
+
+
+def test_a_use_case_gives_its_facts() -> None:
+    found = facts_of(use_case(sensitivity=Classification.RESTRICTED, update_frequency="weekly", needs=PLAIN.needs))
     assert found == Facts(needs=PLAIN.needs, update_days=7, sensitivity=Classification.RESTRICTED)
-    assert facts_of(use_case(sensitivity="secret")).sensitivity is None
+
+
+@pytest.mark.parametrize(
+    ("declared", "corpora", "counts"),
+    [
+        ("public", ["internal", "restricted"], "restricted"),
+        ("confidential", ["internal"], "confidential"),
+        ("internal", [], "internal"),
+        (None, ["restricted"], "restricted"),
+        (None, ["internal"], None),
+        (None, [], None),
+    ],
+)
+def test_the_stricter_of_the_declared_class_and_the_corpora_counts(
+    declared: str | None, corpora: list[str], counts: str | None
+) -> None:
+    case = use_case(sensitivity=None if declared is None else Classification(declared))
+    assert facts_of(case, [Classification(one) for one in corpora]).sensitivity == counts
 
 
 def test_the_record_holds_choice_reasons_and_changes() -> None:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.portfolio.inventory import DAY, MEASURED, NAMED, TODAY, assessed, number, ready, use_case
 
+from pilotage.corpus.settings import Classification
 from pilotage.portfolio.measures import Measure
 from pilotage.portfolio.ranking import Assessed, Ranked, cents, rank
 from pilotage.workspace.portfolio import NumberSource
@@ -105,6 +106,14 @@ def test_a_number_of_the_future_counts_as_unknown() -> None:
     assert "2026-11-03" in found.reasons[0].text
 
 
+@pytest.mark.parametrize(("measures", "d"), [((), "1"), ((MEASURED,), "0")])
+def test_an_unknown_value_gives_an_unknown_index_whatever_it_is_weighed_with(
+    measures: tuple[Measure, ...], d: str
+) -> None:
+    found = only(Assessed(case=use_case(minutes=None), measures=measures, readiness=ready(d)))
+    assert (found.value, found.index) == (None, None)
+
+
 def test_readiness_nobody_answered_is_unknown_and_not_zero() -> None:
     found = only(assessed(d=None))
     assert (found.rank, found.index, found.value, codes(found)) == (None, None, Decimal(214_200), ["READINESS_UNKNOWN"])
@@ -184,6 +193,7 @@ def test_ranking_monotone(volume: Decimal, fields: dict[str, Decimal], data: st.
 
 
 def test_the_record_holds_everything_a_rank_rests_on() -> None:
-    shown = only(assessed(use_case(), MEASURED)).as_json("EUR", DAY)
+    shown = only(assessed(use_case(sensitivity=Classification.INTERNAL), MEASURED)).as_json("EUR", DAY)
+    assert shown["sensitivity"] == "internal"
     assert {"rank", "index", "value", "k", "kpis", "inputs", "readiness", "reasons", "marks"} <= shown.keys()
     assert shown["currency"] == "EUR"

@@ -40,7 +40,7 @@ use_cases:
 SECOND = HEAD.replace("use_cases:\n", "").replace("letters", "notes")
 BANDS = """\
 bands:
-  - {name: discovery, min: 10, max: 30, released_by: first, signer: business-owner, phases: [plan]}
+  - {name: discovery, min: 10, max: 30, released_by: first, signer: business-owner, phases: [development]}
   - {name: build, min: 10, max: 30, released_by: first, signer: business-owner}
 """
 
@@ -60,7 +60,7 @@ def test_a_row_says_what_is_known_by_whom_and_what_is_not(bank: Files) -> None:
     assert set(case.readiness) == {Aspect.QUALITY, Aspect.ACCESS_POLICY}
     assert (case.readiness[Aspect.QUALITY].score, case.readiness[Aspect.QUALITY].by) == (Decimal("0.75"), "ben")
     assert case.needs == Needs(per_person_permissions=True, adapt_for=Purpose.TONE, reviewed_examples=40)
-    assert [band.phases for band in portfolio.bands] == [("plan",), ()]
+    assert [band.phases for band in portfolio.bands] == [("development",), ()]
 
 
 CASES = [
@@ -77,6 +77,10 @@ CASES = [
     ("      - minutes\n", "      - 7\n", ["12: 'use_cases[0].kpis[0]' is a whole number, not text. Put it in quotes."]),
     ("owner: ada", "owner: group:claims", ["4: 'group:claims' is not a person of pilotage.yaml. Write one of: ada, ben, cyd."]),
     ("released_by: first, signer: business-owner}", "released_by: someday, signer: business-owner}", ["23: 'someday' is not a gate. Write one of: first, last."]),
+    ("phases: [development]", "phases: [developement]", ["22: 'developement' is not a phase of costs.yaml. Did you mean 'development'?"]),
+    ("name: build, min: 10, max: 30, released_by: first, signer: business-owner", "name: build, min: 10, max: 30, released_by: first, signer: business-owner, phases: development", ["23: The phase 'development' is paid from a second band; the first is in line 22. Name each phase in one band."]),
+    ("    data_owner: ben", "    sensitivity: Restricted\n    data_owner: ben", ["15: 'use_cases[0].sensitivity' cannot be 'Restricted'. Did you mean 'restricted'?"]),
+    ("    data_owner: ben", "    update_frequency: Weekly\n    data_owner: ben", ["15: 'use_cases[0].update_frequency': 'Weekly' is not how often. Write one of hourly, daily, weekly, monthly, quarterly, yearly, never, or a duration such as 14d or PT36H."]),
     ("name: build", "name: discovery", ["23: 'discovery' stands here a second time under bands. Give each a name of its own."]),
 ]  # fmt: skip
 
@@ -88,6 +92,20 @@ def test_a_mistake_is_told_by_line_with_what_to_write(
     assert old in HEAD + BANDS
     bank[FILE] = (HEAD + BANDS).replace(old, new, 1).encode()
     assert mistakes(bank) == [f"{FILE}:{line}" for line in expected]
+
+
+@pytest.mark.parametrize(("workflow", "told"), [("desk", True), ("desc", False)])
+def test_a_bare_kpi_that_its_workflow_does_not_have_is_told(
+    bank: Files, mistakes: Callable[[Files], list[str]], workflow: str, *, told: bool
+) -> None:
+    text = HEAD.replace("- minutes\n", "- minuts\n      - minutes\n") + f"    workflow: {workflow}\n"
+    bank[FILE] = text.encode()
+    found = [one for one in mistakes(bank) if "KPI" in one]
+    assert found == [f"{FILE}:12: 'minuts' is not a KPI of the workflow 'desk'. Did you mean 'minutes'?"] * told
+    bank[FILE] = text.replace(
+        text[text.index("    kpis:") : text.index("    data_owner")], "    kpis: minuts\n"
+    ).encode()
+    assert len([one for one in mistakes(bank) if "KPI" in one]) == told
 
 
 def test_all_mistakes_are_told_at_once_and_the_right_rows_are_kept(bank: Files) -> None:

@@ -71,7 +71,7 @@ def _render(out: Console, found: PortfolioView) -> None:
 def _cells(row: Ranked, advice: Advice) -> tuple[str, ...]:
     place = "-" if row.rank is None else str(row.rank)
     cells = (place, row.case.name, amount(row.index), amount(row.value), number(row.weight), ready(row.readiness))
-    return tuple(escape(cell) for cell in (*cells, str(advice.choice)))
+    return tuple(escape(cell) for cell in (*cells, advice.said))
 
 
 def _render_row(out: Console, row: Ranked) -> None:
@@ -134,7 +134,7 @@ def _paid(one: Funding) -> Iterator[str]:
 
 def _render_advice(out: Console, found: AdviceView) -> None:
     advice = found.advice
-    out.print(f"[bold]{escape(found.case.name)}[/bold]: build on [bold]{advice.choice}[/bold]")
+    out.print(f"[bold]{escape(found.case.name)}[/bold]: build on [bold]{advice.said}[/bold]")
     for reason in advice.reasons:
         out.print(f"  {escape(reason.text)} [dim]{escape(reason.where or '')}[/dim]")
     for name in advice.missing:

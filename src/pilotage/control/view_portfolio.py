@@ -1,7 +1,8 @@
 """`pilotage portfolio rank` and the Portfolio page: the inventory as the file is now, with what the store knows of it.
 
 Rule: reads only. `portfolio.yaml` is read each time; a row with a mistake is left out and its mistake is told.
-Fail mode: a corpus that was never refreshed has no scan, so its scores are answered by people or unknown.
+Fail mode: a corpus without an accepted version has no scan, so its scores are answered by people or unknown; counting
+that takes too long leaves what it would score unknown, of this and the corpora after it.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from pilotage.corpus.quality import FindingKind
 from pilotage.corpus.settings import CorpusSettings, Exclusions
 from pilotage.corpus.version import VersionState
 from pilotage.portfolio.bands import Funding, fund, plan_findings
-from pilotage.portfolio.data_readiness import CorpusScan, Owners, assess
+from pilotage.portfolio.data_readiness import CorpusScan, Counts, Owners, Report, assess
 from pilotage.portfolio.decision_aid import Advice, advise, facts_of
 from pilotage.portfolio.measures import measures_of
 from pilotage.portfolio.ranking import Assessed, Ranked, rank
 from pilotage.store.corpora import StoredVersion, last_confirmed, newest_version
-from pilotage.store.corpus_scan import count_documents
+from pilotage.store.corpus_scan import DocumentCounts, count_documents
 from pilotage.workspace.portfolio import Portfolio, UseCase
 from pilotage.workspace.portfolio_file import FILE, read_rows
 from pilotage.workspace.records import Workspace
@@ -112,7 +113,7 @@ def view_portfolio(instance: Instance) -> PortfolioView:
         currency=costs.currency,
         is_declared=is_declared,
         rows=rank(rows, today=now.date()),
-        advice={case.name: advise(facts_of(case)) for case in portfolio.use_cases},
+        advice={case.name: _advice(case, workspace) for case in portfolio.use_cases},
         bands=fund(portfolio.bands, costs.lines, costs.currency),
         findings=plan_findings(portfolio.bands),
         problems=problems,
@@ -129,7 +130,11 @@ def view_advice(instance: Instance, *, use_case: str) -> AdviceView:
         names = ", ".join(repr(one.name) for one in portfolio.use_cases) or f"none; write {FILE}"
         message = f"There is no use case {use_case[:80]!r}."
         raise NotFound("USE_CASE_UNKNOWN", message, hint=f"There are: {names}.")
-    return AdviceView(case=case, advice=advise(facts_of(case)))
+    return AdviceView(case=case, advice=_advice(case, instance.workspace))
+
+
+def _advice(case: UseCase, workspace: Workspace) -> Advice:
+    return advise(facts_of(case, [workspace.corpora[name].classification for name in case.corpora]))
 
 
 def _read(instance: Instance) -> tuple[Portfolio, tuple[Problem, ...], bool]:
@@ -156,38 +161,46 @@ def _assessed(case: UseCase, workspace: Workspace, scans: Mapping[CorpusName, Co
 def _scans(connection: Connection, corpora: Iterable[CorpusSettings]) -> dict[CorpusName, CorpusScan]:
     listed = list(corpora)
     confirmed = last_confirmed(connection, [one.name for one in listed])
-    found = {}
+    found: dict[CorpusName, CorpusScan] = {}
     for settings in listed:
-        version = newest_version(connection, settings.name, VersionState.ACCEPTED) or newest_version(
-            connection, settings.name, VersionState.PROPOSED
-        )
+        version = newest_version(connection, settings.name, VersionState.ACCEPTED)
         if version is not None:
-            found[settings.name] = _scan(connection, settings, version, confirmed.get(settings.name))
+            is_slow = any(one.counts is None for one in found.values())
+            counts = None if is_slow else count_documents(connection, settings.name, version.revisions)
+            found[settings.name] = _scan(settings, version, counts, confirmed.get(settings.name))
     return found
 
 
 def _scan(
-    connection: Connection, settings: CorpusSettings, version: StoredVersion, refreshed_at: datetime | None
+    settings: CorpusSettings, version: StoredVersion, counts: DocumentCounts | None, refreshed_at: datetime | None
 ) -> CorpusScan:
-    counts = count_documents(connection, settings.name, version.revisions)
-    quality = _mapping(version.summary.get("quality"))
-    findings = {kind: _mapping(one).get("count") for kind, one in _mapping(quality.get("findings")).items()}
     return CorpusScan(
         corpus=settings.name,
         version=version.number,
         at=version.created_at,
-        documents=counts.documents,
-        rejected=_sum(_mapping(quality.get("rejected")).values()),
-        unsound=_sum(findings.get(kind.value) for kind in _UNSOUND),
-        with_lineage=counts.with_lineage,
-        with_acl=counts.with_acl,
-        labelled=counts.labelled,
-        exposed=_sum([findings.get(FindingKind.READABLE_BY_EVERYONE.value)]),
-        looked_for_pii=isinstance(quality.get("pii"), Mapping),
+        counts=None
+        if counts is None
+        else Counts(documents=counts.documents, with_uri=counts.with_uri, with_acl=counts.with_acl),
+        report=_report(version.summary.get("quality")),
         refreshed_at=refreshed_at,
         period=None if settings.cadence is None else longest_gap(parse_cadence(settings.cadence)),
         retention_days=settings.retention_days,
         has_exclusions=settings.exclusions != Exclusions(),
+    )
+
+
+def _report(quality: Json | None) -> Report | None:
+    """Return what a version's quality report says; None without one."""
+    written = _mapping(quality)
+    documents = written.get("documents")
+    if not isinstance(documents, int):
+        return None
+    findings = {kind: _mapping(one).get("count") for kind, one in _mapping(written.get("findings")).items()}
+    return Report(
+        documents=documents,
+        rejected=_sum(_mapping(written.get("rejected")).values()),
+        unsound=_sum(findings.get(kind.value) for kind in _UNSOUND),
+        exposed=_sum([findings.get(FindingKind.READABLE_BY_EVERYONE.value)]),
     )
 
 

@@ -1,8 +1,8 @@
 """Investment bands: how much each gate may release, beside what is planned and spent of it (operations.md 8).
 
-Money is a decimal in the currency of the workspace; `per: once` lines of a band's phases are paid from it. Rule: a plan
-or a spending over a band's max is a finding, and so is a portfolio with one band. Fail mode: what no invoice or meter
-says is unknown, never 0.
+Money is a decimal in the currency of the workspace; lines of a band's phases are paid from it. Rule: a plan or a
+spending over a band's max is a finding, and so is a portfolio with one band. Fail mode: what no invoice or meter says
+is unknown, never 0; with lines of each month, whose months are not counted, plan and spending are unknown.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pilotage.workspace.portfolio import Band
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Funding:
-    """A band with the lines that are paid from it. None: no line says."""
+    """A band with the lines that are paid from it. None: no line says, or one is paid each month."""
 
     band: Band
     planned: Decimal | None
@@ -56,14 +56,16 @@ def plan_findings(bands: Sequence[Band]) -> tuple[Reason, ...]:
 
 
 def _funding(band: Band, lines: Sequence[CostLine], currency: str) -> Funding:
-    own = [line for line in lines if line.phase in band.phases and line.per is Per.ONCE]
+    paid = [line for line in lines if line.phase in band.phases]
+    own, monthly = ([line for line in paid if line.per is per] for per in (Per.ONCE, Per.MONTH))
     planned = _sum([line.amount for line in own if line.source is CostSource.PLAN])
     spent = _sum([line.amount for line in own if line.source is not CostSource.PLAN])
-    found = [
+    found = [_uncounted(band, monthly)] if monthly else []
+    found += [
         Reason(
             code=code,
             text=f"{said} {amount:,} {currency} of the band {band.name!r}, whose max is {band.maximum:,} {currency}. "
-            "What is over it needs a new signature.",
+            f"Put it to the gate {band.released_by!r} before more is spent.",
             where=band.name,
             observed=f"{amount:,} {currency}",
             limit=f"{band.maximum:,} {currency}",
@@ -74,7 +76,18 @@ def _funding(band: Band, lines: Sequence[CostLine], currency: str) -> Funding:
         )
         if amount is not None and amount > band.maximum
     ]
+    if monthly:
+        planned = spent = None
     return Funding(band=band, planned=planned, spent=spent, findings=tuple(found))
+
+
+def _uncounted(band: Band, monthly: Sequence[CostLine]) -> Reason:
+    names = ", ".join(line.id for line in monthly)
+    text = (
+        f"What is planned and spent of the band {band.name!r} is unknown: {names} of costs.yaml are paid each month, "
+        "and their months are not counted here. Give them a phase of no band, or read `pilotage report cost`."
+    )
+    return Reason(code="BAND_MONTHLY", text=text, where=band.name, observed=f"{len(monthly)} monthly lines")
 
 
 def _sum(amounts: Sequence[Decimal]) -> Decimal | None:

@@ -1,14 +1,16 @@
 """Data readiness D of a use case: the mean of eight scores of 0, 0.25 .. 1 (operations.md 8).
 
-Rule: a corpus that was refreshed is scored from its newest version, the worst corpus counts; what no scan says is
-answered by a named person. Shares are rounded down. Access policy, owners or lineage at 0 set D to 0.
-Fail mode: an aspect that nobody scanned and nobody answered is unknown, and so is D.
+Rule: a corpus that was refreshed is scored from its newest accepted version, the worst corpus counts; what no scan can
+measure is answered by a named person. Owners are declared: an answer may only lower them. Shares are rounded down.
+Access policy, owners or lineage at 0 set D to 0.
+Fail mode: an aspect that nobody scanned and nobody answered is unknown, and so is D; so is one whose answer is dated
+in the future, and one that could not be counted in time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -22,9 +24,11 @@ from pilotage.workspace.portfolio import Aspect, UseCase
 
 FUNDABLE: Final = Decimal("0.5")
 """Below it only the discovery band may be funded."""
+_COUNTED: Final = frozenset({Aspect.ACCESS_POLICY, Aspect.LINEAGE})
 VETOES: Final = frozenset({Aspect.ACCESS_POLICY, Aspect.OWNERS, Aspect.LINEAGE})
 _FULL: Final = Decimal(1)
 _HALF: Final = Decimal("0.5")
+_QUARTER: Final = Decimal("0.25")
 _ZERO: Final = Decimal(0)
 
 
@@ -38,24 +42,40 @@ class Basis(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CorpusScan:
-    """What the newest version of a corpus and its declaration say.
+class Counts:
+    """Documents of a version; `with_uri` have the address they came from in their own lineage."""
 
-    `unsound` documents are duplicates, nearly empty or not readable; `exposed` are confidential or higher and readable
-    by everyone. `looked_for_pii`: the refresh counted personal data. `period` is the cadence; None: refreshed by hand.
+    documents: int
+    with_uri: int
+    with_acl: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Of a quality report: `unsound` documents are duplicates, nearly empty or not readable.
+
+    `exposed` are confidential or higher and readable by everyone.
+    """
+
+    documents: int
+    rejected: int
+    unsound: int
+    exposed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorpusScan:
+    """What the newest accepted version of a corpus and its declaration say.
+
+    `counts` None: they took too long. `report` None: the version has no quality report. `period` is the cadence; None:
+    refreshed by hand.
     """
 
     corpus: CorpusName
     version: int
     at: datetime
-    documents: int
-    rejected: int
-    unsound: int
-    with_lineage: int
-    with_acl: int
-    labelled: int
-    exposed: int
-    looked_for_pii: bool
+    counts: Counts | None
+    report: Report | None
     refreshed_at: datetime | None
     period: timedelta | None
     retention_days: int | None
@@ -145,23 +165,30 @@ class Owners:
 
 
 def assess(case: UseCase, scans: Mapping[CorpusName, CorpusScan], owners: Owners, *, now: datetime) -> DataReadiness:
-    """Score a use case; a corpus it names that is not in `scans` was never refreshed."""
-    scores = [_owned(case, owners)]
+    """Score a use case; a corpus it names that is not in `scans` has no accepted version."""
+    is_slow = any(name in scans and scans[name].counts is None for name in case.corpora)
+    scores = [_owned(case, owners, now)]
     for aspect, scorer in _SCORERS.items():
         seen = [None if name not in scans else scorer(scans[name], now) for name in case.corpora]
-        scores.append(_score(case, aspect, seen))
+        scores.append(_score(case, aspect, seen, now, is_slow=is_slow and aspect in _COUNTED))
     return DataReadiness(scores=tuple(sorted(scores, key=lambda one: list(Aspect).index(one.aspect))))
 
 
-def _score(case: UseCase, aspect: Aspect, seen: Sequence[AspectScore | None]) -> AspectScore:
+def _score(
+    case: UseCase, aspect: Aspect, seen: Sequence[AspectScore | None], now: datetime, *, is_slow: bool
+) -> AspectScore:
     known = [one for one in seen if one is not None]
     if seen and len(known) == len(seen):
         return _worst(known)
-    answer = _answered(case, aspect)
-    if answer is not None:
-        return _worst([*known, answer])
     at_zero = [one for one in known if one.score == _ZERO]
-    return at_zero[0] if at_zero else _unknown(case, aspect)
+    if at_zero:
+        return at_zero[0]
+    if is_slow:  # an answer does not stand in for what can be counted
+        return _nothing(aspect, "counting the documents took too long; ask again later")
+    answer = _answered(case, aspect)
+    if answer is not None and answer.day is not None and answer.day > now.date():
+        return _ahead(answer)
+    return _unknown(case, aspect) if answer is None else _worst([*known, answer])
 
 
 def _worst(scores: Sequence[AspectScore]) -> AspectScore:
@@ -183,23 +210,33 @@ def _answered(case: UseCase, aspect: Aspect) -> AspectScore | None:
 
 
 def _unknown(case: UseCase, aspect: Aspect) -> AspectScore:
-    why = "no refresh says" if case.corpora else "no corpus is named"
-    text = f"{why}, and nobody answered; write readiness: {{{aspect.value}: {{score, by, date}}}}"
+    why = "no accepted refresh says" if case.corpora else "no corpus is named"
+    return _nothing(aspect, f"{why}, and nobody answered; write readiness: {{{aspect.value}: {{score, by, date}}}}")
+
+
+def _nothing(aspect: Aspect, text: str) -> AspectScore:
     return AspectScore(aspect=aspect, score=None, basis=Basis.NOTHING, text=text)
 
 
-def _owned(case: UseCase, owners: Owners) -> AspectScore:
+def _ahead(answer: AspectScore) -> AspectScore:
+    return _nothing(answer.aspect, f"the answer of {answer.by} is dated {answer.day}, which has not come")
+
+
+def _owned(case: UseCase, owners: Owners, now: datetime) -> AspectScore:
+    """Score what is declared; an answer may lower it, and raises nothing."""
     data, security = ", ".join(dict.fromkeys(owners.data)), owners.security
-    if data and security:
-        text = f"data: {data}; security: {security}"
-        return AspectScore(aspect=Aspect.OWNERS, score=_FULL, basis=Basis.DECLARED, text=text)
-    answer = _answered(case, Aspect.OWNERS)
-    if answer is not None:
-        return answer
-    if not data and security is None:
-        return _unknown(case, Aspect.OWNERS)
     text = f"data: {data or 'nobody'}; security: {security or 'nobody'}"
-    return AspectScore(aspect=Aspect.OWNERS, score=_HALF, basis=Basis.DECLARED, text=text)
+    score = _FULL if data and security else _HALF
+    declared = AspectScore(aspect=Aspect.OWNERS, score=score, basis=Basis.DECLARED, text=text)
+    if not data and security is None:
+        declared = _nothing(Aspect.OWNERS, "nobody is declared; write data_owner and security_owner")
+    answer = _answered(case, Aspect.OWNERS)
+    if answer is None:
+        return declared
+    if answer.day is not None and answer.day > now.date():
+        return _ahead(answer)
+    most = _QUARTER if declared.score is None else declared.score
+    return answer if answer.score is not None and answer.score < most else declared
 
 
 def _scanned(scan: CorpusScan, aspect: Aspect, score: Decimal, text: str) -> AspectScore:
@@ -212,23 +249,29 @@ def _quarter(share: Fraction) -> Decimal:
     return Decimal(floor(max(Fraction(0), min(share, Fraction(1))) * 4)) / 4
 
 
-def _share(aspect: Aspect, part: Callable[[CorpusScan], int], says: str) -> _Scorer:
-    def score(scan: CorpusScan, _now: datetime) -> AspectScore | None:
-        whole = scan.documents
-        if whole == 0:
-            return None
-        return _scanned(
-            scan, aspect, _quarter(Fraction(part(scan), whole)), f"{part(scan):,} of {whole:,} documents {says}"
-        )
+def _lineage(scan: CorpusScan, _now: datetime) -> AspectScore | None:
+    """Score addresses; a source whose items have none at all, as a folder, says nothing."""
+    counts = scan.counts
+    if counts is None or counts.with_uri == 0:
+        return None
+    text = f"{counts.with_uri:,} of {counts.documents:,} documents have the address they came from"
+    return _scanned(scan, Aspect.LINEAGE, _quarter(Fraction(counts.with_uri, counts.documents)), text)
 
-    return score
+
+def _access_policy(scan: CorpusScan, _now: datetime) -> AspectScore | None:
+    counts = scan.counts
+    if counts is None or counts.documents == 0:
+        return None
+    text = f"{counts.with_acl:,} of {counts.documents:,} documents have an ACL"
+    return _scanned(scan, Aspect.ACCESS_POLICY, _quarter(Fraction(counts.with_acl, counts.documents)), text)
 
 
 def _quality(scan: CorpusScan, _now: datetime) -> AspectScore | None:
-    whole = scan.documents + scan.rejected
-    if whole == 0:
+    report = scan.report
+    whole = 0 if report is None else report.documents + report.rejected
+    if report is None or whole == 0:
         return None
-    sound = max(0, scan.documents - scan.unsound)
+    sound = max(0, report.documents - report.unsound)
     text = f"{sound:,} of {whole:,} items are readable, no duplicate and not empty"
     return _scanned(scan, Aspect.QUALITY, _quarter(Fraction(sound, whole)), text)
 
@@ -255,16 +298,12 @@ def _exclusions(scan: CorpusScan, _now: datetime) -> AspectScore | None:
     return _scanned(scan, Aspect.EXCLUSIONS, _FULL, "corpus.yaml declares what never enters")
 
 
-def _classification(scan: CorpusScan, now: datetime) -> AspectScore | None:
-    labelled = _share(Aspect.CLASSIFICATION, lambda one: one.labelled, "are classified")(scan, now)
-    if labelled is None or labelled.score is None:
+def _classification(scan: CorpusScan, _now: datetime) -> AspectScore | None:
+    """Score 0 what is exposed. A document takes its corpus's class, so that it has one says nothing: a person does."""
+    if scan.report is None or scan.report.exposed == 0:
         return None
-    if scan.exposed:
-        text = f"{scan.exposed:,} confidential documents are readable by everyone"
-        return _scanned(scan, Aspect.CLASSIFICATION, _ZERO, text)
-    if not scan.looked_for_pii:
-        return replace(labelled, score=min(labelled.score, _HALF), text=f"{labelled.text}; personal data not counted")
-    return replace(labelled, text=f"{labelled.text}; personal data counted")
+    text = f"{scan.report.exposed:,} confidential documents are readable by everyone"
+    return _scanned(scan, Aspect.CLASSIFICATION, _ZERO, text)
 
 
 def _days(span: timedelta) -> str:
@@ -275,9 +314,9 @@ def _days(span: timedelta) -> str:
 _SECOND: Final = timedelta(seconds=1)
 _SCORERS: Final[Mapping[Aspect, _Scorer]] = {
     Aspect.QUALITY: _quality,
-    Aspect.LINEAGE: _share(Aspect.LINEAGE, lambda one: one.with_lineage, "have a lineage"),
+    Aspect.LINEAGE: _lineage,
     Aspect.RETENTION: _retention,
-    Aspect.ACCESS_POLICY: _share(Aspect.ACCESS_POLICY, lambda one: one.with_acl, "have an ACL"),
+    Aspect.ACCESS_POLICY: _access_policy,
     Aspect.FRESHNESS: _freshness,
     Aspect.EXCLUSIONS: _exclusions,
     Aspect.CLASSIFICATION: _classification,

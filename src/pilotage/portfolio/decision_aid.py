@@ -2,36 +2,27 @@
 
 Rule: retrieval is needed for per-person permissions, takedown duty, citations, content that must stay in a region, or
 updates at least every 30 days. Fine-tuning serves form, tone or classification alone, with 500 reviewed examples that
-every user may see, updates slower than 90 days, and never restricted data. Fail mode: what nobody answered leaves open
-what depends on it; an open question is never a no.
+every user may see, updates slower than 90 days, and never restricted data; a corpus's classification counts where it
+is stricter than the declared one. Fail mode: what nobody answered leaves open what depends on it; an open question is
+never a no, and what it could still make of the choice is named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
 from pilotage.core.canonical import Json
-from pilotage.core.durations import parse_duration
 from pilotage.core.reason import Reason
 from pilotage.corpus.settings import Classification
-from pilotage.workspace.portfolio import Needs, Purpose, UseCase
+from pilotage.workspace.portfolio import Needs, Purpose, UseCase, update_days
 
 OFTEN_DAYS: Final = 30
 SELDOM_DAYS: Final = 90
 EXAMPLES: Final = 500
 _TUNED: Final = frozenset({Purpose.FORM, Purpose.TONE, Purpose.CLASSIFICATION})
-_WORDS: Final[Mapping[str, int]] = {
-    "hourly": 0,
-    "daily": 1,
-    "weekly": 7,
-    "monthly": 30,
-    "quarterly": 91,
-    "yearly": 365,
-    "never": 36_500,
-}
 
 
 class Choice(StrEnum):
@@ -49,7 +40,7 @@ class Facts:
     """What the choice depends on. None: nobody answered. `update_days`: days between two updates of the content."""
 
     needs: Needs
-    update_days: int | None
+    update_days: float | None
     sensitivity: Classification | None
 
 
@@ -68,40 +59,45 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """The choice. `missing` are facts that would settle it."""
+    """The choice. `missing` are facts that would settle it, `possible` what else they could make it."""
 
     choice: Choice
+    possible: tuple[Choice, ...]
     reasons: tuple[Reason, ...]
     missing: tuple[str, ...]
     changes: tuple[Change, ...]
+
+    @property
+    def said(self) -> str:
+        """The choice in words; one that is sure in part, with what it may still become."""
+        if self.choice is Choice.OPEN or not self.possible:
+            return self.choice.value
+        return f"{self.choice.value} ({' or '.join(one.value for one in self.possible)} possible)"
 
     def as_json(self) -> dict[str, Json]:
         """Return the documented record."""
         return {
             "choice": self.choice.value,
+            "possible": [one.value for one in self.possible],
             "reasons": [dict(one.as_json()) for one in self.reasons],
             "missing": list(self.missing),
             "changes": [one.as_json() for one in self.changes],
         }
 
 
-def facts_of(case: UseCase) -> Facts:
-    """Return what a use case says; a word nobody can read as a frequency or a class is unanswered."""
-    words = [one.value for one in Classification]
-    level = Classification(case.sensitivity) if case.sensitivity in words else None
-    return Facts(needs=case.needs, update_days=update_days(case.update_frequency), sensitivity=level)
+def facts_of(case: UseCase, corpora: Iterable[Classification] = ()) -> Facts:
+    """Return what a use case says, and the classifications of the corpora it names.
 
-
-def update_days(written: str | None) -> int | None:
-    """Return days between updates: a word such as `weekly`, or a duration such as `14d`; None for anything else."""
-    if written is None:
-        return None
-    if written in _WORDS:
-        return _WORDS[written]
-    try:
-        return parse_duration(written).days
-    except ValueError:
-        return None
+    Where none is declared, a corpus says only that it is restricted: its documents may be stricter than itself.
+    """
+    strictest = max((*corpora, case.sensitivity or Classification.PUBLIC), key=lambda one: one.rank)
+    is_said = case.sensitivity is not None or strictest is Classification.RESTRICTED
+    written = case.update_frequency
+    return Facts(
+        needs=case.needs,
+        update_days=None if written is None else update_days(written),
+        sensitivity=strictest if is_said else None,
+    )
 
 
 def advise(facts: Facts) -> Advice:
@@ -116,6 +112,7 @@ def advise(facts: Facts) -> Advice:
     choice = _choose(needed=needed, fits=fits)
     return Advice(
         choice=choice,
+        possible=tuple(one for one in Choice if one is not choice and one in _possible(facts)) if missing else (),
         reasons=_reasons(retrieval, tuning, fits=fits),
         missing=tuple(dict.fromkeys(missing)),
         changes=() if choice is Choice.OPEN else _changes(facts, choice),
@@ -144,6 +141,21 @@ def _choose(*, needed: bool | None, fits: bool | None) -> Choice:
             return Choice.PROMPT_ONLY
         case _:
             return Choice.OPEN
+
+
+def _possible(facts: Facts) -> frozenset[Choice]:
+    """Return what the choice may be once every open question is answered, one way or the other."""
+    days = (OFTEN_DAYS, SELDOM_DAYS, SELDOM_DAYS + 1) if facts.update_days is None else (facts.update_days,)
+    found: set[Choice] = set()
+    for one in days:
+        other = replace(facts, update_days=one)
+        needed, fits = _any(_for_retrieval(other)), _all(_for_tuning(other))
+        found |= {_choose(needed=yes, fits=well) for yes in _either(needed) for well in _either(fits)}
+    return frozenset(found)
+
+
+def _either(answer: bool | None) -> tuple[bool, ...]:  # noqa: FBT001 - one of three answers
+    return (True, False) if answer is None else (answer,)
 
 
 def _any(conditions: Sequence[_Condition]) -> bool | None:
@@ -259,9 +271,10 @@ def _other_needs(facts: Facts) -> Iterator[tuple[str, str, Facts]]:
     needs = facts.needs
     for name in _FLAGS:
         known = getattr(needs, name)
-        if known is not None:
-            other: dict[str, Any] = {name: not known}
-            yield name, "no" if known else "yes", replace(facts, needs=replace(needs, **other))
+        for answer in (True, False):
+            if answer is not known:
+                other: dict[str, Any] = {name: answer}
+                yield name, "yes" if answer else "no", replace(facts, needs=replace(needs, **other))
     for purpose, said in ((Purpose.NOTHING, "nothing"), (Purpose.FORM, "form, tone or classification")):
         yield "adapt_for", said, replace(facts, needs=replace(needs, adapt_for=purpose))
     for count, said in ((0, f"fewer than {EXAMPLES}"), (EXAMPLES, f"{EXAMPLES} or more")):

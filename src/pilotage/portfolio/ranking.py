@@ -107,7 +107,7 @@ class Ranked:
             "owner": case.owner,
             "workflow": case.workflow,
             "corpora": list(case.corpora),
-            "sensitivity": case.sensitivity,
+            "sensitivity": None if case.sensitivity is None else case.sensitivity.value,
             "update_frequency": case.update_frequency,
             "human_review": list(case.human_review),
             "rank": self.rank,
@@ -183,9 +183,11 @@ def _value(counted: Sequence[Fraction | None]) -> Fraction | None:
 
 
 def _index(value: Fraction | None, weight: Decimal, ready: Decimal | None) -> Fraction | None:
+    if value is None:
+        return None
     if weight == 0 or ready == 0:
         return Fraction(0)
-    return None if value is None or ready is None else value * Fraction(weight) * Fraction(ready)
+    return None if ready is None else value * Fraction(weight) * Fraction(ready)
 
 
 def _unranked(

@@ -56,6 +56,7 @@ def _known(workspace: Workspace) -> Mapping[str, tuple[str, list[str]]]:
         "channel": ("a notification channel of pilotage.yaml", channels),
         "exporter_or_channel": ("an exporter or channel of pilotage.yaml", sorted({*exporters, *channels})),
         "rota": ("a rota of oncall.yaml", sorted(workspace.operations.rotas)),
+        "cost phase": ("a phase of costs.yaml", sorted({line.phase for line in workspace.operations.costs.lines})),
         "role": ("a role", sorted(role.value for role in Role)),
     }
     if workspace.identity.mode is IdentityMode.LOCAL or workspace.groups:
@@ -103,6 +104,15 @@ def _check_stage(stage: DataStage) -> Callable[[Reference, Workspace, Problems],
     return check
 
 
+def _check_kpi(reference: Reference, workspace: Workspace, problems: Problems) -> None:
+    """Refuse a bare KPI (`workflow:kpi`) that its workflow does not declare."""
+    owner, _, name = reference.name.partition(":")
+    workflow = next((one for known, one in workspace.workflows.items() if known == owner), None)
+    if workflow is not None:
+        known = ("a KPI of the workflow " + repr(owner), sorted(kpi.id for kpi in workflow.kpis))
+        _check_name(Reference(kind=reference.kind, name=name, at=reference.at), known, problems)
+
+
 def _space_of(reference: Reference, workspace: Workspace) -> Space | None:
     return next((space for name, space in workspace.spaces.items() if name == reference.name), None)
 
@@ -138,6 +148,7 @@ _SPECIAL: Mapping[str, Callable[[Reference, Workspace, Problems], None]] = {
     "production corpus": _check_stage(DataStage.PRODUCTION),
     "uat corpus": _check_stage(DataStage.UAT),
     "isolation": _check_isolation,
+    "workflow kpi": _check_kpi,
     "partner": _check_partner,
     "auto step": _check_auto_step,
 }

@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
+from pilotage.core.durations import parse_duration
 from pilotage.core.ids import CorpusName, PersonId, WorkflowName
+from pilotage.corpus.settings import Classification
 from pilotage.workspace.workflow import Direction
 
 
@@ -45,6 +48,29 @@ class Purpose(StrEnum):
     TONE = "tone"
     CLASSIFICATION = "classification"
     FACTS = "facts"
+
+
+_FREQUENCIES: Final[Mapping[str, float]] = {
+    "hourly": 1 / 24,
+    "daily": 1,
+    "weekly": 7,
+    "monthly": 30,
+    "quarterly": 91,
+    "yearly": 365,
+    "never": 36_500,
+}
+
+
+def update_days(written: str) -> float:
+    """Return days between updates, of a word such as `weekly` or a duration such as `36h`; raise ValueError."""
+    if written in _FREQUENCIES:
+        return _FREQUENCIES[written]
+    try:
+        return parse_duration(written).total_seconds() / 86_400
+    except ValueError:
+        words = ", ".join(_FREQUENCIES)
+        message = f"{written[:40]!r} is not how often. Write one of {words}, or a duration such as 14d or PT36H."
+        raise ValueError(message) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +120,7 @@ class Needs:
 class UseCase:
     """One row of the inventory. `share` is the part that help can change, in [0, 1]; `error_rate` in [0, 1].
 
+    `update_frequency` is written as `update_days` reads it.
     `volume` a year, `minutes` each; None: declared as unknown.
     """
 
@@ -108,7 +135,7 @@ class UseCase:
     share: SourcedNumber | None
     kpis: tuple[PortfolioKpi, ...] = ()
     corpora: tuple[CorpusName, ...] = ()
-    sensitivity: str | None = None
+    sensitivity: Classification | None = None
     update_frequency: str | None = None
     human_review: tuple[str, ...] = ()
     workflow: WorkflowName | None = None

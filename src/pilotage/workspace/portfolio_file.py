@@ -1,7 +1,7 @@
 """Reads `portfolio.yaml`: whole with a workspace, or row by row, so that one mistake does not hide the other rows.
 
-Fail mode: every mistake at once; people, corpora, workflows and gates must exist. `read_rows` leaves out the rows that
-a mistake stands in.
+Fail mode: every mistake at once; people, corpora, workflows, their KPIs, gates and phases must exist. `read_rows`
+leaves out the rows that a mistake stands in.
 """
 
 from __future__ import annotations
@@ -11,10 +11,23 @@ from decimal import Decimal
 from typing import Final, TypeVar
 
 from pilotage.core.errors import Problem
-from pilotage.core.fields import BOOLEAN, TEXT, Fields, Reader, choice, integer, list_of, map_of, read_record, record
+from pilotage.core.fields import (
+    BOOLEAN,
+    TEXT,
+    Fields,
+    Reader,
+    choice,
+    converted,
+    integer,
+    list_of,
+    map_of,
+    read_record,
+    record,
+)
 from pilotage.core.located import Located, Problems, did_you_mean
 from pilotage.core.readers import CORPUS, DATE, DECIMAL, PERSON, WORKFLOW
 from pilotage.core.yaml_source import load_yaml
+from pilotage.corpus.settings import Classification
 from pilotage.workspace.checks import check_references
 from pilotage.workspace.gate_file import ROLE
 from pilotage.workspace.portfolio import (
@@ -28,6 +41,7 @@ from pilotage.workspace.portfolio import (
     Purpose,
     SourcedNumber,
     UseCase,
+    update_days,
 )
 from pilotage.workspace.records import Workspace
 from pilotage.workspace.workflow import Direction
@@ -47,6 +61,7 @@ def parse_portfolio(fields: Fields) -> Portfolio:
     )
     _report_twice(fields, "use_cases", [case.name for case in portfolio.use_cases])
     _report_twice(fields, "bands", [band.name for band in portfolio.bands])
+    _check_phases(fields)
     return portfolio
 
 
@@ -87,6 +102,27 @@ def _report_twice(fields: Fields, key: str, names: Sequence[str]) -> None:
         if name and name in names[:earlier]:
             what = f"{name[:80]!r} stands here a second time under {key}"
             fields.problems.add(place, what, "Give each a name of its own.")
+
+
+def _texts(at: Located | None) -> tuple[Located, ...]:
+    """Return the texts of a list, or the one that stands for it."""
+    if at is None:
+        return ()
+    listed = at.node if isinstance(at.node, tuple) else (at,)
+    return tuple(one for one in listed if isinstance(one.node, str))
+
+
+def _check_phases(fields: Fields) -> None:
+    """Report a phase that is paid from a second band, and refer to the lines that have it."""
+    seen: dict[object, str] = {}
+    for row in _rows(fields.at, "bands"):
+        for place in _texts(row.node.get("phases") if isinstance(row.node, Mapping) else None):
+            name = str(place.node)
+            fields.problems.refer("cost phase", name, place)
+            if name in seen:
+                what = f"The phase {name[:80]!r} is paid from a second band; the first is in line {seen[name]}"
+                fields.problems.add(place, what, "Name each phase in one band.")
+            seen.setdefault(name, str(place.line))
 
 
 def _sourced(fields: Fields) -> SourcedNumber:
@@ -132,6 +168,12 @@ def _read_kpi(at: Located, problems: Problems) -> PortfolioKpi:
     return PortfolioKpi(name=TEXT.read(at, problems))
 
 
+def _frequency(text: str) -> str:
+    update_days(text)
+    return text
+
+
+_FREQUENCY: Reader[str] = converted(_frequency, "never")
 _KPI: Reader[PortfolioKpi] = Reader(read=_read_kpi, stand_in=lambda: PortfolioKpi(name=""))
 
 
@@ -148,8 +190,8 @@ def _use_case(fields: Fields) -> UseCase:
         share=fields.need("share", _NUMBER),
         kpis=fields.get("kpis", list_of(_KPI, or_one=True), ()),
         corpora=fields.get("corpora", list_of(CORPUS, or_one=True), ()),
-        sensitivity=fields.get("sensitivity", TEXT, None),
-        update_frequency=fields.get("update_frequency", TEXT, None),
+        sensitivity=fields.get("sensitivity", choice(Classification), None),
+        update_frequency=fields.get("update_frequency", _FREQUENCY, None),
         human_review=fields.get("human_review", _NAMES, ()),
         workflow=fields.get("workflow", WORKFLOW, None),
         data_owner=fields.get("data_owner", PERSON, None),
@@ -157,6 +199,8 @@ def _use_case(fields: Fields) -> UseCase:
         readiness=_answers(fields),
         needs=fields.get("needs", record(_needs), Needs()),
     )
+    for place in _texts(fields.place("kpis")) if case.kpis and case.workflow else ():
+        fields.problems.refer("workflow kpi", f"{case.workflow}:{place.node}", place)
     for key in ("error_rate", "share"):
         number: SourcedNumber | None = getattr(case, key)
         if number is not None and number.value > Decimal(1):

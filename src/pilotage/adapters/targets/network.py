@@ -15,7 +15,8 @@ from pilotage.workspace.kubernetes import ModelServerSettings
 
 PAGES: Final = (
     *("api", "ask", "cab", "corpora", "evidence", "help", "inbox", "incidents", "interactions", "ledger"),
-    *("live", "login", "logout", "packs", "releases", "rollouts", "search", "static", "theme", "workflows"),
+    *("live", "login", "logout", "packs", "portfolio", "releases", "rollouts", "search", "static", "theme"),
+    "workflows",
 )
 """First words of the addresses of the console and the API."""
 _NAMESPACE: Final = "kubernetes.io/metadata.name"
