@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from selectolax.lexbor import LexborNode
+from sqlalchemy import text
 from tests.api.test_api import api, client
 from tests.console.conftest import Bank
 
 from pilotage.api.app import Api
 from pilotage.console.pages.portfolio import TEMPLATE
-from pilotage.control.view_portfolio import view_portfolio
+from pilotage.control.view_portfolio import _scans, view_portfolio
+from pilotage.core.ids import CorpusName
+from pilotage.store.engine import make_engine, url_of
 from pilotage.workspace.portfolio_file import read_rows
 
 __all__ = ["api"]
@@ -51,7 +55,7 @@ def region(bank: Bank, label: str) -> list[str]:
 def test_the_page_ranks_with_every_input_its_source_and_its_date(bank: Bank) -> None:
     ranking = region(bank, "Ranking of use cases")
     assert [row.split(" ")[0] for row in ranking] == ["1", "2", "3", "not", "not"]
-    assert ranking[0] == "1 policy questions Nadia Brooks 369,967.50 438,480 1 0.84375 retrieval"
+    assert ranking[0] == "1 policy questions Nadia Brooks 342,562.50 438,480 1 0.78125 retrieval"
     assert "branch onboarding Nadia Brooks unknown unknown" in ranking[3]
     inputs = region(bank, "Inputs of dispute letters")
     assert inputs[0] == "volume (letters a year) 42,000 log 2026-09-30 42,000"
@@ -64,11 +68,36 @@ def test_readiness_comes_from_the_refreshed_corpus_and_elsewhere_from_named_peop
     scanned = region(bank, "Data readiness of policy questions")
     assert scanned[0].startswith("quality 0.75 scan, ")
     assert scanned[0].endswith("policies@1: 76 of 77 items are readable, no duplicate and not empty")
+    assert scanned[1].endswith("policies@1: 72 of 76 documents have the address they came from")
     assert scanned[3].endswith("policies@1: 76 of 76 documents have an ACL")
     assert scanned[4].endswith("policies@1: refreshed 270 days ago, due every 7 days")
+    assert scanned[7].startswith("classification 0.75 answer of Chloe Martin")
     answered = region(bank, "Data readiness of dispute letters")
     assert answered[6].startswith("exclusions 0.5 answer of Daniel Reyes, 2026-10-14")
     assert region(bank, "Data readiness of release notes for internal tools")[0].startswith("quality unknown nothing")
+
+
+def test_a_version_nobody_accepted_is_not_scored(bank: Bank) -> None:
+    with bank.instance.engine.connect() as connection, connection.begin() as undone:
+        settings = [bank.instance.workspace.corpora[CorpusName("policies")]]
+        assert [one.report is None for one in _scans(connection, settings).values()] == [False]
+        connection.execute(text("UPDATE corpus_version SET summary = summary - 'quality' WHERE corpus = 'policies'"))
+        assert [one.report for one in _scans(connection, settings).values()] == [None]
+        connection.execute(text("UPDATE corpus_version SET state = 'proposed' WHERE corpus = 'policies'"))
+        assert _scans(connection, settings) == {}
+        undone.rollback()
+
+
+def test_counting_that_takes_too_long_leaves_the_page_and_says_so(bank: Bank) -> None:
+    with bank.instance.engine.connect() as locking:
+        locking.execute(text("LOCK TABLE document IN ACCESS EXCLUSIVE MODE"))
+        engine = make_engine(url_of(bank.instance.engine), pool_size=1, statement_timeout_ms=200)
+        found = view_portfolio(replace(bank.instance, engine=engine))
+        engine.dispose()
+    (row,) = [one for one in found.rows if one.case.name == "policy questions"]
+    assert {one.value for one in row.readiness.unknown} == {"lineage", "access_policy", "freshness"}
+    assert "counting the documents took too long" in row.readiness.scores[3].text
+    assert [one.rank for one in found.rows if one.case.name != "policy questions"][:2] == [1, 2]
 
 
 @pytest.mark.feature("R1.9", "R2.1")
@@ -122,7 +151,7 @@ def test_the_api_gives_the_same_ranking_and_advice(bank: Bank, api: Api, file: P
     assert status == 200
     assert found == view_portfolio(bank.instance).as_json() | {"at": found["at"]}
     assert [one["rank"] for one in found["use_cases"]] == [1, 2, 3, None, None]
-    assert found["use_cases"][0]["index"] == "369967.50"
+    assert found["use_cases"][0]["index"] == "342562.50"
     status, advice = caller.get("/api/v1/portfolio/advice?use_case=policy%20questions")
     assert (status, advice["choice"]) == (200, "retrieval")
     status, error = caller.get("/api/v1/portfolio/advice?use_case=none")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -30,7 +31,7 @@ from pilotage.portfolio.decision_aid import Advice, advise, facts_of
 from pilotage.portfolio.measures import measures_of
 from pilotage.portfolio.ranking import Assessed, Ranked, rank
 from pilotage.store.corpora import StoredVersion, last_confirmed, newest_version
-from pilotage.store.corpus_scan import DocumentCounts, count_documents
+from pilotage.store.corpus_scan import DocumentCounts, count_documents, in_time
 from pilotage.workspace.portfolio import Portfolio, UseCase
 from pilotage.workspace.portfolio_file import FILE, read_rows
 from pilotage.workspace.records import Workspace
@@ -160,14 +161,16 @@ def _assessed(case: UseCase, workspace: Workspace, scans: Mapping[CorpusName, Co
 
 def _scans(connection: Connection, corpora: Iterable[CorpusSettings]) -> dict[CorpusName, CorpusScan]:
     listed = list(corpora)
-    confirmed = last_confirmed(connection, [one.name for one in listed])
+    confirmed = in_time(connection, lambda: last_confirmed(connection, [one.name for one in listed]))
+    is_slow = confirmed is None
     found: dict[CorpusName, CorpusScan] = {}
     for settings in listed:
         version = newest_version(connection, settings.name, VersionState.ACCEPTED)
         if version is not None:
-            is_slow = any(one.counts is None for one in found.values())
-            counts = None if is_slow else count_documents(connection, settings.name, version.revisions)
-            found[settings.name] = _scan(settings, version, counts, confirmed.get(settings.name))
+            count = partial(count_documents, connection, settings.name, version.revisions)
+            counts = None if is_slow else in_time(connection, count)
+            is_slow = counts is None
+            found[settings.name] = _scan(settings, version, counts, (confirmed or {}).get(settings.name))
     return found
 
 

@@ -24,7 +24,7 @@ from pilotage.workspace.portfolio import Aspect, UseCase
 
 FUNDABLE: Final = Decimal("0.5")
 """Below it only the discovery band may be funded."""
-_COUNTED: Final = frozenset({Aspect.ACCESS_POLICY, Aspect.LINEAGE})
+_COUNTED: Final = frozenset({Aspect.ACCESS_POLICY, Aspect.LINEAGE, Aspect.FRESHNESS})
 VETOES: Final = frozenset({Aspect.ACCESS_POLICY, Aspect.OWNERS, Aspect.LINEAGE})
 _FULL: Final = Decimal(1)
 _HALF: Final = Decimal("0.5")

@@ -6,7 +6,9 @@ that does not end within the time of the connection's statements gives None.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from psycopg.errors import QueryCanceled
 from pyroaring import BitMap
@@ -15,6 +17,7 @@ from sqlalchemy.exc import OperationalError
 
 from pilotage.core.ids import CorpusName
 
+T = TypeVar("T")
 _COUNT = text(
     "SELECT count(DISTINCT d.id),"
     " count(DISTINCT d.id) FILTER (WHERE r.lineage ->> 'uri' <> ''),"
@@ -33,13 +36,18 @@ class DocumentCounts:
     with_acl: int
 
 
-def count_documents(connection: Connection, corpus: CorpusName, revisions: BitMap) -> DocumentCounts | None:
-    """Count the documents of these revisions; None when that took too long."""
+def in_time(connection: Connection, read: Callable[[], T]) -> T | None:
+    """Return what `read` finds through the connection, None when it took too long; the connection stays of use."""
     try:
         with connection.begin_nested():
-            row = connection.execute(_COUNT, {"corpus": corpus, "revs": list(revisions)}).one()
+            return read()
     except OperationalError as error:
         if not isinstance(error.orig, QueryCanceled):
             raise
         return None
+
+
+def count_documents(connection: Connection, corpus: CorpusName, revisions: BitMap) -> DocumentCounts:
+    """Count the documents of these revisions."""
+    row = connection.execute(_COUNT, {"corpus": corpus, "revs": list(revisions)}).one()
     return DocumentCounts(documents=row[0], with_uri=row[1], with_acl=row[2])
