@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 from tests.console.conftest import Bank
+from tests.console.room import make_room
 from tests.console.test_every_page import an_item
+from tests.control.gate_world import FELIX, junit
+
+from pilotage.control.evidence_reports import list_evidence
 
 pytestmark = pytest.mark.store
 _READ = text("UPDATE evidence SET claims = CAST(:claims AS jsonb), reading = CAST(:reading AS jsonb) WHERE id = :id")
@@ -50,6 +56,28 @@ def test_an_item_shows_its_numbers_and_findings_and_pages_lead_to_it(bank: Bank)
     assert release.page.css_first(f'#evidence a[href="/evidence/{item}"]') is not None
     gates = [browser.get(f"/releases/{bank.release[7:19]}/gates/{gate}") for gate in bank.instance.workspace.gates]
     assert any(gate.page.css('a[href^="/evidence/"]') for gate in gates)
+
+
+def test_what_is_superseded_or_too_old_says_that_it_does_not_count(own_engine: Engine, tmp_path: Path) -> None:
+    room = make_room(own_engine, tmp_path)
+    world = room.world
+    world.attach(("tests.unit", junit()))
+    world.inner.clock.advance(timedelta(hours=1))
+    world.attach(("tests.unit", junit() + b"\n"))
+
+    def said() -> list[str]:
+        items = list_evidence(world.instance, world.release)
+        listed = [one for one in items if one["kind"] == "tests.unit"]
+        pages = [room.browser(FELIX).get(f"/evidence/{one['id']}") for one in listed]
+        found = [page.page.css_first(".says") for page in pages]
+        assert all("Counts until" in page.words for page in pages)
+        return ["" if one is None else one.text() for one in found]
+
+    newest, older = said()
+    assert "not count" not in newest
+    assert older.startswith("It does not count: superseded. ")
+    world.inner.clock.advance(timedelta(days=15))
+    assert said()[0].startswith("It does not count any more: expired. ")
 
 
 def test_an_item_that_does_not_count_says_so_first_and_one_that_is_not_there_is_404(bank: Bank) -> None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from tests.console.conftest import Bank
+from sqlalchemy import Engine
+from tests.console.conftest import Bank, make_bank
+
+from pilotage.console.pages import corpus
+from pilotage.corpus.diff import SectionDiff
 
 pytestmark = pytest.mark.store
 SECRET = "executive/board-compensation.md"
@@ -34,6 +40,32 @@ def test_a_version_shows_the_words_that_changed_and_those_of_what_came(bank: Ban
     assert "Words are shown of documents that you may read" in page.words
     inside = bank.browser("helena.stroud").get(path)
     assert any("$94,000" in one.text() for one in inside.page.css("ins"))
+
+
+def test_twenty_large_documents_make_no_large_page(own_engine: Engine, tmp_path: Path) -> None:
+    bank = make_bank(own_engine, tmp_path)
+    folder = bank.instance.root / "corpora" / "policies" / "documents" / "payments"
+    source = (folder / "wire-transfers.md").read_text()
+    rules = "\n\n".join(
+        f"Rule {n} of this paper says that a branch keeps record {n * 7} for {n} years." for n in range(1100)
+    )
+    for number in range(20):
+        words = source.replace("Wire", f"Kind {number} wire") + f"\n\n## Part {number}\n\n{rules}"
+        assert len(words) > 80_000
+        (folder / f"large-{number}.md").write_text(words)
+    page = bank.browser("omar.haddad").get(f"/corpora/policies/versions/{bank.refresh('policies').version}")
+    assert page.status == 200
+    assert len(page.body) < 250_000
+    assert page.words.count("Cut here. All of it: pilotage corpus diff policies 1 2 --words --json") == 20
+    assert page.words.count("Rule 5 of this paper says") == 20
+
+
+@pytest.mark.parametrize("room", [100, 700])
+def test_what_fits_is_shown_and_what_does_not_is_cut_at_a_word(room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus, "MOST_BYTES", room)
+    whole = (SectionDiff(section="A", words=(("=", "same " * 60), ("+", "one two three four five"))),)
+    found, cut = corpus.shown_words({"d": whole})
+    assert (found["d"] == whole, cut) == (room == 700, frozenset() if room == 700 else {"d"})
 
 
 def test_the_first_version_is_not_printed_whole(bank: Bank) -> None:

@@ -110,7 +110,7 @@ def diff_versions(  # noqa: PLR0913 - what to compare, and how much of its words
 ) -> DiffReport:
     """Compare two versions. Without `b`: the newest proposed or accepted one; without `a`: the one it follows.
 
-    `words`: of changed documents that the actor may read. With `most`: of so many, and after them of added ones.
+    `words`: of changed documents that the actor may read, then of added ones; with `most` of so many.
     """
     settings = settings_of(instance, corpus)
     with instance.engine.connect() as connection:
@@ -124,7 +124,7 @@ def diff_versions(  # noqa: PLR0913 - what to compare, and how much of its words
         diff = diff_revisions(map(_held, gone), map(_held, came), staying=common)
         diff = replace(diff, acl=_acl_changes(connection, corpus, number, right.number))
         since = settings.confirmed_since(instance.clock.now())
-        wanted = () if not words else diff.changed if most is None else (*diff.changed, *diff.added)
+        wanted = (*diff.changed, *(diff.added if number or most is not None else ())) if words else ()
         readable = _readable(connection, corpus, acl_names(actor), wanted, since)[:most]
         shown = _words(connection, corpus, readable, gone, came)
     return DiffReport(corpus=corpus, a=number, b=right.number, diff=diff, words=shown, version=right, held=len(old))

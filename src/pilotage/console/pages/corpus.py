@@ -6,11 +6,15 @@ is printed with the reason. Fail mode: the form again, with every reason; nothin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from html import escape
 from typing import Final
 
 from sqlalchemy import Connection
 
+from pilotage.console.prose import show_invisible
+from pilotage.console.render import shortened
 from pilotage.console.reply import Page, Redirect, Reply
 from pilotage.console.visit import Visit
 from pilotage.control.corpus_duties import corpus_roles, may_accept, may_decide, settings_of
@@ -21,6 +25,7 @@ from pilotage.core.canonical import Json
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.ids import CorpusName
 from pilotage.core.reason import Reason, Refusal
+from pilotage.corpus.diff import SectionDiff
 from pilotage.corpus.settings import CorpusSettings
 from pilotage.corpus.version import VersionState
 from pilotage.identity.roles import Action, may
@@ -33,6 +38,12 @@ MUCH: Final = 0.2
 MOST_TEXTS: Final = 20
 """Documents whose words the page shows."""
 
+MOST_BYTES: Final = 100_000
+"""Of those words, each document an equal share: the page stays below 250 KB."""
+
+_MARKUP: Final = 40
+"""Bytes around a piece of text, about."""
+
 
 def show_version(visit: Visit) -> Page:
     """Show one version against the one it follows, with the decision form."""
@@ -43,6 +54,7 @@ def show_version(visit: Visit) -> Page:
     accept = may_accept(settings, visit.actor, triggered_by=version.created_by)
     reject = may_decide(settings, visit.actor)
     is_open = version.state is VersionState.PROPOSED
+    texts, cut = shown_words(report.words if report.a else {})
     widened = {document: change for document, change in report.diff.acl.items() if change.added}
     return Page(
         template="version.html",
@@ -52,7 +64,8 @@ def show_version(visit: Visit) -> Page:
             "version": version,
             "diff": report.diff,
             "before": report.a,
-            "texts": report.words if report.a else {},
+            "texts": texts,
+            "cut": cut,
             "whole": MOST_TEXTS,
             "widened": widened,
             "narrowed": {document: change for document, change in report.diff.acl.items() if document not in widened},
@@ -63,6 +76,46 @@ def show_version(visit: Visit) -> Page:
             "may_not_reject": _why_not(reject, is_open=is_open, version=version),
         },
     )
+
+
+def shown_words(
+    texts: Mapping[str, Sequence[SectionDiff]],
+) -> tuple[dict[str, tuple[SectionDiff, ...]], frozenset[str]]:
+    """Return as much of each document's words as its share holds, and the documents that are cut."""
+    share = MOST_BYTES // max(1, len(texts))
+    found = {document: _fitting(sections, share) for document, sections in texts.items()}
+    return found, frozenset(document for document, sections in texts.items() if found[document] != tuple(sections))
+
+
+def _fitting(sections: Sequence[SectionDiff], room: int) -> tuple[SectionDiff, ...]:
+    """Return sections, pieces and words in their order until `room` bytes are filled."""
+    found: list[SectionDiff] = []
+    for one in sections:
+        room -= _bytes(one.section) + _MARKUP
+        kept: list[tuple[str, str]] = []
+        for op, words in one.words:
+            fits = _words_in(shortened(words) if op == "=" else words, room - _MARKUP)
+            room -= _bytes(fits) + _MARKUP
+            kept += [(op, words)] if fits in {words, shortened(words)} else [(op, fits)] if fits else []
+            if room <= 0 or kept[-1:] != [(op, words)]:
+                return (*found, replace(one, words=tuple(kept)))
+        found.append(one)
+    return tuple(found)
+
+
+def _words_in(text: str, room: int) -> str:
+    kept = []
+    for word in text.split(" "):
+        room -= _bytes(word) + 1
+        if room < 0:
+            break
+        kept.append(word)
+    return " ".join(kept)
+
+
+def _bytes(text: str) -> int:
+    """Return how long a text is on the page."""
+    return len(escape(show_invisible(text)).encode())
 
 
 def show_versions(visit: Visit) -> Page:
