@@ -37,7 +37,7 @@
     if (said !== sayOf()) told.textContent = said = sayOf();  // counters change often and are not announced
     if (state === stateOf()) return;
     state = stateOf();
-    if (beside) page().then(renew);
+    if (beside) page().then((fresh) => fresh ? renew(fresh) : setTimeout(() => page().then(renew), POLL_MS));
   };
 
   // What one person may do stands beside the region that all share: it is read again when the state is another.
@@ -51,6 +51,11 @@
     for (const field of beside.querySelectorAll("textarea, select, input[type=checkbox], input[type=text]")) {
       const twin = fresh.querySelector(`#${field.id}`);
       if (twin) { twin.value = field.value; twin.checked = field.checked; }
+    }
+    // A decision counts for what was read: of what was written anew meanwhile the old digest stays, and is refused.
+    for (const field of beside.querySelectorAll("input[name=read]")) {
+      const twin = fresh.querySelector(`form[action="${field.form.getAttribute("action")}"] input[name=read]`);
+      if (twin) twin.value = field.value;
     }
     inPlace(beside, () => beside.replaceChildren(...fresh.childNodes));
   };
