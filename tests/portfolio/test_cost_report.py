@@ -121,6 +121,14 @@ def test_a_monthly_usage_line_stands_beside_what_answers_cost_that_month() -> No
     assert only(known(replace(usage, space=LIVE)))["actual"] == "980.00"
 
 
+def test_a_usage_line_is_metered_beside_lines_of_something_else() -> None:
+    usage = line("models", 10_000, cost_class=CostClass.USAGE)
+    once = replace(usage, id="before", per=Per.ONCE, phase="development")
+    invoice = replace(usage, id="paid", source=CostSource.INVOICE)
+    rows: Any = cost_report(known(usage, line("tool", 1), once, invoice))["lines"]
+    assert [one["actual"] for one in rows] == ["980.00", None, "0.00", "10000.00"]
+
+
 def test_two_lines_of_one_spending_are_both_unknown_until_each_has_its_space() -> None:
     first, second = line("a", 1, cost_class=CostClass.USAGE), line("b", 1, cost_class=CostClass.USAGE, space=LIVE)
     rows: Any = cost_report(known(first, second))["lines"]

@@ -8,24 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from typing import Final
 
 from sqlalchemy import Connection, text
 
 from pilotage.core.ids import SpaceName
 from pilotage.portfolio.spending import Spent
 
-_SPENT = text("""
+_FINAL: Final = """FROM interaction i
+LEFT JOIN LATERAL (SELECT * FROM interaction_closing WHERE interaction = i.id LIMIT 1) AS c ON true
+CROSS JOIN LATERAL (
+  SELECT CASE WHEN c.interaction IS NULL OR c.detail = '{}' THEN i.detail ELSE c.detail END AS detail) AS f"""
+"""Requests, with what the last record of each says as `f`."""
+
+_SPENT = text(
+    """
 SELECT (i.at AT TIME ZONE 'UTC')::date AS day, i.space, i.release, i.kind, coalesce(c.outcome, i.outcome) AS outcome,
   coalesce((f.detail ->> 't_total')::bigint >= :slow_us, false) AS was_slow, count(*) AS requests,
   coalesce(sum((f.detail ->> 'cost_nano')::bigint), 0)::bigint AS nano,
   count(*) FILTER (WHERE f.detail ->> 'model_used' IS NOT NULL AND f.detail ->> 'cost_nano' IS NULL) AS without_price
-FROM interaction i
-LEFT JOIN LATERAL (SELECT * FROM interaction_closing WHERE interaction = i.id LIMIT 1) AS c ON true
-CROSS JOIN LATERAL (
-  SELECT CASE WHEN c.interaction IS NULL OR c.detail = '{}' THEN i.detail ELSE c.detail END AS detail) AS f
+@final@
 WHERE i.workflow = :workflow AND i.space = ANY(:spaces) AND i.at >= :since AND i.at < :until
 GROUP BY 1, 2, 3, 4, 5, 6
-""")
+""".replace("@final@", _FINAL)
+)
 _RUNS = text("""
 SELECT coalesce(sum(spent_nano), 0)::bigint FROM evaluation_run
 WHERE workflow = :workflow AND started_at >= :since AND started_at < :until
@@ -35,15 +41,14 @@ SELECT coalesce(sum(k.cost_nano), 0)::bigint
 FROM rollout_shadow_cost k JOIN rollout_shadow s ON s.rollout = k.rollout AND s.label = k.label
 WHERE s.workflow = :workflow AND k.day >= :first AND k.day < :last
 """)
-_TOKENS = text("""
+_TOKENS = text(
+    """
 SELECT workflow, coalesce(sum((f.detail #>> '{usage,prompt_tokens}')::bigint
   + (f.detail #>> '{usage,completion_tokens}')::bigint), 0)::bigint AS tokens
-FROM interaction i
-LEFT JOIN LATERAL (SELECT * FROM interaction_closing WHERE interaction = i.id LIMIT 1) AS c ON true
-CROSS JOIN LATERAL (
-  SELECT CASE WHEN c.interaction IS NULL OR c.detail = '{}' THEN i.detail ELSE c.detail END AS detail) AS f
+@final@
 WHERE i.at >= :since AND i.at < :until GROUP BY 1
-""")
+""".replace("@final@", _FINAL)
+)
 
 
 def spent(
