@@ -48,14 +48,11 @@
   const renew = (read) => {
     const fresh = read?.querySelector("[data-beside]");
     if (!fresh || read.querySelector("[data-state]").dataset.state !== state) return;
-    for (const field of beside.querySelectorAll("textarea, select, input[type=checkbox], input[type=text]")) {
-      const twin = fresh.querySelector(`#${field.id}`);
-      if (twin) { twin.value = field.value; twin.checked = field.checked; }
-    }
     // A decision counts for what was read: of what was written anew meanwhile the old digest stays, and is refused.
-    for (const field of beside.querySelectorAll("input[name=read]")) {
-      const twin = fresh.querySelector(`form[action="${field.form.getAttribute("action")}"] input[name=read]`);
-      if (twin) twin.value = field.value;
+    for (const field of beside.querySelectorAll("textarea, select, input:is([type=checkbox], [type=text], [name=read])")) {
+      const form = `form[action="${field.form.getAttribute("action")}"]`;
+      const twin = fresh.querySelector(field.id ? `#${field.id}` : `${form} input[name=read]`);
+      if (twin) { twin.value = field.value; twin.checked = field.checked; }
     }
     inPlace(beside, () => beside.replaceChildren(...fresh.childNodes));
   };
@@ -89,10 +86,7 @@
 
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) hidden = setTimeout(close, HIDDEN_MS);
-    else {
-      clearTimeout(hidden);
-      if (!source) open();
-    }
+    else { clearTimeout(hidden); source ?? open(); }
   });
   addEventListener("pagehide", close);
   open();
