@@ -13,6 +13,8 @@ from tests.browser.console_process import console_process
 from tests.browser.served import Served, chromium, sign_in
 from tests.console.asking import FakeAsking
 from tests.console.conftest import Bank, bank
+from tests.console.test_every_page import open_incident
+from tests.console.test_incidents import READER, WHOLE, kept, written
 
 from pilotage.console.app import Console
 from pilotage.console.live import PER_PERSON
@@ -62,7 +64,7 @@ def rollout(bank: Bank) -> str:
 
 @pytest.fixture(scope="module")
 def browser(bank: Bank) -> Iterator[Browser]:
-    for name in ("luis.ortega", "omar.haddad"):
+    for name in ("luis.ortega", "omar.haddad", READER):
         bank.key(name)
     with chromium() as found:
         yield found
@@ -113,6 +115,29 @@ def test_a_verdict_comes_by_itself_and_a_killed_server_is_said_and_made_up_for(
         judged(2_400, page)
         seen = [one for one in page.evaluate("window.seen") if one != "2,000"]
         assert seen == ["2,100", "2,200", "2,300", "2,400"], "an event was missed, or came twice"
+
+
+def test_a_post_mortem_written_anew_under_its_reviewers_eyes_is_shown_and_not_approved_unread(
+    bank: Bank, browser: Browser
+) -> None:
+    incident = open_incident(bank)
+    written(bank, incident, WHOLE)
+    with Served(console_of(bank)) as served:
+        page = sign_in(browser, served.address, bank.key(READER).text)
+        with page.expect_response(lambda reply: "/live/incidents/" in reply.url):
+            page.goto(f"/incidents/{incident}")
+        page.fill("#note", "Read to its end.")
+        with page.expect_response(lambda reply: reply.url.endswith(f"/incidents/{incident}") and reply.ok):
+            written(bank, incident, {**WHOLE, "cause": "Nobody read this."})
+            expect(page.locator("#post-mortem")).to_contain_text("Nobody read this.", timeout=20_000)
+        expect(page.locator("#note")).to_have_value("Read to its end.")
+        approve = page.locator("button:has-text('Approve the post-mortem')")
+        approve.click()
+        expect(page.locator("main")).to_contain_text("POST_MORTEM_CHANGED")
+        assert kept(bank, incident)["approved_by"] is None
+        page.goto(f"/incidents/{incident}")
+        approve.click()
+        expect(page.locator("#post-mortem")).to_contain_text("Approved by")
 
 
 def test_six_tabs_on_one_host_stay_usable(bank: Bank, rollout: str, browser: Browser) -> None:
