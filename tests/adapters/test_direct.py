@@ -18,8 +18,8 @@ from pilotage.adapters.direct import direct_connection
 from pilotage.adapters.evidence_sources.rest import RestClient, Service
 from pilotage.adapters.models.http1 import Http1Upstream
 from pilotage.adapters.models.openai_compatible import OpenAICompatibleModel
+from pilotage.adapters.notify.webhook import send_webhook
 from pilotage.adapters.outward import outward_session
-from pilotage.adapters.webhook import send_webhook
 from pilotage.core.errors import Unavailable
 from pilotage.core.pins import PinKind
 from pilotage.core.urls import place_of

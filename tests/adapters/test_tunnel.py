@@ -20,8 +20,8 @@ from pilotage.adapters import direct
 from pilotage.adapters.direct import direct_connection
 from pilotage.adapters.evidence_sources.rest import RestClient, Service
 from pilotage.adapters.models.openai_compatible import OpenAICompatibleModel
+from pilotage.adapters.notify.webhook import send_webhook
 from pilotage.adapters.outward import outward_session
-from pilotage.adapters.webhook import send_webhook
 from pilotage.cli.workspace import write_template
 from pilotage.control.open_instance import Opening, open_instance
 from pilotage.core.errors import Unavailable, UsageError

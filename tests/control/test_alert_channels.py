@@ -6,9 +6,17 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine, text
-from tests.control.rollout_world import bank, make_world
+from tests.adapters.test_notify import taking
+from tests.control.rollout_world import bank, make_world, trouble
 
+from pilotage.control.manage_incident import Change, update_incident
+from pilotage.control.open_incident import open_incident
+from pilotage.control.reach_channel import try_channel
+from pilotage.control.rollout_moves import Deed
 from pilotage.control.send_messages import Notice, send
+from pilotage.core.errors import NotFound, Unavailable
+from pilotage.core.reason import Refusal
+from pilotage.incident.records import IncidentState
 from pilotage.rollout.transitions import Notify
 from pilotage.space.settings import Monitoring
 from pilotage.testing.rollouts import EAST, EU, WEST, RolloutWorld
@@ -60,3 +68,51 @@ def test_without_a_channel_of_its_kind_the_log_has_it(engine: Engine) -> None:
         notice = Notice(title="t", text="x", facts={"space": EAST})
         send(connection, world.instance, [Notify.STAKEHOLDERS], notice, at=world.clock.now())
         assert list(connection.scalars(text("SELECT target FROM outbox"))) == ["log"]
+
+
+def test_a_pager_is_told_once_that_somebody_took_an_incident_on_and_once_that_it_ended(engine: Engine) -> None:
+    world = made(engine)
+    with engine.begin() as connection:
+        found = open_incident(connection, world.instance, trouble(), Deed(actor="system:test", at=world.clock.now()))
+
+    def told(**fields: object) -> list[tuple[str, str, str]]:
+        """Change the incident; return the messages that this wrote: target, event, incident."""
+        with engine.begin() as connection:
+            connection.execute(text("DELETE FROM outbox"))
+        done = update_incident(
+            world.instance,
+            actor=world.person("dina.kowalski"),
+            incident=found.id,
+            change=Change(**fields),  # type: ignore[arg-type]
+        )
+        assert not isinstance(done, Refusal), done
+        query = "SELECT target, payload ->> 'event', payload -> 'links' ->> 'incident' FROM outbox ORDER BY target"
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(query))]
+
+    assert told(note="Looking.") == []
+    assert told(state=IncidentState.ACKNOWLEDGED) == [("pagerduty", "acknowledge", found.id)]
+    assert told(state=IncidentState.MITIGATED) == []
+    assert told(state=IncidentState.RESOLVED) == [("pagerduty", "resolve", found.id)]
+    assert {event for _, event, _ in told(state=IncidentState.OPEN, note="Back.")} == {None}, "it is paged anew"
+    assert told(state=IncidentState.RESOLVED) == [("pagerduty", "resolve", found.id)]
+
+
+def test_a_channel_is_tried_by_who_manages_incidents_and_says_why_it_was_not_reached(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = made(engine)
+    actor = world.person("dina.kowalski")
+    monkeypatch.delenv("PAGERDUTY", raising=False)
+    with pytest.raises(Unavailable, match="PAGERDUTY"):
+        try_channel(world.instance, actor=actor, name="pagerduty")
+    with pytest.raises(NotFound, match="no channel 'pager'") as found:
+        try_channel(world.instance, actor=actor, name="pager")
+    assert "pagerduty, second" in found.value.hint
+    assert isinstance(try_channel(world.instance, actor=world.person("maria.chen"), name="pagerduty"), Refusal)
+    with taking() as service:
+        monkeypatch.setenv("PAGERDUTY", f"http://127.0.0.1:{service.port}/a")
+        done = try_channel(world.instance, actor=actor, name="pagerduty")
+        assert not isinstance(done, Refusal)
+        ((_, message),) = service.seen
+    assert message["title"].startswith("[test] ")

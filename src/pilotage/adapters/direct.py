@@ -40,7 +40,7 @@ class _Plain(http.client.HTTPConnection):
 
     def connect(self) -> None:
         """Connect to the first checked address that answers."""
-        self.sock = _reached(self.host, self.port, self.within_s, self.allow_private)
+        self.sock = direct_socket(self.host, self.port, timeout_s=self.within_s, allow_private=self.allow_private)
 
 
 class _Secure(http.client.HTTPSConnection):
@@ -49,7 +49,7 @@ class _Secure(http.client.HTTPSConnection):
 
     def connect(self) -> None:
         """Connect to the first checked address that answers; there the host proves its name."""
-        reached = _reached(self.host, self.port, self.within_s, self.allow_private)
+        reached = direct_socket(self.host, self.port, timeout_s=self.within_s, allow_private=self.allow_private)
         try:
             self.sock = verifying().wrap_socket(reached, server_hostname=self.host)
         except BaseException:
@@ -140,7 +140,7 @@ def check_address(host: str, address: str, allowed: Iterable[str]) -> None:
         raise PlaceRefused(message)
 
 
-def _reached(host: str, port: int, timeout_s: float, allow_private: tuple[str, ...]) -> socket.socket:
+def direct_socket(host: str, port: int, *, timeout_s: float, allow_private: tuple[str, ...] = ()) -> socket.socket:
     """Return a connection to the first address that answers; they share the time, so that a silent one leaves some."""
     until = time.monotonic() + timeout_s
     proxy = the_proxy(host)

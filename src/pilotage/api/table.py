@@ -8,6 +8,7 @@ from pilotage.api.operation import Operation
 from pilotage.api.operations import (
     answers,
     cab,
+    channels,
     corpora,
     drills,
     evaluations,
@@ -48,6 +49,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *rollouts.OPERATIONS,
     *portfolio.OPERATIONS,
     *incidents.OPERATIONS,
+    *channels.OPERATIONS,
     *drills.OPERATIONS,
     *spaces.OPERATIONS,
     *answers.OPERATIONS,

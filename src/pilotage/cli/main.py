@@ -57,6 +57,7 @@ COMMANDS: Final = {
     "mitigation": ("mitigation", "What is done about a finding of the fairness suite."),
     "golden": ("golden", "Golden sets: what they hold, what changed, what leaked."),
     "rollout": ("rollout", "Traffic to a release, step by step, as far as it proves itself."),
+    "channel": ("channel", "Notification channels: try one."),
     "inbox": ("inbox", "What waits for you: reviews, gates, steps, incidents."),
     "portfolio": ("portfolio", "What to fund next: use cases ranked by value, evidence and data."),
     "incident": ("incident", "Incidents: found, acknowledged, mitigated, learned from."),

@@ -54,7 +54,7 @@ def _escalated(connection: Connection, instance: Instance, found: StoredIncident
             title=f"{found.severity} {found.workflow} in {found.space}: not acknowledged",
             text=f"{why} ({people}) is paged. {found.summary}",
             links={"incident": found.id},
-            facts={"to": level.to, "people": people, "spaces": list(found.spaces)},
+            facts={"to": level.to, "people": people, "severity": str(found.severity), "spaces": list(found.spaces)},
         )
         send(connection, instance, (Notify.PAGE,), notice, at=now)
     return len(due) > told

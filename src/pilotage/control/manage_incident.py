@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from pilotage.control.instance import Instance
 from pilotage.control.open_incident import Trouble, open_incident, tell, unapproved, write_line
 from pilotage.control.rollout_moves import Deed, person_deed
+from pilotage.control.send_messages import PageEvent, follow_page
 from pilotage.control.typed_text import checked_text
 from pilotage.core.digest import digest_of_json
 from pilotage.core.errors import NotFound, UsageError
@@ -120,7 +121,18 @@ def update_incident(instance: Instance, *, actor: Principal, incident: str, chan
         is_back = found.state not in UNRESOLVED and after.state in UNRESOLVED
         if after.severity.pages and (is_back or not found.severity.pages):
             tell(connection, instance, after, deed.at)
+        event = _event(found, after)
+        if event is not None:
+            follow_page(connection, instance, event, incident=after.id, spaces=after.spaces, at=deed.at)
         return after
+
+
+def _event(before: StoredIncident, after: StoredIncident) -> PageEvent | None:
+    """Return what a pager is told of a change, once each: that it ended, or that somebody has it."""
+    if before.state in UNRESOLVED and after.state not in UNRESOLVED:
+        return PageEvent.RESOLVE
+    is_taken = before.acknowledged_at is None and after.acknowledged_at is not None
+    return PageEvent.ACKNOWLEDGE if is_taken else None
 
 
 @contextmanager

@@ -129,7 +129,7 @@ def tell(connection: Connection, instance: Instance, found: StoredIncident, at: 
         title=f"{found.severity} {found.workflow} in {found.space}: {found.cause}",
         text=found.summary,
         links={"incident": found.id},
-        facts={"spaces": list(found.spaces), "release": found.release},
+        facts={"severity": str(found.severity), "spaces": list(found.spaces), "release": found.release},
         is_drill=found.is_drill,
     )
     send(connection, instance, to, notice, at=at)

@@ -8,9 +8,10 @@ those do. Without a channel it goes to the worker's log, so that it is never sil
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
 from sqlalchemy import Connection
@@ -38,6 +39,13 @@ _CHANNEL_OF: Mapping[Notify, MessageKind] = {
 }
 
 
+class PageEvent(StrEnum):
+    """What became of an incident that was paged; a channel that keeps alerts closes its own by it."""
+
+    ACKNOWLEDGE = "acknowledge"
+    RESOLVE = "resolve"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """What people are told. `is_drill` marks it, so that nobody runs."""
@@ -56,11 +64,9 @@ def send(connection: Connection, instance: Instance, to: Iterable[Notify], notic
         kind = _CHANNEL_OF.get(who)
         if kind is not None:
             audiences.setdefault(kind, []).append(who.value)
-    page, written, named = new_ulid(at), 0, _named_for_alerts(instance, notice)
+    page, written = new_ulid(at), 0
     for kind, audience in audiences.items():
-        channels = [channel.name for channel in instance.workspace.channels.values() if kind in channel.kinds]
-        wanted = {name for names in named for name in (names.intersection(channels) or channels)}
-        for target in [name for name in channels if name in wanted] or [LOG]:
+        for target in _targets(instance, kind, notice.facts) or [LOG]:
             payload: dict[str, Json] = {
                 "kind": kind.value,
                 "audience": list(audience),
@@ -76,10 +82,29 @@ def send(connection: Connection, instance: Instance, to: Iterable[Notify], notic
     return written
 
 
-def _named_for_alerts(instance: Instance, notice: Notice) -> list[frozenset[str]]:
+def follow_page(
+    connection: Connection, instance: Instance, event: PageEvent, *, incident: str, spaces: Sequence[str], at: datetime
+) -> None:
+    """Write for each channel that an incident's pages went to what became of it since; people are told nothing anew."""
+    facts: Mapping[str, Json] = {"spaces": list(spaces)}
+    payload = {"kind": MessageKind.PAGE.value, "event": event.value, "links": {"incident": incident}, "facts": facts}
+    for target in _targets(instance, MessageKind.PAGE, facts):
+        add_message(connection, message_id=new_ulid(at), kind=KIND, target=target, payload=payload, now=at)
+
+
+def _targets(instance: Instance, kind: MessageKind, facts: Mapping[str, Json]) -> list[str]:
+    """Return the channels of a kind that a message with these facts goes to, as the workspace lists them."""
+    channels = [channel.name for channel in instance.workspace.channels.values() if kind in channel.kinds]
+    wanted = {
+        name for names in _named_for_alerts(instance, facts) for name in (names.intersection(channels) or channels)
+    }
+    return [name for name in channels if name in wanted]
+
+
+def _named_for_alerts(instance: Instance, facts: Mapping[str, Json]) -> list[frozenset[str]]:
     """Return for each space of a notice the channels it names for alerts; empty for one unknown, or about no space."""
-    about = notice.facts.get("spaces")
-    places = [str(one) for one in about] if isinstance(about, list) else [str(notice.facts.get("space"))]
+    about = facts.get("spaces")
+    places = [str(one) for one in about] if isinstance(about, list) else [str(facts.get("space"))]
     spaces = {str(name): space.monitoring for name, space in instance.workspace.spaces.items()}
     found = [spaces.get(place) for place in places] or [None]
     return [frozenset() if one is None else frozenset({*one.alerting, *one.destinations}) for one in found]

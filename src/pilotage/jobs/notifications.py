@@ -9,9 +9,8 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from pilotage.adapters.models.secret import read_secret
-from pilotage.adapters.webhook import send_webhook
 from pilotage.control.instance import Instance
+from pilotage.control.reach_channel import reach_channel
 from pilotage.control.send_messages import KIND as MESSAGE
 from pilotage.store.outbox import Message
 
@@ -26,5 +25,4 @@ def deliver_notification(instance: Instance, message: Message) -> None:
         payload = message.payload
         logger.warning("%s: %s", payload.get("title", message.target), payload.get("text", dict(payload)))
         return
-    address = read_secret(channel.url_ref, root=instance.root)
-    send_webhook(address, dict(message.payload), key=message.idempotency_key, allow_private=channel.allow_private)
+    reach_channel(instance, channel, message.payload, key=message.idempotency_key)

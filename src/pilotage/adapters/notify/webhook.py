@@ -39,9 +39,7 @@ def send_webhook(address: str, message: Mapping[str, Any], *, key: str, allow_pr
         with connection.getresponse() as response:
             status = response.status
     except PlaceRefused:
-        problem = "The channel's host is not public."
-        hint = "Name its network in allow_private of the channel, in pilotage.yaml, if it belongs there."
-        raise Unavailable("CHANNEL_PLACE", problem, hint=hint) from None
+        raise place_refused() from None
     except ProxyRefused as error:
         raise Unavailable("CHANNEL_PROXY", f"The channel was not called: {error}.") from None
     except (OSError, http.client.HTTPException) as error:
@@ -50,3 +48,9 @@ def send_webhook(address: str, message: Mapping[str, Any], *, key: str, allow_pr
         connection.close()
     if not 200 <= status < 300:
         raise Unavailable("CHANNEL_REFUSED", f"The channel answered {status}.", hint="Check its address and its token.")
+
+
+def place_refused() -> Unavailable:
+    """Return what is said of a channel whose host is not public."""
+    hint = "Name its network in allow_private of the channel, in pilotage.yaml, if it belongs there."
+    return Unavailable("CHANNEL_PLACE", "The channel's host is not public.", hint=hint)

@@ -1,0 +1,1 @@
+"""Channels that tell people: webhooks, PagerDuty, and what Apprise speaks."""
