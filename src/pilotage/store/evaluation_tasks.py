@@ -27,13 +27,16 @@ _BATCH: Final = 1_000
 _KEY: Final = "run = :run AND arm = :arm AND case_id = :case_id AND repeat = :repeat"
 _HELD: Final = f"{_KEY} AND state = 'waiting' AND lease_owner = :owner AND lease_until >= clock_timestamp()"
 
+# Picked first, once: a plan may look into a sub-select again for each row, and each look would lock `most` others.
 _TAKE: Final = text(
-    "UPDATE evaluation_task SET lease_owner = :owner, lease_until = clock_timestamp() + :lease, attempt = attempt + 1"
-    " WHERE (run, arm, case_id, repeat) IN (SELECT run, arm, case_id, repeat FROM evaluation_task"
+    "WITH picked AS MATERIALIZED (SELECT run, arm, case_id, repeat FROM evaluation_task"
     "  WHERE run = :run AND state = 'waiting' AND due_at <= :now"
     "  AND (lease_until IS NULL OR lease_until < clock_timestamp())"
     "  ORDER BY ordinal LIMIT :most FOR UPDATE SKIP LOCKED)"
-    " RETURNING arm, case_id, repeat, attempt, failures, ordinal"
+    " UPDATE evaluation_task AS t"
+    " SET lease_owner = :owner, lease_until = clock_timestamp() + :lease, attempt = t.attempt + 1"
+    " FROM picked AS p WHERE (t.run, t.arm, t.case_id, t.repeat) = (p.run, p.arm, p.case_id, p.repeat)"
+    " RETURNING t.arm, t.case_id, t.repeat, t.attempt, t.failures, t.ordinal"
 )
 _FINISH: Final = text(
     "UPDATE evaluation_task SET state = 'done', generation = :generation, context = :context, is_cached = :is_cached,"  # noqa: S608 - constants
