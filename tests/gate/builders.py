@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pilotage.core.digest import Digest, digest_of
 from pilotage.core.ids import PersonId, SpaceName, WorkflowName
 from pilotage.evidence.records import Evidence, EvidenceState, Severity, SubjectKind, ToolFinding
+from pilotage.evidence.superseding import INSTANCE, OWN_RUNS
 from pilotage.gate.binding import bind_of
 from pilotage.gate.decide import decide
 from pilotage.gate.records import (
@@ -138,9 +139,9 @@ def evidence(
     state: EvidenceState = EvidenceState.ACCEPTED,
     refs: Mapping[str, str] | None = None,
     names: Mapping[str, tuple[str, ...]] | None = None,
-    producer: str = "key|ci",
+    producer: str = "",
 ) -> Evidence:
-    """Return an accepted item about the release."""
+    """Return an accepted item about the release; what no reader can read comes from Pilotage itself."""
     return Evidence(
         id=name or f"{kind}{suite}",
         sha256=digest_of(f"{kind}{suite}{name}".encode()),
@@ -149,7 +150,7 @@ def evidence(
         subject=subject[1],
         space=space,
         suite=suite,
-        producer=producer,
+        producer=producer or (INSTANCE if kind in OWN_RUNS or kind.startswith("drill.") else "key|ci"),
         trust=trust,
         produced_at=at,
         received_at=at,

@@ -41,6 +41,14 @@ def test_a_reading_counts_while_its_reader_is_of_the_version_that_made_it(
     assert changed_reason(replace(item, producer=INSTANCE), formats) is None, "no reader read what Pilotage found"
 
 
+@pytest.mark.parametrize("read_by", [None, "JUnit XML@1"])
+def test_a_reading_of_a_kind_that_no_reader_reads_any_more_counts_for_nothing(read_by: str | None) -> None:
+    item = evidence("tests.unit", {"failed": 0.0}, refs={} if read_by is None else {READ_BY: read_by})
+    reason = changed_reason(item, (SARIF,))
+    assert reason is not None
+    assert (reason.code, reason.limit) == (CHANGED, "no reader")
+
+
 OLD = replace(evidence("tests.unit", GOOD_TESTS), refs={READ_BY: "JUnit XML@0"})
 
 

@@ -1,8 +1,8 @@
 """Whether a reading was made by the reader in force: one of another version is unknown.
 
 Rule: a `Format` says the version of its reader, a reading which made it. One that does not say was made by the first of
-whatever can be of its kind; what Pilotage found itself no reader read. Fail mode: a reading of another version, or of a
-reader that is gone, counts for nothing.
+whatever can be of its kind, where anything can; what Pilotage found itself no reader read. Fail mode: a reading of
+another version, or of a reader that is gone, counts for nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def changed_reason(item: Evidence, formats: Sequence[Format] = FORMATS) -> Reaso
         return None
     seen = item.refs.get(READ_BY)
     able = [one for one in formats if any(fnmatchcase(item.kind, pattern) for pattern in one.kinds)]
-    if seen in {one.named for one in able} or (seen is None and all(one.version == 1 for one in able)):
+    if seen in {one.named for one in able} or (seen is None and able and all(one.version == 1 for one in able)):
         return None
     wanted = ", ".join(one.named for one in able if seen is None or one.id == seen.rpartition("@")[0]) or "no reader"
     text = (
