@@ -100,8 +100,8 @@ def opened(world: GateWorld, **changed: Any) -> Any:
     return open_mitigation(world.instance, actor=world.person(who), run=run, request=request)
 
 
-def one_of(world: GateWorld) -> Mitigation:
-    done = opened(world)
+def one_of(world: GateWorld, **changed: Any) -> Mitigation:
+    done = opened(world, **changed)
     assert isinstance(done, Mitigation), done
     return done
 
@@ -260,6 +260,33 @@ def test_one_is_open_again_when_the_condition_of_its_acceptance_comes_true_and_s
 
 
 @pytest.mark.feature("D6.11")
+def test_one_is_open_again_when_its_acceptance_cannot_be_judged_and_no_other_row_is_held(world: GateWorld) -> None:
+    one, other = one_of(world), one_of(world, metric="difference")
+    fair = accept(world, criteria="[fair]", risk="Names sway answers")
+    assert isinstance(fair, Accepted), fair
+    for each in (one, other):
+        actor = world.person(APPROVER)
+        assert isinstance(
+            close_by_acceptance(world.instance, actor=actor, name=each.id, acceptance=fair.risk.id), Mitigation
+        )
+    with world.inner.engine.begin() as connection:
+        assert reopen_mitigations(connection, world.instance) == ()
+        assert unheld(world) == {one.id, other.id}, "what is only looked at is not held"
+        connection.execute(text("UPDATE release SET manifest = 'x' WHERE digest = :it"), {"it": world.release})
+    assert reopened(world) == (one.id, other.id)
+    states = {each["mitigation"]: each["state"] for each in mitigations_of(world.instance)["mitigations"]}
+    assert states == {one.id: "open", other.id: "open"}
+    with world.inner.engine.connect() as connection:
+        texts = connection.execute(text("SELECT payload ->> 'text' FROM outbox")).scalars().all()
+    assert any("cannot be judged" in each and OWNER in each for each in texts)
+
+
+def unheld(world: GateWorld) -> set[str]:
+    with world.inner.engine.begin() as connection:
+        return set(connection.execute(text("SELECT id FROM mitigation FOR UPDATE SKIP LOCKED")).scalars())
+
+
+@pytest.mark.feature("D6.11")
 def test_owner_and_day_change_with_a_reason_that_the_ledger_keeps(world: GateWorld) -> None:
     one = one_of(world)
     later = (one.due + timedelta(days=10)).isoformat()
@@ -282,6 +309,21 @@ def test_owner_and_day_change_with_a_reason_that_the_ledger_keeps(world: GateWor
     with world.inner.engine.begin() as connection:
         connection.execute(text("UPDATE mitigation SET due = due + 30"))
     assert "LEDGER_MISMATCH" in {reason.code for reason in world.status("qa").reasons}
+
+
+def test_who_put_it_off_does_not_take_it_over_afterwards_as_the_ledger_says(world: GateWorld) -> None:
+    one = one_of(world)
+
+    def changed(by: str, **how: Any) -> Any:
+        asked = MitigationChange(reason="Felix is away for the whole of the month.", **how)
+        return change_mitigation(world.instance, actor=world.person(by), name=one.id, change=asked)
+
+    later, sooner = ((one.due + timedelta(days=days)).isoformat() for days in (10, 5))
+    assert isinstance(changed(APPROVER, due=later), Mitigation)
+    assert isinstance(changed(OPENER, due=sooner), Mitigation)
+    assert codes(changed(OPENER, owner=APPROVER)) == {"SOD_CONFLICT"}
+    assert isinstance(changed(APPROVER, owner=OPENER), Mitigation), "a first or a sooner day puts off nothing"
+    assert codes(changed(APPROVER, owner=APPROVER)) == {"SOD_CONFLICT"}
 
 
 def test_the_same_finding_is_not_opened_twice_while_one_is_open(world: GateWorld) -> None:

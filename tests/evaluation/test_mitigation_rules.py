@@ -17,6 +17,7 @@ from pilotage.core.reason import Reason
 from pilotage.evaluation.bias_suite import BiasAnswer, assess_bias
 from pilotage.evaluation.fairness import Policy, assess
 from pilotage.evaluation.mitigation import (
+    LONGEST,
     Closing,
     Decision,
     Finding,
@@ -27,6 +28,7 @@ from pilotage.evaluation.mitigation import (
     findings_of,
     go_problems,
     opening_problems,
+    taker_problem,
     twin_problem,
     value_of,
 )
@@ -122,6 +124,8 @@ def test_too_few_families_are_no_finding_and_what_is_not_measured_has_no_figure(
         ({}, {"wanted": ("age", "flip_rate")}, ["MITIGATION_FINDING"]),
         ({}, {"action": "Later."}, ["MITIGATION_ACTION"]),
         ({}, {"due": date(2026, 3, 1)}, ["MITIGATION_DUE"]),
+        ({}, {"due": NOW.date() + LONGEST}, []),
+        ({}, {"due": NOW.date() + LONGEST + timedelta(days=1)}, ["MITIGATION_DUE"]),
         ({}, {"found": ()}, ["MITIGATION_FINDING"]),
     ],
 )
@@ -229,6 +233,41 @@ def test_its_owner_neither_hands_it_over_nor_puts_it_off(
         today=NOW.date(),
     )
     assert codes(found) == wanted
+
+
+@pytest.mark.parametrize(
+    ("due", "day", "wanted"),
+    [
+        (ONE.due, NOW.date() + LONGEST, []),
+        (ONE.due, NOW.date() + LONGEST + timedelta(days=1), ["MITIGATION_DUE"]),
+        (date(2027, 3, 1), date(2027, 2, 1), []),
+        (date(2027, 3, 1), date(2027, 3, 2), ["MITIGATION_DUE"]),
+    ],
+    ids=["last", "beyond", "sooner than one from before the limit", "later than that"],
+)
+def test_no_day_is_put_off_beyond_the_longest_time_after_the_opening(due: date, day: date, wanted: list[str]) -> None:
+    one = replace(ONE, due=due)
+    found = change_problems(one, PersonId("max"), owner=one.owner, due=day, reason=WHY, today=NOW.date())
+    assert codes(found) == wanted
+
+
+@pytest.mark.parametrize(
+    ("owner", "put_off_by", "is_refused"),
+    [
+        ("tom", [], False),
+        ("tom", ["max"], False),
+        ("max", ["max"], True),
+        ("tom", [None], True),
+        ("max", [None, "max"], True),
+        ("ada", ["ada", None], False),
+    ],
+)
+def test_who_ever_put_it_off_does_not_take_it_over(
+    owner: str, put_off_by: list[PersonId | None], *, is_refused: bool
+) -> None:
+    problem = taker_problem(ONE, PersonId(owner), put_off_by)
+    assert (problem is not None) is is_refused
+    assert problem is None or problem.code == "SOD_CONFLICT"
 
 
 def test_one_that_is_overdue_may_go_to_another_owner_without_another_day() -> None:

@@ -1,12 +1,16 @@
 """`pilotage mitigation change`: another owner or another day for a mitigation that is not closed, with the reason.
 
-Rule: whoever opens or closes mitigations changes them; its owner alone only names an earlier day. Row and ledger entry
-commit together. Fail mode: a Refusal with every reason; nothing changed.
+Rule: whoever opens or closes mitigations changes them; its owner alone only names an earlier day, and who ever put it
+off, as the ledger says, does not become its owner. Row and ledger entry commit together. Fail mode: a Refusal with
+every reason; nothing changed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Final
 
 from pilotage.control.declared_person import person_problem
 from pilotage.control.instance import Instance
@@ -15,11 +19,14 @@ from pilotage.control.record_entry import record
 from pilotage.control.typed_text import checked_text
 from pilotage.core.ids import PersonId
 from pilotage.core.reason import Refusal
-from pilotage.evaluation.mitigation import Mitigation, change_problems
+from pilotage.evaluation.mitigation import Mitigation, change_problems, taker_problem
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, may
 from pilotage.ledger.entry import EntryKind
+from pilotage.store.ledger_said import Said, said_about
 from pilotage.store.mitigations import change_mitigation as write_change
+
+_DAYS: Final = frozenset({EntryKind.EVALUATION_MITIGATION_OPENED, EntryKind.EVALUATION_MITIGATION_CHANGED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +52,12 @@ def change_mitigation(
         due = one.due if change.due is None else day_of(change.due)
         nobody = person_problem(actor, "changes a mitigation")
         person = PersonId(str(actor.person))
+        taker = taker_problem(one, owner, postponers(said_about(connection, [one.id]).get(one.id, ())))
         reasons = (
             *(() if nobody is None else (nobody,)),
             *owner_problems(instance, owner),
             *change_problems(one, person, owner=owner, due=due, reason=change.reason, today=now.date()),
+            *(() if taker is None else (taker,)),
         )
         if reasons:
             return Refusal(reasons=reasons)
@@ -63,3 +72,10 @@ def change_mitigation(
             opened={"owner": owner, "person": person, "reason": change.reason.strip()},
         )
         return replace(one, owner=owner, due=due)
+
+
+def postponers(said: Iterable[Said]) -> frozenset[PersonId | None]:
+    """Return who gave a mitigation a later day, by its entries in ledger order; None where an entry names nobody."""
+    days = [(str(one.data["due"]), one.opened.get("person")) for one in said if one.kind in _DAYS]
+    later = [person for (before, _), (due, person) in pairwise(days) if due > before]
+    return frozenset(None if person is None else PersonId(person) for person in later)

@@ -1,7 +1,7 @@
 """The look at mitigations that an acceptance closed: one whose acceptance does not hold any more is open again.
 
-Rule: it holds as it must to close one; what made it not hold may pass, the mitigation stays open. Fail mode: a release
-whose gates cannot be read leaves it as it is, and the look is repeated.
+Rule: it holds as it must to close one; what made it not hold may pass, the mitigation stays open. Only rows that are
+opened are locked, and judged by what closes them then. Fail mode: one whose acceptance cannot be judged is open again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pilotage.evaluation.mitigation import Mitigation
 from pilotage.ledger.entry import EntryKind
 from pilotage.rollout.transitions import Notify
 from pilotage.store.gate_people import acceptance_by_id
-from pilotage.store.mitigations import closed_by_acceptance, reopen_mitigation
+from pilotage.store.mitigations import closed_by_acceptance, find_mitigation, reopen_mitigation
 from pilotage.store.releases import named_release
 
 LOG: Final = logging.getLogger("pilotage.mitigations")
@@ -41,11 +41,17 @@ def reopen_mitigations(connection: Connection, instance: Instance) -> tuple[str,
                 problems = _problems(connection, instance, one)
         except PilotageError as error:
             LOG.warning("The acceptance that closed mitigation %s cannot be judged: %s", one.id, error.code)
-            continue
-        if problems:
+            problems = (Reason(code=error.code, text=f"It cannot be judged: {error.message}", where=one.id),)
+        if problems and _is_as_judged(connection, one):
             _reopen(connection, instance, one, problems[0])
             found.append(one.id)
     return tuple(found)
+
+
+def _is_as_judged(connection: Connection, one: Mitigation) -> bool:
+    """Lock the row, and tell whether the same still closes it."""
+    held = find_mitigation(connection, one.id)
+    return held is not None and held.closing == one.closing
 
 
 def _problems(connection: Connection, instance: Instance, one: Mitigation) -> tuple[Reason, ...]:

@@ -2,15 +2,15 @@
 
 Rule: one is opened for a figure of a completed fairness run that is not GO, and closed only by a GO on a new digest
 that descends from the release it was found in, or by a risk acceptance while that holds; its owner closes nothing, and
-puts nothing off. Fail mode: what does not fit is a reason, and one whose acceptance ended, was withdrawn, does not hold
-any more or is gone is open again.
+puts nothing off, also not before owning it. No day is later than `LONGEST` after the opening. Fail mode: what does not
+fit is a reason, and one whose acceptance ended, was withdrawn, does not hold any more or is gone is open again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -24,6 +24,9 @@ from pilotage.evaluation.run import EvaluationRun, RunKind, RunState
 
 MIN_ACTION: Final = 20
 MIN_REASON: Final = 20
+LONGEST: Final = timedelta(days=180)
+"""How long after the opening its day may be at most: as long as any risk may be accepted (gates.md 4.5)."""
+
 _PREFIX: Final = "FAIRNESS_"
 _FIGURES: Final[Mapping[str, str]] = {
     "flip_rate": "flip_rate",
@@ -202,10 +205,20 @@ def opening_problems(
     if len(action.strip()) < MIN_ACTION:
         text = f"Say what is done about it in at least {MIN_ACTION} characters."
         reasons.append(Reason(code="MITIGATION_ACTION", text=text))
+    return (*reasons, *_day_problems(due, today=today, last=today + LONGEST))
+
+
+def _day_problems(due: date, *, today: date, last: date) -> tuple[Reason, ...]:
     if due < today:
         text = f"It cannot be due on {due}, which is over. Name a day from {today} on."
-        reasons.append(Reason(code="MITIGATION_DUE", text=text, observed=due.isoformat(), limit=today.isoformat()))
-    return tuple(reasons)
+        return (Reason(code="MITIGATION_DUE", text=text, observed=due.isoformat(), limit=today.isoformat()),)
+    if due > last:
+        text = (
+            f"It cannot be due on {due}: no day is later than {LONGEST.days} days after the opening. Name one until"
+            f" {last}; what takes longer is a risk to accept: `pilotage gate accept-risk`."
+        )
+        return (Reason(code="MITIGATION_DUE", text=text, observed=due.isoformat(), limit=last.isoformat()),)
+    return ()
 
 
 def twin_problem(
@@ -234,9 +247,8 @@ def change_problems(
     if len(reason.strip()) < MIN_REASON:
         text = f"Say why it changes in at least {MIN_REASON} characters."
         reasons.append(Reason(code="MITIGATION_REASON", text=text))
-    if due != one.due and due < today:
-        text = f"It cannot be due on {due}, which is over. Name a day from {today} on."
-        reasons.append(Reason(code="MITIGATION_DUE", text=text, observed=due.isoformat(), limit=today.isoformat()))
+    if due != one.due:
+        reasons += _day_problems(due, today=today, last=max(one.opened_at.date() + LONGEST, one.due))
     if person == one.owner and (owner != one.owner or due > one.due):
         text = f"{person} owns it and may only name an earlier day. Somebody else must hand it over or put it off."
         reasons.append(Reason(code="SOD_CONFLICT", text=text, where="owner"))
@@ -247,6 +259,19 @@ def change_problems(
         text = f"{owner} closed it before, and its owner is somebody else. Name another owner."
         reasons.append(Reason(code="SOD_CONFLICT", text=text, where="approver"))
     return tuple(reasons)
+
+
+def taker_problem(one: Mitigation, owner: PersonId, put_off_by: Collection[PersonId | None]) -> Reason | None:
+    """Return why this person does not take it over; `put_off_by`: who named a later day, None where nobody knows."""
+    if owner == one.owner:
+        return None
+    if owner in put_off_by:
+        text = f"{owner} put it off before, which its owner does not. Name an owner who never did."
+        return Reason(code="SOD_CONFLICT", text=text, where="owner")
+    if None in put_off_by:
+        text = f"Nobody knows any more who put it off, which its owner does not. Leave it with {one.owner}."
+        return Reason(code="SOD_CONFLICT", text=text, where="owner")
+    return None
 
 
 def approver_problem(one: Mitigation, approver: PersonId) -> Reason | None:

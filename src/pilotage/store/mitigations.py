@@ -31,7 +31,7 @@ _OWNED = text(
 )
 _ACCEPTED = text(
     f"{WITH_END} WHERE m.decision = 'risk_accepted' AND least(a.expires, a.withdrawn_at, m.reopened_at) > :now"
-    " ORDER BY m.opened_at, m.id FOR UPDATE OF m"
+    " ORDER BY m.opened_at, m.id"
 )
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('mitigation/' || :workflow, 0))")
 _LATE = text(
@@ -87,7 +87,7 @@ def reopen_mitigation(connection: Connection, name: str, at: datetime) -> None:
 
 
 def closed_by_acceptance(connection: Connection, now: datetime) -> tuple[Mitigation, ...]:
-    """Return those that an acceptance closes now, their rows locked."""
+    """Return those that an acceptance closes now."""
     rows = connection.execute(_ACCEPTED, {"now": now}).mappings()
     return tuple(mitigation_from(row) for row in rows)
 
