@@ -16,7 +16,7 @@ from pilotage.adapters.targets.scaling import DEFAULT_CPU
 from pilotage.core.reason import Reason
 from pilotage.core.urls import place_of
 from pilotage.guard.policy import model_networks
-from pilotage.space.settings import DeploymentType, Space, Target, Tier
+from pilotage.space.settings import DeploymentType, LogLevel, Space, Target, Tier
 from pilotage.workspace.people import IdentityMode
 from pilotage.workspace.records import Workspace
 from pilotage.workspace.workflow import Workflow
@@ -34,6 +34,8 @@ _TEXTS: Final = MappingProxyType(
         "TARGET_CPU_ASSUMED": "No scaling.target_cpu: {cpu} % is aimed at, as Kubernetes does by itself.",
         "CLEAR_INSIDE": "encryption_in_transit: TLS ends at the Ingress. Encrypt from there to the pods by a mesh or "
         "the cluster's network, and to the database by sslmode=verify-full in DATABASE_URL.",
+        "LOG_LEVEL_RECORDED": "log_level: {log_level} is recorded only: processes write warnings and what is worse. "
+        "Write log_level: WARNING, or leave it out.",
         "GPU_RECORDED": "gpu: {gpu} is recorded only: pilotage.yaml declares no kubernetes.model_server to use it.",
         "MODEL_UNUSED": "No workflow asks the model server. "
         "Write base_url: https://{model}/v1 in model.yaml, or endpoint in retrieval.yaml.",
@@ -59,6 +61,7 @@ def findings(placed: Placed) -> tuple[Reason, ...]:
         "half": hardware.memory_bytes // 2_000_000,
         "cpu": DEFAULT_CPU,
         "gpu": hardware.gpu,
+        "log_level": placed.space.monitoring.log_level,
         "model": _model_host(placed),
         "private": ", ".join(_without_private(placed.workspace)),
         "sign_in": _sign_in_host(placed.workspace),
@@ -91,6 +94,8 @@ def _settings(placed: Placed) -> Iterator[str]:
         yield "INDEX_MEMORY"
     if scaling.max_instances > scaling.min_instances and scaling.target_cpu is None:
         yield "TARGET_CPU_ASSUMED"
+    if space.monitoring.log_level not in {LogLevel.INFO, LogLevel.WARNING}:  # at INFO no line of ours is written
+        yield "LOG_LEVEL_RECORDED"
     if space.security.encryption_in_transit:
         yield "CLEAR_INSIDE"
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Final
 
+from pilotage.adapters.targets.clear import check_clear
+from pilotage.adapters.targets.secret_files import secret_files
 from pilotage.adapters.targets.tree import Setting, Tree
 from pilotage.core.canonical import Json
 from pilotage.core.errors import UsageError
@@ -107,12 +109,15 @@ def place(workspace: Workspace, space: Space) -> Placed:
     if not space.hosts and cluster.domain is None:
         hint = "Write kubernetes.domain: pilotage.bank.example in pilotage.yaml, or `hosts` in the space's file."
         raise UsageError("HOST_MISSING", f"The space {space.name} has no name to be reached by.", hint=hint)
+    references = tuple(sorted(set(_references(workspace))))
+    check_clear(cluster)
+    secret_files(references)
     return Placed(
         workspace=workspace,
         space=space,
         cluster=cluster,
         gpu_selector=_gpu_selector(workspace, space, cluster),
-        references=tuple(sorted(set(_references(workspace)))),
+        references=references,
     )
 
 

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from pilotage.adapters.targets.placed import SERVE_PORT, Placed, resources
+from pilotage.adapters.targets.secret_files import HOME, WORKSPACE, secret_files
 from pilotage.adapters.targets.tree import Setting, Tree
 from pilotage.core.canonical import Json
 
-HOME: Final = "/var/lib/pilotage"
-WORKSPACE: Final = "/workspace"
 UNROUTED_S: Final = 10
 """How long a pod that ends still answers: until every proxy has heard that it is gone."""
 DRAIN_S: Final = 30
@@ -164,14 +163,6 @@ def _from_secret(placed: Placed, name: str, *, optional: bool = False) -> Tree:
     return {"name": name, "valueFrom": {"secretKeyRef": reference}}
 
 
-def _files(placed: Placed) -> dict[str, str]:
-    """Return by key of the Secret the absolute path of each secret that the workspace expects in a file."""
-    paths = [one.removeprefix("file:") for one in placed.references if one.startswith("file:")]
-    return {
-        path.strip("/").replace("/", "."): path if path.startswith("/") else f"{WORKSPACE}/{path}" for path in paths
-    }
-
-
 def _mounts(placed: Placed, *, keyed: bool) -> list[Tree]:
     mounts: list[Tree] = [{"name": "home", "mountPath": HOME}, {"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108
     if placed.cluster.workspace_claim is not None:
@@ -182,7 +173,7 @@ def _mounts(placed: Placed, *, keyed: bool) -> list[Tree]:
         ]
         mounts += [
             {"name": "secret-files", "mountPath": path, "subPath": key, "readOnly": True}
-            for key, path in _files(placed).items()
+            for key, path in secret_files(placed.references).items()
         ]
     return mounts
 
@@ -196,7 +187,7 @@ def _volumes(placed: Placed, *, keyed: bool) -> list[Tree]:
         return volumes
     keys = Setting(path="keysClaim", value=placed.cluster.claim)
     volumes.append({"name": "keys", "persistentVolumeClaim": {"claimName": keys}})
-    if files := _files(placed):
+    if files := secret_files(placed.references):
         items: list[Tree] = [{"key": key, "path": key} for key in files]
         secret: Tree = {"secretName": placed.secret, "defaultMode": 0o440, "items": items}
         volumes.append({"name": "secret-files", "secret": secret})
