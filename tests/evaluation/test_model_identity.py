@@ -209,7 +209,9 @@ def test_another_model_holds_the_release_pages_and_asks_for_a_run(world: World) 
     assert told
 
 
-def test_a_rollout_that_compares_with_a_stable_release_whose_model_changed_meanwhile_is_held(world: World) -> None:
+def test_a_rollout_that_compares_with_a_stable_release_whose_model_changed_meanwhile_is_held(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     release = world.seal()
     world.write("workflows/assistant/prompt.md", "Answer shortly.\n{passages}\n{question}\n")
     stable, began = in_service(world), world.clock.now()
@@ -226,14 +228,18 @@ def test_a_rollout_that_compares_with_a_stable_release_whose_model_changed_meanw
     (text_of,) = held_since(began)
     assert text_of.startswith(f"m (f9) answers for the stable {stable[:19]} in sandbox since this rollout began")
     world.clock.advance(timedelta(seconds=1))
-    assert (held_since(world.clock.now()), held_since(None)) == ([], []), (
-        "one that begins now compares what answers now"
-    )
+    meanwhile = world.clock.now()
+    assert (held_since(meanwhile), held_since(None)) == ([], []), "one that begins now compares what answers now"
     answer(world, stable, "m", "f10")
     look(world)
     assert held_since(began), "whichever of several changes came since"
     end_run(world, stable, Verdict.GO, but=", space = 'sandbox'", model="m")
     assert held_since(began), "a run of the first model judges no change"
+    assert held_since(meanwhile)
+    accepted = frozenset({Identity(model="m", fingerprint="f10")})
+    monkeypatch.setattr(drift_watch, "accepted_models", lambda *_: accepted)
+    look(world)
+    assert (held_since(meanwhile), len(held_since(began))) == ([], 1), "what is accepted holds nothing beside another"
 
 
 def test_what_somebody_accepts_holds_nothing_while_it_is_accepted(

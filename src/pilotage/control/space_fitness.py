@@ -92,14 +92,17 @@ def _add_drift(found: _Found, connection: Connection, space: str, *, of: Candida
 
 
 def _moves_the_stable(connection: Connection, row: StoredDrift, of: Candidate) -> bool:
-    """Tell whether another model answers for what is stable than did when the comparison with it began."""
+    """Tell whether another model answers for what is stable than did when the comparison with it began.
+
+    A change that somebody accepts is not among those the row observed.
+    """
     if row.part is not Part.IDENTITY or of.since is None:
         return False
     space, workflow, release = SpaceName(row.space), WorkflowName(row.workflow), Digest(row.release)
     if read_route(connection, space, workflow).stable != release:
         return False
     known = identities_of(connection, Place(workflow=workflow, space=space, release=release))
-    return any(change.at >= of.since for change in known.changes)
+    return any(change.at >= of.since and str(change.identity) in row.observed for change in known.changes)
 
 
 def _incomparable(row: StoredDrift) -> Reason:
