@@ -2,7 +2,8 @@
 
 Rule: a generation, its assessments and the end of its task commit together; whoever resumes asks only what is not done.
 The slot is freed before scoring. Fail mode: a target that fails is asked three times (after 1, 4 s) and is then an
-error, which counts against the release; an error of our own stops the run as it is, to be resumed.
+error, which counts against the release; one that cannot be opened raises, and so does an error of our own, which
+stops the run as it is, to be resumed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pilotage import __version__
 from pilotage.control.absent_release import absent_target
 from pilotage.control.evaluation_budget import Budget, Reserved
 from pilotage.control.instance import Instance
+from pilotage.control.open_candidate import open_candidate
 from pilotage.control.sealed_golden import Plan, PlannedCase, principal_for
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest
@@ -233,11 +235,12 @@ class Driver:
 
     async def _opened(self, arm: Arm, space: SpaceName | None) -> Target:
         """Open a release; one that is only compared with and cannot answer any more keeps no other from its verdict."""
+        targets, overlay = self._means.targets, self._means.overlay
+        if arm is Arm.CANDIDATE:
+            return await open_candidate(targets, self._plan.run, space, overlay)
         try:
-            return await self._means.targets.open(self._plan.run.arms[arm], space, self._means.overlay)
+            return await targets.open(self._plan.run.arms[arm], space, overlay)
         except (NotFound, Unavailable, IntegrityError):
-            if arm is Arm.CANDIDATE:
-                raise
             return await asyncio.to_thread(absent_target, self._instance, self._plan.run.arms[arm], space)
 
     async def _question(self, task: Task, planned: PlannedCase, target: Target) -> _Question:

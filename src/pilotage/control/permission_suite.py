@@ -19,10 +19,10 @@ from pyroaring import BitMap
 
 from pilotage.control.evaluation_drive import Watch
 from pilotage.control.instance import Instance
+from pilotage.control.open_candidate import CandidateUnopened, open_candidate
 from pilotage.control.sealed_golden import Plan, principal_for
 from pilotage.control.withdrawn_permissions import BUILT_IN, Withdrawing
 from pilotage.core.digest import digest_of
-from pilotage.core.errors import Unavailable
 from pilotage.core.ids import CorpusName
 from pilotage.evaluation.canary import find_disguised
 from pilotage.evaluation.oracle import VersionFacts
@@ -77,7 +77,7 @@ class _Suite:
 
     async def run(self) -> Tally | None:
         run = self._plan.run
-        base = await self._targets.open(run.release, run.space, NO_OVERLAY)
+        base = await open_candidate(self._targets, run, run.space, NO_OVERLAY)
         facts = await base.facts()
         if facts is None:
             return self._tally
@@ -118,7 +118,7 @@ class _Suite:
     def _probes(self, facts: VersionFacts) -> dict[str, str]:
         settings = self._instance.workspace.corpora.get(CorpusName(facts.corpus))
         if settings is None:
-            raise Unavailable("CORPUS_UNKNOWN", f"The corpus {facts.corpus} is not declared here.")
+            raise CandidateUnopened("CORPUS_UNKNOWN", f"The corpus {facts.corpus} is not declared here.")
         with self._instance.engine.connect() as connection:
             terms = document_terms(connection, settings.name, facts.version, language=settings.language)
         frequency = Counter(term for found in terms.values() for term in found)
@@ -138,14 +138,14 @@ class _Suite:
         alone = None
         if readable not in self._compared:
             self._compared.add(readable)
-            alone = await self._targets.open(run.release, run.space, NO_OVERLAY, only=revisions)
+            alone = await open_candidate(self._targets, run, run.space, NO_OVERLAY, only=revisions)
         return _Persona(
             principal=principal,
             names=names,
             readable=readable,
             hidden=hidden,
             allowed=fingerprint_of(revisions),
-            laid=await self._targets.open(run.release, run.space, Overlay(documents=tuple(hidden))),
+            laid=await open_candidate(self._targets, run, run.space, Overlay(documents=tuple(hidden))),
             alone=alone,
         )
 

@@ -1,7 +1,8 @@
 """Takes a run from wherever it stands to its end: the use case behind `evaluate`, `suite`, `resume` and the jobs.
 
 Rule: one process drives a run at a time; being stopped leaves it `running` with everything answered so far, and
-resuming is the same attempt. Fail mode: Conflict when another process drives it; a run of another state is refused.
+resuming is the same attempt. Fail mode: a run whose release cannot be opened has failed; Conflict when another process
+drives it; a run of another state is refused.
 """
 
 from __future__ import annotations
@@ -16,19 +17,21 @@ from pilotage.control.driven_run import Driven
 from pilotage.control.evaluation_drive import Driver, Means, Scoring, Watch
 from pilotage.control.evaluation_finish import finish_cases
 from pilotage.control.evaluation_scoring import make_scoring
+from pilotage.control.fail_evaluation import fail_unopened
 from pilotage.control.fairness_finish import SCORERS as FAIRNESS
 from pilotage.control.instance import Instance
 from pilotage.control.kept_cases import kept_of
+from pilotage.control.open_candidate import CandidateUnopened
 from pilotage.control.permission_finish import finish_permissions
 from pilotage.control.permission_suite import run_permission_suite
 from pilotage.control.redteam_suite import RedTeamScoring, stage_attacks
 from pilotage.control.sealed_golden import Plan, plan_of, sealed_golden
-from pilotage.core.errors import Conflict, NotFound
+from pilotage.core.errors import Conflict, NotFound, PilotageError
 from pilotage.evaluation.run import EvaluationRun, Progress, RunKind, RunState
 from pilotage.evaluation.target import Targets
 from pilotage.store.evaluation_lock import drive_lock
 from pilotage.store.evaluation_runs import find_run, move_run
-from pilotage.store.evaluation_tasks import ask_unanswered
+from pilotage.store.evaluation_tasks import ask_unanswered, progress_of
 
 _ENDED: Final = (RunState.COMPLETED, RunState.OVER_BUDGET, RunState.FAILED)
 _MAY_RUN: Final = (RunState.QUEUED, RunState.RUNNING, RunState.CANCELLED, RunState.FAILED)
@@ -56,13 +59,10 @@ async def drive_run(
             message = f"Another process drives the run {identifier}."
             raise Conflict("RUN_BUSY", message, hint=f"Watch it: pilotage evaluate status {identifier}.")
         plan = await asyncio.to_thread(_begin, instance, identifier)
-        match plan.run.kind:
-            case RunKind.PERMISSIONS:
-                progress = await _permissions(instance, plan, targets, watch)
-            case RunKind.EVALUATION | RunKind.FAIRNESS | RunKind.REDTEAM:
-                progress = await _cases(instance, plan, _means(instance, plan, targets, scoring), watch)
-            case _:
-                assert_never(plan.run.kind)
+        try:
+            progress = await _go(instance, plan, targets, watch, scoring)
+        except* CandidateUnopened as unopened:
+            progress = await asyncio.to_thread(_unopened, instance, plan, unopened)
     run = run_named(instance, identifier)
     is_interrupted = watch.stop.is_set() and run.state not in _ENDED
     if is_interrupted and watch.by_person:
@@ -78,6 +78,26 @@ async def drive_run(
             )
         run = run_named(instance, identifier)
     return Driven(run=run, progress=progress, is_interrupted=is_interrupted)
+
+
+async def _go(instance: Instance, plan: Plan, targets: Targets, watch: Watch, scoring: Scoring | None) -> Progress:
+    match plan.run.kind:
+        case RunKind.PERMISSIONS:
+            return await _permissions(instance, plan, targets, watch)
+        case RunKind.EVALUATION | RunKind.FAIRNESS | RunKind.REDTEAM:
+            return await _cases(instance, plan, _means(instance, plan, targets, scoring), watch)
+        case _:
+            assert_never(plan.run.kind)
+
+
+def _unopened(instance: Instance, plan: Plan, found: BaseExceptionGroup[CandidateUnopened]) -> Progress:
+    why: BaseException = found
+    while isinstance(why, BaseExceptionGroup):
+        why = why.exceptions[0]
+    if isinstance(why, PilotageError):
+        fail_unopened(instance, plan.run, why)
+    with instance.engine.connect() as connection:
+        return progress_of(connection, plan.run.id)
 
 
 def _means(instance: Instance, plan: Plan, targets: Targets, scoring: Scoring | None) -> Means:

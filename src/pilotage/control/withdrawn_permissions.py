@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from pilotage.control.open_candidate import open_candidate
 from pilotage.evaluation.canary import canary, find_disguised
 from pilotage.evaluation.generation import TargetFailure
 from pilotage.evaluation.overlay import Overlay, OverlayDocument
@@ -63,7 +64,7 @@ class Withdrawing:
         word = canary(self.key, f"{kind}|{self.principal.label}", self.run.golden_digest)
         self.words.append(word)
         document = self._document(kind, word)
-        target = await self.targets.open(self.run.release, self.run.space, Overlay(documents=(document,)))
+        target = await open_candidate(self.targets, self.run, self.run.space, Overlay(documents=(document,)))
         if not await self._shows(target, document):
             self.tally.other_errors.append("withdrawn_unseen_before")
             return

@@ -19,6 +19,7 @@ from pilotage.control.escalate_incidents import escalate_incidents
 from pilotage.control.evaluate_changes import LOOK_EVERY, evaluate_changes
 from pilotage.control.evaluate_upgrade import evaluate_upgrade
 from pilotage.control.evaluation_alerts import watch_overdue
+from pilotage.control.fail_evaluation import end_given_up
 from pilotage.control.instance import Instance
 from pilotage.control.record_readings import record_readings
 from pilotage.control.reopen_mitigations import reopen_mitigations
@@ -58,6 +59,7 @@ WATCHES: Final[Mapping[str, Watch]] = {
     "engine_watch": Watch(look=evaluate_upgrade, every=timedelta(minutes=10)),
     "evaluation_changes": Watch(look=evaluate_changes, every=LOOK_EVERY),
     "index_watch": Watch(look=watch_indexes, every=timedelta(seconds=60)),
+    "given_up_evaluations": Watch(look=end_given_up, every=timedelta(minutes=1)),
     "overdue_watch": Watch(look=watch_overdue, every=timedelta(hours=1)),
     "accepted_mitigations": Watch(look=reopen_mitigations, every=timedelta(minutes=1)),
     "mitigation_watch": Watch(look=watch_mitigations, every=timedelta(hours=1)),

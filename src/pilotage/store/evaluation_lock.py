@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 _LOCK: Final = text("SELECT pg_try_advisory_lock(hashtextextended('pilotage/evaluation/' || :run, 0))")
+_KEEP: Final = text("SELECT pg_try_advisory_xact_lock(hashtextextended('pilotage/evaluation/' || :run, 0))")
 _FREE: Final = text("SELECT pg_advisory_unlock(hashtextextended('pilotage/evaluation/' || :run, 0))")
 
 
@@ -25,3 +26,8 @@ def drive_lock(engine: Engine, run: str) -> Iterator[bool]:
         finally:
             if held:
                 session.execute(_FREE, {"run": run})
+
+
+def keep_others_off(connection: Connection, run: str) -> bool:
+    """Let nobody drive a run until the caller's transaction ends; False where somebody does."""
+    return bool(connection.execute(_KEEP, {"run": run}).scalar_one())

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pilotage.core.canonical import Json
@@ -21,6 +22,11 @@ from pilotage.evaluation.run import Cause, EvaluationRun, RunKind, RunState
 from pilotage.store.tables.evaluation import evaluation_run, evaluation_void
 from pilotage.store.tables.serving import routing
 
+GOING: Final = (RunState.QUEUED, RunState.RUNNING)
+_GIVEN_UP: Final = text(
+    "SELECT e.id, coalesce(r.last_error, '') AS why FROM evaluation_run e JOIN run r ON r.kind = 'evaluation'"
+    " AND r.key = e.id WHERE e.state IN ('queued', 'running') AND r.state = 'failed' ORDER BY e.id FOR UPDATE OF e"
+)
 _COLUMNS = [evaluation_run.c[name] for name in EvaluationRun.__dataclass_fields__]
 
 
@@ -36,6 +42,21 @@ def find_run(connection: Connection, identifier: str, *, lock: bool = False) -> 
     query = select(*_COLUMNS).where(evaluation_run.c.id == identifier)
     row = connection.execute(query.with_for_update() if lock else query).mappings().first()
     return None if row is None else _run(row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenUp:
+    """A run that is not over and that no worker takes any more, and what its job ended with."""
+
+    run: EvaluationRun
+    why: str
+
+
+def given_up_runs(connection: Connection) -> tuple[GivenUp, ...]:
+    """Return the runs whose job was given up, their rows locked."""
+    why = {row.id: row.why for row in connection.execute(_GIVEN_UP)}
+    rows = connection.execute(select(*_COLUMNS).where(evaluation_run.c.id.in_(why))).mappings() if why else ()
+    return tuple(GivenUp(run=run, why=why[run.id]) for run in map(_run, rows))
 
 
 def runs_of(

@@ -1,0 +1,70 @@
+"""A run whose release cannot be opened, or whose job was given up, has failed and says why; it is resumed later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+from tests.evaluation.test_baseline_gone import Gone
+from tests.evaluation.world import Bent, World, make_world
+
+from pilotage.cli.evaluate import exit_code
+from pilotage.control.evaluate_release import DRIVE
+from pilotage.control.evaluation_status import describe_run, resume_run
+from pilotage.control.fail_evaluation import end_given_up
+from pilotage.control.run_evaluation import run_named
+from pilotage.core.errors import Unavailable
+from pilotage.evaluation.run import EvaluationRun, RunKind, RunState
+from pilotage.store.evaluation_lock import drive_lock
+from pilotage.store.runs import request_run
+
+pytestmark = [pytest.mark.anyio, pytest.mark.store]
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def world(own_engine: Engine, tmp_path: Path) -> World:
+    return make_world(own_engine, tmp_path, cases=3)
+
+
+async def test_a_run_whose_release_cannot_be_opened_has_failed_and_goes_on_once_it_can(world: World) -> None:
+    release = world.seal()
+    away = Bent(model=Gone(release=release, error=Unavailable("MODEL_GONE", "No weights.", hint="Put them back.")))
+    for kind in (RunKind.EVALUATION, RunKind.PERMISSIONS):
+        driven = await world.drive(world.start(release, kind).id, away)
+        run = driven.run
+        assert (run.state, run.verdict, run.evidence, exit_code(driven)) == (RunState.FAILED, None, None, 4)
+        (reason,) = describe_run(world.instance, run.id)["reasons"]
+        assert "MODEL_GONE" in reason["text"]
+        assert f"pilotage evaluate resume {run.id}" in reason["text"]
+        assert isinstance(resume_run(world.instance, actor=world.person("ada"), identifier=run.id), EvaluationRun)
+        assert (await world.drive(run.id)).run.state is RunState.COMPLETED
+
+
+async def test_a_run_whose_job_was_given_up_ends_unless_somebody_drives_it(world: World) -> None:
+    run = world.start(world.seal()).id
+    assert ended(world) == ()
+    with world.instance.engine.begin() as connection:
+        request_run(connection, kind=DRIVE, key=run, due_at=world.clock.now())
+        connection.execute(text("UPDATE run SET state = 'failed', last_error = 'KeyError at golden:7'"))
+    with drive_lock(world.instance.engine, run):
+        assert ended(world) == ()
+    assert (ended(world), ended(world)) == ((run,), ())
+    found = run_named(world.instance, run)
+    assert (found.state, "KeyError at golden:7" in found.note) == (RunState.FAILED, True)
+    with world.instance.engine.connect() as connection:
+        entry = connection.execute(
+            text("SELECT convert_from(bytes, 'UTF8') FROM ledger_entry WHERE kind = :kind"),
+            {"kind": "evaluation.finished"},
+        )
+        assert '"state":"failed"' in entry.scalar_one()
+
+
+def ended(world: World) -> tuple[str, ...]:
+    with world.instance.engine.begin() as connection:
+        return end_given_up(connection, world.instance)
