@@ -62,7 +62,12 @@ def test_an_incident_waits_for_those_it_calls_then_for_its_commander(bank: Bank,
     for name in ("hanna.virtanen", "dina.kowalski"):
         page = inbox(bank, name)
         assert "Take on the SEV2 incident of policy-assistant: wrong answers" in page.words
-        assert f"pilotage incident update {incident} --state acknowledged" in page.words
+        assert "You are called for it. Acknowledge it." in page.words
+        assert "pilotage incident" not in page.words, "the page of the incident has a form for it"
+        (task,) = [
+            one for one in tasks.list_tasks(bank.instance, bank.person(name)).tasks if one.key == f"incident/{incident}"
+        ]
+        assert task.as_json()["command"] == f"pilotage incident update {incident} --state acknowledged"
         assert f'href="/incidents/{incident}"' in page.text
         assert "a rehearsal" not in page.words
     assert "wrong answers" not in inbox(bank, "omar.haddad").words

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
-from tests.console.browser import Answer
+from tests.console.browser import Answer, Browser
 from tests.console.conftest import Bank, make_bank
 
 from pilotage.control.incident_reports import LISTED, incident_list
@@ -43,6 +43,33 @@ def listed(page: Answer) -> list[str]:
     return [(one.attributes["href"] or "").rpartition("/")[2] for one in page.page.css("tbody th a")]
 
 
+def assert_sorted(browser: Browser) -> None:
+    """Every order lists each of the 53 once over its pages, by the column that says so, whatever it was led to by."""
+    sizes = range(1, PAGE + 4)
+    expected = {
+        "detected": sorted(sizes),
+        "severity": sorted(sizes, key=lambda number: (number % 4, -number)),
+        "-severity": sorted(sizes, key=lambda number: (-(number % 4), -number)),
+    }
+    for order, numbers in expected.items():
+        first = browser.get(f"/incidents?sort={order}")
+        more = first.page.css_first("a[href*='&page=']")
+        assert more is not None
+        second = browser.get(more.attributes["href"] or "")
+        assert listed(first) + listed(second) == [f"I-{number:04}" for number in numbers], order
+        (sorted_by,) = first.page.css("th[aria-sort]")
+        assert sorted_by.attributes["aria-sort"] == ("descending" if order.startswith("-") else "ascending")
+        assert order.removeprefix("-").capitalize() in sorted_by.text()
+    chosen = browser.get("/incidents?severity=SEV1&sort=detected")
+    turned = chosen.page.css_first("th[aria-sort] a")
+    assert turned is not None
+    assert turned.attributes["href"] == "/incidents?severity=SEV1&sort=-detected"
+    assert listed(chosen) == [f"I-{number:04}" for number in sizes if number % 4 == 0]
+    told = browser.get("/incidents?sort=<b>")
+    assert "Ignored, because nothing is called that: sort <b>." in told.words
+    assert listed(told)[0] == f"I-{PAGE + 3:04}"
+
+
 def test_incidents_go_on_by_key_are_filtered_by_the_address_and_none_open_is_said(bank: Bank) -> None:
     browser, at = bank.browser("omar.haddad"), bank.clock.now() - timedelta(days=1)
     empty = browser.get("/incidents").words
@@ -68,6 +95,7 @@ def test_incidents_go_on_by_key_are_filtered_by_the_address_and_none_open_is_sai
     told = browser.get("/incidents?state=%3Cb%3E&severity=SEV9")
     assert "Ignored, because nothing is called that: state <b>, severity SEV9." in told.words
     assert listed(told) == every[:PAGE]
+    assert_sorted(browser)
     named = incident_list(bank.instance, state=IncidentState.CLOSED, severity=Severity.SEV1)["incidents"]
     assert [one["incident"] for one in named] == listed(chosen)  # type: ignore[union-attr,index,call-overload]
     assert incident_list(bank.instance, state=IncidentState.CLOSED, only_open=True)["incidents"] == []

@@ -23,6 +23,7 @@ from pilotage.api.operations import (
     mitigations,
     portfolio,
     prices,
+    profile,
     releases,
     reports,
     rollouts,
@@ -33,6 +34,7 @@ from pilotage.api.operations import (
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
     *inbox.OPERATIONS,
+    *profile.OPERATIONS,
     *corpora.OPERATIONS,
     *takedowns.OPERATIONS,
     *releases.OPERATIONS,

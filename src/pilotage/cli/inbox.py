@@ -34,6 +34,8 @@ def _render(out: Console, found: Tasks) -> None:
         due = f", due {minute(to_text(one.due))}" if one.due else ""
         out.print(f"[bold]{escape(one.sentence)}[/bold]")
         out.print(f"    {escape(one.why)} Since {minute(to_text(one.since))}{due}.")
+        if one.command:
+            out.print(f"    {escape(one.command)}", soft_wrap=True)
         out.print(f"    [dim]{escape(one.key)}[/dim]", soft_wrap=True)
     for one in found.put_off:
         out.print(f"[dim]put off: {escape(one.sentence)}[/dim]")

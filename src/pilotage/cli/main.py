@@ -59,6 +59,7 @@ COMMANDS: Final = {
     "rollout": ("rollout", "Traffic to a release, step by step, as far as it proves itself."),
     "channel": ("channel", "Notification channels: try one."),
     "inbox": ("inbox", "What waits for you: reviews, gates, steps, incidents."),
+    "profile": ("profile", "How the console looks for you: zone of times, shortcuts."),
     "portfolio": ("portfolio", "What to fund next: use cases ranked by value, evidence and data."),
     "incident": ("incident", "Incidents: found, acknowledged, mitigated, learned from."),
     "drill": ("drill", "Rehearsals on real processes, as evidence."),

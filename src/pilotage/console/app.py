@@ -26,6 +26,7 @@ from pilotage.console.printing import printed
 from pilotage.console.render import Renderer
 from pilotage.console.reply import Download, Later, Page, Redirect, Reply, Stream
 from pilotage.console.site import TABLE
+from pilotage.console.times import in_zone
 from pilotage.console.visit import Services, Visit
 from pilotage.core.errors import PilotageError
 from pilotage.core.ids import new_ulid
@@ -149,13 +150,14 @@ class Console:
         if not isinstance(reply, Page):
             return whole(reply)
         try:
-            text = self._renderer.render(reply.template, frame_values(visit, reply))
+            values = frame_values(visit, reply)
+            text = in_zone(self._renderer.render(reply.template, values), values["visit"].zone)
             return html(reply, printed(text) if visit.is_print else text)
         except Exception:
             # The edge of the process: a template that fails must not take the frame's error page with it.
             logger.exception("The page %s could not be rendered.", reply.template)
             page = problem_page(500, (Reason(code="INTERNAL", text="This page could not be shown. It is our fault."),))
-            return html(page, self._renderer.render(page.template, frame_values(visit, page)))
+            return html(page, in_zone(self._renderer.render(page.template, frame_values(visit, page)), visit.zone))
 
     async def _send(self, send: Send, outgoing: Outgoing, *, is_secure: bool = False, is_head: bool = False) -> None:
         headers = with_strict(outgoing.headers, self._strict, is_secure=is_secure)

@@ -18,8 +18,8 @@ logger = logging.getLogger(__name__)
 PING_S: Final = 15.0
 RETRY: Final = b"retry: 3000\n\n"
 """How long a browser waits before it comes back, in milliseconds."""
-_WRITTEN_MOST: Final = 32
-"""Events a process remembers as bytes: one event goes to everybody who looks."""
+_WRITTEN_MOST: Final = 128
+"""Events a process remembers as bytes: one event goes to everybody who looks, in the zone of each."""
 
 
 async def send_events(

@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from pilotage.console.assets import Assets
+from pilotage.console.commands import page_of
 from pilotage.console.prose import show_invisible
+from pilotage.console.times import day, day_of, moment, plain_utc
 from pilotage.console.words import gate_status
 from pilotage.core.digest import short as digest_name
 from pilotage.core.ids import PersonId
@@ -35,7 +36,6 @@ class Renderer:
     """All templates of the console for one workspace."""
 
     def __init__(self, workspace: Workspace, assets: Assets) -> None:
-        self._zone = ZoneInfo(workspace.timezone)
         self._people = workspace.people
         self._environment = Environment(
             loader=PackageLoader("pilotage.console"),
@@ -48,10 +48,10 @@ class Renderer:
         )
         self._environment.filters.update(
             {
-                "moment": self.moment,
-                "day": self.day,
+                "moment": shown_moment,
+                "day": shown_day,
                 "cell": self.cell,
-                "day_of": self.day_of,
+                "day_of": day_of,
                 "called": called,
                 "gate_word": gate_status,
                 "lasting": lasting,
@@ -76,39 +76,11 @@ class Renderer:
         module = self._environment.get_template(template).module
         return str(getattr(module, name)(*arguments))
 
-    def moment(self, at: datetime | str | None) -> Markup:
-        """Return a time in the workspace's zone, with UTC in its title."""
-        if at is None:
-            return Markup("-")
-        if isinstance(at, str):
-            at = datetime.fromisoformat(at)
-        local = at.astimezone(self._zone)
-        utc = at.astimezone(UTC)
-        return Markup('<time datetime="{}" title="{}">{}</time>').format(
-            utc.isoformat(timespec="seconds"),
-            utc.strftime("%Y-%m-%d %H:%M:%S UTC"),
-            f"{local.day} {local:%b %Y, %H:%M}",
-        )
-
-    def day(self, on: date | str | None) -> str:
-        """Return a date as people write it."""
-        if on is None:
-            return "-"
-        found = date.fromisoformat(on) if isinstance(on, str) else on
-        return f"{found.day} {found:%b %Y}"
-
-    def day_of(self, at: datetime) -> Markup:
-        """Return the day of a time in the workspace's zone, with UTC in its title."""
-        local, utc = at.astimezone(self._zone), at.astimezone(UTC)
-        return Markup('<time datetime="{}" title="{}">{}</time>').format(
-            utc.isoformat(timespec="seconds"), utc.strftime("%Y-%m-%d %H:%M:%S UTC"), self.day(local.date())
-        )
-
     def cell(self, value: str) -> str:
-        """Return a value of a paper: a time as pages say it, declared persons by name, all else as it stands."""
+        """Return a value of a paper: a time in UTC, declared persons by name, all else as it stands."""
         if _INSTANT.fullmatch(value):
             with suppress(ValueError):  # 99 o'clock is a text like any other
-                return self.moment(value)
+                return plain_utc(datetime.fromisoformat(value))
         named = [one.partition(" (") for one in value.split(", ")]
         if not all(person in self._people for person, _, _ in named):
             return value
@@ -120,6 +92,20 @@ class Renderer:
             return "-"
         found = self._people.get(PersonId(identifier.removeprefix("local|")))
         return identifier.replace("key|", "key ", 1) if found is None else found.name
+
+
+def shown_moment(at: datetime | str | None) -> Markup:
+    """Return a time, which `times.in_zone` turns into the zone of whoever looks; a dash for none."""
+    if at is None:
+        return Markup("-")
+    return moment(datetime.fromisoformat(at) if isinstance(at, str) else at)
+
+
+def shown_day(on: date | str | None) -> str:
+    """Return a date as people write it; a dash for none."""
+    if on is None:
+        return "-"
+    return day(date.fromisoformat(on) if isinstance(on, str) else on)
 
 
 def lasting(since: datetime, now: datetime) -> str:
@@ -168,13 +154,16 @@ def exact(number: float) -> str:
 
 
 def coded(text: str) -> Markup:
-    """Return a sentence of ours with its `commands` as code, and its digests as short as everywhere else."""
+    """Return a sentence of ours with its `commands` as pages or code, and its digests as short as everywhere else."""
     pieces = show_invisible(text).split("`")
     if len(pieces) % 2 == 0:
         return _said(show_invisible(text))
-    return Markup("").join(
-        Markup("<code>{}</code>").format(piece) if place % 2 else _said(piece) for place, piece in enumerate(pieces)
-    )
+    return Markup("").join(_command(piece) if place % 2 else _said(piece) for place, piece in enumerate(pieces))
+
+
+def _command(typed: str) -> Markup:
+    page = page_of(typed)
+    return Markup("<code>{}</code>").format(typed) if page is None else Markup('<a href="{1}">{0}</a>').format(*page)
 
 
 def _said(text: str) -> Markup:

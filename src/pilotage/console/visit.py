@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 from pilotage.console.live import LiveBoard
 from pilotage.console.multipart import Part
@@ -19,11 +20,13 @@ from pilotage.control.instance import Instance
 from pilotage.control.rollout_ports import RolloutPorts
 from pilotage.core.digest import digest_of_json, short
 from pilotage.core.reason import Reason
+from pilotage.core.zones import zone_named
 from pilotage.identity.principal import Principal
 from pilotage.identity.refused import CredentialRefused
 from pilotage.identity.sign_in import Attempt, Proven
 from pilotage.serving.context import Asked, Peer
 from pilotage.serving.run import Finished, Sink
+from pilotage.store.person_settings import Settings
 
 
 class Rendering(Protocol):
@@ -127,6 +130,17 @@ class Visit:
         """Name the person together with their roles: two sessions of one person may hold different ones."""
         held = digest_of_json(sorted(role.value for role in self.actor.roles))
         return f"{self.actor.id}/{short(held)}"
+
+    @property
+    def settings(self) -> Settings:
+        """What the person chose for their pages."""
+        return Settings() if self.signed_in is None else self.signed_in.settings
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone of the page's times: UTC on paper, the workspace's for who chose none that is known here."""
+        chosen = "UTC" if self.is_print else self.settings.zone or self.reading.workspace.timezone
+        return zone_named(chosen) or ZoneInfo(self.reading.workspace.timezone)
 
     @property
     def is_print(self) -> bool:

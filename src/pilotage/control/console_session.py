@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -35,6 +35,7 @@ from pilotage.store.console_sessions import (
     remove_ended_sessions,
     remove_session,
 )
+from pilotage.store.person_settings import Settings
 from pilotage.store.service_keys import find_key
 from pilotage.workspace.people import IdentityMode
 from pilotage.workspace.principals import key_principal, linked_accounts, local_principal
@@ -54,13 +55,14 @@ _TOKEN_BYTES: Final = 32
 class SignedIn:
     """A session of a person. `token` is the cookie's value. `authenticated_at` None: the provider did not say when.
 
-    `second_factor` None: nobody knows, as with local keys.
+    `second_factor` None: nobody knows, as with local keys. `settings` are what the account chose for its pages.
     """
 
     token: str
     principal: Principal
     authenticated_at: datetime | None
     second_factor: bool | None = None
+    settings: Settings = field(default_factory=Settings)
 
     def __repr__(self) -> str:
         return f"SignedIn(principal={self.principal.id!r})"
@@ -151,6 +153,7 @@ def find_session(instance: Instance, token: str, *, touch: bool = True) -> Signe
         principal=principal,
         authenticated_at=found.authenticated_at,
         second_factor=factor if isinstance(factor, bool) else None,
+        settings=Settings(zone=found.zone, shortcuts=found.shortcuts),
     )
 
 

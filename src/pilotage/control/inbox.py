@@ -168,17 +168,16 @@ def _incidents(connection: Connection, _: Instance, actor: Principal) -> list[Ta
 
 
 def _incident(one: StoredIncident, person: PersonId) -> Task:
-    command = f"`pilotage incident update {one.id} --state"
     what = f"the {one.severity.value} incident of {one.workflow}: {one.cause}"
     minutes, due = 5, None
     if one.acknowledged_at is None:
-        sentence, why = f"Take on {what}", f"You are called for it. Acknowledge it: {command} acknowledged`"
+        sentence, why, to = f"Take on {what}", "You are called for it. Acknowledge it", "acknowledged"
         due = one.detected_at
     elif one.state is IncidentState.RESOLVED:
-        sentence, why = f"Write the post-mortem of {what}", f"You answer for it: {command} closed --file FILE`"
+        sentence, why, to = f"Write the post-mortem of {what}", "You answer for it", "closed --file FILE"
         minutes, due = 60, post_mortem_due(one.detected_at)
     else:
-        sentence, why = f"Resolve {what}", f"You answer for it: {command} resolved`"
+        sentence, why, to = f"Resolve {what}", "You answer for it", "resolved"
     return Task(
         key=f"incident/{one.id}",
         sentence=sentence,
@@ -189,6 +188,7 @@ def _incident(one: StoredIncident, person: PersonId) -> Task:
         due=due,
         is_urgent=one.acknowledged_at is None,
         others=_called_too(one, person),
+        command=f"pilotage incident update {one.id} --state {to}",
     )
 
 

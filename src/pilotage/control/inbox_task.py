@@ -14,7 +14,8 @@ class Task:
     """One sentence, where it is done, since when it waits, by when it is due (None: no time is set), and why mine.
 
     `key` names the task for whoever puts it off, which an urgent one does not allow; `path` is its page in the console.
-    `others` may be asked to do it instead, in the same role.
+    `others` may be asked to do it instead, in the same role. `command` is how the command line does what the page does,
+    empty where `why` says all.
     """
 
     key: str
@@ -26,6 +27,7 @@ class Task:
     due: datetime | None = None
     is_urgent: bool = False
     others: tuple[str, ...] = ()
+    command: str = ""
 
     def as_json(self) -> dict[str, Json]:
         """Return the documented record."""
@@ -39,4 +41,5 @@ class Task:
             "minutes": self.minutes,
             "urgent": self.is_urgent,
             "others": list(self.others),
+            "command": self.command or None,
         }

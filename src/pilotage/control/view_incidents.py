@@ -31,10 +31,10 @@ class IncidentPage:
 
 
 def view_incidents(instance: Instance, wanted: IncidentFilter) -> IncidentPage:
-    """Return a page of incidents, newest first."""
+    """Return a page of incidents, in the order that is wanted."""
     with instance.engine.connect() as connection:
         found = browse_incidents(connection, wanted, most=PAGE + 1)
         counts = count_incidents(connection, wanted, most=MOST_COUNTED + 1)
         drill = None if counts.open else next_drill(connection)
-    more = found[PAGE - 1].id if len(found) > PAGE else None
+    more = wanted.key_of(found[PAGE - 1]) if len(found) > PAGE else None
     return IncidentPage(shown=found[:PAGE], more=more, counts=counts, drill=drill)

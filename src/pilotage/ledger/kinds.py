@@ -168,6 +168,8 @@ class EntryKind(StrEnum):
     TASK_PUT_OFF = "task.put_off"
     TASK_HANDED_OVER = "task.handed_over"
 
+    PROFILE_CHANGED = "profile.changed"
+
     KEY_CREATED = "key.created"
     KEY_ROTATED = "key.rotated"
     KEY_REVOKED = "key.revoked"

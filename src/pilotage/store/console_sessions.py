@@ -21,8 +21,9 @@ VALUES (:id, :principal, :person, :via, :authenticated_at, :seen_at, :ends_at, C
 # The key is looked at every time, so that revoking it ends what was signed in with it.
 _FIND = text("""
 WITH live AS (
-  SELECT s.id, s.principal, s.person, s.via, s.authenticated_at, s.seen_at, s.ends_at, s.claimed
-  FROM console_session s LEFT JOIN service_key k ON k.id = s.via
+  SELECT s.id, s.principal, s.person, s.via, s.authenticated_at, s.seen_at, s.ends_at, s.claimed,
+    p.zone, coalesce(p.shortcuts, false) AS shortcuts
+  FROM console_session s LEFT JOIN service_key k ON k.id = s.via LEFT JOIN person_setting p ON p.principal = s.principal
   WHERE s.id = :id AND s.ends_at > :now AND s.seen_at > :idle_since
     AND ((s.via = 'oidc' AND s.claimed IS NOT NULL)
       OR (k.kind = 'local' AND k.name = s.person AND k.revoked_at IS NULL AND k.expires_at > :now))
@@ -30,7 +31,7 @@ WITH live AS (
   UPDATE console_session SET seen_at = :now
   WHERE id IN (SELECT id FROM live WHERE seen_at < CAST(:touch_before AS timestamptz))
 )
-SELECT id, principal, person, via, authenticated_at, seen_at, ends_at, claimed FROM live
+SELECT id, principal, person, via, authenticated_at, seen_at, ends_at, claimed, zone, shortcuts FROM live
 """)
 _REMOVE = text("DELETE FROM console_session WHERE id = :id")
 _REMOVE_ENDED = text("DELETE FROM console_session WHERE ends_at <= :now")
@@ -40,7 +41,8 @@ _REMOVE_ENDED = text("DELETE FROM console_session WHERE ends_at <= :now")
 class StoredSession:
     """A signed-in person. `id` is the SHA-256 of the session's token, `via` the key that proved the person, or `oidc`.
 
-    `claimed` is what the identity provider said of them; None for local people.
+    `claimed` is what the identity provider said of them, None for local people; `zone` and `shortcuts` are what the
+    account chose, read with the session and never stored with it.
     """
 
     id: str
@@ -51,6 +53,8 @@ class StoredSession:
     seen_at: datetime
     ends_at: datetime
     claimed: Mapping[str, Json] | None = None
+    zone: str | None = None
+    shortcuts: bool = False
 
 
 def add_session(connection: Connection, session: StoredSession) -> None:

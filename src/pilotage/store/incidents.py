@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, case, func, select, text, tuple_, update
@@ -86,14 +87,32 @@ class Line:
     text: str
 
 
+class IncidentOrder(StrEnum):
+    """How a list goes: by when they were detected, or by severity and the newest first within one."""
+
+    NEWEST = "-detected"
+    OLDEST = "detected"
+    WORST = "severity"
+    MILDEST = "-severity"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentFilter:
-    """Which incidents to list: of a workflow or severity, in these states, below the one of this id; None: all."""
+    """Which incidents to list: of a workflow or severity, in these states, below the one of this key; None: all.
+
+    A key is an incident's id, in an order by severity with the severity it had when its page was shown: `SEV2.<id>`.
+    """
 
     workflow: str | None = None
     severity: Severity | None = None
     states: frozenset[IncidentState] | None = None
     before: str | None = None
+    order: IncidentOrder = IncidentOrder.NEWEST
+
+    def key_of(self, last: StoredIncident) -> str:
+        """Return the key of what follows this one."""
+        is_by_severity = self.order in {IncidentOrder.WORST, IncidentOrder.MILDEST}
+        return f"{last.severity.value}.{last.id}" if is_by_severity else last.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,13 +175,37 @@ def list_incidents(
 
 
 def browse_incidents(connection: Connection, wanted: IncidentFilter, *, most: int) -> tuple[StoredIncident, ...]:
-    """Return incidents, newest first; a key that names none begins with the first."""
+    """Return incidents in the order that is wanted; a key that names none begins with the first."""
     query = select(incident).where(*_which(wanted))
-    last = None if wanted.before is None else find_incident(connection, wanted.before)
+    severity, _, identifier = (wanted.before or "").rpartition(".")
+    last = find_incident(connection, identifier) if identifier else None
     if last is not None:
-        query = query.where(tuple_(incident.c.detected_at, incident.c.id) < tuple_(last.detected_at, last.id))
-    query = query.order_by(incident.c.detected_at.desc(), incident.c.id.desc()).limit(most)
+        query = query.where(_below(wanted.order, last, severity or last.severity.value))
+    query = query.order_by(*_ORDERS[wanted.order]).limit(most)
     return tuple(incident_from(row) for row in connection.execute(query).mappings())
+
+
+_NEWEST: Final = (incident.c.detected_at.desc(), incident.c.id.desc())
+_ORDERS: Final = {
+    IncidentOrder.NEWEST: _NEWEST,
+    IncidentOrder.OLDEST: (incident.c.detected_at.asc(), incident.c.id.asc()),
+    IncidentOrder.WORST: (incident.c.severity.asc(), *_NEWEST),
+    IncidentOrder.MILDEST: (incident.c.severity.desc(), *_NEWEST),
+}
+
+
+def _below(order: IncidentOrder, last: StoredIncident, severity: str) -> ColumnElement[bool]:
+    """Return what stands below an incident, which had this severity when it was shown."""
+    own, here = tuple_(incident.c.detected_at, incident.c.id), tuple_(last.detected_at, last.id)
+    match order:
+        case IncidentOrder.NEWEST:
+            return own < here
+        case IncidentOrder.OLDEST:
+            return own > here
+        case IncidentOrder.WORST:
+            return (incident.c.severity > severity) | ((incident.c.severity == severity) & (own < here))
+        case IncidentOrder.MILDEST:
+            return (incident.c.severity < severity) | ((incident.c.severity == severity) & (own < here))
 
 
 def count_incidents(connection: Connection, wanted: IncidentFilter, *, most: int) -> IncidentCounts:

@@ -5,6 +5,7 @@ Rule: a page without a line fails a test. Fail mode: none; the words are constan
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -135,10 +136,21 @@ TOPICS: Final = (
         path="/login",
         says="A session ends after 30 minutes without use and after 10 hours. What you had typed is kept.",
     ),
+    Topic(
+        name="Profile",
+        question="How do pages look for me?",
+        path="/profile",
+        says="The zone in which pages tell times, and the shortcuts, which are off until somebody switches them on."
+        " It changes no right.",
+    ),
     Topic(name="Help", question="What is each page for?", path="/help", says="This page."),
 )
 
 
+SHORTCUTS: Final[Mapping[str, str]] = {"g i": "Inbox", "g w": "Workflows", "/": "Search", "?": "This list"}
+"""What a key, or one after another, leads to; pages mark the links and the field with the same keys."""
+
+
 def show_help(_visit: Visit) -> Page:
     """Show every page in words."""
-    return Page(template="help.html", title="Help", values={"topics": TOPICS})
+    return Page(template="help.html", title="Help", values={"topics": TOPICS, "shortcuts": SHORTCUTS})

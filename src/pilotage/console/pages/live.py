@@ -15,6 +15,7 @@ from pilotage.console.pages.incident import shown_of
 from pilotage.console.pages.problem import problem_page
 from pilotage.console.pages.rollout import live_of
 from pilotage.console.reply import Reply, Send, Stream
+from pilotage.console.times import fragment_in_zone
 from pilotage.console.visit import Visit
 from pilotage.control.console_session import find_session
 from pilotage.control.incident_reports import named_incident
@@ -59,7 +60,10 @@ def _follow(visit: Visit, source: Source) -> Reply:
         return problem_page(503, (Reason(code="TOO_MANY_STREAMS", text=text),))
 
     async def run(send: Send) -> None:
-        await board.follow(send, source, person=visit.actor.id, last=_last_seen(visit))
+        async def sent(event: str, data: str, identifier: str = "") -> None:
+            await send(event, fragment_in_zone(data, visit.zone), identifier)
+
+        await board.follow(sent, source, person=visit.actor.id, last=_last_seen(visit))
 
     return Stream(run=run)
 

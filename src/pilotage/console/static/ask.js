@@ -5,15 +5,14 @@
   const talk = document.getElementById("talk");
   if (!form || !talk || !window.ReadableStream) return;
   const question = form.elements.question;
-  const stop = form.querySelector("[data-stop]");
-  const send = form.querySelector("[data-send]");
+  const stop = form.querySelector("[data-stop]"), send = form.querySelector("[data-send]");
   const voice = document.getElementById("voice");
   let running = null;
 
-  const element = (name, kind, text) => {
+  const element = (name, kind, ...inside) => {
     const made = document.createElement(name);
     made.className = kind;
-    if (text) made.textContent = text;
+    made.append(...inside);
     return made;
   };
   const busy = (is) => { stop.hidden = !is; send.hidden = is; };
@@ -21,13 +20,8 @@
   async function ask(text) {
     running = new AbortController();
     busy(true);
-    const asked = element("div", "asked", text);
-    asked.prepend(element("span", "unseen", "You asked: "));
-    const told = element("div", "told");
-    const draft = element("div", "text draft");
-    const words = element("p", "");
-    draft.append(words);
-    told.append(draft);
+    const asked = element("div", "asked", element("span", "unseen", "You asked: "), text);
+    const words = element("p", ""), draft = element("div", "text draft", words), told = element("div", "told", draft);
     talk.append(asked, told);
     asked.scrollIntoView({ block: "nearest" });
     voice.textContent = "Answering.";
@@ -72,10 +66,9 @@
   });
   stop.addEventListener("click", () => running?.abort());
   question.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
-      event.preventDefault();
-      form.requestSubmit(send);
-    }
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    form.requestSubmit(send);
   });
   for (const sample of document.querySelectorAll("[data-sample]")) {
     sample.addEventListener("click", (event) => {

@@ -6,7 +6,7 @@ Mirror of the `console` part of the schema; what each column means stands in `st
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Identity, Index, LargeBinary, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, Identity, Index, LargeBinary, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 
 from pilotage.store.tables.metadata import metadata
@@ -66,6 +66,14 @@ inbox_snooze = Table(
     Column("person", Text, primary_key=True, nullable=False),
     Column("task", Text, primary_key=True, nullable=False),
     Column("until", TIMESTAMP(timezone=True), nullable=False),
+)
+
+person_setting = Table(
+    "person_setting",
+    metadata,
+    Column("principal", Text, primary_key=True, nullable=False),
+    Column("zone", Text),
+    Column("shortcuts", Boolean, nullable=False, server_default=text("false")),
 )
 
 inbox_handover = Table(
