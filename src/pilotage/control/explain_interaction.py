@@ -178,7 +178,7 @@ def _explained(connection: Connection, found: StoredInteraction, *, is_auditor: 
         question=found.question,
         answer=found.answer,
         asker={"pseudonym": found.principal, **_some(detail, "via", "key", "acting_service", "authenticated_at")},
-        admitted={"space": found.space, "code": found.code, **_some(detail, "ip_rule", "t_admit")},
+        admitted={"space": found.space, "code": found.code, **_some(detail, "ip_rule", "t_admit", "rate_used")},
         routed={"workflow": found.workflow, "arm": found.arm, "kind": found.kind, **_some(detail, "generation")},
         allowed=_some(detail, *_AUDITORS_ONLY) if is_auditor else {},
         passages=passages_of(connection, found, cited),

@@ -17,6 +17,7 @@ from typing import TypeAlias
 from pilotage.core.canonical import Json
 from pilotage.core.digest import Digest
 from pilotage.core.ids import InteractionId, SpaceName, WorkflowName
+from pilotage.core.units import Rate
 from pilotage.guard.finding import Finding
 from pilotage.identity.principal import Principal
 from pilotage.release.generation import FinishReason, GenerationRequest, Passage, Usage
@@ -159,15 +160,25 @@ class Located(Authenticated):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RateUsed:
+    """How far the fullest limit was used with this request. `whose`: `space`, `principal` or `key`."""
+
+    whose: str
+    used: int
+    limit: Rate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
     """Where the request came from, and the rule that let it in: a CIDR, `any`, `loopback_local`, `in_process`.
 
-    `failover_from`: the unhealthy space that was asked, where another one answers for it.
+    `failover_from`: the unhealthy space that was asked, where another one answers for it. `rate` None: no limit holds.
     """
 
     client: str | None
     ip_rule: str
     failover_from: SpaceName | None = None
+    rate: RateUsed | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,7 @@ from pilotage.serving.health_checks import HealthChecks, always_indexed
 from pilotage.serving.holdings import CorpusHeld, nothing_held
 from pilotage.serving.pipeline import Pipeline
 from pilotage.serving.ports import Guard, Retriever
+from pilotage.serving.rate_limits import RateLimiter
 from pilotage.serving.recorder import Recorder
 from pilotage.serving.rollback_probes import RollbackProbes
 from pilotage.serving.routing import Release
@@ -59,6 +60,7 @@ from pilotage.store.serving_keys import PooledKeys
 from pilotage.store.serving_pairs import PairWriter
 from pilotage.store.serving_pool import Pool, PooledPseudonyms, make_pool
 from pilotage.store.serving_probes import ProbeWriter
+from pilotage.store.serving_rates import RateCells
 from pilotage.store.serving_records import RecordWriter
 from pilotage.store.serving_reports import ReportWriter
 from pilotage.store.serving_routes import RouteReader
@@ -108,6 +110,7 @@ class OpenServing:
         self.keys = PooledKeys(self.pool, monotonic=parts.monotonic)
         self.recorder = Recorder(lambda: RecordWriter.connect(conninfo), flush_s=gateway.record_flush_ms / 1000)
         self.admissions = Admissions()
+        self.rates = RateLimiter(RateCells(self.pool), monotonic=parts.monotonic)
         name = process_name(parts.clock.now())
         self.acknowledger = self._acknowledger(name)
         self.keeper = CacheKeeper(parts.cache, table=lambda: self.routing.current, clock=parts.clock)
@@ -134,6 +137,7 @@ class OpenServing:
             admissions=self.admissions,
             has_shadow=parts.has_shadow,
             cache=parts.cache,
+            rates=self.rates,
         )
         self.shadow = ShadowArm(self.serving, PairWriter(self.pool), SupportScorer())
         self.rounds = self._rounds(name)
@@ -260,6 +264,7 @@ async def open_serving(parts: ServingParts) -> AsyncIterator[OpenServing]:
         await running.routing.start()
         running.acknowledger.start()
         running.keeper.start()
+        running.rates.start()
         running.checks.start()
         for rounds in running.rounds:
             rounds.start()
@@ -273,6 +278,7 @@ async def open_serving(parts: ServingParts) -> AsyncIterator[OpenServing]:
         for rounds in running.rounds:
             await rounds.stop()
         await running.keeper.stop()
+        await running.rates.stop()
         await running.acknowledger.stop()
         await running.routing.stop()
         await running.recorder.stop()

@@ -130,9 +130,7 @@ def _facts(context: Received, ending: Ending) -> dict[str, Json]:
     if isinstance(context, Authenticated):
         facts |= _asker(context)
     if isinstance(context, Admitted):
-        facts |= {"ip_rule": context.admission.ip_rule, "t_admit": context.admitted_us}
-        if context.admission.failover_from is not None:
-            facts["failover_from"] = context.admission.failover_from
+        facts |= _admission(context)
     if isinstance(context, Routed):
         facts |= {
             "arm": str(context.arm),
@@ -165,6 +163,17 @@ def _asker(context: Authenticated) -> dict[str, Json]:
         "authenticated_at": to_text(asker.authenticated_at or context.at),
         "key": asker.key.key if asker.key is not None else None,
     }
+
+
+def _admission(context: Admitted) -> dict[str, Json]:
+    admission = context.admission
+    facts: dict[str, Json] = {"ip_rule": admission.ip_rule, "t_admit": context.admitted_us}
+    if admission.rate is not None:
+        rate = admission.rate
+        facts["rate_used"] = {"of": rate.whose, "used": rate.used, "limit": str(rate.limit)}
+    if admission.failover_from is not None:
+        facts["failover_from"] = admission.failover_from
+    return facts
 
 
 def _retrieval(context: Retrieved) -> dict[str, Json]:

@@ -17,6 +17,7 @@ from pilotage.serving.admissions import Admissions
 from pilotage.serving.answer_cache import AnswerCache
 from pilotage.serving.context import Answer
 from pilotage.serving.ports import Authenticator, Guard, IdempotencyKeys, Pseudonyms, Retriever, RoutingSource
+from pilotage.serving.rate_limits import RateLimiter
 from pilotage.serving.recorder import Recorder
 from pilotage.serving.routing import RoutingTable
 from pilotage.serving.slots import StreamSlots
@@ -32,7 +33,7 @@ class Serving:
 
     `request_hash` is a keyed hash (HMAC-SHA256, hex) of bytes that must not be guessable from the store; `reply_body`
     writes an answer as it is kept under an idempotency key. `has_shadow`: this process runs the shadow arm, so its
-    requests are sampled for it.
+    requests are sampled for it. `rates` None: a process that only asks for itself, whom no limit is for.
     """
 
     workspace: Workspace
@@ -51,6 +52,7 @@ class Serving:
     admissions: Admissions = field(default_factory=Admissions)
     cache: AnswerCache = field(default_factory=AnswerCache)
     has_shadow: bool = False
+    rates: RateLimiter | None = None
 
     @property
     def routing(self) -> RoutingTable:

@@ -21,6 +21,7 @@ from pilotage.release.model import ModelSettings, Provider
 from pilotage.release.prompt import Prompt
 from pilotage.retrieval.settings import CorpusRef, RetrievalSettings
 from pilotage.serving.ports import Guard
+from pilotage.serving.rate_limits import RateLimiter
 from pilotage.serving.recorder import Recorder
 from pilotage.serving.routing import Release, RoutingRow, RoutingTable
 from pilotage.serving.service import Serving
@@ -126,6 +127,7 @@ class Plan:
     default_space: SpaceName | None = None
     flush_s: float = 0.01
     recorder: Recorder | None = None
+    rates: RateLimiter | None = None
 
 
 def make_path(plan: Plan | None = None) -> Path:
@@ -153,6 +155,7 @@ def make_path(plan: Plan | None = None) -> Path:
         slots=StreamSlots(process=plan.limits.streams, principal=plan.limits.streams_per_principal),
         request_hash=lambda data: hashlib.sha256(data).hexdigest(),
         reply_body=complete_body,
+        rates=plan.rates,
     )
     return Path(
         serving=serving,

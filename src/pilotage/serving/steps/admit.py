@@ -1,7 +1,7 @@
 """Step 2b, admit: may this request enter the space now (serving.md 3).
 
 Here stand, in this order: address and TLS, health of the space, kind of credential, scope and address list of the key,
-pause, date, stream slots. The places of the rate limit (3.2), the budget (3.3) and the capacity of the space (3.4) are
+pause, date, recorder, rate limits, stream slots. The places of the budget (3.3) and the capacity of the space (3.4) are
 marked; they belong to a later issue. Fail mode: a refusal; what cannot be decided is not admitted.
 """
 
@@ -11,15 +11,19 @@ from dataclasses import replace
 
 from pilotage.identity.principal import PrincipalKind
 from pilotage.serving.addresses import client_address, is_over_tls, may_enter, parse_address
-from pilotage.serving.context import Admission, Admitted, Asker, Located, Peer
+from pilotage.serving.context import Admission, Admitted, Asker, Located, Peer, RateUsed
+from pilotage.serving.rate_limits import Counted, Permit
 from pilotage.serving.refusal import Code, Refusal
 from pilotage.serving.service import Serving
 from pilotage.serving.steps.extend import extend
 from pilotage.serving.steps.redirect import redirect
-from pilotage.space.settings import Authentication, Delegation
+from pilotage.space.settings import Authentication, Delegation, RateLimits
 from pilotage.workspace.people import IdentityMode
 
 ASK_SCOPE = "ask"
+_UNLIMITED = RateLimits()
+_FREE = Permit()
+"""For what no limit is for: a space without one, and what begins inside."""
 _PLAIN = Refusal(
     code=Code.NOT_PERMITTED,
     message="This space is reached over TLS only. Use https; a proxy must be trusted and send X-Forwarded-Proto.",
@@ -48,18 +52,30 @@ async def admit(context: Located, serving: Serving) -> Admitted | Refusal:
     refusal = _scope(context, serving) or _open(context, serving)
     if refusal is not None:
         return refusal
-    # 3.2 rate limit of the space, the principal and the key: refuses with rate_limited.
     # 3.3 budget of the workflow, reserved before the model call: refuses with budget_exhausted.
     # 3.4 in-flight cap of the space over all processes: refuses with overloaded.
-    if serving.recorder.is_saturated:
-        return Refusal(
-            code=Code.RECORDER_SATURATED, message="Too many records wait for the store. Try again.", retry_after_s=2
-        )
-    if context.asked.stream:
-        refusal = serving.slots.take(context.asker.principal.id)
-        if refusal is not None:
-            return refusal
+    permit = await _permit(context, serving)
+    if isinstance(permit, Refusal):
+        return permit
+    if permit.rate is not None:
+        admission = replace(admission, rate=RateUsed(whose=permit.whose, used=permit.used, limit=permit.rate))
     return extend(context, Admitted, admission=admission, admitted_us=serving.elapsed_us(context.started))
+
+
+async def _permit(context: Located, serving: Serving) -> Permit | Refusal:
+    """Let the request in under the limits of the space that answers it, with a slot for a stream."""
+    limits, asker = context.place.space.api_rate_limit, context.asker
+    permit: Permit | Refusal = _FREE
+    if serving.rates is not None and context.peer.address is not None and limits != _UNLIMITED:
+        key = None if asker.key is None else asker.key.key
+        counted = Counted(space=context.place.space.name, principal=asker.pseudonym, key=key)
+        permit = await serving.rates.admit(limits, counted)
+    if isinstance(permit, Permit) and context.asked.stream:
+        refusal = serving.slots.take(asker.principal.id)
+        if refusal is not None:
+            permit.give_back()
+            return refusal
+    return permit
 
 
 def _address(context: Located, serving: Serving) -> Admission | Refusal:
@@ -121,4 +137,8 @@ def _open(context: Located, serving: Serving) -> Refusal | None:
     as_of = context.asked.as_of
     if as_of is not None and as_of > serving.today(context.at):
         return Refusal(code=Code.INVALID_REQUEST, message="pilotage.as_of lies in the future.", param="pilotage.as_of")
+    if serving.recorder.is_saturated:
+        return Refusal(
+            code=Code.RECORDER_SATURATED, message="Too many records wait for the store. Try again.", retry_after_s=2
+        )
     return None

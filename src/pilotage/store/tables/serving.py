@@ -178,6 +178,18 @@ idempotency = Table(
     Column("at", TIMESTAMP(timezone=True), nullable=False),
 )
 
+rate_cell = Table(
+    "rate_cell",
+    metadata,
+    Column("scope", Text, primary_key=True, nullable=False),
+    Column("cell", BigInteger, primary_key=True, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
+    CheckConstraint("used >= 0"),
+)
+
+Index("rate_cell_expires", rate_cell.c.expires_at)
+
 feedback = Table(
     "feedback",
     metadata,
