@@ -43,6 +43,12 @@ def test_a_request_refused_before_a_release_was_reached_says_so() -> None:
     assert "interaction.recorded entry 4 of 9, root abababababab" in shown
 
 
+def test_how_far_a_limit_was_used_is_told_where_one_held() -> None:
+    assert "rate request" not in told()
+    admitted = {"space": "east", "code": None, "rate_used": {"of": "space", "used": 1_200, "limit": "10000/hour"}}
+    assert "rate request 1,200 under the space's limit of 10000/hour" in told(admitted=admitted).splitlines()
+
+
 def test_only_a_text_that_was_recorded_is_called_erased() -> None:
     shown = told(proof=[{**PROOF, "erased": ("question",)}]).splitlines()
     assert "question erased" in shown

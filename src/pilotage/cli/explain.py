@@ -83,6 +83,9 @@ def _asker(record: Mapping[str, Any]) -> Iterator[Row]:
     if asker.get("authenticated_at"):
         yield "logged in", str(asker["authenticated_at"])
     yield "in", f"{admitted['space']}, workflow {routed['workflow']}"
+    rate = admitted.get("rate_used")
+    if rate:
+        yield "rate", f"request {rate['used']:,} under the {rate['of']}'s limit of {rate['limit']}"
     if routed["arm"]:
         yield "served by", f"the {routed['arm']} release, as {routed['kind']} traffic"
     if admitted.get("code"):
