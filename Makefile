@@ -34,7 +34,7 @@ demo: $(STAMP)  ## the sample bank's whole story, then a running server on :8080
 	$(BIN)/pilotage demo --keep
 
 test: $(STAMP) browser  ## the whole test suite, browser tests included
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 browser:  ## Debian's chromium for the browser tests, where it is missing and we may install it
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \

@@ -22,6 +22,8 @@ from pilotage.store.engine import make_engine, parse_url, psycopg_url
 from pilotage.store.migrate import migrate
 
 AMPLE = 8 * 2**30  # bytes
+_HERE = Path(__file__).parent
+_LONG = ("cli", "browser", "schema", "evaluation", "jobs")
 
 # No property is timed: speed belongs to benchmarks. A change lands or not on the same examples (CI is set there); at a
 # desk every run looks at new ones.
@@ -36,11 +38,21 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that takes the database server, so that `-m 'not store'` is the lane inside one process."""
+    """Mark every test that takes the database server, so that `-m 'not store'` is the lane inside one process.
+
+    Files with the longest tests come first: a file belongs to one process, and the last one is waited for.
+    """
     for item in items:
         if isinstance(item, pytest.Function) and "server_url" in item.fixturenames:
             item.add_marker("store")
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    folder = item.path.relative_to(_HERE).parts[0] if item.path.is_relative_to(_HERE) else ""
+    return _LONG.index(folder) if folder in _LONG else len(_LONG)
 
 
 @pytest.fixture(scope="session")
