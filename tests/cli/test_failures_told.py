@@ -28,7 +28,9 @@ from pilotage.cli.options import Options, command
             "Invalid value for '--top'",
             "pilotage corpus search",
         ),
-        (["--json", "version"], "No such option: --json", "pilotage"),
+        (["ask", "--json", "--as"], "Option '--as' requires an argument.", "pilotage ask"),
+        (["corpus", "search", "--json", "--as"], "Option '--as' requires an argument.", "pilotage corpus search"),
+        (["--json", "nonsense"], "No such command 'nonsense'.", "pilotage"),
     ],
 )
 def test_wrong_usage_is_one_json_document_where_asked(arguments: list[str], message: str, help_of: str) -> None:
@@ -40,6 +42,20 @@ def test_wrong_usage_is_one_json_document_where_asked(arguments: list[str], mess
     assert message in result.stderr
     plain = CliRunner().invoke(app, [one for one in arguments if one != "--json"] or ["nonsense"])
     assert plain.stdout == "" or plain.exit_code == 0
+
+
+def test_what_every_command_takes_may_stand_before_it(tmp_path: Path) -> None:
+    app = make_app(Joined())
+    outputs = [CliRunner().invoke(app, words).stdout for words in (["--json", "version"], ["version", "--json"])]
+    assert outputs[0] == outputs[1]
+    assert "version" in json.loads(outputs[0])
+    here, there = str(tmp_path / "here"), str(tmp_path / "there")
+    for words, place in (
+        (["--workspace", here, "--json", "validate"], here),
+        (["--workspace", here, "--json", "validate", "--workspace", there], there),
+    ):
+        error = json.loads(CliRunner().invoke(app, words).stdout)["error"]
+        assert place in error["message"], "what stands behind the command counts more"
 
 
 def failing(error: BaseException) -> Any:

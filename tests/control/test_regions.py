@@ -374,6 +374,7 @@ def test_status_shows_state_partner_and_processes(world: RolloutWorld) -> None:
     shown: Any = {one["space"]: one for one in space_status(world.instance) if isinstance(one, dict)}
     assert (shown[EAST]["state"], shown[EAST]["failover"], shown[EAST]["partner"]) == ("unhealthy", WEST, WEST)
     assert {one["failures"] for one in shown[EAST]["processes"]} == {2}
+    assert all(one["age_s"] >= 0.0 for one in shown[EAST]["processes"])
     assert Reason(code="MODEL_UNREACHABLE", text="No answer.").as_json() in shown[EAST]["reasons"]
 
 

@@ -80,6 +80,7 @@ def test_a_second_look_at_a_proposal_is_unchanged_too(bank: Any, corpus: CorpusN
     assert bank.refresh(corpus, MemoryConnector(documents=policies(2)), accept=False).state == "proposed"
     again = bank.refresh(corpus, MemoryConnector(documents=policies(2)), accept=False)
     assert (again.state, again.version) == ("unchanged", 1)
+    assert (again.added, again.changed, again.removed, again.metadata, again.unchanged) == (0, 0, 0, 0, 2)
 
 
 def test_any_order_of_items_gives_the_same_digest(bank: Any, make_settings: Any) -> None:

@@ -45,6 +45,11 @@ def ids(items: tuple[Evidence, ...]) -> set[str]:
     return {one.id for one in items}
 
 
+def test_its_times_are_written_as_every_other() -> None:
+    shown = item("a", hours_ago=1).as_json()
+    assert (shown["produced_at"], shown["received_at"]) == ("2026-11-25T11:00:00.000Z",) * 2
+
+
 def test_the_newest_accepted_item_of_a_suite_is_current() -> None:
     old, new = item("a", hours_ago=5), item("b", hours_ago=1)
     other = item("c", hours_ago=9, suite="slow")

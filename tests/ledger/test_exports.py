@@ -306,6 +306,9 @@ def test_disclosing_takes_the_auditor_and_every_member_may_export(
         export_ledger(ledger, actor=member, target=ledger.home / "x")
     with pytest.raises(Unavailable, match="failed"):
         export_ledger(ledger, actor=member, target=ledger.home / "keys" / "master" / "x")
+    unnamed = export_ledger(ledger, actor=member, target=None)
+    assert isinstance(unnamed, Exported)
+    assert (unnamed.path.parent, unnamed.path.is_dir()) == (ledger.home / "exports", True)
 
 
 def test_a_stopped_ledger_refuses_to_export(ledger: LedgerHome, entry_of: EntryOf, admin: Principal) -> None:

@@ -13,6 +13,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl
 
@@ -27,7 +28,7 @@ from pilotage.api.operation import Call, Operation, Services
 from pilotage.api.table import OPERATIONS
 from pilotage.control.authenticate_key import evidence_kinds
 from pilotage.control.console_session import NEVER, OIDC
-from pilotage.core.clock import Clock
+from pilotage.core.clock import Clock, to_text
 from pilotage.core.errors import PilotageError
 from pilotage.core.ids import new_ulid
 from pilotage.core.reason import Refusal
@@ -88,7 +89,7 @@ class Api:
             await _send(send, 200, self._document)
             return
         answer = await self._answer(method, path, scope, receive)
-        body = json.dumps(answer.body, ensure_ascii=False, default=str).encode("utf-8", "replace")
+        body = json.dumps(answer.body, ensure_ascii=False, default=_told).encode("utf-8", "replace")
         await _send(send, answer.status, body, answer.headers)
 
     async def _answer(self, method: str, path: str, scope: Scope, receive: Receive) -> Answer:
@@ -233,3 +234,7 @@ async def _send(send: Send, status: int, body: bytes, headers: Sequence[tuple[by
     length = (b"content-length", str(len(body)).encode())
     await send({"type": "http.response.start", "status": status, "headers": [*_HEADERS, *headers, length]})
     await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _told(value: object) -> str:
+    return to_text(value) if isinstance(value, datetime) else str(value)

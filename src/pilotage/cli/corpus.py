@@ -93,8 +93,9 @@ def _progress(options: Options, name: str) -> Iterator[Callable[[int, int | None
 
 
 def _render_refresh(out: Console, done: RefreshResult) -> None:
-    if done.version is None:
-        out.print(f"{done.corpus}: unchanged, no new version ({done.unchanged} documents).")
+    if done.state == "unchanged":
+        known = "" if done.version is None else f" since version {done.version}"
+        out.print(f"{done.corpus}: unchanged{known}, no new version ({done.unchanged} documents).")
     else:
         out.print(
             f"{done.corpus} version [bold]{done.version}[/bold] is {done.state}: {done.added} added, {done.changed}"

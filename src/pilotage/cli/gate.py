@@ -25,6 +25,7 @@ from pilotage.control.gate_status import gate_status
 from pilotage.control.gate_withdrawals import revoke_named
 from pilotage.control.promote_release import promote_release
 from pilotage.control.sign_gate import Ballot, sign_gate
+from pilotage.core.clock import to_text
 from pilotage.core.durations import parse_duration
 from pilotage.core.errors import UsageError
 from pilotage.core.reason import Refusal
@@ -230,7 +231,7 @@ def delegate(
         done = delegate_role(instance, actor=options.actor(instance), handing=handing)
     if isinstance(done, Refusal):
         options.refuse(done)
-    result = {"delegation": done.id, "to": done.to, "role": done.role.value, "until": done.until.isoformat()}
+    result = {"delegation": done.id, "to": done.to, "role": done.role.value, "until": to_text(done.until)}
     options.show(result, lambda out: out.print(f"{done.to} votes as {done.role.value} until {done.until:%Y-%m-%d}."))
 
 

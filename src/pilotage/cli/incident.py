@@ -72,7 +72,9 @@ def _render_list(out: Console, found: dict[str, Any]) -> None:
     if found["next_page"]:
         out.print(f"older incidents: --page {found['next_page']}")
     mean = found["mttr_minutes"]
-    out.print(f"{found['open']} open; mean time to recover {'not known yet' if mean is None else f'{mean} minutes'}.")
+    out.print(
+        f"{found['open']} open; mean time to recover {'not known yet' if mean is None else f'{mean:.1f} minutes'}."
+    )
     worst = ", ".join(f"{count} {severity}" for severity, count in found["by_severity"].items() if count)
     share = found["found_by_machine"]
     if share is not None:

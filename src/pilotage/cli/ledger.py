@@ -86,8 +86,9 @@ def _print_reasons(out: Console, colour: str, *reasons: Reason) -> None:
 def export(
     options: Options,
     target: Annotated[
-        Path, typer.Argument(metavar="TARGET", help="A new folder, or a new file ending in .tar.")
-    ] = Path("ledger-export"),
+        Path | None,
+        typer.Argument(metavar="TARGET", help="A new folder or .tar file; default: one in exports/ of PILOTAGE_HOME."),
+    ] = None,
     subject: Annotated[list[str] | None, typer.Option(help="Only entries about this id.")] = None,
     entry: Annotated[list[str] | None, typer.Option(help="Only this entry.")] = None,
     disclose: Annotated[list[str] | None, typer.Option(help="Open the commitments of this entry (auditor).")] = None,

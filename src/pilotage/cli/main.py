@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
-from pilotage.cli.options import write_error
+from pilotage.cli.options import Before, Json, Who, WorkspaceFolder, write_error
 from pilotage.cli.runtime import Runtime
 
 COMMANDS: Final = {
@@ -100,10 +100,11 @@ class _Told(TyperGroup):
     """Wrong usage is one JSON document too, where any word asks for it."""
 
     as_json = False
+    words: tuple[str, ...] = ()
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **given: Any) -> Any:  # noqa: ANN401 - Typer's own
         """Read the words before the command, and remember how to print a mistake in any."""
-        self.as_json = "--json" in args
+        self.as_json, self.words = "--json" in args, tuple(args)
         with self._told():
             return super().make_context(info_name, args, *rest, **given)
 
@@ -119,9 +120,18 @@ class _Told(TyperGroup):
         except TyperException as error:
             if self.as_json:
                 where = getattr(error, "ctx", None)
-                path = where.command_path if where else "pilotage"
+                path = where.command_path if where else " ".join(["pilotage", *self._named()])
                 write_error("USAGE", error.format_message(), f"See `{path} --help`.")
             raise
+
+    def _named(self) -> Iterator[str]:
+        """Yield the words that name the command: an option without its value does not say whose it is."""
+        found: Any = self
+        for word in self.words:
+            found = getattr(found, "commands", {}).get(word)
+            if found is None:
+                return
+            yield word
 
 
 def make_app(runtime: Runtime) -> typer.Typer:
@@ -157,5 +167,8 @@ def make_app(runtime: Runtime) -> typer.Typer:
     return app
 
 
-def _whole() -> None:
-    """Take nothing: every command has its own options."""
+def _whole(
+    context: typer.Context, *, as_json: Json = False, workspace: WorkspaceFolder = None, person: Who = None
+) -> None:
+    """Keep what every command takes, where it stands before the command."""
+    context.obj = Before(as_json=as_json, workspace=workspace, person=person)

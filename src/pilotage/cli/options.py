@@ -137,12 +137,33 @@ WorkspaceFolder = Annotated[
 Who = Annotated[str | None, typer.Option("--as", metavar="PERSON", help="Who acts, in local identity mode.")]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """What was written before the command; what stands behind it counts more."""
+
+    as_json: bool = False
+    workspace: Path | None = None
+    person: str | None = None
+
+
 def command(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command `--json`, `--workspace` and `--as` for its parameter `options`, and its errors exit codes."""
 
     @functools.wraps(function)
-    def run(*, json_: bool, workspace_: Path | None, person_: str | None, **given: Any) -> None:  # noqa: ANN401 - the command's own
-        options = Options(as_json=json_, workspace=workspace_, person=person_)
+    def run(
+        *,
+        context_: typer.Context,
+        json_: bool,
+        workspace_: Path | None,
+        person_: str | None,
+        **given: Any,  # noqa: ANN401 - the command's own
+    ) -> None:
+        before = context_.find_root().obj or Before()
+        options = Options(
+            as_json=json_ or before.as_json,
+            workspace=before.workspace if workspace_ is None else workspace_,
+            person=before.person if person_ is None else person_,
+        )
         try:
             function(options=options, **given)
         except PilotageError as error:
@@ -168,6 +189,8 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             ("person_", None, Who),
         )
     ]
+    context = inspect.Parameter("context_", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    added.append(context)
     run.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in [*own, *added]}
     return run

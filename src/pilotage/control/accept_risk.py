@@ -21,6 +21,7 @@ from pilotage.control.gate_status import space_for
 from pilotage.control.instance import Instance
 from pilotage.control.record_entry import record
 from pilotage.core.canonical import Json
+from pilotage.core.clock import to_text
 from pilotage.core.digest import digest_of
 from pilotage.core.ids import PersonId, new_ulid
 from pilotage.core.reason import Outcome, Reason, Refusal
@@ -61,7 +62,7 @@ class Accepted:
             "acceptance": self.risk.id,
             "risk": self.risk.risk,
             "severity": self.risk.severity.value,
-            "expires": self.risk.expires.isoformat(),
+            "expires": to_text(self.risk.expires),
             "approvers": [one.person for one in self.risk.approvers],
             "holds": not self.open,
             "open": [dict(reason.as_json()) for reason in self.open],

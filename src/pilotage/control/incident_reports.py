@@ -144,5 +144,5 @@ def _time(moment: datetime | None) -> str | None:
     return None if moment is None else to_text(moment)
 
 
-def _minutes(value: float | None) -> str | None:
-    return None if value is None else f"{value:.1f}"
+def _minutes(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)

@@ -100,17 +100,20 @@ class Exported:
 
 
 def export_ledger(
-    instance: LedgerInstance, *, actor: Principal, target: Path, selection: Selection | None = None
+    instance: LedgerInstance, *, actor: Principal, target: Path | None, selection: Selection | None = None
 ) -> Exported | Refusal:
     """Sign the tree as it is now and write the export; the act itself is a ledger entry inside it.
 
-    UsageError when the target exists, NotFound when the selection names what is not in the log. Every member may
+    `target` None: a new folder below `exports` of the home, as the workspace's own is tracked. UsageError when the
+    target exists, NotFound when the selection names what is not in the log. Every member may
     export; disclosing values takes the auditor's role.
     """
     chosen = selection if selection is not None else Selection()
     refused = may(actor.roles, Action.AUDIT if chosen.disclose else Action.READ)
     if refused is not None:
         return refused
+    if target is None:
+        target = _new_target(instance)
     if target.exists():
         raise UsageError("LEDGER_EXPORT_EXISTS", f"{target} exists already.", hint="Choose another name.")
     _require_known(instance, chosen)
@@ -261,6 +264,12 @@ class _Writer:
                 count += 1
         self.files[path] = FileNote(sha256=Digest(f"sha256:{hashed.hexdigest()}"), size=size)
         return count
+
+
+def _new_target(instance: LedgerInstance) -> Path:
+    folder = instance.home / "exports"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder / f"ledger-{instance.clock.now():%Y%m%dT%H%M%S%f}"
 
 
 def _finish(partial: Path, target: Path) -> None:

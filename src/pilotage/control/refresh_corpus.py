@@ -302,15 +302,19 @@ def _result(
     refusal: Refusal | None,
 ) -> RefreshResult:
     fresh = published.is_new or (version is not None and version is not published.version)
+    diff = published.diff
+    moved = tuple(map(len, (diff.added, diff.changed, diff.removed, diff.metadata)))
+    # What is proposed already differs from the accepted version, and not from what is read now.
+    added, changed, removed, metadata = moved if fresh else (0, 0, 0, 0)
     return RefreshResult(
         corpus=corpus,
         version=None if version is None else version.number,
         state=version.state.value if fresh and version is not None else "unchanged",
-        added=len(published.diff.added),
-        changed=len(published.diff.changed),
-        removed=len(published.diff.removed),
-        metadata=len(published.diff.metadata),
-        unchanged=published.unchanged,
+        added=added,
+        changed=changed,
+        removed=removed,
+        metadata=metadata,
+        unchanged=published.unchanged + moved[0] + moved[1] + moved[3] - added - changed - metadata,
         chunks=published.chunks,
         rejected=findings.rejected,
         findings={kind.value: count for kind, count in findings.report.findings.items()},

@@ -23,7 +23,7 @@ def health_json(instance: Instance, found: StoredHealth, reports: tuple[Report, 
         "processes": [
             {
                 "process": report.process,
-                "age_s": f"{report.age_s:.1f}",
+                "age_s": round(report.age_s, 1),
                 "failures": report.failures,
                 "successes": report.successes,
             }

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
+from pilotage.core.clock import to_text
 from pilotage.core.reason import Reason
 from pilotage.evidence.records import Evidence, SubjectKind
 
@@ -70,12 +71,12 @@ def time_problem(
         return None
     if stated > received_at + FUTURE_TOLERANCE:
         text = f"The file says it was made at {stated:%Y-%m-%dT%H:%MZ}, which is still to come. Check the clock there."
-        return Reason(code="EV_FUTURE", text=text, observed=stated.isoformat(), limit=received_at.isoformat())
+        return Reason(code="EV_FUTURE", text=text, observed=to_text(stated), limit=to_text(received_at))
     is_bound = subject in {SubjectKind.RELEASE, SubjectKind.SPACE}
     if is_bound and sealed_at is not None and stated < sealed_at:
         text = (
             f"The file was made at {stated:%Y-%m-%dT%H:%MZ}, before the release was sealed; "
             "run it again on the sealed release."
         )
-        return Reason(code="EV_BEFORE_SEAL", text=text, observed=stated.isoformat(), limit=sealed_at.isoformat())
+        return Reason(code="EV_BEFORE_SEAL", text=text, observed=to_text(stated), limit=to_text(sealed_at))
     return None

@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from pilotage.core.canonical import Json
+from pilotage.core.clock import to_text
 from pilotage.core.digest import Digest
 from pilotage.core.ids import SpaceName
 from pilotage.core.reason import Reason
@@ -164,8 +165,8 @@ class Evidence:
             "suite": self.suite,
             "producer": self.producer,
             "trust": self.trust.value,
-            "produced_at": self.produced_at.isoformat(),
-            "received_at": self.received_at.isoformat(),
+            "produced_at": to_text(self.produced_at),
+            "received_at": to_text(self.received_at),
             "claims": dict(self.claims),
             "reader": self.reader,
             "summary": self.summary,

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from pilotage.analysis.eprocess import log_lt, threshold
 from pilotage.analysis.verdict import Code, Effect, Judgement, Verdict
+from pilotage.core.clock import to_text
 from pilotage.core.digest import Digest
 from pilotage.core.ids import PersonId
 from pilotage.core.reason import Reason, Refusal
@@ -110,7 +111,7 @@ def _scope(verdict: Verdict, acceptance: Acceptance, fixed: Digest, now: datetim
         )
     if not now < acceptance.expires_at <= now + LONGEST:
         text = "A risk is accepted for at most 30 days, from now."
-        found.append(Reason(code="EXPIRY", text=text, observed=acceptance.expires_at.isoformat(), limit="30 days"))
+        found.append(Reason(code="EXPIRY", text=text, observed=to_text(acceptance.expires_at), limit="30 days"))
     return found
 
 

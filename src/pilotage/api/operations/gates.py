@@ -12,6 +12,7 @@ from pilotage.control.gate_duties import Handing, StandAside, confirm_fact, dele
 from pilotage.control.gate_status import gate_status
 from pilotage.control.gate_withdrawals import revoke_named
 from pilotage.control.sign_gate import Ballot, sign_gate
+from pilotage.core.clock import to_text
 from pilotage.core.reason import Refusal
 from pilotage.gate.vocabulary import Half
 from pilotage.identity.roles import parse_role
@@ -143,7 +144,7 @@ def _delegate(call: Call) -> Result:
     done = delegate_role(call.instance, actor=call.actor, handing=handing)
     if isinstance(done, Refusal):
         return done
-    return {"delegation": done.id, "to": done.to, "role": done.role.value, "until": done.until.isoformat()}
+    return {"delegation": done.id, "to": done.to, "role": done.role.value, "until": to_text(done.until)}
 
 
 def _state(call: Call) -> Result:

@@ -7,6 +7,7 @@ from pilotage.control.ledger_checkpoint import CheckpointWritten, write_checkpoi
 from pilotage.control.ledger_epoch import declare_key_lost, open_new_epoch, rotate_ledger_key
 from pilotage.control.ledger_fsck import fsck_ledger
 from pilotage.control.ledger_verify import NotProven, prove_entry, verify_ledger
+from pilotage.core.clock import to_text
 from pilotage.core.reason import Refusal
 from pilotage.identity.roles import Action, may
 from pilotage.ledger.entry import decode_entry
@@ -49,7 +50,7 @@ def _entries(call: Call) -> Result:
                 "seq": seq,
                 "id": one.id,
                 "kind": one.kind,
-                "at": one.at.isoformat(),
+                "at": to_text(one.at),
                 "actor": one.actor,
                 "subject": one.subject,
                 "space": one.space,
