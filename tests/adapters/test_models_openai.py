@@ -18,7 +18,16 @@ from pilotage.adapters.models.upstream import Connect
 from pilotage.core.canonical import Json
 from pilotage.core.errors import Unavailable
 from pilotage.core.pins import PinKind
-from pilotage.release.generation import Delta, Done, Event, FinishReason, GenerationRequest, Message, Usage
+from pilotage.release.generation import (
+    Delta,
+    Done,
+    Event,
+    FinishReason,
+    GenerationRequest,
+    Message,
+    RequestRefused,
+    Usage,
+)
 from pilotage.release.model import ModelSettings, Provider
 from pilotage.testing.upstream import FakeUpstream, Reply, frame, streamed
 from pilotage.testing.upstream_aiohttp import AiohttpUpstream
@@ -175,6 +184,18 @@ async def test_a_lasting_failure_is_not_retried(status: int) -> None:
             await collect(model)
     assert len(upstream.seen) == 1
     assert "sk-123" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_of_request"), [(400, True), (404, True), (422, True), (401, False), (500, False)]
+)
+async def test_a_request_refused_as_such_is_told_from_a_provider_that_is_away(
+    status: int, *, is_of_request: bool
+) -> None:
+    async with model_on(Reply(status=status)) as (model, _):
+        with pytest.raises(Unavailable, match=str(status)) as caught:
+            await collect(model)
+    assert (caught.value.code, isinstance(caught.value, RequestRefused)) == ("upstream_failed", is_of_request)
 
 
 async def test_no_more_than_two_retries() -> None:

@@ -1,4 +1,4 @@
-"""A run whose release cannot be opened, or whose job was given up, has failed and says why; it is resumed later."""
+"""A run that could not ask its release has failed and says why; it is resumed later."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 from tests.evaluation.test_baseline_gone import Gone
-from tests.evaluation.world import Bent, World, make_world
+from tests.evaluation.world import Bent, World, drive_ticking, make_world
 
 from pilotage.cli.evaluate import exit_code
 from pilotage.control.evaluate_release import DRIVE
@@ -16,8 +16,10 @@ from pilotage.control.fail_evaluation import end_given_up
 from pilotage.control.run_evaluation import run_named
 from pilotage.core.errors import Unavailable
 from pilotage.evaluation.run import EvaluationRun, RunKind, RunState
+from pilotage.release.generation import RequestRefused
 from pilotage.store.evaluation_lock import drive_lock
 from pilotage.store.runs import request_run
+from pilotage.testing.models import FakeModel
 
 pytestmark = [pytest.mark.anyio, pytest.mark.store]
 
@@ -44,6 +46,17 @@ async def test_a_run_whose_release_cannot_be_opened_has_failed_and_goes_on_once_
         assert f"pilotage evaluate resume {run.id}" in reason["text"]
         assert isinstance(resume_run(world.instance, actor=world.person("ada"), identifier=run.id), EvaluationRun)
         assert (await world.drive(run.id)).run.state is RunState.COMPLETED
+
+
+async def test_a_provider_that_refuses_what_the_release_asks_counts_against_the_release(world: World) -> None:
+    ends = []
+    for failure in (RequestRefused("upstream_failed", "HTTP 400."), Unavailable("upstream_failed", "Nobody listens.")):
+        world.restore(max_tokens=300 + len(ends))
+        run = world.start(world.seal()).id
+        model = FakeModel(failure=failure)
+        found = (await drive_ticking(world, run, Bent(model=lambda _release, it=model: it))).run
+        ends.append((found.state, found.verdict))
+    assert ends == [(RunState.COMPLETED, "inconclusive"), (RunState.FAILED, None)]
 
 
 async def test_a_run_whose_job_was_given_up_ends_unless_somebody_drives_it(world: World) -> None:

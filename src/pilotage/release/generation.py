@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
+from pilotage.core.errors import Unavailable
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
@@ -87,6 +89,10 @@ class Done:
 
 
 Event: TypeAlias = "Delta | Usage | Done"
+
+
+class RequestRefused(Unavailable):
+    """The provider was reached and refuses this request as such, which is about what the release asks of it."""
 
 
 class Model(Protocol):

@@ -289,7 +289,8 @@ def _unanswered(walked: Walked, judge: _Judge) -> Generation:
             passages=passages,
             prompt_sha256=prompt,
         )
-    failure = _FAILURES.get(code, TargetFailure.TARGET_ERROR)
+    is_of_release = refusal is not None and refusal.is_of_release
+    failure = TargetFailure.TARGET_ERROR if is_of_release else _FAILURES.get(code, TargetFailure.TARGET_ERROR)
     return Generation(answer="", passages=passages, prompt_sha256=prompt, error=failure)
 
 

@@ -139,12 +139,16 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """No answer, and why. `retry_after_s` is given for every 429 and 503; `param` names the offending field."""
+    """No answer, and why. `retry_after_s` is given for every 429 and 503; `param` names the offending field.
+
+    `is_of_release`: the model was reached and refuses what the release asks of it.
+    """
 
     code: Code
     message: str
     param: str | None = None
     retry_after_s: int | None = None
+    is_of_release: bool = False
 
     @property
     def status(self) -> int:

@@ -23,9 +23,11 @@ from pilotage.adapters.models.upstream import MAX_BODY_BYTES, Connect, Response,
 from pilotage.core.errors import Unavailable
 from pilotage.core.urls import place_of
 from pilotage.guard.policy import EgressRule, model_networks, unlisted_model
-from pilotage.release.generation import Delta, Done, Event, GenerationRequest, Usage
+from pilotage.release.generation import Delta, Done, Event, GenerationRequest, RequestRefused, Usage
 from pilotage.release.model import ModelSettings
 
+_ABOUT_THE_REQUEST = frozenset({400, 404, 405, 413, 415, 422})
+"""What a provider answers to a request that it would refuse of anybody: no key, quota or load is behind it."""
 _PROBE_HEADERS = {"Accept": "*/*", "User-Agent": "pilotage"}
 _BYTES_PER_TOKEN = 4
 
@@ -161,6 +163,8 @@ class OpenAICompatibleModel:
         if response.status in RETRY_STATUSES:
             raise _TryAgain(refusal, retry_after)
         self._breaker.note(failed=False, now=self._monotonic())
+        if response.status in _ABOUT_THE_REQUEST:
+            raise RequestRefused(refusal.code, refusal.message)
         raise refusal
 
     async def _read(self, response: Response, reply: Reply, started: float) -> AsyncIterator[str]:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from pilotage.core.errors import Unavailable
 from pilotage.guard.redact import without_tokens
-from pilotage.release.generation import Delta, Done, Event, GenerationRequest, Model, Usage
+from pilotage.release.generation import Delta, Done, Event, GenerationRequest, Model, RequestRefused, Usage
 from pilotage.serving.context import Composed, Generated, Generation
 from pilotage.serving.refusal import Code, Refusal
 from pilotage.serving.service import Serving, tokens_of
@@ -63,7 +63,7 @@ async def generate(context: Composed, serving: Serving, outlet: Outlet | None = 
                         done = event
     except Unavailable as error:
         logger.warning("Interaction %s: the model failed (%s).", context.interaction, error.code)
-        return _upstream(error.code)
+        return _upstream(error.code, is_of_release=isinstance(error, RequestRefused))
     if done is None:
         return _upstream("upstream_failed")
     text = "".join(pieces)
@@ -91,10 +91,11 @@ async def _closing(events: AsyncIterator[Event]) -> AsyncIterator[AsyncIterator[
             await events.aclose()
 
 
-def _upstream(code: str) -> Refusal:
+def _upstream(code: str, *, is_of_release: bool = False) -> Refusal:
     if code == Code.UPSTREAM_TIMEOUT.value:
         return Refusal(code=Code.UPSTREAM_TIMEOUT, message="The model did not answer in time. Try again.")
-    return Refusal(code=Code.UPSTREAM_FAILED, message="The model failed to answer. Try again.")
+    message = "The model failed to answer. Try again."
+    return Refusal(code=Code.UPSTREAM_FAILED, message=message, is_of_release=is_of_release)
 
 
 def _embedded(context: Composed) -> int:
