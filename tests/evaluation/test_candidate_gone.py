@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from pilotage.control.fail_evaluation import end_given_up
 from pilotage.control.run_evaluation import run_named
 from pilotage.core.errors import Unavailable
 from pilotage.evaluation.run import EvaluationRun, RunKind, RunState
-from pilotage.release.generation import RequestRefused
+from pilotage.release.generation import Model, RequestRefused
+from pilotage.serving.routing import Release
 from pilotage.store.evaluation_lock import drive_lock
 from pilotage.store.runs import request_run
 from pilotage.testing.models import FakeModel
@@ -49,12 +51,11 @@ async def test_a_run_whose_release_cannot_be_opened_has_failed_and_goes_on_once_
 
 
 async def test_a_provider_that_refuses_what_the_release_asks_counts_against_the_release(world: World) -> None:
-    ends = []
+    ends = list[tuple[RunState, str | None]]()
     for failure in (RequestRefused("upstream_failed", "HTTP 400."), Unavailable("upstream_failed", "Nobody listens.")):
         world.restore(max_tokens=300 + len(ends))
         run = world.start(world.seal()).id
-        model = FakeModel(failure=failure)
-        found = (await drive_ticking(world, run, Bent(model=lambda _release, it=model: it))).run
+        found = (await drive_ticking(world, run, Bent(model=answered_by(FakeModel(failure=failure))))).run
         ends.append((found.state, found.verdict))
     assert ends == [(RunState.COMPLETED, "inconclusive"), (RunState.FAILED, None)]
 
@@ -76,6 +77,10 @@ async def test_a_run_whose_job_was_given_up_ends_unless_somebody_drives_it(world
             {"kind": "evaluation.finished"},
         )
         assert '"state":"failed"' in entry.scalar_one()
+
+
+def answered_by(model: Model) -> Callable[[Release], Model]:
+    return lambda _release: model
 
 
 def ended(world: World) -> tuple[str, ...]:
