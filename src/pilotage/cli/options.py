@@ -158,12 +158,8 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         person_: str | None,
         **given: Any,  # noqa: ANN401 - the command's own
     ) -> None:
-        before = context_.find_root().obj or Before()
-        options = Options(
-            as_json=json_ or before.as_json,
-            workspace=before.workspace if workspace_ is None else workspace_,
-            person=before.person if person_ is None else person_,
-        )
+        behind = Before(as_json=json_, workspace=workspace_, person=person_)
+        options = _together(context_.find_root().obj or Before(), behind)
         try:
             function(options=options, **given)
         except PilotageError as error:
@@ -194,6 +190,14 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in [*own, *added]}
     return run
+
+
+def _together(before: Before, behind: Before) -> Options:
+    return Options(
+        as_json=behind.as_json or before.as_json,
+        workspace=before.workspace if behind.workspace is None else behind.workspace,
+        person=before.person if behind.person is None else behind.person,
+    )
 
 
 def _place(error: BaseException) -> str:
