@@ -61,6 +61,7 @@ def test_no_state_of_a_page_has_a_violation_or_scrolls_sideways(
             f"/interactions/{answered}?print=1",
             "/corpora/policies/passages/0/0",
             "/workflows/policy-assistant/seal",
+            "/compare",
             "/search",
             "/search?q=wire",
             "/ledger",

@@ -350,6 +350,7 @@ MATRIX = (
     line("/rollouts/{rollout}/extensions", {Role.OPERATIONS_LEAD}, by="1h", note="More people on Monday."),
     line("/rollouts/{rollout}/overrules", _able(Action.DECIDE_STEP) | _able(Action.ACCEPT_RISK), **ACCEPTANCE),
     line("/releases/{digest}/evaluations", CLAIMERS),
+    line("/compare", CLAIMERS),
     line("/releases/{digest}/mitigations", _able(Action.MITIGATE), mitigation="none", reason="She is on leave in May."),
     line("/corpora/{name}/takedowns", _able(Action.TAKE_DOWN), document="none such", reason="Withdrawn."),
     line("/corpora/{name}/versions/{version}", set(), decision="accept"),

@@ -21,11 +21,11 @@ from typer.core import TyperGroup
 from pilotage.cli.options import DOWN, NO, Options, command
 from pilotage.cli.runtime import Runtime
 from pilotage.cli.shown import Listing, minute, print_record
+from pilotage.control.compared_case import CaseWish, Show
 from pilotage.control.driven_run import Driven
 from pilotage.control.evaluate_release import EvaluationRequest, start_evaluation
 from pilotage.control.evaluation_status import (
     cancel_run,
-    compare_releases,
     describe_run,
     list_runs,
     may_resume,
@@ -33,6 +33,7 @@ from pilotage.control.evaluation_status import (
     void_run,
 )
 from pilotage.control.instance import Instance
+from pilotage.control.view_comparison import needs_run, view_comparison
 from pilotage.core.reason import Refusal
 from pilotage.evaluation.run import Progress as Done
 from pilotage.evaluation.run import RunState
@@ -261,8 +262,14 @@ def compare(
     options: Options,
     before: Annotated[str, typer.Argument(metavar="A", help="The baseline release.")],
     after: Annotated[str, typer.Argument(metavar="B", help="The candidate release.")],
+    show: Annotated[Show, typer.Option(help="Which cases to list.")] = Show.CHANGED,
+    tag: Annotated[str, typer.Option(metavar="TAG", help="Only cases with this tag.")] = "",
+    after_case: Annotated[str, typer.Option("--after", metavar="CASE", help="Go on behind this case.")] = "",
 ) -> None:
-    """Show the latest finished comparison of B with A."""
+    """Show the latest finished comparison of B with A, 50 cases of it, as far as you may read what they quote."""
+    wish = CaseWish(show=show, tag=tag, after=after_case)
     with options.open("pilotage compare") as instance:
-        found = compare_releases(instance, before, after)
+        view = view_comparison(instance, actor=options.actor(instance), before=before, after=after, wish=wish)
+    needs_run(view)
+    found = view.as_json()
     options.show(found, lambda out: print_record(out, found))

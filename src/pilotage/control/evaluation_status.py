@@ -19,7 +19,7 @@ from pilotage.core.clock import to_text
 from pilotage.core.errors import NotFound
 from pilotage.core.ids import new_ulid
 from pilotage.core.reason import Reason, Refusal
-from pilotage.evaluation.run import EvaluationRun, Progress, RunKind, RunState
+from pilotage.evaluation.run import EvaluationRun, Progress, RunState
 from pilotage.evaluation.unreached import UNREACHED
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, may
@@ -29,7 +29,6 @@ from pilotage.store.evaluation_tasks import ask_unanswered, progress_of
 from pilotage.store.evidence import evidence_by_id
 from pilotage.store.ledger_entries import append
 from pilotage.store.pseudonyms import pseudonym_of
-from pilotage.store.releases import named_release
 from pilotage.store.runs import request_run
 
 _VOIDS_NEEDED: Final = 2
@@ -107,27 +106,6 @@ def report_of(instance: Instance, identifier: str) -> dict[str, Any]:
     with instance.engine.connect() as connection:
         progress = progress_of(connection, run.id)
     return _row(run, progress) | {"result": dict(body), "measured": dict(figures), "result_sha256": run.result_sha256}
-
-
-def compare_releases(instance: Instance, before: str, after: str) -> dict[str, Any]:
-    """Return the comparison part of the newest completed run of `after` against `before`."""
-    with instance.engine.connect() as connection:
-        baseline, candidate = named_release(connection, before), named_release(connection, after)
-        runs = runs_of(connection, release=candidate.digest, kind=RunKind.EVALUATION)
-    for run in runs:
-        if run.baseline == baseline.digest and run.state is RunState.COMPLETED and run.voided_at is None:
-            body, _ = _result(instance, run)
-            return {
-                "run": run.id,
-                "baseline": run.baseline,
-                "candidate": run.release,
-                "verdict": run.verdict,
-                "comparison": body.get("comparison", {}),
-                "regressions": body.get("regressions", []),
-            }
-    message = f"No finished run compares {candidate.digest[:19]} with {baseline.digest[:19]}."
-    hint = f"Run: pilotage evaluate {candidate.digest[:19]} --baseline {baseline.digest[:19]}."
-    raise NotFound("COMPARISON_UNKNOWN", message, hint=hint)
 
 
 def _result(instance: Instance, run: EvaluationRun) -> tuple[Mapping[str, Any], Mapping[str, Json]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import lru_cache
 from typing import Final
 
 from sqlalchemy import Connection
@@ -27,7 +28,7 @@ from pilotage.evaluation.run import EvaluationRun, RunKind
 from pilotage.identity.principal import Principal
 from pilotage.release.content import files_of, part_value
 from pilotage.release.manifest import PartKind, read_manifest
-from pilotage.store.releases import find_release, get_blob, part_bodies
+from pilotage.store.releases import StoredRelease, bodies_of, find_release, get_blobs
 from pilotage.workspace.evaluation_file import parse_evaluation
 from pilotage.workspace.golden import EvaluationSettings, GoldenCase, GoldenFile, Purpose, Split
 from pilotage.workspace.golden_file import parse_golden
@@ -41,6 +42,7 @@ PURPOSES: Final[Mapping[RunKind, Purpose]] = {
     RunKind.REDTEAM: Purpose.REDTEAM,
 }
 _SETTINGS_FILE: Final = "evaluation.yaml"
+_KEPT_BYTES: Final = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,11 +104,38 @@ def sealed_golden(connection: Connection, release: Digest) -> SealedGolden:
     stored = find_release(connection, release)
     if stored is None:
         raise NotFound("RELEASE_UNKNOWN", f"There is no release {release}.", hint="See `pilotage release list`.")
-    manifest = read_manifest(stored.manifest, digest=release)
-    body = part_bodies(connection, manifest)[PartKind.GOLDEN]
-    named = files_of(part_value(body, digest=manifest.parts[PartKind.GOLDEN], kind=PartKind.GOLDEN))
-    files = {file.path: get_blob(connection, file.sha256) for file in named}
-    return read_golden(stored.workflow, release, files)
+    return goldens_of(connection, [stored])[release]
+
+
+def goldens_of(connection: Connection, releases: Sequence[StoredRelease]) -> dict[Digest, SealedGolden]:
+    """Read the golden parts of releases, all in two reads."""
+    manifests = [read_manifest(one.manifest, digest=one.digest) for one in releases]
+    bodies = bodies_of(connection, manifests)
+    named = {
+        one.digest: files_of(
+            part_value(bodies[one.digest][PartKind.GOLDEN], digest=one.parts[PartKind.GOLDEN], kind=PartKind.GOLDEN)
+        )
+        for one in manifests
+    }
+    blobs = get_blobs(connection, {file.sha256 for files in named.values() for file in files})
+    return {
+        one.digest: _read(
+            one.workflow, one.digest, tuple((file.path, blobs[file.sha256]) for file in named[one.digest])
+        )
+        for one in releases
+    }
+
+
+def _read(workflow: WorkflowName, release: Digest, files: tuple[tuple[str, bytes], ...]) -> SealedGolden:
+    """Read golden files; small sets are kept, since pages ask for the same again and again."""
+    if sum(len(body) for _, body in files) <= _KEPT_BYTES:
+        return _kept(workflow, release, files)
+    return read_golden(workflow, release, dict(files))
+
+
+@lru_cache(maxsize=8)
+def _kept(workflow: WorkflowName, release: Digest, files: tuple[tuple[str, bytes], ...]) -> SealedGolden:
+    return read_golden(workflow, release, dict(files))
 
 
 def read_golden(workflow: WorkflowName, release: Digest, files: Mapping[str, bytes]) -> SealedGolden:

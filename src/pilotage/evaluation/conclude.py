@@ -20,6 +20,7 @@ from pilotage.evaluation.criteria import Kind, Verdict, worst_verdict
 from pilotage.evaluation.decide import FEW_CLUSTERS
 from pilotage.evaluation.generation import Generation
 from pilotage.evaluation.leakage import Leak, blocks_gating
+from pilotage.evaluation.side_by_side import unscored_cases
 from pilotage.evaluation.verdict import Question, ReleaseVerdict, declared_criteria, judge
 from pilotage.workspace.golden import EvaluationSettings, GoldenCase, GoldenFile
 
@@ -113,6 +114,10 @@ def conclude(asked: Asked, answered: Answered, attempts: Attempts) -> Conclusion
             {"case": one.case_id, "code": one.code.value, "where": one.where, "share": one.share} for one in asked.leaks
         ],
         "failed": {name: list(cases) for name, cases in _failed(candidate).items()},
+        "unscored_cases": {
+            "candidate": unscored_cases(_all(candidate)),
+            "baseline": unscored_cases(_all(answered.baseline)),
+        },
         "versions": sorted({one.version for result in candidate for one in result.assessments}),
         "attempts": {"earlier": list(attempts.verdicts), "gate_split": attempts.count},
     }

@@ -8,6 +8,7 @@ the margin is (z_alpha + z_power) sqrt(psi/n). Fail mode: what no such set can s
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -20,28 +21,38 @@ LARGE = 1_000
 USUAL_PSI = 0.10
 
 
+@lru_cache(maxsize=1024)
 def detectable_drop(n: int, psi: float, *, alpha: float = 0.05, power: float = 0.80) -> float | None:
     """Return the smallest drop in accuracy that exact McNemar finds with the given power; None when no drop is."""
     chances = _binomial(n, psi)
-    likely = np.flatnonzero(chances > 1e-9)
-    needed = [_critical(int(changed), alpha) for changed in likely]
-    for step in range(1, round(psi / STEP) + 1):
+    likely = [int(one) for one in np.flatnonzero(chances > 1e-9)]
+    needed = _critical(likely, alpha)
+    below, found = 0, round(psi / STEP) + 1
+    while found - below > 1:  # the larger the drop, the surer it is found
+        step = (below + found) // 2
         share = min(1.0, (1.0 + step * STEP / psi) / 2.0)
-        found = math.fsum(
-            float(chances[changed]) * binomial_sf(least, int(changed), share)
+        chance = math.fsum(
+            float(chances[changed]) * binomial_sf(least, changed, share)
             for changed, least in zip(likely, needed, strict=True)
         )
-        if found >= power:
-            return round(step * STEP, 3)
-    return None
+        below, found = (below, step) if chance >= power else (step, found)
+    return round(found * STEP, 3) if found <= round(psi / STEP) else None
 
 
-def _critical(changed: int, alpha: float) -> int:
-    """Return the fewest losses among the changes that are significant; one more than all of them when none are."""
-    losses = changed + 1
-    while losses > 0 and binomial_sf(losses - 1, changed, 0.5) <= alpha:
-        losses -= 1
-    return losses
+def _critical(likely: list[int], alpha: float) -> list[int]:
+    """Return for each number of changes the fewest losses that are significant; one more than all when none are.
+
+    One more change needs at most one more loss, so each search begins where the one before ended.
+    """
+    found: list[int] = []
+    before, losses = 0, 0
+    for changed in likely:
+        losses = min(changed + 1, losses + changed - before) if found else changed + 1
+        while losses > 0 and binomial_sf(losses - 1, changed, 0.5) <= alpha:
+            losses -= 1
+        found.append(losses)
+        before = changed
+    return found
 
 
 def attainable_margin(n: int, psi: float, *, alpha: float = 0.05, power: float = 0.80) -> float | None:

@@ -75,6 +75,17 @@ def runs_of(
     return tuple(_run(row) for row in connection.execute(query).mappings())
 
 
+def runs_of_two(connection: Connection, before: Digest, after: Digest) -> tuple[EvaluationRun, ...]:
+    """Return the evaluation runs of either release, newest first, at most 200."""
+    query = (
+        select(*_COLUMNS)
+        .where(evaluation_run.c.kind == RunKind.EVALUATION.value, evaluation_run.c.release.in_([before, after]))
+        .order_by(evaluation_run.c.requested_at.desc(), evaluation_run.c.id.desc())
+        .limit(200)
+    )
+    return tuple(_run(row) for row in connection.execute(query).mappings())
+
+
 def gating_attempts(connection: Connection, run: EvaluationRun) -> tuple[EvaluationRun, ...]:
     """Return the completed, unvoided gating attempts of the same question before this run, oldest first."""
     query = (

@@ -5,11 +5,11 @@ Fail mode: bytes that do not match their digest raise IntegrityError on the way 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Text, cast, func, select, true, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Text, cast, func, select, true, union_all, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from pilotage.core.digest import Digest, digest_of
@@ -124,14 +124,25 @@ def find_release(connection: Connection, digest: Digest, *, lock: bool = False) 
 
 def named_release(connection: Connection, text: str) -> StoredRelease:
     """Return the release that a full digest or a unique prefix of >= 8 hex digits names; raise NotFound."""
-    prefix = text if text.startswith("sha256:") else f"sha256:{text}"
-    if len(prefix) < len("sha256:") + 8 or "%" in prefix or "_" in prefix:
-        raise NotFound("RELEASE_UNKNOWN", f"{text!r} names no release.", hint=_LIST)
-    rows = connection.execute(select(release).where(release.c.digest.startswith(prefix)).limit(2)).mappings().all()
-    if len(rows) != 1:
-        what = "several releases" if rows else "no release"
-        raise NotFound("RELEASE_UNKNOWN", f"{text!r} names {what}.", hint=_LIST)
-    return _stored(rows[0])
+    return named_releases(connection, [text])[0]
+
+
+def named_releases(connection: Connection, texts: Sequence[str]) -> tuple[StoredRelease, ...]:
+    """Return the releases that these name, in their order, in one read; raise NotFound for the first that is none."""
+    prefixes = [text if text.startswith("sha256:") else f"sha256:{text}" for text in texts]
+    for text, prefix in zip(texts, prefixes, strict=True):
+        if len(prefix) < len("sha256:") + 8 or "%" in prefix or "_" in prefix:
+            raise NotFound("RELEASE_UNKNOWN", f"{text!r} names no release.", hint=_LIST)
+    some = [select(release).where(release.c.digest.startswith(prefix)).limit(2).subquery() for prefix in prefixes]
+    rows = connection.execute(union_all(*(select(one) for one in some))).mappings().all()
+    found: list[StoredRelease] = []
+    for text, prefix in zip(texts, prefixes, strict=True):
+        named = list({row["digest"]: row for row in rows if row["digest"].startswith(prefix)}.values())
+        if len(named) != 1:
+            what = "several releases" if named else "no release"
+            raise NotFound("RELEASE_UNKNOWN", f"{text!r} names {what}.", hint=_LIST)
+        found.append(_stored(named[0]))
+    return tuple(found)
 
 
 _LIST = "See `pilotage release list`; write the digest or at least 8 of its hex digits."

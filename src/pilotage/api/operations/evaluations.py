@@ -7,16 +7,17 @@ from collections.abc import Callable
 import msgspec
 
 from pilotage.api.operation import Body, Call, Operation, Result
+from pilotage.control.compared_case import CaseWish, Show
 from pilotage.control.evaluate_release import EvaluationRequest, start_evaluation
 from pilotage.control.evaluation_status import (
     cancel_run,
-    compare_releases,
     describe_run,
     list_runs,
     report_of,
     resume_run,
     void_run,
 )
+from pilotage.control.view_comparison import view_comparison
 from pilotage.core.reason import Refusal
 from pilotage.evaluation.run import RunKind
 
@@ -46,10 +47,14 @@ class Voiding(Body):
 
 
 class Comparing(Body):
-    """Two releases that answered the same golden set."""
+    """Two releases, and which cases to list: changed, worse, better, unscored or all; of a tag, after an id, or one."""
 
     a: str
     b: str
+    show: Show = Show.CHANGED
+    tag: str = ""
+    after: str = ""
+    case: str = ""
 
 
 def _start(call: Call) -> Result:
@@ -107,7 +112,9 @@ def _void(call: Call) -> Result:
 
 
 def _compare(call: Call) -> Result:
-    return compare_releases(call.instance, call.fields.a, call.fields.b)
+    asked: Comparing = call.fields
+    wish = CaseWish(show=asked.show, tag=asked.tag, after=asked.after, case=asked.case)
+    return view_comparison(call.instance, actor=call.actor, before=asked.a, after=asked.b, wish=wish).as_json()
 
 
 OPERATIONS = (
@@ -191,7 +198,8 @@ OPERATIONS = (
         path="/comparison",
         command="compare",
         summary="Compare two releases on the same golden set",
-        gives="Paired differences with intervals.",
+        gives="The verdict and what decided it, paired differences with intervals, 50 cases side by side. Texts are"
+        " left out where you may not read what they quote.",
         run=_compare,
         takes=Comparing,
     ),

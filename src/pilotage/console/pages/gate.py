@@ -20,6 +20,8 @@ from pilotage.control.sign_gate import Ballot, Signed, sign_gate
 from pilotage.core.digest import short
 from pilotage.core.errors import UsageError
 from pilotage.core.reason import Outcome, Reason, Refusal
+from pilotage.evaluation.run import RunKind
+from pilotage.evidence.superseding import BASELINE
 from pilotage.gate.report import CriterionResult, GateReport
 from pilotage.gate.vocabulary import Half
 from pilotage.identity.roles import Action, may
@@ -39,6 +41,7 @@ def show_gate(visit: Visit) -> Page:
         "standing": standing(report),
         "decided": [(one, gate_status(one.status.value)) for one in view.decided],
         "rows": [(one, word_of(one), _shown(one)) for one in report.criteria],
+        "compared": compared(view),
         "names": {item.id: item for item in view.evidence},
         "is_grave": report.gate in GRAVE_GATES,
         "may_not_accept": may_not_accept(visit),
@@ -97,6 +100,17 @@ def word_of(one: CriterionResult) -> Status:
     if one.is_only_expired:
         return Status.EXPIRED
     return Status.MET if one.state == "n/a" else criterion_status(one.outcome)
+
+
+def compared(view: GateView) -> dict[str, str]:
+    """Return by criterion where the comparison stands that it looks at: that of a run with a baseline."""
+    known = {item.id: item.refs.get(BASELINE, "") for item in view.evidence if item.kind == RunKind.EVALUATION.value}
+    found = {
+        one.id: next((known[item] for check in one.checks for item in check.evidence if known.get(item)), "")
+        for one in view.report.criteria
+    }
+    after = short(view.release.digest)
+    return {name: f"/compare?a={short(before)}&b={after}" for name, before in found.items() if before}
 
 
 def _shown(one: CriterionResult) -> Mapping[str, str]:

@@ -58,6 +58,14 @@ TOPICS: Final = (
         says="Parts, lineage, gates and evidence. Promoting and starting a rollout say every reason against them.",
     ),
     Topic(
+        name="Compare",
+        question="Is B worse than A?",
+        path="/compare",
+        says="The verdict of the run that asked both and what decided it, every metric with its interval and the"
+        " smallest loss that so many cases show, then the cases side by side. Answers and expected facts are shown to"
+        " whoever may read the documents behind them.",
+    ),
+    Topic(
         name="Evidence",
         question="What does it say, and who stands behind it?",
         path=None,

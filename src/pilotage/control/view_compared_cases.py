@@ -1,0 +1,257 @@
+"""The cases of a comparison side by side, fifty a page, as one person may see them.
+
+Rule: the texts of a side (answer, quoted words) are shown only where the viewer may read now every passage that it may
+quote, asked of the last wall; expected facts only where they may read every expected document. Everything else is
+counts. Fail mode: a passage or document that does not come back was not allowed, so its texts stay hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from pilotage.control.compared_case import CasePage, CaseSide, CaseWish, ComparedCase, Show
+from pilotage.control.compared_texts import SideTexts, Wall, side_texts
+from pilotage.control.instance import Instance
+from pilotage.control.kept_cases import is_kept
+from pilotage.control.sealed_golden import goldens_of
+from pilotage.core.digest import Digest
+from pilotage.core.ids import CorpusName
+from pilotage.evaluation.assessment import Assessment, Status
+from pilotage.evaluation.digests import case_digest
+from pilotage.evaluation.run import Arm, EvaluationRun
+from pilotage.evaluation.side_by_side import CaseChange, Change, case_changes, fact_text
+from pilotage.evaluation.stored import assessment_subject
+from pilotage.identity.principal import Principal, acl_names
+from pilotage.store.compared_cases import CaseAnswer, answers_of, readable_documents, scored_as
+from pilotage.store.releases import StoredRelease, find_release
+from pilotage.workspace.golden import GoldenCase
+
+PAGE: Final = 50
+_FACTS: Final = "key_fact_recall"
+_TEXTLESS: Final = SideTexts(gone="It was not asked.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """A completed run of a release that asked both, and what it left."""
+
+    release: StoredRelease
+    run: EvaluationRun
+    result: Mapping[str, Any]
+
+    @property
+    def differences(self) -> Sequence[Mapping[str, Any]]:
+        """The rows of the comparison; none without a baseline."""
+        found: Sequence[Mapping[str, Any]] = (self.result.get("comparison") or {}).get("differences", ())
+        return found
+
+    @property
+    def unscored(self) -> frozenset[str]:
+        """The cases that lack a number on either side."""
+        stored: Mapping[str, Mapping[str, Sequence[str]]] = self.result.get("unscored_cases") or {}
+        return frozenset(case for arm in stored.values() for cases in arm.values() for case in cases)
+
+    @property
+    def leaked(self) -> frozenset[str]:
+        """The cases that stand in the release and were left out of the verdict."""
+        return frozenset(str(one["case"]) for one in self.result.get("leaked", ()))
+
+
+def cases_of(connection: Connection, instance: Instance, actor: Principal, ran: Ran, wish: CaseWish) -> CasePage:
+    """Return a page of a completed run's cases."""
+    cases, primary, files = _cases(connection, ran)
+    changes = {name: one for name, one in case_changes(ran.differences).items() if name in cases}
+    groups = _groups(cases, changes, ran.unscored, primary)
+    inside = [name for name in sorted(groups[wish.show]) if not wish.tag or wish.tag in cases[name].tags]
+    if wish.case:
+        inside = [wish.case] if wish.case in cases else []
+    rest = [name for name in inside if name > wish.after]
+    reading = _Reading(
+        connection=connection, instance=instance, names=acl_names(actor), ran=ran, primary=primary, changes=changes
+    )
+    return CasePage(
+        primary=primary,
+        files=files,
+        wish=wish,
+        counts={name: len(groups[name]) for name in Show},
+        tags=tuple(sorted({tag for case in cases.values() for tag in case.tags})),
+        found=len(inside),
+        shown=_shown(reading, {name: cases[name] for name in rest[:PAGE]}, is_whole=bool(wish.case)),
+        more=rest[PAGE - 1] if len(rest) > PAGE else "",
+    )
+
+
+def _cases(connection: Connection, ran: Ran) -> tuple[dict[str, GoldenCase], str, tuple[str, ...]]:
+    """Return every case of the run by id, the primary metric and the golden files; kept cases as they stood before."""
+    release, run = ran.release, ran.run
+    kept = [str(name) for name in ran.result.get("kept", ())]
+    old = find_release(connection, run.approved) if kept and run.approved is not None else None
+    goldens = goldens_of(connection, [release] if old is None else [release, old])
+    golden = goldens[release.digest]
+    files = golden.chosen(run.kind, run.golden)
+    cases = {case.id: case for file in files for case in file.cases}
+    if old is not None:
+        before = {case.id: case for file in goldens[old.digest].chosen(run.kind, ()) for case in file.cases}
+        for name in kept:
+            found = before.get(name.partition("~")[0])
+            if found is not None:
+                cases[name] = replace(found, id=name)
+    return cases, golden.settings.primary, tuple(file.name for file in files)
+
+
+def _groups(
+    cases: Mapping[str, GoldenCase], changes: Mapping[str, CaseChange], unscored: frozenset[str], primary: str
+) -> dict[Show, set[str]]:
+    words = {name: one.word(primary) for name, one in changes.items()}
+    return {
+        Show.CHANGED: set(words),
+        Show.WORSE: {name for name, word in words.items() if word in {Change.WORSE, Change.MIXED}},
+        Show.BETTER: {name for name, word in words.items() if word in {Change.BETTER, Change.MIXED}},
+        Show.UNSCORED: set(unscored & cases.keys()),
+        Show.ALL: set(cases),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading:
+    """Who reads what of a run; `names` are the viewer's in ACLs."""
+
+    connection: Connection
+    instance: Instance
+    names: frozenset[str]
+    ran: Ran
+    primary: str
+    changes: Mapping[str, CaseChange]
+
+    def since(self, corpora: Iterable[CorpusName]) -> dict[CorpusName, datetime | None]:
+        workspace, now = self.instance.workspace, self.instance.clock.now()
+        return {corpus: workspace.acls_confirmed_since(corpus, now) for corpus in corpora}
+
+
+def _shown(reading: _Reading, cases: Mapping[str, GoldenCase], *, is_whole: bool) -> tuple[ComparedCase, ...]:
+    if not cases:
+        return ()
+    connection = reading.connection
+    answers = answers_of(connection, reading.ran.run.id, list(cases))
+    since = reading.since({one.corpus for one in answers.values() if one.corpus is not None})
+    wall = Wall.ask(connection, answers.values(), reading.names, since)
+    corpora = {name: _corpus(answers, name) for name in cases}
+    wanted = {(corpus, one) for name, corpus in corpora.items() if corpus is not None for one in _expected(cases[name])}
+    readable = readable_documents(connection, wanted, reading.names, since)
+    digests = {name: case_digest(case) for name, case in cases.items()}
+    found = _assessed(connection, answers, digests, {reading.primary, _FACTS})
+    rows = []
+    for name, case in cases.items():
+        sides = []
+        for arm in (Arm.BASELINE, Arm.CANDIDATE):
+            answer = answers.get((name, arm))
+            scored = {} if answer is None else _scored(answer, digests[name], found)
+            texts = _TEXTLESS if answer is None else side_texts(answer, wall, is_whole=is_whole)
+            sides.append(_side(answer, case, scored, texts, reading.primary))
+        documents = tuple(one for one in _expected(case) if (corpora[name], one) in readable)
+        rows.append(_row(reading, case, (sides[0], sides[1]), documents))
+    return tuple(rows)
+
+
+def _row(
+    reading: _Reading, case: GoldenCase, sides: tuple[CaseSide, CaseSide], documents: tuple[str, ...]
+) -> ComparedCase:
+    before, after = sides
+    change, expected = reading.changes.get(case.id, CaseChange()), len(_expected(case))
+    word = change.word(reading.primary)
+    if word is Change.SAME and (case.id in reading.ran.unscored or not before.is_scored or not after.is_scored):
+        word = Change.UNKNOWN
+    hidden = _why_hidden(case, expected - len(documents), sides)
+    return ComparedCase(
+        case=case,
+        word=word,
+        change=change,
+        facts=None if hidden else tuple(fact_text(fact) for fact in case.expect.facts),
+        facts_hidden=hidden,
+        documents=documents,
+        expected=expected,
+        is_kept=is_kept(case.id),
+        is_leaked=case.id in reading.ran.leaked,
+        before=before,
+        after=after,
+    )
+
+
+def _why_hidden(case: GoldenCase, unread: int, sides: tuple[CaseSide, CaseSide]) -> str:
+    """Return why expected facts are not shown: they quote documents, named ones or those the answers quote."""
+    if not case.expect.facts:
+        return ""
+    if unread:
+        return f"They rest on {unread} document{'s' if unread > 1 else ''} that you may not read now."
+    if not _expected(case) and any(side.texts.hidden or side.texts.answer is None for side in sides):
+        return "They name no document, and not every document behind the answers is one that you may read now."
+    return ""
+
+
+def _corpus(answers: Mapping[tuple[str, Arm], CaseAnswer], name: str) -> CorpusName | None:
+    sides = (answers.get((name, arm)) for arm in (Arm.CANDIDATE, Arm.BASELINE))
+    return next((one.corpus for one in sides if one is not None and one.corpus is not None), None)
+
+
+def _expected(case: GoldenCase) -> tuple[str, ...]:
+    """Return the documents that a case names as sources, each once."""
+    named = [entry for one in case.expect.citations for entry in one] + list(case.expect.retrieve)
+    return tuple(dict.fromkeys(entry.partition("#")[0] for entry in named))
+
+
+_Found = Mapping[tuple[Digest, Digest, str], Assessment]
+
+
+def _assessed(
+    connection: Connection,
+    answers: Mapping[tuple[str, Arm], CaseAnswer],
+    digests: Mapping[str, Digest],
+    scorers: set[str],
+) -> _Found:
+    pairs = [
+        (one.generation.digest, assessment_subject(digests[name], one.context))
+        for (name, _), one in answers.items()
+        if one.generation is not None and one.context is not None
+    ]
+    return scored_as(connection, pairs, scorers)
+
+
+def _scored(answer: CaseAnswer, digest: Digest, found: _Found) -> dict[str, Assessment]:
+    """Return what was found about one answer, by scorer."""
+    given = None if answer.generation is None else answer.generation.digest
+    return {scorer: one for (generation, case, scorer), one in found.items() if (generation, case) == (given, digest)}
+
+
+def _side(
+    answer: CaseAnswer | None, case: GoldenCase, scored: Mapping[str, Assessment], texts: SideTexts, primary: str
+) -> CaseSide:
+    given = None if answer is None else answer.generation
+    judged = scored.get(primary)
+    status = "" if judged is None else judged.reason if judged.status is Status.UNSCORED else judged.status.value
+    error = None if answer is None else answer.error
+    if given is None or given.error is not None:
+        return CaseSide(
+            status=status, refused=None, refusal_reason=None, error=error, facts=None, citations=None, texts=texts
+        )
+    valid = [one for one in given.citations if one.valid and one.allowed]
+    return CaseSide(
+        status=status,
+        refused=given.refused,
+        refusal_reason=given.refusal_reason,
+        error=None,
+        facts=_stated(case, scored.get(_FACTS)),
+        citations=(len(valid), len(given.citations)),
+        texts=texts,
+    )
+
+
+def _stated(case: GoldenCase, found: Assessment | None) -> tuple[int, int] | None:
+    missing = None if found is None else found.details.get("missing")
+    if not isinstance(missing, list | tuple):
+        return None
+    return len(case.expect.facts) - len(missing), len(case.expect.facts)

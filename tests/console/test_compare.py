@@ -1,0 +1,257 @@
+"""Whoever decides whether B may replace A sees the verdict, its numbers and the cases, as far as they may read them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+from tests.api.client import Client
+from tests.api.test_api import _Keys
+from tests.console.browser import Answer
+from tests.console.comparing import CASES, CLOSED, WRONG, Compared, documents, make_compared
+from tests.console.test_every_page import assert_plain, counted
+
+from pilotage.api.app import Api
+from pilotage.app import make_api_services
+from pilotage.serving.authenticator import BearerAuthenticator
+
+pytestmark = pytest.mark.store
+
+HIDDEN = "that you may not read now"
+
+
+@pytest.fixture(scope="module")
+def compared(engine: Engine, open_folder: Path) -> Compared:
+    folder = open_folder / "compared"
+    folder.mkdir()
+    return make_compared(engine, folder)
+
+
+def cases_on(answer: Answer) -> dict[str, str]:
+    """The cases of a page with everything that they say."""
+    found = {}
+    for card in answer.page.css("#cases article"):
+        name = card.css_first("h3 a")
+        assert name is not None
+        found[name.text()] = " ".join(card.text(separator=" ").split())
+    return found
+
+
+def told(answer: Answer) -> str:
+    says = answer.page.css_first(".says")
+    return "" if says is None else " ".join(says.text().split())
+
+
+def names() -> list[str]:
+    return sorted(one.removesuffix(".md") for one in documents())
+
+
+@pytest.mark.feature("D6.16", "D6.11")
+def test_a_release_that_is_worse_is_a_no_go_with_what_decided_it(compared: Compared) -> None:
+    answer = compared.site.browser("ada").get(compared.path(compared.good, compared.worse))
+    assert told(answer).startswith("NO-GO answer_accuracy differs by -0.3333")
+    assert f"{CASES} cases. Both runs complete" in answer.words
+    row = next(one for one in answer.page.css("table tbody tr") if one.css_first("th") is not None)
+    assert " ".join(row.text(separator=" ").split()) == (
+        "answer_accuracy 1 0.6667 -0.333 -0.533 to -0.149 24 0.1 0.305 NO-GO"
+    )
+    shown = cases_on(answer)
+    assert sorted(shown) == sorted(one.removesuffix(".md") for one in documents()[:WRONG])
+    assert all(
+        "B worse" in said and "A pass facts 1/1" in said and "B fail facts 0/1" in said for said in shown.values()
+    )
+    assert "q is p after Benjamini-Hochberg over 2 slices" in answer.words
+    assert answer.page.css_first("svg.chart desc") is not None
+    assert_plain(answer)
+
+
+def test_a_release_that_is_no_worse_says_so_and_lists_no_case_but_on_request(compared: Compared) -> None:
+    browser = compared.site.browser("ada")
+    answer = browser.get(compared.path(compared.good, compared.same))
+    word = answer.page.css_first(".says .status")
+    assert word is not None
+    assert cases_on(answer) == {}
+    every = cases_on(browser.get(compared.path(compared.good, compared.same, "&show=all")))
+    assert sorted(every) == names()
+    assert all(" same " in said for said in every.values())
+
+
+def test_texts_are_for_whoever_may_read_every_document_behind_them_and_counts_for_all(compared: Compared) -> None:
+    path = compared.path(compared.good, compared.worse)
+    ada, ben = (cases_on(compared.site.browser(name).get(path)) for name in ("ada", "ben"))
+    closed = {one.removesuffix(".md") for one in documents()[:CLOSED]}
+    assert ada.keys() == ben.keys()
+    for name, said in ben.items():
+        hides = "It may quote a passage that you may not read now." in said
+        assert hides is (name in closed), name
+        assert ("dollars" in said) is (name not in closed), name
+        assert (f"From: 1 document {HIDDEN}" in said) is (name in closed), name
+        assert "A pass facts 1/1 citations 1/1" in said
+    assert not any(HIDDEN in said for said in ada.values())
+    whole = compared.site.browser("ben").get(f"{path}&case={min(closed)}")
+    assert len(cases_on(whole)) == 1
+    assert "dollars" not in " ".join(cases_on(whole).values())
+
+
+def test_a_document_that_closes_takes_its_words_with_it_at_once(compared: Compared) -> None:
+    path = compared.path(compared.good, compared.worse)
+    name = documents()[WRONG - 1]
+    values = {"id": name, "names": ["group:lending"]}
+    with compared.site.instance.engine.begin() as connection:
+        before = connection.execute(text("SELECT acl FROM document WHERE id = :id"), values).scalar_one()
+        connection.execute(text("UPDATE document SET acl = :names WHERE id = :id"), values)
+    said = cases_on(compared.site.browser("ben").get(path))[name.removesuffix(".md")]
+    with compared.site.instance.engine.begin() as connection:
+        connection.execute(text("UPDATE document SET acl = :names WHERE id = :id"), values | {"names": before})
+    assert "dollars" not in said
+    assert HIDDEN in said
+
+
+def test_runs_on_different_golden_sets_give_no_verdict_and_the_page_says_what_to_run(compared: Compared) -> None:
+    answer = compared.site.browser("ada").get(compared.path(compared.worse, compared.other))
+    assert told(answer).startswith("No verdict. A was asked golden set ")
+    assert "numbers over different cases decide nothing" in told(answer)
+    assert answer.page.css(".status") == []
+    a, b = (one.removeprefix("sha256:")[:12] for one in (compared.worse, compared.other))
+    assert f"pilotage evaluate {b} --baseline {a}" in answer.words
+    assert f"answer_accuracy 0.6667, n {CASES} 1, n {CASES - 1}" in answer.words
+
+
+def test_what_no_run_asked_is_asked_for_by_the_form_once(compared: Compared) -> None:
+    browser = compared.site.browser("ada")
+    path = compared.path(compared.same, compared.worse)
+    answer = browser.get(path)
+    assert told(answer) == "No verdict. No completed run asked both. Each was asked alone."
+    fields = answer.fields("/compare")
+    sent = [browser.post("/compare", fields) for _ in range(2)]
+    assert [one.status for one in sent] == [303, 303]
+    with compared.site.instance.engine.begin() as connection:
+        query = text("SELECT id FROM evaluation_run WHERE release = :b AND baseline = :a")
+        found = connection.execute(query, {"a": compared.same, "b": compared.worse}).scalars().all()
+        assert len(found) == 1
+        under_way = browser.get(sent[0].header("location"))
+        assert f"Run {found[0]} asks both and is queued." in told(under_way)
+        assert re.search(r"\b0 of \d+ questions answered", under_way.words)
+    with compared.site.instance.engine.begin() as connection:
+        connection.execute(text("UPDATE evaluation_run SET state = 'cancelled' WHERE id = :id"), {"id": found[0]})
+    assert f"The last one, {found[0]}, is cancelled." in told(browser.get(path))
+
+
+def test_whoever_may_not_ask_for_a_run_is_told_why_and_refused_for_it(compared: Compared) -> None:
+    reader = compared.site.browser("eve")
+    path = compared.path(compared.worse, compared.same)
+    answer = reader.get(path)
+    button = answer.page.css_first('form[action="/compare"] button[aria-disabled="true"]')
+    assert button is not None
+    why = answer.page.css_first("#why-run")
+    assert why is not None
+    refused = reader.post("/compare", answer.fields("/compare"))
+    assert refused.status == 403
+    assert "NOT_PERMITTED" in refused.words
+    assert "NOT_PERMITTED" in why.text()
+    assert compared.site.browser("ada").post("/compare", {"a": "x", "b": "y"}).status == 403
+
+
+def test_the_address_filters_and_says_what_it_did_not_understand(compared: Compared) -> None:
+    browser = compared.site.browser("ada")
+    path = compared.path(compared.good, compared.worse)
+    tagged = cases_on(browser.get(f"{path}&show=worse&tag=kind:locker"))
+    assert sorted(tagged) == sorted(one.removesuffix(".md") for one in documents()[:WRONG:2])
+    assert cases_on(browser.get(f"{path}&show=better")) == {}
+    odd = browser.get(f"{path}&show=nicer&tag=no:such")
+    assert "Ignored, because nothing is called that: show nicer, tag no:such." in odd.words
+    assert len(cases_on(odd)) == WRONG
+    assert list(cases_on(browser.get(f"{path}&show=all&after={names()[-2]}"))) == [names()[-1]]
+    assert "The run asked no such case." in browser.get(f"{path}&case=nothing").words
+
+
+def test_names_of_nothing_and_of_one_release_are_said(compared: Compared) -> None:
+    browser = compared.site.browser("ada")
+    assert "Compare two releases" in browser.get("/compare").words
+    assert browser.get("/compare?a=00000000&b=11111111").status == 404
+    same = browser.get(compared.path(compared.good, compared.good))
+    assert (same.status, "COMPARE_OTHERS" in same.words) == (422, True)
+
+
+def test_the_chart_can_be_kept_and_holds_the_numbers_of_its_table(compared: Compared) -> None:
+    browser = compared.site.browser("ada")
+    answer = browser.get(compared.path(compared.good, compared.worse))
+    link = answer.page.css_first("a[download]")
+    assert link is not None
+    rows = list(csv.reader(io.StringIO(browser.get(link.attributes["href"] or "").text)))
+    table = [
+        [cell.attributes["data-y"] for cell in row.css("td[data-y]")] for row in answer.page.css("figure tbody tr")
+    ]
+    assert [[one for one in row[1:] if one] for row in rows[1:]] == table
+    assert len(table) == 5
+
+
+def test_the_api_gives_what_the_page_shows_to_whom_it_shows_it(compared: Compared) -> None:
+    given = {name: comparison(compared, name, compared.good, compared.worse) for name in ("ada", "ben")}
+    for found in given.values():
+        assert (found["standing"], found["verdict"], found["cases"]["found"]) == ("compared", "no_go", WRONG)
+        assert found["metrics"][0]["detectable"] == 0.305
+        assert found["unscored_cases"] == {"candidate": {}, "baseline": {}}
+    closed = {one.removesuffix(".md") for one in documents()[:CLOSED]}
+    for name, found in given.items():
+        for case in found["cases"]["shown"]:
+            is_hidden = name == "ben" and case["case"] in closed
+            assert (case["facts"] is None) is is_hidden
+            for side in (case["before"], case["after"]):
+                assert (side["answer"] is None) is is_hidden
+                assert (side["hidden"] is not None) is is_hidden
+                assert bool(side["cited"]) is not is_hidden
+                assert side["citations"] == [1, 1]
+    differs = comparison(compared, "ada", compared.worse, compared.other)
+    assert (differs["standing"], differs["verdict"], differs["cases"]) == ("golden_differs", None, None)
+
+
+def comparison(compared: Compared, name: str, before: str, after: str) -> Any:
+    site = compared.site
+    authenticator = BearerAuthenticator(site.instance.workspace, keys=_Keys(site))
+    api = Api(make_api_services(site.instance), authenticator, site.instance.clock)
+    status, found = Client(api=api, key=site.key(name).text).get(f"/api/v1/comparison?a={before}&b={after}")
+    assert status == 200, found
+    return found
+
+
+def test_a_comparison_costs_few_statements_however_many_cases_it_lists(compared: Compared) -> None:
+    browser = compared.site.browser("ada")
+    browser.get("/")
+    found = []
+    for more in ("&show=all", f"&show=all&tag=kind:locker&after={names()[-4]}"):
+        with counted(compared.site) as statements:
+            answer = browser.get(compared.path(compared.good, compared.worse, more))
+        assert answer.status == 200
+        found.append(len(statements))
+    assert found[0] == found[1] <= 12
+
+
+def test_the_release_and_its_gate_lead_here(compared: Compared) -> None:
+    browser = compared.site.browser("ada")
+    short = compared.worse.removeprefix("sha256:")[:12]
+    links = {one.attributes["href"] or "" for one in browser.get(f"/releases/{short}").page.css("a.button")}
+    [link] = [one for one in links if one.startswith("/compare")]
+    assert browser.get(link).status == 200
+
+
+def test_an_answer_that_was_removed_is_gone_and_the_verdict_stays(compared: Compared) -> None:
+    path = compared.path(compared.good, compared.worse, "&show=all")
+    name, gone = documents()[-1].removesuffix(".md"), "sha256:" + "0" * 64
+    statement = text("UPDATE evaluation_task SET generation = :to WHERE case_id = :case AND generation = :one")
+    with compared.site.instance.engine.begin() as connection:
+        query = text("SELECT min(generation) FROM evaluation_task WHERE case_id = :case")
+        before = connection.execute(query, {"case": name}).scalar_one()
+        connection.execute(statement, {"to": gone, "case": name, "one": before})
+    answer = compared.site.browser("ada").get(path)
+    with compared.site.instance.engine.begin() as connection:
+        connection.execute(statement, {"to": before, "case": name, "one": gone})
+    said = cases_on(answer)[name]
+    assert "The answer was removed." in said
+    assert "not scored on both" in said
+    assert told(answer).startswith("NO-GO")
