@@ -27,6 +27,7 @@ from sqlalchemy import Engine, event, insert, select, text
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.compare_data import compared_releases
 from tests.console.browser import Answer, Browser
 from tests.console.conftest import Bank, make_bank
 
@@ -243,12 +244,15 @@ def pages(bank: Bank, requests: int) -> list[Measured]:
     interaction = bank.answered("omar.haddad", "What is the limit?", "It is 5. [1]")
     rollout, board = bank.roll_out(), bank.call_board()
     short = bank.release.removeprefix("sha256:")[:12]
+    before, after = compared_releases(bank)
     with bank.instance.engine.connect() as connection:
         entry = connection.execute(text("SELECT id FROM ledger_entry ORDER BY id LIMIT 1")).scalar_one()
     asked = [
         ("Inbox, of somebody who signs", "felix.braun", "/"),
         ("Workflows", "omar.haddad", "/workflows"),
         ("Release", "omar.haddad", f"/releases/{short}"),
+        ("Compare", "anita.rao", f"/compare?a={before}&b={after}"),
+        ("Compare, every case", "anita.rao", f"/compare?a={before}&b={after}&show=all"),
         ("Gate", "felix.braun", f"/releases/{short}/gates/code-review"),
         ("Gate of the board", "arthur.bell", f"/releases/{short}/gates/cab"),
         ("Sessions", "arthur.bell", "/cab"),
@@ -268,7 +272,7 @@ def pages(bank: Bank, requests: int) -> list[Measured]:
     for name, person, path in asked:
         browser = people[person]
         assert browser.get(path).status == 200, path
-        must = MUST_SLOW_P95_MS if name == "Explain" else MUST_P95_MS
+        must = MUST_SLOW_P95_MS if name.startswith(("Compare", "Explain")) else MUST_P95_MS
         found.append(timed(bank.instance.engine, name, _getting(browser, path), requests, must_ms=must))
     return found
 

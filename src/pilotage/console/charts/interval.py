@@ -15,7 +15,7 @@ from pilotage.console.charts.plot import RIGHT, TOP, WIDTH
 from pilotage.console.charts.scale import Scale, pixel, text_of, ticks
 from pilotage.console.charts.series import Labels
 
-ROW, NAMES, FLOOR = 28, 208, 28
+ROW, NAMES, FLOOR = 28, 248, 28
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
