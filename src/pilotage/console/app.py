@@ -20,6 +20,7 @@ from pilotage.console.frame import frame_values
 from pilotage.console.guards import FOREIGN_ORIGIN, is_own_origin
 from pilotage.console.headers import form_targets, strict_headers, with_strict
 from pilotage.console.incoming import Bringing, Incoming, ReadError, is_over_tls, read_form, read_head
+from pilotage.console.mending import mended
 from pilotage.console.outgoing import Outgoing, html, static, whole
 from pilotage.console.pages.problem import problem_page
 from pilotage.console.printing import printed
@@ -151,7 +152,10 @@ class Console:
             return whole(reply)
         try:
             values = frame_values(visit, reply)
-            text = in_zone(self._renderer.render(reply.template, values), values["visit"].zone)
+            shown = values["visit"]
+            text = in_zone(self._renderer.render(reply.template, values), shown.zone)
+            if shown.problems:
+                text = mended(text, shown.path, shown.form, shown.problems)
             return html(reply, printed(text) if visit.is_print else text)
         except Exception:
             # The edge of the process: a template that fails must not take the frame's error page with it.

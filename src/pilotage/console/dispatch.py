@@ -7,6 +7,7 @@ Fail mode: an unexpected exception is a page with a reference id; its trace goes
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -39,6 +40,8 @@ UNREADABLE: Final = Reason(
     code="VALUE_UNREADABLE", text="A value of this request can be neither looked up nor kept. Write it differently."
 )
 
+_OPTION: Final = re.compile(r"(?:^|\s)--[a-z]")
+_COMMAND: Final = re.compile(r"`[^`]*`")
 _OF_THE_PAGE: Final = frozenset({"token", "key"})
 
 
@@ -57,8 +60,9 @@ def respond(table: Table, visit: Visit, token: str | None) -> tuple[Visit, Reply
         logger.exception("A value of %s cannot be looked up or kept.", visit.path)
         return visit, problem_page(422 if visit.method == "POST" else 404, (UNREADABLE,))
     except SQLAlchemyError:
-        logger.exception("The console could not read %s.", visit.path)
-        return visit, problem_page(503, (_store_down(visit),))
+        reference = new_ulid(visit.now)
+        logger.exception("The console could not read %s, reference %s.", visit.path, reference)
+        return visit, problem_page(503, (_store_down(visit, reference),))
     except Exception:
         # The edge of the process: the person gets a reference, the log gets the trace.
         reference = new_ulid(visit.now)
@@ -192,17 +196,21 @@ def status_of(error: PilotageError) -> int:
 
 
 def reason_of(error: PilotageError) -> Reason:
-    """Return an error as the reason a page prints."""
-    return Reason(code=error.code, text=f"{error.message} {error.hint}".strip())
+    """Return an error as the reason a page prints: where a hint names an option to type, the form has a field."""
+    hint = "" if _OPTION.search(_COMMAND.sub("", error.hint)) else error.hint
+    return Reason(code=error.code, text=f"{error.message} {hint}".strip())
 
 
 def _status_of_refusal(refusal: Refusal) -> int:
     return 403 if any(reason.code in ABOUT_THE_PERSON for reason in refusal.reasons) else 409
 
 
-def _store_down(visit: Visit) -> Reason:
-    done = "Nothing was recorded." if visit.method == "POST" else ""
-    return Reason(code="STORE_UNAVAILABLE", text=f"The database does not answer in time. {done} Try again.".strip())
+def _store_down(visit: Visit, reference: str) -> Reason:
+    done = " Nothing was recorded." if visit.method == "POST" else ""
+    text = (
+        f"The database does not answer in time.{done} Try again; if it stays, give support the reference {reference}."
+    )
+    return Reason(code="STORE_UNAVAILABLE", text=text, where=reference)
 
 
 def unexpected(reference: str) -> Reason:

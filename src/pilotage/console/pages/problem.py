@@ -25,7 +25,12 @@ _TITLES: Final = {
 def problem_page(status: int, reasons: Sequence[Reason]) -> Page:
     """Return the page for a status, with every reason."""
     title = _TITLES.get(status, _TITLES[500])
-    return Page(template="problem.html", title=title, status=status, values={"reasons": tuple(reasons)})
+    return Page(
+        template="problem.html",
+        title=title,
+        status=status,
+        values={"reasons": tuple(reasons), "is_missing": status == 404},
+    )
 
 
 def method_page(allowed: Sequence[str], above: str | None = None) -> Page:
