@@ -367,6 +367,7 @@ MATRIX = (
     line("/interactions/{interaction}/feedback", EVERYBODY),
     line("/inbox/snooze", EVERYBODY),
     line("/inbox/hand-over", EVERYBODY),
+    line("/profile", EVERYBODY, zone="UTC"),
     line("/logout", EVERYBODY),
 )
 """Every form for signed-in people. Owner and steward of a corpus decide about it, whatever else they are."""
