@@ -38,6 +38,8 @@ _SHOWN: Final = {
     Show.ALL: "every case",
 }
 _LONGEST: Final = 120
+_QUOTED: Final = 80
+"""Characters of a quote that an address carries: enough to find it in its passage."""
 
 
 def show_compare(visit: Visit) -> Page:
@@ -177,7 +179,8 @@ def prose(side: CaseSide) -> Markup:
 
 def passage_path(one: Quote) -> str:
     """Return where a mark leads: the passage with the quoted words marked."""
-    return f"/corpora/{quote(one.corpus, safe='')}/passages/{one.rev}/{one.chunk}?{urlencode({'quote': one.words})}"
+    quoted = urlencode({"quote": one.words[:_QUOTED]})
+    return f"/corpora/{quote(one.corpus, safe='')}/passages/{one.rev}/{one.chunk}?{quoted}"
 
 
 def evaluate(visit: Visit) -> Reply | Refusal:
