@@ -80,6 +80,11 @@ def gates_into(chain: Chain, space: Space) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def gates_before(chain: Chain, space: Space) -> tuple[str, ...]:
+    """Return every gate that a release passes before it enters a space, near and far, in the order of passing."""
+    return _with_earlier(chain, gates_into(chain, space))
+
+
 def gates_on_way(chain: Chain, space: Space) -> frozenset[str]:
     """Return every gate that a release passes until it takes traffic in a space, near and far; none for a sandbox."""
     names = gates_into(chain, space)

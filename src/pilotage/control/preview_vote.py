@@ -29,7 +29,7 @@ from pilotage.gate.vocabulary import Half, VoteDecision
 from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.identity.roles import Role
 from pilotage.store.change_requests import requests_about
-from pilotage.store.passed_gates import passed_gates
+from pilotage.store.gates_then import gates_then
 from pilotage.store.releases import StoredRelease, named_release
 
 
@@ -105,7 +105,7 @@ def view_gate(
         stored = named_release(connection, release)
         chain = open_to_look(connection, instance, stored, now)
         view = view_in(chain, actor=actor, gate=gate, space=space, half=half)
-        decided = decided_gates(passed_gates(connection, stored.digest), instance.workspace.gates).get(gate, ())
+        decided = decided_gates(gates_then(connection, stored.digest, now)).get(gate, ())
         where = space_for(instance, gate, space)
         return replace(
             view,

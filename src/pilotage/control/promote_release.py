@@ -14,7 +14,15 @@ from sqlalchemy import Connection
 from pilotage import __version__
 from pilotage.control.emergency_reports import alert_above_limit
 from pilotage.control.gate_case import Chain, open_chain
-from pilotage.control.gate_chain import chain_problems, critical_incidents, gates_into, input_of, report_of, to_do
+from pilotage.control.gate_chain import (
+    chain_problems,
+    critical_incidents,
+    gates_before,
+    gates_into,
+    input_of,
+    report_of,
+    to_do,
+)
 from pilotage.control.gate_facts import listed_by
 from pilotage.control.gate_inputs import accepted_floating
 from pilotage.control.gate_roster import notice_changes
@@ -238,7 +246,7 @@ def _write(chain: Chain, target: Space, actor: Principal, *, basis: str) -> Prom
         healthy_since=now,
         space_change=changes_ahead(chain.instance.workspace)[target.name].as_json(),
     )
-    reports = [report_of(chain, name, space=target.name) for name in gates_into(chain, target)]
+    reports = [report_of(chain, name, space=target.name) for name in gates_before(chain, target)]
     add_deployment(connection, one, [_report_json(report) for report in reports])
     if not waits:
         retire_others(connection, one)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from pilotage.control.attach_evidence import subjects_of
-from pilotage.control.decided_gates import Decided, decided_gates
+from pilotage.control.decided_gates import Decided, Entered, decided_gates, entered_spaces
 from pilotage.control.gate_case import open_to_look
 from pilotage.control.gate_status import all_reports
 from pilotage.control.instance import Instance
@@ -23,9 +23,9 @@ from pilotage.evidence.records import Evidence
 from pilotage.gate.report import GateReport
 from pilotage.release.authorship import Author
 from pilotage.store.evidence import evidence_about
+from pilotage.store.gates_then import served_and_then
 from pilotage.store.lineage import Ancestor, lineage_of
 from pilotage.store.mitigations import list_mitigations
-from pilotage.store.passed_gates import served_and_passed
 from pilotage.store.releases import StoredRelease, authors_of_parts, named_release
 from pilotage.store.served import Served
 
@@ -65,9 +65,9 @@ def view_release(instance: Instance, name: str) -> ReleaseView:
     with instance.engine.begin() as connection:
         stored, now = named_release(connection, name), instance.clock.now()
         line = lineage_of(connection, stored.digest)
-        served, passed = served_and_passed(connection, stored.digest, stored.parts_digest)
-        decided = decided_gates(passed, instance.workspace.gates)
-        found = _now(connection, instance, stored, line[0], decided)
+        served, then = served_and_then(connection, stored.digest, stored.parts_digest, now)
+        decided = decided_gates(then)
+        found = _now(connection, instance, stored, line[0], decided, entered_spaces(then.passed))
         releases = {one.digest for one in line}
         return ReleaseView(
             release=stored,
@@ -92,6 +92,7 @@ def _now(
     stored: StoredRelease,
     this: Ancestor,
     decided: Mapping[str, Sequence[Decided]],
+    entered: Sequence[Entered],
 ) -> _Now:
     if stored.workflow not in instance.workspace.workflows:
         return _Now(
@@ -104,6 +105,6 @@ def _now(
         authors=chain.reading.snapshot.authors,
         evidence=chain.evidence,
         reports=all_reports(chain),
-        ahead=gate_ahead(chain, decided),
+        ahead=gate_ahead(chain, decided, entered),
         mitigations=chain.mitigations[::-1],
     )

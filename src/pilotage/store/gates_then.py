@@ -15,9 +15,9 @@ from sqlalchemy import Connection, text
 
 from pilotage.core.digest import Digest
 from pilotage.store.passed_gates import PASSED, Passed
+from pilotage.store.served import Served
 
-_THEN = text(f"""
-SELECT CAST(json_build_object(
+_PARTS = f"""
   'passed', (SELECT json_agg(p) FROM ({PASSED}) p WHERE p.at <= :at),
   'votes', (SELECT json_agg(json_build_object('gate', v.gate, 'attempt', v.attempt, 'space', v.bound ->> 'space',
       'role', v.role, 'person', v.person, 'decision', v.decision, 'evidence', v.evidence, 'at', v.at)
@@ -32,7 +32,15 @@ SELECT CAST(json_build_object(
       ORDER BY r.created, r.id)
     FROM risk_acceptance r WHERE r.release = :release AND r.created <= :at AND r.expires > :at
       AND (r.withdrawn_at IS NULL OR r.withdrawn_at > :at))
-) AS text)
+"""  # noqa: S608 - our own texts
+_SERVED = """
+SELECT r.space, r.workflow, r.stable, r.candidate, r.fraction_ppm, r.paused, r.reason, r.changed_at
+FROM routing r JOIN release s ON s.digest IN (r.stable, r.candidate)
+WHERE s.parts_digest = :parts ORDER BY r.workflow, r.space
+"""
+_THEN = text(f"SELECT CAST(json_build_object({_PARTS}) AS text)")
+_BOTH = text(f"""
+SELECT CAST(json_build_object('served', (SELECT json_agg(s) FROM ({_SERVED}) s), {_PARTS}) AS text)
 """)  # noqa: S608 - our own texts
 
 
@@ -53,7 +61,20 @@ class GatesThen:
 
 def gates_then(connection: Connection, release: Digest, at: datetime) -> GatesThen:
     """Return what stood about the gates of a release at this moment."""
-    found = json.loads(connection.execute(_THEN, {"release": release, "at": at}).scalar_one())
+    return _made(json.loads(connection.execute(_THEN, {"release": release, "at": at}).scalar_one()))
+
+
+def served_and_then(
+    connection: Connection, release: Digest, parts: Digest, at: datetime
+) -> tuple[tuple[Served, ...], GatesThen]:
+    """Return where releases of exactly this content take traffic, and what stood about this one's gates, at once."""
+    values = {"release": release, "parts": parts, "at": at}
+    found = json.loads(connection.execute(_BOTH, values).scalar_one())
+    served = [{**row, "changed_at": datetime.fromisoformat(row["changed_at"])} for row in found["served"] or ()]
+    return tuple(Served(**row) for row in served), _made(found)
+
+
+def _made(found: Mapping[str, Any]) -> GatesThen:
     return GatesThen(
         passed=tuple(Passed(**row) for row in _timed(found["passed"])),
         votes=_timed(found["votes"]),
