@@ -314,3 +314,18 @@ def test_a_key_of_ones_own_is_made_and_revoked(bank: Bank, api: Api) -> None:
     assert {one["name"] for one in caller.get("/api/v1/keys")[1]["keys"]} == {"wei.zhang"}
     assert caller.post(f"/api/v1/keys/{made['id']}/revocation")[0] == 200
     assert Client(api=api, key=made["key"]).get("/api/v1/keys")[0] == 401
+
+
+def test_the_file_behind_evidence_comes_as_bytes_that_nothing_renders(bank: Bank, api: Api) -> None:
+    caller = client(bank, api, "maria.chen")
+    item = next(one for one in list_evidence(bank.instance, bank.release) if one["accepted"])
+    status, headers, body = asyncio.run(caller.raw("GET", f"/api/v1/evidence/{item['id']}/file", b""))
+    assert (status, digest_of(body)) == (200, item["sha256"])
+    told = dict(headers)
+    assert told[b"content-type"] == b"application/octet-stream"
+    assert told[b"content-disposition"].startswith(b"attachment; filename*=")
+    assert told[b"content-length"] == str(len(body)).encode()
+    assert told[b"x-content-type-options"] == b"nosniff"
+    status, problem = caller.get("/api/v1/evidence/01UNKNOWN/file")
+    assert (status, problem["error"]["code"]) == (404, "EVIDENCE_UNKNOWN")
+    assert Client(api=api, key=None).get(f"/api/v1/evidence/{item['id']}/file")[0] == 401

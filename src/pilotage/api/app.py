@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, TypeAlias
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 import msgspec
 from anyio import CapacityLimiter, to_thread
@@ -24,7 +24,7 @@ from starlette.routing import compile_path
 
 from pilotage.api.errors import Answer, of_error, of_refusal, of_serving, problem
 from pilotage.api.openapi import document_text
-from pilotage.api.operation import Call, Operation, Services
+from pilotage.api.operation import Call, File, Operation, Services
 from pilotage.api.table import OPERATIONS
 from pilotage.control.authenticate_key import evidence_kinds
 from pilotage.control.console_session import NEVER, OIDC
@@ -89,10 +89,13 @@ class Api:
             await _send(send, 200, self._document)
             return
         answer = await self._answer(method, path, scope, receive)
+        if isinstance(answer, File):
+            await self._send_file(send, answer)
+            return
         body = json.dumps(answer.body, ensure_ascii=False, default=_told).encode("utf-8", "replace")
         await _send(send, answer.status, body, answer.headers)
 
-    async def _answer(self, method: str, path: str, scope: Scope, receive: Receive) -> Answer:
+    async def _answer(self, method: str, path: str, scope: Scope, receive: Receive) -> Answer | File:
         matched = self._match(method, path)
         if isinstance(matched, Answer):
             return matched
@@ -117,7 +120,7 @@ class Api:
         except UploadRefused as refused:
             return _not_taken(operation, refused)
 
-    async def _in_thread(self, operation: Operation, call: Call, body: UploadedBody, query: bytes) -> Answer:
+    async def _in_thread(self, operation: Operation, call: Call, body: UploadedBody, query: bytes) -> Answer | File:
         outward = operation.is_outward
         if outward not in self._limiters:
             self._limiters[outward] = CapacityLimiter(ELSEWHERE if outward else CONCURRENT)
@@ -173,7 +176,7 @@ class Api:
             return problem(403, "SCOPE_MISSING", f"This key may not do that: it lacks the scope {needed}.")
         return None
 
-    def _run(self, operation: Operation, call: Call, body: UploadedBody, query: bytes) -> Answer:
+    def _run(self, operation: Operation, call: Call, body: UploadedBody, query: bytes) -> Answer | File:
         try:
             call = replace(call, data=body.read())
             fields = _fields(operation, call.data, query)
@@ -200,7 +203,20 @@ class Api:
             reference = new_ulid(self._clock.now())
             logger.exception("The API failed at %s, reference %s.", operation.command, reference)
             return problem(500, "INTERNAL", f"Something went wrong here. Give support the reference {reference}.")
+        if isinstance(result, File):
+            return result
         return of_refusal(result) if isinstance(result, Refusal) else Answer(status=200, body=result)
+
+    async def _send_file(self, send: Send, file: File) -> None:
+        name = f"attachment; filename*=UTF-8''{quote(file.name, safe='')}".encode()
+        kept = [(key, value) for key, value in _HEADERS if key != b"content-type"]
+        shown = ((b"content-type", b"application/octet-stream"), (b"content-disposition", name))
+        headers = [*kept, *shown, (b"content-length", str(file.size).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        pieces = file.pieces()
+        while (piece := await to_thread.run_sync(next, pieces, b"", limiter=self._limiters[False])) != b"":
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def login_of(asker: Asker) -> Login | None:

@@ -70,6 +70,7 @@ _REASON: Final[dict[str, Any]] = {
     "required": ["code", "text"],
     "properties": {name: {"type": "string"} for name in ("code", "text", "where", "observed", "limit")},
 }
+_JSON: Final = {"application/json": {"schema": {"type": "object"}}}
 _REFUSED: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["error"],
@@ -91,6 +92,7 @@ _REFUSED: Final[dict[str, Any]] = {
 def _described(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     refused = {"application/json": {"schema": {"$ref": "#/components/schemas/Refused"}}}
     refusals = _REFUSALS if operation.uploads is None else _UPLOAD_REFUSALS
+    given = {"application/octet-stream": {}} if operation.hands_out else _JSON
     found: dict[str, Any] = {
         "operationId": operation.id,
         "summary": operation.summary,
@@ -100,7 +102,7 @@ def _described(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
             for name in _PARAMETER.findall(operation.path)
         ],
         "responses": {
-            "200": {"description": operation.gives, "content": {"application/json": {"schema": {"type": "object"}}}},
+            "200": {"description": operation.gives, "content": given},
             **{status: {"description": words, "content": refused} for status, words in refusals.items()},
         },
     }

@@ -6,7 +6,7 @@ mode: a field that does not fit is a 422 that names it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -63,16 +63,25 @@ class Call:
         return command(self.instance, actor=self.actor, **named, **more)
 
 
-Result: TypeAlias = "Mapping[str, Any] | Refusal"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file, sent piece by piece. `size` in bytes."""
+
+    pieces: Callable[[], Iterator[bytes]]
+    size: int
+    name: str
+
+
+Result: TypeAlias = "Mapping[str, Any] | File | Refusal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """One method and address. `command` is the command line's name for it; `takes` the fields of body or query.
 
-    `gives` says in a sentence what comes back. `uploads`: the body is a file, the fields stand in the query; it tells
-    before the body is read why a caller brings none. `variant` tells two operations of one command apart. `is_outward`:
-    it waits for somebody else's service, which may be slow.
+    `gives` says in a sentence what comes back; `hands_out`: a file does. `uploads`: the body is a file, the fields
+    stand in the query; it tells before the body is read why a caller brings none. `variant` tells two operations of one
+    command apart. `is_outward`: it waits for somebody else's service, which may be slow.
     """
 
     method: str
@@ -83,6 +92,7 @@ class Operation:
     run: Callable[[Call], Result]
     takes: type[Body] | None = None
     uploads: Callable[[Principal], Refusal | None] | None = None
+    hands_out: bool = False
     variant: str = ""
     is_outward: bool = False
 

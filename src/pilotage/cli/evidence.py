@@ -1,4 +1,4 @@
-"""`pilotage evidence add | fetch | list | show | withdraw`."""
+"""`pilotage evidence add | fetch | own | list | show | open | withdraw`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from rich.markup import escape
 from pilotage.cli.caller import caller_of
 from pilotage.cli.options import NO, Options, command
 from pilotage.cli.shown import Listing, print_record
+from pilotage.cli.written import write_pieces
 from pilotage.control.attach_evidence import Bringer, Upload, attach_evidence
 from pilotage.control.evidence_reports import list_evidence, show_evidence, withdraw_evidence
 from pilotage.control.evidence_text import text_of
 from pilotage.control.fetch_evidence import fetch_evidence
+from pilotage.control.open_evidence import open_evidence
 from pilotage.control.own_evidence import attach_own
 from pilotage.core.errors import UsageError
 from pilotage.core.reason import Reason, Refusal
@@ -35,6 +37,7 @@ def register(app: typer.Typer) -> None:
         ("own", own),
         ("list", list_all),
         ("show", show),
+        ("open", open_file),
         ("withdraw", withdraw),
     ):
         group.command(name)(command(function))
@@ -175,6 +178,21 @@ def show(options: Options, evidence: Annotated[str, typer.Argument(metavar="EVID
     with options.open("pilotage evidence show") as instance:
         found = show_evidence(instance, evidence)
     options.show(found, lambda out: print_record(out, found))
+
+
+def open_file(
+    options: Options,
+    evidence: Annotated[str, typer.Argument(metavar="EVIDENCE")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the file is written.")],
+) -> None:
+    """Write the file behind an item as it was brought; a document then counts as opened by you."""
+    with options.open("pilotage evidence open") as instance:
+        done = open_evidence(instance, actor=options.actor(instance), evidence=evidence)
+        if isinstance(done, Refusal):
+            options.refuse(done)
+        write_pieces(out, done.pieces())
+    shown = {"evidence": done.evidence, "sha256": done.sha256, "size": done.size, "file": str(out)}
+    options.show(shown, lambda to: to.print(f"{out} holds {done.size:,} bytes of {done.evidence}."))
 
 
 def withdraw(

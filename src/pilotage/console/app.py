@@ -21,11 +21,11 @@ from pilotage.console.guards import FOREIGN_ORIGIN, is_own_origin
 from pilotage.console.headers import form_targets, strict_headers, with_strict
 from pilotage.console.incoming import Bringing, Incoming, ReadError, is_over_tls, read_form, read_head
 from pilotage.console.mending import mended
-from pilotage.console.outgoing import Outgoing, html, static, whole
+from pilotage.console.outgoing import Outgoing, attached, html, static, whole
 from pilotage.console.pages.problem import problem_page
 from pilotage.console.printing import printed
 from pilotage.console.render import Renderer
-from pilotage.console.reply import Download, Later, Page, Redirect, Reply, Stream
+from pilotage.console.reply import Download, File, Later, Page, Redirect, Reply, Stream
 from pilotage.console.site import TABLE
 from pilotage.console.times import in_zone
 from pilotage.console.visit import Services, Visit
@@ -89,6 +89,9 @@ class Console:
             reply = await self._later(visit, reply)
         if isinstance(reply, Stream):
             await send_events(reply, with_strict((), self._strict, is_secure=visit.is_secure), receive, send)
+            return
+        if isinstance(reply, File):
+            await self._send_file(send, reply, is_secure=visit.is_secure, is_head=incoming.method == "HEAD")
             return
         outgoing: Outgoing = await self._in_thread(self._render, visit, reply)
         if incoming.takes_gzip:
@@ -168,3 +171,12 @@ class Console:
         headers.append((b"content-length", str(len(outgoing.body)).encode()))
         await send({"type": "http.response.start", "status": outgoing.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if is_head else outgoing.body, "more_body": False})
+
+    async def _send_file(self, send: Send, file: File, *, is_secure: bool, is_head: bool) -> None:
+        headers = with_strict(attached(file.filename), self._strict, is_secure=is_secure)
+        headers.append((b"content-length", str(file.size).encode()))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        pieces = iter(()) if is_head else file.pieces()
+        while (piece := await self._in_thread(next, pieces, b"")) != b"":
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -44,12 +44,13 @@ def whole(reply: Redirect | Download) -> Outgoing:
     """Return an answer that is no page."""
     if isinstance(reply, Redirect):
         return Outgoing(status=303, headers=((b"location", reply.to.encode()), *_encoded(reply.headers)), body=b"")
-    name = quote(reply.filename, safe="")
-    headers = (
-        (b"content-type", reply.media.encode()),
-        (b"content-disposition", f"attachment; filename*=UTF-8''{name}".encode()),
-    )
-    return Outgoing(status=200, headers=headers, body=reply.body)
+    return Outgoing(status=200, headers=attached(reply.filename, reply.media), body=reply.body)
+
+
+def attached(filename: str, media: str = "application/octet-stream") -> Pairs:
+    """Return the headers of what is kept and never shown."""
+    disposition = f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
+    return ((b"content-type", media.encode()), (b"content-disposition", disposition.encode()))
 
 
 def static(asset: Asset, *, takes_gzip: bool) -> Outgoing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
@@ -39,6 +39,15 @@ class Download:
     filename: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file to keep, sent piece by piece as bytes that no browser renders. `size` in bytes."""
+
+    pieces: Callable[[], Iterator[bytes]]
+    size: int
+    filename: str
+
+
 class Send(Protocol):
     """Sends one event: its name, its data, and the id that a browser comes back with when it lost the stream."""
 
@@ -61,4 +70,4 @@ class Later:
     run: Callable[[], Awaitable[Page | Redirect]]
 
 
-Reply: TypeAlias = "Page | Redirect | Download | Stream | Later"
+Reply: TypeAlias = "Page | Redirect | Download | File | Stream | Later"

@@ -110,6 +110,7 @@ ENTRIES: Final = (
         is_decision=True,
     ),
     Entry(method="GET", path="/evidence/{evidence}", name="Evidence", handle=evidence.show),
+    Entry(method="GET", path="/evidence/{evidence}/file", name="Evidence", handle=evidence.download),
     Entry(method="GET", path="/releases/{digest}/changes", name="Release", handle=release.show_changes),
     Entry(
         method="POST",

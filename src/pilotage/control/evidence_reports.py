@@ -63,6 +63,7 @@ def show_evidence(instance: Instance, name: str) -> dict[str, Json]:
 
 def _detail(item: Evidence) -> dict[str, Json]:
     return {
+        "size": item.size,
         "refs": dict(item.refs),
         "names": {purpose: list(listed[:200]) for purpose, listed in item.names.items()},
         "open_findings": [

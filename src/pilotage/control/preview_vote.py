@@ -6,14 +6,16 @@ comes with every reason.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from pilotage.control.decided_gates import Decided, decided_gates
 from pilotage.control.gate_case import Chain, open_to_look
 from pilotage.control.gate_chain import input_of, report_of
 from pilotage.control.gate_status import space_for
 from pilotage.control.instance import Instance
+from pilotage.control.open_evidence import DOCUMENT
 from pilotage.core.digest import Digest
 from pilotage.core.ids import PersonId, new_ulid
 from pilotage.core.reason import Reason
@@ -29,6 +31,7 @@ from pilotage.gate.vocabulary import Half, VoteDecision
 from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.identity.roles import Role
 from pilotage.store.change_requests import requests_about
+from pilotage.store.evidence_files import opened_by
 from pilotage.store.gates_then import gates_then
 from pilotage.store.releases import StoredRelease, named_release
 
@@ -60,8 +63,8 @@ class GateView:
     """A gate as a page shows it to one person: report, evidence, votes in order, acceptances, and the choices.
 
     `changes` are statements about emergency changes that concern the spaces behind this gate; `decided` is what was
-    decided here before; `requests` is what people here want changed; `checklists` are
-    those of regulations that its sign-offs answer.
+    decided here before; `requests` is what people here want changed; `opened`: which documents the person opened, by
+    their bytes, and when first; `checklists` are those of regulations that its sign-offs answer.
     """
 
     release: StoredRelease
@@ -76,6 +79,7 @@ class GateView:
     changes: tuple[str, ...] = ()
     decided: Sequence[Decided] = ()
     requests: Sequence[ChangeRequest] = ()
+    opened: Mapping[Digest, datetime] = field(default_factory=dict)
     checklists: Sequence[ChecklistState] = ()
 
     @property
@@ -83,6 +87,20 @@ class GateView:
         """Return the binds of today: of a vote on the board, and of one after its result."""
         late = self.report.bind_after_board
         return frozenset({self.report.bind} if late is None else {self.report.bind, late})
+
+    @property
+    def papers(self) -> tuple[tuple[str, tuple[Evidence, ...]], ...]:
+        """Return each document the gate asks for, and others among its evidence, with the items that are current."""
+        found: dict[str, list[Evidence]] = {name: [] for name in self.documents}
+        for item in self.evidence:
+            if item.kind.startswith(DOCUMENT):
+                found.setdefault(item.kind.removeprefix(DOCUMENT), []).append(item)
+        return tuple((name, tuple(items)) for name, items in found.items())
+
+    @property
+    def document_digests(self) -> frozenset[Digest]:
+        """Return the digests of the files behind those documents."""
+        return frozenset(item.sha256 for _, items in self.papers for item in items)
 
     @property
     def item_texts(self) -> dict[str, str]:
@@ -110,6 +128,7 @@ def view_gate(
         return replace(
             view,
             decided=[one for one in decided if half is Half.PRE and where in {None, one.space}],
+            opened=opened_by(connection, str(actor.person or actor.id), view.document_digests),
             requests=[one for one in requests_about(connection, stored.digest) if one.gate == gate],
         )
 

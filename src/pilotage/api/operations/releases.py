@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from base64 import b64decode
 
-from pilotage.api.operation import Body, Call, Operation, Result
+from pilotage.api.operation import Body, Call, File, Operation, Result
 from pilotage.control.attach_evidence import Bringer, Upload, attach_evidence, bringing_refused
 from pilotage.control.change_release_state import deprecate_release, quarantine_release, revoke_release
 from pilotage.control.evidence_reports import list_evidence, show_evidence, withdraw_evidence
 from pilotage.control.evidence_text import text_of
 from pilotage.control.fetch_evidence import fetch_evidence
 from pilotage.control.lift_quarantine import LiftRequest, lift_quarantine
+from pilotage.control.open_evidence import open_evidence
 from pilotage.control.own_evidence import attach_own
 from pilotage.control.promote_release import promote_release
 from pilotage.control.release_reports import diff_named, list_releases, show_release
@@ -161,6 +162,11 @@ def _show_evidence(call: Call) -> Result:
     return show_evidence(call.instance, call.params["evidence"])
 
 
+def _open_evidence(call: Call) -> Result:
+    done = open_evidence(call.instance, actor=call.actor, evidence=call.params["evidence"])
+    return done if isinstance(done, Refusal) else File(pieces=done.pieces, size=done.size, name=done.name)
+
+
 def _withdraw(call: Call) -> Result:
     name = call.params["evidence"]
     refusal = withdraw_evidence(call.instance, actor=call.actor, evidence=name, reason=call.fields.reason)
@@ -276,6 +282,15 @@ OPERATIONS = (
         summary="Show one item of evidence",
         gives="Claims, findings and references.",
         run=_show_evidence,
+    ),
+    Operation(
+        method="GET",
+        path="/evidence/{evidence}/file",
+        command="evidence open",
+        summary="Hand out the file behind an item of evidence",
+        gives="The bytes as they were brought; a document then counts as opened by the person.",
+        run=_open_evidence,
+        hands_out=True,
     ),
     Operation(
         method="POST",

@@ -1,4 +1,4 @@
-"""Evidence: what one item says, and how a file is brought in the browser, bound to the release of the page.
+"""Evidence: what one item says, its file to keep, and how one is brought in the browser, bound to the page's release.
 
 Rule: whoever brings it is a person, so it is `claimed`; the file's content decides what it is, not its name. Fail mode:
 a file that cannot be read is kept as rejected evidence, and the page says why.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pilotage.console.reply import Page, Redirect, Reply
+from pilotage.console.reply import File, Page, Redirect, Reply
 from pilotage.console.visit import Visit
 from pilotage.control.attach_evidence import OWN_KINDS, Bringer, Upload, attach_evidence
 from pilotage.control.evidence_reports import show_evidence
 from pilotage.control.evidence_text import text_of
+from pilotage.control.open_evidence import open_evidence
 from pilotage.core.errors import UsageError
 from pilotage.core.reason import Refusal
 from pilotage.workspace.gate import Gate
@@ -24,6 +25,13 @@ def show(visit: Visit) -> Page:
     return Page(
         template="evidence.html", title=f"Evidence {found['kind']}", about=str(found["id"]), values={"found": found}
     )
+
+
+def download(visit: Visit) -> Reply | Refusal:
+    """Hand out the file as it was brought; a document counts as opened by the person from then on."""
+    is_look = visit.method == "HEAD"
+    found = open_evidence(visit.instance, actor=visit.actor, evidence=visit.params["evidence"], is_look=is_look)
+    return found if isinstance(found, Refusal) else File(pieces=found.pieces, size=found.size, filename=found.name)
 
 
 def bring(visit: Visit) -> Reply | Refusal:

@@ -107,3 +107,11 @@ evidence = Table(
 
 Index("evidence_subject", evidence.c.subject, evidence.c.kind, evidence.c.received_at)
 Index("evidence_kind", evidence.c.subject, evidence.c.received_at.desc())
+
+document_opening = Table(
+    "document_opening",
+    metadata,
+    Column("person", Text, primary_key=True, nullable=False),
+    Column("sha256", Text, primary_key=True, nullable=False),
+    Column("at", TIMESTAMP(timezone=True), nullable=False),
+)
