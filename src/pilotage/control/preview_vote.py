@@ -31,8 +31,7 @@ from pilotage.gate.vocabulary import Half, VoteDecision
 from pilotage.identity.principal import Principal, PrincipalKind
 from pilotage.identity.roles import Role
 from pilotage.store.change_requests import requests_about
-from pilotage.store.evidence_files import opened_by
-from pilotage.store.gates_then import gates_then
+from pilotage.store.gates_then import then_and_opened
 from pilotage.store.releases import StoredRelease, named_release
 
 
@@ -123,12 +122,14 @@ def view_gate(
         stored = named_release(connection, release)
         chain = open_to_look(connection, instance, stored, now)
         view = view_in(chain, actor=actor, gate=gate, space=space, half=half)
-        decided = decided_gates(gates_then(connection, stored.digest, now)).get(gate, ())
+        person, documents = str(actor.person or actor.id), view.document_digests
+        then, opened = then_and_opened(connection, stored.digest, now, person=person, documents=documents)
+        decided = decided_gates(then).get(gate, ())
         where = space_for(instance, gate, space)
         return replace(
             view,
             decided=[one for one in decided if half is Half.PRE and where in {None, one.space}],
-            opened=opened_by(connection, str(actor.person or actor.id), view.document_digests),
+            opened=opened,
             requests=[one for one in requests_about(connection, stored.digest) if one.gate == gate],
         )
 

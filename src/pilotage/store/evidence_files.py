@@ -1,4 +1,4 @@
-"""The bytes of evidence in pieces, and who opened which document, by its bytes.
+"""The bytes of evidence in pieces, and the mark that somebody opened a document, by its bytes.
 
 Rule: a piece is read when it is sent, so that no file stands in memory whole; a mark says when these bytes were opened
 first and changes no right. Fail mode: a database error.
@@ -6,7 +6,7 @@ first and changes no right. Fail mode: a database error.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
@@ -23,7 +23,6 @@ _INTACT = text(
 )
 _PIECE = text("SELECT substring(body FROM :at FOR :most) FROM blob WHERE sha256 = :sha256")
 _OPENED = text("INSERT INTO document_opening VALUES (:person, :sha256, :at) ON CONFLICT DO NOTHING")
-_MARKS = text("SELECT sha256, at FROM document_opening WHERE person = :person AND sha256 = ANY(:names)")
 
 
 def first_bytes(connection: Connection, digest: Digest, size: int) -> bytes | None:
@@ -47,13 +46,6 @@ def pieces(engine: Engine, digest: Digest, size: int) -> Iterator[bytes]:
 def mark_opened(connection: Connection, person: str, digest: Digest, at: datetime) -> None:
     """Note that a person opened these bytes; the first time stands."""
     connection.execute(_OPENED, {"person": person, "sha256": _bare(digest), "at": at})
-
-
-def opened_by(connection: Connection, person: str, digests: Collection[Digest]) -> Mapping[Digest, datetime]:
-    """Return which of these bytes a person opened, and when first."""
-    names = [_bare(digest) for digest in digests]
-    rows = connection.execute(_MARKS, {"person": person, "names": names}) if names else ()
-    return {Digest(f"sha256:{row.sha256}"): row.at for row in rows}
 
 
 def _bare(digest: Digest) -> str:

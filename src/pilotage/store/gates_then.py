@@ -6,7 +6,7 @@ Rule: one statement; reads what was written when each happened. Fail mode: a dat
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -39,6 +39,10 @@ FROM routing r JOIN release s ON s.digest IN (r.stable, r.candidate)
 WHERE s.parts_digest = :parts ORDER BY r.workflow, r.space
 """
 _THEN = text(f"SELECT CAST(json_build_object({_PARTS}) AS text)")
+_OPENED = text(f"""
+SELECT CAST(json_build_object('opened', (SELECT json_object_agg(o.sha256, o.at) FROM document_opening o
+  WHERE o.person = :person AND o.sha256 = ANY(:names)), {_PARTS}) AS text)
+""")  # noqa: S608 - our own texts
 _BOTH = text(f"""
 SELECT CAST(json_build_object('served', (SELECT json_agg(s) FROM ({_SERVED}) s), {_PARTS}) AS text)
 """)  # noqa: S608 - our own texts
@@ -62,6 +66,17 @@ class GatesThen:
 def gates_then(connection: Connection, release: Digest, at: datetime) -> GatesThen:
     """Return what stood about the gates of a release at this moment."""
     return _made(json.loads(connection.execute(_THEN, {"release": release, "at": at}).scalar_one()))
+
+
+def then_and_opened(
+    connection: Connection, release: Digest, at: datetime, *, person: str, documents: Collection[Digest]
+) -> tuple[GatesThen, Mapping[Digest, datetime]]:
+    """Return what stood about the gates, and which of these documents a person opened and when first, at once."""
+    names = [digest.removeprefix("sha256:") for digest in documents]
+    values = {"release": release, "at": at, "person": person, "names": names}
+    found = json.loads(connection.execute(_OPENED, values).scalar_one())
+    opened = {Digest(f"sha256:{name}"): datetime.fromisoformat(at) for name, at in (found["opened"] or {}).items()}
+    return _made(found), opened
 
 
 def served_and_then(
