@@ -9,7 +9,7 @@ from alembic import op
 from pilotage.store.script import run_script
 
 revision = "0044"
-down_revision = "0042"
+down_revision = "0048"
 branch_labels = None
 depends_on = None
 
