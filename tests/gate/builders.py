@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
 
 from pilotage.core.digest import Digest, digest_of
 from pilotage.core.ids import PersonId, SpaceName, WorkflowName
+from pilotage.evidence.read import FORMATS
 from pilotage.evidence.records import Evidence, EvidenceState, Severity, SubjectKind, ToolFinding
-from pilotage.evidence.superseding import INSTANCE, OWN_RUNS
+from pilotage.evidence.superseding import INSTANCE
 from pilotage.gate.binding import bind_of
 from pilotage.gate.decide import decide
 from pilotage.gate.records import (
@@ -45,6 +47,7 @@ from pilotage.workspace.gate import (
     Via,
 )
 
+_READABLE = frozenset(pattern for one in FORMATS for pattern in one.kinds)
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=400)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -150,7 +153,7 @@ def evidence(
         subject=subject[1],
         space=space,
         suite=suite,
-        producer=producer or (INSTANCE if kind in OWN_RUNS or kind.startswith("drill.") else "key|ci"),
+        producer=producer or ("key|ci" if any(fnmatchcase(kind, one) for one in _READABLE) else INSTANCE),
         trust=trust,
         produced_at=at,
         received_at=at,

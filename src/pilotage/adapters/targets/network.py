@@ -14,8 +14,8 @@ from pilotage.core.canonical import Json
 from pilotage.workspace.kubernetes import ModelServerSettings
 
 PAGES: Final = (
-    *("api", "ask", "cab", "corpora", "evidence", "help", "inbox", "incidents", "interactions", "ledger"),
-    *("live", "login", "logout", "packs", "portfolio", "releases", "rollouts", "search", "static", "theme"),
+    *("api", "ask", "cab", "compare", "corpora", "evidence", "help", "inbox", "incidents", "interactions", "ledger"),
+    *("live", "login", "logout", "packs", "portfolio", "profile", "releases", "rollouts", "search", "static", "theme"),
     "workflows",
 )
 """First words of the addresses of the console and the API."""
