@@ -269,7 +269,8 @@ def _work(url: str, bank: Path, home: Path, pipe: Pipe) -> None:
 
 def _world(engine: Engine, bank: Path) -> RolloutWorld:
     ports = RolloutPorts(gate=FakeGate(), observe=count_observations, probe=FakeProber(), owner="worker-1")
-    workspace = _planned(load_workspace(bank))
+    # It runs on the real clock: what the bank freezes, on Friday afternoons say, is none of its business.
+    workspace = replace(_planned(load_workspace(bank)), freezes=())
     return RolloutWorld(
         engine=engine, workspace=workspace, ports=ports, processes=FakeProcesses(names=()), clock=_RealTime()
     )
