@@ -175,7 +175,7 @@ def test_a_limit_that_nobody_declared_is_inconclusive_and_says_where_to_declare_
     assert found.outcome is Outcome.INCONCLUSIVE
     assert found.checks[0].limit == "<= ?"
     assert found.checks[0].reason is not None
-    assert "declare it in workflow.yaml" in found.checks[0].reason.text
+    assert " in workflow.yaml." in found.checks[0].reason.text
 
 
 def test_runs_of_our_own_are_judged_together() -> None:

@@ -13,6 +13,7 @@ from pilotage.gate.decide import decide
 from pilotage.gate.missing import missing_of
 from pilotage.gate.report import CriterionResult
 
+PEAK = "there is no current result of the load test at peak traffic"
 ADD = "`pilotage evidence add DIGEST FILE --kind"
 
 
@@ -31,20 +32,32 @@ def told(kind: str, *, space: str | None = None, accepted_by: str | None = None)
 
 
 @pytest.mark.parametrize(
-    ("kind", "space", "who", "command"),
+    ("kind", "space", "what", "who", "command"),
     [
-        ("load.peak", None, "A service key that lists the kind", f"{ADD} load.peak`"),
-        ("load.peak", "qa", "A service key that lists the kind", f"{ADD} load.peak --space qa`"),
-        ("evaluation", "qa", "An engineer", "`pilotage evaluate DIGEST`"),
-        ("document.pia", None, "The document's owner", f"{ADD} document.pia`"),
-        ("document.pia", "qa", "The document's owner", f"{ADD} document.pia --space qa`"),
+        ("load.peak", None, PEAK, "A service key that lists the kind", f"{ADD} load.peak`"),
+        ("load.peak", "qa", PEAK, "A service key that lists the kind", f"{ADD} load.peak --space qa`"),
+        (
+            "evaluation",
+            "qa",
+            "there is no current result of the evaluation on the golden set",
+            "An engineer",
+            "`pilotage evaluate DIGEST`",
+        ),
+        ("document.pia", None, "the document pia is not there yet", "The document's owner", f"{ADD} document.pia`"),
+        (
+            "document.pia",
+            "qa",
+            "the document pia is not there yet",
+            "The document's owner",
+            f"{ADD} document.pia --space qa`",
+        ),
     ],
 )
 def test_missing_evidence_names_who_brings_it_and_the_command(
-    kind: str, space: str | None, who: str, command: str
+    kind: str, space: str | None, what: str, who: str, command: str
 ) -> None:
     (text,) = told(kind, space=space)
-    assert f"no {kind} evidence. {who}" in text
+    assert text.startswith(f"c: {what}. {who}")
     assert text.endswith(f"provides it: {command}.")
 
 

@@ -28,11 +28,11 @@ from pilotage.evidence.superseding import (
 )
 from pilotage.evidence.training import trained_now, training_claims
 from pilotage.evidence.vex import open_claims, open_findings
-from pilotage.gate.bringing import OWN, command_for
 from pilotage.gate.covering import open_findings_of
 from pilotage.gate.records import GateInput
 from pilotage.gate.report import Check, CriterionResult
 from pilotage.gate.view import is_space_bound
+from pilotage.gate.wording import asks, capital, kind_words, no_limit, none_there, not_held, not_told
 from pilotage.workspace.gate import Condition, Criterion, Operator, Trust
 
 _SUMMED = frozenset({"tests", "scan"})
@@ -59,6 +59,12 @@ _STRONGER = {
     Trust.ATTESTED: "attach it with the statement of a trusted key, or run it here",
 }
 """How evidence comes to stand for this trust."""
+_CAME = {
+    Trust.CLAIMED: "was handed in by a person, who claims it",
+    Trust.PUSHED: "was pushed by a service's key",
+    Trust.ATTESTED: "is attested",
+}
+"""Who says what an item of this trust says."""
 ENGINE_PERIOD: Final = timedelta(hours=24)
 """How long after an upgrade of Pilotage an evaluation run of the version before still counts (gates.md 1.2)."""
 NOT_APPLICABLE = "n/a"
@@ -85,7 +91,7 @@ def check_criterion(
         items = [_as_of_now(_cleared(item, current, now), given, now) for item in current if item.kind == kind]
         if not items:
             missing.append(kind)
-            checks.append(_none(kind, criterion))
+            checks.append(_none(kind, criterion, given))
             continue
         used += items
         checks += _kind_checks(kind, criterion, given, items, now)
@@ -137,12 +143,23 @@ def worst_finding(items: Iterable[Evidence]) -> Severity | None:
     return max(found, key=_RANK.__getitem__, default=None)
 
 
-def _none(kind: str, criterion: Criterion) -> Check:
-    what = "It comes by" if kind in OWN else "Attach it:"
-    text = f"No current {kind} evidence. {what} `{command_for(kind)}`."
+def _none(kind: str, criterion: Criterion, given: GateInput) -> Check:
+    text = none_there(kind, criterion.all, space=given.gate.space)
     reason = Reason(code="CRITERION_INCONCLUSIVE", text=text, where=criterion.id)
     wanted = "; ".join(str(condition) for condition in criterion.all)
-    return Check(kind=kind, condition=wanted, outcome=Outcome.INCONCLUSIVE, observed=None, limit=wanted, reason=reason)
+    return Check(
+        kind=kind,
+        condition=wanted,
+        outcome=Outcome.INCONCLUSIVE,
+        observed=None,
+        limit=wanted,
+        reason=reason,
+        asks=_all_asked(kind, criterion),
+    )
+
+
+def _all_asked(kind: str, criterion: Criterion) -> str:
+    return "; ".join(asks(kind, condition, condition.limit) for condition in criterion.all)
 
 
 def _fact_checks(kind: str, criterion: Criterion, given: GateInput) -> list[Check]:
@@ -196,7 +213,8 @@ def _verdict_checks(criterion: Criterion, runs: Sequence[Evidence]) -> list[Chec
         if verdict == _GO:
             continue
         is_no = verdict == "no_go"
-        text = f"The {run.kind} run {run.id} is {verdict.replace('_', '-').upper()}: {run.summary}. Read its report."
+        word = verdict.replace("_", "-").upper()
+        text = f"The run {run.id} of {kind_words(run.kind)} is {word}: {run.summary}. Read its report."
         code = "CRITERION_NOT_MET" if is_no else "CRITERION_INCONCLUSIVE"
         found.append(
             Check(
@@ -293,6 +311,7 @@ def _unusable(item: Evidence, criterion: Criterion, given: GateInput, now: datet
         reason=reason,
         evidence=(item.id,),
         is_expiry=is_expiry,
+        asks=_all_asked(item.kind, criterion),
     )
 
 
@@ -303,11 +322,13 @@ def _expiry(item: Evidence, criterion: Criterion, given: GateInput, now: datetim
     window = window_of(item.kind, in_production=in_production)
     age = age_of(item, now)
     if age > window:
-        text = f"{item.kind} evidence {item.id} is {_days(age)} old; it counts for {_days(window)}."
+        what = f"{kind_words(item.kind)} ({item.id})"
+        text = f"The result of {what} is {_days(age)} old; it counts for {_days(window)}. Run it again and bring that."
         return Reason(code="EV_EXPIRED", text=text, where=criterion.id, observed=_days(age), limit=_days(window))
     last_day = item.refs.get("valid_until", "")
     if item.kind.startswith("document.") and last_day and now.date().isoformat() > last_day:
-        text = f"{item.kind} {item.id} says that it is valid until {last_day}. Renew it, then attach it again."
+        what = capital(f"{kind_words(item.kind)} ({item.id})")
+        text = f"{what} says that it is valid until {last_day}. Renew it, then attach it again."
         return Reason(code="EV_EXPIRED", text=text, where=criterion.id, observed=now.date().isoformat(), limit=last_day)
     return None
 
@@ -319,7 +340,10 @@ def _is_unproven_clean(item: Evidence) -> bool:
 def _trust_reason(item: Evidence, criterion: Criterion) -> Reason | None:
     if item.trust.rank >= criterion.trust.rank:
         return None
-    text = f"{item.id} is {item.trust}; {criterion.id} takes {criterion.trust} or better: {_STRONGER[criterion.trust]}."
+    text = (
+        f"The result of {kind_words(item.kind)} ({item.id}) {_CAME[item.trust]}; {criterion.id} takes {criterion.trust}"
+        f" evidence or better: {_STRONGER[criterion.trust]}."
+    )
     return Reason(code="EV_TRUST", text=text, where=criterion.id, observed=item.trust, limit=criterion.trust)
 
 
@@ -332,7 +356,8 @@ def _space_reason(item: Evidence, given: GateInput) -> Reason | None:
     if item.space == wanted:
         return None
     where = "no space" if item.space is None else item.space
-    text = f"{item.kind} evidence {item.id} was made in {where}; gate {given.gate.name} needs {wanted}."
+    what = f"The result of {kind_words(item.kind)} ({item.id})"
+    text = f"{what} was made in {where}; gate {given.gate.name} needs one made in {wanted}. Run it there."
     return Reason(code="EV_WRONG_SPACE", text=text, where=given.gate.name, observed=where, limit=wanted)
 
 
@@ -355,13 +380,13 @@ def _compare(condition: Condition, seen: _Seen, given: GateInput) -> Check:
     shown_limit = f"{condition.operator} {'?' if limit is None else _number(limit)}"
     outcome, reason = Outcome.OK, None
     if limit is None:
-        text = f"The limit @{condition.path} is not known; declare it in workflow.yaml or the space."
+        text = no_limit(kind, condition)
         outcome, reason = Outcome.INCONCLUSIVE, Reason(code="CRITERION_INCONCLUSIVE", text=text, where=criterion)
     elif observed is None or not math.isfinite(observed):
-        text = f"{kind} does not say {condition.claim}; {condition} cannot be judged. {note}".rstrip()
+        text = not_told(kind, condition, limit, note=note, space=given.gate.space)
         outcome, reason = Outcome.INCONCLUSIVE, Reason(code="CRITERION_INCONCLUSIVE", text=text, where=criterion)
     elif not _holds(observed, condition.operator, limit):
-        text = f"{kind}: {condition.claim} is {_number(observed)}, needs {shown_limit}. {note}".rstrip()
+        text = not_held(kind, condition, observed, limit, note=note, space=given.gate.space)
         outcome = Outcome.NOT_OK
         reason = Reason(
             code="CRITERION_NOT_MET", text=text, where=criterion, observed=_number(observed), limit=shown_limit
@@ -375,6 +400,7 @@ def _compare(condition: Condition, seen: _Seen, given: GateInput) -> Check:
         reason=reason,
         evidence=seen.evidence,
         series=seen.series,
+        asks=asks(kind, condition, limit),
     )
 
 

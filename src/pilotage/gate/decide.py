@@ -27,6 +27,7 @@ from pilotage.gate.records import Bound, Facts, GateInput, ReleaseFacts, RiskAcc
 from pilotage.gate.report import CriterionResult, GateReport, SignoffResult
 from pilotage.gate.view import in_view
 from pilotage.gate.vocabulary import GateStatus, VoteDecision
+from pilotage.gate.wording import STATUS_WORDS
 from pilotage.workspace.gate import Accept, Binding, Condition, Criterion, Gate, GateHalf, Operator, Trust
 
 DISSENT_PERIOD = timedelta(days=5)
@@ -268,7 +269,8 @@ def _blocked(given: GateInput, now: datetime) -> tuple[Reason, ...]:
         status = facts.gates.get(before)
         if status is None or not status.is_approved:
             shown = "unknown" if status is None else status.value
-            text = f"Gate {before} is {shown}; {name} comes after it."
+            waits = "not known here" if status is None else STATUS_WORDS[status]
+            text = f"Gate {before} is {waits}. {name} comes after it: see what {before} lacks first."
             found.append(Reason(code="GATE_NOT_MET", text=text, where=before, observed=shown, limit="approved"))
     return (*found, *_empty(given, now))
 

@@ -13,6 +13,7 @@ from pilotage.core.reason import Reason
 from pilotage.gate.bringing import OWN, command_for
 from pilotage.gate.records import GateInput
 from pilotage.gate.report import CriterionResult, SignoffResult
+from pilotage.gate.wording import absent
 from pilotage.identity.roles import Action, Role, grant_for
 
 
@@ -35,7 +36,7 @@ def _evidence(kind: str, criterion: CriterionResult, given: GateInput) -> Reason
         who = f"The document's owner (any of {_attachers()} roles may attach it)"
     else:
         who = "An engineer" if kind in OWN else "A service key that lists the kind"
-    text = f"{criterion.id}: no {kind} evidence. {who} provides it: `{command}`."
+    text = f"{criterion.id}: {absent(kind)}. {who} provides it: `{command}`."
     return Reason(code="EV_MISSING", text=text, where=criterion.id)
 
 

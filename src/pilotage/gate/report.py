@@ -15,6 +15,7 @@ from pilotage.evidence.records import Severity
 from pilotage.gate.binding import bind_of
 from pilotage.gate.records import Bound
 from pilotage.gate.vocabulary import GateStatus, Half
+from pilotage.gate.wording import capital, kind_words
 from pilotage.identity.roles import Role
 
 
@@ -22,7 +23,8 @@ from pilotage.identity.roles import Role
 class Check:
     """One condition of a criterion on what was observed. `kind` is the evidence kind looked at.
 
-    `series`: the space and suite of the one item looked at; empty: all items of the kind together.
+    `series`: the space and suite of the one item looked at; empty: all items of the kind together. `asks`: what is
+    looked for, in words.
     """
 
     kind: str
@@ -34,6 +36,7 @@ class Check:
     evidence: tuple[str, ...] = ()
     is_expiry: bool = False
     series: str = ""
+    asks: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +61,13 @@ class CriterionResult:
     def holds(self) -> bool:
         """Tell whether the criterion is met or covered."""
         return self.outcome is Outcome.OK or self.accepted_by is not None
+
+    @property
+    def looks_for(self) -> str:
+        """Return in a sentence what it looks for; "" where nothing was checked."""
+        kinds = ", ".join(dict.fromkeys(kind_words(check.kind) for check in self.checks))
+        wanted = "; ".join(dict.fromkeys(check.asks for check in self.checks if check.asks))
+        return f"{capital(kinds)}: {wanted}." if wanted else ""
 
     @property
     def is_only_expired(self) -> bool:

@@ -30,6 +30,9 @@ GRAVE_GATES: Final = frozenset({"cab", "go-live"})
 """Gates whose votes ask for a fresh sign-in and the first eight digits of the release, typed."""
 
 
+NOT_ASKED: Final = "It asks nothing of this workflow, or of a first release."
+
+
 def show_gate(visit: Visit) -> Page:
     """Show one gate of one release to the person who may sign it."""
     view = _view(visit)
@@ -114,14 +117,15 @@ def compared(view: GateView) -> dict[str, str]:
 
 
 def _shown(one: CriterionResult) -> Mapping[str, str]:
-    """Return what the row prints: the first condition that does not hold, else the first."""
+    """Return what the row prints: the first condition that does not hold, else the first and all that is looked for."""
     bad = [check for check in one.checks if check.outcome is not Outcome.OK]
     check = bad[0] if bad else (one.checks[0] if one.checks else None)
     if check is None:
-        why = "" if one.state == "n/a" else f"missing: {', '.join(one.missing) or 'evidence'}"
-        return {"observed": "", "limit": "", "why": why}
-    why = "" if check.reason is None else check.reason.text
-    return {"observed": check.observed or "", "limit": check.limit or check.condition, "why": why}
+        return {"observed": "", "limit": "", "why": NOT_ASKED if one.state == "n/a" else ""}
+    if check.reason is not None:
+        limit = "" if check.observed is None and check.limit == check.condition else check.limit or ""
+        return {"observed": check.observed or "", "limit": limit, "why": check.reason.text}
+    return {"observed": check.observed or "", "limit": check.limit or check.condition, "why": one.looks_for}
 
 
 def vote(visit: Visit) -> Reply | Refusal:
