@@ -8,8 +8,11 @@ refused does not. Fail mode: a store that is down leaves the permits that are he
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import logging
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -18,7 +21,6 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from pilotage.core.units import Rate
-from pilotage.serving.ending import end
 from pilotage.serving.refusal import Code, Refusal
 from pilotage.space.settings import RateLimits
 from pilotage.store.serving_rates import Leased, Unused
@@ -31,6 +33,9 @@ LOOK_S: Final = 0.5
 ASK_AGAIN_S: Final = 0.25
 """A limit that was found used up is asked for no more than this often by a process."""
 FORGET_S: Final = 60.0
+BATCH: Final = 500
+_MOST_LATE: Final = 5
+"""How often one request leases anew because the answer came after its cell's end."""
 _AWAY: Final = Refusal(
     code=Code.STORE_UNAVAILABLE, message="Requests cannot be counted just now. Try again.", retry_after_s=2
 )
@@ -66,7 +71,6 @@ class Counted:
 class _Held:
     """What this process holds of one limit. Times are of the process's monotonic clock, in seconds."""
 
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     left: int = 0
     cell: int = 0
     used: int = 0
@@ -74,6 +78,8 @@ class _Held:
     touched: float = 0.0
     refused_until: float = 0.0
     frees_at: float = 0.0
+    away_until: float = 0.0
+    leasing: asyncio.Task[None] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,30 +89,33 @@ class Permit:
     whose: str = ""
     used: int = 0
     rate: Rate | None = None
-    _taken: list[tuple[_Held, int]] = field(default_factory=list)
+    _taken: list[tuple[str, int]] = field(default_factory=list)
+    _limiter: RateLimiter | None = None
 
     def give_back(self) -> None:
         """Count it no longer: the request was refused after all."""
-        for held, cell in self._taken:
-            if held.cell == cell:
-                held.left += 1
-                held.used -= 1
+        for scope, cell in self._taken:
+            if self._limiter is not None:
+                self._limiter.put_back(scope, cell)
         self._taken.clear()
 
-    def take(self, whose: str, rate: Rate, held: _Held) -> None:
+    def take(self, whose: str, scope: str, rate: Rate, held: _Held) -> None:
         """Note a permit of one limit."""
-        self._taken.append((held, held.cell))
+        self._taken.append((scope, held.cell))
         if self.rate is None or held.used * self.rate.count > self.used * rate.count:
             self.whose, self.used, self.rate = whose, held.used, rate
 
 
 class RateLimiter:
-    """Lets requests of one process in."""
+    """Lets requests of one process in. What it holds of a limit that nobody asks under goes back after a second."""
 
     def __init__(self, cells: Cells, *, monotonic: Callable[[], float]) -> None:
         self._cells = cells
         self._monotonic = monotonic
-        self._held: dict[str, _Held] = {}
+        self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._unused: dict[tuple[str, int], int] = {}
+        self._is_away = False
+        self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._forgot_at = 0.0
 
@@ -115,97 +124,136 @@ class RateLimiter:
         self._task = asyncio.create_task(self._run(), name="rate limits")
 
     async def stop(self) -> None:
-        """End, and give everything back."""
-        if self._task is not None:
-            await end(self._task)
-            await self._look(math.inf)
+        """End, and give everything back; what is under way ends first, or nobody knew what the store has."""
+        if self._task is None:
+            return
+        self._stop.set()
+        await self._task
+        leasing = [held.leasing for held in self._held.values() if held.leasing is not None]
+        await asyncio.gather(*leasing)
+        self._is_away = False
+        await self._look(math.inf)
 
     async def admit(self, limits: RateLimits, asker: Counted) -> Permit | Refusal:
         """Let a request in under every limit, or refuse and count it in none."""
-        permit = Permit()
-        for whose, scope, rate in _scopes(limits, asker):
-            refusal = await self._take(whose, scope, rate, permit)
-            if refusal is not None:
-                permit.give_back()
-                return refusal
+        permit = Permit(_limiter=self)
+        try:
+            for whose, scope, rate in _scopes(limits, asker):
+                refusal = await self._take(whose, scope, rate, permit)
+                if refusal is not None:
+                    permit.give_back()
+                    return refusal
+        except BaseException:
+            permit.give_back()
+            raise
         return permit
 
-    async def _take(self, whose: str, scope: str, rate: Rate, permit: Permit) -> Refusal | None:
+    def put_back(self, scope: str, cell: int) -> None:
+        """Take a permit back that was not used after all."""
         held = self._held.get(scope)
-        if held is None:
-            held = self._held[scope] = _Held()
-        if not self._has_left(held):
-            refusal = await self._lease(whose, scope, rate, held)
-            if refusal is not None:
-                return refusal
+        if held is None or held.cell != cell:
+            self._queue(scope, cell, 1)
+        else:
+            held.left += 1
+            held.used -= 1
+
+    async def _take(self, whose: str, scope: str, rate: Rate, permit: Permit) -> Refusal | None:
+        """Take a permit of what is held; one lease at a time, and everybody waits for the same one."""
+        late = 0
+        held, now = self._touched(scope)
+        while held.left <= 0 or now >= held.until:
+            if now < held.away_until or late > _MOST_LATE:
+                return _AWAY
+            if now < held.refused_until:
+                return _refusal(whose, rate, held.frees_at - now)
+            if held.leasing is None:
+                held.leasing = asyncio.create_task(self._lease(scope, rate, held), name=f"lease of {whose}")
+                late += 1
+            await asyncio.shield(held.leasing)
+            held, now = self._touched(scope)
         held.left -= 1
         held.used += 1
-        held.touched = self._monotonic()
-        permit.take(whose, rate, held)
+        permit.take(whose, scope, rate, held)
         return None
 
-    def _has_left(self, held: _Held) -> bool:
-        return held.left > 0 and self._monotonic() < held.until
+    def _touched(self, scope: str) -> tuple[_Held, float]:
+        """Return what is held of a limit, now the last that was asked under, and the time."""
+        held, now = self._held.setdefault(scope, _Held()), self._monotonic()
+        self._held.move_to_end(scope)
+        held.touched = now
+        return held, now
 
-    async def _lease(self, whose: str, scope: str, rate: Rate, held: _Held) -> Refusal | None:
-        """Lease permits unless another request just did; the first is used by whoever asked, in the cell's time."""
-        async with held.lock:
-            if self._has_left(held):
-                return None
-            begun = self._monotonic()
-            if begun < held.refused_until:
-                return _refusal(whose, rate, held.frees_at - begun)
-            try:
-                if held.left:
-                    left, held.left = held.left, 0
-                    await self._cells.give_back([Unused(scope=scope, cell=held.cell, count=left)])
-                leased = await self._cells.lease(scope, rate)
-            except (psycopg.Error, PoolTimeout, OSError) as error:
-                logger.warning("A rate limit could not be counted: %s.", type(error).__name__)
-                return _AWAY
-            if not leased.count:
-                held.frees_at = begun + leased.frees_in_s
-                held.refused_until = begun + min(leased.frees_in_s, ASK_AGAIN_S)
-                return _refusal(whose, rate, leased.frees_in_s)
-            # The store looked at its clock after `begun`, so the cell ends no sooner than this.
-            held.left, held.cell, held.until = leased.count, leased.cell, begun + leased.ends_in_s
-            held.used, held.touched = leased.used, begun
-            return None
+    async def _lease(self, scope: str, rate: Rate, held: _Held) -> None:
+        """Lease permits. A request that leaves meanwhile does not cut this short: the store would count them."""
+        begun = self._monotonic()
+        try:
+            leased = await self._cells.lease(scope, rate)
+        except (psycopg.Error, PoolTimeout, OSError) as error:
+            logger.warning("A rate limit could not be counted: %s.", type(error).__name__)
+            held.away_until, self._is_away = self._monotonic() + ASK_AGAIN_S, True
+            return
+        finally:
+            held.leasing = None
+        self._is_away = False
+        if not leased.count:
+            held.frees_at = begun + leased.frees_in_s
+            held.refused_until = begun + min(leased.frees_in_s, ASK_AGAIN_S)
+            return
+        self._queue(scope, held.cell, held.left)
+        # The store looked at its clock after `begun`, so the cell ends no sooner than this.
+        held.left, held.cell, held.until = leased.count, leased.cell, begun + leased.ends_in_s
+        held.used = leased.used
+
+    def _queue(self, scope: str, cell: int, count: int) -> None:
+        """Note permits that are to go back."""
+        if count:
+            self._unused[scope, cell] = self._unused.get((scope, cell), 0) + count
 
     async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_S)
+        while not self._stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), LOOK_S)
             await self._look(self._monotonic())
 
     async def _look(self, now: float) -> None:
         """Give back what idles, and forget what no window touches."""
-        try:
-            await self._give_back(now)
-            if now - self._forgot_at > FORGET_S:
-                self._forgot_at = now
+        self._let_go(now)
+        while self._unused:
+            batch = sorted(self._unused.items())[:BATCH]
+            for key, _ in batch:
+                del self._unused[key]
+            try:
+                await self._cells.give_back([Unused(scope=scope, cell=cell, count=n) for (scope, cell), n in batch])
+            except PoolTimeout:  # it never left
+                for (scope, cell), count in batch:
+                    self._queue(scope, cell, count)
+                return
+            except (psycopg.Error, OSError) as error:
+                # Whether it arrived nobody knows: given back twice, more than the limit would be let in.
+                logger.warning("Unused permits stay counted until their window is over: %s.", type(error).__name__)
+                return
+        if now - self._forgot_at > FORGET_S:
+            self._forgot_at = now
+            try:
                 await self._cells.forget()
-        except (psycopg.Error, PoolTimeout, OSError) as error:
-            logger.warning("Unused permits could not be given back: %s.", type(error).__name__)
+            except (psycopg.Error, PoolTimeout, OSError) as error:
+                logger.warning("Cells of rate limits could not be forgotten: %s.", type(error).__name__)
 
-    async def _give_back(self, now: float) -> None:
-        unused = []
-        for scope, held in list(self._held.items()):
-            is_idle = now >= held.until or now - held.touched >= IDLE_S
-            if held.left and is_idle and not held.lock.locked():
-                unused.append(Unused(scope=scope, cell=held.cell, count=held.left))
-                held.left = 0
-            elif not held.left and now - held.touched >= FORGET_S and not held.lock.locked():
+    def _let_go(self, now: float) -> None:
+        """Queue what idles for its return, the longest idle first; with the store away, only what nobody can use."""
+        for scope, held in list(itertools.takewhile(lambda one: now - one[1].touched >= IDLE_S, self._held.items())):
+            if held.leasing is None and (now >= held.until or not self._is_away):
+                self._queue(scope, held.cell, held.left)
+                held.left = 0  # who waits for it looks again
                 del self._held[scope]
-        if unused:
-            await self._cells.give_back(unused)
 
 
 def _scopes(limits: RateLimits, asker: Counted) -> Iterator[tuple[str, str, Rate]]:
-    """Yield each limit that holds: whose it is, the name it is counted under, and the rate."""
+    """Yield each limit that holds, the space's last: whose it is, the name it is counted under, and the rate."""
     whose = (
-        ("space", limits.space, ""),
-        ("principal", limits.principal, asker.principal),
         ("key", limits.key, asker.key),
+        ("principal", limits.principal, asker.principal),
+        ("space", limits.space, ""),
     )
     for kind, rate, name in whose:
         if rate is not None and name is not None:

@@ -44,12 +44,23 @@ SELECT n, used, cell, (cell + 1) * %(width)s - t AS ends_in_s,
   (coalesce(oldest, cell) + 1) * %(width)s + %(window)s - t AS frees_in_s
 FROM counted, granted
 """
+# Rows are locked in one order, so that two processes wait for each other and neither is refused.
 _GIVE_BACK: Final[LiteralString] = """
-UPDATE rate_cell AS held SET used = held.used - r.count
-FROM json_to_recordset(%s::json) AS r (scope text, cell bigint, count bigint)
-WHERE held.scope = r.scope AND held.cell = r.cell AND held.used >= r.count
+WITH asked AS MATERIALIZED (
+  SELECT held.scope, held.cell, r.count
+  FROM json_to_recordset(%s::json) AS r (scope text, cell bigint, count bigint) JOIN rate_cell held USING (scope, cell)
+  ORDER BY held.scope, held.cell FOR UPDATE OF held
+)
+UPDATE rate_cell AS held SET used = greatest(held.used - asked.count, 0)
+FROM asked WHERE held.scope = asked.scope AND held.cell = asked.cell
 """
-_FORGET: Final[LiteralString] = "DELETE FROM rate_cell WHERE expires_at < clock_timestamp()"
+_FORGET: Final[LiteralString] = """
+WITH over AS MATERIALIZED (
+  SELECT scope, cell FROM rate_cell WHERE expires_at < clock_timestamp()
+  ORDER BY expires_at LIMIT 10000 FOR UPDATE SKIP LOCKED
+)
+DELETE FROM rate_cell AS held USING over WHERE held.scope = over.scope AND held.cell = over.cell
+"""
 
 _encoder = msgspec.json.Encoder()
 
