@@ -217,9 +217,7 @@ class RateLimiter:
 
     async def _look(self, now: float) -> None:
         """Give back what idles, and forget what no window touches."""
-        self._let_go(now)
-        while self._unused:
-            batch = sorted(self._unused.items())[:BATCH]
+        while batch := self._to_return(now):
             for key, _ in batch:
                 del self._unused[key]
             try:
@@ -239,13 +237,18 @@ class RateLimiter:
             except (psycopg.Error, PoolTimeout, OSError) as error:
                 logger.warning("Cells of rate limits could not be forgotten: %s.", type(error).__name__)
 
-    def _let_go(self, now: float) -> None:
-        """Queue what idles for its return, the longest idle first; with the store away, only what nobody can use."""
-        for scope, held in list(itertools.takewhile(lambda one: now - one[1].touched >= IDLE_S, self._held.items())):
+    def _to_return(self, now: float) -> list[tuple[tuple[str, int], int]]:
+        """Return permits that are to go back, a batch at a time, so that no request waits for all of them.
+
+        What idles is let go of, the longest idle first; with the store away, only what nobody can use.
+        """
+        idle = itertools.takewhile(lambda one: now - one[1].touched >= IDLE_S, self._held.items())
+        for scope, held in list(itertools.islice(idle, BATCH)):
             if held.leasing is None and (now >= held.until or not self._is_away):
                 self._queue(scope, held.cell, held.left)
                 held.left = 0  # who waits for it looks again
                 del self._held[scope]
+        return sorted(itertools.islice(self._unused.items(), BATCH))
 
 
 def _scopes(limits: RateLimits, asker: Counted) -> Iterator[tuple[str, str, Rate]]:
