@@ -21,11 +21,15 @@ from pilotage.core.outward import LOCAL_NAMES
 SCHEME: Final = "pagerduty"
 HOST: Final = "events.pagerduty.com"
 _PATH: Final = "/v2/enqueue"
-_KEY: Final = re.compile(r"[A-Za-z0-9]{20,64}")
+_ADDRESS: Final = re.compile(
+    r"pagerduty://(?P<key>[A-Za-z0-9]{20,64})"
+    r"(?:@(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?P<port>:[0-9]{1,5})?)?/?",
+    re.IGNORECASE,
+)
 _SUMMARY: Final = 1024
 """What the service takes of a summary, in characters."""
 _SEVERITY: Final = {"SEV1": "critical", "SEV2": "error", "SEV3": "warning", "SEV4": "info"}
-_OF_KIND: Final = {"page": "critical", "ticket": "warning"}
+_OF_KIND: Final = {"page": "error", "ticket": "warning"}
 
 
 def send_event(
@@ -37,7 +41,7 @@ def send_event(
     origin: str | None = None,
 ) -> None:
     """Send a message as an event; `key` stands in for its alert where it is about none (see `event_of`)."""
-    routing, place = _read(address)
+    routing, place = read_address(address)
     event = event_of(message, key=key, origin=origin)
     send_webhook(place, {"routing_key": routing, **event}, key=key, allow_private=allow_private)
 
@@ -73,22 +77,19 @@ def _grade(message: Mapping[str, Any]) -> str:
     return _SEVERITY.get(str(facts.get("severity")), _OF_KIND.get(str(message.get("kind")), "info"))
 
 
-def _read(address: str) -> tuple[str, str]:
+def read_address(address: str) -> tuple[str, str]:
     """Return the routing key and the address of the service."""
+    found = _ADDRESS.fullmatch(address)
+    host = HOST if found is None else found["host"] or HOST
     try:
-        parts = urlsplit(address)
-        routing = parts.username if parts.username is not None else parts.hostname or ""
-        host, port = (HOST, None) if parts.username is None else (parts.hostname or "", parts.port)
+        port = None if found is None else urlsplit(f"//{found['host'] or HOST}{found['port'] or ''}").port
     except ValueError:
-        parts, routing, host, port = urlsplit(""), "", "", None
-    if parts.username is None:
-        routing = parts.netloc  # a host is read in small letters, a key is not
-    if not _KEY.fullmatch(routing) or parts.path not in {"", "/"} or parts.query or parts.fragment or parts.password:
+        found, port = None, None
+    if found is None or port == 0:
         raise UsageError(
             "CHANNEL_ADDRESS",
-            "A PagerDuty channel's address holds no routing key.",
+            "A PagerDuty channel's address holds no routing key, or no host behind its @.",
             hint="Write pagerduty://ROUTING_KEY, or pagerduty://ROUTING_KEY@events.eu.pagerduty.com.",
         )
-    scheme = "http" if host in LOCAL_NAMES else "https"
-    place = host if port is None else f"{host}:{port}"
-    return routing, f"{scheme}://{place}{_PATH}"
+    scheme = "http" if host.strip("[]").lower() in LOCAL_NAMES else "https"
+    return found["key"], f"{scheme}://{host}{'' if port is None else f':{port}'}{_PATH}"

@@ -25,10 +25,16 @@ def send_webhook(address: str, message: Mapping[str, Any], *, key: str, allow_pr
 
     `allow_private` are networks (CIDR) in which the channel may stand although they are not public.
     """
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+        host, port = place_of(address)
+    except ValueError:
+        raise _unreadable() from None
+    written = host + parts.path + parts.query
+    if not host or " " in written or not (written.isascii() and written.isprintable()):
+        raise _unreadable()
     if not is_confidential(parts.scheme, parts.hostname or ""):
         raise UsageError("CHANNEL_ADDRESS", "A channel's address must be https.", hint="Plain http only on localhost.")
-    host, port = place_of(address)
     connection = direct_connection(
         host, port, is_tls=parts.scheme == "https", timeout_s=TIMEOUT_S, allow_private=allow_private
     )
@@ -48,6 +54,11 @@ def send_webhook(address: str, message: Mapping[str, Any], *, key: str, allow_pr
         connection.close()
     if not 200 <= status < 300:
         raise Unavailable("CHANNEL_REFUSED", f"The channel answered {status}.", hint="Check its address and its token.")
+
+
+def _unreadable() -> UsageError:
+    hint = "Write https://host/path, without spaces."
+    return UsageError("CHANNEL_ADDRESS", "The channel's address cannot be read.", hint=hint)
 
 
 def place_refused() -> Unavailable:
