@@ -85,7 +85,7 @@ def main() -> int:
     wanted: dict[str, Any] = json.load(sys.stdin)
     opener, statuses = Opener(wanted["allow_private"]), Statuses()
     socket.create_connection = opener  # type: ignore[assignment]
-    smtplib.SMTP.sendmail = send_letter  # type: ignore[method-assign]
+    smtplib.SMTP.sendmail = send_letter  # type: ignore[assignment, method-assign]
     logger = logging.getLogger("apprise")
     logger.addHandler(statuses)
     logger.propagate = False
