@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine, text
-from tests.adapters.test_notify import taking
+from tests.adapters.test_notify import ROUTING, taking
 from tests.control.rollout_world import bank, make_world, trouble
 
 from pilotage.control.manage_incident import Change, update_incident
@@ -16,7 +17,7 @@ from pilotage.control.rollout_moves import Deed
 from pilotage.control.send_messages import Notice, send
 from pilotage.core.errors import NotFound, Unavailable
 from pilotage.core.reason import Refusal
-from pilotage.incident.records import IncidentState
+from pilotage.incident.records import IncidentState, Severity
 from pilotage.rollout.transitions import Notify
 from pilotage.space.settings import Monitoring
 from pilotage.testing.rollouts import EAST, EU, WEST, RolloutWorld
@@ -90,12 +91,34 @@ def test_a_pager_is_told_once_that_somebody_took_an_incident_on_and_once_that_it
         with engine.connect() as connection:
             return [tuple(row) for row in connection.execute(text(query))]
 
+    def each(event: str) -> list[tuple[str, str, str]]:
+        return [(target, event, found.id) for target in ("pagerduty", "second")]
+
     assert told(note="Looking.") == []
-    assert told(state=IncidentState.ACKNOWLEDGED) == [("pagerduty", "acknowledge", found.id)]
+    assert told(state=IncidentState.ACKNOWLEDGED) == each("acknowledge")
     assert told(state=IncidentState.MITIGATED) == []
-    assert told(state=IncidentState.RESOLVED) == [("pagerduty", "resolve", found.id)]
+    assert told(state=IncidentState.RESOLVED) == each("resolve")
     assert {event for _, event, _ in told(state=IncidentState.OPEN, note="Back.")} == {None}, "it is paged anew"
-    assert told(state=IncidentState.RESOLVED) == [("pagerduty", "resolve", found.id)]
+    assert told(state=IncidentState.RESOLVED) == each("resolve")
+
+
+@pytest.mark.parametrize(
+    ("state", "event"), [(IncidentState.ACKNOWLEDGED, "acknowledge"), (IncidentState.RESOLVED, "resolve")]
+)
+def test_what_pages_late_is_taken_or_over_for_the_pager_too(engine: Engine, state: IncidentState, event: str) -> None:
+    world = made(engine)
+    low = replace(trouble(), severity=Severity.SEV3)
+    with engine.begin() as connection:
+        found = open_incident(connection, world.instance, low, Deed(actor="system:test", at=world.clock.now()))
+    for change in (Change(state=state), Change(severity=Severity.SEV2)):
+        with engine.begin() as connection:
+            connection.execute(text("DELETE FROM outbox"))
+        done = update_incident(world.instance, actor=world.person("dina.kowalski"), incident=found.id, change=change)
+        assert not isinstance(done, Refusal), done
+    query = "SELECT payload ->> 'event' FROM outbox WHERE target = 'pagerduty' ORDER BY seq"
+    with engine.connect() as connection:
+        events = list(connection.scalars(text(query)))
+    assert (events[0], events[-1], events.count(event)) == (None, event, 1)
 
 
 def test_a_channel_is_tried_by_who_manages_incidents_and_says_why_it_was_not_reached(
@@ -115,4 +138,17 @@ def test_a_channel_is_tried_by_who_manages_incidents_and_says_why_it_was_not_rea
         done = try_channel(world.instance, actor=actor, name="pagerduty")
         assert not isinstance(done, Refusal)
         ((_, message),) = service.seen
+        monkeypatch.setenv("PAGERDUTY", f"pagerduty://{ROUTING}@127.0.0.1:{service.port}")
+        try_channel(world.instance, actor=actor, name="pagerduty")
+        (_, begun), (_, over) = service.seen[1:]
     assert message["title"].startswith("[test] ")
+    assert actor.label in message["text"]
+    assert (begun["event_action"], begun["payload"]["severity"], over["event_action"]) == ("trigger", "info", "resolve")
+    assert begun["dedup_key"] == over["dedup_key"]
+    query = "SELECT convert_from(bytes, 'UTF8') FROM ledger_entry WHERE kind = 'channel.tested' ORDER BY id"
+    with engine.connect() as connection:
+        entries = [json.loads(one) for one in connection.scalars(text(query))]
+    assert [one["data"]["taken"] for one in entries].count(True) == 2
+    assert [one["data"]["taken"] for one in entries].count(False) == 1
+    assert {one["subject"] for one in entries} == {"pagerduty"}
+    assert all(one["actor"].startswith("p_") for one in entries)

@@ -66,12 +66,12 @@ def test_a_drill_measures_every_process_and_leaves_users_where_they_are(engine: 
     with engine.connect() as connection:
         route = read_route(connection, EAST, WORKFLOW)
         found = connection.execute(text("SELECT is_drill, state FROM incident")).all()
-        titles = list(connection.scalars(text("SELECT payload->>'title' FROM outbox")))
+        sent = connection.execute(text("SELECT payload->>'title', payload->>'event' FROM outbox")).all()
         claims = connection.execute(text("SELECT claims FROM evidence WHERE kind = 'drill.rollback'")).scalar_one()
     assert (route.stable, route.candidate, route.drill) == (old, None, None)
     assert [tuple(row) for row in found] == [(True, "closed")]
-    assert titles
-    assert all(title.startswith("[drill]") for title in titles)
+    assert {event for _, event in sent} == {None, "resolve"}
+    assert all(title.startswith("[drill]") for title, event in sent if event is None)
     assert claims["verified"] == 1
     assert claims["seconds_to_zero_traffic"] < 30
 

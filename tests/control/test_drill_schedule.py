@@ -15,6 +15,7 @@ from pilotage.control.drill_schedule import DrillDue, look_at_drills
 from pilotage.store.drills import StoredDrill, drills_in, save_drill
 from pilotage.testing.rollout_drills import pass_drills
 from pilotage.testing.rollouts import EAST, EU, WEST, WORKFLOW, FakeProber, RolloutWorld
+from pilotage.workspace.records import Channel, MessageKind
 
 pytestmark = pytest.mark.store
 EVERY = {DrillDue(workflow=WORKFLOW, space=space) for space in (EAST, WEST, EU)}
@@ -22,7 +23,8 @@ EVERY = {DrillDue(workflow=WORKFLOW, space=space) for space in (EAST, WEST, EU)}
 
 @pytest.fixture
 def world(engine: Engine) -> RolloutWorld:
-    found = make_world(engine, with_plan(bank(), small_plan()))
+    pager = Channel(name="pager", url_ref="env:PAGER", kinds=frozenset({MessageKind.PAGE}))
+    found = make_world(engine, replace(with_plan(bank(), small_plan()), channels={"pager": pager}))
     found.serve(found.seal("Old."))
     found.ports = replace(found.ports, probe=FakeProber(processes=found.processes.names))
     return found
@@ -92,6 +94,11 @@ def test_a_drill_that_failed_is_told_of_and_repeated_the_day_after(world: Rollou
     query = text("SELECT state, resolved_at IS NOT NULL FROM incident WHERE cause = :cause")
     with world.engine.connect() as connection:
         assert connection.execute(query, {"cause": OVERDUE}).one() == ("resolved", True)
+        query = text(
+            "SELECT i.is_drill FROM outbox o JOIN incident i ON i.id = o.payload -> 'links' ->> 'incident'"
+            " WHERE o.target = 'pager' AND o.payload ->> 'event' = 'resolve'"
+        )
+        assert sorted(connection.scalars(query)) == [False, True], "what was overdue, and the drill's own"
     assert look(world) == set()
 
 

@@ -39,9 +39,11 @@ def test_a_gap_pages_the_owner_once_until_somebody_resolves_it(engine: Engine) -
     world.serve(world.seal("Old."), [EAST])
     assert watch(world) == (WORKFLOW,)
     assert rows(engine, "SELECT workflow, severity, cause FROM incident") == [(WORKFLOW, "SEV3", "roster gap")]
-    pages = "SELECT payload->'facts'->>'owner' FROM outbox WHERE payload->>'kind' = 'page'"
+    pages = (
+        "SELECT payload->'facts'->>'owner', payload->'facts'->>'severity' FROM outbox WHERE payload->>'kind' = 'page'"
+    )
     owner = world.workspace.workflows[WORKFLOW].owner
-    assert rows(engine, pages) == [(owner,)]
+    assert rows(engine, pages) == [(owner, "SEV3")]
     world.clock.advance(timedelta(hours=1))
     assert (watch(world), len(rows(engine, pages))) == ((), 1)
     with engine.begin() as connection:

@@ -62,6 +62,12 @@ def messages(world: RolloutWorld, title: str) -> Counter[str]:
     )
 
 
+def graded(world: RolloutWorld, title: str) -> set[str | None]:
+    """Return the severities that messages say."""
+    query = "SELECT payload -> 'facts' ->> 'severity', payload->>'title' FROM outbox"
+    return {severity for severity, shown in rows(world, query) if title in shown}
+
+
 OPENED = "SELECT workflow, space, severity FROM incident WHERE cause = 'page unreached'"
 FIRST = "reported by a person"
 
@@ -82,6 +88,7 @@ def test_a_page_that_nobody_got_in_five_minutes_goes_to_the_fallback_and_is_an_i
     }, "the report and the page"
     assert rows(world, OPENED) == [(WORKFLOW, EAST, "SEV3")]
     assert messages(world, CAUSE) == {"pager": 1, "second": 1, "tickets": 1}
+    assert graded(world, CAUSE) == {"SEV3"}
     assert watch(world, MINUTE) == 0
     assert messages(world, FIRST)["fallback"] == 2
 

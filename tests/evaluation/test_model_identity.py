@@ -201,6 +201,8 @@ def test_another_model_holds_the_release_pages_and_asks_for_a_run(world: World) 
         (row,) = open_drift(connection, space=SANDBOX)
         (cause, summary) = connection.execute(text("SELECT cause, summary FROM incident")).one()
         told = connection.scalar(text("SELECT count(*) FROM outbox WHERE payload ->> 'title' LIKE '%model changed%'"))
+        graded = text("SELECT DISTINCT payload -> 'facts' ->> 'severity' FROM outbox WHERE payload ->> 'kind' = 'page'")
+        assert list(connection.scalars(graded)) == ["SEV3"]
     assert (run.cause, run.space) == (Cause.SCHEDULE, SANDBOX)
     assert row.reason.text == f"m (f9) answers for {release[:19]} in sandbox; its first answers were m (f1)."
     assert (cause, row.evicts) == (CAUSE, False)

@@ -65,6 +65,9 @@ async def test_a_no_go_of_what_serves_pages_once_a_metric_and_a_go_tells_nothing
     assert {severity for _, severity in found} == {"SEV3"}
     assert "evaluation: answer_accuracy" in {cause for cause, _ in found}
     pages = told(world, "page")
+    graded = text("SELECT DISTINCT payload -> 'facts' ->> 'severity' FROM outbox WHERE payload ->> 'kind' = 'page'")
+    with world.instance.engine.connect() as connection:
+        assert list(connection.scalars(graded)) == ["SEV3"]
     assert await scheduled(world, worse) == "no_go"
     assert (incidents(world), told(world, "page")) == (found, pages)
 

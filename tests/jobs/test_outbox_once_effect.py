@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -20,6 +21,7 @@ from pilotage.core.ids import new_ulid
 from pilotage.jobs import outbox as delivery
 from pilotage.jobs.handlers import Registry
 from pilotage.jobs.outbox import OutboxDelivery
+from pilotage.jobs.worker import DELIVERERS
 from pilotage.store import outbox as store
 from pilotage.store.engine import make_engine
 from pilotage.store.outbox import (
@@ -145,6 +147,37 @@ def test_messages_of_one_target_keep_their_order_also_when_the_first_one_fails(
     while worker.turn():
         pass
     assert seen == ["other", "first", "second"]
+
+
+def test_a_target_that_hangs_keeps_no_other_waiting_and_keeps_its_own_order(instance: Instance) -> None:
+    seen: list[str] = []
+    reached, released, stop = threading.Event(), threading.Event(), threading.Event()
+
+    def deliver(_instance: Instance, message: Message) -> None:
+        if message.payload["name"] == "first":
+            assert released.wait(60)
+        seen.append(message.payload["name"])
+        if message.target == "pager":
+            reached.set()
+
+    _send(instance, "first", "second", target="chat")
+    _send(instance, "page", target="pager")
+    registry = Registry(deliverers={"post": deliver})
+    threads = [threading.Thread(target=OutboxDelivery(instance, registry).run, args=(stop,)) for _ in range(DELIVERERS)]
+    try:
+        for thread in threads:
+            thread.start()
+        assert reached.wait(30)
+        assert seen == ["page"]
+        released.set()
+        while len(seen) < 3:
+            stop.wait(0.05)
+    finally:
+        released.set()
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert seen == ["page", "first", "second"]
 
 
 def test_after_twelve_failures_a_message_is_dead_the_next_has_its_turn_and_a_person_can_replay_it(

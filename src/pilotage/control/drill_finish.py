@@ -21,6 +21,7 @@ from pilotage.control.instance import Instance
 from pilotage.control.open_incident import write_line
 from pilotage.control.record_entry import record
 from pilotage.control.rollout_moves import Deed
+from pilotage.control.send_messages import PageEvent, follow_page
 from pilotage.core.canonical import Json, canonical_bytes
 from pilotage.core.ids import SpaceName
 from pilotage.incident.records import UNRESOLVED, IncidentState
@@ -51,7 +52,7 @@ def finish_drill(
         state="passed" if passed else "failed",
         finished_at=deed.at,
         valid_until=deed.at + timedelta(days=days) if passed else None,
-        incident=_close_incident(connection, drill, deed),
+        incident=_close_incident(connection, instance, drill, deed),
         report=report,
     )
     save_drill(connection, done)
@@ -66,7 +67,7 @@ def finish_drill(
     )
     attach_own_run(connection, instance, release=done.release, run=_evidence(done))
     if passed and done.kind == "rollback" and space is not None and done.space_digest == space_digest(space):
-        _resolve_overdue(connection, done, deed)
+        _resolve_overdue(connection, instance, done, deed)
     return done
 
 
@@ -97,7 +98,7 @@ def unmeasured(kind: str) -> dict[str, Any]:
     return dict.fromkeys(("seconds_to_load", "seconds_to_zero_traffic", "seconds_to_validation"))
 
 
-def _close_incident(connection: Connection, drill: StoredDrill, deed: Deed) -> str | None:
+def _close_incident(connection: Connection, instance: Instance, drill: StoredDrill, deed: Deed) -> str | None:
     """Close the drill's own incident; a drill leaves nothing open."""
     opened = find_drill_incident(connection, drill.id)
     found = None if opened is None else find_incident(connection, opened, lock=True)
@@ -106,10 +107,12 @@ def _close_incident(connection: Connection, drill: StoredDrill, deed: Deed) -> s
             found, state=IncidentState.CLOSED, mitigated_at=deed.at, resolved_at=deed.at, closed_at=deed.at
         )
         save_incident(connection, closed)
+        if found.state in UNRESOLVED:
+            follow_page(connection, instance, PageEvent.RESOLVE, incident=found.id, at=deed.at)
     return opened
 
 
-def _resolve_overdue(connection: Connection, done: StoredDrill, deed: Deed) -> None:
+def _resolve_overdue(connection: Connection, instance: Instance, done: StoredDrill, deed: Deed) -> None:
     """Resolve what was opened because no drill of the workflow counted in this space."""
     for one in list_incidents(connection, workflow=done.workflow, only_open=True):
         found = (
@@ -120,6 +123,7 @@ def _resolve_overdue(connection: Connection, done: StoredDrill, deed: Deed) -> N
         mitigated_at = found.mitigated_at or deed.at
         after = replace(found, state=IncidentState.RESOLVED, mitigated_at=mitigated_at, resolved_at=deed.at)
         save_incident(connection, after)
+        follow_page(connection, instance, PageEvent.RESOLVE, incident=after.id, at=deed.at)
         write_line(connection, after, deed, f"Drill {done.id} passed.")
 
 

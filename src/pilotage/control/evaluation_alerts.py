@@ -89,7 +89,7 @@ def _page(connection: Connection, instance: Instance, run: EvaluationRun, found:
                 title=f"{run.workflow}: {metric} got worse",
                 text=trouble.summary,
                 links={"incident": opened.incident.id, "release": run.release},
-                facts={"run": run.id, "metric": metric},
+                facts={"run": run.id, "metric": metric, "severity": str(opened.incident.severity)},
             )
             send(connection, instance, (Notify.PAGE,), notice, at=deed.at)
 

@@ -118,21 +118,24 @@ def update_incident(instance: Instance, *, actor: Principal, incident: str, chan
         closed = after.state is IncidentState.CLOSED and found.state is not IncidentState.CLOSED
         kind = EntryKind.INCIDENT_CLOSED if closed else EntryKind.INCIDENT_UPDATED
         write_line(connection, after, deed, _line(change, commander), kind=kind)
-        is_back = found.state not in UNRESOLVED and after.state in UNRESOLVED
-        if after.severity.pages and (is_back or not found.severity.pages):
-            tell(connection, instance, after, deed.at)
-        event = _event(found, after)
-        if event is not None:
-            follow_page(connection, instance, event, incident=after.id, spaces=after.spaces, at=deed.at)
+        _tell_change(connection, instance, found, after, deed.at)
         return after
 
 
-def _event(before: StoredIncident, after: StoredIncident) -> PageEvent | None:
-    """Return what a pager is told of a change, once each: that it ended, or that somebody has it."""
-    if before.state in UNRESOLVED and after.state not in UNRESOLVED:
-        return PageEvent.RESOLVE
-    is_taken = before.acknowledged_at is None and after.acknowledged_at is not None
-    return PageEvent.ACKNOWLEDGE if is_taken else None
+def _tell_change(
+    connection: Connection, instance: Instance, before: StoredIncident, after: StoredIncident, at: datetime
+) -> None:
+    """Page for what pages from now on; then tell pagers, once each, that it ended or that somebody has it."""
+    is_back = before.state not in UNRESOLVED and after.state in UNRESOLVED
+    is_told = after.severity.pages and (is_back or not before.severity.pages)
+    if is_told:
+        tell(connection, instance, after, at)
+    if after.state not in UNRESOLVED:
+        event, is_new = PageEvent.RESOLVE, before.state in UNRESOLVED
+    else:
+        event, is_new = PageEvent.ACKNOWLEDGE, before.acknowledged_at is None
+    if (is_new or is_told) and (event is PageEvent.RESOLVE or after.acknowledged_at is not None):
+        follow_page(connection, instance, event, incident=after.id, at=at)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """`pilotage channel test`, and the way every message to a channel goes: its address is read when it is sent.
 
-Rule: a test is marked as one, goes to one channel and is tried once. Fail mode: Unavailable with what went wrong,
-without the address.
+Rule: a test is marked as one, names who made it, goes to one channel and is tried once; what it alerts is over at once,
+and the ledger has it. Fail mode: Unavailable with what went wrong, without the address.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from typing import Any
 from pilotage.adapters.models.secret import read_secret
 from pilotage.adapters.notify.channel import send_to_channel
 from pilotage.control.instance import Instance
+from pilotage.control.record_entry import record
+from pilotage.control.send_messages import PageEvent
 from pilotage.core.errors import NotFound
 from pilotage.core.ids import new_ulid
 from pilotage.core.reason import Refusal
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, may
+from pilotage.ledger.entry import EntryKind
 from pilotage.workspace.records import Channel, MessageKind
 
 
@@ -43,14 +46,24 @@ def try_channel(instance: Instance, *, actor: Principal, name: str) -> Channel |
         known = ", ".join(sorted(channels)) or "none; declare one under notifications: in pilotage.yaml"
         raise NotFound("CHANNEL_UNKNOWN", f"There is no channel {name[:80]!r}.", hint=f"There are: {known}.")
     at = instance.clock.now()
+    page = new_ulid(at)
     organisation = instance.workspace.organisation
     message = {
-        "kind": MessageKind.TICKET.value,
+        "kind": MessageKind.REPORT.value,
+        "page": page,
         "audience": [],
         "title": f"[test] {organisation}: this channel reaches you",
-        "text": f"Somebody tried the channel {name!r}. Nothing happened, and nothing is asked of you.",
+        "text": f"{actor.label} tried the channel {name!r}. Nothing happened, and nothing is asked of you.",
         "links": {},
         "facts": {},
     }
-    reach_channel(instance, channels[name], message, key=new_ulid(at))
+    over = {"kind": message["kind"], "event": PageEvent.RESOLVE.value, "page": page, "links": {}, "facts": {}}
+    taken = False
+    try:
+        reach_channel(instance, channels[name], message, key=new_ulid(at))
+        taken = True
+        reach_channel(instance, channels[name], over, key=new_ulid(at))
+    finally:
+        with instance.engine.begin() as connection:
+            record(connection, EntryKind.CHANNEL_TESTED, actor=actor, at=at, subject=name, data={"taken": taken})
     return channels[name]

@@ -8,7 +8,7 @@ those do. Without a channel it goes to the worker's log, so that it is never sil
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -82,13 +82,13 @@ def send(connection: Connection, instance: Instance, to: Iterable[Notify], notic
     return written
 
 
-def follow_page(
-    connection: Connection, instance: Instance, event: PageEvent, *, incident: str, spaces: Sequence[str], at: datetime
-) -> None:
-    """Write for each channel that an incident's pages went to what became of it since; people are told nothing anew."""
-    facts: Mapping[str, Json] = {"spaces": list(spaces)}
-    payload = {"kind": MessageKind.PAGE.value, "event": event.value, "links": {"incident": incident}, "facts": facts}
-    for target in _targets(instance, MessageKind.PAGE, facts):
+def follow_page(connection: Connection, instance: Instance, event: PageEvent, *, incident: str, at: datetime) -> None:
+    """Write for every channel what became of an incident since; people are told nothing anew.
+
+    Its tickets, reports and forwarded pages are alerts too, wherever they went; a pager drops what it has no alert of.
+    """
+    payload = {"kind": MessageKind.PAGE.value, "event": event.value, "links": {"incident": incident}, "facts": {}}
+    for target in instance.workspace.channels:
         add_message(connection, message_id=new_ulid(at), kind=KIND, target=target, payload=payload, now=at)
 
 

@@ -37,7 +37,7 @@ def page_once(
         title=f"{trouble.workflow}: {trouble.cause}",
         text=trouble.summary,
         links={"incident": found.id},
-        facts={"workflow": trouble.workflow, **facts},
+        facts={"workflow": trouble.workflow, "severity": str(found.severity), **facts},
     )
     send(connection, instance, (Notify.PAGE,), notice, at=deed.at)
     return True

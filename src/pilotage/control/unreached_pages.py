@@ -60,7 +60,8 @@ def _tell(connection: Connection, instance: Instance, one: SentPage, now: dateti
     opened = open_and_tell(connection, instance, trouble, Deed(actor=MACHINE, at=now))
     if opened.is_told:
         title = f"{workflow or instance.workspace.organisation}: {PAGE_UNREACHED}"
-        notice = Notice(title=title, text=trouble.summary, links={"incident": opened.incident.id})
+        facts = {"severity": str(opened.incident.severity)}
+        notice = Notice(title=title, text=trouble.summary, links={"incident": opened.incident.id}, facts=facts)
         send(connection, instance, (Notify.PAGE,), notice, at=now)
 
 

@@ -135,7 +135,12 @@ class _Watch:
             title=f"{place.workflow}: {CAUSE}",
             text=summary,
             links={"incident": incident.id, "release": place.release},
-            facts={"workflow": place.workflow, "spaces": [place.space], "model": str(change.identity)},
+            facts={
+                "workflow": place.workflow,
+                "severity": str(incident.severity),
+                "spaces": [place.space],
+                "model": str(change.identity),
+            },
         )
         send(self.connection, self.instance, (Notify.PAGE,), notice, at=self.deed.at)
 

@@ -27,6 +27,8 @@ from pilotage.jobs.work import QueueWorker
 logger = logging.getLogger(__name__)
 
 _JOIN_S = 30.0
+DELIVERERS = 2
+"""Of the outbox: one target is served by one at a time, so that a chat that hangs does not keep a page from a pager."""
 
 
 def run_worker(instance: Instance, registry: Registry, stop: threading.Event, *, listen_url: str | None = None) -> None:
@@ -37,7 +39,7 @@ def run_worker(instance: Instance, registry: Registry, stop: threading.Event, *,
     loops: tuple[Callable[[threading.Event], None], ...] = (
         Sequencer(instance, alert=_alert).run,
         *(Reconciler(instance, part).run for part in apart(registry)),
-        OutboxDelivery(instance, registry).run,
+        *(OutboxDelivery(instance, registry).run for _ in range(DELIVERERS)),
         worker.run,
         Heartbeat(instance.engine, clock, identify("worker", worker.name, clock)).run,
     )

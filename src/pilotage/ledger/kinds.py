@@ -8,7 +8,7 @@ corpus.*, document.*  `<corpus>` or `<corpus>/<document>`      feedback.*  feedb
 deployment.*       deployment id               route.*         `<space>/<workflow>`      key.*          key id
 space.*            `<space>`                   deployment.drift_*   `<space>/<workflow>`
 evidence.*         evidence id                 ledger.*        the origin of the log     person.*       pseudonym
-report.*           the report's digest
+report.*           the report's digest         channel.*      the channel's name
 gate.*, rollout.*, rollback.*, evaluation.*, incident.*    the digest or the id the spec of that room names
 
 Fail mode: a kind outside the list cannot be encoded. Kinds are added, never renamed: old entries keep their bytes.
@@ -162,6 +162,8 @@ class EntryKind(StrEnum):
     INCIDENT_UPDATED = "incident.updated"
     INCIDENT_CLOSED = "incident.closed"
     INCIDENT_DRILL_FINISHED = "incident.drill_finished"
+
+    CHANNEL_TESTED = "channel.tested"
 
     REPORT_MADE = "report.made"
 
