@@ -187,15 +187,17 @@ async def test_a_lasting_failure_is_not_retried(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "is_of_request"), [(400, True), (404, True), (422, True), (401, False), (500, False)]
+    ("status", "is_of_request"),
+    [(400, True), (413, True), (422, True), (401, False), (404, False), (405, False), (415, False), (500, False)],
 )
 async def test_a_request_refused_as_such_is_told_from_a_provider_that_is_away(
     status: int, *, is_of_request: bool
 ) -> None:
-    async with model_on(Reply(status=status)) as (model, _):
-        with pytest.raises(Unavailable, match=str(status)) as caught:
-            await collect(model)
-    assert (caught.value.code, isinstance(caught.value, RequestRefused)) == ("upstream_failed", is_of_request)
+    for media, is_counted in (("application/json", is_of_request), ("text/html", False)):
+        async with model_on(Reply(status=status, media=media)) as (model, _):
+            with pytest.raises(Unavailable, match=str(status)) as caught:
+                await collect(model)
+        assert (caught.value.code, isinstance(caught.value, RequestRefused)) == ("upstream_failed", is_counted)
 
 
 async def test_no_more_than_two_retries() -> None:

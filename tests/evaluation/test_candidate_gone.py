@@ -15,7 +15,7 @@ from pilotage.control.evaluate_release import DRIVE
 from pilotage.control.evaluation_status import describe_run, resume_run
 from pilotage.control.fail_evaluation import end_given_up
 from pilotage.control.run_evaluation import run_named
-from pilotage.core.errors import Unavailable
+from pilotage.core.errors import IntegrityError, PilotageError, Unavailable
 from pilotage.evaluation.run import EvaluationRun, RunKind, RunState
 from pilotage.release.generation import Model, RequestRefused
 from pilotage.serving.routing import Release
@@ -48,6 +48,22 @@ async def test_a_run_whose_release_cannot_be_opened_has_failed_and_goes_on_once_
         assert f"pilotage evaluate resume {run.id}" in reason["text"]
         assert isinstance(resume_run(world.instance, actor=world.person("ada"), identifier=run.id), EvaluationRun)
         assert (await world.drive(run.id)).run.state is RunState.COMPLETED
+
+
+@pytest.mark.parametrize("kind", [RunKind.EVALUATION, RunKind.PERMISSIONS])
+@pytest.mark.parametrize(
+    "error",
+    [Unavailable("upstream_timeout", "The embeddings are late."), IntegrityError("PART_ALTERED", "Other bytes.")],
+)
+async def test_what_may_pass_is_tried_again_and_altered_bytes_are_told_as_such(
+    world: World, kind: RunKind, error: PilotageError
+) -> None:
+    release = world.seal()
+    run = world.start(release, kind).id
+    with pytest.raises(type(error)) as found:
+        await world.drive(run, Bent(model=Gone(release=release, error=error)))
+    assert (found.value.code, run_named(world.instance, run).state) == (error.code, RunState.RUNNING)
+    assert (await world.drive(run)).run.state is RunState.COMPLETED
 
 
 async def test_a_provider_that_refuses_what_the_release_asks_counts_against_the_release(world: World) -> None:

@@ -8,6 +8,7 @@ drives it; a run of another state is refused.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import replace
 from typing import Final, assert_never
 
@@ -60,8 +61,8 @@ async def drive_run(
             raise Conflict("RUN_BUSY", message, hint=f"Watch it: pilotage evaluate status {identifier}.")
         plan = await asyncio.to_thread(_begin, instance, identifier)
         try:
-            progress = await _go(instance, plan, targets, watch, scoring)
-        except* CandidateUnopened as unopened:
+            progress = await _alone(_go(instance, plan, targets, watch, scoring))
+        except CandidateUnopened as unopened:
             progress = await asyncio.to_thread(_unopened, instance, plan, unopened)
     run = run_named(instance, identifier)
     is_interrupted = watch.stop.is_set() and run.state not in _ENDED
@@ -90,12 +91,22 @@ async def _go(instance: Instance, plan: Plan, targets: Targets, watch: Watch, sc
             assert_never(plan.run.kind)
 
 
-def _unopened(instance: Instance, plan: Plan, found: BaseExceptionGroup[CandidateUnopened]) -> Progress:
-    why: BaseException = found
-    while isinstance(why, BaseExceptionGroup):
-        why = why.exceptions[0]
-    if isinstance(why, PilotageError):
-        fail_unopened(instance, plan.run, why)
+async def _alone(going: Awaitable[Progress]) -> Progress:
+    """Wait for it; of errors that come together from its tasks, the first of ours is raised."""
+    try:
+        return await going
+    except BaseExceptionGroup as group:
+        ours = group.subgroup(PilotageError)
+        if ours is None:
+            raise
+        why: BaseException = ours
+        while isinstance(why, BaseExceptionGroup):
+            why = why.exceptions[0]
+        raise why from group
+
+
+def _unopened(instance: Instance, plan: Plan, why: CandidateUnopened) -> Progress:
+    fail_unopened(instance, plan.run, why)
     with instance.engine.connect() as connection:
         return progress_of(connection, plan.run.id)
 

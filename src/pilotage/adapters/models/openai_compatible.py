@@ -26,8 +26,9 @@ from pilotage.guard.policy import EgressRule, model_networks, unlisted_model
 from pilotage.release.generation import Delta, Done, Event, GenerationRequest, RequestRefused, Usage
 from pilotage.release.model import ModelSettings
 
-_ABOUT_THE_REQUEST = frozenset({400, 404, 405, 413, 415, 422})
-"""What a provider answers to a request that it would refuse of anybody: no key, quota or load is behind it."""
+_ABOUT_THE_REQUEST = frozenset({400, 413, 422})
+"""What a provider answers in JSON to a request that it would refuse of anybody: no key, quota, load or route is behind
+it. Something on the way answers in another form, and 404 for a deployment that is not there yet."""
 _PROBE_HEADERS = {"Accept": "*/*", "User-Agent": "pilotage"}
 _BYTES_PER_TOKEN = 4
 
@@ -163,13 +164,12 @@ class OpenAICompatibleModel:
         if response.status in RETRY_STATUSES:
             raise _TryAgain(refusal, retry_after)
         self._breaker.note(failed=False, now=self._monotonic())
-        if response.status in _ABOUT_THE_REQUEST:
+        if response.status in _ABOUT_THE_REQUEST and _is_json(response):
             raise RequestRefused(refusal.code, refusal.message)
         raise refusal
 
     async def _read(self, response: Response, reply: Reply, started: float) -> AsyncIterator[str]:
-        media = (response.header("content-type") or "").partition(";")[0].strip().lower()
-        if media == "application/json":
+        if _is_json(response):
             yield await self._whole(response, reply, started + self._settings.total_s)
             return
         parser, size = EventParser(), 0
@@ -266,6 +266,10 @@ def _networks(settings: ModelSettings, address: str, egress: Sequence[EgressRule
         what, hint = unlisted
         raise Unavailable("model_unconfigured", f"{what} ({settings.model!r}).", hint=f"{hint} Then seal again.")
     return model_networks(egress, host, port)
+
+
+def _is_json(response: Response) -> bool:
+    return (response.header("content-type") or "").partition(";")[0].strip().lower() == "application/json"
 
 
 def _seconds(value: str | None) -> float | None:
