@@ -26,6 +26,7 @@ from pilotage.workspace.records import Channel, MessageKind
 pytestmark = pytest.mark.store
 BOTH = frozenset({MessageKind.PAGE, MessageKind.TICKET})
 CHANNELS = {name: Channel(name=name, url_ref=f"env:{name.upper()}", kinds=BOTH) for name in ("pagerduty", "second")}
+DESK = Channel(name="desk", url_ref="env:DESK", kinds=frozenset({MessageKind.TICKET}))
 
 
 def made(engine: Engine) -> RolloutWorld:
@@ -35,7 +36,7 @@ def made(engine: Engine) -> RolloutWorld:
         EU: replace(workspace.spaces[EU], monitoring=Monitoring()),
         WEST: replace(workspace.spaces[WEST], monitoring=listed),
     }
-    return make_world(engine, replace(workspace, channels=CHANNELS, spaces=spaces))
+    return make_world(engine, replace(workspace, channels={"desk": DESK, **CHANNELS}, spaces=spaces))
 
 
 @pytest.mark.feature("D11.40", "D13.78")
@@ -92,7 +93,7 @@ def test_a_pager_is_told_once_that_somebody_took_an_incident_on_and_once_that_it
             return [tuple(row) for row in connection.execute(text(query))]
 
     def each(event: str) -> list[tuple[str, str, str]]:
-        return [(target, event, found.id) for target in ("pagerduty", "second")]
+        return [(target, event, found.id) for target in ("desk", "pagerduty", "second")]
 
     assert told(note="Looking.") == []
     assert told(state=IncidentState.ACKNOWLEDGED) == each("acknowledge")
