@@ -51,18 +51,18 @@ def make_compared(engine: Engine, folder: Path) -> Compared:
     """Return a bank with four releases, each evaluated."""
     world = make_world(engine, folder, cases=CASES)
     _close(world)
-    world.restore()
+    _restore(world)
     good = _evaluated(world)
-    world.restore(max_tokens=500)
+    _restore(world, max_tokens=500)
     same = _evaluated(world, good)
-    world.restore()
+    _restore(world)
     for document in documents()[:WRONG]:
         name, amount = facts()[document]
         world.write_fact(document, name, amount + 7)
     world.publish()
-    world.write("workflows/assistant/retrieval.yaml", "corpus: {uat: handbook}\ntop_k: 5\n")
+    world.write("workflows/assistant/retrieval.yaml", "corpus: {uat: handbook}\ntop_k: 2\n")
     worse = _evaluated(world, good)
-    world.restore()
+    _restore(world)
     rows = (world.root / GOLDEN).read_text().splitlines()
     world.write(GOLDEN, "\n".join(rows[:-1]) + "\n")
     other = _evaluated(world, good)
@@ -71,6 +71,12 @@ def make_compared(engine: Engine, folder: Path) -> Compared:
     services = Services(instance=instance, reading=instance, redact=str, asking=asking, ports=rollout_ports())
     site = Bank(instance=instance, clock=world.clock, asking=asking, console=Console(services), release=good)
     return Compared(world=world, site=site, good=good, same=same, worse=worse, other=other)
+
+
+def _restore(world: World, *, max_tokens: int = 1024) -> None:
+    """Write the workflow as it was, shown so few passages that not every answer was shown a closed one."""
+    world.restore(max_tokens=max_tokens)
+    world.write("workflows/assistant/retrieval.yaml", "corpus: {uat: handbook@1}\ntop_k: 2\n")
 
 
 def _evaluated(world: World, baseline: Digest | None = None) -> Digest:

@@ -103,6 +103,7 @@ def test_passes_and_fails_show_what_mcnemar_finds_with_the_share_that_changed() 
     assert detectable(difference(), repeats=1) == detectable_drop(200, 0.10)
     assert detectable(difference(deff=2.0), repeats=1) == detectable_drop(100, 0.10)
     assert detectable(difference(n=0), repeats=1) is None
+    assert detectable(difference(n=24, losses=["l"] * 24), repeats=1) == detectable_drop(24, 1.0)
     assert detectable(difference(n=50, losses=["l"]), repeats=1) is None
 
 
@@ -151,10 +152,10 @@ def _citation(chunk: str) -> Citation:
     return Citation(marker=1, document="d" if chunk else "", section="", chunk=chunk, text="")
 
 
-def test_an_answer_may_quote_what_it_cites_and_all_it_was_shown_where_its_marks_do_not_say() -> None:
+def test_an_answer_may_quote_what_it_cites_and_all_it_was_shown_whatever_its_marks_say() -> None:
     shown = (Passage(marker=1, document="d", section="", chunk="1:0", text=""),)
     cited, lost = _citation("1:1"), _citation("")
-    assert sources_of(Generation(answer="x", citations=(cited,), passages=shown)) == (cited,)
+    assert sources_of(Generation(answer="x", citations=(cited,), passages=shown)) == (cited, *shown)
     assert sources_of(Generation(answer="x", citations=(cited, lost), passages=shown)) == (cited, *shown)
     assert sources_of(Generation(answer="x", passages=shown)) == shown
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 from fractions import Fraction
 
@@ -143,6 +144,20 @@ def test_what_a_set_of_this_size_can_show(n: int) -> None:
         found = attainable_margin(n, psi)
         assert found is not None
         assert round(found, 3) == margin
+
+
+def test_where_every_case_changed_or_none_did_the_drop_is_still_found_or_not_at_all() -> None:
+    assert detectable_drop(24, 1.0) == 0.52
+    assert detectable_drop(3, 1.0) is None
+    assert detectable_drop(24, 0.0) is None
+    assert attainable_margin(24, 0.0) == 0.105
+
+
+def test_the_drop_of_a_large_set_is_the_normal_one_and_costs_nothing() -> None:
+    began = time.perf_counter()
+    assert detectable_drop(50_000, 0.10) == pytest.approx(2.4865 * math.sqrt(0.10 / 50_000), abs=1e-6)
+    assert detectable_drop(1_001, 0.001) is None
+    assert time.perf_counter() - began < 0.05
 
 
 def test_a_margin_no_set_of_this_size_can_show_is_flagged_with_the_cases_needed() -> None:

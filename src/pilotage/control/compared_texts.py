@@ -40,13 +40,17 @@ class Quote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideTexts:
-    """`answer` None: `hidden` says how many passages the viewer may not read, or `gone` why there is none."""
+    """`answer` None: `hidden` says how many passages the viewer may not read, or `gone` why there is none.
+
+    `behind` is how many passages an answer that is shown may quote.
+    """
 
     answer: str | None = None
     is_cut: bool = False
     quotes: tuple[Quote, ...] = ()
     hidden: str = ""
     gone: str = ""
+    behind: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Return the words for the API."""
@@ -111,6 +115,7 @@ def side_texts(answer: CaseAnswer, wall: Wall, *, is_whole: bool) -> SideTexts:
         answer=f"{text[:_LONGEST].rsplit(' ', 1)[0]} …" if is_cut else text,
         is_cut=is_cut,
         quotes=_quotes(given, answer.corpus, held),
+        behind=len(places),
     )
 
 

@@ -188,8 +188,12 @@ def _why_hidden(case: GoldenCase, unread: int, sides: tuple[CaseSide, CaseSide])
         return ""
     if unread:
         return f"They rest on {unread} document{'s' if unread > 1 else ''} that you may not read now."
-    if not _expected(case) and any(side.texts.hidden or side.texts.answer is None for side in sides):
+    if _expected(case):
+        return ""
+    if any(side.texts.answer is None for side in sides):
         return "They name no document, and not every document behind the answers is one that you may read now."
+    if not any(side.texts.behind for side in sides):
+        return "They name no document, and neither answer was given one, so nothing says who may read them."
     return ""
 
 

@@ -1,8 +1,9 @@
 """What a golden set can show (evaluation.md 7.4): the drop it would find, and the margin an equal release clears.
 
 Rule: one-sided alpha .05 and power .80 on n/deff cases of which a share psi differ between the releases; the drop is
-found by exact McNemar, the margin by Tango's bound. Below 1,000 cases both are exact sums on a grid of .005, from there
-the margin is (z_alpha + z_power) sqrt(psi/n). Fail mode: what no such set can show is None, never a guess.
+found by exact McNemar, the margin by Tango's bound. Both are exact sums on a grid of .005; from 1,000 cases on the
+margin is (z_alpha + z_power) sqrt(psi/n), and above 1,000 the drop is too. Fail mode: what no such set can show is
+None, never a guess.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ USUAL_PSI = 0.10
 @lru_cache(maxsize=1024)
 def detectable_drop(n: int, psi: float, *, alpha: float = 0.05, power: float = 0.80) -> float | None:
     """Return the smallest drop in accuracy that exact McNemar finds with the given power; None when no drop is."""
+    if n > LARGE:
+        drop = (normal_quantile(1.0 - alpha) + normal_quantile(power)) * math.sqrt(psi / n)
+        return drop if drop <= psi else None
     chances = _binomial(n, psi)
     likely = [int(one) for one in np.flatnonzero(chances > 1e-9)]
     needed = _critical(likely, alpha)
@@ -80,6 +84,8 @@ def _outcomes(n: int, psi: float) -> tuple[Floats, Floats, Floats]:
 
 def _binomial(n: int, p: float) -> Floats:
     k = np.arange(n + 1)
+    if p in {0.0, 1.0}:
+        return np.asarray(k == n * p, dtype=np.float64)
     logs = np.array([math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) for i in range(n + 1)])
     return np.asarray(np.exp(logs + k * math.log(p) + (n - k) * math.log1p(-p)), dtype=np.float64)
 

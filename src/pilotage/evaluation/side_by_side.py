@@ -1,8 +1,8 @@
 """Two releases side by side, from the result of a run: the sentence on top, what got worse by case, what n can show.
 
 Rule: a case is worse when the primary metric is; where that did not move, the other metrics say it, and both ways is
-`mixed`. What a release quotes stands in the documents it cites, or in all it was shown where a mark leads nowhere or
-there is none. Fail mode: what was not scored on both sides is unknown, never the same.
+`mixed`. A release may quote anything that it was shown, cited or not. Fail mode: what was not scored on both sides is
+unknown, never the same.
 """
 
 from __future__ import annotations
@@ -143,11 +143,8 @@ def unscored_cases(assessments: Sequence[Assessment]) -> dict[str, list[Json]]:
 
 
 def sources_of(generation: Generation) -> tuple[Citation | Passage, ...]:
-    """Return whatever an answer may quote: what it cites, and all it was shown where that does not say it."""
-    cited = generation.citations
-    if cited and all(one.chunk for one in cited):
-        return cited
-    return (*(one for one in cited if one.chunk), *generation.passages)
+    """Return whatever an answer may quote: what it cites, and all it was shown."""
+    return (*(one for one in generation.citations if one.chunk), *generation.passages)
 
 
 def fact_text(fact: Fact) -> str:
