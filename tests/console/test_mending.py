@@ -31,6 +31,17 @@ def test_the_field_of_the_form_that_was_sent_is_marked_and_led_to() -> None:
     assert page.count("problems") == 1
 
 
+def test_of_forms_with_one_address_the_one_that_was_sent_is_meant() -> None:
+    one = (
+        '<form action="/here"><input type="hidden" name="mitigation" value="{0}"><input id="due-{0}" name="due"></form>'
+    )
+    page = "<p>A<!--mend 0--></p>" + one.format("M1") + one.format("M2")
+    sent = {"mitigation": "M2", "due": "soon"}
+    found = mended(page, "/here", sent, (Reason(code="MITIGATION_DUE", text="A"),))
+    assert '<a href="#due-M2">' in found
+    assert found.count("aria-invalid") == 1
+
+
 def test_a_field_without_a_name_of_its_own_gets_one_and_a_choice_is_only_described() -> None:
     assert '<select name="severity" id="to-mend-severity" aria-describedby="problems" aria-invalid="true">' in mend(
         "SEVERITY_MISSING"

@@ -213,6 +213,14 @@ def test_the_ledger_says_that_a_profile_changed_and_not_how(bank: Bank) -> None:
     assert not any("Kathmandu" in one or "luis" in one for one in entries)
 
 
+@pytest.mark.parametrize(
+    ("at", "zone"),
+    [(datetime(1, 1, 1, tzinfo=UTC), "America/New_York"), (datetime(9999, 12, 31, 23, tzinfo=UTC), "Asia/Kathmandu")],
+)
+def test_a_time_at_the_edge_of_the_calendar_stays_in_utc(at: datetime, zone: str) -> None:
+    assert " UTC</time>" in in_zone(str(moment(at)), ZoneInfo(zone))
+
+
 @pytest.mark.store
 def test_a_service_has_no_profile(bank: Bank) -> None:
     service = Principal(id=PrincipalId("key|ci"), kind=PrincipalKind.SERVICE, label="ci", via="ci")

@@ -163,7 +163,11 @@ def test_after_the_first_traffic(asked: Demand) -> None:
 )
 def test_a_document_is_there_whole_and_valid(name: str, document: str) -> None:
     kind, claims = f"document.{document}", claims_met(name)
-    lacks = (({"complete": 0.0}, "section"), ({"placeholders": 1.0}, "placeholder"), ({"valid_days": 0.0}, "valid"))
+    lacks = (
+        ({"complete": 0.0}, "not complete"),
+        ({"placeholders": 1.0}, "placeholder"),
+        ({"valid_days": 0.0}, "valid"),
+    )
     for lack, words in lacks:
         found = report(given(name, {**claims, kind: {**WHOLE, **lack}}))
         assert found.status is GateStatus.COLLECTING

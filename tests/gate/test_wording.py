@@ -9,7 +9,7 @@ import pytest
 from tests.gate.builders import NOW, board_gate, criterion, empty, equal, evidence, facts
 
 from pilotage.gate.criteria import check_criterion
-from pilotage.gate.wording import asks, claim_words, kind_words, no_limit, not_held, not_told, remedy
+from pilotage.gate.wording import asks, claim_words, kind_words, lacks, no_limit, not_held, not_told, remedy
 from pilotage.workspace.evidence_kinds import KINDS, TARGET_METRICS
 from pilotage.workspace.gate import Condition, Operator, Trust
 
@@ -73,8 +73,8 @@ def limited(claim: str, operator: Operator, limit: float) -> Condition:
             equal("complete", 1),
             0.0,
             (
-                "The document user guide: a required section is missing or it is too short."
-                f" Needed: it has every required section. Complete it and attach it again: {ADD} document.user-guide`."
+                "The document user guide: it is not complete, or not in force."
+                f" Needed: it is complete and in force. Complete it and attach it again: {ADD} document.user-guide`."
             ),
         ),
         ("fact.own", equal("tried", 1), 0.5, "The evidence fact.own: tried is 0.5; it must be 1."),
@@ -94,8 +94,8 @@ def test_what_does_not_hold_is_told_with_what_to_do(
         ("tests.unit", "failed", "the number of tests that failed"),
         ("uat", "failed", "the number of scenarios that failed"),
         ("load.peak", "p95", "the response time that 95 % of requests stay under, in ms,"),
-        ("evaluation", "answer_accuracy_lcb", "the lower 95 % bound of answer accuracy"),
-        ("evaluation", "hallucination_answer_ucb", "the upper 95 % bound of hallucination answer"),
+        ("evaluation", "answer_accuracy_lcb", "the lower confidence bound of answer accuracy"),
+        ("evaluation", "hallucination_answer_ucb", "the upper confidence bound of hallucination answer"),
         ("coverage", "critical_rate", "the share of critical paths covered"),
     ],
 )
@@ -145,3 +145,31 @@ def test_a_criterion_says_what_it_looks_for_whether_it_holds_or_not() -> None:
     )
     assert (check.reason.code, check.condition) == ("CRITERION_INCONCLUSIVE", "failed = 0; errors = 0")
     assert replace(absent, checks=()).looks_for == ""
+
+
+@pytest.mark.parametrize(
+    ("observed", "limit", "said"),
+    [
+        (1_000_001.0, 1_000_000.0, "is 1,000,001; it must be at most 1,000,000"),
+        (0.90000001, 0.9, "is 0.90000001; it must be at most 0.9"),
+        (0.0000025, 0.000001, "is 0.0000025; it must be at most 0.000001"),
+        (0.25, 0.125, "is 0.25; it must be at most 0.125"),
+    ],
+)
+def test_numbers_that_differ_are_told_apart_without_exponents(observed: float, limit: float, said: str) -> None:
+    text = not_held("load.stress", limited("requests", Operator.LE, limit), observed, limit, note="", space=None)
+    assert said in text
+
+
+def test_a_document_that_is_not_complete_says_what_it_lacks() -> None:
+    sections = tuple(f"Part {number}" for number in range(9))
+    assert lacks({"missing_sections": sections}).endswith("Part 6, Part 7 and more.")
+    assert lacks({"missing_sections": ("Scope",), "missing_fields": ("version",)}) == (
+        "Missing: sections Scope; fields version."
+    )
+    assert lacks({"points": ("a",)}) == ""
+
+
+def test_a_drill_counts_drills() -> None:
+    assert claim_words("drill.rollback", "verified") == "the number of drills that were confirmed"
+    assert claim_words("scan.secrets", "verified") == "the number of secrets found that work"

@@ -39,7 +39,10 @@ COMMANDS: Final = {
     "feedback": ("answer", "Rate an answer you got."),
     "explain": ("answer", "Show why this person was given this answer: the whole chain, with its proof."),
     "promote": ("gate", "Let a release into a space, when everything allows it."),
-    "compare": ("evaluate", "Show the latest finished comparison of B with A."),
+    "compare": (
+        "evaluate",
+        "Show the latest finished comparison of B with A, 50 cases of it, as far as you may read what they quote.",
+    ),
     "rollback": (
         "rollback",
         "Go back to the release before, in every space or one, and follow it until verified.",

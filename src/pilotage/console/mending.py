@@ -17,7 +17,6 @@ from pilotage.core.reason import Reason
 
 _WHY: Final = ("reason", "note", "comment")
 _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "ACTION_TEXT_MISSING": ("action.1.text",),
     "BASELINE": ("baseline",),
     "COMMANDER_MISSING": ("commander",),
     "CONFIRMATION": ("confirmed",),
@@ -46,6 +45,9 @@ _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
 """By code, the names that the field has in one form or another."""
 _LINE: Final = re.compile(r"<!--mend (\d+)-->")
 _FORM: Final = re.compile(r"<form\b[^>]*>.*?</form>", re.DOTALL)
+_HIDDEN: Final = re.compile(r'<input type="hidden" name="([^"]*)" value="([^"]*)">')
+_OF_EACH: Final = frozenset({"token", "key", "read"})
+"""Hidden values that are others each time a form is shown."""
 _FIELD: Final = re.compile(r"<(?:input|select|textarea)\b[^>]*>")
 
 
@@ -54,7 +56,7 @@ def mended(page: str, path: str, form: Mapping[str, str], problems: Sequence[Rea
     leads: dict[int, str] = {}
     for place, problem in enumerate(problems):
         for name in _names(problem, form):
-            page, identifier = _marked(page, path, name)
+            page, identifier = _marked(page, path, name, form)
             if identifier:
                 leads[place] = identifier
                 break
@@ -72,11 +74,11 @@ def _names(problem: Reason, form: Mapping[str, str]) -> Iterator[str]:
     yield from _FIELDS.get(problem.code, ())
 
 
-def _marked(page: str, path: str, name: str) -> tuple[str, str]:
+def _marked(page: str, path: str, name: str, form: Mapping[str, str]) -> tuple[str, str]:
     """Return the page with this field marked, and the field's id; the page as it is and "" when no form shows it."""
     action, named = f'action="{escape(path)}"', f' name="{escape(name)}"'
     for shown in _FORM.finditer(page):
-        if action not in shown[0].partition(">")[0]:
+        if action not in shown[0].partition(">")[0] or _is_of_another(shown[0], form):
             continue
         for field in _FIELD.finditer(shown[0]):
             tag = field[0]
@@ -88,6 +90,12 @@ def _marked(page: str, path: str, name: str) -> tuple[str, str]:
             new = _with_marks(tag, name)
             return page[:start] + new + page[start + len(tag) :], _id_of(new)
     return page, ""
+
+
+def _is_of_another(shown: str, form: Mapping[str, str]) -> bool:
+    """Tell whether a form is about something else than what was sent: several may share an address."""
+    told = {found[1]: found[2] for found in _HIDDEN.finditer(shown) if found[1] not in _OF_EACH}
+    return any(name in form and escape(form[name]) != value for name, value in told.items())
 
 
 def _id_of(tag: str) -> str:

@@ -46,7 +46,10 @@ def in_zone(page: str, zone: ZoneInfo) -> str:
     """Return the page with its times as the clocks of the zone show them."""
 
     def told(found: re.Match[str]) -> str:
-        local = datetime.fromisoformat(found["at"]).astimezone(zone)
+        try:
+            local = datetime.fromisoformat(found["at"]).astimezone(zone)
+        except OverflowError:  # at the edges of the calendar, where tools say that they know no time
+            return f"{found[0].removesuffix('</time>')} UTC</time>"
         return f"{found[1]}{day(local) if found['day'] else _minute(local)}</time>"
 
     return page if zone.key == "UTC" else _TIME.sub(told, page)

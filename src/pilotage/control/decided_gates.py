@@ -58,7 +58,8 @@ def decided_gates(found: GatesThen) -> Mapping[str, Sequence[Decided]]:
     newest: dict[tuple[str, SpaceName], Decided] = {}
     for event, is_emergency in _events(found.passed):
         for one in _told(found, event, is_emergency=is_emergency):
-            newest[one.gate, one.space] = one
+            if not (one.is_traffic and (one.gate, one.space) in newest):  # what is on record stands
+                newest[one.gate, one.space] = one
     told: dict[str, list[Decided]] = {}
     for one in sorted(newest.values(), key=lambda one: one.at, reverse=True):
         told.setdefault(one.gate, []).append(one)

@@ -32,7 +32,7 @@ from pilotage.gate.covering import open_findings_of
 from pilotage.gate.records import GateInput
 from pilotage.gate.report import Check, CriterionResult
 from pilotage.gate.view import is_space_bound
-from pilotage.gate.wording import asks, capital, kind_words, no_limit, none_there, not_held, not_told
+from pilotage.gate.wording import asks, capital, kind_words, lacks, no_limit, none_there, not_held, not_told
 from pilotage.workspace.gate import Condition, Criterion, Operator, Trust
 
 _SUMMED = frozenset({"tests", "scan"})
@@ -274,7 +274,8 @@ def _views(kind: str, criterion: str, items: Sequence[Evidence]) -> list[_Seen]:
 
 def _of_item(item: Evidence, criterion: str) -> _Seen:
     series = " ".join(filter(None, (item.space, item.suite)))
-    return _Seen(kind=item.kind, criterion=criterion, claims=item.claims, evidence=(item.id,), series=series)
+    seen = _Seen(kind=item.kind, criterion=criterion, claims=item.claims, evidence=(item.id,), series=series)
+    return replace(seen, note=lacks(item.names)) if item.kind.startswith("document.") else seen
 
 
 def _summed(items: Sequence[Evidence]) -> dict[str, float]:

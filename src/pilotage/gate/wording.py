@@ -6,7 +6,7 @@ words of its own is named by its name, underscores apart. Fail mode: none; a sen
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from pilotage.gate.bringing import OWN, command_for
@@ -176,8 +176,8 @@ _AMOUNTS: Final = {
     "branch_rate": "the share of branches covered",
     "critical_rate": "the share of critical paths covered",
     "score": "the quality score",
-    "duplicated": "the percentage of duplicated code",
-    "vulnerable_by_severity": "the number of vulnerable components",
+    "duplicated": "the share of duplicated code",
+    "vulnerable_by_severity": "the number of known vulnerabilities",
     "error_rate": "the share of failed requests",
     "p50": "the median response time in ms",
     "p95": "the response time that 95 % of requests stay under, in ms,",
@@ -198,7 +198,7 @@ _AMOUNTS: Final = {
     "alert_test_age_h": "the age of the last test alert in hours",
 }
 _FLAGS: Final = {
-    "complete": ("it has every required section", "a required section is missing or it is too short"),
+    "complete": ("it is complete and in force", "it is not complete, or not in force"),
     "gate_ok": ("the tool's own quality gate passed", "the tool's own quality gate did not pass"),
     "independent": ("the testers are independent", "the testers are not shown to be independent"),
     "healthy": ("the release runs and answers well", "the release does not run there, or fails more than it answers"),
@@ -219,6 +219,8 @@ _FLAGS: Final = {
     "unredacted_pii": ("it may hold personal data of production", "it holds no personal data of production"),
 }
 """Claims that are 1 or 0: what each says."""
+_LACKED: Final = (("missing_sections", "sections"), ("missing_fields", "fields"))
+_SHOWN: Final = 8
 _DRILLED: Final = ("the drill was confirmed", "the drill was not confirmed")
 _WORDS: Final = {
     Operator.EQ: "must be",
@@ -249,10 +251,10 @@ _FACT_REMEDIES: Final = {
 STATUS_WORDS: Final = {
     GateStatus.BLOCKED: "blocked",
     GateStatus.REJECTED: "rejected",
-    GateStatus.COLLECTING: "not met yet: it lacks evidence",
+    GateStatus.COLLECTING: "not met yet: a criterion does not hold, or lacks its evidence",
     GateStatus.READY: "not signed yet",
     GateStatus.IN_REVIEW: "not signed by everybody yet",
-    GateStatus.STALE: "to be signed again, as something changed after the votes",
+    GateStatus.STALE: "stale: a criterion no longer holds, or something changed after the votes",
     GateStatus.EXPIRED: "expired: its evidence or votes are too old",
 }
 """What a gate that is not approved waits for."""
@@ -270,12 +272,14 @@ def kind_words(kind: str) -> str:
 
 def claim_words(kind: str, claim: str) -> str:
     """Return what a claim says, as the subject of a sentence."""
+    if claim == "verified" and kind.startswith("drill."):
+        return "the number of drills that were confirmed"
     counted = _OF.get((kind, claim), _NUMBERS.get(claim))
     return _AMOUNTS.get(claim, _metric(claim)) if counted is None else f"the number of {counted}"
 
 
 def _metric(claim: str) -> str:
-    for ending, words in (("_lcb", "the lower 95 % bound of "), ("_ucb", "the upper 95 % bound of ")):
+    for ending, words in (("_lcb", "the lower confidence bound of "), ("_ucb", "the upper confidence bound of ")):
         if claim.endswith(ending):
             return words + claim.removesuffix(ending).replace("_", " ")
     return claim.replace("_", " ")
@@ -290,7 +294,7 @@ def asks(kind: str, condition: Condition, limit: float | None) -> str:
     flag = _flag(kind, condition.claim)
     if flag is not None and condition.operator is Operator.EQ and limit in {0.0, 1.0}:
         return flag[0] if limit else flag[1]
-    shown = f"what {condition.path} says" if limit is None else f"{limit:,.6g}"
+    shown = f"what {condition.path} says" if limit is None else number(limit)
     return f"{claim_words(kind, condition.claim)} {_WORDS[condition.operator]} {shown}"
 
 
@@ -300,12 +304,18 @@ def not_held(kind: str, condition: Condition, observed: float, limit: float, *, 
     if flag is not None and condition.operator is Operator.EQ and {observed, limit} == {0.0, 1.0}:
         found = f"{flag[0] if observed else flag[1]}. Needed: {asks(kind, condition, limit)}."
     else:
-        found = f"{claim_words(kind, condition.claim)} is {observed:,.6g}; it {_bound(condition, limit)}."
+        digits = next((one for one in range(6, 17) if f"{observed:.{one}g}" != f"{limit:.{one}g}"), 6)
+        bound = f"{_WORDS[condition.operator]} {number(limit, digits)}"
+        found = f"{claim_words(kind, condition.claim)} is {number(observed, digits)}; it {bound}."
     return " ".join(filter(None, (f"{capital(kind_words(kind))}: {found}", note, remedy(kind, space=space))))
 
 
-def _bound(condition: Condition, limit: float) -> str:
-    return f"{_WORDS[condition.operator]} {limit:,.6g}"
+def number(value: float, digits: int = 6) -> str:
+    """Return a number as people write it: no exponent, whole where it is whole."""
+    if value == round(value):
+        return f"{value:,.0f}"
+    told = f"{value:,.{digits}g}"
+    return f"{value:,.12f}".rstrip("0") if "e" in told else told
 
 
 def not_told(kind: str, condition: Condition, limit: float, *, note: str, space: str | None) -> str:
@@ -321,6 +331,15 @@ def no_limit(kind: str, condition: Condition) -> str:
     return (
         f"{capital(kind_words(kind))}: no limit is set for {claim_words(kind, condition.claim)}. Set {key} in {where}."
     )
+
+
+def lacks(names: Mapping[str, Sequence[str]]) -> str:
+    """Return which sections and fields a document lacks; empty where it lacks none of them."""
+    shown = [(words, names.get(name, ())) for name, words in _LACKED]
+    said = [
+        f"{words} {', '.join(one[:_SHOWN])}{' and more' if len(one) > _SHOWN else ''}" for words, one in shown if one
+    ]
+    return f"Missing: {'; '.join(said)}." if said else ""
 
 
 def none_there(kind: str, conditions: Iterable[Condition], *, space: str | None) -> str:

@@ -179,7 +179,7 @@ def browse_incidents(connection: Connection, wanted: IncidentFilter, *, most: in
     query = select(incident).where(*_which(wanted))
     severity, _, identifier = (wanted.before or "").rpartition(".")
     last = find_incident(connection, identifier) if identifier else None
-    if last is not None:
+    if last is not None and severity in {"", *Severity}:
         query = query.where(_below(wanted.order, last, severity or last.severity.value))
     query = query.order_by(*_ORDERS[wanted.order]).limit(most)
     return tuple(incident_from(row) for row in connection.execute(query).mappings())
