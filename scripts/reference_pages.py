@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ OPENAPI = Path(__file__).resolve().parents[1] / "docs" / "reference" / "openapi.
 
 def main() -> None:
     """Write every page into the folder named by the first argument."""
-    folder = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description="Write the reference pages, from the code.")
+    parser.add_argument("folder", type=Path, help="where the pages go; they are not kept in Git")
+    folder: Path = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     pages = {"commands": commands, "http": operations, "roles": roles, "ledger-kinds": ledger_kinds, "mission": mission}
     for name, lines in pages.items():
