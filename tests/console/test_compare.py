@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,8 @@ def test_texts_are_for_whoever_may_read_every_document_behind_them_and_counts_fo
         assert hides is (name in shown_closed), name
         assert ("dollars a month" in said) is (name not in shown_closed), name
         assert (f"From: 1 document {HIDDEN}" in said) is (name in closed), name
+        assert ("lender asks: " in said) is (name not in shown_closed), name
+        assert ("kind:" in said) is (name not in shown_closed), name
         assert "A pass facts 1/1 citations 1/1" in said
     assert not any(HIDDEN in said for said in ada.values())
     whole = compared.site.browser("ben").get(f"{path}&case={min(closed)}")
@@ -181,6 +184,9 @@ def test_the_address_filters_and_says_what_it_did_not_understand(compared: Compa
     assert "Ignored, because nothing is called that: show nicer, tag no:such." in odd.words
     assert len(cases_on(odd)) == WRONG
     assert list(cases_on(browser.get(f"{path}&show=all&after={names()[-2]}"))) == [names()[-1]]
+    with counted(compared.site) as statements:
+        browser.get(f"{path}&show=nicer&tag=no:such")
+    assert len(statements) <= 12
     assert "The run asked no such case." in browser.get(f"{path}&case=nothing").words
 
 
@@ -226,26 +232,45 @@ def test_the_api_gives_what_the_page_shows_to_whom_it_shows_it(compared: Compare
         assert (found["standing"], found["verdict"], found["cases"]["found"]) == ("compared", "no_go", WRONG)
         assert found["metrics"][0]["detectable"] == 0.305
         assert found["unscored_cases"] == {"candidate": {}, "baseline": {}}
-    closed, shown_closed = {one.removesuffix(".md") for one in documents()[:CLOSED]}, unread(compared)
+    shown_closed = unread(compared)
     for name, found in given.items():
         for case in found["cases"]["shown"]:
-            assert (case["facts"] is None) is (name == "ben" and case["case"] in closed)
             is_hidden = name == "ben" and case["case"] in shown_closed
+            for key in ("question", "asker", "tags", "facts"):
+                assert (case[key] is None) is is_hidden, key
+            assert (case["hidden"] is not None) is is_hidden
             for side in (case["before"], case["after"]):
                 assert (side["answer"] is None) is is_hidden
                 assert (side["hidden"] is not None) is is_hidden
                 assert bool(side["cited"]) is not is_hidden
                 assert side["citations"] == [1, 1]
-    differs = comparison(compared, "ada", compared.worse, compared.other)
-    assert (differs["standing"], differs["verdict"], differs["cases"]) == ("golden_differs", None, None)
+    differs = comparison(compared, "ada", compared.worse, compared.other, expected=404)
+    assert "COMPARISON_UNKNOWN" in json.dumps(differs)
 
 
-def comparison(compared: Compared, name: str, before: str, after: str) -> Any:
+def test_a_tag_is_offered_and_filtered_by_for_what_the_reader_may_read(compared: Compared) -> None:
+    path = compared.path(compared.good, compared.worse, "&show=all&tag=kind:locker")
+    browser, query = compared.site.browser("ben"), text("UPDATE document SET acl = :names WHERE id = ANY(:ids)")
+    hidden = unread(compared)
+    assert cases_on(browser.get(path)).keys() == set(names()[::2]) - hidden
+    with compared.site.instance.engine.begin() as connection:
+        before = {row.id: row.acl for row in connection.execute(text("SELECT id, acl FROM document"))}
+        lockers = [one for one in before if "locker" in one]
+        connection.execute(query, {"names": ["group:lending"], "ids": lockers})
+    closed = browser.get(path)
+    with compared.site.instance.engine.begin() as connection:
+        for one in lockers:
+            connection.execute(query, {"names": before[one], "ids": [one]})
+    assert "Ignored, because nothing is called that: tag kind:locker." in closed.words
+    assert "kind:locker" not in {one.text() for one in closed.page.css("#tag option")}
+
+
+def comparison(compared: Compared, name: str, before: str, after: str, *, expected: int = 200) -> Any:
     site = compared.site
     authenticator = BearerAuthenticator(site.instance.workspace, keys=_Keys(site))
     api = Api(make_api_services(site.instance), authenticator, site.instance.clock)
     status, found = Client(api=api, key=site.key(name).text).get(f"/api/v1/comparison?a={before}&b={after}")
-    assert status == 200, found
+    assert status == expected, found
     return found
 
 
@@ -259,6 +284,20 @@ def test_a_comparison_costs_few_statements_however_many_cases_it_lists(compared:
         assert answer.status == 200
         found.append(len(statements))
     assert found[0] == found[1] <= 12
+
+
+def test_runs_of_one_release_alone_do_not_push_out_the_run_that_asked_both(compared: Compared) -> None:
+    copied = text(
+        "INSERT INTO evaluation_run SELECT (jsonb_populate_record(e, jsonb_build_object('id', 'later-' || n,"
+        " 'requested_at', e.requested_at + interval '1 day'))).* FROM evaluation_run e, generate_series(1, 201) n"
+        " WHERE e.release = :good AND e.baseline IS NULL"
+    )
+    with compared.site.instance.engine.begin() as connection:
+        assert connection.execute(copied, {"good": compared.good}).rowcount == 201
+    answer = compared.site.browser("ada").get(compared.path(compared.good, compared.worse))
+    with compared.site.instance.engine.begin() as connection:
+        connection.execute(text("DELETE FROM evaluation_run WHERE id LIKE 'later-%'"))
+    assert told(answer).startswith("NO-GO")
 
 
 def test_the_release_and_its_gate_lead_here(compared: Compared) -> None:

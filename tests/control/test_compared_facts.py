@@ -1,12 +1,15 @@
-"""Expected facts of a case that names no document are shown to whoever may read everything behind both answers."""
+"""What a comparison shows of a case that names no document, and when it says that both were asked in full."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
 from pilotage.control.compared_case import CaseSide
 from pilotage.control.compared_texts import SideTexts
 from pilotage.control.view_compared_cases import _why_hidden
+from pilotage.control.view_comparison import both_answered
 from pilotage.workspace.golden import Expect, Fact, FactForm, GoldenCase
 
 CASE = GoldenCase(
@@ -41,3 +44,12 @@ def test_facts_without_a_document_need_passages_that_are_all_readable(
     before: SideTexts, after: SideTexts, *, is_shown: bool
 ) -> None:
     assert (_why_hidden(CASE, 0, (side(before), side(after))) == "") is is_shown
+
+
+def test_both_answered_only_where_they_were_compared_and_the_baseline_lacks_no_answer() -> None:
+    compared: dict[str, Any] = {"comparison": {"differences": []}}
+    full = {"candidate": {}, "baseline": {"not_applicable": ["a"]}}
+    assert both_answered(compared | {"unscored_cases": full})
+    assert not both_answered(compared | {"unscored_cases": {"candidate": {}, "baseline": {"unreached": ["a"]}}})
+    assert not both_answered({"comparison": None, "unscored_cases": full})
+    assert not both_answered(compared)

@@ -24,6 +24,7 @@ from pilotage.evaluation.side_by_side import (
     quoted,
     sources_of,
     unscored_cases,
+    verdict_given,
     what_decided,
 )
 from pilotage.workspace.golden import Fact, FactForm
@@ -84,6 +85,13 @@ def test_a_go_is_said_by_the_comparison_of_the_primary_metric() -> None:
     assert said == "All 1 criteria hold; none of them compares the two."
 
 
+def test_a_go_over_no_criterion_says_that_nothing_was_judged() -> None:
+    assert what_decided(Verdict.GO, {"criteria": []}, PRIMARY) == "The run judged no criterion."
+    assert verdict_given(Verdict.GO, {}) is None
+    assert verdict_given(Verdict.NO_GO, {}) is Verdict.NO_GO
+    assert verdict_given(Verdict.GO, {"criteria": [criterion(f"{PRIMARY} >= 0.9", "go")]}) is Verdict.GO
+
+
 def test_a_metric_stands_as_its_worst_comparison_and_may_lose_the_least_that_is_written() -> None:
     rows = [
         criterion(f"non_inferior {PRIMARY} 0.1", "go"),
@@ -112,6 +120,7 @@ def test_other_metrics_show_what_the_width_of_their_interval_allows() -> None:
     assert detectable(difference("mrr"), repeats=1) == pytest.approx(wanted)
     assert detectable(difference(), repeats=3) == pytest.approx(wanted)
     assert detectable(difference("of_a_judge"), repeats=1) == pytest.approx(wanted)
+    assert detectable(difference("mrr", ci=[0.0, 0.0]), repeats=1) is None
     assert detectable(difference("mrr", ci=[None, 0.1]), repeats=1) is None
     assert detectable(difference("mrr", ci=[-0.1, None]), repeats=1) is None
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from pilotage.control.compared_texts import SideTexts
 from pilotage.evaluation.assessment import Status
 from pilotage.evaluation.side_by_side import CaseChange, Change
 from pilotage.workspace.golden import GoldenCase
+
+_CLOSED: Final = "It rests on what you may not read now: only its id and scores are shown."
 
 
 class Show(StrEnum):
@@ -71,9 +73,13 @@ class CaseSide:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedCase:
-    """One case. `facts` None: `facts_hidden` says why; `documents` are those the viewer may read, of `expected`."""
+    """One case. `facts` None: `facts_hidden` says why; `documents` are those the viewer may read, of `expected`.
+
+    Where it is not `is_open` to the viewer, question, asker and tags are None, and `hidden` says why.
+    """
 
     case: GoldenCase
+    is_open: bool
     word: Change
     change: CaseChange
     facts: tuple[str, ...] | None
@@ -85,6 +91,26 @@ class ComparedCase:
     before: CaseSide
     after: CaseSide
 
+    @property
+    def hidden(self) -> str:
+        """Why question, asker and tags are not shown, or nothing."""
+        return "" if self.is_open else _CLOSED
+
+    @property
+    def question(self) -> str | None:
+        """What was asked."""
+        return self.case.question if self.is_open else None
+
+    @property
+    def asker(self) -> str | None:
+        """The persona who asked."""
+        return self.case.asker if self.is_open else None
+
+    @property
+    def tags(self) -> tuple[str, ...] | None:
+        """The tags of the case."""
+        return self.case.tags if self.is_open else None
+
     def as_json(self) -> dict[str, Any]:
         """Return the case for the API."""
         case = self.case
@@ -93,9 +119,10 @@ class ComparedCase:
             "change": self.word.value,
             "worse": list(self.change.worse),
             "better": list(self.change.better),
-            "question": case.question,
-            "asker": case.asker,
-            "tags": list(case.tags),
+            "hidden": self.hidden or None,
+            "question": self.question,
+            "asker": self.asker,
+            "tags": None if self.tags is None else list(self.tags),
             "must_pass": case.must_pass,
             "kept": self.is_kept,
             "leaked": self.is_leaked,
@@ -111,7 +138,10 @@ class ComparedCase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CasePage:
-    """One page of cases. `counts` by Show; `tags` of every case; `more`: others stand after this id."""
+    """One page of cases. `counts` by Show; `tags` of what the viewer may read; `wish` without a tag that is not one.
+
+    `more`: others stand after this id.
+    """
 
     primary: str
     files: tuple[str, ...]

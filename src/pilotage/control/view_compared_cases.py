@@ -1,8 +1,9 @@
 """The cases of a comparison side by side, fifty a page, as one person may see them.
 
 Rule: the texts of a side (answer, quoted words) are shown only where the viewer may read now every passage that it may
-quote, asked of the last wall; expected facts only where they may read every expected document. Everything else is
-counts. Fail mode: a passage or document that does not come back was not allowed, so its texts stay hidden.
+quote, asked of the last wall. Where a side or an expected document is closed to them, they get id and scores alone, and
+no tag of it is offered or filtered by. Fail mode: a passage or document that does not come back was not allowed, so its
+texts stay hidden.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from pilotage.evaluation.run import Arm, EvaluationRun
 from pilotage.evaluation.side_by_side import CaseChange, Change, case_changes, fact_text
 from pilotage.evaluation.stored import assessment_subject
 from pilotage.identity.principal import Principal, acl_names
-from pilotage.store.compared_cases import CaseAnswer, answers_of, readable_documents, scored_as
+from pilotage.store.compared_cases import CaseAnswer, answers_of, documents_of, readable_documents, scored_as
 from pilotage.store.releases import StoredRelease, find_release
 from pilotage.workspace.golden import GoldenCase
 
@@ -67,21 +68,26 @@ def cases_of(connection: Connection, instance: Instance, actor: Principal, ran: 
     cases, primary, files = _cases(connection, ran)
     changes = {name: one for name, one in case_changes(ran.differences).items() if name in cases}
     groups = _groups(cases, changes, ran.unscored, primary)
-    inside = [name for name in sorted(groups[wish.show]) if not wish.tag or wish.tag in cases[name].tags]
-    if wish.case:
-        inside = [wish.case] if wish.case in cases else []
-    rest = [name for name in inside if name > wish.after]
     reading = _Reading(
         connection=connection, instance=instance, names=acl_names(actor), ran=ran, primary=primary, changes=changes
     )
+    readable = _readable(reading, cases)
+    tags = {name: cases[name].tags for name in readable.open}
+    offered = {tag for each in tags.values() for tag in each}
+    if wish.tag not in offered:
+        wish = replace(wish, tag="")
+    inside = [name for name in sorted(groups[wish.show]) if not wish.tag or wish.tag in tags.get(name, ())]
+    if wish.case:
+        inside = [wish.case] if wish.case in cases else []
+    rest = [name for name in inside if name > wish.after]
     return CasePage(
         primary=primary,
         files=files,
         wish=wish,
         counts={name: len(groups[name]) for name in Show},
-        tags=tuple(sorted({tag for case in cases.values() for tag in case.tags})),
+        tags=tuple(sorted(offered)),
         found=len(inside),
-        shown=_shown(reading, {name: cases[name] for name in rest[:PAGE]}, is_whole=bool(wish.case)),
+        shown=_shown(reading, {name: cases[name] for name in rest[:PAGE]}, readable, is_whole=bool(wish.case)),
         more=rest[PAGE - 1] if len(rest) > PAGE else "",
     )
 
@@ -133,16 +139,48 @@ class _Reading:
         return {corpus: workspace.acls_confirmed_since(corpus, now) for corpus in corpora}
 
 
-def _shown(reading: _Reading, cases: Mapping[str, GoldenCase], *, is_whole: bool) -> tuple[ComparedCase, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Readable:
+    """The documents that the viewer may read, by case of the run; `open` are the cases with no other one."""
+
+    named: Mapping[str, tuple[str, ...]]
+    open: frozenset[str]
+
+
+def _readable(reading: _Reading, cases: Mapping[str, GoldenCase]) -> _Readable:
+    behind = documents_of(reading.connection, reading.ran.run.id)
+    corpora = {corpus for found in behind.values() for corpus, _ in found}
+    usual = next(iter(corpora)) if len(corpora) == 1 else None
+    wanted: dict[str, set[tuple[CorpusName, str]]] = {}
+    for name, case in cases.items():
+        own = {corpus for corpus, _ in behind.get(name, ())}
+        corpus = next(iter(own)) if len(own) == 1 else usual
+        wanted[name] = {(corpus, one) for one in _expected(case)} if corpus is not None else set()
+    asked = {one for found in (*behind.values(), *wanted.values()) for one in found}
+    held = readable_documents(reading.connection, asked, reading.names, reading.since(corpora))
+    named = {
+        name: tuple(one for one in _expected(case) if any((corpus, one) in held & wanted[name] for corpus in corpora))
+        for name, case in cases.items()
+    }
+    return _Readable(
+        named=named,
+        open=frozenset(
+            name
+            for name, case in cases.items()
+            if len(named[name]) == len(_expected(case)) and behind.get(name, frozenset()) <= held
+        ),
+    )
+
+
+def _shown(
+    reading: _Reading, cases: Mapping[str, GoldenCase], readable: _Readable, *, is_whole: bool
+) -> tuple[ComparedCase, ...]:
     if not cases:
         return ()
     connection = reading.connection
     answers = answers_of(connection, reading.ran.run.id, list(cases))
     since = reading.since({one.corpus for one in answers.values() if one.corpus is not None})
     wall = Wall.ask(connection, answers.values(), reading.names, since)
-    corpora = {name: _corpus(answers, name) for name in cases}
-    wanted = {(corpus, one) for name, corpus in corpora.items() if corpus is not None for one in _expected(cases[name])}
-    readable = readable_documents(connection, wanted, reading.names, since)
     digests = {name: case_digest(case) for name, case in cases.items()}
     found = _assessed(connection, answers, digests, {reading.primary, _FACTS})
     rows = []
@@ -153,22 +191,24 @@ def _shown(reading: _Reading, cases: Mapping[str, GoldenCase], *, is_whole: bool
             scored = {} if answer is None else _scored(answer, digests[name], found)
             texts = _TEXTLESS if answer is None else side_texts(answer, wall, is_whole=is_whole)
             sides.append(_side(answer, case, scored, texts, reading.primary))
-        documents = tuple(one for one in _expected(case) if (corpora[name], one) in readable)
-        rows.append(_row(reading, case, (sides[0], sides[1]), documents))
+        rows.append(_row(reading, case, (sides[0], sides[1]), readable))
     return tuple(rows)
 
 
-def _row(
-    reading: _Reading, case: GoldenCase, sides: tuple[CaseSide, CaseSide], documents: tuple[str, ...]
-) -> ComparedCase:
+def _row(reading: _Reading, case: GoldenCase, sides: tuple[CaseSide, CaseSide], readable: _Readable) -> ComparedCase:
     before, after = sides
     change, expected = reading.changes.get(case.id, CaseChange()), len(_expected(case))
     word = change.word(reading.primary)
     if word is Change.SAME and (case.id in reading.ran.unscored or not before.is_scored or not after.is_scored):
         word = Change.UNKNOWN
+    documents = readable.named[case.id]
+    is_open = case.id in readable.open and not any(side.texts.hidden for side in sides)
     hidden = _why_hidden(case, expected - len(documents), sides)
+    if case.expect.facts and not is_open:
+        hidden = hidden or "An answer to it may quote what you may not read now."
     return ComparedCase(
         case=case,
+        is_open=is_open,
         word=word,
         change=change,
         facts=None if hidden else tuple(fact_text(fact) for fact in case.expect.facts),
@@ -195,11 +235,6 @@ def _why_hidden(case: GoldenCase, unread: int, sides: tuple[CaseSide, CaseSide])
     if not any(side.texts.behind for side in sides):
         return "They name no document, and neither answer was given one, so nothing says who may read them."
     return ""
-
-
-def _corpus(answers: Mapping[tuple[str, Arm], CaseAnswer], name: str) -> CorpusName | None:
-    sides = (answers.get((name, arm)) for arm in (Arm.CANDIDATE, Arm.BASELINE))
-    return next((one.corpus for one in sides if one is not None and one.corpus is not None), None)
 
 
 def _expected(case: GoldenCase) -> tuple[str, ...]:

@@ -23,8 +23,9 @@ from pilotage.core.digest import short
 from pilotage.core.errors import NotFound, UsageError
 from pilotage.core.reason import Reason
 from pilotage.evaluation.criteria import Verdict
+from pilotage.evaluation.generation import TargetFailure
 from pilotage.evaluation.run import EvaluationRun, RunState
-from pilotage.evaluation.side_by_side import compared_states, detectable, margins_of, what_decided
+from pilotage.evaluation.side_by_side import compared_states, detectable, margins_of, verdict_given, what_decided
 from pilotage.identity.principal import Principal
 from pilotage.identity.roles import Action, may
 from pilotage.store.evaluation_runs import result_of, runs_of_two
@@ -178,7 +179,7 @@ def _compared(before: Side, ran: Ran, page: CasePage) -> Comparing:
         standing=Standing.COMPARED,
         run=run,
         done=None,
-        verdict=verdict,
+        verdict=verdict_given(verdict, result),
         said=what_decided(verdict, result, page.primary),
         result=result,
         rows=tuple(
@@ -257,6 +258,14 @@ def _ended(run: EvaluationRun) -> str:
     if run.voided_at is not None:
         return "was voided"
     return f"is {run.state.value.replace('_', ' ')}{f': {run.note}' if run.note else ''}".rstrip(".")
+
+
+def both_answered(result: Mapping[str, Any]) -> bool:
+    """Tell whether the two were compared and the baseline lacks no answer; False for a run too old to say."""
+    lacking: Mapping[str, Any] | None = result.get("unscored_cases")
+    if not result.get("comparison") or lacking is None:
+        return False
+    return not any(one.value in lacking.get("baseline", {}) for one in TargetFailure)
 
 
 def unscored_of(result: Mapping[str, Any]) -> dict[str, dict[str, int]]:

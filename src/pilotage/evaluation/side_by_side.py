@@ -74,12 +74,19 @@ def _by_case(differences: Sequence[Mapping[str, Any]], name: str) -> dict[str, l
     return found
 
 
+def verdict_given(verdict: Verdict, result: Mapping[str, Any]) -> Verdict | None:
+    """Return the verdict of a run; None for a GO that rests on no criterion."""
+    return None if verdict is Verdict.GO and not result.get("criteria") else verdict
+
+
 def what_decided(verdict: Verdict, result: Mapping[str, Any], primary: str) -> str:
     """Return the sentence that decided: the first reason of the result, or for GO what shows that B is no worse."""
     reasons = [str(one["text"]) for one in result.get("reasons", ())]
     if verdict is not Verdict.GO:
         more = f" And {len(reasons) - 1} more." if len(reasons) > 1 else ""
         return f"{reasons[0]}{more}" if reasons else "The run left no reason."
+    if not result.get("criteria"):
+        return "The run judged no criterion."
     held = [(criterion_of(one), str(one["reason"]["text"])) for one in result.get("criteria", ())]
     compared = [(one, text) for one, text in held if one.is_comparison]
     first = [text for one, text in compared if one.metric == primary] + [text for _, text in compared]
@@ -116,8 +123,8 @@ def margins_of(result: Mapping[str, Any]) -> dict[str, float]:
 def detectable(difference: Mapping[str, Any], *, repeats: int) -> float | None:
     """Return the smallest loss that this many pairs find with power .80 (7.4); None when there is no such loss.
 
-    For a metric of passes and fails by exact McNemar with the share that changed, .10 where none did; for others from
-    the width of the 95 % interval.
+    None too where the interval has no width. For a metric of passes and fails by exact McNemar with the share that
+    changed, .10 where none did; for others from the width of the 95 % interval.
     """
     n = math.floor(difference["n"] / difference["deff"])
     measure = SCORERS.get(difference["metric"])
@@ -127,7 +134,7 @@ def detectable(difference: Mapping[str, Any], *, repeats: int) -> float | None:
         changed = len(difference["gains"]) + len(difference["losses"])
         return detectable_drop(n, changed / difference["n"] if changed else USUAL_PSI)
     lower, upper = difference["ci"]
-    if lower is None or upper is None:
+    if lower is None or upper is None or lower == upper:
         return None
     error = (float(upper) - float(lower)) / 2.0 / normal_quantile(_TWO_SIDED)
     return (normal_quantile(1.0 - _ALPHA) + normal_quantile(_POWER)) * error

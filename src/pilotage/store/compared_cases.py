@@ -26,6 +26,10 @@ _ASSESSED: Final = text(
     "SELECT a.body FROM unnest(CAST(:generations AS text[]), CAST(:subjects AS text[])) AS wanted (generation, subject)"
     " JOIN evaluation_assessment a USING (generation, subject) WHERE split_part(a.version, '@', 1) = ANY(:scorers)"
 )
+_DOCUMENTS: Final = text(
+    "SELECT t.case_id, g.documents FROM evaluation_task t JOIN evaluation_generation g ON g.digest = t.generation"
+    " WHERE t.run = :run AND t.repeat = 0 AND t.arm IN ('candidate', 'baseline')"
+)
 _READABLE: Final = text(
     "SELECT d.corpus, d.id FROM unnest(CAST(:corpora AS text[]), CAST(:ids AS text[]), CAST(:since AS timestamptz[]))"
     " AS wanted (corpus, id, since) JOIN document d ON d.corpus = wanted.corpus AND d.id = wanted.id"
@@ -76,6 +80,16 @@ def answers_of(connection: Connection, run: str, cases: Sequence[str]) -> dict[t
             corpus=CorpusName(row.documents[0].partition("/")[0]) if row.documents else None,
         )
     return found
+
+
+def documents_of(connection: Connection, run: str) -> dict[str, frozenset[tuple[CorpusName, str]]]:
+    """Return the documents behind both answers of every case, by id; a case with none is left out."""
+    found: dict[str, set[tuple[CorpusName, str]]] = {}
+    for case, documents in connection.execute(_DOCUMENTS, {"run": run}):
+        for one in documents:
+            corpus, _, document = one.partition("/")
+            found.setdefault(case, set()).add((CorpusName(corpus), document))
+    return {case: frozenset(documents) for case, documents in found.items()}
 
 
 def _generation(digest: str, body: Mapping[str, object]) -> Generation:

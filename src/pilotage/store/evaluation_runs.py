@@ -76,12 +76,30 @@ def runs_of(
 
 
 def runs_of_two(connection: Connection, before: Digest, after: Digest) -> tuple[EvaluationRun, ...]:
-    """Return the evaluation runs of either release, newest first, at most 200."""
+    """Return evaluation runs of either release, newest first.
+
+    One for each way a run may differ: whose, whether it asked both, whether it completed, was voided or gates; the
+    newest of each.
+    """
+    column = evaluation_run.c
+    newest = (column.requested_at.desc(), column.id.desc())
+    kinds = (
+        column.release,
+        column.baseline.is_not_distinct_from(before),
+        column.state == RunState.COMPLETED.value,
+        column.voided_at.is_(None),
+        column.is_gating,
+    )
+    place = func.row_number().over(partition_by=kinds, order_by=newest).label("place")
+    of_two = (
+        select(*_COLUMNS, place)
+        .where(column.kind == RunKind.EVALUATION.value, column.release.in_([before, after]))
+        .subquery()
+    )
     query = (
-        select(*_COLUMNS)
-        .where(evaluation_run.c.kind == RunKind.EVALUATION.value, evaluation_run.c.release.in_([before, after]))
-        .order_by(evaluation_run.c.requested_at.desc(), evaluation_run.c.id.desc())
-        .limit(200)
+        select(*(of_two.c[name] for name in EvaluationRun.__dataclass_fields__))
+        .where(of_two.c.place == 1)
+        .order_by(of_two.c.requested_at.desc(), of_two.c.id.desc())
     )
     return tuple(_run(row) for row in connection.execute(query).mappings())
 

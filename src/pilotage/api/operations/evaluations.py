@@ -17,7 +17,7 @@ from pilotage.control.evaluation_status import (
     resume_run,
     void_run,
 )
-from pilotage.control.view_comparison import view_comparison
+from pilotage.control.view_comparison import needs_run, view_comparison
 from pilotage.core.reason import Refusal
 from pilotage.evaluation.run import RunKind
 
@@ -114,7 +114,9 @@ def _void(call: Call) -> Result:
 def _compare(call: Call) -> Result:
     asked: Comparing = call.fields
     wish = CaseWish(show=asked.show, tag=asked.tag, after=asked.after, case=asked.case)
-    return view_comparison(call.instance, actor=call.actor, before=asked.a, after=asked.b, wish=wish).as_json()
+    view = view_comparison(call.instance, actor=call.actor, before=asked.a, after=asked.b, wish=wish)
+    needs_run(view)
+    return view.as_json()
 
 
 OPERATIONS = (
@@ -199,7 +201,7 @@ OPERATIONS = (
         command="compare",
         summary="Compare two releases on the same golden set",
         gives="The verdict and what decided it, paired differences with intervals, 50 cases side by side. Texts are"
-        " left out where you may not read what they quote.",
+        " left out where you may not read what they quote. 404 COMPARISON_UNKNOWN where no completed run asked both.",
         run=_compare,
         takes=Comparing,
     ),

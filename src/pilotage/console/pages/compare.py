@@ -24,7 +24,7 @@ from pilotage.console.words import Status
 from pilotage.control.compared_case import CaseSide, CaseWish, Show
 from pilotage.control.compared_texts import Quote
 from pilotage.control.evaluate_release import EvaluationRequest, start_evaluation
-from pilotage.control.view_comparison import Comparing, MetricRow, Standing, unscored_of, view_comparison
+from pilotage.control.view_comparison import Comparing, MetricRow, Standing, both_answered, unscored_of, view_comparison
 from pilotage.core.digest import short
 from pilotage.core.reason import Refusal
 from pilotage.evaluation.criteria import Verdict
@@ -50,10 +50,9 @@ def show_compare(visit: Visit) -> Page:
     wish, ignored = _wish(visit)
     view = view_comparison(visit.reading, actor=visit.actor, before=names["a"], after=names["b"], wish=wish)
     here = {"a": short(view.before.release.digest), "b": short(view.after.release.digest)}
-    if view.cases is not None and wish.tag and wish.tag not in view.cases.tags:
+    if view.cases is not None and wish.tag != view.cases.wish.tag:
         ignored.append(f"tag {wish.tag[:60]}")
-        wish = CaseWish(show=wish.show, after=wish.after, case=wish.case)
-        view = view_comparison(visit.reading, actor=visit.actor, before=names["a"], after=names["b"], wish=wish)
+        wish = view.cases.wish
     return Page(
         template="compare.html",
         title="Compare",
@@ -66,6 +65,7 @@ def show_compare(visit: Visit) -> Page:
             "rows": [(one, *_numbers(one)) for one in view.rows],
             "chart": _chart(view, f"/compare/numbers?{urlencode(here)}"),
             "slices": (view.result.get("comparison") or {}).get("slices", ()),
+            "both_complete": both_answered(view.result),
             "unscored": unscored_of(view.result),
             "unscored_cases": view.result.get("unscored_cases"),
             "shows": _SHOWN,
@@ -105,9 +105,17 @@ def _numbers(row: MetricRow) -> tuple[Status | None, dict[str, str]]:
         "difference": shown(one["difference"]),
         "interval": "" if whole else f"{shown(lower)} to {shown(upper)}",
         "margin": "none" if row.margin is None else _margin(row.margin, is_relative=one["relative"]),
-        "detectable": "no loss at all" if row.detectable is None else _smallest(row.detectable, one["relative"]),
+        "detectable": _undetected(lower, upper)
+        if row.detectable is None
+        else _smallest(row.detectable, one["relative"]),
     }
     return None if row.state is None else _WORDS[row.state], numbers
+
+
+def _undetected(lower: float | None, upper: float | None) -> str:
+    if lower is None or upper is None:
+        return "unknown"
+    return "no spread to tell" if lower == upper else "no loss at all"
 
 
 def _plain(value: float | None) -> str:
