@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ from tests.console.test_every_page import assert_plain, counted
 
 from pilotage.api.app import Api
 from pilotage.app import make_api_services
+from pilotage.console.pages import compare
 from pilotage.control import compared_texts
+from pilotage.control.compared_texts import SideTexts
+from pilotage.control.view_comparison import Comparing, view_comparison
 from pilotage.serving.authenticator import BearerAuthenticator
 
 pytestmark = pytest.mark.store
@@ -298,6 +302,60 @@ def test_runs_of_one_release_alone_do_not_push_out_the_run_that_asked_both(compa
     with compared.site.instance.engine.begin() as connection:
         connection.execute(text("DELETE FROM evaluation_run WHERE id LIKE 'later-%'"))
     assert told(answer).startswith("NO-GO")
+
+
+@pytest.mark.parametrize("odd", ["\u4f60", '"', "\u200b", "a", "\U0001f600"])
+@pytest.mark.parametrize("is_alone", [False, True])
+def test_a_page_keeps_its_weight_whatever_was_asked_and_answered(
+    compared: Compared, monkeypatch: pytest.MonkeyPatch, odd: str, *, is_alone: bool
+) -> None:
+    monkeypatch.setattr(
+        compare, "view_comparison", lambda *given, **named: heavy(view_comparison(*given, **named), odd)
+    )
+    more = "&show=all&case=ashford-locker" if is_alone else "&show=all"
+    answer = compared.site.browser("ada").get(compared.path(compared.good, compared.worse, more))
+    assert answer.status == 200
+    assert len(answer.body) < 250_000
+    cards = answer.page.css("#cases article")
+    if is_alone:
+        assert len(cards) == 1
+        return
+    assert 1 <= len(cards) <= 50
+    assert max(len((card.html or "").encode()) for card in cards) <= 14_000
+    assert sum(len((card.html or "").encode()) for card in cards) <= 120_000
+    last = list(cases_on(answer))[-1]
+    assert f"after={last}" in answer.text
+    assert "and 250 more" in answer.words  # tags, with the others below
+    assert "and 30 more" in answer.words
+    assert "and 80 more" in answer.words
+
+
+def heavy(view: Comparing, odd: str) -> Comparing:
+    """The same with texts that cost the most, many of everything."""
+    assert view.cases is not None
+    one = view.cases.shown[0]
+    [quote, *_] = one.after.texts.quotes
+    quotes = tuple(replace(quote, marker=n, title=odd * 900, section=odd * 900, words=odd * 160) for n in range(30))
+    answers = (odd * 400, "[1]" * 133)
+    texts = [SideTexts(answer=answer, is_cut=True, quotes=quotes, behind=30) for answer in answers]
+    case = replace(one.case, question=odd * 4_000, tags=(odd * 100,) * 90)
+    shown = tuple(
+        replace(
+            one,
+            case=replace(case, id=f"case-{n:03d}" + "x" * 100),
+            facts=(odd * 300,) * 20,
+            documents=("d" * 200,) * 20,
+            before=replace(one.before, texts=texts[0]),
+            after=replace(one.after, texts=texts[1]),
+        )
+        for n in range(1 if view.cases.wish.case else 50)
+    )
+    reason = {"text": odd * 200, "code": "CASE_LOST"}
+    tag = {"n": 10, "value": -0.1, "p": 0.5, "q": 0.5}
+    comparison = {"slices": [{"tag": f"{n}{odd * 200}", **tag} for n in range(130)]}
+    result = {**view.result, "regressions": [reason] * 50, "comparison": comparison}
+    tags = tuple(f"{n:03d}" for n in range(450))
+    return replace(view, result=result, cases=replace(view.cases, shown=shown, tags=tags, more=""))
 
 
 def test_the_release_and_its_gate_lead_here(compared: Compared) -> None:

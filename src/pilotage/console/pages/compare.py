@@ -11,18 +11,17 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from markupsafe import Markup
 
 from pilotage.console.charts.interval import Whisker, interval_chart
 from pilotage.console.charts.series import Labels
-from pilotage.console.prose import render_answer
+from pilotage.console.compare_cards import cards_of, cut, weight
 from pilotage.console.reply import Download, Page, Redirect, Reply
 from pilotage.console.visit import Visit
 from pilotage.console.words import Status
-from pilotage.control.compared_case import CaseSide, CaseWish, Show
-from pilotage.control.compared_texts import Quote
+from pilotage.control.compared_case import CaseWish, Show
 from pilotage.control.evaluate_release import EvaluationRequest, start_evaluation
 from pilotage.control.view_comparison import Comparing, MetricRow, Standing, both_answered, unscored_of, view_comparison
 from pilotage.core.digest import short
@@ -38,8 +37,9 @@ _SHOWN: Final = {
     Show.ALL: "every case",
 }
 _LONGEST: Final = 120
-_QUOTED: Final = 80
-"""Characters of a quote that an address carries: enough to find it in its passage."""
+_SLICES: Final = 50
+_TAGS: Final = 200
+_TAGS_BYTES: Final = 16_000
 
 
 def show_compare(visit: Visit) -> Page:
@@ -53,6 +53,8 @@ def show_compare(visit: Visit) -> Page:
     if view.cases is not None and wish.tag != view.cases.wish.tag:
         ignored.append(f"tag {wish.tag[:60]}")
         wish = view.cases.wish
+    page, slices = view.cases, (view.result.get("comparison") or {}).get("slices", ())
+    cards, more = ((), "") if page is None else cards_of(page.shown, page.more, is_alone=bool(wish.case))
     return Page(
         template="compare.html",
         title="Compare",
@@ -64,17 +66,18 @@ def show_compare(visit: Visit) -> Page:
             "word": None if view.verdict is None else _WORDS[view.verdict],
             "rows": [(one, *_numbers(one)) for one in view.rows],
             "chart": _chart(view, f"/compare/numbers?{urlencode(here)}"),
-            "slices": (view.result.get("comparison") or {}).get("slices", ()),
+            "slices": [{**one, "tag": cut(one["tag"], _LONGEST)} for one in slices[:_SLICES]],
+            "slice_count": len(slices),
             "both_complete": both_answered(view.result),
             "unscored": unscored_of(view.result),
             "unscored_cases": view.result.get("unscored_cases"),
             "shows": _SHOWN,
             "wish": wish,
             "ignored": ignored,
-            "more": "" if view.cases is None or not view.cases.more else _more(here, wish, view.cases.more),
+            "cards": cards,
+            "tags": () if view.cases is None else _offered(view.cases.tags, wish.tag),
+            "more": _more(here, wish, more) if more else "",
             "own": _own(view) if view.standing is Standing.GOLDEN_DIFFERS else (),
-            "prose": prose,
-            "passage": passage_path,
         },
     )
 
@@ -87,6 +90,16 @@ def _wish(visit: Visit) -> tuple[CaseWish, list[str]]:
         show = ""
     asked = {name: visit.query.get(name, "")[:_LONGEST] for name in ("tag", "after", "case")}
     return CaseWish(show=Show(show) if show else Show.CHANGED, **asked), ignored
+
+
+def _offered(tags: Sequence[str], chosen: str) -> tuple[list[str], int]:
+    """Return the tags that the filter lists, the chosen one among them, and how many it leaves out."""
+    found, size = [chosen] if chosen else list[str](), 0
+    for tag in tags[:_TAGS]:
+        size += 2 * weight(tag)
+        if tag != chosen and size <= _TAGS_BYTES:
+            found.append(tag)
+    return sorted(found), len(tags) - len(found)
 
 
 def _more(here: Mapping[str, str], wish: CaseWish, after: str) -> str:
@@ -177,18 +190,6 @@ def _own(view: Comparing) -> list[tuple[str, tuple[str, str]]]:
 
 def _one(metric: Mapping[str, Any] | None) -> str:
     return "not measured" if metric is None or metric["value"] is None else f"{metric['value']:.4g}, n {metric['n']}"
-
-
-def prose(side: CaseSide) -> Markup:
-    """Return an answer as HTML, each mark of it a link to its passage."""
-    links = {one.marker: passage_path(one) for one in side.texts.quotes}
-    return render_answer(side.texts.answer or "", links)
-
-
-def passage_path(one: Quote) -> str:
-    """Return where a mark leads: the passage with the quoted words marked."""
-    quoted = urlencode({"quote": one.words[:_QUOTED]})
-    return f"/corpora/{quote(one.corpus, safe='')}/passages/{one.rev}/{one.chunk}?{quoted}"
 
 
 def evaluate(visit: Visit) -> Reply | Refusal:
