@@ -39,7 +39,7 @@ from pilotage.control.open_instance import Opening, open_instance
 from pilotage.control.refresh_tools import RefreshTools
 from pilotage.control.replay_questions import ReplayTools, replay_questions
 from pilotage.control.run_evaluation import drive_run
-from pilotage.core.errors import Conflict, NotFound, NotPermitted, PilotageError, Unavailable, UsageError
+from pilotage.core.errors import Unavailable
 from pilotage.core.ids import InteractionId, SpaceName, WorkflowName, new_ulid
 from pilotage.evaluation.run import Progress
 from pilotage.gateway.answers import complete_body
@@ -71,6 +71,7 @@ from pilotage.serving.pipeline import Pipeline
 from pilotage.serving.refusal import Code, Refusal
 from pilotage.serving.retriever import RetrieverParts, StoreRetriever
 from pilotage.serving.run import Finished
+from pilotage.serving.told import answer_record, error_of
 from pilotage.serving.uploads import Uploads
 from pilotage.store.engine import check_listening, make_engine, psycopg_url, url_of
 from pilotage.store.index_build import index_folder
@@ -331,22 +332,6 @@ async def _replay_job(instance: Instance, rollout: str, stop: threading.Event) -
         return await replay_questions(instance, rollout, tools)
 
 
-def error_of(refusal: Refusal, *, hint: str = "") -> PilotageError:
-    """Return a refusal by authority or capacity as the error that leaves with its exit code."""
-    code, message = refusal.code.value, refusal.message
-    match refusal.status:
-        case 401 | 403:
-            return NotPermitted(code, message, hint=hint)
-        case 404:
-            return NotFound(code, message, hint=hint)
-        case 409 | 429:
-            return Conflict(code, message, hint=hint)
-        case status if status >= 500:
-            return Unavailable(code, message, hint=hint)
-        case _:
-            return UsageError(code, message, hint=hint)
-
-
 def _hint(instance: Instance, question: Question, code: Code) -> str:
     match code:
         case Code.MODEL_NOT_FOUND:
@@ -363,24 +348,6 @@ def unserved(instance: Instance, workflow: str) -> str:
     if workflow not in declared:
         return f"Declared here: {', '.join(declared) or 'none'}."
     return f"If nothing serves it yet, seal it: pilotage release seal {workflow}"
-
-
-def answer_record(answer: Answer) -> dict[str, Any]:
-    """Return the documented result of `pilotage ask`."""
-    return {
-        "interaction": answer.interaction,
-        "answer": answer.text,
-        "refused": answer.refusal is not None,
-        "refusal": answer.refusal,
-        "citations": [{"document": one.document, "section": one.section, "quote": one.quote} for one in answer.cited],
-        "release": answer.release,
-        "corpus_version": answer.corpus_version,
-        "space": answer.space,
-        "findings": [finding.as_json() for finding in answer.findings],
-        "warnings": list(answer.warnings),
-        "draft": bool(answer.reviews),
-        "reviews": [{"id": one.id, "when": one.when, "role": one.role} for one in answer.reviews],
-    }
 
 
 async def _serve(instance: Instance, opening: Opening, sockets: list[socket.socket], said: str) -> None:

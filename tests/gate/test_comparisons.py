@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 from tests.gate.builders import evidence
 
-from pilotage.gate.criteria import _holds, _summed
+from pilotage.gate.comparing import holds, summed
 from pilotage.workspace.gate import Operator
 
 HOLDS: Mapping[Operator, tuple[bool, bool, bool]] = {
@@ -22,11 +22,11 @@ HOLDS: Mapping[Operator, tuple[bool, bool, bool]] = {
 
 @pytest.mark.parametrize("operator", list(Operator))
 def test_every_operator_holds_below_at_and_above_its_limit_as_written(operator: Operator) -> None:
-    assert tuple(_holds(observed, operator, 0.3) for observed in (0.3 - 1e-9, 0.3, 0.3 + 1e-9)) == HOLDS[operator]
+    assert tuple(holds(observed, operator, 0.3) for observed in (0.3 - 1e-9, 0.3, 0.3 + 1e-9)) == HOLDS[operator]
 
 
 def suites(*claims: Mapping[str, float]) -> dict[str, float]:
-    return _summed([evidence("tests.unit", one, suite=str(number)) for number, one in enumerate(claims)])
+    return summed([evidence("tests.unit", one, suite=str(number)) for number, one in enumerate(claims)])
 
 
 def test_suites_are_added_up_and_what_one_of_them_does_not_say_is_not_said() -> None:

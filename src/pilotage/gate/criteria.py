@@ -6,11 +6,10 @@ worse. Fail mode: nothing, an absent claim, a value that is no number, or too li
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final, assert_never
+from typing import Final
 
 from pilotage.core.reason import Outcome, Reason, worst
 from pilotage.evidence.fresh import age_of, window_of
@@ -20,22 +19,19 @@ from pilotage.evidence.scan_result import UNPROVEN
 from pilotage.evidence.superseding import (
     BASELINE,
     ENGINE,
-    OWN_RUNS,
     VERDICT,
-    WHY_UNPROVEN,
     is_lower_better,
-    pooled,
 )
 from pilotage.evidence.training import trained_now, training_claims
 from pilotage.evidence.vex import open_claims, open_findings
+from pilotage.gate.comparing import Seen, compare, of_item, views
 from pilotage.gate.covering import open_findings_of
 from pilotage.gate.records import GateInput
 from pilotage.gate.report import Check, CriterionResult
 from pilotage.gate.view import is_space_bound
-from pilotage.gate.wording import asks, capital, kind_words, lacks, no_limit, none_there, not_held, not_told
-from pilotage.workspace.gate import Condition, Criterion, Operator, Trust
+from pilotage.gate.wording import asks, capital, kind_words, none_there
+from pilotage.workspace.gate import Criterion, Trust
 
-_SUMMED = frozenset({"tests", "scan"})
 _RANK = {Severity.LOW: 0, Severity.MEDIUM: 1, Severity.HIGH: 2, Severity.CRITICAL: 3, Severity.UNKNOWN: 4}
 CLEARING = frozenset({"vex", "sbom"})
 _COUNTED = frozenset(
@@ -164,8 +160,8 @@ def _all_asked(kind: str, criterion: Criterion) -> str:
 
 def _fact_checks(kind: str, criterion: Criterion, given: GateInput) -> list[Check]:
     facts = given.facts
-    seen = _Seen(kind=kind, criterion=criterion.id, claims=facts.claims.get(kind, {}), note=facts.reasons.get(kind, ""))
-    return [_compare(condition, seen, given) for condition in criterion.all]
+    seen = Seen(kind=kind, criterion=criterion.id, claims=facts.claims.get(kind, {}), note=facts.reasons.get(kind, ""))
+    return [compare(condition, seen, given) for condition in criterion.all]
 
 
 def _kind_checks(
@@ -187,12 +183,12 @@ def _kind_checks(
     checks = [check for check in problems if check.reason is None or check.reason.code in _UNKNOWN]
     checks += _verdict_checks(criterion, usable)
     checks += _engine_checks(kind, criterion, given, usable, now)
-    for seen in _views(kind, criterion.id, usable):
-        checks += [_compare(condition, seen, given) for condition in criterion.all]
+    for seen in views(kind, criterion.id, usable):
+        checks += [compare(condition, seen, given) for condition in criterion.all]
     for item in weak:
-        seen = _of_item(item, criterion.id)
+        seen = of_item(item, criterion.id)
         checks += [
-            _compare(condition, seen, given)
+            compare(condition, seen, given)
             for condition in criterion.all
             if is_lower_better(condition.claim, kind) and condition.claim in item.claims
         ]
@@ -258,37 +254,6 @@ def _engine_checks(
 
 def _is_counted(claim: str) -> bool:
     return claim in _COUNTED or claim.endswith("_ms")
-
-
-def _views(kind: str, criterion: str, items: Sequence[Evidence]) -> list[_Seen]:
-    """Return the claims to judge: pooled own runs, summed suites, or each item by itself."""
-    names = tuple(item.id for item in items)
-    if kind in OWN_RUNS:
-        why = dict.fromkeys(one for item in items for one in item.names.get(WHY_UNPROVEN, ()))
-        return [_Seen(kind=kind, criterion=criterion, claims=pooled(items), evidence=names, note=" ".join(why))]
-    if kind.partition(".")[0] in _SUMMED:
-        claims = _summed(items) if len(items) > 1 else items[0].claims
-        return [_Seen(kind=kind, criterion=criterion, claims=claims, evidence=names)]
-    return [_of_item(item, criterion) for item in items]
-
-
-def _of_item(item: Evidence, criterion: str) -> _Seen:
-    series = " ".join(filter(None, (item.space, item.suite)))
-    seen = _Seen(kind=item.kind, criterion=criterion, claims=item.claims, evidence=(item.id,), series=series)
-    return replace(seen, note=lacks(item.names)) if item.kind.startswith("document.") else seen
-
-
-def _summed(items: Sequence[Evidence]) -> dict[str, float]:
-    """Add counts up; a claim that one suite lacks is absent. The share of skipped tests is computed anew."""
-    names = set(items[0].claims).intersection(*(item.claims for item in items[1:]))
-    total = {name: math.fsum(item.claims[name] for item in items) for name in names}
-    if "points_tested" in total:
-        # Two suites that test the same point test one point.
-        total["points_tested"] = float(len({point for item in items for point in item.names.get("points", ())}))
-    if "skipped_share" in total:
-        every = total.get("executed", 0.0) + total.get("skipped", 0.0)
-        total["skipped_share"] = total.get("skipped", 0.0) / every if every else 1.0
-    return total
 
 
 def _unusable(item: Evidence, criterion: Criterion, given: GateInput, now: datetime) -> Check | None:
@@ -360,70 +325,6 @@ def _space_reason(item: Evidence, given: GateInput) -> Reason | None:
     what = f"The result of {kind_words(item.kind)} ({item.id})"
     text = f"{what} was made in {where}; gate {given.gate.name} needs one made in {wanted}. Run it there."
     return Reason(code="EV_WRONG_SPACE", text=text, where=given.gate.name, observed=where, limit=wanted)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
-    """Claims of one kind, where they come from, and what a person should know of them."""
-
-    kind: str
-    criterion: str
-    claims: Mapping[str, float]
-    evidence: tuple[str, ...] = ()
-    note: str = ""
-    series: str = ""
-
-
-def _compare(condition: Condition, seen: _Seen, given: GateInput) -> Check:
-    kind, criterion, note = seen.kind, seen.criterion, seen.note
-    limit = condition.limit if condition.path is None else given.facts.paths.get(condition.path)
-    observed = seen.claims.get(condition.claim)
-    shown_limit = f"{condition.operator} {'?' if limit is None else _number(limit)}"
-    outcome, reason = Outcome.OK, None
-    if limit is None:
-        text = no_limit(kind, condition)
-        outcome, reason = Outcome.INCONCLUSIVE, Reason(code="CRITERION_INCONCLUSIVE", text=text, where=criterion)
-    elif observed is None or not math.isfinite(observed):
-        text = not_told(kind, condition, limit, note=note, space=given.gate.space)
-        outcome, reason = Outcome.INCONCLUSIVE, Reason(code="CRITERION_INCONCLUSIVE", text=text, where=criterion)
-    elif not _holds(observed, condition.operator, limit):
-        text = not_held(kind, condition, observed, limit, note=note, space=given.gate.space)
-        outcome = Outcome.NOT_OK
-        reason = Reason(
-            code="CRITERION_NOT_MET", text=text, where=criterion, observed=_number(observed), limit=shown_limit
-        )
-    return Check(
-        kind=kind,
-        condition=str(condition),
-        outcome=outcome,
-        observed=None if observed is None else _number(observed),
-        limit=shown_limit,
-        reason=reason,
-        evidence=seen.evidence,
-        series=seen.series,
-        asks=asks(kind, condition, limit),
-    )
-
-
-def _holds(observed: float, operator: Operator, limit: float) -> bool:
-    match operator:
-        case Operator.EQ:
-            return observed == limit
-        case Operator.NE:
-            return observed != limit
-        case Operator.LT:
-            return observed < limit
-        case Operator.LE:
-            return observed <= limit
-        case Operator.GT:
-            return observed > limit
-        case Operator.GE:
-            return observed >= limit
-    assert_never(operator)
-
-
-def _number(value: float) -> str:
-    return f"{value:.6g}"
 
 
 def _days(span: timedelta) -> str:
